@@ -1,0 +1,44 @@
+# `make demo` and `make test` each do everything from a fresh clone; `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+RUN := PATH="$(BIN):$$PATH" OMP_WAIT_POLICY=passive
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench zoo clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(READY) ## virtual environment, pinned dependencies, MinkowskiEngine
+
+$(READY): pyproject.toml constraints.txt install/minkowski.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11 ..."; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "Installing the pinned dependencies into $(VENV) (2 to 4 minutes, about 6 GB)"
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable ".[test]" -c constraints.txt
+	@install/minkowski.sh $(BIN)/python
+	@touch $@
+
+demo: $(READY) ## the whole pipeline on the embedded world: features, table, report
+	@$(RUN) dvc repro
+	@$(RUN) anyscene evaluation --show
+
+test: $(READY) ## lint and all tests, with the coverage of pipeline/
+	@$(RUN) ruff check .
+	@$(RUN) python -m pytest --cov --cov-report=term --cov-fail-under=80
+
+lint: $(READY) ## ruff
+	@$(RUN) ruff check .
+
+bench: $(READY) ## benchmarks against named peers -> reports/benchmarks.json
+	@$(RUN) python -m benchmarks
+
+zoo: $(READY) ## train the demo's small models anew (models/demo/)
+	@$(RUN) python -m stages.zoo
+
+clean: ## remove what `make demo` computed (keeps the virtual environment)
+	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html .dvc/cache
