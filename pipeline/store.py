@@ -1,0 +1,108 @@
+"""Artefacts: one zarr v3 group per scene, one sharded file per array, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+
+from pipeline.errors import StoreError
+from pipeline.scene import Frame, Scene
+
+FORMAT = 1  # schema version: older artefacts are computed again
+SOFTWARE = "anyscene 0.1.0"
+SUFFIX = ".zarr"
+CHUNK_BYTES = 1 << 20
+
+
+def create(path: Path, key: str) -> zarr.Group:
+    """A new, empty group at `path` that carries its content key, the schema version and the software."""
+    return zarr.create_group(path, zarr_format=3, overwrite=False,
+                             attributes={"format": FORMAT, "key": key, "software": SOFTWARE})
+
+
+def write(group: zarr.Group, name: str, array: np.ndarray, *, chunks: tuple[int, ...] | None = None) -> None:
+    """Write `array` as `name`: rows in chunks of about 1 MiB, all of them in one shard, that is one file.
+
+    `chunks` sets the chunk shape, for arrays that are read in another way than by rows.
+    """
+    array = np.ascontiguousarray(array)
+    if chunks is None:
+        row_bytes = max(1, array.itemsize * int(np.prod(array.shape[1:])))
+        rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(array) if array.ndim else 1))
+        chunks = (rows, *(max(1, size) for size in array.shape[1:])) if array.ndim else ()
+    shards = tuple(max(1, -(-size // chunk)) * chunk for size, chunk in zip(array.shape, chunks, strict=True))
+    stored = group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks,
+                                shards=shards or None, compressors=_codec(array.dtype), filters=None)
+    if array.size:
+        stored[...] = array
+
+
+def _codec(dtype: np.dtype) -> BloscCodec:
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=dtype.itemsize)
+
+
+def open_scene(path: Path) -> zarr.Group:
+    """Open an artefact for reading. Raises StoreError where it is missing, not ours or of another format."""
+    _attributes(Path(path))
+    return zarr.open_group(path, mode="r", zarr_format=3)
+
+
+def key(path: Path) -> str:
+    """The content key of the artefact at `path`."""
+    return _attributes(Path(path))["key"]
+
+
+def keys(folder: Path) -> dict[str, str]:
+    """Content key of every artefact in `folder`, by scene id."""
+    return {scene: key(scene_path(folder, scene)) for scene in scene_ids(folder)}
+
+
+def scene_path(folder: Path, scene: str) -> Path:
+    return Path(folder) / f"{scene}{SUFFIX}"
+
+
+def scene_ids(folder: Path) -> list[str]:
+    """Ids of the artefacts in `folder`, sorted. Raises StoreError where the folder is missing."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StoreError(f"{folder}: no such folder; run the stage that writes it (`dvc repro`)")
+    return sorted(path.name.removesuffix(SUFFIX) for path in folder.iterdir()
+                  if path.name.endswith(SUFFIX) and not path.name.startswith("."))
+
+
+def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
+    """Fill a group of data/scenes: the cloud as arrays, everything else as attributes."""
+    write(group, "xyz", scene.xyz.astype(np.float32, copy=False))
+    write(group, "rgb", scene.rgb.astype(np.uint8, copy=False))
+    write(group, "normal", scene.normal.astype(np.float32, copy=False))
+    write(group, "face", scene.face.astype(np.int32, copy=False).reshape(-1, 3))
+    group.attrs.update({"dataset": scene.dataset, "split": scene.split, "units": "m", "up": "z",
+                        "frames": [frame.to_attributes(root) for frame in scene.frames]})
+
+
+def read_scene(path: Path, root: Path) -> Scene:
+    """The scene stored at `path`; `root` is where the dataset's raw frames are now."""
+    group = open_scene(path)
+    frames = tuple(Frame.from_attributes(record, Path(root)) for record in group.attrs["frames"])
+    return Scene(Path(path).name.removesuffix(SUFFIX), group["xyz"][:], group["rgb"][:], group["normal"][:],
+                 group["face"][:], frames, group.attrs["split"], group.attrs["dataset"])
+
+
+def _attributes(path: Path) -> Mapping:
+    try:
+        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
+    except (NotADirectoryError, ValueError, KeyError) as error:
+        raise StoreError(f"{path}: not an artefact of this project; delete it and run its stage again") from error
+    if "key" not in attributes or "format" not in attributes:
+        raise StoreError(f"{path}: not an artefact of this project; delete it and run its stage again")
+    if attributes["format"] != FORMAT:
+        raise StoreError(f"{path}: written in format {attributes['format']}, this version reads {FORMAT}; "
+                         "run its stage again")
+    return attributes
