@@ -1,0 +1,217 @@
+"""params.yaml as frozen, typed sections. Every key is required; an unknown or ill-typed one is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    root: str  # folder of raw scans
+    reader: Literal["rgbd"]
+    label_set: str  # a name in pipeline/datasets/label_sets or a path to a csv file
+
+
+@dataclass(frozen=True)
+class World:
+    """The embedded demo data set."""
+
+    seed: int
+    train_rooms: int
+    val_rooms: int
+    views: int  # frames per room
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Text:
+    model: str  # "minilm" or "open_clip:ARCHITECTURE:WEIGHTS"
+    template: str  # of class names, with one {}
+
+
+@dataclass(frozen=True)
+class Segmenters:
+    names: tuple[str, ...]  # the 2D models, in the order of the fusion
+    weights: str  # folder of their weights
+    batch: int
+
+
+@dataclass(frozen=True)
+class Scenes:
+    frame_stride: int  # every n-th frame of a scan
+
+
+@dataclass(frozen=True)
+class Superpoints:
+    method: Literal["mesh", "points", "identity"]
+    k: float
+    min_vertices: int
+    neighbours: int  # of the kNN graph where there are no faces
+
+
+@dataclass(frozen=True)
+class Projection:
+    width: int
+    height: int
+    tolerance: float  # relative to the measured depth
+    border: int  # pixels
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    images: int  # per class
+    seed: int
+    prompt: str
+    steps: int
+    guidance: float
+    attention_threshold: float
+
+
+@dataclass(frozen=True)
+class Capability:
+    pooled: bool  # sum of intersections / sum of unions, else mean of IoUs
+
+
+@dataclass(frozen=True)
+class Fusion:
+    method: Literal["capability", "add", "linear", "max"]
+    tau: float
+    normalise: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    variant: Literal["14A", "18A", "34C"]
+    backend: Literal["auto", "minkowski", "torch"]
+    input: Literal["geometry", "colour"]
+    voxel: float  # metres
+
+
+@dataclass(frozen=True)
+class Distillation:
+    objectives: tuple[Literal["superpoint", "pixel"], ...]
+    seed: int
+    steps: int
+    batch: int  # scenes per step
+    learning_rate: float
+    final_learning_rate: float
+    points_per_step: int  # voxels that enter the loss
+
+
+@dataclass(frozen=True)
+class Ensembling:
+    seed: int
+    steps: int
+    batch: int
+    learning_rate: float
+    momentum: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    split: Literal["train", "val"]
+    unpredicted: Literal["error", "ignore"]
+    bootstrap: int  # resamples over rooms
+    seed: int
+
+
+@dataclass(frozen=True)
+class Report:
+    scenes: int  # shown in the page
+
+
+@dataclass(frozen=True)
+class Runtime:
+    workers: int  # processes of scene-wise stages; 0 = one per core
+    device: str  # "auto", "cpu", "cuda", "cuda:1", ...
+    memory_gib: float  # that one process may take
+
+
+@dataclass(frozen=True)
+class Params:
+    dataset: Dataset
+    world: World
+    vocabulary: tuple[str, ...]
+    text: Text
+    segmenters: Segmenters
+    scenes: Scenes
+    superpoints: Superpoints
+    projection: Projection
+    synthesis: Synthesis
+    capability: Capability
+    fusion: Fusion
+    network: Network
+    distillation: Distillation
+    ensembling: Ensembling
+    evaluation: Evaluation
+    report: Report
+    runtime: Runtime
+
+
+def load(path: Path | str = "params.yaml") -> Params:
+    """Read and check the parameters. Raises ConfigError naming the file and the key."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; run in the folder that holds params.yaml") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    return _typed(values, Params, str(path))
+
+
+def plain(section: Any) -> dict[str, Any]:
+    """A section as a plain dict, as content keys want it."""
+    return dataclasses.asdict(section)
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """`value` as `kind`, or a ConfigError that says where it stands."""
+    if dataclasses.is_dataclass(kind):
+        return _section(value, kind, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value not in arguments or isinstance(value, bool) != isinstance(arguments[0], bool):
+            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is types.UnionType:  # only `X | None`
+        return None if value is None else _typed(value, arguments[0], where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: expected a list, not {value!r}")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where}: expected {len(kinds)} values, not {len(value)}")
+        return tuple(_typed(item, k, f"{where}[{i}]") for i, (item, k) in enumerate(zip(value, kinds, strict=True)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: expected a mapping, not {value!r}")
+        return {_typed(k, arguments[0], where): _typed(v, arguments[1], f"{where}.{k}") for k, v in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        hint = " (write 1.0e-4, YAML takes 1e-4 for text)" if kind is float and isinstance(value, str) else ""
+        raise ConfigError(f"{where}: expected {kind.__name__}, not {value!r}{hint}")
+    return value
+
+
+def _section(value: Any, kind: type, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a section, not {value!r}")
+    kinds = typing.get_type_hints(kind)
+    if unknown := [key for key in value if key not in kinds]:
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(kinds)}")
+    if missing := [key for key in kinds if key not in value]:
+        raise ConfigError(f"{where}: missing key '{missing[0]}'")
+    return kind(**{key: _typed(value[key], kinds[key], f"{where}: {key}" if ": " not in where else f"{where}.{key}")
+                   for key in kinds})

@@ -1,0 +1,34 @@
+"""One thin command per stage: read the parameters, call the library, write the artefacts."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+
+from pipeline.errors import PipelineError
+
+
+def command(main: Callable[..., None]) -> typer.Typer:
+    """`main` as a command line: its docstring is the help, a PipelineError is a message and exit code 1.
+
+        app = command(main)
+
+        if __name__ == "__main__":
+            app()
+    """
+
+    @functools.wraps(main)
+    def reporting(*arguments: object, **options: object) -> None:
+        try:
+            main(*arguments, **options)
+        except PipelineError as error:
+            Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+            sys.exit(1)
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(reporting)
+    return app
