@@ -36,7 +36,7 @@ class World:
 
 @dataclass(frozen=True)
 class Text:
-    model: str  # "minilm" or "open_clip:ARCHITECTURE:WEIGHTS"
+    encoder: str  # "minilm" or "open_clip:MODEL:PRETRAINED"
     template: str  # of class names, with one {}
 
 
@@ -50,6 +50,7 @@ class Segmenters:
 @dataclass(frozen=True)
 class Scenes:
     frame_stride: int  # every n-th frame of a scan
+    voxel: float  # metres; of the cloud made from depth maps where a scan has no mesh
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,15 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) != len(value):
             raise ConfigError(f"{where}: expected {len(kinds)} values, not {len(value)}")
-        return tuple(_typed(item, k, f"{where}[{i}]") for i, (item, k) in enumerate(zip(value, kinds, strict=True)))
+        return tuple(
+            _typed(item, k, f"{where}[{i}]") for i, (item, k) in enumerate(zip(value, kinds, strict=True))
+        )
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: expected a mapping, not {value!r}")
-        return {_typed(k, arguments[0], where): _typed(v, arguments[1], f"{where}.{k}") for k, v in value.items()}
+        return {
+            _typed(k, arguments[0], where): _typed(v, arguments[1], f"{where}.{k}") for k, v in value.items()
+        }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -213,5 +218,9 @@ def _section(value: Any, kind: type, where: str) -> Any:
         raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(kinds)}")
     if missing := [key for key in kinds if key not in value]:
         raise ConfigError(f"{where}: missing key '{missing[0]}'")
-    return kind(**{key: _typed(value[key], kinds[key], f"{where}: {key}" if ": " not in where else f"{where}.{key}")
-                   for key in kinds})
+    return kind(
+        **{
+            key: _typed(value[key], kinds[key], f"{where}: {key}" if ": " not in where else f"{where}.{key}")
+            for key in kinds
+        }
+    )

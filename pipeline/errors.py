@@ -23,6 +23,12 @@ class ScenesFailed(PipelineError):
     def __init__(self, failures: dict[str, str], total: int):
         self.failures = dict(sorted(failures.items()))
         lines = [f"  {scene}: {cause}" for scene, cause in self.failures.items()]
-        super().__init__("\n".join([
-            f"{len(failures)} of {total} scenes failed; the others are finished and kept. "
-            "Fix the causes below and run again:", *lines]))
+        super().__init__(
+            "\n".join(
+                [
+                    f"{len(failures)} of {total} scenes failed; the others are finished and kept. "
+                    "Fix the causes below and run again:",
+                    *lines,
+                ]
+            )
+        )

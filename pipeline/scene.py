@@ -30,20 +30,30 @@ class Camera:
         intrinsics = np.array(self.intrinsics, dtype=np.float64)
         pose = np.array(self.pose, dtype=np.float64)
         if intrinsics.shape != (3, 3) or pose.shape != (4, 4):
-            raise DataError(f"camera needs intrinsics [3,3] and pose [4,4], not {intrinsics.shape} and {pose.shape}")
+            raise DataError(
+                f"camera needs intrinsics [3,3] and pose [4,4], not {intrinsics.shape} and {pose.shape}"
+            )
         if not np.isfinite(intrinsics).all():
             raise DataError("camera intrinsics contain NaN or infinity")
         if not np.isfinite(pose).all():
             raise DataError("camera pose contains NaN or infinity; leave the frame out if tracking was lost")
         if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
-            raise DataError(f"focal lengths must be positive, not {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g}")
+            raise DataError(
+                f"focal lengths must be positive, not {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g}"
+            )
         if self.width < 1 or self.height < 1:
             raise DataError(f"image size must be positive, not {self.width}x{self.height}")
         rotation = pose[:3, :3]
         error = np.abs(rotation.T @ rotation - np.eye(3)).max()
-        if error > RIGID_TOLERANCE or np.linalg.det(rotation) < 0 or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6:
-            raise DataError(f"camera pose is singular or not rigid (rotation is off by {error:.2g}): "
-                            "give camera-to-world [R t; 0 0 0 1] with R a rotation")
+        if (
+            error > RIGID_TOLERANCE
+            or np.linalg.det(rotation) < 0
+            or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6
+        ):
+            raise DataError(
+                f"camera pose is singular or not rigid (rotation is off by {error:.2g}): "
+                "give camera-to-world [R t; 0 0 0 1] with R a rotation"
+            )
         intrinsics.flags.writeable = pose.flags.writeable = False
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "pose", pose)
@@ -61,7 +71,7 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One posed image, its depth registered to it. Depth is stored as integers: value / depth_scale = metres."""
+    """One posed image and the depth registered to it, stored as integers: value / depth_scale = metres."""
 
     id: str
     color: Path
@@ -78,8 +88,9 @@ class Frame:
                     image = image.resize(size, Image.Resampling.BILINEAR)
                 return np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{self.color}: not a readable image ({error}); export the frame again "
-                            "or leave it out") from error
+            raise DataError(
+                f"{self.color}: not a readable image ({error}); export the frame again or leave it out"
+            ) from error
 
     def read_depth(self, size: tuple[int, int] | None = None) -> np.ndarray | None:
         """f4[H,W] in metres, 0 = no reading, or None where the scan has no depth; `size` (width, height)
@@ -92,8 +103,9 @@ class Frame:
                     image = image.resize(size, Image.Resampling.NEAREST)
                 depth = np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{self.depth}: not a readable depth image ({error}); export the frame again "
-                            "or leave it out") from error
+            raise DataError(
+                f"{self.depth}: not a readable depth image ({error}); export the frame again or leave it out"
+            ) from error
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
         return (depth / np.float32(self.depth_scale)).astype(np.float32)

@@ -22,15 +22,27 @@ from typing import Any
 
 import zarr
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from pipeline import store
 from pipeline.errors import PipelineError, ScenesFailed, StoreError
 
 Compute = Callable[[str, zarr.Group], None]
 
-THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-                 "BLOSC_NTHREADS")
+THREAD_LIMITS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "BLOSC_NTHREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -45,36 +57,45 @@ class Summary:
         return f"{len(self.done)} computed, {len(self.skipped)} unchanged, {len(self.removed)} removed"
 
 
-def run(compute: Compute, keys: Mapping[str, str], output: Path, *, parameters: Mapping[str, Any],
-        version: int, workers: int = 1, label: str) -> Summary:
+def run(
+    compute: Compute,
+    keys: Mapping[str, str | PipelineError],
+    output: Path,
+    *,
+    parameters: Mapping[str, Any],
+    version: int,
+    workers: int = 1,
+    label: str,
+) -> Summary:
     """Bring `output` up to date: one artefact per scene of `keys`, no others.
 
     compute(scene, group) fills the group of one scene; it must be picklable where workers > 1. keys maps each
-    scene to the content key of all that it is computed from. A scene is computed again if that, `parameters`
-    (JSON-like) or `version` (of the algorithm) differ from what its artefact was made with. workers 0 = one
-    per core. Raises ScenesFailed after all were tried, StoreError where another run holds the output.
+    scene to the content key of all that it is computed from, or to the error met while making the key, which
+    is reported with the failures. A scene is computed again if that, `parameters` (JSON-like) or `version` (of
+    the algorithm) differ from what its artefact was made with. workers 0 = one per core. Raises ScenesFailed after all were tried, StoreError where another run holds the output.
     """
     output = Path(output)
-    if not keys:
-        raise PipelineError(f"{label}: no scenes to work on; check dataset.root and run the stages before this one")
-    for scene in keys:
-        check_id(scene)
-    wanted = {scene: content_key(upstream, parameters, version) for scene, upstream in sorted(keys.items())}
+    failures = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
+    failures |= {scene: cause for scene in keys if (cause := _unusable_id(scene))}
+    wanted = {
+        scene: content_key(upstream, parameters, version)
+        for scene, upstream in sorted(keys.items())
+        if scene not in failures
+    }
     output.mkdir(parents=True, exist_ok=True)
     with _workspace(output) as workspace:
-        removed = _remove_orphans(output, wanted, workspace)
-        stale = [scene for scene, key in wanted.items() if _stored_key(store.scene_path(output, scene)) != key]
-        skipped = tuple(scene for scene in wanted if scene not in set(stale))
-        task = _Task(compute, output, workspace)
-        failures = {}
+        removed = _remove_orphans(output, set(keys), workspace)
+        stale = {
+            scene: key for scene, key in wanted.items() if _stored_key(store.scene_path(output, scene)) != key
+        }
         with _progress(label, len(stale)) as advance:
-            for scene, cause in _execute(task, {scene: wanted[scene] for scene in stale}, workers):
+            for scene, cause in _execute(_Task(compute, output, workspace), stale, workers):
                 if cause is not None:
                     failures[scene] = cause
                 advance()
     if failures:
-        raise ScenesFailed(failures, len(wanted))
-    summary = Summary(tuple(stale), skipped, removed)
+        raise ScenesFailed(failures, len(keys))
+    summary = Summary(tuple(stale), tuple(scene for scene in wanted if scene not in stale), removed)
     Console(stderr=True).print(f"{label}: {summary}", highlight=False)
     return summary
 
@@ -93,15 +114,19 @@ def join(**upstream: Mapping[str, str]) -> dict[str, str]:
     scenes = set().union(*upstream.values())
     for name, found in upstream.items():
         if missing := sorted(scenes - set(found)):
-            raise StoreError(f"{name} lacks scene {missing[0]} (and {len(missing) - 1} more); run {name} again")
-    return {scene: content_key({name: found[scene] for name, found in upstream.items()})
-            for scene in sorted(scenes)}
+            raise StoreError(
+                f"{name} lacks scene {missing[0]} (and {len(missing) - 1} more); run {name} again"
+            )
+    return {
+        scene: content_key({name: found[scene] for name, found in upstream.items()})
+        for scene in sorted(scenes)
+    }
 
 
-def check_id(scene: str) -> None:
-    """Raises PipelineError unless `scene` can name a folder."""
+def _unusable_id(scene: str) -> str | None:
     if not scene or scene.startswith(".") or any(c in "/\\\0" or c.isspace() for c in scene):
-        raise PipelineError(f"scene id {scene!r}: use a plain folder name without '/', spaces or a leading '.'")
+        return f"scene id {scene!r} cannot name a folder: no '/', no spaces, no leading '.'"
+    return None
 
 
 @dataclass(frozen=True)
@@ -128,7 +153,7 @@ class _Task:
 
 
 def replace(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`, which is at every moment old and whole, absent, or new."""
+    """Put the folder `new` in the place of `target`, which at every moment is old and whole, absent, or new."""
     if target.exists():
         old = new.with_name(f"{new.name}.old")
         os.rename(target, old)
@@ -152,7 +177,7 @@ def _stored_key(path: Path) -> str | None:
         return None
 
 
-def _remove_orphans(output: Path, wanted: Mapping[str, str], workspace: Path) -> tuple[str, ...]:
+def _remove_orphans(output: Path, wanted: set[str], workspace: Path) -> tuple[str, ...]:
     orphans = tuple(scene for scene in store.scene_ids(output) if scene not in wanted)
     for scene in orphans:
         doomed = store.scene_path(workspace, f"{scene}.orphan")
@@ -169,7 +194,7 @@ def _workspace(output: Path) -> Iterator[Path]:
     while True:
         workspace.mkdir(parents=True, exist_ok=True)
         try:
-            handle = open(holder, "a+")  # noqa: SIM115 - kept open, it is the lock
+            handle = open(holder, "a+")  # kept open: it is the lock
         except FileNotFoundError:
             continue  # the run before has just removed it
         try:
@@ -210,17 +235,23 @@ def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[t
                 lost[scene] = scenes[scene]
             else:
                 yield scene, cause
-        # One scene killed a worker and the pool with it: alone, each of the rest shows whether it was the one.
+        # One scene killed a worker and the pool with it: alone, each of the rest shows whether it was it.
         for scene, key in lost.items():
             for _, cause in _pool(task, {scene: key}, 1):
                 died = isinstance(cause, BrokenProcessPool)
-                yield scene, "its process was killed (out of memory?); lower runtime.workers" if died else cause
+                yield (
+                    scene,
+                    "its process was killed (out of memory?); lower runtime.workers" if died else cause,
+                )
 
 
-def _pool(task: _Task, scenes: Mapping[str, str],
-          workers: int) -> Iterator[tuple[str, str | BrokenProcessPool | None]]:
+def _pool(
+    task: _Task, scenes: Mapping[str, str], workers: int
+) -> Iterator[tuple[str, str | BrokenProcessPool | None]]:
     context = multiprocessing.get_context("spawn")  # forking after torch or numba started threads deadlocks
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(task,)) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(task,)
+    ) as pool:
         futures: dict[Future, str] = {}
         for scene, key in scenes.items():
             try:
@@ -280,8 +311,14 @@ def _progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     if total == 0:
         yield lambda: None
     elif console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                   TextColumn("left"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(label, total=total)
             yield lambda: progress.advance(task)
@@ -300,5 +337,8 @@ class _Lines:
             self.shown = tenth
             spent = time.monotonic() - self.start
             left = spent / self.done * (self.total - self.done)
-            print(f"{self.label}: {self.done}/{self.total}, {spent:.0f} s, about {left:.0f} s left",
-                  file=sys.stderr, flush=True)
+            print(
+                f"{self.label}: {self.done}/{self.total}, {spent:.0f} s, about {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -21,8 +21,9 @@ CHUNK_BYTES = 1 << 20
 
 def create(path: Path, key: str) -> zarr.Group:
     """A new, empty group at `path` that carries its content key, the schema version and the software."""
-    return zarr.create_group(path, zarr_format=3, overwrite=False,
-                             attributes={"format": FORMAT, "key": key, "software": SOFTWARE})
+    return zarr.create_group(
+        path, zarr_format=3, overwrite=False, attributes={"format": FORMAT, "key": key, "software": SOFTWARE}
+    )
 
 
 def write(group: zarr.Group, name: str, array: np.ndarray, *, chunks: tuple[int, ...] | None = None) -> None:
@@ -36,8 +37,15 @@ def write(group: zarr.Group, name: str, array: np.ndarray, *, chunks: tuple[int,
         rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(array) if array.ndim else 1))
         chunks = (rows, *(max(1, size) for size in array.shape[1:])) if array.ndim else ()
     shards = tuple(max(1, -(-size // chunk)) * chunk for size, chunk in zip(array.shape, chunks, strict=True))
-    stored = group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks,
-                                shards=shards or None, compressors=_codec(array.dtype), filters=None)
+    stored = group.create_array(
+        name,
+        shape=array.shape,
+        dtype=array.dtype,
+        chunks=chunks,
+        shards=shards or None,
+        compressors=_codec(array.dtype),
+        filters=None,
+    )
     if array.size:
         stored[...] = array
 
@@ -71,8 +79,19 @@ def scene_ids(folder: Path) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder; run the stage that writes it (`dvc repro`)")
-    return sorted(path.name.removesuffix(SUFFIX) for path in folder.iterdir()
-                  if path.name.endswith(SUFFIX) and not path.name.startswith("."))
+    return sorted(
+        path.name.removesuffix(SUFFIX)
+        for path in folder.iterdir()
+        if path.name.endswith(SUFFIX) and not path.name.startswith(".")
+    )
+
+
+def split_ids(folder: Path, split: str) -> list[str]:
+    """Ids of the scenes of one split in data/scenes. Where a data set has no training split every scene
+    trains: nothing is learnt from annotation, so there is nothing to hold out."""
+    splits = {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
+    chosen = [scene for scene, name in splits.items() if name == split]
+    return list(splits) if split == "train" and not chosen else chosen
 
 
 def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
@@ -81,16 +100,31 @@ def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
     write(group, "rgb", scene.rgb.astype(np.uint8, copy=False))
     write(group, "normal", scene.normal.astype(np.float32, copy=False))
     write(group, "face", scene.face.astype(np.int32, copy=False).reshape(-1, 3))
-    group.attrs.update({"dataset": scene.dataset, "split": scene.split, "units": "m", "up": "z",
-                        "frames": [frame.to_attributes(root) for frame in scene.frames]})
+    group.attrs.update(
+        {
+            "dataset": scene.dataset,
+            "split": scene.split,
+            "units": "m",
+            "up": "z",
+            "frames": [frame.to_attributes(root) for frame in scene.frames],
+        }
+    )
 
 
 def read_scene(path: Path, root: Path) -> Scene:
     """The scene stored at `path`; `root` is where the dataset's raw frames are now."""
     group = open_scene(path)
     frames = tuple(Frame.from_attributes(record, Path(root)) for record in group.attrs["frames"])
-    return Scene(Path(path).name.removesuffix(SUFFIX), group["xyz"][:], group["rgb"][:], group["normal"][:],
-                 group["face"][:], frames, group.attrs["split"], group.attrs["dataset"])
+    return Scene(
+        Path(path).name.removesuffix(SUFFIX),
+        group["xyz"][:],
+        group["rgb"][:],
+        group["normal"][:],
+        group["face"][:],
+        frames,
+        group.attrs["split"],
+        group.attrs["dataset"],
+    )
 
 
 def _attributes(path: Path) -> Mapping:
@@ -99,10 +133,14 @@ def _attributes(path: Path) -> Mapping:
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
     except (NotADirectoryError, ValueError, KeyError) as error:
-        raise StoreError(f"{path}: not an artefact of this project; delete it and run its stage again") from error
+        raise StoreError(
+            f"{path}: not an artefact of this project; delete it and run its stage again"
+        ) from error
     if "key" not in attributes or "format" not in attributes:
         raise StoreError(f"{path}: not an artefact of this project; delete it and run its stage again")
     if attributes["format"] != FORMAT:
-        raise StoreError(f"{path}: written in format {attributes['format']}, this version reads {FORMAT}; "
-                         "run its stage again")
+        raise StoreError(
+            f"{path}: written in format {attributes['format']}, this version reads {FORMAT}; "
+            "run its stage again"
+        )
     return attributes

@@ -15,10 +15,10 @@ from pipeline.errors import PipelineError
 def command(main: Callable[..., None]) -> typer.Typer:
     """`main` as a command line: its docstring is the help, a PipelineError is a message and exit code 1.
 
-        app = command(main)
+    app = command(main)
 
-        if __name__ == "__main__":
-            app()
+    if __name__ == "__main__":
+        app()
     """
 
     @functools.wraps(main)

@@ -41,7 +41,9 @@ def label_set(name: str | Path) -> LabelSet:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or (missing := [column for column in COLUMNS if column not in rows[0]]):
-        raise DataError(f"{path}: needs rows with the columns {', '.join(COLUMNS)}; lacks {missing if rows else 'all'}")
+        raise DataError(
+            f"{path}: needs rows with the columns {', '.join(COLUMNS)}; lacks {missing if rows else 'all'}"
+        )
     try:
         for line, row in enumerate(rows):
             if int(row["index"]) != line:

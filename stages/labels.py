@@ -1,0 +1,60 @@
+"""Annotation of raw scans -> data/labels, which evaluation and report alone read: no other stage sees a label."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from pipeline import config, datasets, scenewise, store
+from pipeline.errors import DataError
+from stages import command
+
+SCENES, OUTPUT = Path("data/scenes"), Path("data/labels")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Annotate:
+    dataset: datasets.Rgbd
+    classes: int
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        truth = self.dataset.read_truth(scene)
+        points = store.open_scene(store.scene_path(SCENES, scene))["xyz"].shape[0]
+        file = self.dataset.root / scene / "truth" / "vertex_label.npy"
+        if len(truth.label) != points:
+            raise DataError(
+                f"{file}: {len(truth.label)} labels for {points} vertices; export both from one mesh"
+            )
+        if np.any((truth.label < -1) | (truth.label >= self.classes)):
+            raise DataError(f"{file}: labels must lie in -1..{self.classes - 1}, rows of dataset.label_set")
+        store.write(group, "label", truth.label)
+        store.write(group, "instance", truth.instance)
+
+
+def labels(params: Path = Path("params.yaml")) -> None:
+    """Import the annotation of the scenes that have one, for evaluation alone."""
+    settings = config.load(params)
+    dataset = datasets.open_dataset(settings.dataset, settings.scenes)
+    label_set = datasets.label_set(settings.dataset.label_set)
+    truth, cloud = dataset.truth_keys(), store.keys(SCENES)
+    keys = {
+        scene: key if isinstance(key, DataError) else scenewise.content_key(key, cloud[scene])
+        for scene, key in truth.items()
+    }
+    scenewise.run(
+        Annotate(dataset, len(label_set)),
+        keys,
+        OUTPUT,
+        parameters={"label_set": label_set.names},
+        version=VERSION,
+        workers=settings.runtime.workers,
+        label="labels",
+    )
+
+
+app = command(labels)
+
+if __name__ == "__main__":
+    app()

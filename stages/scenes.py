@@ -1,0 +1,41 @@
+"""Raw scans -> data/scenes: one group per scene with its cloud and an index of its frames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import zarr
+
+from pipeline import config, datasets, scenewise, store
+from stages import command
+
+OUTPUT = Path("data/scenes")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Import:
+    dataset: datasets.Rgbd
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        store.write_scene(group, self.dataset.read(scene), self.dataset.root)
+
+
+def scenes(params: Path = Path("params.yaml")) -> None:
+    """Import the raw scans of dataset.root, without any annotation."""
+    settings = config.load(params)
+    dataset = datasets.open_dataset(settings.dataset, settings.scenes)
+    scenewise.run(
+        Import(dataset),
+        dataset.keys(),
+        OUTPUT,
+        parameters=config.plain(settings.scenes),
+        version=VERSION,
+        workers=settings.runtime.workers,
+        label="scenes",
+    )
+
+
+app = command(scenes)
+
+if __name__ == "__main__":
+    app()
