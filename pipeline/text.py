@@ -8,6 +8,7 @@ the other texts it was asked for together with, and are remembered by the encode
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,8 @@ class TextEncoder(Protocol):
         ...
 
 
-class _Remembering:
-    """Encodes each distinct text once in the encoder's life; `_embed` encodes one text to f4[C]."""
+class _Remembering(ABC):
+    """Encodes each distinct text once in the encoder's life."""
 
     width: int
 
@@ -83,8 +84,9 @@ class _Remembering:
             return np.zeros((0, self.width), np.float32)
         return np.stack([self._known[text] for text in texts])
 
+    @abstractmethod
     def _embed(self, text: str) -> np.ndarray:
-        raise TypeError(f"{type(self).__name__} does not embed texts")
+        """f4[C] of one text, of any length."""
 
 
 class MiniLM(_Remembering):
@@ -95,7 +97,9 @@ class MiniLM(_Remembering):
         super().__init__()
         # transformers takes seconds to import: only those who encode text pay for it
         from transformers import AutoTokenizer, BertModel
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
