@@ -69,10 +69,11 @@ def run(
 ) -> Summary:
     """Bring `output` up to date: one artefact per scene of `keys`, no others.
 
-    compute(scene, group) fills the group of one scene; it must be picklable where workers > 1. keys maps each
-    scene to the content key of all that it is computed from, or to the error met while making the key, which
-    is reported with the failures. A scene is computed again if that, `parameters` (JSON-like) or `version` (of
-    the algorithm) differ from what its artefact was made with. workers 0 = one per core. Raises ScenesFailed after all were tried, StoreError where another run holds the output.
+    compute(scene, group) fills the group of one scene; it must be picklable where workers != 1. keys maps
+    each scene to the content key of all that it is computed from, or to the error met while making the key,
+    which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like) or
+    `version` (of the algorithm) differ from what its artefact was made with. workers 0 = one per core.
+    Raises ScenesFailed after all were tried, StoreError where another run holds the output.
     """
     output = Path(output)
     failures = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
@@ -153,7 +154,7 @@ class _Task:
 
 
 def replace(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`, which at every moment is old and whole, absent, or new."""
+    """Put the folder `new` in the place of `target`, which is whole (old or new) or absent at any time."""
     if target.exists():
         old = new.with_name(f"{new.name}.old")
         os.rename(target, old)

@@ -1,4 +1,4 @@
-"""Annotation of raw scans -> data/labels, which evaluation and report alone read: no other stage sees a label."""
+"""Annotation of raw scans -> data/labels, read by evaluation and report alone: nothing else sees a label."""
 
 from dataclasses import dataclass
 from pathlib import Path
