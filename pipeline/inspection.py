@@ -45,8 +45,7 @@ def _group(path: Path) -> Tree:
         stored = _size(path / name)
         ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
         shape = ", ".join(map(str, array.shape))
-        root.add(f"[bold]{name}[/]  {array.dtype}[{shape}]".replace(f"[{shape}]", f"\\[{shape}]")
-                 + f"  {_bytes(stored)}  {ratio}  {_range(array)}")  # fmt: skip
+        root.add(f"[bold]{name}[/]  {array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  {_range(array)}")
     return root
 
 
@@ -77,7 +76,7 @@ def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarra
     """u1[size,size,3]: a scene from above.
 
     Features are shown by their three principal axes, superpoints and labels by a colour each, a scene in its
-    own colours. `scene`: the group of data/scenes that has the points of an artefact, where it has none itself.
+    own colours. `scene`: the group of data/scenes with the points, where the artefact has none itself.
     Raises StoreError where there is nothing that belongs to points.
     """
     group = store.open_scene(path)

@@ -18,7 +18,7 @@ PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_
 
 
 def doctor(params: Path = Path("params.yaml")) -> None:
-    """Check Python packages, sparse backends, weights, data and disk, and say what to do about what is missing."""
+    """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing."""
     checks = [*_packages(), *_settings(params), _disk()]
     table = Table("", "what", "found", box=None)
     for fine, what, found in checks:

@@ -154,7 +154,7 @@ def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, ca
         if found != expected:
             raise DataError(
                 f"{depth[id]}: depth is {found[0]}x{found[1]}, expected {expected[0]}x{expected[1]}; "
-                'register it to the colour image; if it is smaller, say so in capture.json: {"depth_size": [w, h]}'
+                'register it to the colour image; if it is smaller, write capture.json {"depth_size": [w, h]}'
             )
     pose = folder / "pose" / f"{id}.txt"
     shared, own = folder / "intrinsics.txt", folder / "intrinsics" / f"{id}.txt"
