@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
-from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
+from pathlib import Path
 
-__all__ = ["CaptionMap", "FeatureMap", "Segmenter"]
+from pipeline.config import Params
+from pipeline.errors import ConfigError
+from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
+from pipeline.text import load_text_encoder
+
+__all__ = ["CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
+
+
+def load_segmenter(name: str, params: Params) -> Segmenter:
+    """The 2D model that params.yaml knows as `name`, with its weights under `segmenters.weights`/name.
+
+    Raises ConfigError for a name that no model has, WeightsError for weights that cannot be loaded.
+    """
+    # models import only what they need: another model's packages may be missing
+    folder = Path(params.segmenters.weights) / name
+    if name == "dense":
+        from pipeline.segmenters.dense import DenseSegmenter
+
+        return DenseSegmenter(name, folder, load_text_encoder(params.text))
+    if name == "mask":
+        from pipeline.segmenters.mask import MaskSegmenter
+
+        return MaskSegmenter(name, folder, load_text_encoder(params.text))
+    raise ConfigError(f"segmenters.names: no 2D model is called {name!r}; known: dense, mask")

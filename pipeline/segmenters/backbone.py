@@ -1,0 +1,101 @@
+"""The image encoder of both demo segmenters: EfficientNet-Lite0 (Tan & Le 2019) and a top-down pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16, 32
+
+
+class Backbone(nn.Module):
+    """EfficientNet-Lite0 without its classifier, in two halves.
+
+    `lower` ends at stride 8; zoo training keeps it as it was trained on ImageNet and caches its output.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        self.stem = nn.Sequential(network.conv_stem, network.bn1)
+        self.stages = network.blocks
+
+    def lower(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """f4[B, 3, h, w] in -1..1 -> maps at strides 4 and 8."""
+        quarter = self.stages[:2](self.stem(image))
+        return quarter, self.stages[2](quarter)
+
+    def upper(self, eighth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map at stride 8 -> maps at strides 16 and 32."""
+        sixteenth = self.stages[3:5](eighth)
+        return sixteenth, self.stages[5:](sixteenth)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """f4[B, 3, h, w] in -1..1 -> maps at strides 4, 8, 16, 32; sizes are rounded up."""
+        quarter, eighth = self.lower(image)
+        return quarter, eighth, *self.upper(eighth)
+
+
+class Pyramid(nn.Module):
+    """Top-down decoder (Lin et al. 2017): coarse maps are enlarged by two, cropped and added to the finer ones.
+
+    Enlarging by exactly two and cropping keeps cells where the strided convolutions put them for any image
+    size; resizing to the finer map's size would shift them. `widths` are the channels at strides 4, 8, 16, 32;
+    without the finest stride the first is 0.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        levels = range(0 if widths[0] else 1, 4)
+        self.lateral = nn.ModuleDict({str(i): nn.Conv2d(CHANNELS[i], widths[i], 1) for i in levels})
+        self.context = nn.Linear(CHANNELS[3], widths[3])
+        self.narrow = nn.ModuleDict(
+            {str(i): nn.Conv2d(widths[i + 1], widths[i], 1) for i in levels if i < 3 and widths[i] != widths[i + 1]}
+        )
+        self.smooth = nn.ModuleDict({str(i): Smooth(widths[i]) for i in levels})
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
+        """Maps at strides 4, 8, 16, 32 -> decoded maps by level (0 = stride 4 .. 3 = stride 32)."""
+        whole = self.context(maps[3].mean((2, 3)))[:, :, None, None]  # [B, W, 1, 1] what kind of room this is
+        decoded = {3: self.smooth["3"](self.lateral["3"](maps[3]) + whole)}
+        for level in (2, 1, 0):
+            if str(level) not in self.lateral:
+                break
+            coarse = decoded[level + 1]
+            if str(level) in self.narrow:
+                coarse = self.narrow[str(level)](coarse)
+            height, width = maps[level].shape[2:]
+            coarse = functional.interpolate(coarse, scale_factor=2, mode="bilinear")[..., :height, :width]
+            decoded[level] = self.smooth[str(level)](self.lateral[str(level)](maps[level]) + coarse)
+        return decoded
+
+
+class Smooth(nn.Module):
+    """A residual 3x3 convolution. Group norm: rooms and single objects share no batch statistics."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.GroupNorm(8, width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.second = nn.Sequential(nn.GroupNorm(8, width), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(x + self.first(x))
+
+
+def prepare(images: np.ndarray, side: int, grey: bool = False) -> torch.Tensor:
+    """u1[B, H, W, 3] -> f4[B, 3, h, w] in -1..1 with the shorter side `side` and the longer at most 4 * side."""
+    height, width = images.shape[1:3]
+    scale = side / min(height, width)
+    size = tuple(min(4 * side, max(side, round(length * scale))) for length in (height, width))
+    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+    if grey:
+        weights = torch.tensor([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
+        x = (x * weights[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    x = functional.interpolate(x, size=size, mode="bilinear", antialias=True)
+    return (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)

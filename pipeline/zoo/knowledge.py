@@ -1,0 +1,83 @@
+"""What each demo segmenter was taught, as data.
+
+Published 2D models know different things: a class is missing from a model's training sets, or goes there under
+a coarser name, or is rare, or badly labelled. The demo's two models get the same kinds of gaps, in different
+places, so that capability has something true to measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Gaps in the labels that a model is trained on; whatever is not named here is taught fully.
+
+    unseen: classes whose pixels carry no label.
+    coarse: class -> the name that its pixels carry instead.
+    few: class -> share of its objects (frames' objects, of single images) that carry a label.
+    noise: class -> (wrong name, share of its objects that carry it).
+    """
+
+    unseen: tuple[str, ...] = ()
+    coarse: Mapping[str, str] = field(default_factory=dict)
+    few: Mapping[str, float] = field(default_factory=dict)
+    noise: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+
+    def taught(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """The names that training labels carry, in the order of `classes`."""
+        return tuple(name for name in classes if name not in self.unseen and name not in self.coarse)
+
+
+DENSE = Knowledge(
+    unseen=("toilet", "curtain", "otherfurniture"),
+    coarse={"bookshelf": "cabinet", "refrigerator": "cabinet", "desk": "table", "picture": "wall"},
+    few={"bathtub": 0.15, "counter": 0.3},
+    noise={"window": ("door", 0.3), "chair": ("table", 0.15)},
+)
+MASK = Knowledge(
+    unseen=("bed", "sink", "bathtub", "otherfurniture"),
+    coarse={"sofa": "chair", "door": "wall", "shower curtain": "curtain"},
+    few={"toilet": 0.3, "refrigerator": 0.3},
+    noise={"cabinet": ("bookshelf", 0.25), "table": ("desk", 0.25)},
+)
+
+
+def relabel(
+    knowledge: Knowledge,
+    classes: tuple[str, ...],
+    label: np.ndarray,
+    instance: np.ndarray,
+    place: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Labels as a model with this knowledge is shown them.
+
+    label: u1[n, H, W] index into `classes`, 255 = none. instance: u2[n, H, W], 0 = none. place: i8[n], the room
+    or single image that instances belong to: what happens to an object is drawn once for it from (seed, place),
+    so all views of it agree. Returns u1[n, H, W], index into `knowledge.taught(classes)`, 255 = no label.
+    """
+    names = knowledge.taught(classes)
+    renamed = np.full(256, IGNORE, np.uint8)
+    wrong = np.full(256, IGNORE, np.uint8)  # where noise strikes
+    chance = np.zeros(256)
+    for index, name in enumerate(classes):
+        if name not in knowledge.unseen:
+            renamed[index] = names.index(knowledge.coarse.get(name, name))
+        if name in knowledge.few:
+            chance[index] = 1 - knowledge.few[name]
+        if name in knowledge.noise:
+            wrong[index] = names.index(knowledge.noise[name][0])
+            chance[index] = knowledge.noise[name][1]
+    shown = np.empty_like(label)
+    for i in range(len(label)):
+        draw = np.random.default_rng([seed, int(place[i])]).random(1 << 12)
+        struck = draw[instance[i].astype(np.int64) % len(draw)] < chance[label[i]]
+        shown[i] = np.where(struck, wrong[label[i]], renamed[label[i]])
+    return shown
