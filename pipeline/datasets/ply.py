@@ -10,6 +10,8 @@ from plyfile import PlyData, PlyElement, PlyParseError
 
 from pipeline.errors import DataError
 
+TRIANGLES = {"face": dict.fromkeys(("vertex_indices", "vertex_index"), 3)}  # read at once, not one by one
+
 
 def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) in file order; polygons become triangle fans.
@@ -56,18 +58,8 @@ def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def _load(path: Path) -> PlyData:
-    triangles = {"face": {"vertex_indices": 3, "vertex_index": 3}}
-    with path.open("rb") as file:
-        header = PlyData._parse_header(file)
-    lists = {
-        element.name: {p.name: 3 for p in element.properties if p.name in triangles["face"]}
-        for element in header.elements
-        if element.name == "face"
-    }
     try:
-        return PlyData.read(
-            path, mmap="c", known_list_len=lists
-        )  # a hundred times faster than lists of any length
+        return PlyData.read(path, known_list_len=TRIANGLES)
     except PlyParseError:
         return PlyData.read(path)
 
@@ -77,5 +69,5 @@ def _triangles(element: PlyElement) -> np.ndarray:
     polygons = element[name]
     if polygons.dtype != object:
         return np.asarray(polygons, dtype=np.int64).reshape(-1, 3)
-    fans = [(polygon[0], *pair) for polygon in polygons for pair in itertools.pairwise(polygon)]
+    fans = [(polygon[0], *pair) for polygon in polygons for pair in itertools.pairwise(polygon[1:])]
     return np.array(fans, dtype=np.int64).reshape(-1, 3)

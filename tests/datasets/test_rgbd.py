@@ -1,0 +1,335 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import store
+from pipeline.datasets import Rgbd, cloud, ply
+from pipeline.errors import DataError
+from tests.capture import grid, write_ply, write_scan, write_splits
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_scan(tmp_path, "a", frames=3)
+    return tmp_path
+
+
+def read(root, scene="a"):
+    return Rgbd(root, "test").read(scene)
+
+
+def test_reads_what_was_written(root):
+    scene = read(root)
+    xyz, face = grid(6)
+    assert np.array_equal(scene.xyz, xyz) and np.array_equal(scene.face, face)
+    assert scene.rgb.dtype == np.uint8 and scene.rgb.shape == (36, 3)
+    assert np.allclose(np.abs(scene.normal), [0, 1, 0])
+    assert [frame.id for frame in scene.frames] == ["0", "1", "2"]
+    assert np.allclose(scene.frames[2].camera.pose[:3, 3], [0.7, 0, 0.5])
+    assert np.allclose(scene.frames[0].read_depth(), 2.0) and scene.frames[0].read_depth().dtype == np.float32
+    assert scene.frames[0].read_color().shape == (24, 32, 3)
+    assert scene.frames[0].read_color((16, 12)).shape == (12, 16, 3)
+
+
+def test_frames_are_in_numeric_order_and_strided(tmp_path):
+    write_scan(tmp_path, "a", frames=12)
+    assert [f.id for f in Rgbd(tmp_path, "test", stride=5).read("a").frames] == ["0", "5", "10"]
+
+
+def test_without_splits_every_scene_is_val(root):
+    write_scan(root, "b")
+    assert Rgbd(root, "test").splits() == {"a": "val", "b": "val"}
+
+
+def test_splits_are_read(root):
+    write_splits(root, ["a"], ["b"])
+    assert Rgbd(root, "test").splits() == {"a": "train", "b": "val"}
+
+
+def test_scene_in_both_splits_is_refused(root):
+    write_splits(root, ["a"], ["a"])
+    with pytest.raises(DataError, match=r"scene a is in train\.txt and in val\.txt"):
+        Rgbd(root, "test").splits()
+
+
+def test_no_scenes(tmp_path):
+    with pytest.raises(DataError, match="no scenes; each is a folder with color/"):
+        Rgbd(tmp_path, "test").splits()
+    with pytest.raises(DataError, match="no such folder"):
+        Rgbd(tmp_path / "none", "test").splits()
+
+
+def test_key_changes_with_every_file_read_but_not_with_annotation(root):
+    dataset = Rgbd(root, "test")
+    key, truth = dataset.keys()["a"], dataset.truth_keys()["a"]
+    np.save(root / "a" / "truth" / "vertex_label.npy", np.ones(36, np.int16))
+    assert dataset.keys()["a"] == key and dataset.truth_keys()["a"] != truth
+    for file in ("color/1.png", "depth/1.png"):
+        with Image.open(root / "a" / file) as image:
+            changed = np.asarray(image).copy()
+        changed.flat[0] += 1
+        Image.fromarray(changed).save(root / "a" / file)
+        assert dataset.keys()["a"] != key
+        key = dataset.keys()["a"]
+    pose = np.loadtxt(root / "a" / "pose" / "0.txt")
+    np.savetxt(root / "a" / "pose" / "0.txt", pose + np.eye(4, k=3) * 0.01)
+    assert dataset.keys()["a"] != key
+
+
+def test_key_depends_on_the_split(root):
+    before = Rgbd(root, "test").keys()["a"]
+    write_splits(root, ["a"], [])
+    assert Rgbd(root, "test").keys()["a"] != before
+
+
+def break_pose(folder):
+    np.savetxt(folder / "pose" / "1.txt", np.full((4, 4), np.nan))
+
+
+def singular_pose(folder):
+    np.savetxt(folder / "pose" / "1.txt", np.diag([1, 1, 0, 1]))
+
+
+def scaled_pose(folder):
+    np.savetxt(folder / "pose" / "1.txt", np.diag([1.1, 1.1, 1.1, 1]))
+
+
+def mirrored_pose(folder):
+    np.savetxt(folder / "pose" / "1.txt", np.diag([1, 1, -1, 1]))
+
+
+def three_by_four_pose(folder):
+    np.savetxt(folder / "pose" / "1.txt", np.eye(4)[:3])
+
+
+def words_for_pose(folder):
+    (folder / "pose" / "1.txt").write_text("lost\n")
+
+
+def no_pose(folder):
+    (folder / "pose" / "1.txt").unlink()
+
+
+def no_intrinsics(folder):
+    (folder / "intrinsics.txt").unlink()
+
+
+def negative_focal(folder):
+    np.savetxt(folder / "intrinsics.txt", np.diag([-1, 1, 1]))
+
+
+def no_depth_of_one(folder):
+    (folder / "depth" / "1.png").unlink()
+
+
+def small_depth(folder):
+    Image.fromarray(np.ones((12, 16), np.uint16)).save(folder / "depth" / "1.png")
+
+
+def duplicate_frame(folder):
+    Image.new("RGB", (32, 24)).save(folder / "color" / "1.jpg")
+
+
+def not_an_image(folder):
+    (folder / "color" / "1.png").write_bytes(b"\x89PNG broken")
+
+
+def empty_color(folder):
+    for file in (folder / "color").iterdir():
+        file.unlink()
+
+
+def face_beyond(folder):
+    xyz, face = grid(3)
+    face[2, 1] = 9
+    write_ply(folder / "mesh.ply", xyz, np.zeros((9, 3), np.uint8), face)
+
+
+def empty_mesh(folder):
+    write_ply(folder / "mesh.ply", np.zeros((0, 3)), np.zeros((0, 3), np.uint8), np.zeros((0, 3), int))
+
+
+def nan_vertex(folder):
+    xyz, face = grid(3)
+    xyz[4] = np.nan
+    write_ply(folder / "mesh.ply", xyz, np.zeros((9, 3), np.uint8), face)
+
+
+def truncated_mesh(folder):
+    data = (folder / "mesh.ply").read_bytes()
+    (folder / "mesh.ply").write_bytes(data[: len(data) - 40])
+
+
+def colourless_mesh(folder):
+    text = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+    (folder / "mesh.ply").write_text(text + "0 0 0\n")
+
+
+def odd_capture(folder):
+    (folder / "capture.json").write_text('{"depthscale": 1}')
+
+
+def zero_scale(folder):
+    (folder / "capture.json").write_text('{"depth_scale": 0}')
+
+
+def list_capture(folder):
+    (folder / "capture.json").write_text("[1]")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (break_pose, r"a/pose/1\.txt.*NaN or infinity; leave the frame out"),
+        (singular_pose, r"a/pose/1\.txt.*singular or not rigid.*R a rotation"),
+        (scaled_pose, r"a/pose/1\.txt.*not rigid"),
+        (mirrored_pose, r"a/pose/1\.txt.*not rigid"),
+        (three_by_four_pose, r"a/pose/1\.txt: expected 4x4 numbers"),
+        (words_for_pose, r"a/pose/1\.txt: not a matrix of numbers"),
+        (no_pose, r"a/pose/1\.txt: missing; add it or delete the frame"),
+        (no_intrinsics, r"a/intrinsics\.txt: missing; write the 3x3"),
+        (negative_focal, r"a/intrinsics\.txt: focal lengths must be positive"),
+        (no_depth_of_one, r"a/depth/1\.png: missing; add the depth"),
+        (small_depth, r"a/depth/1\.png: depth is 16x12, expected 32x24; register it"),
+        (duplicate_frame, r"a/color/1\.png: frame id 1 is also 1\.jpg; delete one"),
+        (not_an_image, r"a/color/1\.png: not a readable image"),
+        (empty_color, r"a/color: no colour images"),
+        (face_beyond, r"a/mesh\.ply: face 2 names vertex 9, but there are 9"),
+        (empty_mesh, r"a/mesh\.ply: the mesh is empty"),
+        (nan_vertex, r"a/mesh\.ply: vertex 4 is NaN"),
+        (truncated_mesh, r"a/mesh\.ply: not a readable PLY mesh"),
+        (colourless_mesh, r"a/mesh\.ply: needs vertices with x, y, z, red, green, blue"),
+        (odd_capture, r"a/capture\.json: unknown key 'depthscale'; known: depth_scale, depth_size"),
+        (zero_scale, r"a/capture\.json: depth_scale must be a positive number"),
+        (list_capture, r"a/capture\.json: unknown key|a/capture\.json: not a JSON object"),
+    ],
+)
+def test_damage_is_named(root, damage, message):
+    damage(root / "a")
+    with pytest.raises(DataError, match=message):
+        read(root)
+
+
+@pytest.mark.parametrize("scene", ["x/y", "..", "", "missing"])
+def test_unusable_ids_become_errors_among_the_keys(root, scene):
+    write_splits(root, ["a"], [])
+    (root / "splits" / "val.txt").write_text(f"{scene}\n")
+    keys = Rgbd(root, "test").keys()
+    assert isinstance(keys["a"], str)
+    assert scene == "" or isinstance(keys[scene], DataError)
+
+
+def test_truncated_image_is_named_when_its_pixels_are_read(root):
+    file = root / "a" / "color" / "1.png"
+    file.write_bytes(file.read_bytes()[:500])
+    frame = read(root).frames[1]
+    with pytest.raises(DataError, match=r"a/color/1\.png: not a readable image"):
+        frame.read_color()
+
+
+def test_truncated_depth_is_named_when_its_pixels_are_read(root):
+    rng = np.random.default_rng(0)
+    file = root / "a" / "depth" / "1.png"
+    Image.fromarray(rng.integers(0, 9000, (24, 32), np.uint16)).save(file)
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"a/depth/1\.png: not a readable depth image"):
+        read(root).frames[1].read_depth()
+
+
+def test_smaller_depth_is_fine_where_capture_says_so(root):
+    for file in (root / "a" / "depth").iterdir():
+        Image.fromarray(np.full((12, 16), 500, np.uint16)).save(file)
+    (root / "a" / "capture.json").write_text(json.dumps({"depth_scale": 250, "depth_size": [16, 12]}))
+    frame = read(root).frames[0]
+    assert np.array_equal(frame.read_depth((32, 24)), np.full((24, 32), 2, np.float32))
+
+
+def test_intrinsics_of_each_frame_win(root):
+    (root / "a" / "intrinsics").mkdir()
+    np.savetxt(root / "a" / "intrinsics" / "1.txt", np.diag([50.0, 50, 1, 1]))
+    frames = read(root).frames
+    assert [frame.camera.intrinsics[0, 0] for frame in frames] == [30, 50, 30]
+
+
+def test_scene_survives_the_store(root, tmp_path):
+    scene = read(root)
+    group = store.create(tmp_path / "a.zarr", "key")
+    store.write_scene(group, scene, root)
+    again = store.read_scene(tmp_path / "a.zarr", root)
+    assert (again.id, again.split, again.dataset) == ("a", "val", "test")
+    for name in ("xyz", "rgb", "normal", "face"):
+        assert np.array_equal(getattr(again, name), getattr(scene, name))
+    assert [f.color for f in again.frames] == [f.color for f in scene.frames]
+    assert np.array_equal(again.frames[1].camera.pose, scene.frames[1].camera.pose)
+    assert str(root) not in json.dumps(dict(group.attrs))
+
+
+def test_truth_of_another_length_is_refused(root):
+    np.save(root / "a" / "truth" / "vertex_instance.npy", np.zeros(5, np.int32))
+    with pytest.raises(DataError, match="5 instances for 36 labels"):
+        Rgbd(root, "test").read_truth("a")
+
+
+def test_truth_must_be_integers(root):
+    np.save(root / "a" / "truth" / "vertex_label.npy", np.zeros(36))
+    with pytest.raises(DataError, match="expected one integer per vertex, not float64"):
+        Rgbd(root, "test").read_truth("a")
+
+
+def test_points_come_from_depth_without_a_mesh(tmp_path):
+    write_scan(tmp_path, "a", mesh=False)
+    scene = Rgbd(tmp_path, "test", voxel=0.05).read("a")
+    assert len(scene.face) == 0 and len(scene.xyz) > 500
+    assert np.allclose(scene.xyz[:, 1], 2, atol=1e-5)
+    assert np.allclose(scene.normal, [0, -1, 0], atol=1e-4)  # towards the cameras
+    assert len(np.unique(np.floor(scene.xyz[:, [0, 2]] / 0.05 + 1e-6), axis=0)) > 0.95 * len(scene.xyz)
+
+
+def test_back_projection_hits_the_pixel_again(root):
+    frame = read(root).frames[1]
+    xyz, _ = cloud.back_project(frame)
+    camera = frame.camera
+    local = (xyz - camera.pose[:3, 3]) @ camera.pose[:3, :3]
+    pixel = local @ camera.intrinsics.T
+    row, column = np.nonzero(np.ones((24, 32)))
+    assert np.allclose(pixel[:, :2] / pixel[:, 2:], np.stack([column, row], 1))
+
+
+def test_without_mesh_and_depth_there_are_no_points(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False)
+    for file in (folder / "depth").iterdir():
+        file.unlink()
+    (folder / "depth").rmdir()
+    with pytest.raises(DataError, match=r"a/mesh\.ply: missing, and there are no depth maps"):
+        Rgbd(tmp_path, "test").read("a")
+
+
+def test_depth_without_readings(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False)
+    for file in (folder / "depth").iterdir():
+        Image.fromarray(np.zeros((24, 32), np.uint16)).save(file)
+    with pytest.raises(DataError, match="hardly any depth readings"):
+        Rgbd(tmp_path, "test").read("a")
+
+
+def test_polygons_become_triangle_fans(tmp_path):
+    head = "ply\nformat ascii 1.0\nelement vertex 5\n" + "".join(f"property float {n}\n" for n in "xyz")
+    head += "".join(f"property uchar {n}\n" for n in ("red", "green", "blue"))
+    head += "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    body = "".join(f"{i} {i * i} 0 1 2 3\n" for i in range(5)) + "4 0 1 2 3\n3 2 3 4\n"
+    (tmp_path / "m.ply").write_text(head + body)
+    face = ply.read_mesh(tmp_path / "m.ply")[3]
+    assert face.tolist() == [[0, 1, 2], [0, 2, 3], [2, 3, 4]]
+
+
+def test_vertex_normals_weigh_by_area():
+    xyz = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1], [9, 9, 9]], np.float32)
+    face = np.array([[0, 1, 2], [0, 2, 3]])
+    normal = ply.vertex_normals(xyz, face)
+    expected = np.array([2.0, 0, 4.0]) / np.linalg.norm(
+        [2.0, 0, 4.0]
+    )  # twice the areas: 4 along z, 2 along x
+    assert np.allclose(normal[0], expected) and np.allclose(normal[1], [0, 0, 1])
+    assert np.array_equal(normal[4], [0, 0, 0])

@@ -1,0 +1,79 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import config
+from pipeline.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+
+
+def write(tmp_path, **changes):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = copy.deepcopy(values)
+    for key, value in changes.items():
+        section, name = key.split("__")
+        if value is KeyError:
+            del values[section][name]
+        else:
+            values[section][name] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_committed_parameters_load():
+    params = config.load(ROOT / "params.yaml")
+    assert params.fusion.tau == 0.05 and isinstance(params.segmenters.names, tuple)
+    assert len(params.vocabulary) == 19
+
+
+def test_sections_are_frozen():
+    params = config.load(ROOT / "params.yaml")
+    with pytest.raises(AttributeError):
+        params.fusion.tau = 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fusion__tua": 0.1}, "fusion: unknown key 'tua'; known: .*tau"),
+        ({"fusion__tau": KeyError}, "fusion: missing key 'tau'"),
+        ({"fusion__tau": "1e-4"}, r"fusion\.tau: expected float, not '1e-4' \(write 1\.0e-4"),
+        ({"fusion__tau": True}, r"fusion\.tau: expected float"),
+        ({"fusion__method": "best"}, r"fusion\.method: 'best' is not one of 'capability'"),
+        ({"superpoints__min_vertices": 1.5}, r"superpoints\.min_vertices: expected int"),
+        ({"superpoints__min_vertices": True}, r"superpoints\.min_vertices: expected int"),
+        ({"capability__pooled": 1}, r"capability\.pooled: expected bool"),
+        ({"segmenters__names": "dense"}, r"segmenters\.names: expected a list"),
+        ({"segmenters__names": ["dense", 3]}, r"segmenters\.names\[1\]: expected str"),
+    ],
+)
+def test_wrong_keys_are_named(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load(write(tmp_path, **changes))
+
+
+def test_integers_serve_as_floats(tmp_path):
+    assert config.load(write(tmp_path, fusion__tau=1)).fusion.tau == 1.0
+
+
+def test_missing_section_and_file(tmp_path):
+    (tmp_path / "params.yaml").write_text("fusion: {tau: 1}\n")
+    with pytest.raises(ConfigError, match="missing key 'dataset'"):
+        config.load(tmp_path / "params.yaml")
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(tmp_path / "none.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        config.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- 1\n")
+    with pytest.raises(ConfigError, match="expected a section"):
+        config.load(tmp_path / "params.yaml")
+
+
+def test_plain():
+    params = config.load(ROOT / "params.yaml")
+    assert config.plain(params.fusion)["tau"] == 0.05

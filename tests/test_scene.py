@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import DataError
+from pipeline.scene import Camera, Frame
+
+K = np.array([[577.870605, 0, 319.5], [0, 577.870605, 239.5], [0, 0, 1]])
+
+
+def test_resizing_scales_focal_by_size_and_centre_by_size_less_one():
+    small = Camera(K, np.eye(4), 640, 480).resized(320, 240)
+    assert np.allclose(small.intrinsics[[0, 1], [0, 1]], 577.870605 / 2)
+    assert np.allclose(small.intrinsics[:2, 2], [319.5 * 319 / 639, 239.5 * 239 / 479])
+    assert (small.width, small.height) == (320, 240)
+
+
+def test_resizing_back_restores():
+    camera = Camera(K, np.eye(4), 640, 480)
+    assert np.allclose(camera.resized(97, 31).resized(640, 480).intrinsics, K)
+
+
+def test_camera_cannot_be_changed():
+    camera = Camera(K, np.eye(4), 640, 480)
+    with pytest.raises(ValueError, match="read-only"):
+        camera.pose[0, 0] = 2
+    with pytest.raises(AttributeError):
+        camera.width = 3
+
+
+def test_camera_keeps_no_reference():
+    pose = np.eye(4)
+    camera = Camera(K, pose, 640, 480)
+    pose[0, 3] = 5
+    assert camera.pose[0, 3] == 0
+
+
+@pytest.mark.parametrize(
+    ("intrinsics", "pose", "size", "message"),
+    [
+        (np.eye(4), np.eye(4), (4, 4), r"intrinsics \[3,3\] and pose \[4,4\]"),
+        (K * np.nan, np.eye(4), (4, 4), "intrinsics contain NaN"),
+        (K, np.full((4, 4), -np.inf), (4, 4), "pose contains NaN or infinity"),
+        (K * [[-1], [1], [1]], np.eye(4), (4, 4), "focal lengths must be positive"),
+        (K, np.eye(4), (0, 4), "image size must be positive"),
+        (K, np.diag([1, 1, 1.01, 1]), (4, 4), "not rigid"),
+        (K, np.diag([1, 1, 1, 2]), (4, 4), "not rigid"),
+        (K, np.zeros((4, 4)), (4, 4), "singular"),
+    ],
+)
+def test_bad_cameras(intrinsics, pose, size, message):
+    with pytest.raises(DataError, match=message):
+        Camera(intrinsics, pose, *size)
+
+
+def test_rounded_pose_is_rigid_enough():
+    angle = 0.7
+    pose = np.eye(4)
+    pose[:2, :2] = np.round([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], 4)
+    assert Camera(K, pose, 640, 480).pose[0, 0] == pose[0, 0]
+
+
+def test_attributes_round_trip(tmp_path):
+    frame = Frame("7", tmp_path / "s/color/7.jpg", None, 1000.0, Camera(K, np.eye(4), 640, 480))
+    record = frame.to_attributes(tmp_path)
+    assert record["color"] == "s/color/7.jpg" and record["depth"] is None
+    again = Frame.from_attributes(record, tmp_path / "elsewhere")
+    assert again.color == tmp_path / "elsewhere/s/color/7.jpg" and again.read_depth() is None
+    assert np.array_equal(again.camera.intrinsics, K) and again.camera.width == 640
+
+
+def test_missing_image_is_named(tmp_path):
+    frame = Frame("7", tmp_path / "7.jpg", tmp_path / "7.png", 1000.0, Camera(K, np.eye(4), 640, 480))
+    with pytest.raises(DataError, match=r"7\.jpg: not a readable image"):
+        frame.read_color()
+    with pytest.raises(DataError, match=r"7\.png: not a readable depth image"):
+        frame.read_depth()
+
+
+def test_colour_depth_is_refused(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "7.png")
+    frame = Frame("7", tmp_path / "7.png", tmp_path / "7.png", 1000.0, Camera(K, np.eye(4), 4, 3))
+    with pytest.raises(DataError, match="depth must have one channel"):
+        frame.read_depth()
+
+
+def test_depth_is_metres(tmp_path):
+    Image.fromarray(np.array([[0, 1500], [65535, 4000]], np.uint16)).save(tmp_path / "7.png")
+    frame = Frame("7", tmp_path / "7.png", tmp_path / "7.png", 4000.0, Camera(K, np.eye(4), 2, 2))
+    assert np.allclose(frame.read_depth(), [[0, 0.375], [16.38375, 1]])
+    assert frame.read_depth((1, 1)).shape == (1, 1)

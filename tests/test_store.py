@@ -1,0 +1,121 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import store
+from pipeline.errors import StoreError
+
+
+def tree_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(str(file.relative_to(path)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "u1", "u2", "i2", "i4", "b1"])
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (7,), (70001,), (3, 5, 4), (2500, 384)])
+def test_round_trip(tmp_path, dtype, shape):
+    array = np.random.default_rng(0).integers(0, 2 if dtype == "b1" else 100, shape).astype(dtype)
+    store.write(store.create(tmp_path / "a.zarr", "k"), "x", array)
+    found = store.open_scene(tmp_path / "a.zarr")["x"][:]
+    assert found.dtype == array.dtype and np.array_equal(found, array)
+
+
+def test_every_array_is_one_file(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    store.write(group, "x", np.random.default_rng(0).normal(size=(60000, 30)))
+    files = [p for p in (tmp_path / "a.zarr" / "x").rglob("*") if p.is_file()]
+    assert sorted(p.name for p in files) == ["0", "zarr.json"]
+    assert group["x"].chunks[0] < 60000 <= group["x"].shards[0]
+
+
+def test_own_chunks(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    array = np.arange(10 * 6).reshape(10, 6)
+    store.write(group, "x", array, chunks=(4, 6))
+    assert group["x"].chunks == (4, 6) and np.array_equal(group["x"][:], array)
+
+
+def test_bytes_are_deterministic(tmp_path):
+    for name in "ab":
+        group = store.create(tmp_path / name, "k")
+        store.write(group, "x", np.random.default_rng(0).normal(size=(9000, 64)).astype(np.float16))
+        group.attrs["split"] = "val"
+    assert tree_hash(tmp_path / "a") == tree_hash(tmp_path / "b")
+
+
+def test_attributes(tmp_path):
+    store.create(tmp_path / "a.zarr", "k")
+    attributes = dict(zarr.open(tmp_path / "a.zarr", mode="r").attrs)
+    assert attributes == {"key": "k", "format": store.FORMAT, "software": store.SOFTWARE}
+    assert store.key(tmp_path / "a.zarr") == "k" and store.keys(tmp_path) == {"a": "k"}
+
+
+def test_missing_artefact(tmp_path):
+    with pytest.raises(StoreError, match=r"a\.zarr: no artefact here; run the stage"):
+        store.open_scene(tmp_path / "a.zarr")
+    with pytest.raises(StoreError, match="no such folder"):
+        store.scene_ids(tmp_path / "none")
+
+
+def test_foreign_group(tmp_path):
+    zarr.create_group(tmp_path / "a.zarr")
+    with pytest.raises(StoreError, match="not an artefact of this project"):
+        store.open_scene(tmp_path / "a.zarr")
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr" / "zarr.json").write_text("{")
+    with pytest.raises(StoreError, match="not an artefact of this project"):
+        store.key(tmp_path / "b.zarr")
+
+
+def test_other_format(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    group.attrs["format"] = store.FORMAT + 1
+    with pytest.raises(StoreError, match=f"format {store.FORMAT + 1}, this version reads {store.FORMAT}"):
+        store.open_scene(tmp_path / "a.zarr")
+
+
+def test_scene_ids_are_sorted_and_whole(tmp_path):
+    for name in ("b.zarr", "a.zarr", ".c.zarr", "d"):
+        (tmp_path / name).mkdir()
+    assert store.scene_ids(tmp_path) == ["a", "b"]
+
+
+def test_stored_features_keep_their_direction(tmp_path):
+    rng = np.random.default_rng(0)
+    feature = rng.normal(size=(2000, 384)).astype(np.float32) * rng.uniform(0.01, 3, (2000, 1))
+    group = store.create(tmp_path / "a.zarr", "k")
+    store.write(group, "feature", feature.astype(np.float16), keep_bits=store.FEATURE_BITS)
+    found = group["feature"][:].astype(np.float64)
+    cosine = (found * feature).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(feature, axis=1)
+    assert cosine.min() >= 0.9999
+    store.write(group, "exact", feature.astype(np.float16))
+    assert group["feature"].nbytes_stored() < 0.8 * group["exact"].nbytes_stored()
+
+
+@given(st.floats(-60000, 60000, width=16), st.integers(1, 9))
+def test_rounding_is_to_the_nearest(value, bits):
+    found = float(store.rounded(np.array([value], np.float16), bits)[0])
+    mantissa, exponent = np.frexp(value)
+    exponent = max(int(exponent), -13)  # below, f2 is subnormal and evenly spaced
+    step = 2.0 ** (exponent - 1 - bits)
+    assert abs(found - value) <= step / 2 and found == np.round(value / step) * step
+    assert mantissa == 0 or np.signbit(found) == np.signbit(value)
+
+
+def test_split_ids(tmp_path):
+    for name, split in (("a", "train"), ("b", "val"), ("c", "val")):
+        store.create(tmp_path / f"{name}.zarr", "k").attrs["split"] = split
+    assert store.split_ids(tmp_path, "train") == ["a"] and store.split_ids(tmp_path, "val") == ["b", "c"]
+
+
+def test_every_scene_trains_without_a_training_split(tmp_path):
+    for name in "ab":
+        store.create(tmp_path / f"{name}.zarr", "k").attrs["split"] = "val"
+    assert store.split_ids(tmp_path, "train") == store.split_ids(tmp_path, "val") == ["a", "b"]
