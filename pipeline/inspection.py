@@ -64,12 +64,12 @@ def _weights(path: Path) -> Tree:
 def _range(array: zarr.Array) -> str:
     if array.size == 0:
         return "empty"
-    rows = max(1, SAMPLE * len(array) // array.size)
+    rows = max(1, SAMPLE * array.shape[0] // array.size)
     values = array[:rows].astype(np.float64)
     bad = np.count_nonzero(~np.isfinite(values))
     finite = values[np.isfinite(values)]
     text = f"{finite.min():.4g} .. {finite.max():.4g}" if finite.size else "no finite value"
-    return text + (f", {bad} not finite" if bad else "") + (" (first rows)" if rows < len(array) else "")
+    return text + (f", {bad} not finite" if bad else "") + (" (first rows)" if rows < array.shape[0] else "")
 
 
 def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarray:

@@ -103,7 +103,7 @@ def run(
 
 def content_key(*parts: Any) -> str:
     """sha256 of JSON-like values: the same for equal values on every machine."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=list)
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

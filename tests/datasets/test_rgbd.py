@@ -163,8 +163,9 @@ def truncated_mesh(folder):
 
 
 def colourless_mesh(folder):
-    text = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
-    (folder / "mesh.ply").write_text(text + "0 0 0\n")
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    text = f"ply\nformat ascii 1.0\nelement vertex 1\n{axes}end_header\n0 0 0\n"
+    (folder / "mesh.ply").write_text(text)
 
 
 def odd_capture(folder):

@@ -1,0 +1,48 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from stages import cli
+
+
+def test_help_lists_all_commands_without_importing_them():
+    code = """
+import sys
+from stages.cli import app
+app(["--help"], standalone_mode=False)
+print("torch" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "False"
+    for name in cli.COMMANDS:
+        assert f"  {name} " in result.stdout
+
+
+def test_subcommand_has_its_own_help():
+    result = CliRunner().invoke(cli.app, ["scenes", "--help"])
+    assert result.exit_code == 0 and "Import the raw scans" in result.stdout and "--params" in result.stdout
+
+
+def test_unknown_command():
+    result = CliRunner().invoke(cli.app, ["nonsense"])
+    assert result.exit_code == 2 and "No such command 'nonsense'" in result.stderr
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_exists(name):
+    app = importlib.import_module(f"stages.{name}").app
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0 and "Usage" in result.stdout
+
+
+def test_doctor(tmp_path, monkeypatch):
+    from stages import doctor
+
+    result = CliRunner().invoke(doctor.app, [])
+    assert "torch" in result.stdout and "sparse backend" in result.stdout and "GB free" in result.stdout
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(doctor.app, [])
+    assert result.exit_code == 1 and "no such file" in result.stdout

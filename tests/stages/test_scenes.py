@@ -1,0 +1,111 @@
+"""The stages scenes and labels, run as a user runs them, on small captures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline import store
+from stages import labels, scenes
+from tests.capture import write_scan, write_splits
+from tests.test_store import tree_hash
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        write_scan(tmp_path / "raw", name)
+    write_splits(tmp_path / "raw", ["a", "b"], ["c"])
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["dataset"] |= {"root": "raw", "name": "small"}
+    values["runtime"]["workers"] = 1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(stage):
+    return CliRunner().invoke(stage.app, [])
+
+
+def test_scenes(workspace):
+    assert run(scenes).exit_code == 0
+    scene = store.read_scene("data/scenes/c.zarr", Path("raw"))
+    assert scene.split == "val" and scene.dataset == "small" and scene.xyz.shape == (36, 3)
+    assert scene.frames[0].read_color().shape == (24, 32, 3)
+    group = store.open_scene("data/scenes/c.zarr")
+    assert sorted(group.array_keys()) == ["face", "normal", "rgb", "xyz"]
+    assert group.attrs["units"] == "m" and group.attrs["up"] == "z"
+
+
+def test_bad_scenes_are_listed_and_the_others_finished(workspace):
+    np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
+    write_splits(workspace / "raw", ["a", "b"], ["c", "gone", "../c"])
+    result = run(scenes)
+    assert result.exit_code == 1
+    for cause in (
+        "3 of 5 scenes failed",
+        "b: raw/b/pose/1.txt",
+        "gone: raw/gone: no such folder",
+        "'../c' cannot",
+    ):
+        assert cause in result.stderr
+    assert store.scene_ids("data/scenes") == ["a", "c"]
+
+
+def test_annotation_does_not_reach_scenes(workspace):
+    assert run(scenes).exit_code == 0
+    before = tree_hash(workspace / "data/scenes")
+    for name in ("a", "b", "c"):
+        for file in (workspace / "raw" / name / "truth").iterdir():
+            file.unlink()
+        (workspace / "raw" / name / "truth").rmdir()
+    result = run(scenes)
+    assert "0 computed, 3 unchanged" in result.stderr
+    assert tree_hash(workspace / "data/scenes") == before
+
+
+def test_labels(workspace):
+    run(scenes)
+    assert run(labels).exit_code == 0
+    group = store.open_scene("data/labels/a.zarr")
+    assert group["label"].dtype == np.int16 and group["instance"].dtype == np.int32
+    assert group["label"].shape == (36,)
+
+
+def test_labels_of_unannotated_scenes_are_left_out(workspace):
+    run(scenes)
+    for file in (workspace / "raw/b/truth").iterdir():
+        file.unlink()
+    (workspace / "raw/b/truth").rmdir()
+    assert run(labels).exit_code == 0
+    assert store.scene_ids("data/labels") == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [(np.zeros(35, int), "35 labels for 36 vertices"), (np.full(36, 20), "labels must lie in -1..19")],
+)
+def test_bad_labels_are_listed(workspace, label, message):
+    np.save("raw/a/truth/vertex_label.npy", label)
+    np.save("raw/a/truth/vertex_instance.npy", np.zeros(len(label), int))
+    run(scenes)
+    result = run(labels)
+    assert (
+        result.exit_code == 1
+        and message in result.stderr
+        and "a: raw/a/truth/vertex_label.npy" in result.stderr
+    )
+    assert store.scene_ids("data/labels") == ["b", "c"]
+
+
+def test_unknown_parameter_is_a_message(workspace):
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["scenes"]["stride"] = 2
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    result = run(scenes)
+    assert result.exit_code == 1 and "scenes: unknown key 'stride'" in result.stderr
