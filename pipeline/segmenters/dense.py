@@ -27,13 +27,16 @@ class DenseNetwork(nn.Module):
         self.head = nn.Linear(inner, width, bias=False)
 
     def decode(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Backbone maps -> f4[B, h, w, C], L2-normalised, on the grid of stride 4."""
-        cells = self.inner(self.pyramid(maps)[0]).permute(0, 2, 3, 1)
+        """Backbone maps -> f4[B, h, w, inner] on the grid of stride 4."""
+        return self.inner(self.pyramid(maps)[0]).permute(0, 2, 3, 1)
+
+    def place(self, cells: torch.Tensor) -> torch.Tensor:
+        """Decoded cells f4[..., inner] -> f4[..., C] in text space, L2-normalised."""
         return functional.normalize(self.head(cells), dim=-1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """f4[B, 3, h, w] in -1..1 -> f4[B, h/4, w/4, C]."""
-        return self.decode(self.backbone(image))
+        return self.place(self.decode(self.backbone(image)))
 
 
 class DenseSegmenter:

@@ -77,7 +77,7 @@ def _compute(backbone: Backbone, images: Images, paths: list[Path], side: int, g
     backbone = backbone.to(memory_format=torch.channels_last)
     files: list[np.ndarray] = []
     for i in range(len(images)):
-        maps = backbone(prepare(np.asarray(images.rgb[i : i + 1]), side, grey))
+        maps = backbone(prepare(np.array(images.rgb[i : i + 1]), side, grey))
         if not files:
             shapes = [(len(images), *m.shape[2:], m.shape[1]) for m in maps]
             files = [

@@ -73,12 +73,12 @@ def train_dense(
 
     def loss(part: Part, picked: np.ndarray, flip: bool) -> torch.Tensor:
         maps, shown, _ = _pick(part, picked, flip)
-        feature = network.decode(maps)  # [B, h, w, C]
-        wanted = _at_cells(shown, feature.shape[1:3])
+        cells = network.decode(maps)  # [B, h, w, inner]
+        wanted = _at_cells(shown, cells.shape[1:3])
         known = (wanted != IGNORE).nonzero(as_tuple=True)
-        some = torch.from_numpy(rng.permutation(len(known[0]))[: 1024 * len(picked)])
+        some = torch.from_numpy(rng.permutation(len(known[0]))[: 512 * len(picked)])
         known = tuple(index[some] for index in known)
-        logits = feature[known] @ target.T / TEMPERATURE
+        logits = network.place(cells[known]) @ target.T / TEMPERATURE
         return functional.cross_entropy(logits, wanted[known].long(), class_weight)
 
     description = {

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline.segmenters import CaptionMap, FeatureMap, Segmenter
+from pipeline.segmenters.mask import Masks, MaskSegmenter
+
+VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
+SHAPES = [(96, 96), (48, 48), (60, 80), (80, 60), (45, 160), (160, 30), (1, 1), (7, 300)]
+
+
+def noise(shape, count=2, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape, 3), dtype=np.uint8)
+
+
+def test_is_a_segmenter(segmenter):
+    assert isinstance(segmenter, Segmenter)
+    assert len(segmenter.version) == 16
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_labels_cover_the_image(segmenter, shape):
+    labels = segmenter.label(noise(shape), VOCABULARY)
+    assert labels.shape == (2, *shape) and labels.dtype == np.int16
+    least = 0 if segmenter.name == "dense" else -1
+    assert labels.min() >= least and labels.max() < len(VOCABULARY)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_descriptions_agree_with_labels(segmenter, minilm, shape):
+    images = noise(shape)
+    described = segmenter.describe(images, VOCABULARY)
+    labels = segmenter.label(images, VOCABULARY)
+    assert len(described) == 2
+    for found, label in zip(described, labels, strict=True):
+        if isinstance(found, FeatureMap):
+            assert found.feature.shape[2] == minilm.width
+            assert torch.allclose(found.feature.norm(dim=2), torch.tensor(1.0), atol=1e-5)
+        else:
+            assert found.caption.shape == shape
+            # every pixel without a caption is said to have none, and the other way round
+            assert np.array_equal(found.caption < 0, label < 0)
+            for caption, words in enumerate(found.text):
+                nouns = {VOCABULARY[k] for k in np.unique(label[found.caption == caption])}
+                assert len(nouns) == 1 and words.endswith(f" {nouns.pop()} in a scene")
+
+
+def test_batches_make_no_difference(segmenter):
+    images = noise((60, 80), 4)
+    together = segmenter.label(images, VOCABULARY)
+    alone = np.concatenate([segmenter.label(image[None], VOCABULARY) for image in images])
+    assert np.array_equal(together, alone)
+
+
+def test_same_image_same_answer(segmenter):
+    images = noise((60, 80), 1)
+    first, second = segmenter.describe(images, VOCABULARY)[0], segmenter.describe(images, VOCABULARY)[0]
+    if isinstance(first, FeatureMap):
+        assert torch.equal(first.feature, second.feature)
+    else:
+        assert np.array_equal(first.caption, second.caption) and first.text == second.text
+
+
+def test_no_images(segmenter):
+    none = np.zeros((0, 48, 64, 3), np.uint8)
+    assert segmenter.label(none, VOCABULARY).shape == (0, 48, 64)
+    assert segmenter.describe(none, VOCABULARY) == []
+
+
+@pytest.fixture
+def with_masks(random_weights, minilm, monkeypatch):
+    """The mask model, made to find what a test wants."""
+    segmenter = MaskSegmenter("mask", random_weights / "mask", minilm)
+
+    def find(owner):
+        count = int(owner.max()) + 1
+        embedding = torch.nn.functional.one_hot(torch.arange(count), 384).float()
+        monkeypatch.setattr(segmenter, "masks", lambda image: Masks(owner, embedding, torch.ones(count)))
+        return segmenter
+
+    return find
+
+
+def test_no_detections_at_all(with_masks):
+    model = with_masks(np.full((30, 40), -1, np.int32))
+    assert (model.label(noise((30, 40), 1), VOCABULARY) == -1).all()
+    found = model.describe(noise((30, 40), 1), VOCABULARY)[0]
+    assert (found.caption == -1).all() and found.text == ()
+
+
+def test_one_pixel_masks(with_masks):
+    owner = np.full((30, 40), -1, np.int32)
+    owner[3, 5], owner[29, 39] = 0, 1
+    model = with_masks(owner)
+    found = model.describe(noise((30, 40), 1), VOCABULARY)[0]
+    assert (found.caption >= 0).sum() == 2
+    assert (model.label(noise((30, 40), 1), VOCABULARY) >= 0).sum() == 2
+
+
+def test_masks_of_one_caption_share_it(with_masks):
+    owner = np.zeros((10, 10), np.int32)
+    owner[5:] = 1
+    model = with_masks(owner)
+    white = np.full((1, 10, 10, 3), 255, np.uint8)
+    found = model.describe(white, ("chair",))[0]
+    assert found.text == ("a white chair in a scene",) and (found.caption == 0).all()
+
+
+def test_maps_check_their_arrays():
+    with pytest.raises(ValueError, match="h, w, C"):
+        FeatureMap(torch.zeros(4, 4))
+    with pytest.raises(ValueError, match="i4"):
+        CaptionMap(np.zeros((4, 4)), ())
+    with pytest.raises(ValueError, match="ids"):
+        CaptionMap(np.zeros((4, 4), np.int32), ())
