@@ -72,7 +72,8 @@ def run(
     compute(scene, group) fills the group of one scene; it must be picklable where workers != 1. keys maps
     each scene to the content key of all that it is computed from, or to the error met while making the key,
     which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like) or
-    `version` (of the algorithm) differ from what its artefact was made with. workers 0 = one per core.
+    `version` (of the algorithm) differ from what its artefact was made with. workers 0 = one per core; they
+    share the cores among them, one worker is this process with all of them.
     Raises ScenesFailed after all were tried, StoreError where another run holds the output.
     """
     output = Path(output)
@@ -224,14 +225,16 @@ def _workspace(output: Path) -> Iterator[Path]:
 def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[tuple[str, str | None]]:
     """Yield (scene, cause of failure or None) as scenes finish."""
     cores = len(os.sched_getaffinity(0))
-    workers = min(workers or cores, max(1, len(scenes)))
-    if workers == 1:
+    workers = workers or cores
+    # A single scene goes to a worker too: sums differ with the number of threads, and an artefact should not
+    # depend on how many others were computed beside it.
+    if workers == 1 or not scenes:
         for scene, key in scenes.items():
             yield scene, task(scene, key)
         return
     lost = {}
     with _thread_limit(max(1, cores // workers)):
-        for scene, cause in _pool(task, scenes, workers):
+        for scene, cause in _pool(task, scenes, min(workers, len(scenes))):
             if isinstance(cause, BrokenProcessPool):
                 lost[scene] = scenes[scene]
             else:
