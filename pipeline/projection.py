@@ -1,0 +1,252 @@
+"""Projection: 2D features onto the points that the views see (method.md §2 and §3).
+
+Nothing here costs points x channels per view: only visible points are touched, a feature map is read at their
+pixels alone, and of masks only captions are counted, to be multiplied by their embeddings once at the end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from scipy import sparse
+
+from pipeline.errors import PipelineError
+from pipeline.scene import Camera, Frame
+from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
+
+PENDING = 1 << 22  # sightings of captions kept apart before they are added up
+
+Encode = Callable[[Sequence[str]], np.ndarray]  # K texts -> f4[K, C]
+Block = tuple[np.ndarray, np.ndarray]  # mean feature f4[n, C], number of views u2[n]
+
+
+class ProjectionError(PipelineError):
+    """Views that do not belong together, or that see nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a 2D model says about one frame; depth f4[H, W] in metres of the camera's size, or None."""
+
+    camera: Camera
+    depth: np.ndarray | None
+    map: FeatureMap | CaptionMap
+
+
+def visible_pixels(
+    xyz: np.ndarray, camera: Camera, depth: np.ndarray | None = None, *, tolerance: float, border: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The points that a camera sees, and the pixel of each.
+
+    xyz: f4|f8[N, 3] world, metres; depth: f4|f8[H, W] metres, 0 = no reading, or None for no occlusion test.
+    A point is seen where z > 0, its pixel (rounded, halves to even) lies at least `border` pixels inside the
+    image, and |depth - z| <= tolerance * depth. With tolerance < 1, the set that OpenScene's
+    PointCloudToImageMapper finds.
+    Returns (point i8[V] ascending, row i4[V], column i4[V]).
+    Raises ProjectionError where depth has another size than the camera.
+    """
+    tested = depth is not None
+    if not tested:
+        depth = np.empty((0, 0), np.float32)
+    elif depth.shape != (camera.height, camera.width):
+        raise ProjectionError(
+            f"depth is {depth.shape[1]}x{depth.shape[0]}, the image {camera.width}x{camera.height}: "
+            "resize one of them"
+        )
+    return _visible(
+        np.ascontiguousarray(xyz),
+        np.linalg.inv(camera.pose),
+        camera.intrinsics,
+        camera.width,
+        camera.height,
+        np.ascontiguousarray(depth),
+        tested,
+        depth.dtype.type(tolerance),  # the product has the precision of depth
+        border,
+    )
+
+
+def views(
+    frames: Sequence[Frame],
+    segmenter: Segmenter,
+    vocabulary: Sequence[str],
+    size: tuple[int, int],
+    batch: int,
+) -> Iterator[View]:
+    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time."""
+    for start in range(0, len(frames), batch):
+        group = frames[start : start + batch]
+        maps = segmenter.describe(np.stack([frame.read_color(size) for frame in group]), vocabulary)
+        for frame, described in zip(group, maps, strict=True):
+            yield View(frame.camera.resized(*size), frame.read_depth(size), described)
+
+
+def project(
+    xyz: np.ndarray,
+    views: Iterable[View],
+    encode: Encode,
+    *,
+    tolerance: float,
+    border: int,
+    rows: int | None = None,
+    spool: Path | None = None,
+) -> Iterator[Block]:
+    """Mean over the views that see a point of the model's feature at its pixel, not renormalised.
+
+    xyz: f4[N, 3]; `encode` embeds captions. Yields (feature f4[n, C], count u2[n]) for `rows` points at a
+    time (all, by default), with the same result for any number; a point that no view sees has count 0 and
+    zeros for a feature. If there are several blocks, feature maps wait in a nameless file in `spool`.
+    Raises ProjectionError where there are no views or they see no point.
+    """
+    views = iter(views)
+    first = next(views, None)
+    if first is None:
+        raise ProjectionError("the scene has no frames to project")
+    views = itertools.chain([first], views)
+    rows = max(1, min(rows or len(xyz), len(xyz)))
+    sights = partial(visible_pixels, tolerance=tolerance, border=border)
+    if isinstance(first.map, CaptionMap):
+        blocks = _caption_means(xyz, views, encode, sights, rows)
+    else:
+        blocks = _feature_means(xyz, views, sights, rows, spool)
+    seen = 0
+    for feature, count in blocks:
+        seen += np.count_nonzero(count)
+        yield feature, count
+    if not seen:
+        raise ProjectionError(
+            "no view sees any point: poses must be camera-to-world with OpenCV axes, "
+            "points and depth in metres"
+        )
+
+
+def _feature_means(xyz, views, sights, rows, spool) -> Iterator[Block]:
+    if rows < len(xyz):
+        views = _Spooled(views, spool)
+    for start in range(0, len(xyz), rows):
+        block = xyz[start : start + rows]
+        total, count = None, np.zeros(len(block), np.uint16)
+        for view in views:
+            feature = np.ascontiguousarray(view.map.feature.numpy(force=True), np.float32)
+            if total is None:
+                total = np.zeros((len(block), feature.shape[2]), np.float32)
+            size = view.camera.width, view.camera.height
+            _add_sampled(total, count, *sights(block, view.camera, view.depth), feature, *size)
+        total /= np.maximum(count, 1)[:, None]
+        yield total, count
+
+
+class _Spooled:
+    """Views that can be gone through again: the first time they are kept in a file without a name, which
+    vanishes with the process."""
+
+    def __init__(self, views: Iterable[View], folder: Path | None) -> None:
+        self._views = views
+        self._file = tempfile.TemporaryFile(dir=folder)
+        self._kept: list[tuple[Camera, tuple[int, ...], bool]] = []
+
+    def __iter__(self) -> Iterator[View]:
+        self._file.seek(0)
+        if not self._kept:
+            for view in self._views:
+                feature = np.ascontiguousarray(view.map.feature.numpy(force=True), np.float32)
+                feature.tofile(self._file)
+                if view.depth is not None:
+                    view.depth.astype(np.float32, copy=False).tofile(self._file)
+                self._kept.append((view.camera, feature.shape, view.depth is not None))
+                yield view
+            return
+        for camera, shape, has_depth in self._kept:
+            feature, depth = self._read(shape), None
+            if has_depth:
+                depth = self._read((camera.height, camera.width))
+            yield View(camera, depth, FeatureMap(torch.from_numpy(feature)))
+
+    def _read(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.fromfile(self._file, np.float32, int(np.prod(shape))).reshape(shape)
+
+
+def _caption_means(xyz, views, encode, sights, rows) -> Iterator[Block]:
+    names: dict[str, int] = {}  # sentence -> column of the counts
+    counts = sparse.csr_array((len(xyz), 0), dtype=np.int32)
+    sightings = np.empty((2, 0), np.int32)  # points and columns that are not yet in the counts
+    for view in views:
+        column_of = np.array([names.setdefault(text, len(names)) for text in view.map.text], np.int32)
+        point, row, column = sights(xyz, view.camera, view.depth)
+        caption = view.map.caption[row, column]
+        point, caption = point[caption >= 0], caption[caption >= 0]
+        sightings = np.concatenate([sightings, np.stack([point, column_of[caption]])], 1, dtype=np.int32)
+        if sightings.shape[1] > PENDING:
+            counts, sightings = _counted(counts, sightings, len(names)), sightings[:, :0]
+    counts = _counted(counts, sightings, len(names)).astype(np.float32)
+    table = encode(list(names))
+    for start in range(0, len(xyz), rows):
+        block = counts[start : start + rows]
+        count = block.sum(1)
+        yield (block @ table) / np.maximum(count, 1)[:, None], count.astype(np.uint16)
+
+
+def _counted(counts, sightings, captions):
+    """The counts i4[N, T] and the sightings together, T = captions: how often each point had each caption."""
+    shape = counts.shape[0], captions
+    counts.resize(shape)
+    new = sparse.coo_array((np.ones(sightings.shape[1], np.int32), tuple(sightings)), shape)
+    total = counts + new.tocsr()
+    total.sort_indices()  # products then add up in one order, however the counts came about
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _visible(xyz, m, intrinsics, width, height, depth, tested, tolerance, border):
+    """`m` [4, 4] takes world to camera; in double precision, whatever xyz has."""
+    point = np.empty(len(xyz), np.int64)
+    row, column = np.empty(len(xyz), np.int32), np.empty(len(xyz), np.int32)
+    seen = 0
+    for i in range(len(xyz)):
+        x, y, z = np.float64(xyz[i, 0]), np.float64(xyz[i, 1]), np.float64(xyz[i, 2])
+        ahead = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        if not ahead > 0:
+            continue
+        u = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) * intrinsics[0, 0] / ahead + intrinsics[0, 2]
+        v = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) * intrinsics[1, 1] / ahead + intrinsics[1, 2]
+        u, v = np.rint(u), np.rint(v)
+        if not (border <= u < width - border and border <= v < height - border):
+            continue
+        r, c = np.int32(v), np.int32(u)
+        if tested and not abs(depth[r, c] - ahead) <= tolerance * depth[r, c]:
+            continue
+        point[seen], row[seen], column[seen] = i, r, c
+        seen += 1
+    return point[:seen].copy(), row[:seen].copy(), column[:seen].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_sampled(total, count, point, row, column, feature, width, height):
+    """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
+    h, w, channels = feature.shape
+    for n in range(len(point)):
+        x = min(max((column[n] + 0.5) * w / width - 0.5, 0.0), w - 1.0)
+        y = min(max((row[n] + 0.5) * h / height - 0.5, 0.0), h - 1.0)
+        x0, y0 = int(x), int(y)
+        right, down = np.float32(x - x0), np.float32(y - y0)
+        target = total[point[n]]
+        count[point[n]] += 1
+        if right == 0 and down == 0:
+            cell = feature[y0, x0]
+            for c in range(channels):
+                target[c] += cell[c]
+            continue
+        x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
+        left, up = np.float32(1) - right, np.float32(1) - down
+        f00, f01, f10, f11 = feature[y0, x0], feature[y0, x1], feature[y1, x0], feature[y1, x1]
+        w00, w01, w10, w11 = up * left, up * right, down * left, down * right
+        for c in range(channels):
+            target[c] += w00 * f00[c] + w01 * f01[c] + w10 * f10[c] + w11 * f11[c]
