@@ -1,8 +1,8 @@
 """Text space: one encoder embeds class names, captions and queries, and everything is compared in its space.
 
-`minilm` is all-MiniLM-L6-v2 out of an installed package, `open_clip:MODEL:PRETRAINED` any encoder of open_clip
-(`open_clip:ViT-B-32:openai` is the paper's). Texts are encoded one by one, so an embedding never depends on
-the other texts it was asked for together with, and are remembered by the encoder.
+`minilm` is all-MiniLM-L6-v2 out of an installed package, `open_clip:MODEL:PRETRAINED` any encoder of
+open_clip (`open_clip:ViT-B-32:openai` is the paper's). Texts are encoded one by one, so an embedding never
+depends on the other texts it was asked for together with, and are remembered by the encoder.
 """
 
 from __future__ import annotations
@@ -158,7 +158,9 @@ class OpenClip(_Remembering):
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered: a Stable Diffusion pipeline brings its own text tower."""
-        raise TextError(f"{self.name} offers no token states; set `text.encoder: minilm` for the demo's synthesis")
+        raise TextError(
+            f"{self.name} offers no token states; set `text.encoder: minilm` for the demo's synthesis"
+        )
 
 
 def load_text_encoder(section: config.Text) -> TextEncoder:

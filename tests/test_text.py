@@ -38,7 +38,9 @@ def test_equals_sentence_transformers(encoder):
 
 
 def test_embedding_does_not_depend_on_company(encoder):
-    together = encoder.encode(["a desk", "a very long sentence about a room with many things in it", "a desk"])
+    together = encoder.encode(
+        ["a desk", "a very long sentence about a room with many things in it", "a desk"]
+    )
     alone = text.load_text_encoder(Text("minilm", "")).encode(["a desk"])[0]
     assert np.array_equal(together[0], alone) and np.array_equal(together[2], alone)
 
@@ -60,7 +62,9 @@ def test_no_texts_and_one_string(encoder):
 
 def test_template_wraps_names_but_other_stands_alone(encoder):
     found = text.embeddings(encoder, NAMES)
-    wanted = encoder.encode(["a wall in a scene", "a chair in a scene", "a shower curtain in a scene", "other"])
+    wanted = encoder.encode(
+        ["a wall in a scene", "a chair in a scene", "a shower curtain in a scene", "other"]
+    )
     assert np.array_equal(found, wanted)
 
 

@@ -42,11 +42,12 @@ class Backbone(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Top-down decoder (Lin et al. 2017): coarse maps are enlarged by two, cropped and added to the finer ones.
+    """Top-down decoder (Lin et al. 2017): coarse maps are enlarged by two, cropped and added to the finer
+    ones.
 
     Enlarging by exactly two and cropping keeps cells where the strided convolutions put them for any image
-    size; resizing to the finer map's size would shift them. `widths` are the channels at strides 4, 8, 16, 32;
-    without the finest stride the first is 0.
+    size; resizing to the finer map's size would shift them. `widths` are the channels at strides 4, 8, 16,
+    32; without the finest stride the first is 0.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -56,7 +57,11 @@ class Pyramid(nn.Module):
         self.lateral = nn.ModuleDict({str(i): nn.Conv2d(CHANNELS[i], widths[i], 1) for i in levels})
         self.context = nn.Linear(CHANNELS[3], widths[3])
         self.narrow = nn.ModuleDict(
-            {str(i): nn.Conv2d(widths[i + 1], widths[i], 1) for i in levels if i < 3 and widths[i] != widths[i + 1]}
+            {
+                str(i): nn.Conv2d(widths[i + 1], widths[i], 1)
+                for i in levels
+                if i < 3 and widths[i] != widths[i + 1]
+            }
         )
         self.smooth = nn.ModuleDict({str(i): Smooth(widths[i]) for i in levels})
 
@@ -89,7 +94,8 @@ class Smooth(nn.Module):
 
 
 def prepare(images: np.ndarray, side: int, grey: bool = False) -> torch.Tensor:
-    """u1[B, H, W, 3] -> f4[B, 3, h, w] in -1..1 with the shorter side `side` and the longer at most 4 * side."""
+    """u1[B, H, W, 3] -> f4[B, 3, h, w] in -1..1 with the shorter side `side` and the longer at most 4 *
+    side."""
     height, width = images.shape[1:3]
     scale = side / min(height, width)
     size = tuple(min(4 * side, max(side, round(length * scale))) for length in (height, width))

@@ -1,7 +1,7 @@
 """A captioner that needs no weights: it sees colours.
 
-The paper's captioner (TAP) writes "a wooden bench" and the noun is then replaced by the mask's label; here the
-adjectives are the colour names that cover most of the mask.
+The paper's captioner (TAP) writes "a wooden bench" and the noun is then replaced by the mask's label; here
+the adjectives are the colour names that cover most of the mask.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def adjectives(pixels: np.ndarray) -> tuple[str, ...]:
     names, prototypes = _palette()
     difference = cielab(pixels[::step])[:, None] - prototypes  # [n, P, 3]
     nearest = (difference**2).sum(2).argmin(1)
-    share = np.bincount(np.array([names.index(name) for name, _ in PROTOTYPES])[nearest], minlength=len(names))
+    share = np.bincount(
+        np.array([names.index(name) for name, _ in PROTOTYPES])[nearest], minlength=len(names)
+    )
     order = np.argsort(-share, kind="stable")
     first, second = order[:2]
     if share[second] >= SECOND * share.sum():
@@ -86,7 +88,9 @@ def cielab(rgb: np.ndarray) -> np.ndarray:
     """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15."""
     value = rgb.astype(np.float32) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32
+    )
     xyz = linear @ to_xyz.T / np.array([0.9505, 1.0, 1.089], np.float32)
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)

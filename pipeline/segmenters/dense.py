@@ -60,7 +60,8 @@ class DenseSegmenter:
 
     @torch.inference_mode()
     def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
-        """One FeatureMap for each image u1[B, H, W, 3]; unit vectors at a quarter of the network's resolution.
+        """One FeatureMap for each image u1[B, H, W, 3]; unit vectors at a quarter of the network's
+        resolution.
 
         Images go through one by one: as fast as batches on a CPU, and the batch can make no difference.
         """
@@ -73,5 +74,7 @@ class DenseSegmenter:
         labels = np.empty(images.shape[:3], np.int16)
         for row, found in zip(labels, self.describe(images), strict=True):
             similarity = (found.feature @ target.T).permute(2, 0, 1)[None]
-            row[...] = functional.interpolate(similarity, size=row.shape, mode="bilinear")[0].argmax(0).numpy()
+            row[...] = (
+                functional.interpolate(similarity, size=row.shape, mode="bilinear")[0].argmax(0).numpy()
+            )
         return labels

@@ -25,12 +25,13 @@ from pipeline.text import TextEncoder, embeddings
 
 @dataclass(frozen=True)
 class Proposals:
-    """What the network says about B images, with cells on the grid of stride 8 and pixels on that of stride 4.
+    """What the network says about B images, with cells on the grid of stride 8 and pixels on that of stride
+    4.
 
     pixel: f4[B, E, h, w] embeddings; kernel: f4[B, E, g, k] what a cell's mask looks for; bias: f4[B, g, k];
-    centre: f4[B, 2, g, k] (x, y) and sharpness f4[B, g, k] of the window around the mask, in units of half the
-    shorter image side; score: f4[B, g, k] logit of the mask's expected IoU; region: f4[B, R, g, k] features
-    to pool for naming.
+    centre: f4[B, 2, g, k] (x, y) and sharpness f4[B, g, k] of the window around the mask, in units of half
+    the shorter image side; score: f4[B, g, k] logit of the mask's expected IoU; region: f4[B, R, g, k]
+    features to pool for naming.
     """
 
     pixel: torch.Tensor
@@ -46,7 +47,11 @@ class MaskNetwork(nn.Module):
     """Proposes masks from seeds and maps pooled regions into text space."""
 
     def __init__(
-        self, widths: Sequence[int] = (48, 96, 128, 128), embedding: int = 24, inner: int = 256, width: int = 384
+        self,
+        widths: Sequence[int] = (48, 96, 128, 128),
+        embedding: int = 24,
+        inner: int = 256,
+        width: int = 384,
     ) -> None:
         super().__init__()
         self.backbone = Backbone()
@@ -56,7 +61,10 @@ class MaskNetwork(nn.Module):
         nn.init.constant_(self.seed.bias[embedding + 3], 1.0)  # begin with local windows
         region = widths[1] + CHANNELS[2] + CHANNELS[3]
         self.name = nn.Sequential(
-            nn.LayerNorm(2 * region + 3), nn.Linear(2 * region + 3, inner), nn.GELU(), nn.Dropout(0.2),
+            nn.LayerNorm(2 * region + 3),
+            nn.Linear(2 * region + 3, inner),
+            nn.GELU(),
+            nn.Dropout(0.2),
             nn.Linear(inner, width, bias=False),
         )
 
@@ -69,7 +77,9 @@ class MaskNetwork(nn.Module):
         x, y = _coordinates(*seed.shape[2:])
         size = seed.shape[2:]
         enlarged = [
-            functional.interpolate(maps[i], scale_factor=2 ** (i - 1), mode="bilinear")[..., : size[0], : size[1]]
+            functional.interpolate(maps[i], scale_factor=2 ** (i - 1), mode="bilinear")[
+                ..., : size[0], : size[1]
+            ]
             for i in (2, 3)
         ]
         return Proposals(
@@ -83,7 +93,8 @@ class MaskNetwork(nn.Module):
         )
 
     def embed(self, region: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Name regions: region f4[R, g, k] of one image under masks f4[n, g, k] in 0..1 -> f4[n, C], normalised.
+        """Name regions: region f4[R, g, k] of one image under masks f4[n, g, k] in 0..1 -> f4[n, C],
+        normalised.
 
         Besides the mean over the mask it sees the mean over the image, and the mask's height, width and area.
         """
@@ -103,7 +114,8 @@ class MaskNetwork(nn.Module):
 
 
 def mask_logits(proposals: Proposals, image: int, cells: torch.Tensor) -> torch.Tensor:
-    """f4[n, h, w]: masks of image number `image` from the seeds `cells` i8[n] (flat index on the seed grid)."""
+    """f4[n, h, w]: masks of image number `image` from the seeds `cells` i8[n] (flat index on the seed
+    grid)."""
     pixel = proposals.pixel[image]
     x, y = _coordinates(*pixel.shape[1:])
     kernel = proposals.kernel[image].flatten(1)[:, cells]  # [E, n]
@@ -132,7 +144,9 @@ def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tenso
         inside = mask > 0
         free[row, column] = False
         if inside.any():
-            covered = functional.max_pool2d(inside[None, None].float(), 2, ceil_mode=True)[0, 0, :height, :width]
+            covered = functional.max_pool2d(inside[None, None].float(), 2, ceil_mode=True)[
+                0, 0, :height, :width
+            ]
             free &= covered == 0
             masks.append(mask)
             scores.append(score[row, column].sigmoid())
@@ -145,7 +159,9 @@ def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tenso
 
 def shrink(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Masks f4[n, h, w] at stride 4 -> mean over 2 x 2 cells, on the seed grid of `size`."""
-    return functional.avg_pool2d(mask[None], 2, ceil_mode=True, count_include_pad=False)[0, :, : size[0], : size[1]]
+    return functional.avg_pool2d(mask[None], 2, ceil_mode=True, count_include_pad=False)[
+        0, :, : size[0], : size[1]
+    ]
 
 
 def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -158,8 +174,8 @@ def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; embedding: f4[n, C]
-    in text space; score: f4[n] in 0..1."""
+    """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; embedding: f4[n,
+    C] in text space; score: f4[n] in 0..1."""
 
     owner: np.ndarray
     embedding: torch.Tensor

@@ -1,8 +1,9 @@
 """What every 2D open-vocabulary model looks like to the rest of the pipeline.
 
-A model answers in one of two ways. Dense models (LSeg, OpenSeg) place every pixel in text space: a FeatureMap.
-Mask models (SEEM, Mask2Former) find masks and name them; each mask becomes one sentence of the text space, so
-a CaptionMap is all that has to leave the model: the sentences, and which pixel belongs to which.
+A model answers in one of two ways. Dense models (LSeg, OpenSeg) place every pixel in text space: a
+FeatureMap. Mask models (SEEM, Mask2Former) find masks and name them; each mask becomes one sentence of the
+text space, so a CaptionMap is all that has to leave the model: the sentences, and which pixel belongs to
+which.
 """
 
 from __future__ import annotations
@@ -64,5 +65,6 @@ class Segmenter(Protocol):
         ...
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image. `vocabulary` names the masks of a mask model; dense models do not need it."""
+        """One map for each image. `vocabulary` names the masks of a mask model; dense models do not need
+        it."""
         ...

@@ -1,4 +1,5 @@
-"""Weights of the demo models on disk: one safetensors file in half precision and one json that describes it."""
+"""Weights of the demo models on disk: one safetensors file in half precision and one json that describes
+it."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
         tensor_bytes = (folder / TENSORS).read_bytes()
     except FileNotFoundError as error:
         raise WeightsError(
-            f"{error.filename}: no such weights; `make zoo` trains the demo models, or set `segmenters.weights`"
+            f"{error.filename}: no such weights; `make zoo` trains the demo models, or set "
+            "`segmenters.weights`"
         ) from error
     try:
         description = json.loads(description_bytes)
@@ -63,7 +65,9 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], folder: P
     own = {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
     if own != set(tensors):
         odd = sorted(own ^ set(tensors))
-        raise WeightsError(f"{folder}: weights of another architecture (first difference: {odd[0]}); run `make zoo`")
+        raise WeightsError(
+            f"{folder}: weights of another architecture (first difference: {odd[0]}); run `make zoo`"
+        )
     try:
         module.load_state_dict(tensors, strict=False)
     except RuntimeError as error:

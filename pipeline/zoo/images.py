@@ -16,8 +16,8 @@ from pipeline.segmenters.backbone import CHANNELS, Backbone, prepare
 
 @dataclass(frozen=True)
 class Images:
-    """rgb u1[n, H, W, 3]; label u1[n, H, W], 255 = none; instance u2[n, H, W], 0 = none; place i8[n], the room
-    (or the image itself, for single objects) within which an instance number means one object."""
+    """rgb u1[n, H, W, 3]; label u1[n, H, W], 255 = none; instance u2[n, H, W], 0 = none; place i8[n], the
+    room (or the image itself, for single objects) within which an instance number means one object."""
 
     rgb: np.ndarray
     label: np.ndarray
@@ -39,7 +39,9 @@ def rendered(cache: Path, part: str) -> Images:
         try:
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise PipelineError(f"{path}: no readable renderings ({error}); run `make zoo` from the start") from error
+            raise PipelineError(
+                f"{path}: no readable renderings ({error}); run `make zoo` from the start"
+            ) from error
     label = arrays["label"]
     views = label.shape[1] if label.ndim == 4 else 1  # rooms come as [R, V, H, W]
     size = label.shape[-2:]

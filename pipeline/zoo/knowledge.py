@@ -1,8 +1,8 @@
 """What each demo segmenter was taught, as data.
 
-Published 2D models know different things: a class is missing from a model's training sets, or goes there under
-a coarser name, or is rare, or badly labelled. The demo's two models get the same kinds of gaps, in different
-places, so that capability has something true to measure.
+Published 2D models know different things: a class is missing from a model's training sets, or goes there
+under a coarser name, or is rare, or badly labelled. The demo's two models get the same kinds of gaps, in
+different places, so that capability has something true to measure.
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ def relabel(
 ) -> np.ndarray:
     """Labels as a model with this knowledge is shown them.
 
-    label: u1[n, H, W] index into `classes`, 255 = none. instance: u2[n, H, W], 0 = none. place: i8[n], the room
-    or single image that instances belong to: what happens to an object is drawn once for it from (seed, place),
-    so all views of it agree. Returns u1[n, H, W], index into `knowledge.taught(classes)`, 255 = no label.
+    label: u1[n, H, W] index into `classes`, 255 = none. instance: u2[n, H, W], 0 = none. place: i8[n], the
+    room or single image that instances belong to: what happens to an object is drawn once for it from (seed,
+    place), so all views of it agree. Returns u1[n, H, W], index into `knowledge.taught(classes)`, 255 = no
+    label.
     """
     names = knowledge.taught(classes)
     renamed = np.full(256, IGNORE, np.uint8)

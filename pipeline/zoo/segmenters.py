@@ -25,8 +25,8 @@ from pipeline.segmenters import weights
 from pipeline.segmenters.dense import DenseNetwork
 from pipeline.segmenters.mask import MaskNetwork, mask_logits, shrink
 from pipeline.text import TextEncoder, embeddings, load_text_encoder
-from pipeline.zoo.images import Images, backbone_maps, rendered
 from pipeline.zoo.imagenet import pretrained_backbone
+from pipeline.zoo.images import Images, backbone_maps, rendered
 from pipeline.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 
 TEMPERATURE = 0.04  # of the cosine in the cross-entropy
@@ -57,7 +57,8 @@ def train_dense(
 ) -> None:
     """Train the dense segmenter on the renderings in `cache` and write its weights and log to `output`.
 
-    `label_set` is what the label images index; each step takes `batch` images of rooms and as many of objects. The same seed, steps and thread count give the same weights.
+    `label_set` is what the label images index; each step takes `batch` images of rooms and as many of
+    objects. The same seed, steps and thread count give the same weights.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -66,7 +67,9 @@ def train_dense(
     network = DenseNetwork(width=text.width)
     network.backbone = pretrained_backbone().requires_grad_(False)
     with torch.no_grad():  # begin inside the span of the names' embeddings
-        network.head.weight.copy_(target.T @ torch.randn(len(names), network.head.in_features) / len(names) ** 0.5)
+        network.head.weight.copy_(
+            target.T @ torch.randn(len(names), network.head.in_features) / len(names) ** 0.5
+        )
     parts = _parts(cache, network.backbone, knowledge, label_set.names, seed, side=side, grey=False, say=say)
     frequency = sum(np.bincount(part.shown.ravel(), minlength=256)[: len(names)] for part in parts)
     class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
@@ -191,7 +194,8 @@ def _mask_terms(
 
 
 def _segments(label: torch.Tensor, instance: torch.Tensor, stuff: Sequence[int]) -> torch.Tensor:
-    """i8[B, h, w] segment numbers, -1 = no label: objects by instance and name, walls and floors by name alone."""
+    """i8[B, h, w] segment numbers, -1 = no label: objects by instance and name, walls and floors by name
+    alone."""
     number = instance.long()
     for name in stuff:
         number = torch.where(label == name, 0, number)
@@ -221,7 +225,9 @@ def _parts(
     return parts
 
 
-def _pick(part: Part, picked: np.ndarray, flip: bool) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+def _pick(
+    part: Part, picked: np.ndarray, flip: bool
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     """Maps f4[B, c, h, w] (channels last in memory), labels and instances of the images `picked`."""
     turn = slice(None, None, -1) if flip else slice(None)
     maps = [
@@ -258,7 +264,7 @@ def _fit(
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(min(0.998, 1 - 5 / steps)))
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(min(0.998, steps / (steps + 10))))
     orders = [_epochs(len(part.shown), batch, rng) for part in parts]
     log = []
     recent = []
@@ -310,7 +316,12 @@ def _provenance(
         "text": "minilm",
         "names": names,
         "knowledge": asdict(knowledge),
-        "training": {"seed": seed, "steps": steps, "batch": [batch] * len(PARTS), "recipe": "pipeline/zoo/segmenters.py"},
+        "training": {
+            "seed": seed,
+            "steps": steps,
+            "batch": [batch] * len(PARTS),
+            "recipe": "pipeline/zoo/segmenters.py",
+        },
     }
 
 
@@ -321,7 +332,8 @@ def held_out_iou(predicted: np.ndarray, label: np.ndarray, classes: int) -> np.n
     """
     known = label < classes
     confusion = np.bincount(
-        label[known].astype(np.int64) * (classes + 1) + np.where(predicted[known] < 0, classes, predicted[known]),
+        label[known].astype(np.int64) * (classes + 1)
+        + np.where(predicted[known] < 0, classes, predicted[known]),
         minlength=classes * (classes + 1),
     ).reshape(classes, classes + 1)
     hit = np.diag(confusion)

@@ -48,7 +48,10 @@ def test_captions_look_under_the_mask_alone():
 
 
 def test_no_pixels_no_adjectives():
-    assert captioner.caption(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), "desk") == "a desk in a scene"
+    assert (
+        captioner.caption(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), "desk")
+        == "a desk in a scene"
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,18 @@ def test_always_one_or_two_distinct_adjectives(pixels):
 
 def test_colours_never_change_what_a_sentence_names():
     encoder = text.load_text_encoder(Text("minilm", "a {} in a scene"))
-    nouns = ["wall", "cabinet", "bed", "sofa", "table", "bookshelf", "picture", "desk", "shower curtain", "sink"]
+    nouns = [
+        "wall",
+        "cabinet",
+        "bed",
+        "sofa",
+        "table",
+        "bookshelf",
+        "picture",
+        "desk",
+        "shower curtain",
+        "sink",
+    ]
     target = text.embeddings(encoder, nouns)
     colours = dict.fromkeys(name for name, _ in captioner.PROTOTYPES)
     for first, second in itertools.pairwise(colours):

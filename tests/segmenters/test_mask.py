@@ -32,7 +32,9 @@ def test_mask_logits_equal_the_formula_pixel_by_pixel():
         for v, u in [(0, 0), (5, 11), (11, 15)]:
             x, y = (u + 0.5 - 8) / 6, (v + 0.5 - 6) / 6
             match = sum(float(p.kernel[0, e, row, column] * p.pixel[0, e, v, u]) for e in range(3))
-            away = (x - float(p.centre[0, 0, row, column])) ** 2 + (y - float(p.centre[0, 1, row, column])) ** 2
+            away = (x - float(p.centre[0, 0, row, column])) ** 2 + (
+                y - float(p.centre[0, 1, row, column])
+            ) ** 2
             wanted = match + float(p.bias[0, row, column]) - float(p.sharpness[0, row, column]) * away
             assert math.isclose(float(found[n, v, u]), wanted, abs_tol=1e-4)
 

@@ -1,0 +1,169 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import jaccard_score
+
+from pipeline.config import Text
+from pipeline.datasets import label_set
+from pipeline.errors import PipelineError
+from pipeline.segmenters.backbone import Backbone
+from pipeline.segmenters.dense import DenseSegmenter
+from pipeline.segmenters.mask import MaskSegmenter
+from pipeline.text import load_text_encoder
+from pipeline.zoo import segmenters
+from pipeline.zoo.imagenet import pretrained_backbone
+from pipeline.zoo.images import backbone_maps, rendered
+from pipeline.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
+
+SCANNET = label_set("scannet20")
+KINDS = {"dense": (segmenters.train_dense, DenseSegmenter), "mask": (segmenters.train_mask, MaskSegmenter)}
+
+
+def picture(rng, height, width):
+    """A wall, a floor and two boxes: colours follow the class."""
+    label = np.zeros((height, width), np.uint8)
+    label[height * 2 // 3 :] = 1
+    instance = np.zeros((height, width), np.uint16)
+    for number in (1, 2):
+        box = (
+            slice(row := rng.integers(height - 12), row + 12),
+            slice(col := rng.integers(width - 14), col + 14),
+        )
+        label[box], instance[box] = rng.integers(2, 20), number
+    label[0, 0] = IGNORE
+    return (label[..., None] * np.array([37, 71, 113]) % 256).astype(np.uint8), label, instance
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Three rooms of two views, six objects, two held-out views."""
+    folder = tmp_path_factory.mktemp("cache")
+    rng = np.random.default_rng(0)
+    for part, lead, size in [
+        ("rooms", (3, 2), (36, 48)),
+        ("objects", (6,), (32, 32)),
+        ("heldout", (1, 2), (36, 48)),
+    ]:
+        made = [picture(rng, *size) for _ in range(int(np.prod(lead)))]
+        for name, arrays in zip(("rgb", "label", "instance"), zip(*made, strict=True), strict=True):
+            np.save(folder / f"{part}_{name}.npy", np.stack(arrays).reshape(*lead, *arrays[0].shape))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", ["dense", "mask"])
+def test_recipe_trains_what_the_segmenter_loads(cache, tmp_path, name):
+    train, kind = KINDS[name]
+    for run in ("first", "second"):
+        train(
+            cache, tmp_path / run, label_set=SCANNET, seed=3, steps=2, batch=2, side=64, say=lambda line: None
+        )
+    first, second = (load_file(tmp_path / run / "model.safetensors") for run in ("first", "second"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+    model = kind(name, tmp_path / "first", load_text_encoder(Text("minilm", "a {} in a scene")))
+    held_out = rendered(cache, "heldout")
+    labels = model.label(held_out.rgb, SCANNET.prompts)
+    assert labels.shape == (2, 36, 48)
+
+    description = json.loads((tmp_path / "first" / "model.json").read_text())
+    assert description["training"]["seed"] == 3
+    gaps = {"dense": DENSE, "mask": MASK}[name]
+    assert not set(description["names"]) & (set(gaps.unseen) | set(gaps.coarse))
+    with (tmp_path / "first" / "log.csv").open() as file:
+        log = list(csv.DictReader(file))
+    assert [row["step"] for row in log] == ["1", "2"] and all(float(row["loss"]) > 0 for row in log)
+
+
+def test_the_backbone_is_that_of_imagenet():
+    network = pretrained_backbone()
+    assert not network.training
+    # trained statistics, unlike those of a fresh network
+    assert network.stages[6][0].bn1.running_var.std() > 0.01
+    assert set(network.state_dict()) == set(Backbone().state_dict())
+
+
+def test_features_are_computed_once_and_again_when_settings_change(cache, tmp_path):
+    backbone = pretrained_backbone()
+    images = rendered(cache, "objects")
+    said = []
+    first = backbone_maps(backbone, images, tmp_path, side=64, grey=False, say=said.append)
+    assert [m.shape for m in first] == [(6, 16, 16, 24), (6, 8, 8, 40), (6, 4, 4, 112), (6, 2, 2, 320)]
+    calls = len(said)
+    kept = [m.copy() for m in backbone_maps(backbone, images, tmp_path, side=64, grey=False, say=said.append)]
+    assert len(said) == calls and np.array_equal(first[3], kept[3])
+    grey = backbone_maps(backbone, images, tmp_path, side=64, grey=True, say=said.append)
+    assert len(said) > calls and not np.array_equal(kept[0], grey[0])
+
+
+def test_missing_renderings_name_the_file(tmp_path):
+    with pytest.raises(PipelineError, match=r"rooms_rgb\.npy"):
+        rendered(tmp_path, "rooms")
+
+
+def test_relabel_equals_object_by_object():
+    knowledge = Knowledge(
+        unseen=("bed",), coarse={"desk": "table"}, few={"sink": 0.5}, noise={"window": ("door", 0.5)}
+    )
+    rng = np.random.default_rng(1)
+    label = rng.integers(0, 20, (40, 6, 7)).astype(np.uint8)
+    label[:, 0, 0] = IGNORE
+    instance = rng.integers(0, 5, label.shape).astype(np.uint16)
+    place = np.arange(40) // 2
+    shown = relabel(knowledge, SCANNET.names, label, instance, place, seed=5)
+    names = knowledge.taught(SCANNET.names)
+    assert "bed" not in names and "desk" not in names
+    outcome: dict[tuple, set] = {}
+    for index in np.ndindex(label.shape):
+        before = "none" if label[index] == IGNORE else SCANNET.names[label[index]]
+        after = "none" if shown[index] == IGNORE else names[shown[index]]
+        outcome.setdefault((before, place[index[0]], instance[index]), set()).add(after)
+    assert all(len(after) == 1 for after in outcome.values())  # one fate for all views of an object
+    fates = {name: [next(iter(a)) for (b, *_), a in outcome.items() if b == name] for name in SCANNET.names}
+    assert (
+        set(fates["bed"]) == {"none"} and set(fates["desk"]) == {"table"} and set(fates["sofa"]) == {"sofa"}
+    )
+    assert 0.25 < np.mean([fate == "sink" for fate in fates["sink"]]) < 0.75
+    assert set(fates["window"]) == {"window", "door"}
+
+
+def test_the_two_models_know_different_things():
+    assert not set(DENSE.unseen) & set(MASK.unseen) - {"otherfurniture"}
+    assert not set(DENSE.coarse) & set(MASK.coarse)
+    together = set(DENSE.taught(SCANNET.names)) | set(MASK.taught(SCANNET.names))
+    assert together >= set(SCANNET.names) - {"otherfurniture"}
+    for knowledge in (DENSE, MASK):
+        used = {
+            *knowledge.unseen,
+            *knowledge.coarse,
+            *knowledge.coarse.values(),
+            *knowledge.few,
+            *knowledge.noise,
+        }
+        assert used <= set(SCANNET.names)
+
+
+def test_iou_equals_scikit_learn():
+    rng = np.random.default_rng(2)
+    label, predicted = rng.integers(0, 6, (2, 3, 20, 20))
+    found = segmenters.held_out_iou(predicted.astype(np.int16), label.astype(np.uint8), 6)
+    assert np.allclose(found, jaccard_score(label.ravel(), predicted.ravel(), average=None))
+
+
+def test_iou_counts_silence_as_an_error_and_skips_unlabelled_pixels():
+    label = np.array([[[0, 0, 1, IGNORE]]], np.uint8)
+    predicted = np.array([[[0, -1, 1, 0]]], np.int16)
+    found = segmenters.held_out_iou(predicted, label, 3)
+    assert found[:2].tolist() == [0.5, 1.0] and np.isnan(found[2])
