@@ -1,0 +1,91 @@
+"""What dvc runs, and what it leaves alone."""
+
+import re
+import shutil
+import time
+
+import pytest
+
+from tests.end_to_end.workspace import Workspace
+
+UNLABELLED = (
+    "data/scenes",
+    "data/superpoints",
+    "data/projection",
+    "data/synthesis",
+    "data/capability",
+    "data/fusion",
+)
+TARGETS = ("fusion", "labels")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workspace in which everything up to fusion is computed. Tests work on copies."""
+    workspace = Workspace.create(tmp_path_factory.mktemp("project"))
+    result = workspace.dvc("repro", *TARGETS)
+    assert result.code == 0, result.output
+    return workspace
+
+
+@pytest.fixture
+def workspace(finished, tmp_path):
+    return finished.copy(tmp_path / "copy")
+
+
+def test_all_stages_wrote_their_folder(finished):
+    found = finished.artefacts("data")
+    for folder in (*UNLABELLED, "data/labels"):
+        assert any(path.startswith(f"{folder}/") for path in found), folder
+    assert not any(".partial" in path for path in found)
+
+
+def test_second_repro_runs_nothing(finished):
+    start = time.monotonic()
+    result = finished.dvc("repro", *TARGETS)
+    assert result.stages == [] and "up to date" in result.output
+    assert time.monotonic() - start < 15  # five seconds on a machine of its own
+
+
+def test_a_deleted_scene_is_computed_alone(workspace):
+    before = workspace.artefacts("data")
+    scene = sorted((workspace.folder / "data/superpoints").glob("*.zarr"))[0]
+    shutil.rmtree(scene)
+    result = workspace.dvc("repro", *TARGETS)
+    assert result.stages == ["superpoints"]
+    assert re.search(r"superpoints: 1 computed, 2 unchanged, 0 removed", result.output)
+    assert workspace.artefacts("data") == before
+
+
+def test_another_tau_runs_fusion_alone(workspace):
+    result = workspace.dvc("exp", "run", "-S", "fusion.tau=0.1", *TARGETS)
+    assert result.code == 0 and result.stages == ["fusion"], result.output
+    assert "fusion: 3 computed, 0 unchanged" in result.output
+
+
+def test_a_changed_pose_costs_its_scene(workspace):
+    scene = sorted(path for path in (workspace.folder / "data/world").iterdir() if (path / "pose").is_dir())[
+        0
+    ]
+    pose = sorted((scene / "pose").iterdir())[0]
+    rows = [[float(value) for value in line.split()] for line in pose.read_text().splitlines()]
+    rows[0][3] += 0.01
+    pose.write_text("".join(" ".join(map(repr, row)) + "\n" for row in rows))
+    result = workspace.dvc("repro", "--single-item", "scenes")
+    assert "scenes: 1 computed, 2 unchanged" in result.output
+    result = workspace.dvc("repro", "--single-item", "projection@dense")
+    assert "1 computed, 2 unchanged" in result.output
+
+
+def test_nothing_but_labels_depends_on_the_annotation(finished, tmp_path):
+    """Everything anew in a second clone, without ground truth: also shows that two runs give equal bytes."""
+    clone = Workspace.create(tmp_path / "clone")
+    assert clone.dvc("repro", "world").code == 0
+    for truth in (clone.folder / "data/world").glob("*/truth"):
+        shutil.rmtree(truth)
+    for stage in ("scenes", "superpoints", "projection", "synthesis", "capability", "fusion"):
+        result = clone.dvc("repro", "--single-item", stage)
+        assert result.code == 0, result.output
+    ours, theirs = clone.artefacts(*UNLABELLED), finished.artefacts(*UNLABELLED)
+    assert set(ours) == set(theirs)
+    assert [path for path in ours if ours[path] != theirs[path]] == []
