@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 
 from pipeline import config, datasets, scenewise, store
-from pipeline.errors import DataError
+from pipeline.errors import DataError, PipelineError, StoreError
 from stages import command
 
 SCENES, OUTPUT = Path("data/scenes"), Path("data/labels")
@@ -39,10 +39,7 @@ def labels(params: Path = Path("params.yaml")) -> None:
     dataset = datasets.open_dataset(settings.dataset, settings.scenes)
     label_set = datasets.label_set(settings.dataset.label_set)
     truth, cloud = dataset.truth_keys(), store.keys(SCENES)
-    keys = {
-        scene: key if isinstance(key, DataError) else scenewise.content_key(key, cloud[scene])
-        for scene, key in truth.items()
-    }
+    keys = {scene: _key(scene, key, cloud.get(scene)) for scene, key in truth.items()}
     scenewise.run(
         Annotate(dataset, len(label_set)),
         keys,
@@ -52,6 +49,12 @@ def labels(params: Path = Path("params.yaml")) -> None:
         workers=settings.runtime.workers,
         label="labels",
     )
+
+
+def _key(scene: str, truth: str | PipelineError, cloud: str | None) -> str | PipelineError:
+    if cloud is None:
+        return StoreError(f"{store.scene_path(SCENES, scene)}: missing; run scenes first")
+    return truth if isinstance(truth, PipelineError) else scenewise.content_key(truth, cloud)
 
 
 app = command(labels)

@@ -1,5 +1,6 @@
 """The stages scenes and labels, run as a user runs them, on small captures."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,11 @@ def test_unknown_parameter_is_a_message(workspace):
     Path("params.yaml").write_text(yaml.safe_dump(values))
     result = run(scenes)
     assert result.exit_code == 1 and "scenes: unknown key 'stride'" in result.stderr
+
+
+def test_labels_of_a_scene_that_was_not_imported_are_listed(workspace):
+    run(scenes)
+    shutil.rmtree("data/scenes/b.zarr")
+    result = run(labels)
+    assert result.exit_code == 1 and "data/scenes/b.zarr: missing; run scenes first" in result.stderr
+    assert store.scene_ids("data/labels") == ["a", "c"]
