@@ -1,0 +1,28 @@
+"""How well a 2D model knows a class: its masks on synthesised images against the pseudo masks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def score(pseudo: np.ndarray, predicted: np.ndarray, pooled: bool = True) -> float:
+    """Intersection over union of two stacks of masks b1[m, H, W], in 0..1.
+
+    pooled: sum of intersections / sum of unions over all images (released code of SAS), else the mean of the
+    images' own ratios (the paper). An image on which both masks are empty says nothing and is left out; where
+    all are, the score is 0. Raises ValueError on masks of different shapes, or that are not b1[m, H, W].
+    """
+    if pseudo.shape != predicted.shape or pseudo.ndim != 3:
+        raise ValueError(
+            f"expected two stacks [m, H, W] of one shape, got {pseudo.shape} and {predicted.shape}"
+        )
+    if pseudo.dtype != bool or predicted.dtype != bool:
+        raise ValueError(f"expected boolean masks, got {pseudo.dtype} and {predicted.dtype}")
+    intersection = (pseudo & predicted).sum((1, 2))
+    union = (pseudo | predicted).sum((1, 2))
+    if not union.any():
+        return 0.0
+    if pooled:
+        return float(intersection.sum() / union.sum())
+    seen = union > 0
+    return float((intersection[seen] / union[seen]).mean())

@@ -1,0 +1,42 @@
+"""Synthesised images -> data/capability/MODEL.json: the model's IoU with the pseudo masks, class by class."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import capability, config, store
+from pipeline.segmenters import load_segmenter
+from stages import command
+
+SYNTHESIS, OUTPUT = Path("data/synthesis"), Path("data/capability")
+
+
+def main(model: str, params: Path = Path("params.yaml")) -> None:
+    """Measure what the 2D model MODEL knows of every class of the vocabulary."""
+    settings = config.load(params)
+    segmenter = load_segmenter(model, settings)
+    scores = {"pooled": [], "per_image_mean": []}
+    for index, name in enumerate(settings.vocabulary):
+        group = store.open_scene(store.scene_path(SYNTHESIS, name.replace(" ", "_")))
+        images, pseudo = group["image"][:], group["mask"][:]
+        batches = np.array_split(images, -(-len(images) // settings.segmenters.batch))
+        predicted = np.concatenate([segmenter.label(batch, settings.vocabulary) for batch in batches])
+        for recipe, column in scores.items():
+            column.append(capability.score(pseudo, predicted == index, pooled=recipe == "pooled"))
+    chosen = scores["pooled" if settings.capability.pooled else "per_image_mean"]
+    result = {
+        "model": model,
+        "vocabulary": settings.vocabulary,
+        "capability": chosen,
+        **scores,
+        "images": len(images),
+    }
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / f"{model}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()
