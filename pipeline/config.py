@@ -71,11 +71,17 @@ class Projection:
 
 @dataclass(frozen=True)
 class Synthesis:
+    diffusion: str  # folder of a text-to-image pipeline in diffusers' layout
+    sam: str  # folder with sam.json, or a published checkpoint
     images: int  # per class
-    seed: int
-    prompt: str
+    seed: int  # of the first image; image i has seed + i
+    batch: int  # images at a time; a CPU always takes one
+    prompt: str  # with one {} for the class name
     steps: int
     guidance: float
+    guidance_rescale: float  # 0 = off (Lin et al. 2024)
+    attention_recipe: Literal["paper", "code"]
+    attention_layers: Literal["all", "last"]
     attention_threshold: float
 
 

@@ -1,0 +1,69 @@
+"""Vocabulary -> data/synthesis: for each class images, attention to its name, coarse and pseudo masks."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from pipeline import config, pseudo_masks, scenewise, store, synthesis
+from stages import command
+
+OUTPUT = Path("data/synthesis")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Synthesise:
+    settings: config.Synthesis
+    device: str
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        settings = self.settings
+        generator, sam = _models(settings, self.device)
+        seeds = range(settings.seed, settings.seed + settings.images)
+        image, attention = generator.generate(scene.replace("_", " "), seeds)
+        coarse = pseudo_masks.coarse_mask(attention, settings.attention_threshold)
+        mask = [sam.mask(i, pseudo_masks.select_points(c)) for i, c in zip(image, coarse, strict=True)]
+        store.write(group, "image", image)
+        store.write(group, "attention", attention.astype(np.float16))
+        store.write(group, "coarse", coarse)
+        store.write(group, "mask", np.stack(mask))
+
+
+@functools.cache
+def _models(
+    settings: config.Synthesis, device: str
+) -> tuple[synthesis.Synthesiser, pseudo_masks.PointPrompted]:
+    """Loaded once in each process."""
+    return (
+        synthesis.load(settings, torch.device(device)),
+        pseudo_masks.load_sam(settings.sam, torch.device(device)),
+    )
+
+
+def main(params: Path = Path("params.yaml")) -> None:
+    """Synthesise images of every class of the vocabulary, with pseudo masks."""
+    settings = config.load(params)
+    device = settings.runtime.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    weights = [synthesis.weights_key(path) for path in (settings.synthesis.diffusion, settings.synthesis.sam)]
+    _models(settings.synthesis, device)  # broken weights are one error here, not one for every class
+    scenewise.run(
+        Synthesise(settings.synthesis, device),
+        {name.replace(" ", "_"): scenewise.content_key(*weights) for name in settings.vocabulary},
+        OUTPUT,
+        parameters=config.plain(settings.synthesis),
+        version=VERSION,
+        workers=settings.runtime.workers if device == "cpu" else 1,
+        label="synthesis",
+    )
+
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()
