@@ -105,7 +105,7 @@ def train_autoencoder(
 ) -> AutoencoderKL:
     """Autoencoder of `images` u1[n, S, S, 3], trained on random crops with an absolute and an edge loss.
 
-    Its latents come out whitened (mean 0, standard deviation 1 in each channel, over `images`): the scaling is
+    Its latents come out whitened (mean 0, standard deviation 1 per channel, over `images`): the scaling is
     folded into the two 1 x 1 convolutions next to the latents, so `scaling_factor` is 1.
     """
     torch.manual_seed(recipe.seed)  # initial weights are drawn from the global generator
@@ -129,7 +129,7 @@ def train_autoencoder(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        report(step, float(loss))
+        report(step, float(loss.detach()))
     model.eval().requires_grad_(False)
     _whiten(model, images[rng.permutation(len(images))[:512]])
     return model
@@ -190,7 +190,9 @@ def train_denoiser(
         text[torch.from_numpy(rng.random(recipe.batch) < recipe.unconditional)] = empty
         # stratified over the batch: every step sees all noise levels
         t = torch.from_numpy(
-            ((np.arange(recipe.batch) + rng.random(recipe.batch)) / recipe.batch * DIFFUSION_STEPS).astype(np.int64)
+            ((np.arange(recipe.batch) + rng.random(recipe.batch)) / recipe.batch * DIFFUSION_STEPS).astype(
+                np.int64
+            )
         )
         noise = torch.from_numpy(rng.standard_normal(x.shape, np.float32))
         noisy, target = scheduler.add_noise(x, noise, t), scheduler.get_velocity(x, noise, t)
@@ -211,7 +213,9 @@ def train_denoiser(
     return average
 
 
-def save(folder: Path, autoencoder: AutoencoderKL, denoiser: UNet2DConditionModel, encoder: TextEncoder) -> None:
+def save(
+    folder: Path, autoencoder: AutoencoderKL, denoiser: UNet2DConditionModel, encoder: TextEncoder
+) -> None:
     """Write the pipeline as diffusers does, in half precision, without text tower."""
     pipeline = StableDiffusionPipeline(
         vae=copy.deepcopy(autoencoder).half(),
