@@ -17,6 +17,7 @@ FORMAT = 1  # schema version: older artefacts are computed again
 SOFTWARE = "anyscene 0.1.0"
 SUFFIX = ".zarr"
 CHUNK_BYTES = 1 << 20
+SHARD_BYTES = 1 << 28  # a shard is put together in memory: larger arrays are several files
 FEATURE_BITS = 6  # of mantissa: cosine to the exact feature >= 0.99999, a third fewer bytes
 
 
@@ -35,7 +36,8 @@ def write(
     chunks: tuple[int, ...] | None = None,
     keep_bits: int | None = None,
 ) -> None:
-    """Write `array` as `name`: rows in chunks of about 1 MiB, all of them in one shard, that is one file.
+    """Write `array` as `name`: rows in chunks of about 1 MiB, up to 256 MiB of them in one shard, that is one
+    file.
 
     `chunks` sets the chunk shape, for arrays that are read in another way than by rows. `keep_bits` rounds
     f2 values to so many bits of mantissa: FEATURE_BITS for features.
@@ -43,22 +45,85 @@ def write(
     if keep_bits is not None:
         array = rounded(array, keep_bits)
     array = np.ascontiguousarray(array)
+    stored = _allocate(group, name, array.shape, array.dtype, chunks)
+    if array.ndim == 0:
+        stored[...] = array
+    elif array.size:
+        for start in range(0, len(array), stored.shards[0]):
+            stored[start : start + stored.shards[0]] = array[start : start + stored.shards[0]]
+
+
+class Appending:
+    """An array written row block by row block, with the bytes that `write` would give; one shard is held.
+
+        with Appending(group, "feature", (N, C), np.float16) as rows:
+            rows.add(block)
+
+    Raises StoreError where the rows added are not N in the end.
+    """
+
+    def __init__(
+        self,
+        group: zarr.Group,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype | type,
+        *,
+        keep_bits: int | None = None,
+    ) -> None:
+        self._stored = _allocate(group, name, shape, np.dtype(dtype), None)
+        self._keep_bits = keep_bits
+        self._shard = np.empty((min(self._stored.shards[0], shape[0]), *shape[1:]), dtype)
+        self._flushed, self._held = 0, 0  # rows
+
+    def add(self, block: np.ndarray) -> None:
+        """The next rows, cast to the array's type."""
+        while len(block):
+            if self._flushed + self._held == self._stored.shape[0]:
+                raise StoreError(f"{self._stored.name}: more rows than its length of {self._stored.shape[0]}")
+            rows = min(len(block), len(self._shard) - self._held)
+            self._shard[self._held : self._held + rows] = block[:rows]
+            self._held += rows
+            block = block[rows:]
+            if self._held == len(self._shard) or self._flushed + self._held == self._stored.shape[0]:
+                self._flush()
+
+    def _flush(self) -> None:
+        shard = self._shard[: self._held]
+        if self._keep_bits is not None:
+            shard = rounded(shard, self._keep_bits)
+        self._stored[self._flushed : self._flushed + self._held] = shard
+        self._flushed, self._held = self._flushed + self._held, 0
+
+    def __enter__(self) -> Appending:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None and self._flushed != self._stored.shape[0]:
+            rows, length = self._flushed + self._held, self._stored.shape[0]
+            raise StoreError(f"{self._stored.name}: {rows} rows for a length of {length}")
+
+
+def _allocate(
+    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: tuple[int, ...] | None
+) -> zarr.Array:
     if chunks is None:
-        row_bytes = max(1, array.itemsize * int(np.prod(array.shape[1:])))
-        rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(array) if array.ndim else 1))
-        chunks = (rows, *(max(1, size) for size in array.shape[1:])) if array.ndim else ()
-    shards = tuple(max(1, -(-size // chunk)) * chunk for size, chunk in zip(array.shape, chunks, strict=True))
-    stored = group.create_array(
+        row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:])))
+        rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, shape[0] if shape else 1))
+        chunks = (rows, *(max(1, size) for size in shape[1:])) if shape else ()
+    shards = [max(1, -(-size // chunk)) * chunk for size, chunk in zip(shape, chunks, strict=True)]
+    if shards:
+        bytes_per_chunk_row = dtype.itemsize * chunks[0] * int(np.prod(shards[1:]))
+        shards[0] = min(shards[0], max(1, SHARD_BYTES // bytes_per_chunk_row) * chunks[0])
+    return group.create_array(
         name,
-        shape=array.shape,
-        dtype=array.dtype,
+        shape=shape,
+        dtype=dtype,
         chunks=chunks,
-        shards=shards or None,
-        compressors=_codec(array.dtype),
+        shards=tuple(shards) or None,
+        compressors=_codec(dtype),
         filters=None,
     )
-    if array.size:
-        stored[...] = array
 
 
 def rounded(array: np.ndarray, keep_bits: int) -> np.ndarray:

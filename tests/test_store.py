@@ -119,3 +119,29 @@ def test_every_scene_trains_without_a_training_split(tmp_path):
     for name in "ab":
         store.create(tmp_path / f"{name}.zarr", "k").attrs["split"] = "val"
     assert store.split_ids(tmp_path, "train") == store.split_ids(tmp_path, "val") == ["a", "b"]
+
+
+@pytest.mark.parametrize("length", [0, 1, 999, 1000, 5300])
+@pytest.mark.parametrize("block", [1, 300, 9999])
+def test_appended_rows_give_the_bytes_of_a_whole_write(tmp_path, monkeypatch, length, block):
+    monkeypatch.setattr(store, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(store, "SHARD_BYTES", 6100)
+    array = np.random.default_rng(0).normal(size=(length, 3)).astype(np.float32)
+    store.write(store.create(tmp_path / "a.zarr", "k"), "x", array.astype(np.float16), keep_bits=6)
+    group = store.create(tmp_path / "b.zarr", "k")
+    with store.Appending(group, "x", array.shape, np.float16, keep_bits=6) as rows:
+        for start in range(0, length, block):
+            rows.add(array[start : start + block])
+    assert tree_hash(tmp_path / "a.zarr") == tree_hash(tmp_path / "b.zarr")
+    files = [p for p in (tmp_path / "b.zarr" / "x" / "c").rglob("*") if p.is_file()]
+    assert len(files) == -(-length // 996) if length else not files
+
+
+def test_appending_too_few_or_too_many_rows_is_an_error(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    with pytest.raises(StoreError, match="3 rows for a length of 4"):
+        with store.Appending(group, "x", (4,), np.int32) as rows:
+            rows.add(np.arange(3))
+    with pytest.raises(StoreError, match="more rows than its length of 4"):
+        with store.Appending(group, "y", (4,), np.int32) as rows:
+            rows.add(np.arange(5))
