@@ -109,8 +109,8 @@ def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe,
     maps: per layer f4[S, m, n, h, w] as WordAttention gives them. Every map is upsampled bicubically to
     `size` (H, W) and divided by its maximum before maps are averaged; the word's tokens are averaged last,
     and the result is stretched to 0..1. "paper": mean over all layers and steps of A / max(A). "code" (of the
-    paper's authors): first the mean over steps and layers of one resolution, then the division, then the mean over
-    the resolutions of at least a quarter of `latent`, the height of the latents.
+    paper's authors): first the mean over steps and layers of one resolution, then the division, then the mean
+    over the resolutions of at least a quarter of `latent`, the height of the latents.
     """
     if recipe == "paper":
         parts = [_peak_one(_upsample(step, size)) for layer in maps.values() for step in layer]

@@ -1,4 +1,4 @@
-"""The recipes of the text-to-image model and of SAM: two steps on tiny data give models the pipeline can load."""
+"""The recipes of the text-to-image model and of SAM: two steps on tiny data give models that load."""
 
 import dataclasses
 from pathlib import Path
