@@ -90,7 +90,7 @@ def run(
         stale = {
             scene: key for scene, key in wanted.items() if _stored_key(store.scene_path(output, scene)) != key
         }
-        with _progress(label, len(stale)) as advance:
+        with progress(label, len(stale)) as advance:
             for scene, cause in _execute(_Task(compute, output, workspace), stale, workers):
                 if cause is not None:
                     failures[scene] = cause
@@ -309,7 +309,7 @@ def _thread_limit(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(label: str, total: int) -> Iterator[Callable[[], None]]:
+def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar with an estimate on a terminal, else a line at about every tenth."""
     console = Console(stderr=True)
     if total == 0:
@@ -323,9 +323,9 @@ def _progress(label: str, total: int) -> Iterator[Callable[[], None]]:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task(label, total=total)
-            yield lambda: progress.advance(task)
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda: bar.advance(task)
     else:
         yield _Lines(label, total)
 

@@ -108,6 +108,21 @@ class Rgbd:
             )
         return Truth(label, instance)
 
+    def read_frame_truth(self, scene: str, frame: str) -> np.ndarray | None:
+        """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
+        Raises DataError naming the file."""
+        path = self._folder(scene) / TRUTH / "frame" / f"{frame}.png"
+        if not path.is_file():
+            return None
+        try:
+            with Image.open(path) as image:
+                truth = np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{path}: not a readable image ({error}); write it again or delete it") from error
+        if truth.ndim != 2 or truth.dtype != np.uint8:
+            raise DataError(f"{path}: expected one byte per pixel, not {truth.dtype}{list(truth.shape)}")
+        return truth
+
     def _folder(self, scene: str) -> Path:
         if Path(scene).name != scene or scene in ("", ".", ".."):
             raise DataError(f"scene id {scene!r} cannot name a folder: no '/', no '..'")
