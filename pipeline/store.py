@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,6 +156,12 @@ def keys(folder: Path) -> dict[str, str]:
     return {scene: key(scene_path(folder, scene)) for scene in scene_ids(folder)}
 
 
+def geometry_keys(folder: Path) -> dict[str, str]:
+    """Hash of points, normals and faces of every scene in data/scenes: what depends on nothing else need not
+    be made again for another pose or another split."""
+    return {scene: _attributes(scene_path(folder, scene))["geometry"] for scene in scene_ids(folder)}
+
+
 def scene_path(folder: Path, scene: str) -> Path:
     return Path(folder) / f"{scene}{SUFFIX}"
 
@@ -181,12 +188,19 @@ def split_ids(folder: Path, split: str) -> list[str]:
 
 def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
     """Fill a group of data/scenes: the cloud as arrays, everything else as attributes."""
-    write(group, "xyz", scene.xyz.astype(np.float32, copy=False))
+    geometry = {
+        "xyz": np.ascontiguousarray(scene.xyz, np.float32),
+        "normal": np.ascontiguousarray(scene.normal, np.float32),
+        "face": np.ascontiguousarray(scene.face, np.int32).reshape(-1, 3),
+    }
+    digest = hashlib.sha256()
+    for name, array in geometry.items():
+        write(group, name, array)
+        digest.update(f"{name} {array.shape}".encode() + array.tobytes())
     write(group, "rgb", scene.rgb.astype(np.uint8, copy=False))
-    write(group, "normal", scene.normal.astype(np.float32, copy=False))
-    write(group, "face", scene.face.astype(np.int32, copy=False).reshape(-1, 3))
     group.attrs.update(
         {
+            "geometry": digest.hexdigest(),
             "dataset": scene.dataset,
             "split": scene.split,
             "units": "m",
