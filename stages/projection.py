@@ -1,0 +1,80 @@
+"""Scenes -> data/projection/MODEL: the 2D model's feature of every point, mean over the views that see it."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from pipeline import config, scenewise, store
+from pipeline.projection import project, views
+from pipeline.segmenters import Segmenter, load_segmenter
+from pipeline.text import TextEncoder, load_text_encoder
+from stages import command
+
+SCENES, OUTPUT = Path("data/scenes"), Path("data/projection")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Project:
+    model: str
+    params: config.Params
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        params, settings = self.params, self.params.projection
+        segmenter, encoder = _models(self.model, params)
+        source = store.read_scene(store.scene_path(SCENES, scene), Path(params.dataset.root))
+        size = (settings.width, settings.height)
+        blocks = project(
+            source.xyz,
+            views(source.frames, segmenter, params.vocabulary, size, params.segmenters.batch),
+            encoder.encode,
+            tolerance=settings.tolerance,
+            border=settings.border,
+            # half of the memory for the sums in single precision; the model and its maps take the rest
+            rows=max(1, int(params.runtime.memory_gib * 2**30 / 2 / (4 * encoder.width))),
+            spool=OUTPUT,
+        )
+        counts = []
+        shape = len(source.xyz), encoder.width
+        with store.Appending(group, "feature", shape, np.float16, keep_bits=store.FEATURE_BITS) as rows:
+            for feature, count in blocks:
+                rows.add(feature)
+                counts.append(count)
+        store.write(group, "count", np.concatenate(counts))
+
+
+@functools.cache
+def _models(model: str, params: config.Params) -> tuple[Segmenter, TextEncoder]:
+    """Loaded once in each process."""
+    return load_segmenter(model, params), load_text_encoder(params.text)
+
+
+def main(model: str, params: Path = Path("params.yaml")) -> None:
+    """Project the features of the 2D model MODEL onto the points of every scene."""
+    settings = config.load(params)
+    segmenter, encoder = _models(model, settings)
+    on_cpu = settings.runtime.device == "cpu" or not torch.cuda.is_available()
+    scenewise.run(
+        Project(model, settings),
+        store.keys(SCENES),
+        OUTPUT / model,
+        parameters={
+            **config.plain(settings.projection),
+            "segmenter": segmenter.version,
+            "text": encoder.name,
+            "vocabulary": settings.vocabulary,
+        },
+        version=VERSION,
+        workers=settings.runtime.workers if on_cpu else 1,
+        label=f"projection of {model}",
+    )
+
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()

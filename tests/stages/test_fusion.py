@@ -1,0 +1,227 @@
+"""The stages superpoints, projection and fusion, run as a user runs them, with made-up 2D models."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from pipeline import store
+from pipeline.fusion import fuse, superpoint_means
+from pipeline.segmenters.protocol import CaptionMap, FeatureMap
+from pipeline.superpoints import segment_mesh
+from stages import fusion, projection, scenes, superpoints
+from tests.capture import write_scan, write_splits
+from tests.test_store import tree_hash
+
+ROOT = Path(__file__).parents[2]
+VOCABULARY = ("wall", "floor", "chair")
+
+
+class Encoder:
+    """Texts of a three-dimensional space, one axis for each word of the vocabulary."""
+
+    name, width = "axes", 3
+
+    def encode(self, texts):
+        rows = [[float(name in text) for name in VOCABULARY] for text in texts]
+        return np.array(rows, np.float32).reshape(-1, 3)
+
+
+@dataclass
+class Dense:
+    """Sees a chair on the left of every image, else the floor."""
+
+    name: str = "dense"
+    version: str = "1"
+
+    def describe(self, images, vocabulary):
+        grid = torch.zeros(6, 8, 3)
+        grid[:, :4, 2], grid[:, 4:, 1] = 1, 1
+        return [FeatureMap(grid)] * len(images)
+
+
+@dataclass
+class Mask:
+    """Sees a wall in the lower half of every image, nothing above."""
+
+    name: str = "mask"
+    version: str = "1"
+
+    def describe(self, images, vocabulary):
+        caption = np.full(images.shape[1:3], -1, np.int32)
+        caption[12:] = 0
+        return [CaptionMap(caption, ("a white wall in a scene",))] * len(images)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        write_scan(tmp_path / "raw", name)
+    write_splits(tmp_path / "raw", ["a"], ["b"])
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["dataset"] |= {"root": "raw", "name": "small"}
+    values["projection"] |= {"width": 32, "height": 24, "border": 1, "tolerance": 0.25}
+    values["segmenters"] |= {"names": ["dense", "mask"], "batch": 2}
+    values["superpoints"] |= {"method": "mesh", "min_vertices": 5}
+    values["vocabulary"] = list(VOCABULARY)
+    values["runtime"] |= {"workers": 1, "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    models = {"dense": Dense(), "mask": Mask()}
+    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: models[name])
+    for stage in (projection, fusion):
+        monkeypatch.setattr(stage, "load_text_encoder", lambda section: Encoder())
+    projection._models.cache_clear()
+    Path("data/capability").mkdir(parents=True)
+    for name, capability in (("dense", [0.5, 0.1, 0.9]), ("mask", [0.8, 0.6, 0.1])):
+        write_capability(name, capability)
+    yield models
+    projection._models.cache_clear()
+
+
+def write_capability(model, capability, vocabulary=VOCABULARY):
+    record = {"model": model, "vocabulary": list(vocabulary), "capability": capability}
+    Path(f"data/capability/{model}.json").write_text(json.dumps(record))
+
+
+def edit(section, **values):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def run(stage, *arguments, code=0):
+    result = CliRunner().invoke(stage.app, list(arguments))
+    assert result.exit_code == code, result.output
+    return result.stderr
+
+
+def run_all():
+    return [
+        run(scenes).splitlines()[-1],
+        run(superpoints).splitlines()[-1],
+        run(projection, "dense").splitlines()[-1],
+        run(projection, "mask").splitlines()[-1],
+        run(fusion).splitlines()[-1],
+    ]
+
+
+def computed(lines):
+    return [int(line.split(": ")[1].split()[0]) for line in lines]
+
+
+def test_superpoints(workspace):
+    run(scenes)
+    run(superpoints)
+    source, group = store.open_scene("data/scenes/a.zarr"), store.open_scene("data/superpoints/a.zarr")
+    expected = segment_mesh(source["xyz"][:], source["face"][:], min_vertices=5)
+    assert (group["superpoint"][:] == expected).all()
+    assert group["size"][:].tolist() == np.bincount(expected).tolist()
+    edit("superpoints", method="identity")
+    run(superpoints)
+    assert store.open_scene("data/superpoints/a.zarr")["size"][:].tolist() == [1] * 36
+    edit("superpoints", method="points", neighbours=4)
+    run(superpoints)
+    assert store.open_scene("data/superpoints/a.zarr")["size"][:].tolist() == [36]
+
+
+def test_projection_of_both_kinds_of_models(workspace):
+    run(scenes)
+    run(projection, "dense")
+    run(projection, "mask")
+    xyz = store.open_scene("data/scenes/a.zarr")["xyz"][:]
+    dense, mask = (store.open_scene(f"data/projection/{model}/a.zarr") for model in ("dense", "mask"))
+    assert dense["feature"].shape == (36, 3) and dense["feature"].dtype == np.float16
+    assert dense["count"].dtype == np.uint16 and dense["count"][:].max() == 3
+    # The cameras stand at x = 0.5 to 0.7 and look along y at a wall that reaches from x = 0 to 1, z = 0 to 1.
+    seen = dense["count"][:] > 0
+    assert seen.sum() > 20
+    assert (dense["feature"][:][seen & (xyz[:, 0] == 0)] == [0, 0, 1]).all()
+    assert (dense["feature"][:][seen & (xyz[:, 0] == 1)] == [0, 1, 0]).all()
+    assert ((mask["count"][:] > 0) == (seen & (xyz[:, 2] < 0.5))).all()
+    assert (mask["feature"][:][mask["count"][:] > 0] == [1, 0, 0]).all()
+
+
+def test_fusion_writes_what_the_library_computes(workspace):
+    run_all()
+    group = store.open_scene("data/fusion/b.zarr")
+    projected = [store.open_scene(f"data/projection/{model}/b.zarr") for model in ("dense", "mask")]
+    fused = fuse(
+        np.stack([p["feature"][:] for p in projected]),
+        np.stack([p["count"][:] > 0 for p in projected]),
+        np.array([[0.5, 0.1, 0.9], [0.8, 0.6, 0.1]]),
+        np.eye(3),
+    )
+    for name, expected in fused._asdict().items():
+        np.testing.assert_allclose(group[name][:], expected, atol=2e-2 if name == "feature" else 1e-3)
+    # a chair for the dense model, a wall for the mask model: .9/2 + .5/2 against .1/2 + .8/2
+    both = (fused.prediction == [2, 0]).all(1)
+    assert both.any()
+    np.testing.assert_allclose(group["weight"][:][both, 0], 1 / (1 + np.exp(-0.25 / 1.15 / 0.05)), atol=1e-3)
+    superpoint = store.open_scene("data/superpoints/b.zarr")["superpoint"][:]
+    mean, has = superpoint_means(fused.feature, fused.valid, superpoint)
+    np.testing.assert_allclose(group["superpoint_feature"][:], mean, atol=1e-2)
+    assert group["superpoint_valid"][:].tolist() == has.tolist()
+    assert {name: group[name].dtype.str[1:] for name in group.array_keys()} == {
+        "feature": "f2", "valid": "b1", "weight": "f2", "prediction": "u1",
+        "superpoint_feature": "f2", "superpoint_valid": "b1",
+    }  # fmt: skip
+
+
+def test_only_what_depends_on_a_change_is_computed_again(workspace):
+    assert computed(run_all()) == [2, 2, 2, 2, 2]
+    before = {stage: tree_hash(Path("data") / stage) for stage in ("superpoints", "projection", "fusion")}
+    assert computed(run_all()) == [0, 0, 0, 0, 0]
+    edit("fusion", tau=0.1)
+    assert computed(run_all()) == [0, 0, 0, 0, 2]
+    edit("fusion", tau=0.05)
+    pose = np.loadtxt("raw/a/pose/1.txt")
+    pose[0, 3] += 0.01
+    np.savetxt("raw/a/pose/1.txt", pose)
+    assert computed(run_all()) == [1, 0, 1, 1, 2]
+    pose[0, 3] -= 0.01
+    np.savetxt("raw/a/pose/1.txt", np.round(pose, 6))
+    workspace["mask"].version = "2"
+    assert computed(run_all()) == [1, 0, 1, 2, 2]
+    write_capability("dense", [0.5, 0.1, 0.8])
+    assert computed(run_all()) == [0, 0, 0, 0, 2]
+    write_capability("dense", [0.5, 0.1, 0.9])
+    edit("projection", border=2)
+    assert computed(run_all()) == [0, 0, 2, 2, 2]
+    edit("projection", border=1)
+    workspace["mask"].version = "1"
+    run_all()
+    assert before["superpoints"] == tree_hash(Path("data/superpoints"))
+
+
+def test_memory_decides_on_blocks_but_not_on_bytes(workspace):
+    run(scenes)
+    run(projection, "dense")
+    whole = Path("data/projection/dense").rename("whole")
+    edit("runtime", memory_gib=5 * 24 / 2**30)  # five points at a time
+    run(projection, "dense")
+    assert tree_hash(Path("data/projection/dense")) == tree_hash(whole)
+
+
+def test_a_capability_of_another_vocabulary_is_an_error(workspace):
+    run_all()
+    write_capability("mask", [0.1, 0.2, 0.3], ("wall", "floor", "table"))
+    assert "mask.json: measured over another vocabulary" in run(fusion, code=1).replace("\n", " ")
+    Path("data/capability/mask.json").unlink()
+    assert "run the stage capability" in run(fusion, code=1).replace("\n", " ")
+
+
+def test_a_scan_whose_frames_see_nothing_fails_alone(workspace):
+    pose = np.eye(4)
+    pose[:3, 3] = [0, 9, 0]
+    for i in range(3):
+        np.savetxt(f"raw/a/pose/{i}.txt", pose)
+    run(scenes)
+    message = run(projection, "dense", code=1)
+    assert "1 of 2 scenes failed" in message and "a: no view sees any point" in message
+    assert store.scene_ids(Path("data/projection/dense")) == ["b"]
