@@ -130,6 +130,7 @@ class Evaluation:
     split: Literal["train", "val"]
     unpredicted: Literal["error", "ignore"]
     bootstrap: int  # resamples over rooms
+    shuffles: int  # permutations of the capability that the control "shuffled" averages
     seed: int
 
 

@@ -1,0 +1,68 @@
+"""Tables for `dvc plots` and for the report: csv, one row per point of a plot."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation.study import Study
+
+FINAL = ("ensembling", "superpoint_distillation", "superpoint", "capability")  # the last step that there is
+
+
+def write(study: Study, names: Sequence[str], folder: Path) -> None:
+    """Fill `folder`: {rows, per_class, capability, confusion}.csv, and confusion.json with all matrices."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = study.metrics
+    _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
+    _csv(
+        folder / "per_class.csv",
+        ("row", "class", "IoU"),
+        ((row, name, iou) for row, m in metrics["semantic"].items() for name, iou in m["per_class"].items()),
+    )
+    _csv(folder / "capability.csv", ("model", "class", "capability", "true_iou"), _capability(metrics))
+    final = next((row for row in FINAL if row in study.confusion), next(iter(study.confusion)))
+    _csv(folder / "confusion.csv", ("actual", "predicted"), _hundredths(study.confusion[final], names))
+    matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
+    text = json.dumps({"row": final, "names": list(names), "confusion": matrices}, separators=(",", ":"))
+    (folder / "confusion.json").write_text(text + "\n")
+
+
+def _rows(metrics: dict[str, Any]) -> Iterable[tuple]:
+    for row, scores in metrics["semantic"].items():
+        doubt = metrics["bootstrap"]["mIoU"][row]
+        yield row, scores["mIoU"], doubt["low"], doubt["high"]
+
+
+def _capability(metrics: dict[str, Any]) -> Iterable[tuple]:
+    for model, entry in metrics["capability"]["model"].items():
+        for name, value in entry["capability"].items():
+            if (true := entry.get("true_iou", {}).get(name)) is not None:
+                yield model, name, value, true
+
+
+def _hundredths(matrix: np.ndarray, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """A hundred (actual, predicted) for each annotated class, in the proportions of its points: the confusion
+    template of DVC counts rows, so its cells are percent."""
+    columns = (*names, "nothing")
+    for name, counts in zip(names, matrix, strict=True):
+        if counts.sum() == 0:
+            continue
+        share = 100 * counts / counts.sum()
+        whole = np.floor(share).astype(int)
+        largest = np.argsort(whole - share, kind="stable")[: 100 - whole.sum()]
+        whole[largest] += 1
+        for column, count in zip(columns, whole, strict=True):
+            yield from ((name, column) for _ in range(count))
+
+
+def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,139 @@
+"""metrics.json: every figure of an evaluation, in percent but for rank correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from pipeline.datasets import LabelSet
+from pipeline.evaluation.bootstrap import Interval, draws, resampled_miou
+from pipeline.evaluation.metrics import Metrics, Tally, Unpredicted, measure
+from pipeline.evaluation.truth import agreement
+
+DECIMALS = 4
+BEST_SINGLE = "best single"
+DIFFERENCES = (
+    ("capability", BEST_SINGLE),
+    ("capability", "add"),
+    ("capability", "linear"),
+    ("capability", "max"),
+    ("capability", "shuffled"),
+    ("capability", "swapped"),
+    ("oracle", "capability"),
+    ("superpoint", "capability"),
+    ("superpoint_distillation", "capability"),
+    ("superpoint_distillation", "pixel_distillation"),
+    ("ensembling", "superpoint_distillation"),
+)
+
+
+class Rooms:
+    """Confusion matrices of each room, row and variant of the row, kept while rooms go by."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, list[list[Tally]]] = {}  # row -> room -> variant
+
+    def add(self, row: str, variants: Sequence[Tally]) -> None:
+        """One more room of a row."""
+        self._tallies.setdefault(row, []).append(list(variants))
+
+    def matrices(self, row: str) -> np.ndarray:
+        """i8[P, S, K, K+1] of P variants in S rooms."""
+        return np.stack([[variant.every for variant in room] for room in self._tallies[row]], 1)
+
+    def metrics(self, label_set: LabelSet, unpredicted: Unpredicted) -> dict[str, Metrics]:
+        """Scores of each row over all rooms, the mean over its variants."""
+        found = {}
+        for row, rooms in self._tallies.items():
+            sums = [sum(variants[1:], variants[0]) for variants in zip(*rooms, strict=True)]
+            found[row] = _average([measure(s.every, s.foreground, label_set, unpredicted) for s in sums])
+        return found
+
+
+def _average(variants: Sequence[Metrics]) -> Metrics:
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(metrics, name) for metrics in variants]))
+
+    first = variants[0]
+    per_class = {name: float(np.mean([m.per_class[name] for m in variants])) for name in first.per_class}
+    return Metrics(mean("mIoU"), mean("mAcc"), mean("f_mIoU"), mean("f_mAcc"), per_class, first.absent)
+
+
+def semantic(metrics: Mapping[str, Metrics]) -> dict[str, Any]:
+    """The section `semantic` of metrics.json."""
+    fields = ("mIoU", "mAcc", "f_mIoU", "f_mAcc", "per_class")
+    return {row: {name: getattr(scores, name) for name in fields} for row, scores in metrics.items()}
+
+
+def doubt(
+    rooms: Rooms,
+    metrics: Mapping[str, Metrics],
+    models: Sequence[str],
+    resamples: int,
+    unpredicted: Unpredicted,
+    seed: int,
+) -> dict[str, Any]:
+    """The section `bootstrap`: mIoU of each row, and the differences that matter, over resampled rooms.
+
+    The best single model is the one with the highest mIoU on all rooms; it stays the same in all samples.
+    """
+    count = rooms.matrices(next(iter(metrics))).shape[1]
+    draw = draws(count, resamples, np.random.default_rng(seed))
+    scores = {row: resampled_miou(rooms.matrices(row), draw, unpredicted) for row in metrics}
+    result: dict[str, Any] = {
+        "rooms": count,
+        "resamples": resamples,
+        "mIoU": {row: asdict(Interval.of(values)) for row, values in scores.items()},
+    }
+    if single := [model for model in models if model in scores]:
+        result["best_single"] = max(single, key=lambda model: metrics[model].mIoU)
+        scores[BEST_SINGLE] = scores[result["best_single"]]
+    result["difference"] = {
+        f"{a} - {b}": asdict(Interval.of(scores[a] - scores[b]))
+        for a, b in DIFFERENCES
+        if a in scores and b in scores
+    }
+    return result
+
+
+def capability(
+    measured: Mapping[str, np.ndarray | None],
+    truth: Mapping[str, np.ndarray | None],
+    vocabulary: Sequence[str],
+) -> dict[str, Any]:
+    """The section `capability`: measured capability beside true IoU, class by class, and their agreement.
+
+    measured and truth: f8[V] in 0..1 of each 2D model, None where there is none.
+    """
+    section: dict[str, Any] = {"model": {}, "difference": {}}
+    for model, values in measured.items():
+        if values is None:
+            continue
+        true = truth.get(model)
+        entry: dict[str, Any] = {"capability": _percent(values, vocabulary)}
+        if true is not None:
+            entry |= {"true_iou": _percent(true, vocabulary), "spearman": agreement(values, true)}
+        section["model"][model] = entry
+    both = [m for m in section["model"] if truth.get(m) is not None]
+    for a, b in combinations(both, 2):
+        section["difference"][f"{a} - {b}"] = {
+            "spearman": agreement(measured[a] - measured[b], truth[a] - truth[b])
+        }
+    return section
+
+
+def _percent(values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    return {name: 100 * float(v) for name, v in zip(names, values, strict=True) if np.isfinite(v)}
+
+
+def rounded(value: Any) -> Any:
+    """The same structure with every float at DECIMALS decimals, so that files compare well."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    return round(value, DECIMALS) if isinstance(value, float) else value

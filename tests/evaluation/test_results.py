@@ -1,0 +1,156 @@
+"""Scores over rooms: sums, means over variants, resampling, and the files that hold them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pipeline.datasets import label_set
+from pipeline.evaluation import Prediction, mean_iou, results, tally
+from pipeline.evaluation.bootstrap import Interval, draws, resampled_miou
+from pipeline.evaluation.plots import write
+from pipeline.evaluation.study import Study
+from pipeline.evaluation.table import tables
+
+SCANNET = label_set("scannet20")
+
+
+def a_prediction(target, right, rng):
+    guess = rng.integers(0, 20, len(target))
+    label = np.where(rng.random(len(target)) < right, target, guess).astype(np.int16)
+    return Prediction(label, np.where(SCANNET.foreground[label], label, 4).astype(np.int16))
+
+
+@pytest.fixture
+def rooms():
+    rng = np.random.default_rng(0)
+    rooms = results.Rooms()
+    for _ in range(5):
+        target = rng.integers(-1, 19, 400).astype(np.int16)
+        for row, right in (("dense", 0.4), ("mask", 0.3), ("add", 0.45), ("capability", 0.6)):
+            rooms.add(row, [tally(target, a_prediction(target, right, rng), SCANNET)])
+        rooms.add("shuffled", [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)])
+    return rooms
+
+
+@pytest.fixture
+def study(rooms):
+    scores = rooms.metrics(SCANNET, "error")
+    measured = {"dense": np.array([0.5, 0.1, 0.3, 0.2]), "mask": np.array([0.2, 0.4, 0.1, 0.3])}
+    truth = {"dense": np.array([0.6, 0.2, 0.3, np.nan]), "mask": np.array([0.1, 0.6, 0.2, np.nan])}
+    metrics = {
+        "semantic": results.semantic(scores),
+        "bootstrap": results.doubt(rooms, scores, ("dense", "mask"), 50, "error", 0),
+        "capability": results.capability(measured, truth, ("wall", "floor", "bed", "sink")),
+        "label_set": "scannet20",
+        "absent": ["otherfurniture"],
+        "missing": {"ensembling": "the network was not trained"},
+        "split": "val",
+        "scenes": list("abcde"),
+        "unannotated": ["f"],
+        "points": 1900,
+    }
+    return Study(results.rounded(metrics), {row: rooms.matrices(row).sum((0, 1)) for row in scores})
+
+
+def test_variants_are_averaged_and_rooms_summed(rooms):
+    matrices = rooms.matrices("shuffled")
+    assert matrices.shape == (3, 5, 20, 21)
+    found = rooms.metrics(SCANNET, "error")["shuffled"]
+    assert found.mIoU == pytest.approx(mean_iou(matrices.sum(1)).mean())
+    assert set(found.per_class) == set(SCANNET.names[:19]) and found.absent == ("otherfurniture",)
+
+
+def test_every_draw_has_as_many_rooms_as_there_are():
+    draw = draws(7, 100, np.random.default_rng(1))
+    assert draw.shape == (100, 7) and (draw.sum(1) == 7).all() and draw.std(0).min() > 0
+
+
+def test_resampling_equals_measuring_the_drawn_rooms(rooms):
+    matrices = rooms.matrices("shuffled")
+    draw = np.array([[5, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 2, 0, 3, 0]])
+    expected = [
+        np.mean([mean_iou(np.repeat(variant, counts, axis=0).sum(0)) for variant in matrices])
+        for counts in draw
+    ]
+    np.testing.assert_allclose(resampled_miou(matrices, draw, "error"), expected)
+
+
+def test_interval():
+    found = Interval.of(np.arange(1001.0))
+    assert (found.mean, found.low, found.high) == (500, 25, 975)
+
+
+def test_differences_are_paired_and_name_the_best_single_model(study):
+    doubt = study.metrics["bootstrap"]
+    assert doubt["best_single"] == "dense" and doubt["rooms"] == 5
+    gain = doubt["difference"]["capability - best single"]
+    assert gain["low"] < gain["mean"] < gain["high"] and gain["low"] > 0
+    between = doubt["mIoU"]["capability"]["mean"] - doubt["mIoU"]["dense"]["mean"]
+    assert gain["mean"] == pytest.approx(between, abs=1e-3)
+    assert "capability - shuffled" in doubt["difference"]
+    assert "ensembling - superpoint_distillation" not in doubt["difference"]
+
+
+def test_capability_section(study):
+    section = study.metrics["capability"]
+    assert section["model"]["dense"]["capability"]["wall"] == 50
+    assert "sink" not in section["model"]["dense"]["true_iou"]
+    assert section["model"]["dense"]["spearman"] == 1
+    assert section["difference"]["dense - mask"]["spearman"] == 1
+
+
+def test_capability_without_truth_has_no_correlation():
+    section = results.capability({"dense": np.array([0.5, 0.1])}, {"dense": None}, ("wall", "bed"))
+    assert section == {"model": {"dense": {"capability": {"wall": 50.0, "bed": 10.0}}}, "difference": {}}
+
+
+def test_metrics_are_plain_json(study):
+    text = json.dumps(study.metrics)
+    assert json.loads(text) == study.metrics and "NaN" not in text
+
+
+def test_plots(study, tmp_path):
+    write(study, SCANNET.names, tmp_path)
+    with (tmp_path / "confusion.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["actual"] == "bed" for row in rows) == 100
+    assert not any(row["actual"] == "otherfurniture" for row in rows)
+    with (tmp_path / "rows.csv").open() as file:
+        assert [row["row"] for row in csv.DictReader(file)] == list(study.metrics["semantic"])
+    stored = json.loads((tmp_path / "confusion.json").read_text())
+    assert stored["row"] == "capability" and np.array(stored["confusion"]["dense"]).shape == (20, 21)
+    with (tmp_path / "capability.csv").open() as file:
+        assert next(csv.DictReader(file)) == {
+            "model": "dense", "class": "wall", "capability": "50.0", "true_iou": "60.0"
+        }  # fmt: skip
+
+
+def test_plots_are_the_same_bytes_again(study, tmp_path):
+    for name in ("a", "b"):
+        write(study, SCANNET.names, tmp_path / name)
+    ours, theirs = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("a", "b"))
+    assert ours == theirs and len(ours) == 5
+
+
+def test_table_names_rows_controls_and_what_is_missing(study):
+    out = io.StringIO()
+    Console(file=out, width=120).print(tables(study.metrics))
+    text = out.getvalue()
+    for words in (
+        "2D model dense",
+        "capability fusion",
+        "controls",
+        "capability shuffled",
+        "Spearman of the difference dense - mask: 1.00",
+        "left out, the network was not trained: + temporal ensembling",
+        "otherfurniture",
+        "no annotation: f",
+    ):
+        assert words in text
+    assert "50 / 60" in text and "20 / -" in text
