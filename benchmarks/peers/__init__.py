@@ -1,0 +1,1 @@
+"""The yardsticks: published algorithms, restated from their description without a look at speed."""
