@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-import slow_sort as slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import introsort
+from tests import slow_sort as slow
 
 
 def twin(key):

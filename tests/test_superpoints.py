@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_sort import introsort
 
 from pipeline.superpoints import SuperpointError, segment_mesh, segment_points
+from tests.slow_sort import introsort
 
 f4 = np.float32
 
