@@ -1,0 +1,23 @@
+"""Seeded rooms -> data/world: the demo's raw captures, in the form of a user's own."""
+
+import os
+from pathlib import Path
+
+from pipeline import config
+from pipeline.demo import world as demo
+from stages import command
+
+OUTPUT = Path("data/world")
+
+
+def world(params: Path = Path("params.yaml")) -> None:
+    """Furnish rooms, walk a noisy RGB-D camera through them and reconstruct their meshes (demo only)."""
+    settings = config.load(params)
+    workers = settings.runtime.workers or len(os.sched_getaffinity(0))
+    demo.make_world(settings.world, OUTPUT, workers)
+
+
+app = command(world)
+
+if __name__ == "__main__":
+    app()
