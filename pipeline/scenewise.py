@@ -9,9 +9,7 @@ import multiprocessing
 import os
 import shutil
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -22,17 +20,10 @@ from typing import Any
 
 import zarr
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from pipeline import store
 from pipeline.errors import PipelineError, ScenesFailed, StoreError
+from pipeline.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
 
@@ -306,43 +297,3 @@ def _thread_limit(threads: int) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar with an estimate on a terminal, else a line at about every tenth."""
-    console = Console(stderr=True)
-    if total == 0:
-        yield lambda: None
-    elif console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda: bar.advance(task)
-    else:
-        yield _Lines(label, total)
-
-
-class _Lines:
-    def __init__(self, label: str, total: int):
-        self.label, self.total, self.done, self.shown, self.start = label, total, 0, 0, time.monotonic()
-
-    def __call__(self) -> None:
-        self.done += 1
-        tenth = self.done * 10 // self.total
-        if tenth > self.shown:
-            self.shown = tenth
-            spent = time.monotonic() - self.start
-            left = spent / self.done * (self.total - self.done)
-            print(
-                f"{self.label}: {self.done}/{self.total}, {spent:.0f} s, about {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )

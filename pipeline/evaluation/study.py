@@ -19,7 +19,7 @@ from pipeline.evaluation.metrics import EvaluationError, tally
 from pipeline.evaluation.rows import Ablation
 from pipeline.evaluation.text_space import TextSpace
 from pipeline.evaluation.truth import known_classes, true_iou
-from pipeline.scenewise import progress
+from pipeline.progress import progress
 from pipeline.segmenters import load_segmenter
 from pipeline.text import load_text_encoder
 

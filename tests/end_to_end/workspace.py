@@ -24,6 +24,7 @@ MINIATURE = {
     "distillation": {"steps": 3},
     "ensembling": {"steps": 2},
     "evaluation": {"bootstrap": 20},
+    "runtime": {"workers": 1},
 }
 
 
@@ -48,7 +49,7 @@ class Workspace:
             target = folder / source
             target.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(ROOT / source, target)  # numba's cache too: compiling takes long
             else:
                 shutil.copy(ROOT / source, target)
         workspace = cls(folder)

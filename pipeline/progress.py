@@ -1,0 +1,56 @@
+"""Progress of long work: a bar with an estimate on a terminal, elsewhere a line at about every tenth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
+    """Gives advance(note=""), to be called as each of `total` pieces is done; the note is shown beside it."""
+    console = Console(stderr=True, highlight=False)
+    if total == 0:
+        yield lambda note="": None
+    elif console.is_terminal:
+        columns = (
+            *(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+            ),
+            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(label, total=total, note="")
+            yield lambda note="": bar.update(task, advance=1, note=note)
+    else:
+        yield _lines(console, label, total)
+
+
+def _lines(console: Console, label: str, total: int) -> Callable[..., None]:
+    start, done = time.monotonic(), 0
+
+    def advance(note: str = "") -> None:
+        nonlocal done
+        done += 1
+        if done * 10 // total > (done - 1) * 10 // total:
+            spent = time.monotonic() - start
+            left = spent / done * (total - done)
+            note = f"{note}, " if note else ""
+            line = f"{label}: {done}/{total}, {note}{spent:.0f} s, about {left:.0f} s left"
+            console.print(line, soft_wrap=True, markup=False)
+
+    return advance
