@@ -145,7 +145,7 @@ def render(xyz: np.ndarray, rgb: np.ndarray, size: int) -> np.ndarray:
     scale = 0.95 * size / max(np.ptp(across), np.ptp(up), 1e-6)
     column = np.rint((across - (across.min() + across.max()) / 2) * scale + size / 2).astype(int)
     row = np.rint(size / 2 - (up - (up.min() + up.max()) / 2) * scale).astype(int)
-    radius = max(1, round(size / 2 / np.sqrt(max(len(xyz), 1))))
+    radius = max(1, round(0.7 * size / np.sqrt(max(len(xyz), 1))))
     image = np.full((size, size, 3), 255, np.uint8)
     order = np.argsort(near, kind="stable")
     for dy in range(-radius, radius + 1):
