@@ -101,6 +101,8 @@ class Fusion:
 class Network:
     variant: Literal["14A", "18A", "34C"]
     backend: Literal["auto", "minkowski", "torch"]
+    precision: Literal["float32", "bfloat16"]  # of the torch backend's products
+    width: float  # multiplies the channels of every layer
     input: Literal["geometry", "colour"]
     voxel: float  # metres
 
@@ -113,6 +115,8 @@ class Distillation:
     batch: int  # scenes per step
     learning_rate: float
     final_learning_rate: float
+    schedule: Literal["linear", "poly"]
+    warmup: int  # steps
     points_per_step: int  # voxels that enter the loss
 
 
@@ -122,7 +126,9 @@ class Ensembling:
     steps: int
     batch: int
     learning_rate: float
-    momentum: float
+    final_learning_rate: float
+    momentum: float  # of the history
+    temperature: float  # of the logits in the loss
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,23 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     return xyz, rgb, vertex_normals(xyz, face), face
 
 
+def write_mesh(
+    path: Path, xyz: np.ndarray, rgb: np.ndarray, face: np.ndarray, **values: np.ndarray
+) -> None:
+    """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
+    `values` [N]."""
+    columns = dict(zip(("x", "y", "z"), xyz.astype(np.float32).T, strict=True))
+    columns |= dict(zip(("red", "green", "blue"), rgb.astype(np.uint8).T, strict=True))
+    columns |= values
+    vertex = np.empty(len(xyz), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        vertex[name] = column
+    triangle = np.empty(len(face), [("vertex_indices", np.int32, (3,))])
+    triangle["vertex_indices"] = face
+    elements = [PlyElement.describe(vertex, "vertex"), PlyElement.describe(triangle, "face")]
+    PlyData(elements if len(face) else elements[:1]).write(path)
+
+
 def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
     """f4[N,3]: mean of the adjacent face normals weighted by area, unit length; 0 where there is no face."""
     corner = xyz.astype(np.float64)[face]  # [F, 3, 3]

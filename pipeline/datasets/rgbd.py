@@ -94,7 +94,7 @@ class Rgbd:
             raise DataError(
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
-        return Scene(scene, xyz, rgb, normal, face, frames, self.splits()[scene], self.name)
+        return Scene(scene, xyz, rgb, normal, face, frames, self.splits().get(scene, "val"), self.name)
 
     def read_truth(self, scene: str) -> Truth:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""

@@ -4,4 +4,13 @@ from pipeline.network.checkpoint import CheckpointError, load, load_weights, sav
 from pipeline.network.coordinates import CoordinateMaps, CoordinatesError
 from pipeline.network.minkunet import VARIANTS, MinkUNet
 
-__all__ = ["VARIANTS", "CheckpointError", "CoordinateMaps", "CoordinatesError", "MinkUNet", "load", "load_weights", "save"]
+__all__ = [
+    "VARIANTS",
+    "CheckpointError",
+    "CoordinateMaps",
+    "CoordinatesError",
+    "MinkUNet",
+    "load",
+    "load_weights",
+    "save",
+]

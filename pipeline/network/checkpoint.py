@@ -24,28 +24,36 @@ class CheckpointError(PipelineError):
 
 
 def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write model.safetensors and network.json (the network's settings under "network", beside `meta`) to `folder`;
-    each file is replaced as a whole."""
+    """Write model.safetensors and network.json (the network's settings under "network", beside `meta`) to
+    `folder`; each file is replaced as a whole."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    description = {"network": network.settings, "backend": network.backend, "precision": network.precision, **meta}
+    description = {
+        "network": network.settings,
+        "backend": network.backend,
+        "precision": network.precision,
+        **meta,
+    }
     _replace(folder / WEIGHTS, safetensors.torch.save(weights))
     _replace(folder / DESCRIPTION, (json.dumps(description, indent=2, sort_keys=True) + "\n").encode())
 
 
 def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
-    """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it was trained
-    with. Raises CheckpointError naming the file."""
+    """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it
+    was trained with. Raises CheckpointError naming the file."""
     folder = Path(folder)
     try:
         meta = json.loads((folder / DESCRIPTION).read_text())
         network = MinkUNet(**meta["network"], backend=backend or meta["backend"], precision=meta["precision"])
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: no trained network here; run the stage that trains it (`dvc repro`)") from error
+        raise CheckpointError(
+            f"{folder}: no trained network here; run the stage that trains it (`dvc repro`)"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / DESCRIPTION}: not the description of a network ({error}); "
-                              "train it again") from error
+        raise CheckpointError(
+            f"{folder / DESCRIPTION}: not the description of a network ({error}); train it again"
+        ) from error
     load_weights(network, folder / WEIGHTS)
     return network.eval(), meta
 
@@ -53,8 +61,8 @@ def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, 
 def load_weights(network: MinkUNet, path: Path) -> None:
     """Load a state dict from .safetensors, or from a PyTorch file of nothing but tensors, into `network`.
 
-    Prefixes `module.` and `net3d.` are removed, "state_dict" is looked into. Raises CheckpointError with the keys
-    that are missing, unknown or of another shape."""
+    Prefixes `module.` and `net3d.` are removed, "state_dict" is looked into. Raises CheckpointError with
+    the keys that are missing, unknown or of another shape."""
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
@@ -66,16 +74,23 @@ def load_weights(network: MinkUNet, path: Path) -> None:
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable as weights ({error})") from error
     except Exception as error:  # torch raises pickle's own error for files with more than tensors in them
-        raise CheckpointError(f"{path}: holds more than tensors; convert it to safetensors first ({error})") from error
+        raise CheckpointError(
+            f"{path}: holds more than tensors; convert it to safetensors first ({error})"
+        ) from error
     state = {_bare(name): tensor for name, tensor in state.get("state_dict", state).items()}
     wanted = network.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"unknown {name}" for name in state if name not in wanted]
-    problems += [f"{name} is {list(state[name].shape)}, the network has {list(wanted[name].shape)}"
-                 for name in wanted if name in state and state[name].shape != wanted[name].shape]
+    problems += [
+        f"{name} is {list(state[name].shape)}, the network has {list(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise CheckpointError(f"{path}: weights of another network: {shown}. Check variant, width, channels and bias")
+        raise CheckpointError(
+            f"{path}: weights of another network: {shown}. Check variant, width, channels and bias"
+        )
     network.load_state_dict(state, strict=True)
 
 

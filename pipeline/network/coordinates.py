@@ -1,9 +1,10 @@
 """Which voxel feeds which: the integer side of a sparse network, built once per set of coordinates.
 
-Voxels are kept in Morton order (bits of x, y, z interleaved, x lowest). A voxel of the next coarser level is its
-children's key without the last three bits, so every level is sorted by itself, siblings stand next to each other,
-and the last three bits are the child's place in the 2x2x2 kernel. The order of the offsets in a kernel is
-MinkowskiEngine's: x varies fastest, then y, then z; odd sizes are centred, size 2 covers 0 and 1.
+Voxels are kept in Morton order (bits of x, y, z interleaved, x lowest). A voxel of the next coarser level
+is its children's key without the last three bits, so every level is sorted by itself, siblings stand next
+to each other, and the last three bits are the child's place in the 2x2x2 kernel. The order of the offsets
+in a kernel is MinkowskiEngine's: x varies fastest, then y, then z; odd sizes are centred, size 2 covers 0
+and 1.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ Pairs = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # per offset of a kernel:
 class Neighbourhood:
     """A centred kernel of stride 1 on one level.
 
-    table: i4[U, K], the voxel at each offset of each voxel, U where there is none. It is its own mirror image: j at
-    offset k of i means i at offset K-1-k of j.
+    table: i4[U, K], the voxel at each offset of each voxel, U where there is none. It is its own mirror
+    image: j at offset k of i means i at offset K-1-k of j.
     """
 
     table: torch.Tensor
@@ -60,18 +61,27 @@ class CoordinateMaps:
 
     LEVELS = 5
 
-    def __init__(self, coordinates: torch.Tensor | np.ndarray):  # [V, 4]
-        """Raises CoordinatesError for coordinates that are not integers [V,4] in range."""
+    def __init__(
+        self, coordinates: torch.Tensor | np.ndarray, device: torch.device | str | None = None
+    ):  # [V, 4]
+        """device: of all tensors given out, by default that of `coordinates`.
+        Raises CoordinatesError for coordinates that are not integers [V,4] in range."""
         coordinates = torch.as_tensor(coordinates)
-        self.device = coordinates.device
+        self.device = coordinates.device if device is None else torch.device(device)
         array = coordinates.cpu().numpy()
         if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iu":
-            raise CoordinatesError(f"coordinates must be integers [V,4] (batch, x, y, z), not "
-                                   f"{array.dtype} {list(array.shape)}")
-        if len(array) and (np.abs(array[:, 1:]).max() >= BIAS - 16 or array[:, 0].min() < 0
-                           or array[:, 0].max() >= 1 << BATCH_BITS):
-            raise CoordinatesError(f"voxel coordinates must lie within {BIAS - 16} of the origin and the batch index "
-                                   f"in 0..{(1 << BATCH_BITS) - 1}; use larger voxels or shift the scene")
+            raise CoordinatesError(
+                f"coordinates must be integers [V,4] (batch, x, y, z), not {array.dtype} {list(array.shape)}"
+            )
+        if len(array) and (
+            np.abs(array[:, 1:]).max() >= BIAS - 16
+            or array[:, 0].min() < 0
+            or array[:, 0].max() >= 1 << BATCH_BITS
+        ):
+            raise CoordinatesError(
+                f"voxel coordinates must lie within {BIAS - 16} of the origin and the batch index "
+                f"in 0..{(1 << BATCH_BITS) - 1}; use larger voxels or shift the scene"
+            )
         keys, row = np.unique(_encode(array.astype(np.int64)), return_inverse=True)
         self.row = self._tensor(row.reshape(-1).astype(np.int64))  # [V] voxel of each given row
         self._keys = [keys]
@@ -112,7 +122,9 @@ class CoordinateMaps:
             keys = self.keys(level)
             parent = np.searchsorted(self.keys(level + 1), keys >> 3)
             places = [np.flatnonzero(keys & 7 == place) for place in range(8)]
-            self._families[level] = tuple((self._tensor(child), self._tensor(parent[child])) for child in places)
+            self._families[level] = tuple(
+                (self._tensor(child), self._tensor(parent[child])) for child in places
+            )
         return self._families[level]
 
     def gather(self, features: torch.Tensor) -> torch.Tensor:  # [V, C] -> [U, C]
@@ -200,7 +212,9 @@ def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no
             for step in range(size):
                 dilated[axis, step] = _dilate(centre + step - half) << axis
         for k in range(volume // 2):
-            wanted = batch | dilated[0, k % size] | dilated[1, k // size % size] | dilated[2, k // size // size]
+            wanted = (
+                batch | dilated[0, k % size] | dilated[1, k // size % size] | dilated[2, k // size // size]
+            )
             slot = np.int64(np.uint64(wanted) * factor >> shift)
             while slot_key[slot] != EMPTY:
                 if slot_key[slot] == wanted:

@@ -17,7 +17,9 @@ class DenseSpace:
     def __init__(self, maps: CoordinateMaps):
         self.maps = maps
         voxels = maps.voxels.long()
-        corner = voxels[:, 1:].amin(0) // 16 * 16  # a multiple of the coarsest stride: levels nest as in the sparse case
+        corner = (
+            voxels[:, 1:].amin(0) // 16 * 16
+        )  # a multiple of the coarsest stride: levels nest as in the sparse case
         self.cell = voxels - functional.pad(corner, (1, 0))  # [U, 4]
         extent = self.cell.amax(0) + 1
         self.shape = (int(extent[0]), *(-(-int(n) // 16) * 16 for n in extent[1:]))
@@ -29,23 +31,31 @@ class DenseSpace:
         return self.maps.spread(features)
 
     def convolve(self, features: torch.Tensor, kernel: torch.Tensor, level: int, size: int) -> torch.Tensor:
-        return self._sparse(functional.conv3d(self._dense(features, level), _weight(kernel, size), padding=size // 2),
-                            level)
+        return self._sparse(
+            functional.conv3d(self._dense(features, level), _weight(kernel, size), padding=size // 2), level
+        )
 
     def down(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
-        return self._sparse(functional.conv3d(self._dense(features, level), _weight(kernel, 2), stride=2), level + 1)
+        return self._sparse(
+            functional.conv3d(self._dense(features, level), _weight(kernel, 2), stride=2), level + 1
+        )
 
     def up(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
         weight = _weight(kernel, 2).transpose(0, 1)
-        return self._sparse(functional.conv_transpose3d(self._dense(features, level), weight, stride=2), level - 1)
+        return self._sparse(
+            functional.conv_transpose3d(self._dense(features, level), weight, stride=2), level - 1
+        )
 
     def _cells(self, level: int) -> tuple[torch.Tensor, ...]:
         """(batch, z, y, x) of the level's voxels, in the order of the sparse backend's rows."""
         cell = self.cell.clone()
         cell[:, 1:] >>= level
-        # rows of one coarse voxel are neighbours in the sparse order, so keeping first appearances keeps that order
+        # rows of one coarse voxel are neighbours in the sparse order, so keeping first appearances keeps
+        # that order
         _, index = torch.unique_consecutive(cell, dim=0, return_inverse=True)
-        first = torch.full((int(index[-1]) + 1,), len(cell)).scatter_reduce_(0, index, torch.arange(len(cell)), "amin")
+        first = torch.full((int(index[-1]) + 1,), len(cell)).scatter_reduce_(
+            0, index, torch.arange(len(cell)), "amin"
+        )
         batch, x, y, z = cell[first].T
         return batch, z, y, x
 

@@ -2,9 +2,10 @@
 
 Two ways to multiply, both free of races, so that a result depends on nothing but its inputs:
 - by offset: gather the inputs of one offset, multiply, add to its outputs. No wasted work; for float32.
-- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour) and multiply
-  once. Sums inside the product and writes each output once, but multiplies about two zeros per neighbour on
-  surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few input channels.
+- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour)
+  and multiply once. Sums inside the product and writes each output once, but multiplies about two zeros
+  per neighbour on surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few
+  input channels.
 """
 
 from __future__ import annotations
@@ -52,10 +53,14 @@ class _ByOffset(torch.autograd.Function):
     """identity: the offset at which every voxel meets itself, which needs no gathering."""
 
     @staticmethod
-    def forward(ctx, features, kernel, pairs: Pairs, outputs: int, identity: int | None):  # [U, Cin], [K, Cin, Cout]
+    def forward(
+        ctx, features, kernel, pairs: Pairs, outputs: int, identity: int | None
+    ):  # [U, Cin], [K, Cin, Cout]
         ctx.save_for_backward(features, kernel)
         ctx.pairs, ctx.identity = pairs, identity
-        result = features.new_zeros(outputs, kernel.shape[2]) if identity is None else features @ kernel[identity]
+        result = (
+            features.new_zeros(outputs, kernel.shape[2]) if identity is None else features @ kernel[identity]
+        )
         for k, (source, target) in enumerate(pairs):
             if k != identity and len(source):
                 result.index_add_(0, target, features.index_select(0, source) @ kernel[k])
@@ -78,8 +83,8 @@ class _ByOffset(torch.autograd.Function):
 
 
 class _ByRows(torch.autograd.Function):
-    """Stride 1. The map is its own mirror image, so the gradient of the input is the same product with the kernel's
-    offsets reversed."""
+    """Stride 1. The map is its own mirror image, so the gradient of the input is the same product with
+    the kernel's offsets reversed."""
 
     @staticmethod
     def forward(ctx, features, kernel, table, dtype):  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]

@@ -29,8 +29,9 @@ def engine() -> ModuleType:
             warnings.simplefilter("ignore")  # that it was built for the CPU
             import MinkowskiEngine
     except (ImportError, OSError, AttributeError) as error:
-        raise MinkowskiMissing(f"MinkowskiEngine does not import ({error}); run `make install`, or set "
-                               "network.backend: torch") from error
+        raise MinkowskiMissing(
+            f"MinkowskiEngine does not import ({error}); run `make install`, or set network.backend: torch"
+        ) from error
     return MinkowskiEngine
 
 
@@ -72,13 +73,20 @@ class MinkowskiSpace:
         return self._apply(features, kernel, 2, 2, self.levels[level], self.levels[level + 1])
 
     def up(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
-        return self._apply(features, kernel, 2, 2, self.levels[level], self.levels[level - 1], transposed=True)
+        return self._apply(
+            features, kernel, 2, 2, self.levels[level], self.levels[level - 1], transposed=True
+        )
 
     def _apply(self, features, kernel, size, stride, source, target, transposed=False):
         minkowski = engine()
-        function = (minkowski.MinkowskiConvolutionTransposeFunction if transposed
-                    else minkowski.MinkowskiConvolutionFunction)
-        generator = minkowski.KernelGenerator(kernel_size=size, stride=stride, dimension=3, is_transpose=transposed)
+        function = (
+            minkowski.MinkowskiConvolutionTransposeFunction
+            if transposed
+            else minkowski.MinkowskiConvolutionFunction
+        )
+        generator = minkowski.KernelGenerator(
+            kernel_size=size, stride=stride, dimension=3, is_transpose=transposed
+        )
         return function.apply(features, kernel, generator, _mode(), source, target, self.manager)
 
 

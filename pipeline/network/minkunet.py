@@ -1,5 +1,5 @@
-"""MinkUNet (Choy, Gwak, Savarese 2019): a residual U-Net on sparse voxels, five levels, with the parameter names,
-shapes and kernel order of MinkowskiEngine's, so that published weights load."""
+"""MinkUNet (Choy, Gwak, Savarese 2019): a residual U-Net on sparse voxels, five levels, with the
+parameter names, shapes and kernel order of MinkowskiEngine's, so that published weights load."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pipeline.network.coordinates import CoordinateMaps
 from pipeline.network.gather import Precision, TorchSpace
@@ -37,18 +38,33 @@ VARIANTS = {
 class MinkUNet(nn.Module):
     """forward(coordinates, features) -> features, one output row per input row."""
 
-    def __init__(self, variant: str = "18A", in_channels: int = 3, out_channels: int = 512, backend: Backend = "auto",
-                 *, width: float = 1.0, bias: bool = True, precision: Precision = "float32"):
-        """variant: a key of VARIANTS; width multiplies the channels of every layer but the last. bias: of the last
-        layer (OpenScene's weights have none). precision: of the products of the torch backend; parameters, sums and
-        everything between convolutions stay float32. Random weights come from torch's generator."""
+    def __init__(
+        self,
+        variant: str = "18A",
+        in_channels: int = 3,
+        out_channels: int = 512,
+        backend: Backend = "auto",
+        *,
+        width: float = 1.0,
+        bias: bool = True,
+        precision: Precision = "float32",
+    ):
+        """variant: a key of VARIANTS; width multiplies the channels of every layer but the last. bias: of
+        the last layer (OpenScene's weights have none). precision: of the products of the torch backend;
+        parameters, sums and everything between convolutions stay float32. Random weights come from
+        torch's generator."""
         super().__init__()
         self.backend, self.precision = resolve(backend), precision
         shape = VARIANTS[variant]
         planes = [round(width * p) for p in shape.planes]
         stem = round(width * shape.stem)
-        self.settings = {"variant": variant, "in_channels": in_channels, "out_channels": out_channels,
-                         "width": width, "bias": bias}
+        self.settings = {
+            "variant": variant,
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "width": width,
+            "bias": bias,
+        }
         self.hidden_channels = planes[7]
 
         self.conv0p1s1 = Convolution(in_channels, stem, size=5)
@@ -121,7 +137,8 @@ class MinkUNet(nn.Module):
 
 
 class Convolution(nn.Module):
-    """`size` 1: every voxel by itself; 2: to the next coarser level, or with `up` to the next finer; 3, 5: stride 1."""
+    """`size` 1: every voxel by itself; 2: to the next coarser level, or with `up` to the next finer; 3,
+    5: stride 1."""
 
     def __init__(self, inputs: int, outputs: int, size: int, *, up: bool = False, bias: bool = False):
         super().__init__()
@@ -150,8 +167,9 @@ class BatchNorm(nn.Module):
         self.bn = nn.BatchNorm1d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [U, C]
-        if self.training and len(x) == 1:
-            raise ValueError("batch normalisation cannot train on a single voxel of a level; use a larger scene")
+        if self.training and len(x) == 1:  # one voxel has no variance: go by what was seen before
+            bn = self.bn
+            return functional.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         return self.bn(x)
 
 

@@ -8,8 +8,9 @@ import torch
 
 
 class Space(Protocol):
-    """The voxels of one batch at levels 0..4 (strides 1, 2, 4, 8, 16); features of a level are [U_level, C], their
-    rows in an order that is the backend's own. Kernels are [K, Cin, Cout], K in MinkowskiEngine's order."""
+    """The voxels of one batch at levels 0..4 (strides 1, 2, 4, 8, 16); features of a level are [U_level,
+    C], their rows in an order that is the backend's own. Kernels are [K, Cin, Cout], K in
+    MinkowskiEngine's order."""
 
     def enter(self, features: torch.Tensor) -> torch.Tensor:  # [V, C] -> [U_0, C]
         """Features of the given rows as voxel features: the mean of the rows that share a voxel."""

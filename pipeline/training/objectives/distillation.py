@@ -1,0 +1,149 @@
+"""Distillation of the fused 2D features into the network: cosine losses per point and per superpoint.
+
+The feature phi = W h + b that the losses speak of is C wide for every voxel, but linear in the few hidden
+channels h of the network's last layer. So neither phi nor its gradient is ever formed: with the target t
+a unit vector,
+    phi . t = h . (W t) + b . t        |phi|^2 = h . (W W^T) h + 2 h . (W b) + b . b
+and the mean of phi over a superpoint is W applied to the mean of h. Written out plainly in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import store
+from pipeline.network.minkunet import Convolution
+from pipeline.training.data import Batch
+
+EPSILON = 1e-6
+
+
+class SuperpointDistillation:
+    """L = L_p + L_sp: every sampled voxel, and every superpoint's mean over its sampled voxels, against
+    the fused feature of the superpoint (Li et al., SAS; superpoints without a fused feature do not
+    count)."""
+
+    def __init__(self, fusion: Path, points_per_step: int):
+        self.fusion, self.points_per_step = fusion, points_per_step
+        self._targets: dict[str, tuple[torch.Tensor, np.ndarray]] = {}
+
+    def __call__(
+        self, hidden: torch.Tensor, final: Convolution, batch: Batch, rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """hidden: [V,H], of the batch's voxels -> the terms whose sum is the loss."""
+        targets, rows, owners, before = [], [], [], 0
+        for i, (cloud, voxels) in enumerate(zip(batch.clouds, batch.voxels, strict=True)):
+            target, valid = self._target(cloud.id)
+            superpoint = cloud.superpoint[voxels.point]
+            row = np.flatnonzero((superpoint >= 0) & valid[superpoint])
+            rows.append(row + batch.start[i])
+            owners.append(superpoint[row].astype(np.int64) + before)
+            targets.append(target)
+            before += len(target)
+        rows, owners = np.concatenate(rows), np.concatenate(owners)
+        rows, owners = sample(self.points_per_step, rng, rows, owners)
+        device = hidden.device
+        return superpoint_loss(
+            hidden.index_select(0, rows.to(device)), final, torch.cat(targets).to(device), owners.to(device)
+        )
+
+    def _target(self, scene: str) -> tuple[torch.Tensor, np.ndarray]:
+        if scene not in self._targets:
+            group = store.open_scene(store.scene_path(self.fusion, scene))
+            self._targets[scene] = (unit(group["superpoint_feature"][:]), group["superpoint_valid"][:])
+        return self._targets[scene]
+
+
+class PixelDistillation:
+    """The baseline: L_p against the fused feature of the point itself (its voxel's first point)."""
+
+    def __init__(self, fusion: Path, points_per_step: int):
+        self.fusion, self.points_per_step = fusion, points_per_step
+        self._targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __call__(
+        self, hidden: torch.Tensor, final: Convolution, batch: Batch, rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """hidden: [V,H], of the batch's voxels -> the terms whose sum is the loss."""
+        rows, scenes, points = [], [], []
+        for i, (cloud, voxels) in enumerate(zip(batch.clouds, batch.voxels, strict=True)):
+            row = np.flatnonzero(self._target(cloud.id)[1][voxels.point])
+            rows.append(row + batch.start[i])
+            scenes.append(np.full(len(row), i))
+            points.append(voxels.point[row])
+        rows, scenes, points = sample(self.points_per_step, rng, *map(np.concatenate, (rows, scenes, points)))
+        scenes, points = scenes.numpy(), points.numpy()
+        target = torch.cat(
+            [unit(self._target(cloud.id)[0][points[scenes == i]]) for i, cloud in enumerate(batch.clouds)]
+        )
+        return point_loss(hidden.index_select(0, rows.to(hidden.device)), final, target.to(hidden.device))
+
+    def _target(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
+        if scene not in self._targets:
+            group = store.open_scene(store.scene_path(self.fusion, scene))
+            self._targets[scene] = (group["feature"][:], group["valid"][:])
+        return self._targets[scene]
+
+
+OBJECTIVES: Mapping[str, type] = {"superpoint": SuperpointDistillation, "pixel": PixelDistillation}
+
+
+def superpoint_loss(
+    hidden: torch.Tensor, final: Convolution, target: torch.Tensor, owner: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """hidden: [V,H]; target: unit f4[L,C]; owner: i8[V], the superpoint of each voxel.
+
+    {"point": mean over voxels of 1 - cos(target, phi), "superpoint": mean over the superpoints that occur of
+    1 - cos(target, mean of phi)}; both 0 where there are no voxels."""
+    if not len(owner):
+        return {"point": hidden.sum() * 0, "superpoint": hidden.sum() * 0}
+    seen, place = torch.unique(owner, return_inverse=True)
+    target = target.index_select(0, seen)
+    projected, offset = _project(target, final)
+    point = 1 - _cosine(hidden, final, projected.index_select(0, place), offset.index_select(0, place))
+    total = hidden.new_zeros(len(seen), hidden.shape[1]).index_add_(0, place, hidden)
+    mean = total / torch.bincount(place, minlength=len(seen)).unsqueeze(1)
+    superpoint = 1 - _cosine(mean, final, projected, offset)
+    return {"point": point.mean(), "superpoint": superpoint.mean()}
+
+
+def point_loss(hidden: torch.Tensor, final: Convolution, target: torch.Tensor) -> dict[str, torch.Tensor]:
+    """hidden: [V,H]; target: unit f4[V,C]. {"point": mean of 1 - cos(target, phi)}, 0 where there are no
+    voxels."""
+    if not len(target):
+        return {"point": hidden.sum() * 0}
+    return {"point": (1 - _cosine(hidden, final, *_project(target, final))).mean()}
+
+
+def _project(target: torch.Tensor, final: Convolution) -> tuple[torch.Tensor, torch.Tensor]:
+    """W t and b . t of every target: [n,C] -> [n,H], [n]"""
+    offset = target.new_zeros(len(target)) if final.bias is None else target @ final.bias[0]
+    return target @ final.kernel.T, offset
+
+
+def _cosine(
+    hidden: torch.Tensor, final: Convolution, projected: torch.Tensor, offset: torch.Tensor
+) -> torch.Tensor:  # [n,H], [n,H], [n] -> [n]
+    """cos(t, phi) without forming phi."""
+    square = (hidden @ (final.kernel @ final.kernel.T) * hidden).sum(1)
+    if final.bias is not None:
+        square = square + 2 * (hidden @ (final.kernel @ final.bias[0])) + final.bias.square().sum()
+    return ((hidden * projected).sum(1) + offset) / square.clamp_min(EPSILON**2).sqrt()
+
+
+def unit(features: np.ndarray) -> torch.Tensor:  # [n, C]
+    """f4[n,C], rows of length 1 (zero rows stay zero)."""
+    return torch.nn.functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
+
+
+def sample(limit: int, rng: np.random.Generator, *columns: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """At most `limit` of the rows of `columns` (all of one length), in their order, as i8 tensors."""
+    count = len(columns[0])
+    if count > limit:
+        chosen = np.sort(rng.choice(count, limit, replace=False))
+        columns = tuple(column[chosen] for column in columns)
+    return tuple(torch.from_numpy(np.ascontiguousarray(column, dtype=np.int64)) for column in columns)

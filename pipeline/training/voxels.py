@@ -1,0 +1,47 @@
+"""From points to voxels and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """coordinates: i4[V,3], distinct; point: i8[V], the first point in each voxel; voxel: i8[N], of each
+    point."""
+
+    coordinates: np.ndarray
+    point: np.ndarray
+    voxel: np.ndarray
+
+    def mean(self, values: np.ndarray) -> np.ndarray:  # [N, C] -> f4[V, C]
+        """Mean over each voxel's points."""
+        return _mean(np.ascontiguousarray(values), self.voxel, len(self.point))
+
+
+def voxelise(xyz: np.ndarray, size: float) -> Voxels:  # [N, 3]
+    """Cut space into cubes of `size` metres, voxel 0 beginning at the origin. Voxels are sorted by z, y,
+    x."""
+    cells = np.floor(xyz / size).astype(np.int64)
+    corner = cells.min(0) if len(cells) else np.zeros(3, np.int64)
+    x, y, z = (cells - corner).T
+    width, depth = (int(n) + 1 for n in ((cells - corner).max(0)[:2] if len(cells) else (0, 0)))
+    _, point, voxel = np.unique((z * depth + y) * width + x, return_index=True, return_inverse=True)
+    return Voxels(cells[point].astype(np.int32), point, voxel.reshape(-1))
+
+
+@numba.njit(cache=True)
+def _mean(values, voxel, count):
+    total = np.zeros((count, values.shape[1]), np.float32)
+    size = np.zeros(count, np.float32)
+    for i in range(len(values)):
+        size[voxel[i]] += 1
+        for c in range(values.shape[1]):
+            total[voxel[i], c] += values[i, c]
+    for v in range(count):
+        for c in range(values.shape[1]):
+            total[v, c] /= size[v]
+    return total

@@ -1,0 +1,47 @@
+"""A user's own capture and a trained network -> a labelled PLY."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from pipeline import config, datasets, network, training
+from pipeline.datasets import ply
+from pipeline.text import embeddings, load_text_encoder
+from stages import command
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="one scan in the rgbd form: color/, pose/, ... or mesh.ply")],
+    out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(
+        "labels.ply"
+    ),
+    model: Annotated[Path, typer.Option(help="folder of the trained network")] = Path("models/ensembling"),
+    labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Label every point of a scan with the trained network."""
+    settings = config.load(params)
+    label_set = datasets.label_set(labels or settings.dataset.label_set)
+    folder = folder.resolve()
+    scene = datasets.Rgbd(folder.parent, settings.dataset.name, settings.scenes.frame_stride).read(
+        folder.name
+    )
+    student, meta = network.load(model)
+    cloud = training.Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
+    text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
+    feature = training.predict_features(student, cloud, meta["voxel"], meta["input"] == "colour")
+    label = (feature @ text.T).argmax(1)
+    ply.write_mesh(out, scene.xyz, label_set.colours[label], scene.face, label=label.astype(np.int32))
+    count = np.bincount(label, minlength=len(label_set.names))
+    for index in np.argsort(-count, kind="stable"):
+        if count[index]:
+            typer.echo(f"{label_set.names[index]:20} {100 * count[index] / len(label):5.1f} %")
+    typer.echo(f"{len(label)} points -> {out}")
+
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()
