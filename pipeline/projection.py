@@ -191,7 +191,9 @@ def _caption_means(xyz, views, encode, sights, rows) -> Iterator[Block]:
     for start in range(0, len(xyz), rows):
         block = counts[start : start + rows]
         count = block.sum(1)
-        yield (block @ table) / np.maximum(count, 1)[:, None], count.astype(np.uint16)
+        mean = block @ table
+        mean /= np.maximum(count, 1)[:, None]
+        yield mean, count.astype(np.uint16)
 
 
 def _counted(counts, sightings, captions):

@@ -42,7 +42,7 @@ def test_visible_sets_are_identical(seed, kind, limits):
 
 
 def test_means_over_a_room_equal_those_of_the_loop_over_all_points():
-    xyz, _ = meshes.room(20_000)
+    xyz, _ = meshes.room(50_000)
     cameras = meshes.orbit(6)
     depths = [meshes.depth_of(xyz, camera) for camera in cameras]
     features = [torch.randn(16, 240, 320, generator=torch.Generator().manual_seed(i)) for i in range(6)]
