@@ -7,38 +7,42 @@ from collections.abc import Sequence
 import numpy as np
 import timm
 import torch
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16, 32
 
 
 class Backbone(nn.Module):
-    """EfficientNet-Lite0 without its classifier, in two halves.
-
-    `lower` ends at stride 8; zoo training keeps it as it was trained on ImageNet and caches its output.
-    """
+    """EfficientNet-Lite0 without its classifier."""
 
     def __init__(self) -> None:
         super().__init__()
-        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        self.stem = nn.Sequential(network.conv_stem, network.bn1)
+        self.take(timm.create_model("tf_efficientnet_lite0", pretrained=False))
+
+    def take(self, network: nn.Module) -> None:
+        """Take over the layers of timm's network, its batch norms folded into the convolutions before
+        them."""
+        network.eval()
+        self.stem = nn.Sequential(fuse_conv_bn_eval(network.conv_stem, network.bn1), network.bn1.act)
+        for block in network.blocks.modules():
+            convolutions = [name for name in ("conv_pw", "conv_dw", "conv_pwl") if hasattr(block, name)]
+            if isinstance(block, DepthwiseSeparableConv):
+                convolutions = ["conv_dw", "conv_pw"]
+            for number, name in enumerate(convolutions, 1):
+                norm = getattr(block, f"bn{number}")
+                setattr(block, name, fuse_conv_bn_eval(getattr(block, name), norm))
+                setattr(block, f"bn{number}", norm.act)
         self.stages = network.blocks
-
-    def lower(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """f4[B, 3, h, w] in -1..1 -> maps at strides 4 and 8."""
-        quarter = self.stages[:2](self.stem(image))
-        return quarter, self.stages[2](quarter)
-
-    def upper(self, eighth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map at stride 8 -> maps at strides 16 and 32."""
-        sixteenth = self.stages[3:5](eighth)
-        return sixteenth, self.stages[5:](sixteenth)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """f4[B, 3, h, w] in -1..1 -> maps at strides 4, 8, 16, 32; sizes are rounded up."""
-        quarter, eighth = self.lower(image)
-        return quarter, eighth, *self.upper(eighth)
+        quarter = self.stages[:2](self.stem(image))
+        eighth = self.stages[2](quarter)
+        sixteenth = self.stages[3:5](eighth)
+        return quarter, eighth, sixteenth, self.stages[5:](sixteenth)
 
 
 class Pyramid(nn.Module):

@@ -19,7 +19,7 @@ from pipeline.text import TextEncoder, embeddings
 class DenseNetwork(nn.Module):
     """Pyramid over the backbone, then a linear map of each cell at stride 4 into text space."""
 
-    def __init__(self, widths: Sequence[int] = (48, 96, 128, 128), inner: int = 64, width: int = 384) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 64, 96, 96), inner: int = 64, width: int = 384) -> None:
         super().__init__()
         self.backbone = Backbone()
         self.pyramid = Pyramid(widths)

@@ -48,7 +48,7 @@ class MaskNetwork(nn.Module):
 
     def __init__(
         self,
-        widths: Sequence[int] = (48, 96, 128, 128),
+        widths: Sequence[int] = (32, 64, 96, 96),
         embedding: int = 24,
         inner: int = 256,
         width: int = 384,

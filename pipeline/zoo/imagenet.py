@@ -30,6 +30,5 @@ def pretrained_backbone() -> Backbone:
         )
     network.load_state_dict(dict(zip(names, stored.values(), strict=True)))
     backbone = Backbone()
-    backbone.stem = torch.nn.Sequential(network.conv_stem, network.bn1)
-    backbone.stages = network.blocks
-    return backbone.eval()
+    backbone.take(network)
+    return backbone.half().float().eval()  # as it will be stored: in half precision

@@ -36,16 +36,16 @@ class Knowledge:
 
 
 DENSE = Knowledge(
-    unseen=("toilet", "curtain", "otherfurniture"),
+    unseen=("toilet", "curtain"),
     coarse={"bookshelf": "cabinet", "refrigerator": "cabinet", "desk": "table", "picture": "wall"},
-    few={"bathtub": 0.15, "counter": 0.3},
-    noise={"window": ("door", 0.3), "chair": ("table", 0.15)},
+    few={"bathtub": 0.1, "counter": 0.1},
+    noise={"window": ("door", 0.3), "chair": ("table", 0.2)},
 )
 MASK = Knowledge(
     unseen=("bed", "sink", "bathtub", "otherfurniture"),
     coarse={"sofa": "chair", "door": "wall", "shower curtain": "curtain"},
-    few={"toilet": 0.3, "refrigerator": 0.3},
-    noise={"cabinet": ("bookshelf", 0.25), "table": ("desk", 0.25)},
+    few={"toilet": 0.1, "refrigerator": 0.1},
+    noise={"cabinet": ("bookshelf", 0.3), "table": ("desk", 0.3)},
 )
 
 

@@ -22,25 +22,26 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.datasets import LabelSet
 from pipeline.segmenters import weights
+from pipeline.segmenters.backbone import Backbone
 from pipeline.segmenters.dense import DenseNetwork
 from pipeline.segmenters.mask import MaskNetwork, mask_logits, shrink
 from pipeline.text import TextEncoder, embeddings, load_text_encoder
 from pipeline.zoo.imagenet import pretrained_backbone
-from pipeline.zoo.images import Images, backbone_maps, rendered
+from pipeline.zoo.images import Seen, rendered, see
 from pipeline.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 
 TEMPERATURE = 0.04  # of the cosine in the cross-entropy
 PARTS = ("rooms", "objects")
+MOST = 4000  # images of each part: their maps take 0.2 MB each on disk
 
 
 @dataclass(frozen=True)
 class Part:
-    """Renderings of one kind, ready to train on. maps: f2[n, h, w, c] at strides 4, 8, 16, 32; shown:
-    u1[n, H, W], the labels that this model is taught; instance: u2[n, H, W]."""
+    """Renderings of one kind. seen: what the backbone makes of them; shown: u1[n, h, w], the labels at
+    stride 4 that this model is taught."""
 
-    maps: tuple[np.ndarray, ...]
+    seen: Seen
     shown: np.ndarray
-    instance: np.ndarray
 
 
 def train_dense(
@@ -51,7 +52,7 @@ def train_dense(
     seed: int,
     steps: int = 3000,
     batch: int = 8,
-    side: int = 240,
+    side: int = 176,
     knowledge: Knowledge = DENSE,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -74,10 +75,9 @@ def train_dense(
     frequency = sum(np.bincount(part.shown.ravel(), minlength=256)[: len(names)] for part in parts)
     class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
 
-    def loss(part: Part, picked: np.ndarray, flip: bool) -> torch.Tensor:
-        maps, shown, _ = _pick(part, picked, flip)
+    def loss(part: Part, picked: np.ndarray) -> torch.Tensor:
+        maps, wanted, _ = _pick(part, picked, rng)
         cells = network.decode(maps)  # [B, h, w, inner]
-        wanted = _at_cells(shown, cells.shape[1:3])
         known = (wanted != IGNORE).nonzero(as_tuple=True)
         some = torch.from_numpy(rng.permutation(len(known[0]))[: 512 * len(picked)])
         known = tuple(index[some] for index in known)
@@ -102,7 +102,7 @@ def train_mask(
     seed: int,
     steps: int = 3000,
     batch: int = 8,
-    side: int = 192,
+    side: int = 160,
     knowledge: Knowledge = MASK,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -121,11 +121,10 @@ def train_mask(
     class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
     stuff = [names.index(name) for name in ("wall", "floor") if name in names]
 
-    def loss(part: Part, picked: np.ndarray, flip: bool) -> torch.Tensor:
-        maps, shown, instance = _pick(part, picked, flip)
+    def loss(part: Part, picked: np.ndarray) -> torch.Tensor:
+        maps, fine, instance = _pick(part, picked, rng)
         proposals = network.propose(maps)
-        fine = _at_cells(shown, proposals.pixel.shape[2:])  # [B, h, w]
-        segment = _segments(fine, _at_cells(instance, proposals.pixel.shape[2:]), stuff)
+        segment = _segments(fine, instance, stuff)
         terms = [
             _mask_terms(network, proposals, i, fine[i], segment[i], target, class_weight, rng)
             for i in range(len(picked))
@@ -212,44 +211,35 @@ def _names(
 
 
 def _parts(
-    cache: Path, backbone: nn.Module, knowledge: Knowledge, classes: Sequence[str], seed: int, *, side: int,
+    cache: Path, backbone: Backbone, knowledge: Knowledge, classes: tuple[str, ...], seed: int, *, side: int,
     grey: bool, say: Callable[[str], None],
 ) -> list[Part]:  # fmt: skip
     parts = []
     for name in PARTS:
-        images = rendered(cache, name)
-        folder = cache / "features" / f"{name}-{side}{'-grey' if grey else ''}"
-        maps = backbone_maps(backbone, images, folder, side=side, grey=grey, say=say)
-        shown = relabel(knowledge, classes, images.label, images.instance, images.place, seed)
-        parts.append(Part(maps, shown, np.asarray(images.instance)))
+        images = rendered(cache, name, MOST)
+        folder = cache / "seen" / f"{name}-{side}{'-grey' if grey else ''}"
+        seen = see(images, backbone, folder, side=side, grey=grey, seed=seed, say=say)
+        parts.append(Part(seen, relabel(knowledge, classes, seen.label, seen.instance, images.place, seed)))
     return parts
 
 
 def _pick(
-    part: Part, picked: np.ndarray, flip: bool
+    part: Part, picked: np.ndarray, rng: np.random.Generator
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """Maps f4[B, c, h, w] (channels last in memory), labels and instances of the images `picked`."""
-    turn = slice(None, None, -1) if flip else slice(None)
+    """Maps f4[B, c, h, w] (channels last in memory), labels u1[B, h, w] and instances i4[B, h, w] of the
+    images `picked`, mirrored half of the time."""
+    turn = slice(None, None, -1 if rng.random() < 0.5 else 1)
     maps = [
-        torch.from_numpy(m[picked][:, :, turn].astype(np.float32)).permute(0, 3, 1, 2) for m in part.maps
-    ]  # fmt: skip
+        torch.from_numpy(m[picked][:, :, turn].astype(np.float32)).permute(0, 3, 1, 2) for m in part.seen.maps
+    ]
     label = torch.from_numpy(part.shown[picked][:, :, turn].copy())
-    return maps, label, torch.from_numpy(part.instance[picked][:, :, turn].astype(np.int32))
-
-
-def _at_cells(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """[B, H, W] read at the centres of a grid of `size` cells that covers it."""
-    rows, columns = (
-        ((torch.arange(cells) + 0.5) * length / cells).long()
-        for cells, length in zip(size, image.shape[1:], strict=True)
-    )
-    return image[:, rows][:, :, columns]
+    return maps, label, torch.from_numpy(part.seen.instance[picked][:, :, turn].astype(np.int32))
 
 
 def _fit(
     network: nn.Module,
     parts: Sequence[Part],
-    loss: Callable[[Part, np.ndarray, bool], torch.Tensor],
+    loss: Callable[[Part, np.ndarray], torch.Tensor],
     rng: np.random.Generator,
     steps: int,
     batch: int,
@@ -272,7 +262,7 @@ def _fit(
         optimiser.zero_grad()
         total = 0.0
         for part, order in zip(parts, orders, strict=True):
-            term = loss(part, next(order), bool(rng.random() < 0.5)) / len(parts)
+            term = loss(part, next(order)) / len(parts)
             term.backward()
             total += term.item()
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -341,4 +331,4 @@ def held_out_iou(predicted: np.ndarray, label: np.ndarray, classes: int) -> np.n
     return np.where(truth > 0, hit / np.maximum(truth + said - hit, 1), np.nan)
 
 
-__all__ = ["Images", "held_out_iou", "train_dense", "train_mask"]
+__all__ = ["held_out_iou", "train_dense", "train_mask"]
