@@ -1,1 +1,1 @@
-"""The embedded demo world: rooms furnished with freely licensed models, ray-cast into posed RGB-D captures."""
+"""The embedded demo world: rooms of freely licensed models, ray-cast into posed RGB-D captures."""

@@ -1,8 +1,8 @@
 """Furniture classes that the libraries lack or have too few models of, as seeded families.
 
-Each function draws one member. The two splits have disjoint ranges of colours, sizes or patterns, so that what the
-evaluation rooms show was not seen in training here either. Placed as in `furniture`: metres, z up, standing on z = 0,
-front towards -y.
+Each function draws one member. The two splits have disjoint ranges of colours, sizes or patterns, so that
+what the evaluation rooms show was not seen in training here either. Placed as in `furniture`: metres, z up,
+standing on z = 0, front towards -y.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class _Parts:
 def hue(
     rng: np.random.Generator, split: str, low: float, high: float, saturation=(0.2, 0.6), value=(0.4, 0.9)
 ):
-    """A colour u1[3] whose hue lies in the split's half of every tenth of low..high (in turns): disjoint, but as natural."""
+    """A colour u1[3]; its hue lies in the split's half of every tenth of low..high (turns): disjoint, but as
+    natural."""
     tenth = (high - low) / 10
     start = low + tenth * rng.integers(10) + (tenth / 2 if split == "evaluation" else 0)
     return hsv(start + rng.uniform(0, tenth / 2), rng.uniform(*saturation), rng.uniform(*value))

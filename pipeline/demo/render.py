@@ -1,4 +1,4 @@
-"""Ray casting of labelled meshes: colour, depth, class and instance images, with the noise of a hand-held sensor."""
+"""Ray casting of labelled meshes: colour, depth, class and instance images, and the noise of a sensor."""
 
 from dataclasses import dataclass, field
 
@@ -18,8 +18,9 @@ LAMP_POINTS = np.array([(-0.12, -0.05, 0), (0.05, -0.12, 0), (-0.05, 0.12, 0), (
 class Mesh:
     """Labelled, textured triangles in metres, z up.
 
-    vertex f4[V,3]; face i4[F,3]; uv f4[F,3,2] repeating texture coordinates; texture i4[F] row of ``textures`` or -1;
-    colour u1[F,3] multiplies the texture; label u1[F] class index; instance u2[F] (0 none); textures u1[T,S,S,3].
+    vertex f4[V,3]; face i4[F,3]; uv f4[F,3,2] repeating texture coordinates; texture i4[F] row of
+    ``textures`` or -1; colour u1[F,3] multiplies the texture; label u1[F] class index; instance u2[F]
+    (0 none); textures u1[T,S,S,3].
     """
 
     vertex: np.ndarray
@@ -34,7 +35,8 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp at ``position`` [3] with a shadow, a window-like fill from ``fill`` [3] (unit) without, and ambient light.
+    """A lamp at ``position`` [3] with a shadow, a window-like fill from ``fill`` [3] (unit) without, and
+    ambient light.
 
     Strengths add up to about 1 for a surface that faces lamp and fill; ``tint`` [3] colours all light.
     """
@@ -72,7 +74,7 @@ class Renderer:
         TriangleMesh(self._scene, mesh.vertex.astype(np.float32), mesh.face.astype(np.int32))
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:  # f4 [R, 3] each
-        """First hits: primID i4[R] (-1 none), tfar f4[R] in units of ``direction``, u, v f4[R] barycentric."""
+        """First hits: primID i4[R] (-1 none), tfar f4[R] in units of ``direction``; u, v f4[R]."""
         return self._scene.run(
             np.ascontiguousarray(origin, np.float32), np.ascontiguousarray(direction, np.float32), output=True
         )
@@ -80,8 +82,8 @@ class Renderer:
     def frame(self, camera: Camera, light: Light) -> Rendered:
         """The noise-free images of one view, four samples per pixel.
 
-        A pixel's label, instance and depth are those of its second-nearest sample; the depth averages 1/z of the samples
-        on the same instance, which is exact for planes.
+        A pixel's label, instance and depth are those of its second-nearest sample; the depth averages 1/z of
+        the samples on the same instance, which is exact for planes.
         """
         height, width = camera.height, camera.width
         row, column = np.mgrid[:height, :width].astype(np.float64)
@@ -177,9 +179,9 @@ class Renderer:
 def sensor_noise(rng: np.random.Generator, image: Rendered) -> Rendered:
     """What a hand-held depth camera makes of a clean frame: labels and instances stay exact.
 
-    Depth: Gaussian of (1.5 + 2.5 z^2) mm (z in metres; grows with z^2 as structured light does, after Khoshelham & Elberink
-    2012), readings lost beyond 6 m, at depth edges half of the time and at grazing angles. Colour: gain, white balance,
-    noise.
+    Depth: Gaussian of (1.5 + 2.5 z^2) mm (z in metres; grows with z^2 as structured light does, after
+    Khoshelham & Elberink 2012), readings lost beyond 6 m, at depth edges half of the time and at grazing
+    angles. Colour: gain, white balance, noise.
     """
     depth = image.depth
     height, width = depth.shape
@@ -206,7 +208,7 @@ def sensor_noise(rng: np.random.Generator, image: Rendered) -> Rendered:
 
 
 def look_at(eye: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.ndarray:  # [3], [3]
-    """Camera-to-world pose f8[4,4] (OpenCV axes) at ``eye`` looking at ``target``, z up; ``roll`` in radians."""
+    """Camera-to-world pose f8[4,4] (OpenCV axes) at ``eye`` looking at ``target``, z up; ``roll`` radians."""
     forward = np.asarray(target, float) - eye
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, [0, 0, 1])

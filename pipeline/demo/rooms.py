@@ -1,8 +1,8 @@
 """Seeded furnished rooms: what stands where, and the textured, labelled mesh of it all.
 
-Everything is placed by the rules people furnish by: cupboards, beds and sofas with their back to a wall, chairs around
-tables and at desks, curtains at windows, a shower curtain before the bathtub, small things on top of others. Footprints
-never overlap, and the way in stays free.
+Everything is placed by the rules people furnish by: cupboards, beds and sofas with their back to a wall,
+chairs around tables and at desks, curtains at windows, a shower curtain before the bathtub, small things on
+top of others. Boxes never overlap, and the way in stays free.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class _Builder:
         return inside and not any((low < h).all() and (high > b).all() for b, h in boxes)
 
     def put(self, model: Model, position, angle: float, *, ignore: Sequence[Placed] = ()) -> Placed | None:
-        """Place a model, turned by angle, with its own origin at position [3]; None where it would collide."""
+        """Place a model turned by angle, its own origin at position [3]; None where it would collide."""
         cosine, sine = np.cos(angle), np.sin(angle)
         turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
         vertex = model.vertex @ turn.T + np.asarray(position)
