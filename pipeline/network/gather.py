@@ -27,7 +27,7 @@ class TorchSpace:
 
     def __init__(self, maps: CoordinateMaps, precision: Precision = "float32"):
         self.maps = maps
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.half = precision == "bfloat16"
 
     def enter(self, features: torch.Tensor) -> torch.Tensor:  # [V, C] -> [U_0, C]
         return self.maps.gather(features)
@@ -37,8 +37,9 @@ class TorchSpace:
 
     def convolve(self, features: torch.Tensor, kernel: torch.Tensor, level: int, size: int) -> torch.Tensor:
         around = self.maps.neighbours(level, size)
-        if self.dtype == torch.bfloat16 or features.shape[1] < FEW_CHANNELS:
-            return _ByRows.apply(features, kernel, around.table, self.dtype)
+        if self.half or features.shape[1] < FEW_CHANNELS:
+            dtype = torch.bfloat16 if self.half else features.dtype
+            return _ByRows.apply(features, kernel, around.table, dtype)
         return _ByOffset.apply(features, kernel, around.pairs, len(features), size**3 // 2)
 
     def down(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
@@ -91,7 +92,7 @@ class _ByRows(torch.autograd.Function):
         padded = _with_zero_row(features, dtype)
         ctx.save_for_backward(padded, kernel, table)
         ctx.dtype = dtype
-        return _by_rows(padded, kernel.to(dtype), table)
+        return _by_rows(padded, kernel.to(dtype), table).to(features.dtype)
 
     @staticmethod
     def backward(ctx, gradient):  # [U, Cout]
@@ -100,6 +101,7 @@ class _ByRows(torch.autograd.Function):
         by_feature = None
         if ctx.needs_input_grad[0]:
             by_feature = _by_rows(arriving, kernel.to(ctx.dtype).flip(0).transpose(1, 2), table)
+            by_feature = by_feature.to(gradient.dtype)
         volume, inputs, outputs = kernel.shape
         by_kernel = kernel.new_zeros(volume * inputs, outputs)
         for start in range(0, len(table), BLOCK):
@@ -109,13 +111,13 @@ class _ByRows(torch.autograd.Function):
 
 
 def _by_rows(padded: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """[U + 1, Cin], [K, Cin, Cout], i4[U, K] -> f4[U, Cout]"""
+    """[U + 1, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]"""
     matrix = kernel.reshape(-1, kernel.shape[2])
     result = padded.new_empty(len(table), kernel.shape[2])
     for start in range(0, len(table), BLOCK):
         block = _neighbourhoods(padded, table[start : start + BLOCK])
         torch.mm(block, matrix, out=result[start : start + len(block)])
-    return result.float()
+    return result
 
 
 def _neighbourhoods(padded: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
