@@ -22,6 +22,8 @@ from pipeline.segmenters.captioner import adjectives, sentence
 from pipeline.segmenters.protocol import CaptionMap
 from pipeline.text import TextEncoder, embeddings
 
+HELD = -1.0  # logit above which a pixel may belong to a mask: below 0, or cracks open between masks
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -196,6 +198,7 @@ class MaskSegmenter:
                 f"wanted a mask one in the {text.width} wide text space of {text.name}"
             )
         self._text = text
+        self._own = torch.from_numpy(embeddings(text, self.description["names"]))  # [K, C]
         self._side = architecture["side"]
         self._network = MaskNetwork(
             architecture["widths"], architecture["embedding"], architecture["inner"], text.width
@@ -205,18 +208,21 @@ class MaskSegmenter:
 
     @torch.inference_mode()
     def masks(self, image: np.ndarray) -> Masks:
-        """Masks of one image u1[H, W, 3]; a pixel belongs to the likeliest of the masks that hold it."""
+        """Masks of one image u1[H, W, 3]; a pixel belongs to the likeliest of the masks that hold it.
+
+        A mask model has names of its own: each mask gets the embedding of the one that fits best.
+        """
         proposals = self._network(prepare(image[None], self._side, grey=True))
         logits, score = cover(proposals, 0)
         height, width = image.shape[:2]
         if len(logits) == 0:
             return Masks(np.full((height, width), -1, np.int32), torch.zeros(0, self._text.width), score)
         soft = shrink(logits.sigmoid(), proposals.region.shape[2:])
-        embedding = self._network.embed(proposals.region[0], soft)
+        own = self._network.embed(proposals.region[0], soft) @ self._own.T  # [n, K]
         full = functional.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
         best, owner = full.max(0)
-        owner = torch.where(best > 0, owner, -1)
-        return Masks(owner.to(torch.int32).numpy(), embedding, score)
+        owner = torch.where(best > HELD, owner, -1)
+        return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
 
     def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Owner i4[H, W] and name i8[n] (index into vocabulary) of the masks of one image."""

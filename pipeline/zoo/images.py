@@ -34,8 +34,8 @@ class Images:
 
 
 def rendered(cache: Path, part: str, most: int | None = None) -> Images:
-    """The `part` ("rooms", "objects", "heldout_rooms", ...) of the renderings in `cache`, mapped from disk; the
-    first `most` of its images.
+    """The `part` ("rooms", "objects", "heldout_rooms", ...) of the renderings in `cache`, mapped from disk;
+    the first `most` of its images.
 
     Raises PipelineError naming the file that is missing or unreadable.
     """

@@ -204,10 +204,10 @@ def _segments(label: torch.Tensor, instance: torch.Tensor, stuff: Sequence[int])
 def _names(
     knowledge: Knowledge, label_set: LabelSet, text: TextEncoder
 ) -> tuple[tuple[str, ...], torch.Tensor]:
-    """The names that a model is taught and the embeddings f4[K, C] of their sentences."""
-    names = knowledge.taught(label_set.names)
+    """The names that a model is taught, as sentences use them, and f4[K, C], the embeddings of the sentences."""
     prompt = dict(zip(label_set.names, label_set.prompts, strict=True))
-    return names, torch.from_numpy(embeddings(text, [prompt[name] for name in names]))
+    names = tuple(prompt[name] for name in knowledge.taught(label_set.names))
+    return names, torch.from_numpy(embeddings(text, names))
 
 
 def _parts(

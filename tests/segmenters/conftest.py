@@ -23,7 +23,9 @@ def random_weights(tmp_path_factory):
     dense = {"kind": "dense", "side": 64, "widths": WIDTHS, "inner": 16, "width": 384}
     weights.write(root / "dense", DenseNetwork(WIDTHS, 16), {"architecture": dense})
     mask = {"kind": "mask", "side": 64, "widths": WIDTHS, "embedding": 8, "inner": 16, "width": 384}
-    weights.write(root / "mask", MaskNetwork(WIDTHS, 8, 16), {"architecture": mask})
+    weights.write(
+        root / "mask", MaskNetwork(WIDTHS, 8, 16), {"architecture": mask, "names": ["wall", "sofa"]}
+    )
     return root
 
 
