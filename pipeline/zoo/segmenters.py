@@ -100,7 +100,7 @@ def train_mask(
     *,
     label_set: LabelSet,
     seed: int,
-    steps: int = 3000,
+    steps: int = 2200,
     batch: int = 8,
     side: int = 160,
     knowledge: Knowledge = MASK,
@@ -204,7 +204,8 @@ def _segments(label: torch.Tensor, instance: torch.Tensor, stuff: Sequence[int])
 def _names(
     knowledge: Knowledge, label_set: LabelSet, text: TextEncoder
 ) -> tuple[tuple[str, ...], torch.Tensor]:
-    """The names that a model is taught, as sentences use them, and f4[K, C], the embeddings of the sentences."""
+    """The names that a model is taught, as sentences use them, and f4[K, C], the embeddings of the
+    sentences."""
     prompt = dict(zip(label_set.names, label_set.prompts, strict=True))
     names = tuple(prompt[name] for name in knowledge.taught(label_set.names))
     return names, torch.from_numpy(embeddings(text, names))

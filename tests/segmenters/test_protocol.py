@@ -106,6 +106,13 @@ def test_masks_of_one_caption_share_it(with_masks):
     assert found.text == ("a white chair in a scene",) and (found.caption == 0).all()
 
 
+def test_masks_carry_the_names_that_the_model_knows(random_weights, minilm):
+    model = MaskSegmenter("mask", random_weights / "mask", minilm)  # of names it knows "wall" and "sofa"
+    images = np.concatenate([noise((60, 80), 2), np.full((1, 60, 80, 3), 200, np.uint8)])
+    assert set(np.unique(model.label(images, ("floor", "wall", "sofa")))) <= {-1, 1, 2}
+    assert set(np.unique(model.label(images, ("couch", "ceiling", "banana")))) <= {-1, 0, 1}
+
+
 def test_maps_check_their_arrays():
     with pytest.raises(ValueError, match="h, w, C"):
         FeatureMap(torch.zeros(4, 4))
