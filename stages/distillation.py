@@ -25,6 +25,8 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
     student = network.MinkUNet(
         net.variant, 3, width, net.backend, width=net.width, precision=net.precision
     ).to(training.device(settings.runtime.device))
+    teacher = OBJECTIVES[objective](FUSION, distillation.points_per_step)
+    teacher.begin(student.final, [cloud.id for cloud in clouds])
     recipe = training.Recipe(
         training.Schedule(
             distillation.steps,
@@ -38,13 +40,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
         colour=net.input == "colour",
         seed=distillation.seed,
     )
-    curve = training.train(
-        student,
-        clouds,
-        OBJECTIVES[objective](FUSION, distillation.points_per_step),
-        recipe,
-        label=f"distillation {objective}",
-    )
+    curve = training.train(student, clouds, teacher, recipe, label=f"distillation {objective}")
     meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}
     network.save(student, OUTPUT / objective, meta)
     training.write_curve(curve, OUTPUT / objective)

@@ -9,17 +9,19 @@ and the mean of phi over a superpoint is W applied to the mean of h. Written out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from pipeline import store
+from pipeline.errors import DataError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch
 
 EPSILON = 1e-6
+POINTS_ALIGNED = 500  # per scene, that the last layer is aligned with
 
 
 class SuperpointDistillation:
@@ -50,6 +52,10 @@ class SuperpointDistillation:
         return superpoint_loss(
             hidden.index_select(0, rows.to(device)), final, torch.cat(targets).to(device), owners.to(device)
         )
+
+    def begin(self, final: Convolution, scenes: Sequence[str]) -> None:
+        """Align the last layer with the targets of `scenes`."""
+        align(final, torch.cat([target[valid] for target, valid in map(self._target, scenes)]))
 
     def _target(self, scene: str) -> tuple[torch.Tensor, np.ndarray]:
         if scene not in self._targets:
@@ -82,11 +88,39 @@ class PixelDistillation:
         )
         return point_loss(hidden.index_select(0, rows.to(hidden.device)), final, target.to(hidden.device))
 
+    def begin(self, final: Convolution, scenes: Sequence[str]) -> None:
+        """Align the last layer with the targets of some points of `scenes`."""
+        sampled = []
+        for scene in scenes:
+            feature, valid = self._target(scene)
+            seen = np.flatnonzero(valid)
+            sampled.append(unit(feature[seen[:: max(1, len(seen) // POINTS_ALIGNED)]]))
+        align(final, torch.cat(sampled))
+
     def _target(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
         if scene not in self._targets:
             group = store.open_scene(store.scene_path(self.fusion, scene))
             self._targets[scene] = (group["feature"][:], group["valid"][:])
         return self._targets[scene]
+
+
+@torch.no_grad()
+def align(final: Convolution, target: torch.Tensor) -> None:  # [n, C]
+    """Start the last layer where the targets lie: its bias at their mean, the rows of its kernel along their
+    principal axes, as long as they spread along them.
+
+    Embeddings of texts have most of their direction in common. From a random start the network first learns
+    that, and the length that its features gain meanwhile slows the learning of what tells classes apart.
+    Raises DataError where there are no targets."""
+    if not len(target):
+        raise DataError("no training scene has a fused feature; run projection and fusion again")
+    target = target.to(final.kernel.device)
+    mean = target.mean(0)
+    _, spread, axes = torch.linalg.svd(target - mean, full_matrices=False)
+    rank = min(len(final.kernel), len(axes))
+    final.kernel[:rank] = spread[:rank, None] / len(target) ** 0.5 * axes[:rank]
+    if final.bias is not None:
+        final.bias.copy_(mean)
 
 
 OBJECTIVES: Mapping[str, type] = {"superpoint": SuperpointDistillation, "pixel": PixelDistillation}

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from pipeline.training import augmentation
+from pipeline.training.voxels import voxelise
+
+
+def test_points_meet_in_the_voxel_they_lie_in():
+    xyz = np.array([[0.01, 0.0, 0.0], [0.12, 0.0, 0.0], [-0.01, 0.0, 0.0], [0.04, 0.03, 0.09]], np.float32)
+    voxels = voxelise(xyz, 0.1)
+    assert voxels.coordinates[voxels.voxel].tolist() == [[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 0, 0]]
+    assert voxels.point[voxels.voxel].tolist() == [0, 1, 2, 0]
+    assert len(voxels.coordinates) == 3
+
+
+def test_voxelisation_equals_a_loop():
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(-2, 3, (3000, 3)).astype(np.float32)
+    values = rng.integers(0, 256, (3000, 3)).astype(np.uint8)
+    voxels = voxelise(xyz, 0.4)
+    members = {}
+    for i, cell in enumerate(np.floor(xyz / 0.4).astype(int)):
+        members.setdefault(tuple(cell), []).append(i)
+    assert len(members) == len(voxels.point)
+    mean = voxels.mean(values)
+    for v, cell in enumerate(voxels.coordinates):
+        inside = members[tuple(cell)]
+        assert voxels.point[v] == inside[0]
+        assert np.allclose(mean[v], values[inside].mean(0), rtol=1e-5)
+
+
+def test_rotation_turns_about_each_axis():
+    quarter = np.pi / 2
+    assert np.allclose(augmentation.rotation(0, 0, quarter) @ [1, 0, 0], [0, 1, 0])
+    assert np.allclose(augmentation.rotation(quarter, 0, 0) @ [0, 1, 0], [0, 0, 1])
+    assert np.allclose(augmentation.rotation(0, quarter, 0) @ [0, 0, 1], [1, 0, 0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_augmented_scenes_keep_size_and_height(seed):
+    xyz = np.random.default_rng(9).uniform(0, (4, 3, 2.5), (500, 3)).astype(np.float32)
+    moved = augmentation.geometry(xyz, np.random.default_rng(seed))
+    assert moved.dtype == np.float32
+    assert np.array_equal(moved, augmentation.geometry(xyz, np.random.default_rng(seed)))
+    assert 0.85 < np.ptp(moved[:, 2]) / 2.5 < 1.6  # scaled, tilted a little and bent, but still upright
+    assert np.corrcoef(moved[:, 2], xyz[:, 2])[0, 1] > 0.8
+
+
+def test_elastic_distortion_moves_neighbours_together():
+    xyz = np.random.default_rng(1).uniform(0, 3, (400, 3)).astype(np.float32)
+    near = xyz + np.float32(0.005)
+    both = augmentation.elastic(np.concatenate([xyz, near]), 0.8, 1.6, np.random.default_rng(2))
+    shift = both - np.concatenate([xyz, near])
+    assert 0.02 < np.abs(shift).mean() < 1
+    assert np.abs(shift[:400] - shift[400:]).max() < 0.05
+
+
+def test_colours_stay_in_range():
+    colour = np.random.default_rng(0).uniform(-1, 1, (200, 3)).astype(np.float32)
+    varied = augmentation.colour(colour, np.random.default_rng(1))
+    assert np.abs(varied).max() <= 1
+    assert 0 < np.abs(varied - colour).mean() < 0.4
