@@ -127,6 +127,14 @@ class CoordinateMaps:
             )
         return self._families[level]
 
+    def build(self) -> None:
+        """Build all maps of a U-Net now, in a thread beside training, not when they are asked for."""
+        self.neighbours(0, 5)
+        for level in range(self.LEVELS):
+            self.neighbours(level, 3)
+        for level in range(self.LEVELS - 1):
+            self.families(level)
+
     def gather(self, features: torch.Tensor) -> torch.Tensor:  # [V, C] -> [U, C]
         """Mean of the rows that share a voxel."""
         count = torch.bincount(self.row, minlength=self.size(0))
@@ -162,7 +170,7 @@ def _contract(value):
     return (value | value >> 32) & 0x1FFFF
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _encode(coordinates):  # i8[V,4] -> i8[V]
     keys = np.empty(len(coordinates), np.int64)
     for i in range(len(coordinates)):
@@ -171,7 +179,7 @@ def _encode(coordinates):  # i8[V,4] -> i8[V]
     return keys
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _decode(keys):  # i8[U] -> i4[U,4]
     coordinates = np.empty((len(keys), 4), np.int32)
     for i in range(len(keys)):
@@ -182,7 +190,7 @@ def _decode(keys):  # i8[U] -> i4[U,4]
     return coordinates
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no voxel
     """Look half of the offsets up in a hash table; the other half follows by symmetry."""
     count, half, volume = len(keys), size // 2, size**3

@@ -3,6 +3,7 @@ flips)."""
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from scipy import ndimage
 
@@ -49,14 +50,28 @@ def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.rando
     metres."""
     low = xyz.min(0)
     knots = np.ceil((xyz.max(0) - low) / granularity).astype(int) + 3
-    position = ((xyz - low) / granularity + 1).T
+    field = rng.normal(size=(3, *knots)).astype(np.float32)
+    for _ in range(2):
+        for along in (1, 2, 3):
+            field = ndimage.uniform_filter1d(field, 3, axis=along, mode="constant")
+    return _displaced(xyz, field, low, np.float32(granularity), np.float32(magnitude))
+
+
+@numba.njit(cache=True, nogil=True)
+def _displaced(xyz, field, low, granularity, magnitude):  # [N,3], [3,X,Y,Z], [3]
+    """Points moved by the trilinear interpolation of `field`, whose knot 1 lies at `low`."""
     moved = np.empty_like(xyz)
-    for axis in range(3):
-        field = rng.normal(size=knots).astype(np.float32)
-        for _ in range(2):
-            for along in range(3):
-                field = ndimage.uniform_filter1d(field, 3, axis=along, mode="constant")
-        moved[:, axis] = xyz[:, axis] + magnitude * ndimage.map_coordinates(
-            field, position, order=1, mode="nearest"
-        )
+    for i in range(len(xyz)):
+        x = (xyz[i, 0] - low[0]) / granularity + 1
+        y = (xyz[i, 1] - low[1]) / granularity + 1
+        z = (xyz[i, 2] - low[2]) / granularity + 1
+        a, b, c = int(x), int(y), int(z)
+        u, v, w = x - a, y - b, z - c
+        for axis in range(3):
+            f = field[axis]
+            near = (f[a, b, c] * (1 - w) + f[a, b, c + 1] * w) * (1 - v)
+            near += (f[a, b + 1, c] * (1 - w) + f[a, b + 1, c + 1] * w) * v
+            far = (f[a + 1, b, c] * (1 - w) + f[a + 1, b, c + 1] * w) * (1 - v)
+            far += (f[a + 1, b + 1, c] * (1 - w) + f[a + 1, b + 1, c + 1] * w) * v
+            moved[i, axis] = xyz[i, axis] + magnitude * (near * (1 - u) + far * u)
     return moved

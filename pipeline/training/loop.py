@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,6 +21,7 @@ from pipeline.progress import progress
 from pipeline.training.data import Batch, Cloud, Sampler, batch
 
 CURVES = "curves.csv"
+Prepared = tuple[Batch, np.random.Generator]  # what a step works on, and where its random choices come from
 
 
 class TrainingError(PipelineError):
@@ -78,12 +80,18 @@ def train(
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.schedule(0), fused=True)
     curve = []
     network.train()
-    with progress(label, recipe.schedule.steps) as advance:
-        for step in range(recipe.schedule.steps):
-            chosen, rng = sampler(step)
-            scenes = batch(
-                [clouds[i] for i in chosen], recipe.voxel, recipe.colour, rng, network.final.kernel.device
-            )
+    device = network.final.kernel.device
+
+    def prepare(step: int) -> Prepared:
+        chosen, rng = sampler(step)
+        scenes = batch([clouds[i] for i in chosen], recipe.voxel, recipe.colour, rng, device)
+        if network.backend == "torch":
+            scenes.maps.build()
+        return scenes, rng
+
+    steps = recipe.schedule.steps
+    with progress(label, steps) as advance:
+        for step, (scenes, rng) in enumerate(_ahead(prepare, steps)):
             rate = recipe.schedule(step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -108,6 +116,16 @@ def train(
             advance(f"loss {loss.item():.3f}")
     network.eval()
     return curve
+
+
+def _ahead(prepare: Callable[[int], Prepared], steps: int) -> Iterator[Prepared]:
+    """prepare(0), prepare(1), ...: each computed in a thread while its predecessor is used."""
+    with ThreadPoolExecutor(1) as beside:
+        upcoming = beside.submit(prepare, 0)
+        for step in range(1, steps):
+            ready, upcoming = upcoming.result(), beside.submit(prepare, step)
+            yield ready
+        yield upcoming.result()
 
 
 def write_curve(curve: Sequence[dict[str, float]], folder: Path) -> None:

@@ -33,7 +33,7 @@ def voxelise(xyz: np.ndarray, size: float) -> Voxels:  # [N, 3]
     return Voxels(cells[point].astype(np.int32), point, voxel.reshape(-1))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _mean(values, voxel, count):
     total = np.zeros((count, values.shape[1]), np.float32)
     size = np.zeros(count, np.float32)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pipeline.training import augmentation
 from pipeline.training.voxels import voxelise
@@ -53,6 +54,21 @@ def test_elastic_distortion_moves_neighbours_together():
     shift = both - np.concatenate([xyz, near])
     assert 0.02 < np.abs(shift).mean() < 1
     assert np.abs(shift[:400] - shift[400:]).max() < 0.05
+
+
+def test_elastic_distortion_equals_interpolation_by_scipy():
+    xyz = np.random.default_rng(3).uniform(-1, 2, (300, 3)).astype(np.float32)
+    moved = augmentation.elastic(xyz, 0.4, 0.7, np.random.default_rng(4))
+    low = xyz.min(0)
+    knots = np.ceil((xyz.max(0) - low) / 0.4).astype(int) + 3
+    field = np.random.default_rng(4).normal(size=(3, *knots)).astype(np.float32)
+    for axis in range(3):
+        smooth = field[axis]
+        for _ in range(2):
+            for along in range(3):
+                smooth = ndimage.uniform_filter1d(smooth, 3, axis=along, mode="constant")
+        shift = ndimage.map_coordinates(smooth, ((xyz - low) / 0.4 + 1).T, order=1)
+        assert np.allclose(moved[:, axis], xyz[:, axis] + 0.7 * shift, atol=1e-5)
 
 
 def test_colours_stay_in_range():
