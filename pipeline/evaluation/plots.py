@@ -26,8 +26,9 @@ def write(study: Study, names: Sequence[str], folder: Path) -> None:
         ((row, name, iou) for row, m in metrics["semantic"].items() for name, iou in m["per_class"].items()),
     )
     _csv(folder / "capability.csv", ("model", "class", "capability", "true_iou"), _capability(metrics))
-    final = next((row for row in FINAL if row in study.confusion), next(iter(study.confusion)))
-    _csv(folder / "confusion.csv", ("actual", "predicted"), _hundredths(study.confusion[final], names))
+    final = next((row for row in (*FINAL, *study.confusion) if row in study.confusion), None)
+    counted = _hundredths(study.confusion[final], names) if final else ()
+    _csv(folder / "confusion.csv", ("actual", "predicted"), counted)
     matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
     text = json.dumps({"row": final, "names": list(names), "confusion": matrices}, separators=(",", ":"))
     (folder / "confusion.json").write_text(text + "\n")

@@ -81,6 +81,8 @@ def doubt(
 
     The best single model is the one with the highest mIoU on all rooms; it stays the same in all samples.
     """
+    if not metrics:
+        return {"rooms": 0, "resamples": 0, "mIoU": {}, "difference": {}}
     count = rooms.matrices(next(iter(metrics))).shape[1]
     draw = draws(count, resamples, np.random.default_rng(seed))
     scores = {row: resampled_miou(rooms.matrices(row), draw, unpredicted) for row in metrics}

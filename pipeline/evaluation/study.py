@@ -33,11 +33,12 @@ class Study:
 
 
 def run(params: Params, artefacts: Artefacts) -> Study:
-    """Evaluate everything that exists. Raises EvaluationError where no scene of the split is annotated."""
+    """Evaluate everything that exists. Without an annotated scene in the split there are no scores, only what
+    is known without them. Raises EvaluationError where nothing predicts."""
     settings = params.evaluation
     label_set = datasets.label_set(params.dataset.label_set)
     models, vocabulary = params.segmenters.names, params.vocabulary
-    scenes, unannotated = annotated_scenes(artefacts, settings.split)
+    scenes, unannotated = split_by_annotation(artefacts, settings.split)
     truth = {model: _truth(params, artefacts, scenes, model, label_set.names) for model in models}
     ablation = Ablation(
         artefacts,
@@ -69,7 +70,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         ),
         "capability": results.capability(measured, truth, vocabulary),
         "label_set": label_set.name,
-        "absent": list(next(iter(scores.values())).absent),
+        "absent": list(next(iter(scores.values())).absent) if scores else [],
         "missing": ablation.missing,
         "split": settings.split,
         "scenes": scenes,
@@ -83,18 +84,12 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     return Study(results.rounded(metrics), confusion)
 
 
-def annotated_scenes(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
-    """(scenes of the split with annotation, those without). Raises EvaluationError where there is none."""
+def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
+    """(scenes of the split with annotation, those without)."""
     scenes = store.split_ids(artefacts.data("scenes"), split)
     labels = artefacts.data("labels")
     known = set(store.scene_ids(labels)) if artefacts.has(labels) else set()
-    found = [scene for scene in scenes if scene in known]
-    if not found:
-        raise EvaluationError(
-            f"no scene of the split {split!r} is annotated (data/labels), so there is nothing to compare "
-            "with; `anyscene predict` and `anyscene query` need no annotation"
-        )
-    return found, [scene for scene in scenes if scene not in known]
+    return [scene for scene in scenes if scene in known], [scene for scene in scenes if scene not in known]
 
 
 def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> np.ndarray | None:

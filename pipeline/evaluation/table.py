@@ -17,12 +17,16 @@ TITLES = {
     "superpoint_distillation": "superpoint distillation",
     "ensembling": "+ temporal ensembling",
     "max": "more confident model",
-    "vocabulary": "what was taught (0/1)",
-    "shuffled": "capability shuffled",
-    "swapped": "capability swapped",
-    "oracle": "true IoU",
+    "vocabulary": "fusion by taught classes",
+    "shuffled": "fusion by shuffled capability",
+    "swapped": "fusion by swapped capability",
+    "oracle": "fusion by true IoU",
 }
 CONTROLS = ("max", "vocabulary", "shuffled", "swapped", "oracle")
+UNANNOTATED = (
+    "No scene of the split {!r} is annotated, so there is nothing to measure; "
+    "`anyscene predict` and `anyscene query` need no annotation."
+)
 COLUMNS = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
 
 
@@ -33,6 +37,8 @@ def title(row: str) -> str:
 
 def tables(metrics: dict[str, Any]) -> Group:
     """Ablation with controls, then capability beside true IoU, to print with rich."""
+    if not metrics["semantic"]:
+        return Group(Text(UNANNOTATED.format(metrics["split"])), *_capability(metrics))
     return Group(_ablation(metrics), *_capability(metrics), *_notes(metrics))
 
 

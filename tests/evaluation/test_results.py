@@ -146,7 +146,7 @@ def test_table_names_rows_controls_and_what_is_missing(study):
         "2D model dense",
         "capability fusion",
         "controls",
-        "capability shuffled",
+        "fusion by shuffled capability",
         "Spearman of the difference dense - mask: 1.00",
         "left out, the network was not trained: + temporal ensembling",
         "otherfurniture",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipeline import datasets, store
 from pipeline.errors import StoreError
-from pipeline.evaluation import EvaluationError, evaluate, study
+from pipeline.evaluation import EvaluationError, evaluate, plots, study
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.evaluation.rows import CONTROLS, METHODS, NETWORKS, Ablation
+from pipeline.evaluation.table import tables
 from pipeline.evaluation.text_space import TextSpace
 from pipeline.fusion import fuse
 from pipeline.text import embeddings
@@ -162,11 +165,18 @@ def test_unannotated_scenes_are_named(project):
     assert (metrics["scenes"], metrics["unannotated"]) == (["room0"], ["room1"])
 
 
-def test_no_annotation_at_all_is_an_error_that_says_what_still_works(project):
+def test_no_annotation_at_all_gives_no_scores_and_says_what_still_works(project):
     folder, params = project
     shutil.rmtree(folder / "data/labels")
-    with pytest.raises(EvaluationError, match="anyscene query"):
-        study.run(params, Artefacts(folder))
+    shutil.rmtree(folder / "data/world")
+    found = study.run(params, Artefacts(folder))
+    assert found.metrics["semantic"] == {} and found.metrics["unannotated"] == ["room0", "room1"]
+    assert found.metrics["capability"]["model"]["dense"]["capability"]["bed"] > 0
+    plots.write(found, SCANNET.names, folder / "plots")
+    assert (folder / "plots/rows.csv").read_text() == "row,mIoU,low,high\n"
+    out = io.StringIO()
+    Console(file=out, width=200).print(tables(found.metrics))
+    assert "anyscene query" in out.getvalue()
 
 
 def test_nothing_that_predicts_is_an_error(project):

@@ -1,0 +1,143 @@
+"""Where the marks of a chart go. The page draws them as SVG: they follow its colours and print sharply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LETTER = 5.6  # width of a letter of the labels, in units of the drawing
+LINE = 11.0
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a scatter with its name, left out ("") where it would cover another."""
+
+    x: float
+    y: float
+    name: str
+    hint: str
+    label_x: float = 0
+    label_y: float = 0
+    anchor: str = "start"
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points in a square of `side`, y downwards. `line` is the diagonal of equality."""
+
+    title: str
+    note: str
+    side: float
+    marks: tuple[Mark, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    line: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through `path` (SVG's d) in a box of width x height."""
+
+    title: str
+    width: float
+    height: float
+    path: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+def scatter(
+    title: str, note: str, names: Sequence[str], x: Sequence[float], y: Sequence[float], *, side: float = 260
+) -> Scatter:
+    """Both axes have the same range: 0..100, or symmetric about 0 where there are negative values."""
+    reach = max(1e-9, float(np.abs([*x, *y]).max()))
+    low, high = (-_round_up(reach), _round_up(reach)) if min([*x, *y]) < 0 else (0.0, 100.0)
+    place = [
+        (side * (a - low) / (high - low), side * (high - b) / (high - low)) for a, b in zip(x, y, strict=True)
+    ]
+    ticks = np.linspace(low, high, 5)
+    marks = _labelled(
+        names, place, [f"{n}: {a:.0f} | {b:.0f}" for n, a, b in zip(names, x, y, strict=True)], side
+    )
+    return Scatter(
+        title,
+        note,
+        side,
+        marks,
+        tuple(Tick(side * (t - low) / (high - low), f"{t:.0f}") for t in ticks),
+        tuple(Tick(side * (high - t) / (high - low), f"{t:.0f}") for t in ticks),
+        (0, side, side, 0),
+    )
+
+
+def curve(
+    title: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    width: float = 300,
+    height: float = 150,
+    points: int = 160,
+) -> Curve:
+    """y over x as means of `points` equal parts; the y axis begins at 0 unless there are negative values."""
+    parts = np.array_split(np.arange(len(x)), min(points, len(x)))
+    x, y = (np.array([np.mean(np.asarray(v, float)[part]) for part in parts]) for v in (x, y))
+    x_high, y_low, y_high = max(x.max(), 1e-9), min(0.0, y.min()), max(y.max(), 1e-9)
+    across = width * x / x_high
+    down = height * (y_high - y) / (y_high - y_low)
+    path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across, down, strict=True))
+    x_ticks = tuple(Tick(width * t / x_high, f"{t:g}") for t in _nice_ticks(0, x_high))
+    y_ticks = tuple(
+        Tick(height * (y_high - t) / (y_high - y_low), f"{t:g}") for t in _nice_ticks(y_low, y_high)
+    )
+    return Curve(title, width, height, path, x_ticks, y_ticks)
+
+
+def _labelled(names, place, hints, side) -> tuple[Mark, ...]:
+    """Each name at the first free place around its point, the crowded ones without."""
+    boxes = [(x - 4, y - 4, x + 4, y + 4) for x, y in place]
+    marks = []
+    for (x, y), name, hint in zip(place, names, hints, strict=True):
+        length = LETTER * len(name)
+        for left, top, anchor in (
+            (x + 6, y - LINE / 2, "start"),
+            (x - 6 - length, y - LINE / 2, "end"),
+            (x - length / 2, y - LINE - 5, "middle"),
+            (x - length / 2, y + 5, "middle"),
+        ):
+            box = (left, top, left + length, top + LINE)
+            inside = left >= 0 and top >= 0 and box[2] <= side and box[3] <= side
+            if inside and not any(_overlap(box, other) for other in boxes):
+                boxes.append(box)
+                anchor_x = {"start": left, "middle": x, "end": left + length}[anchor]
+                marks.append(Mark(x, y, name, hint, anchor_x, top + LINE - 2, anchor))
+                break
+        else:
+            marks.append(Mark(x, y, "", hint))
+    return tuple(marks)
+
+
+def _overlap(a, b) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _round_up(value: float) -> float:
+    """To the next 20, so that a quarter of the axis is a round number."""
+    return float(20 * np.ceil(value / 20))
+
+
+def _nice_ticks(low: float, high: float) -> np.ndarray:
+    """Four to seven round numbers from `low` to `high`."""
+    raw = (high - low) / 4
+    power = 10 ** np.floor(np.log10(raw))
+    step = max(s for s in (1, 2, 2.5, 5, 10) if s * power <= raw * 1.0001) * power
+    return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step

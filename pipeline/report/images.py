@@ -1,0 +1,85 @@
+"""Pictures inside a page: WebP as data URIs, colours for labels, errors, attention."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+NEUTRAL = (125, 130, 138)  # no label, no prediction
+RIGHT, WRONG = (
+    (178, 196, 214),
+    (213, 94, 0),
+)  # told apart by lightness and by hue, whatever one's colour vision
+QUALITY = 82
+
+# Cividis (Nunez, Anderton, Renslow 2018) at nine places: even to the eye with and without colour blindness
+_CIVIDIS = np.array(
+    [
+        (0, 34, 78), (18, 53, 112), (60, 77, 110), (87, 93, 109), (112, 113, 115),
+        (138, 134, 120), (166, 157, 117), (202, 185, 105), (254, 232, 56),
+    ],
+    np.float32,
+)  # fmt: skip
+
+
+def data_uri(image: np.ndarray, quality: int = QUALITY) -> str:
+    """u1[H, W, 3 or 4] as a WebP data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def hexadecimal(colour: Sequence[int]) -> str:
+    """#rrggbb, as CSS wants it."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def label_colours(label: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """u1[N, 3] of labels [N] in the colours u1[K, 3] of a label set; neutral grey for -1."""
+    table = np.concatenate([colours, [NEUTRAL]]).astype(np.uint8)
+    return table[label]
+
+
+def error_colours(target: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """u1[N, 3]: right, wrong, or not annotated."""
+    colours = np.where((target == label)[:, None], RIGHT, WRONG)
+    return np.where((target < 0)[:, None], NEUTRAL, colours).astype(np.uint8)
+
+
+def superpoint_colours(superpoint: np.ndarray) -> np.ndarray:
+    """u1[N, 3]: a colour for each superpoint; only that neighbours differ matters."""
+    table = np.random.default_rng(0).integers(60, 240, (int(superpoint.max(initial=0)) + 1, 3), np.uint8)
+    return table[superpoint]
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """u1[..., 3] of values in 0..1, dark blue to yellow."""
+    place = np.clip(np.asarray(values, np.float32), 0, 1) * (len(_CIVIDIS) - 1)
+    low = np.minimum(place.astype(int), len(_CIVIDIS) - 2)
+    part = (place - low)[..., None]
+    return np.rint(_CIVIDIS[low] * (1 - part) + _CIVIDIS[low + 1] * part).astype(np.uint8)
+
+
+def synthesis_sheet(
+    image: np.ndarray, attention: np.ndarray, coarse: np.ndarray, mask: np.ndarray, side: int, columns: int
+) -> np.ndarray:
+    """u1[4 side, columns side, 3]: a column for each image; image, attention, coarse mask, image in the mask.
+
+    image: u1[m, H, W, 3], attention: f[m, H, W] in 0..1, coarse and mask: b1[m, H, W]."""
+    shown = min(columns, len(image))
+    rows = [
+        image[:shown],
+        heat(attention[:shown]),
+        np.where(coarse[:shown, ..., None], 235, 40).astype(np.uint8).repeat(3, -1),
+        np.where(mask[:shown, ..., None], image[:shown], image[:shown] // 5),
+    ]
+    sheet = np.full((4 * side, columns * side, 3), 128, np.uint8)
+    for r, row in enumerate(rows):
+        for c, tile in enumerate(row):
+            tile = Image.fromarray(tile).resize((side, side), Image.Resampling.BICUBIC)
+            sheet[r * side : (r + 1) * side, c * side : (c + 1) * side] = tile
+    return sheet

@@ -1,0 +1,82 @@
+"""Rooms as every step of the pipeline sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import store
+from pipeline.config import Params
+from pipeline.datasets import LabelSet
+from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.metrics import evaluate
+from pipeline.evaluation.rows import NETWORKS, Ablation
+from pipeline.evaluation.table import title
+from pipeline.report import images
+from pipeline.report.views import View, corner_view
+
+PICTURE = (480, 360)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One picture of a room; mIoU in percent where it shows a prediction that can be measured."""
+
+    title: str
+    image: str
+    mIoU: float | None = None
+
+
+@dataclass(frozen=True)
+class Room:
+    id: str
+    layers: tuple[Layer, ...]
+
+
+def choose(scenes: Sequence[str], count: int) -> list[str]:
+    """`count` of the scenes, evenly spread over their order."""
+    places = np.linspace(0, len(scenes) - 1, min(count, len(scenes))).round().astype(int)
+    return [scenes[place] for place in places]
+
+
+def draw(
+    scene: str, params: Params, artefacts: Artefacts, label_set: LabelSet, ablation: Ablation | None
+) -> Room:
+    """All that exists of a scene; predictions only with an `ablation`."""
+    group = store.open_scene(store.scene_path(artefacts.data("scenes"), scene))
+    view = corner_view(group["xyz"][:], group["normal"][:], PICTURE)
+    layers = [Layer("colour", images.data_uri(view.picture(group["rgb"][:], shaded=False)))]
+    truth = store.scene_path(artefacts.data("labels"), scene)
+    target = store.open_scene(truth)["label"][:] if truth.is_dir() else None
+    if target is not None:
+        layers.append(_labels("ground truth", view, target, label_set))
+    if ablation is not None:
+        layers += _predictions(scene, view, target, params, artefacts, label_set, ablation)
+    return Room(scene, tuple(layers))
+
+
+def _predictions(scene, view, target, params, artefacts, label_set, ablation) -> Iterator[Layer]:
+    annotated = target is not None and (target >= 0).any()
+    rows = (*params.segmenters.names, "capability", "superpoint", *NETWORKS)
+    label = name = None
+    for row, (prediction, *_) in ablation.predictions(scene, rows).items():
+        if row == "superpoint":
+            superpoints = store.scene_path(artefacts.data("superpoints"), scene)
+            colours = images.superpoint_colours(store.open_scene(superpoints)["superpoint"][:])
+            yield Layer("superpoints", images.data_uri(view.picture(colours)))
+        label, name = prediction.label, title(row).removeprefix("+ ")
+        score = None
+        if annotated:
+            score = evaluate(target, label, label_set, unpredicted=params.evaluation.unpredicted).mIoU
+        yield _labels(name, view, label, label_set, score)
+    if annotated and label is not None:
+        picture = view.picture(images.error_colours(target, label))
+        yield Layer(f"errors of {name}", images.data_uri(picture))
+
+
+def _labels(
+    name: str, view: View, label: np.ndarray, label_set: LabelSet, score: float | None = None
+) -> Layer:
+    return Layer(name, images.data_uri(view.picture(images.label_colours(label, label_set.colours))), score)
