@@ -1,0 +1,92 @@
+"""The training stages and their commands on a world of three small rooms."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from plyfile import PlyData
+from typer.testing import CliRunner
+
+from pipeline import store
+from stages import distillation, ensembling, predict, query
+from tests.capture import write_scan
+from tests.training import rooms
+
+ROOT = Path(__file__).parents[2]
+TEXT_WIDTH = 384
+
+
+def run(app, *arguments: str):
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder after distillation (both objectives) and ensembling."""
+    folder = tmp_path_factory.mktemp("project")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
+    params["distillation"] |= {"steps": 3, "batch": 2, "warmup": 1}
+    params["ensembling"] |= {"steps": 2, "batch": 2}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    _, _, fusion = rooms.write(folder / "data", range(3))
+    for scene in store.scene_ids(fusion):  # features as wide as the text encoder's
+        group = store.open_scene(store.scene_path(fusion, scene))
+        arrays = {
+            name: group[name][:] for name in ("feature", "valid", "superpoint_feature", "superpoint_valid")
+        }
+        shutil.rmtree(store.scene_path(fusion, scene))
+        group = store.create(store.scene_path(fusion, scene), "key")
+        for name, array in arrays.items():
+            wide = np.pad(array, ((0, 0), (0, TEXT_WIDTH - array.shape[1]))) if array.ndim == 2 else array
+            store.write(group, name, wide)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for objective in ("superpoint", "pixel"):
+            assert run(distillation.app, objective).exit_code == 0
+        assert run(ensembling.app).exit_code == 0
+    return folder
+
+
+def test_networks_are_written_with_their_curves(project):
+    for name, objective in (
+        ("distillation/superpoint", "superpoint"),
+        ("distillation/pixel", "pixel"),
+        ("ensembling", "ensembling"),
+    ):
+        folder = project / "models" / name
+        assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves.csv"}
+        meta = json.loads((folder / "network.json").read_text())
+        assert (meta["objective"], meta["voxel"], meta["backend"]) == (objective, 0.15, "torch")
+        assert (folder / "curves.csv").read_text().startswith("step,loss,point")
+
+
+def test_unknown_objective_is_refused(project, monkeypatch):
+    monkeypatch.chdir(project)
+    result = run(distillation.app, "voxel")
+    assert result.exit_code == 1
+
+
+def test_a_capture_is_labelled(project, monkeypatch, tmp_path):
+    monkeypatch.chdir(project)
+    scan = write_scan(tmp_path / "captures", "my_room")
+    result = run(predict.app, str(scan), "--out", str(tmp_path / "labels.ply"))
+    assert result.exit_code == 0, result.output
+    mesh = PlyData.read(tmp_path / "labels.ply")
+    source = PlyData.read(scan / "mesh.ply")
+    assert np.array_equal(mesh["vertex"]["x"], source["vertex"]["x"])
+    assert len(mesh["face"].data) == len(source["face"].data)
+    assert set(mesh["vertex"]["label"]) <= set(range(20))
+    assert f"{len(source['vertex'].data)} points" in result.output
+
+
+def test_a_text_is_found(project, monkeypatch, tmp_path):
+    monkeypatch.chdir(project)
+    result = run(query.app, "room0", "somewhere to sit", "--out", str(tmp_path / "heat.ply"))
+    assert result.exit_code == 0, result.output
+    similarity = PlyData.read(tmp_path / "heat.ply")["vertex"]["similarity"]
+    assert len(similarity) == len(rooms.room(0)[0].xyz)
+    assert -1 <= similarity.min() < similarity.max() <= 1
