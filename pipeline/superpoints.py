@@ -153,12 +153,10 @@ def _find(parent, i):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _join(parent, rank, size, a, b):
-    """Unite the sets of two roots under the one of higher rank, the second of equals; the new root."""
-    if rank[a] > rank[b]:
+def _join(parent, size, a, b):
+    """Unite the sets of two roots under that of the larger; either choice would give the same partition."""
+    if size[a] > size[b]:
         a, b = b, a
-    elif rank[a] == rank[b]:
-        rank[b] += 1
     parent[a] = b
     size[b] += size[a]
     return b
@@ -168,15 +166,14 @@ def _join(parent, rank, size, a, b):
 def _merge(count, edge, weight, k, min_vertices):
     """Root i4[N] of every vertex: edges [E, 2] come by ascending `weight` and are used up."""
     parent = np.arange(count, dtype=np.int32)
-    rank, size = np.zeros(count, np.int32), np.ones(count, np.int32)
-    threshold = np.full(count, k, np.float32)
+    size, threshold = np.ones(count, np.int32), np.full(count, k, np.float32)
     open_edges = 0  # those between two sets are moved to the front: a second pass needs no others
     for e in range(len(edge)):
         a, b = _find(parent, edge[e, 0]), _find(parent, edge[e, 1])
         if a == b:
             continue
         if weight[e] <= threshold[a] and weight[e] <= threshold[b]:
-            root = _join(parent, rank, size, a, b)
+            root = _join(parent, size, a, b)
             threshold[root] = weight[e] + k / np.float32(size[root])
         else:
             edge[open_edges, 0], edge[open_edges, 1] = a, b
@@ -184,7 +181,7 @@ def _merge(count, edge, weight, k, min_vertices):
     for e in range(open_edges):
         a, b = _find(parent, edge[e, 0]), _find(parent, edge[e, 1])
         if a != b and (size[a] < min_vertices or size[b] < min_vertices):
-            _join(parent, rank, size, a, b)
+            _join(parent, size, a, b)
     for i in range(count):
         parent[i] = _find(parent, i)
     return parent
