@@ -1,5 +1,6 @@
 """What dvc runs, and what it leaves alone."""
 
+import json
 import re
 import shutil
 import time
@@ -79,7 +80,7 @@ def test_a_changed_pose_costs_its_scene(workspace):
 
 def test_nothing_but_labels_depends_on_the_annotation(finished, tmp_path):
     """Everything anew in a second clone, without ground truth: also shows that two runs give equal bytes."""
-    clone = Workspace.create(tmp_path / "clone")
+    clone = finished.clone(tmp_path / "clone")
     assert clone.dvc("repro", "world").code == 0
     for truth in (clone.folder / "data/world").glob("*/truth"):
         shutil.rmtree(truth)
@@ -89,3 +90,19 @@ def test_nothing_but_labels_depends_on_the_annotation(finished, tmp_path):
     ours, theirs = clone.artefacts(*UNLABELLED), finished.artefacts(*UNLABELLED)
     assert set(ours) == set(theirs)
     assert [path for path in ours if ours[path] != theirs[path]] == []
+
+
+def test_training_evaluation_and_report_follow(workspace):
+    result = workspace.dvc("repro")
+    assert result.code == 0, result.output
+    trained = ["distillation@superpoint", "distillation@pixel", "ensembling"]
+    assert sorted(result.stages) == sorted([*trained, "evaluation", "report"])
+    assert (workspace.folder / "reports/index.html").stat().st_size > 1000
+    metrics = json.loads((workspace.folder / "reports/metrics.json").read_text())
+    assert {"dense", "mask", "capability", "superpoint_distillation", "ensembling"} <= set(
+        metrics["semantic"]
+    )
+    assert "reports/metrics.json" in workspace.dvc("metrics", "show").output
+    plots = workspace.dvc("plots", "show")
+    assert plots.code == 0 and "index.html" in plots.output
+    assert workspace.dvc("repro").stages == []

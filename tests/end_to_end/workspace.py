@@ -21,6 +21,7 @@ MINIATURE = {
     "world": {"train_rooms": 2, "val_rooms": 1, "views": 4},
     "vocabulary": ["wall", "floor", "chair", "table"],
     "synthesis": {"images": 2, "steps": 2},
+    "network": {"voxel": 0.2},
     "distillation": {"steps": 3},
     "ensembling": {"steps": 2},
     "evaluation": {"bootstrap": 20},
@@ -83,7 +84,13 @@ class Workspace:
         return Result(done.stdout, done.returncode)
 
     def copy(self, folder: Path) -> Workspace:
+        """With all that was computed."""
         shutil.copytree(self.folder, folder, symlinks=True)
+        return Workspace(folder)
+
+    def clone(self, folder: Path) -> Workspace:
+        """With what git knows alone."""
+        subprocess.run(["git", "clone", "-q", self.folder, folder], check=True)
         return Workspace(folder)
 
     def lock(self) -> dict:
