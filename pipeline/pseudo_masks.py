@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from scipy import ndimage
 from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import nn
 
 from pipeline.synthesis import SynthesisError
 
@@ -110,6 +111,23 @@ def _published_kind(path: Path) -> str:
     raise SynthesisError(f"{path}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
 
 
+class Stem(nn.Module):
+    """Image [B, 3, S, S] -> patch embeddings [B, S / patch, S / patch, width], by halving convolutions."""
+
+    def __init__(self, patch: int, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for halving in reversed(range(patch.bit_length() - 1)):
+            inner = width >> halving
+            layers += [nn.Conv2d(channels, inner, 3, 2, 1), nn.GroupNorm(4, inner), nn.GELU()]
+            channels = inner
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, width, 3, padding=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x).permute(0, 2, 3, 1)
+
+
 def build_sam(
     *,
     image_size: int,
@@ -122,21 +140,27 @@ def build_sam(
     pixel_std: tuple[float, float, float],
     **unknown: Any,
 ) -> Sam:
-    """segment-anything's own Sam at a freely chosen size, with random weights."""
+    """segment-anything's own Sam at a freely chosen size, with random weights.
+
+    Its vision transformer starts from three convolutions in place of one per patch: with little training data
+    that finds edges much sooner (Xiao et al. 2021).
+    """
     if unknown:
         raise SynthesisError(f"{ARCHITECTURE}: unknown key {sorted(unknown)[0]}")
     grid = image_size // patch
+    encoder = ImageEncoderViT(
+        img_size=image_size,
+        patch_size=patch,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        out_chans=prompt_width,
+        use_rel_pos=True,
+        norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
+    )
+    encoder.patch_embed = Stem(patch, width)
     return Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=image_size,
-            patch_size=patch,
-            embed_dim=width,
-            depth=depth,
-            num_heads=heads,
-            out_chans=prompt_width,
-            use_rel_pos=True,
-            norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
-        ),
+        image_encoder=encoder,
         prompt_encoder=PromptEncoder(
             embed_dim=prompt_width,
             image_embedding_size=(grid, grid),

@@ -17,13 +17,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoPipelineForText2Image, DiffusionPipeline
+from diffusers import (
+    AutoPipelineForText2Image,
+    DDIMScheduler,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers.utils import logging
 from torch import Tensor
 
 from pipeline import config
 from pipeline.errors import PipelineError
+from pipeline.patch_autoencoder import PatchAutoencoder
 from pipeline.text import TextEncoder, load_text_encoder
 
 CONDITION = "condition.json"  # in a pipeline's folder: it is conditioned on token states of our text encoder
@@ -213,23 +220,39 @@ def load(settings: config.Synthesis, device: torch.device) -> Synthesiser:
             f"{folder}: no text-to-image pipeline here (model_index.json is missing); set "
             "`synthesis.diffusion` to the folder of a diffusers pipeline, or run `make zoo` for the demo's"
         )
-    no_text = {"text_encoder": None, "tokenizer": None} if (folder / CONDITION).is_file() else {}
     logging.disable_progress_bar()
+    options = {
+        "dtype": torch.float16 if device.type == "cuda" else torch.float32,
+        "use_safetensors": True,
+        "local_files_only": True,
+        "low_cpu_mem_usage": False,
+    }
     try:
-        pipeline = AutoPipelineForText2Image.from_pretrained(
-            folder,
-            dtype=torch.float16 if device.type == "cuda" else torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            **no_text,
-        ).to(device)
+        if (folder / CONDITION).is_file():
+            pipeline = _without_text_tower(folder, options)
+        else:
+            pipeline = AutoPipelineForText2Image.from_pretrained(folder, **options)
+        pipeline = pipeline.to(device)
     except Exception as error:  # diffusers, safetensors and json raise many kinds for broken files
         raise SynthesisError(
             f"{folder}: cannot load this text-to-image pipeline: {error}. Restore its files "
             "(`git checkout` for the demo's, else the download)"
         ) from error
     return Synthesiser(pipeline, _conditioning(folder, pipeline), settings)
+
+
+def _without_text_tower(folder: Path, options: Mapping[str, Any]) -> StableDiffusionPipeline:
+    """The demo's parts, whose autoencoder is ours."""
+    return StableDiffusionPipeline(
+        vae=PatchAutoencoder.from_pretrained(folder, subfolder="vae", **options),
+        text_encoder=None,
+        tokenizer=None,
+        unet=UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **options),
+        scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def _conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, str], Condition]:

@@ -1,8 +1,8 @@
 """The demo's text-to-image model: Stable Diffusion in miniature, trained on rendered furniture.
 
-The parts are diffusers' own: an AutoencoderKL takes 64 x 64 images to 16 x 16 latents, a UNet2DConditionModel
-with cross-attention on token states denoises them (v-prediction, squared-cosine betas, classifier-free
-guidance). What is saved loads as a StableDiffusionPipeline whose text tower is the demo's text encoder.
+A PatchAutoencoder takes 64 x 64 images to 16 x 16 latents, diffusers' UNet2DConditionModel with cross-
+attention on token states denoises them (v-prediction, squared-cosine betas, classifier-free guidance). What
+is saved loads as a StableDiffusionPipeline whose text tower is the demo's text encoder.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from PIL import Image
 from torch import Tensor, nn
 
+from pipeline.patch_autoencoder import PatchAutoencoder
 from pipeline.text import TextEncoder
+from pipeline.zoo.schedule import move_average, rise_and_fall
 
 CAPTIONS = (
     "a good photo of a {} in a room",
@@ -42,33 +45,18 @@ class Recipe:
     """Sizes and schedule; with the seed they make the weights."""
 
     seed: int = 0
-    latent_channels: int = 4
-    autoencoder_steps: int = 900
-    autoencoder_batch: int = 32  # crops
-    crop: int = 32
-    autoencoder_learning_rate: float = 2e-3
-    steps: int = 6000
+    images: int = 9_000  # rendered views
+    size: int = 64  # of the images
+    crops: int = 4  # of each rendered view
+    latent_channels: int = 6
+    early_images: int = 1200  # the autoencoder is solved on the first images; the first steps see no others
+    early_steps: int = 1000
+    steps: int = 4000
     batch: int = 32
-    learning_rate: float = 8e-4
+    learning_rate: float = 1e-3
     warm_up: int = 200
     unconditional: float = 0.1  # share of samples trained without their caption
-    averaging: float = 0.999
-
-
-def build_autoencoder(recipe: Recipe) -> AutoencoderKL:
-    """Three scales, 64 -> 16 pixels; no attention, so it takes crops and any size."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 64),
-        layers_per_block=1,
-        latent_channels=recipe.latent_channels,
-        norm_num_groups=8,
-        sample_size=64,
-        mid_block_add_attention=False,
-        scaling_factor=1.0,
-        force_upcast=False,
-    )
+    averaging: float = 0.998
 
 
 def build_denoiser(recipe: Recipe) -> UNet2DConditionModel:
@@ -100,49 +88,17 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def train_autoencoder(
-    images: np.ndarray, recipe: Recipe, report: Report = lambda step, loss: None
-) -> AutoencoderKL:
-    """Autoencoder of `images` u1[n, S, S, 3], trained on random crops with an absolute and an edge loss.
-
-    Its latents come out whitened (mean 0, standard deviation 1 per channel, over `images`): the scaling is
-    folded into the two 1 x 1 convolutions next to the latents, so `scaling_factor` is 1.
-    """
-    torch.manual_seed(recipe.seed)  # initial weights are drawn from the global generator
-    rng = np.random.default_rng([recipe.seed, 1])
-    model = build_autoencoder(recipe).train().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.autoencoder_learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: _warm_cosine(step, 50, recipe.autoencoder_steps)
-    )
-    for step in range(recipe.autoencoder_steps):
-        x = _pixels(_crops(images, recipe.autoencoder_batch, recipe.crop, rng))
-        with torch.autocast("cpu", torch.bfloat16):
-            posterior = model.encode(x).latent_dist
-            noise = torch.from_numpy(rng.standard_normal(posterior.mean.shape, np.float32))
-            latent = posterior.mean + 0.05 * noise
-            y = model.decode(latent).sample
-        y = y.float()
-        loss = (x - y).abs().mean() + _edges(x, y) + 1e-4 * posterior.mean.float().square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        report(step, float(loss.detach()))
-    model.eval().requires_grad_(False)
-    _whiten(model, images[rng.permutation(len(images))[:512]])
-    return model
+def fit_autoencoder(images: np.ndarray, recipe: Recipe) -> PatchAutoencoder:
+    """Autoencoder of images u1[n, V, S, S, 3], solved on the first crop of the first images."""
+    first = _pixels(images[: recipe.early_images, 0])
+    model = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
+    return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def encode(autoencoder: AutoencoderKL, images: np.ndarray, batch: int = 64) -> Tensor:
-    """f2[n, c, S/4, S/4]: latents of images u1[n, S, S, 3]."""
-    parts = [
-        autoencoder.encode(_pixels(images[i : i + batch])).latent_dist.mean.half()
-        for i in range(0, len(images), batch)
-    ]
-    return torch.cat(parts)
+def encode(autoencoder: PatchAutoencoder, images: np.ndarray) -> Tensor:
+    """f2[n, V, c, S/4, S/4]: latents of images u1[n, V, S, S, 3]."""
+    return torch.stack([autoencoder.encode(_pixels(crops)).half() for crops in images])
 
 
 def caption_states(encoder: TextEncoder, names: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -153,7 +109,7 @@ def caption_states(encoder: TextEncoder, names: Sequence[str]) -> tuple[Tensor, 
 
 
 def train_denoiser(
-    latents: Tensor,  # f2[n, c, s, s]
+    latents: Tensor,  # f2[n, V, c, s, s]
     labels: np.ndarray,  # i8[n] index into the names of the captions
     captions: Tensor,  # f4[K, V, T, D]
     empty: Tensor,  # f4[T, D]
@@ -178,12 +134,14 @@ def train_denoiser(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: _warm_cosine(step, recipe.warm_up, recipe.steps)
+        optimiser, lambda step: rise_and_fall(step, recipe.warm_up, recipe.steps)
     )
-    members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
     for step in range(recipe.steps):
+        if step in (0, recipe.early_steps):
+            known = labels[: recipe.early_images] if step < recipe.early_steps else labels
+            members = [np.flatnonzero(known == k) for k in range(len(captions)) if (known == k).any()]
         chosen = np.array([rng.choice(members[k]) for k in rng.integers(len(members), size=recipe.batch)])
-        x = latents[chosen].float()
+        x = latents[chosen, rng.integers(latents.shape[1], size=recipe.batch)].float()
         mirrored = torch.from_numpy(rng.random(recipe.batch) < 0.5)
         x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
         text = captions[labels[chosen], rng.integers(captions.shape[1], size=recipe.batch)]
@@ -206,7 +164,7 @@ def train_denoiser(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        _average(average, model, min(recipe.averaging, (1 + step) / (10 + step)))
+        move_average(average, model, min(recipe.averaging, (1 + step) / (10 + step)))
         report(step, float(loss.detach()))
         if checkpoint and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             checkpoint(step + 1, average)
@@ -214,11 +172,12 @@ def train_denoiser(
 
 
 def save(
-    folder: Path, autoencoder: AutoencoderKL, denoiser: UNet2DConditionModel, encoder: TextEncoder
+    folder: Path, autoencoder: PatchAutoencoder, denoiser: UNet2DConditionModel, encoder: TextEncoder
 ) -> None:
     """Write the pipeline as diffusers does, in half precision, without text tower."""
+    autoencoder = copy.deepcopy(autoencoder).half()
     pipeline = StableDiffusionPipeline(
-        vae=copy.deepcopy(autoencoder).half(),
+        vae=autoencoder,
         text_encoder=None,
         tokenizer=None,
         unet=copy.deepcopy(denoiser).half(),
@@ -231,43 +190,29 @@ def save(
     (Path(folder) / CONDITION).write_text(json.dumps({"text_encoder": encoder.name, "tokens": TOKENS}) + "\n")
 
 
-def _warm_cosine(step: int, warm_up: int, steps: int) -> float:
-    """Learning rate factor: linear rise, then half a cosine down to zero."""
-    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + np.cos(np.pi * step / steps))
+def portraits(rgb: np.ndarray, mask: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """u1[n, V, size, size, 3]: V square crops of each of rgb u1[n, S, S, 3] around its thing, b1[n, S, S].
 
-
-def _crops(images: np.ndarray, batch: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """u1[batch, size, size, 3] at random places of random images."""
-    chosen = rng.integers(len(images), size=batch)
-    row = rng.integers(images.shape[1] - size + 1, size=batch)
-    column = rng.integers(images.shape[2] - size + 1, size=batch)
-    return np.stack(
-        [images[i, r : r + size, c : c + size] for i, r, c in zip(chosen, row, column, strict=True)]
-    )
+    A square's side is 1.15 to 1.5 times the thing's, at least half of the image and at most all of it. The
+    crops of an image do not depend on how many follow it.
+    """
+    rng = np.random.default_rng([recipe.seed, 1])
+    views = np.empty((len(rgb), recipe.crops, recipe.size, recipe.size, 3), np.uint8)
+    for i, (image, thing) in enumerate(zip(rgb, mask, strict=True)):
+        whole = len(image)
+        rows, columns = np.flatnonzero(thing.any(1)), np.flatnonzero(thing.any(0))
+        extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        for j in range(recipe.crops):
+            side = int(np.clip(extent * rng.uniform(1.15, 1.5), whole // 2, whole))
+            top, left = (
+                int(np.clip((p[0] + p[-1] + 1 - side) / 2 + rng.normal(0, 0.03) * side, 0, whole - side))
+                for p in (rows, columns)
+            )
+            crop = Image.fromarray(image[top : top + side, left : left + side])
+            views[i, j] = crop.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC)
+    return views
 
 
 def _pixels(images: np.ndarray) -> Tensor:
-    """u1[B, H, W, 3] -> f4[B, 3, H, W] in -1..1, channels last in memory."""
+    """u1[B, H, W, 3] -> f4[B, 3, H, W] in -1..1, channels last."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _edges(x: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute difference of the horizontal and vertical image gradients."""
-    return (x.diff(dim=-1) - y.diff(dim=-1)).abs().mean() + (x.diff(dim=-2) - y.diff(dim=-2)).abs().mean()
-
-
-@torch.no_grad()
-def _whiten(model: AutoencoderKL, images: np.ndarray) -> None:
-    latents = encode(model, images).float()
-    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    channels = len(mean)
-    model.quant_conv.weight[:channels] /= deviation[:, None, None, None]
-    model.quant_conv.bias[:channels] = (model.quant_conv.bias[:channels] - mean) / deviation
-    weight = model.post_quant_conv.weight
-    model.post_quant_conv.bias += torch.einsum("oc,c->o", weight[:, :, 0, 0], mean)
-    weight *= deviation[None, :, None, None]
-
-
-@torch.no_grad()
-def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import save_file
 from scipy import ndimage
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from pipeline.demo.render import NO_LABEL
 from pipeline.pseudo_masks import ARCHITECTURE, POINTS, WEIGHTS, build_sam, select_points
+from pipeline.zoo.schedule import move_average, rise_and_fall
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Architecture:
     image_size: int = 64
     patch: int = 4
     width: int = 96
-    depth: int = 4
+    depth: int = 3
     heads: int = 3
     prompt_width: int = 64
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -35,9 +39,13 @@ class Recipe:
     """With the seed it makes the weights."""
 
     seed: int = 0
-    steps: int = 1500
+    objects: int = 12_000  # examples
+    in_rooms: int = 8_000  # examples
+    steps: int = 800
     batch: int = 32
     learning_rate: float = 2e-3
+    warm_up: int = 60
+    averaging: float = 0.99
     architecture: Architecture = field(default_factory=Architecture)
 
 
@@ -52,8 +60,35 @@ class Examples:
         return len(self.image)
 
 
+def object_examples(rgb: np.ndarray, mask: np.ndarray, count: int, size: int, seed: int) -> Examples:
+    """`count` views of objects out of rgb u1[n, S, S, 3] with silhouettes b1[n, S, S], closer or wider."""
+    rng = np.random.default_rng([seed, 4])
+    return _gather(count, size, lambda: _object(rgb, mask, rng), rng)
+
+
+def room_examples(
+    rgb: np.ndarray, label: np.ndarray, instance: np.ndarray, count: int, size: int, seed: int
+) -> Examples:
+    """`count` things in frames of rooms: rgb u1[n, H, W, 3], label u1[n, H, W], instance u2[n, H, W].
+
+    A thing is an object, or all that is visible of the walls or the floor (instance 0). Label 255 is nothing.
+    """
+    rng = np.random.default_rng([seed, 5])
+    return _gather(count, size, lambda: _in_room(rgb, label, instance, rng), rng)
+
+
+def join(*parts: Examples) -> Examples:
+    return Examples(
+        np.concatenate([part.image for part in parts]), np.concatenate([part.mask for part in parts])
+    )
+
+
 def train(
-    examples: Examples, recipe: Recipe, report: Callable[[int, float], None] = lambda step, loss: None
+    examples: Examples,
+    recipe: Recipe,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+    checkpoint: Callable[[int, Sam], None] | None = None,
+    every: int = 200,
 ) -> Sam:
     """Sam trained to give the mask that 1 to 3 positive points lie in: binary cross-entropy and Dice on the
     mask, squared error on its own estimate of the IoU.
@@ -66,9 +101,10 @@ def train(
     optimiser = torch.optim.AdamW(
         sam.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.02
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.1
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rise_and_fall(step, recipe.warm_up, recipe.steps)
     )
+    average = copy.deepcopy(sam).eval().requires_grad_(False)
     for step in range(recipe.steps):
         chosen = rng.integers(len(examples), size=recipe.batch)
         image, mask = _augmented(examples.image[chosen], examples.mask[chosen], rng)
@@ -84,8 +120,11 @@ def train(
         nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimiser.step()
         schedule.step()
+        move_average(average, sam, min(recipe.averaging, (1 + step) / (10 + step)))
         report(step, float(loss.detach()))
-    return sam.eval().requires_grad_(False)
+        if checkpoint and ((step + 1) % every == 0 or step + 1 == recipe.steps):
+            checkpoint(step + 1, average)
+    return average
 
 
 def predict(sam: Sam, images: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,6 +151,48 @@ def save(folder: Path, sam: Sam, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ARCHITECTURE).write_text(json.dumps(asdict(recipe.architecture), indent=2) + "\n")
     save_file({name: value.half().contiguous() for name, value in sam.state_dict().items()}, folder / WEIGHTS)
+
+
+def _object(rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    i = rng.integers(len(rgb))
+    return rgb[i], np.asarray(mask[i])
+
+
+def _in_room(
+    rgb: np.ndarray, label: np.ndarray, instance: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    i = rng.integers(len(rgb))
+    thing = instance[i].astype(np.int64) * 256 + label[i]
+    kinds = np.unique(thing[label[i] != NO_LABEL])
+    return rgb[i], thing == (rng.choice(kinds) if len(kinds) else -1)
+
+
+def _gather(
+    count: int, size: int, draw: Callable[[], tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
+) -> Examples:
+    """Square crops around what `draw` gives, in which it takes between 2 and 90 % of the image."""
+    images, masks = np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size), bool)
+    done = 0
+    while done < count:
+        image, mask = draw()
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if len(rows) < 4 or len(columns) < 4:
+            continue
+        largest = min(mask.shape)
+        extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        side = int(np.clip(extent * rng.uniform(1.1, 2.5), largest // 3, largest))
+        top, left = (
+            int(np.clip((p[0] + p[-1] + 1 - side) / 2 + rng.normal(0, 0.1) * side, 0, length - side))
+            for p, length in ((rows, mask.shape[0]), (columns, mask.shape[1]))
+        )
+        box = (left, top, left + side, top + side)
+        images[done] = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BICUBIC)
+        soft = (
+            Image.fromarray(mask.astype(np.uint8) * 255).crop(box).resize((size, size), Image.Resampling.BOX)
+        )
+        masks[done] = np.asarray(soft) > 127
+        done += 0.02 < masks[done].mean() < 0.9
+    return Examples(images, masks)
 
 
 def _loss(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:

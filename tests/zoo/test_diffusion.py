@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from pipeline import config, pseudo_masks, synthesis
+from pipeline.patch_autoencoder import PatchAutoencoder
 from pipeline.zoo import diffusion, sam
 
 DEMO = config.load(Path(__file__).parents[2] / "params.yaml")
 CPU = torch.device("cpu")
-TINY = diffusion.Recipe(autoencoder_steps=2, autoencoder_batch=2, steps=2, batch=4)
+TINY = diffusion.Recipe(steps=2, early_steps=1, early_images=4, batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -22,36 +23,72 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def images():
+    """Six things, two crops of each."""
     rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-    return coarse.repeat(8, 1).repeat(8, 2)
+    coarse = rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(8, 1).repeat(8, 2).reshape(6, 2, 64, 64, 3)
 
 
 @pytest.fixture(scope="module")
 def autoencoder(images):
-    return diffusion.train_autoencoder(images, TINY)
+    return diffusion.fit_autoencoder(images, TINY)
 
 
 def train(images, autoencoder, encoder, **extra):
     captions, empty = diffusion.caption_states(encoder, ["bed", "shower curtain", "sofa"])
     latents = diffusion.encode(autoencoder, images)
-    return diffusion.train_denoiser(latents, np.array([0, 1, 2, 0, 1, 1]), captions, empty, TINY, **extra)
+    labels = np.array([0, 1, 2, 0, 1, 1])
+    return diffusion.train_denoiser(latents, labels, captions, empty, TINY, **extra)
 
 
-def test_latents_are_whitened(images, autoencoder):
-    latents = diffusion.encode(autoencoder, images).float()
-    assert latents.shape == (6, TINY.latent_channels, 16, 16)
-    np.testing.assert_allclose(latents.mean((0, 2, 3)), 0, atol=0.02)
-    np.testing.assert_allclose(latents.std((0, 2, 3)), 1, atol=0.02)
+def smooth_images(count, rng):
+    noise = torch.from_numpy(rng.standard_normal((count, 3, 8, 8), np.float32))
+    return torch.nn.functional.interpolate(noise, (64, 64), mode="bicubic").clamp(-1, 1)
 
 
-def test_whitening_does_not_change_what_is_decoded(images):
-    torch.manual_seed(0)
-    model = diffusion.build_autoencoder(TINY).eval().requires_grad_(False)
-    pixels = diffusion._pixels(images)
-    before = model(pixels).sample
-    diffusion._whiten(model, images)
-    torch.testing.assert_close(model(pixels).sample, before, atol=1e-3, rtol=1e-3)
+def test_autoencoder_is_the_best_linear_one():
+    """Its principal components and its decoder are those of numpy's solvers, computed another way."""
+    images = smooth_images(40, np.random.default_rng(0))
+    model = PatchAutoencoder(latent_channels=6).fit(images).requires_grad_(False)
+    latents = model.encode(images)
+    assert latents.shape == (40, 6, 16, 16)
+    assert latents.mean((0, 2, 3)).abs().max() < 1e-4
+    assert latents.square().mean() == pytest.approx(1, abs=1e-3)
+    patches = images.numpy().reshape(40, 3, 16, 4, 16, 4).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 48)
+    directions = np.linalg.svd(patches - patches.mean(0), full_matrices=False)[2][:6]
+    weight = model.encoder.weight.detach().numpy().reshape(6, 48)
+    cosine = np.abs((weight / np.linalg.norm(weight, axis=1, keepdims=True) * directions).sum(1))
+    np.testing.assert_allclose(cosine, 1, atol=1e-3)
+    padded = np.pad(latents.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    around = np.stack([padded[:, :, r : r + 16, c : c + 16] for r in range(3) for c in range(3)], -1)
+    around = around.transpose(0, 2, 3, 1, 4).reshape(-1, 54)
+    around = np.concatenate([around, np.ones((len(around), 1))], 1)
+    best = around @ np.linalg.lstsq(around, patches, rcond=None)[0]
+    decoded = model.decode(latents).sample.numpy()
+    ours = decoded.reshape(40, 3, 16, 4, 16, 4).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 48)
+    assert np.square(ours - patches).mean() <= np.square(best - patches).mean() * 1.01 + 1e-7
+
+
+def test_smooth_images_survive_the_autoencoder():
+    images = smooth_images(64, np.random.default_rng(1))
+    model = PatchAutoencoder(latent_channels=6).fit(images[:48]).requires_grad_(False)
+    error = (model.decode(model.encode(images[48:])).sample - images[48:]).square().mean()
+    assert error < 0.02 * images.var()
+
+
+def test_crops_hold_their_thing_and_do_not_depend_on_later_images():
+    rng = np.random.default_rng(0)
+    rgb, mask = np.zeros((5, 96, 96, 3), np.uint8), np.zeros((5, 96, 96), bool)
+    for i in range(5):
+        r, c = rng.integers(0, 60, 2)
+        mask[i, r : r + 30, c : c + 20] = True
+        rgb[i][mask[i]] = 255
+    crops = diffusion.portraits(rgb, mask, diffusion.Recipe())
+    assert crops.shape == (5, 4, 64, 64, 3)
+    share = (crops[..., 0] > 127).mean((2, 3))
+    whole = 600 / 48**2  # a square of half the image's side
+    assert share.min() > 0.7 * whole and share.max() < 1.4 * whole
+    np.testing.assert_array_equal(diffusion.portraits(rgb[:3], mask[:3], diffusion.Recipe()), crops[:3])
 
 
 def test_training_twice_gives_the_same_weights(images, autoencoder, encoder):
@@ -138,3 +175,20 @@ def test_prompts_lie_in_their_mask(examples):
     for mask, places, known in zip(examples.mask, points.numpy().astype(int), labels.numpy(), strict=True):
         assert (known == 1).any()
         assert mask[places[known == 1, 1], places[known == 1, 0]].all()
+
+
+def test_examples_are_cut_around_things():
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (4, 60, 80, 3), dtype=np.uint8)
+    label, instance = np.zeros((4, 60, 80), np.uint8), np.zeros((4, 60, 80), np.uint16)
+    label[:, 40:], label[:, 20:40, 20:40], instance[:, 20:40, 20:40] = 1, 5, 7
+    label[:, :2] = 255
+    rooms = sam.room_examples(rgb, label, instance, 12, 64, seed=0)
+    square = rgb[:, :, :60]
+    objects = sam.object_examples(square, instance[:, :, :60] > 0, 6, 64, seed=0)
+    both = sam.join(objects, rooms)
+    assert len(both) == 18 and both.image.shape == (18, 64, 64, 3)
+    share = both.mask.mean((1, 2))
+    assert share.min() > 0.02 and share.max() < 0.9
+    again = sam.room_examples(rgb, label, instance, 12, 64, seed=0)
+    np.testing.assert_array_equal(again.mask, rooms.mask)

@@ -1,0 +1,15 @@
+"""What the zoo's recipes share: the course of the learning rate and the averaging of weights."""
+
+import torch
+from torch import nn
+
+
+def rise_and_fall(step: int, warm_up: int, steps: int) -> float:
+    """Learning rate factor: linear rise, level, linear fall to zero over the last third."""
+    return min(1.0, (step + 1) / warm_up, 3 * (steps - step) / steps)
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the parameters."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
