@@ -64,6 +64,13 @@ def heat(values: np.ndarray) -> np.ndarray:
     return np.rint(_CIVIDIS[low] * (1 - part) + _CIVIDIS[low + 1] * part).astype(np.uint8)
 
 
+def heat_over(rgb: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """u1[N, 3]: the points' lightness in dark grey, under the colours of `heat` where values [N] in 0..1 are
+    high."""
+    grey = 40 + 0.45 * (rgb @ np.array([0.299, 0.587, 0.114]))[:, None]
+    return np.rint(grey + (heat(values) - grey) * np.sqrt(values)[:, None]).astype(np.uint8)
+
+
 def synthesis_sheet(
     image: np.ndarray, attention: np.ndarray, coarse: np.ndarray, mask: np.ndarray, side: int, columns: int
 ) -> np.ndarray:

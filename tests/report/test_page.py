@@ -20,6 +20,7 @@ from pipeline.evaluation.artefacts import Artefacts
 from pipeline.report import images, page, rooms
 from tests import miniature
 
+SMALL = (80, 60)
 VOID = {"meta", "link", "img", "br", "line", "circle", "path"}
 
 
@@ -29,6 +30,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     params = miniature.write(folder)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "PICTURE", SMALL)
         for module in (study, page):
             patch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
         patch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
@@ -41,6 +43,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch):
+    monkeypatch.setattr(rooms, "PICTURE", SMALL)
     monkeypatch.setattr(page, "load_text_encoder", lambda section: miniature.Spelling())
 
 
@@ -96,7 +99,7 @@ def test_every_room_has_all_its_pictures(finished):
 def test_pictures_decode(finished):
     uris = re.findall(r'src="data:image/webp;base64,([^"]+)"', finished[2])
     sizes = {Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris}
-    assert sizes == {rooms.PICTURE, (page.TILE * page.TILES, 4 * page.TILE)}
+    assert sizes == {SMALL, (page.TILE * page.TILES, 4 * page.TILE)}
 
 
 def test_the_same_project_gives_the_same_bytes(finished):
@@ -125,6 +128,7 @@ def test_a_partial_run_says_what_is_missing(finished, tmp_path, gone, said):
     shutil.copytree(folder, tmp_path / "project")
     for path in gone:
         shutil.rmtree(tmp_path / "project" / path)
+    params = replace(params, report=replace(params.report, scenes=1))
     text = page.build(params, Artefacts(tmp_path / "project"))
     found = Checked(text)
     assert said in text and found.open == [] and found.wrong == []
