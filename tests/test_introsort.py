@@ -53,8 +53,17 @@ def test_heap_sort_takes_over_on_the_worst_case(monkeypatch):
     monkeypatch.setattr(slow, "heapsort", lambda heap, less: used.append(len(heap)) or heapsort(heap, less))
     order = twin(key)
     assert used and introsort.argsort(key).tolist() == order
-    tied = key // 8
-    assert introsort.argsort(tied).tolist() == twin(tied)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50, 51])
+@pytest.mark.parametrize("values", [1, 3, 1000])
+def test_heap_sort_leaves_ties_as_the_twin_does(count, values):
+    key = np.random.default_rng(count).integers(0, values, count).astype(np.float32)
+    expected = slow.heapsort(list(range(count)), lambda a, b: bool(key[a] < key[b]))
+    order = np.arange(count + 4, dtype=np.int32)
+    padded = np.concatenate([[9, 9], key, [9, 9]]).astype(np.float32)
+    introsort._heap_sort(padded, order, 2, 2 + count)
+    assert order.tolist() == [0, 1, *(i + 2 for i in expected), count + 2, count + 3]
 
 
 def test_key_is_not_changed_and_comes_out_ascending():
