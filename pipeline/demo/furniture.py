@@ -1,8 +1,8 @@
 """The demo's furniture: Sweet Home 3D libraries -> one compact pack, and the pack's reader.
 
-Models are placed in metres with z up, standing on z = 0 (or hanging at their catalogue elevation), centred on the
-z axis, their front towards -y. The converter needs the ``.sh3f`` libraries of Debian's ``sweethome3d-furniture``;
-everything else needs the committed pack only.
+Models are placed in metres with z up, standing on z = 0 (or hanging at their catalogue elevation), centred on
+the z axis, their front towards -y. The converter needs the ``.sh3f`` libraries of Debian's
+``sweethome3d-furniture``; everything else needs the committed pack only.
 """
 
 import csv
@@ -50,9 +50,9 @@ class FurnitureError(PipelineError):
 class Model:
     """One textured mesh.
 
-    vertex f4[V,3] metres; face i4[F,3]; uv f4[F,3,2] texture coordinates per corner (they repeat outside 0..1);
-    texture i4[F] row in ``textures`` or -1; colour u1[F,3] multiplies the texture (used alone where there is none);
-    textures u1[T,64,64,3], first row on top.
+    vertex f4[V,3] metres; face i4[F,3]; uv f4[F,3,2] texture coordinates per corner (they repeat outside
+    0..1); texture i4[F] row in ``textures`` or -1; colour u1[F,3] multiplies the texture (used alone where
+    there is none); textures u1[T,64,64,3], first row on top.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Model:
 
 
 def catalogue(library: zipfile.ZipFile) -> dict[str, dict[str, str]]:
-    """Entries of a library's catalogue by the folder and file stem of their model, e.g. ``scopia/bath/bath``."""
+    """Entries of a library's catalogue by folder and file stem of their model, e.g. ``scopia/bath/bath``."""
     text = library.read("PluginFurnitureCatalog.properties").decode("latin-1")
     entries: dict[str, dict[str, str]] = {}
     for key, number, value in re.findall(r"^(\w+)#(\d+)\s*=[ \t]*(.*)$", text, re.MULTILINE):
@@ -107,7 +107,8 @@ def _materials(text: str) -> dict[str, dict]:
 
 
 def _wavefront(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """vertex [V,3], uv [U,2], face [F,3], face_uv [F,3] (-1 none), material [F], material names; polygons as fans."""
+    """vertex [V,3], uv [U,2], face [F,3], face_uv [F,3] (-1 none), material [F], material names; polygons
+    become fans."""
     vertices, coordinates, faces, face_uvs, materials = [], [], [], [], []
     names: list[str] = []
     material = -1
@@ -141,7 +142,7 @@ def _wavefront(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 def _place(vertex: np.ndarray, entry: dict[str, str]) -> np.ndarray:  # [V, 3]
-    """Catalogue rotation and size, then metres, z up, front towards -y, centred, standing at the elevation."""
+    """Catalogue rotation and size; then metres, z up, front towards -y, centred, at the elevation."""
     if "modelRotation" in entry:
         rotation = np.array(entry["modelRotation"].split(), float).reshape(3, 3)
         vertex = vertex @ rotation.T
@@ -187,7 +188,7 @@ def _transfer_uv(
     weights /= weights.sum(1, keepdims=True)
     samples = np.einsum("sc,fcx->fsx", weights, corner).reshape(-1, 3)
     nearest = cKDTree(samples).query(vertex_mean(new_vertex, new_face))[1] // len(weights)
-    origin, edge1, edge2 = corner[nearest, 0], None, None
+    origin = corner[nearest, 0]
     edge1, edge2 = corner[nearest, 1] - origin, corner[nearest, 2] - origin
     gram = np.stack(
         [(edge1 * edge1).sum(1), (edge1 * edge2).sum(1), (edge1 * edge2).sum(1), (edge2 * edge2).sum(1)], 1
@@ -216,7 +217,9 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
     vertex, coordinates, face, face_uv, material, names = _wavefront(text)
     materials: dict[str, dict] = {}
     for line in re.findall(r"^mtllib\s+(.+?)\s*$", text, re.MULTILINE):
-        materials |= _materials(library.read(str(folder / line)).decode("latin-1"))
+        # One library renames a file without telling the model.
+        file = str(folder / line) if str(folder / line) in library.namelist() else f"{path}.mtl"
+        materials |= _materials(library.read(file).decode("latin-1"))
     vertex = _place(vertex, entry)
 
     parts, textures = [], []
@@ -266,7 +269,7 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
 
 
 def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target: int = 1500) -> list[Model]:
-    """Write the pack and its ATTRIBUTION.md from the ``.sh3f`` libraries in ``source``; same input, same bytes.
+    """Write the pack and its ATTRIBUTION.md from the ``.sh3f`` files in ``source``; same input, same bytes.
 
     Raises FurnitureError naming the library or model that is missing.
     """
@@ -303,7 +306,7 @@ def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target
 
 
 def write_pack(models: list[Model], path: Path) -> None:
-    """One .npz with concatenated arrays, quantised (vertex: 16 bit of the model's box), and catalogue.json."""
+    """One .npz: concatenated arrays, quantised (vertex: 16 bit of the model's box), and catalogue.json."""
     arrays: dict[str, list[np.ndarray]] = {
         key: [] for key in ("vertex", "face", "uv", "texture", "colour", "image", "palette")
     }
@@ -368,7 +371,7 @@ def _unpack(arrays: dict[str, np.ndarray], entries: list[dict]) -> Iterator[Mode
         vertices, faces, textured, images = entry["counts"]
         rows = np.array(entry["materials"])[
             arrays["texture"][f : f + faces]
-        ]  # [F, 4]: texture, red, green, blue
+        ]  # i8[F, 4]: texture, red, green, blue
         uv = np.zeros((faces, 3, 2), np.float32)
         uv[rows[:, 0] >= 0] = arrays["uv"][t : t + textured]
         vertex = arrays["vertex"][v : v + vertices].astype(np.float64) / 65535 * entry["size"] + entry["low"]
@@ -399,9 +402,12 @@ def attribution(models: list[Model]) -> str:
         "# Attribution of the demo's furniture",
         "",
         "`furniture.npz` holds 3D models taken from the furniture libraries of Sweet Home 3D (Debian package",
-        "`sweethome3d-furniture`, collected and converted to OBJ by Emmanuel Puybaret / eTeks). Changes made here: placed in",
-        "metres, decimated, textures reduced to 64x64 pixels of 64 colours. The models keep their own licences:",
-        "[CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/), [CC-BY-3.0](https://creativecommons.org/licenses/by/3.0/),",
+        "`sweethome3d-furniture`, collected and converted to OBJ by Emmanuel Puybaret / eTeks). "
+        "Changes made here: placed in",
+        "metres, decimated, textures reduced to 64x64 pixels of 64 colours. "
+        "The models keep their own licences:",
+        "[CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/), "
+        "[CC-BY-3.0](https://creativecommons.org/licenses/by/3.0/),",
         "[CC-BY-3.0-US](https://creativecommons.org/licenses/by/3.0/us/).",
         "",
         "| model | class | split | creator | licence |",

@@ -1,7 +1,8 @@
-"""The demo's captures: furnished rooms, walked through with a noisy RGB-D camera, written as a user's own would be.
+"""The demo's captures: furnished rooms, seen by a noisy RGB-D camera, in the form of a user's own.
 
-Also the bulk of views that the demo's small 2D networks are trained on. Evaluation rooms hold other furniture than
-everything else, and every room and view has a seed of its own, so results do not depend on the number of processes.
+Also the bulk of views that the demo's small 2D networks are trained on. Evaluation rooms hold other furniture
+than everything else, and every room and view has a seed of its own, so results do not depend on the number of
+processes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy.spatial import cKDTree
 
 from pipeline import config
 from pipeline.demo import rooms, scan
-from pipeline.demo.render import Renderer, Rendered, look_at, sensor_noise
+from pipeline.demo.render import Rendered, Renderer, look_at, sensor_noise
 from pipeline.demo.rooms import CLASSES, KINDS, Room, assemble, bare_corner, draw, generate
 from pipeline.scene import Camera
 
@@ -73,7 +74,7 @@ def trajectory(
 
 
 def _clearance(renderer: Renderer, eye: np.ndarray, target: np.ndarray) -> float:
-    """How near to the target sight gets, as a share of the way, for the middle of the view; 0 inside an object."""
+    """How near to the target sight gets, as a share of the way, in the view's middle; 0 inside an object."""
     around = target + 0.25 * np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1)])
     hit = renderer.cast(np.tile(eye, (len(around), 1)), around - eye)
     reach = np.where(hit["primID"] >= 0, hit["tfar"], 1.0).clip(0, 1)
@@ -86,7 +87,7 @@ def _clearance(renderer: Renderer, eye: np.ndarray, target: np.ndarray) -> float
 
 
 def room_views(seed: Iterable[int], split: str, kind: str, views: int, width: int, height: int):
-    """(room, cameras, noisy renders, clean renders) of the room with this seed."""
+    """(room, cameras, noisy renders, renderer) of the room with this seed."""
     rng = np.random.default_rng(list(seed))
     room = generate(rng, split, kind)
     renderer = Renderer(room.mesh)
@@ -95,7 +96,7 @@ def room_views(seed: Iterable[int], split: str, kind: str, views: int, width: in
     return room, cameras, [sensor_noise(rng, image) for image in clean], renderer
 
 
-# ------------------------------------------------------------------------------------------------ the captures
+# ---------------------------------------------------------------------------------------------- the captures
 
 
 def make_world(section: config.World, output: Path, workers: int = 2) -> None:
@@ -194,7 +195,7 @@ def surface_labels(
 
 
 def sample_surface(vertex: np.ndarray, face: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points f8[S,3] on triangles about `spacing` metres apart, at least one on each, and their face i8[S]."""
+    """Points f8[S,3] on triangles, about `spacing` metres apart, one or more on each; their face i8[S]."""
     corner = vertex[face].astype(np.float64)
     area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1) / 2
     count = np.maximum(1, np.ceil(area / spacing**2)).astype(int)
@@ -212,12 +213,13 @@ def sample_surface(vertex: np.ndarray, face: np.ndarray, spacing: float) -> tupl
     ), which
 
 
-# ------------------------------------------------------------------------------ what the small networks learn from
+# ------------------------------------------------------------------------- what the small networks learn from
 
 
 @dataclass(frozen=True)
 class ObjectView:
-    """One asked object, in the middle of the view: rgb u1[S,S,3], label u1[S,S] (255 none), its pixels mask b1[S,S]."""
+    """One asked object, in the middle of the view: rgb u1[S,S,3], label u1[S,S] (255 none), mask b1[S,S] of
+    its pixels."""
 
     class_index: int
     rgb: np.ndarray
@@ -226,7 +228,8 @@ class ObjectView:
 
 
 def object_view(seed: Iterable[int], split: str, class_index: int, size: int = OBJECT_SIZE) -> ObjectView:
-    """A view of one object of the class in a corner of a bare room, in a third of them with a second object beside it."""
+    """A view of one object of the class at the wall of a bare room; in a third of them a second object stands
+    beside it."""
     rng = np.random.default_rng(list(seed))
     while True:
         view = _object_view(rng, split, class_index, size)
@@ -241,7 +244,8 @@ def _object_view(rng: np.random.Generator, split: str, class_index: int, size: i
     objects = []
     structure = name in ("wall", "floor")
     main = draw(rng, split, str(rng.choice(OBJECT_CLASSES[2:])) if structure else name)
-    x = rng.uniform(main.size[0] / 2 + 0.1, width - main.size[0] / 2 - 0.1)
+    half = min(main.size[0] / 2 + 0.1, width / 2)  # a few library sofas are as wide as the room
+    x = rng.uniform(half, width - half)
     lifted = name in rooms.FLAT
     gap = 0.0 if lifted or main.class_name in rooms.FLAT else rng.choice((0.02, rng.uniform(0.1, 1.0)))
     turn = 0.0 if gap < 0.05 else rng.normal(0, 0.5)
@@ -283,7 +287,7 @@ def _object_view(rng: np.random.Generator, split: str, class_index: int, size: i
 
 
 def render_objects(seed: int, split: str, count: int, cache: Path, prefix: str, workers: int = 2) -> None:
-    """Write `count` object views, classes in turn, as PREFIX_{rgb,label,mask,class}.npy into the folder `cache`."""
+    """Write `count` object views, classes in turn, as PREFIX_{rgb,label,mask,class}.npy in `cache`."""
     view = partial(_numbered_object, seed, split)
     shapes = {
         "rgb": ((OBJECT_SIZE, OBJECT_SIZE, 3), np.uint8),
@@ -312,7 +316,7 @@ def render_rooms(
     prefix: str,
     workers: int = 2,
 ) -> None:
-    """Write `views` frames of `count` rooms as PREFIX_{rgb,label,instance,depth}.npy [R,V,H,W,...] into `cache`."""
+    """Write `views` frames of `count` rooms to `cache`, PREFIX_{rgb,label,instance,depth}.npy [R,V,H,W]."""
     width, height = size
     shapes = {"rgb": ((views, height, width, 3), np.uint8), "label": ((views, height, width), np.uint8)}
     shapes |= {"instance": ((views, height, width), np.uint16), "depth": ((views, height, width), np.float16)}
