@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from plyfile import PlyData, PlyElement
 from scipy.spatial import cKDTree
 
 from pipeline import config
+from pipeline.datasets import ply
 from pipeline.demo import rooms, scan
 from pipeline.demo.render import Rendered, Renderer, look_at, sensor_noise
 from pipeline.demo.rooms import CLASSES, KINDS, Room, assemble, bare_corner, draw, generate
@@ -158,27 +158,12 @@ def write_capture(
         room.size + 0.15,
         voxel=SCAN_VOXEL,
     )
-    write_ply(partial_folder / "mesh.ply", mesh)
+    ply.write_mesh(partial_folder / "mesh.ply", mesh.xyz, mesh.rgb, mesh.face)
     label, instance = surface_labels(renderer, mesh.xyz)
     np.save(partial_folder / "truth" / "vertex_label.npy", label)
     np.save(partial_folder / "truth" / "vertex_instance.npy", instance)
     shutil.rmtree(folder, ignore_errors=True)
     partial_folder.rename(folder)
-
-
-def write_ply(path: Path, mesh: scan.Scan) -> None:
-    """Binary PLY with coloured vertices and triangles."""
-    vertex = np.empty(
-        len(mesh.xyz), [(c, "<f4") for c in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
-    )
-    for i, c in enumerate("xyz"):
-        vertex[c] = mesh.xyz[:, i]
-    for i, c in enumerate(("red", "green", "blue")):
-        vertex[c] = mesh.rgb[:, i]
-    face = np.empty(len(mesh.face), [("vertex_indices", "<i4", (3,))])
-    face["vertex_indices"] = mesh.face
-    elements = [PlyElement.describe(vertex, "vertex"), PlyElement.describe(face, "face")]
-    PlyData(elements, byte_order="<").write(str(path))
 
 
 def surface_labels(
