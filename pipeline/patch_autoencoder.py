@@ -41,8 +41,9 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> PatchAutoencoder:  # [n, 3, H, W] in -1..1
-        """Solve for the weights. A component's latents are divided by the root of its standard deviation (half a
-        whitening: fine detail counts less than colour), and all by what makes the mean variance one."""
+        """Solve for the weights. A component's latents are divided by the root of its standard deviation
+        (half of a whitening: detail counts less than colour), and all by what makes the mean variance one.
+        """
         patches = nn.functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)
         mean = patches.mean(0)
         variance, basis = torch.linalg.eigh(torch.cov(patches.T))
