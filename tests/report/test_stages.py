@@ -1,0 +1,50 @@
+"""The commands `evaluation` and `report` in a project's folder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.evaluation import study
+from pipeline.report import page, rooms
+from stages import evaluation, report
+from tests import miniature
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    miniature.write(tmp_path, scenes=1, spacing=0.25)
+    monkeypatch.chdir(tmp_path)
+    for module in (study, page):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
+    monkeypatch.setattr(rooms, "PICTURE", (80, 60))
+    return tmp_path
+
+
+def test_evaluation_writes_metrics_and_prints_them_again(project):
+    result = CliRunner().invoke(evaluation.app)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics["semantic"]["capability"]["mIoU"] > 0
+    plots = {path.name for path in (project / "reports/plots").iterdir()}
+    assert plots == {"rows.csv", "per_class.csv", "capability.csv", "confusion.csv", "confusion.json"}
+    (project / "params.yaml").unlink()  # --show reads nothing else
+    shown = CliRunner().invoke(evaluation.app, ["--show"])
+    table = result.output[result.output.index("scannet20, val") :]
+    assert shown.exit_code == 0 and shown.output == table and "capability fusion" in table
+
+
+def test_nothing_to_show_says_what_to_run(project):
+    result = CliRunner().invoke(evaluation.app, ["--show"])
+    assert result.exit_code == 1 and "dvc repro" in result.output
+
+
+def test_report_writes_one_page_and_says_where(project):
+    result = CliRunner().invoke(report.app)
+    assert result.exit_code == 0, result.output
+    text = (project / "reports/index.html").read_text()
+    assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
+    assert "reports/index.html" in result.output.replace("\n", "")
