@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt install/minkowski.sh
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@echo "Installing the pinned dependencies into $(VENV) (2 to 4 minutes, about 6 GB)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
-	@$(BIN)/python -m pip install --quiet --editable ".[test]" -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable ".[test,zoo]" -c constraints.txt
 	@install/minkowski.sh $(BIN)/python
 	@touch $@
 
