@@ -1,23 +1,46 @@
 """What the other stages have written -> reports/index.html, one file to look at offline."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+from PIL import Image
 from rich.console import Console
 
-from pipeline import config
+from pipeline import config, datasets, store
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.report import rooms
 from pipeline.report.page import build
+from pipeline.report.strip import strip
 from stages import command
 
 PAGE = Path("reports/index.html")
 
 
-def report(params: Path = Path("params.yaml")) -> None:
+def report(
+    params: Path = Path("params.yaml"),
+    picture: Annotated[
+        Path | None, typer.Option(help="write a picture of one room in place of the page")
+    ] = None,
+    scene: Annotated[str | None, typer.Option(help="the room; default: the first of the page")] = None,
+) -> None:
     """Write reports/index.html, and say in it what is missing where the run is partial."""
-    page = build(config.load(params), Artefacts(params.parent))
+    settings, artefacts = config.load(params), Artefacts(params.parent)
+    if picture is not None:
+        _draw(settings, artefacts, scene, picture)
+        return
+    page = build(settings, artefacts)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page)
     Console(highlight=False).print(f"report: {PAGE.resolve()} ({len(page) / 1e6:.1f} MB)")
+
+
+def _draw(settings: config.Params, artefacts: Artefacts, scene: str | None, picture: Path) -> None:
+    label_set = datasets.label_set(settings.dataset.label_set)
+    scene = scene or store.split_ids(artefacts.data("scenes"), settings.evaluation.split)[0]
+    room = rooms.draw(scene, settings, artefacts, label_set, rooms.ablation(settings, artefacts, label_set))
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(strip(room)).quantize(256).save(picture, optimize=True)
 
 
 app = command(report)

@@ -16,12 +16,10 @@ from pipeline import config, datasets, store
 from pipeline.config import Params
 from pipeline.datasets import LabelSet
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.evaluation.rows import NETWORKS, Ablation
+from pipeline.evaluation.rows import NETWORKS
 from pipeline.evaluation.table import title
-from pipeline.evaluation.text_space import TextSpace
 from pipeline.progress import progress
 from pipeline.report import charts, images, rooms, scores
-from pipeline.text import load_text_encoder
 
 TILE, TILES = 72, 4  # pixels of a synthesised image, images of a class
 STAGES = ("scenes", "labels", "superpoints", "projection", "synthesis", "capability", "fusion")
@@ -93,11 +91,7 @@ def _rooms(
         missing.append("There are no scenes yet: run dvc repro.")
         return [], 0
     scenes = store.split_ids(artefacts.data("scenes"), params.evaluation.split)
-    ablation = None
-    if artefacts.has(artefacts.data("superpoints")):
-        encoder = load_text_encoder(params.text)
-        space = TextSpace.of(encoder, label_set, params.vocabulary, params.text.template)
-        ablation = Ablation(artefacts, params.segmenters.names, params.vocabulary, space, params.fusion)
+    ablation = rooms.ablation(params, artefacts, label_set)
     chosen, drawn = rooms.choose(scenes, params.report.scenes), []
     with progress("report", len(chosen)) as advance:
         for scene in chosen:

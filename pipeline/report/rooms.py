@@ -14,8 +14,10 @@ from pipeline.evaluation.artefacts import Artefacts
 from pipeline.evaluation.metrics import evaluate
 from pipeline.evaluation.rows import NETWORKS, Ablation
 from pipeline.evaluation.table import title
+from pipeline.evaluation.text_space import TextSpace
 from pipeline.report import images
 from pipeline.report.views import View, corner_view
+from pipeline.text import load_text_encoder
 
 PICTURE = (480, 360)
 
@@ -41,10 +43,19 @@ def choose(scenes: Sequence[str], count: int) -> list[str]:
     return [scenes[place] for place in places]
 
 
+def ablation(params: Params, artefacts: Artefacts, label_set: LabelSet) -> Ablation | None:
+    """What predicts; None where there are not even superpoints."""
+    if not artefacts.has(artefacts.data("superpoints")):
+        return None
+    encoder = load_text_encoder(params.text)
+    space = TextSpace.of(encoder, label_set, params.vocabulary, params.text.template)
+    return Ablation(artefacts, params.segmenters.names, params.vocabulary, space, params.fusion)
+
+
 def draw(
-    scene: str, params: Params, artefacts: Artefacts, label_set: LabelSet, ablation: Ablation | None
+    scene: str, params: Params, artefacts: Artefacts, label_set: LabelSet, predicts: Ablation | None
 ) -> Room:
-    """All that exists of a scene; predictions only with an `ablation`."""
+    """All that exists of a scene; predictions only with what predicts."""
     group = store.open_scene(store.scene_path(artefacts.data("scenes"), scene))
     view = corner_view(group["xyz"][:], group["normal"][:], PICTURE)
     layers = [Layer("colour", images.data_uri(view.picture(group["rgb"][:], shaded=False)))]
@@ -52,16 +63,16 @@ def draw(
     target = store.open_scene(truth)["label"][:] if truth.is_dir() else None
     if target is not None:
         layers.append(_labels("ground truth", view, target, label_set))
-    if ablation is not None:
-        layers += _predictions(scene, view, target, params, artefacts, label_set, ablation)
+    if predicts is not None:
+        layers += _predictions(scene, view, target, params, artefacts, label_set, predicts)
     return Room(scene, tuple(layers))
 
 
-def _predictions(scene, view, target, params, artefacts, label_set, ablation) -> Iterator[Layer]:
+def _predictions(scene, view, target, params, artefacts, label_set, predicts) -> Iterator[Layer]:
     annotated = target is not None and (target >= 0).any()
     rows = (*params.segmenters.names, "capability", "superpoint", *NETWORKS)
     label = name = None
-    for row, (prediction, *_) in ablation.predictions(scene, rows).items():
+    for row, (prediction, *_) in predicts.predictions(scene, rows).items():
         if row == "superpoint":
             superpoints = store.scene_path(artefacts.data("superpoints"), scene)
             colours = images.superpoint_colours(store.open_scene(superpoints)["superpoint"][:])

@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
     params = miniature.write(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rooms, "PICTURE", SMALL)
-        for module in (study, page):
+        for module in (study, rooms):
             patch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
         patch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
         result = study.run(params, Artefacts(folder))
@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch):
     monkeypatch.setattr(rooms, "PICTURE", SMALL)
-    monkeypatch.setattr(page, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(rooms, "load_text_encoder", lambda section: miniature.Spelling())
 
 
 class Checked(HTMLParser):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.evaluation import study
-from pipeline.report import page, rooms
+from pipeline.report import rooms
 from stages import evaluation, report
 from tests import miniature
 
@@ -17,7 +18,7 @@ from tests import miniature
 def project(tmp_path, monkeypatch):
     miniature.write(tmp_path, scenes=1, spacing=0.25)
     monkeypatch.chdir(tmp_path)
-    for module in (study, page):
+    for module in (study, rooms):
         monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
     monkeypatch.setattr(rooms, "PICTURE", (80, 60))
@@ -48,3 +49,9 @@ def test_report_writes_one_page_and_says_where(project):
     text = (project / "reports/index.html").read_text()
     assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
     assert "reports/index.html" in result.output.replace("\n", "")
+
+
+def test_report_draws_one_room(project):
+    result = CliRunner().invoke(report.app, ["--picture", "docs/room.png", "--scene", "room0"])
+    assert result.exit_code == 0, result.output
+    assert Image.open(project / "docs/room.png").size[0] > 1000
