@@ -84,9 +84,9 @@ def test_nothing_but_labels_depends_on_the_annotation(finished, tmp_path):
     assert clone.dvc("repro", "world").code == 0
     for truth in (clone.folder / "data/world").glob("*/truth"):
         shutil.rmtree(truth)
-    for stage in ("scenes", "superpoints", "projection", "synthesis", "capability", "fusion"):
-        result = clone.dvc("repro", "--single-item", stage)
-        assert result.code == 0, result.output
+    assert clone.dvc("freeze", "world").code == 0  # or dvc would bring the annotation back
+    result = clone.dvc("repro", "fusion")
+    assert result.code == 0 and "world" not in result.stages, result.output
     ours, theirs = clone.artefacts(*UNLABELLED), finished.artefacts(*UNLABELLED)
     assert set(ours) == set(theirs)
     assert [path for path in ours if ours[path] != theirs[path]] == []

@@ -18,13 +18,14 @@ SOURCES = (
     *("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 )
 MINIATURE = {
-    "world": {"train_rooms": 2, "val_rooms": 1, "views": 4},
+    "world": {"train_rooms": 2, "val_rooms": 1, "views": 4, "width": 96, "height": 72},
+    "projection": {"width": 96, "height": 72},
     "vocabulary": ["wall", "floor", "chair", "table"],
     "synthesis": {"images": 2, "steps": 2},
     "network": {"voxel": 0.2},
     "distillation": {"steps": 3},
     "ensembling": {"steps": 2},
-    "evaluation": {"bootstrap": 20},
+    "evaluation": {"bootstrap": 20, "shuffles": 2},
     "runtime": {"workers": 1},
 }
 
@@ -71,7 +72,7 @@ class Workspace:
     def dvc(self, *arguments: str) -> Result:
         """Run dvc; what it and the stages print is in the result."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "COVERAGE_PROCESS_START": ""}
+        environment = os.environ | {"PATH": path}
         command = [sys.executable, "-m", "dvc", *arguments]
         done = subprocess.run(
             command,
