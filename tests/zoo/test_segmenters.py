@@ -1,5 +1,8 @@
 import csv
+import inspect
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from pipeline.zoo.imagenet import pretrained_backbone
 from pipeline.zoo.images import _vary, rendered, see
 from pipeline.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 
+COMMITTED = Path(__file__).parents[2] / "models" / "demo"
 SCANNET = label_set("scannet20")
 KINDS = {"dense": (segmenters.train_dense, DenseSegmenter), "mask": (segmenters.train_mask, MaskSegmenter)}
 
@@ -87,6 +91,18 @@ def test_recipe_trains_what_the_segmenter_loads(cache, tmp_path, name):
     with (tmp_path / "first" / "log.csv").open() as file:
         log = list(csv.DictReader(file))
     assert [row["step"] for row in log] == ["1", "2"] and all(float(row["loss"]) > 0 for row in log)
+
+
+@pytest.mark.parametrize(("name", "knowledge"), [("dense", DENSE), ("mask", MASK)])
+def test_committed_weights_are_those_of_the_recipe(name, knowledge):
+    folder = COMMITTED / name
+    description = json.loads((folder / "model.json").read_text())
+    assert description["knowledge"] == json.loads(json.dumps(asdict(knowledge)))
+    default = inspect.signature(KINDS[name][0]).parameters
+    assert description["training"]["steps"] == default["steps"].default
+    assert description["architecture"]["side"] == default["side"].default
+    KINDS[name][1](name, folder, load_text_encoder(Text("minilm", "a {} in a scene")))
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 9e6
 
 
 def test_the_backbone_is_that_of_imagenet():
