@@ -103,7 +103,7 @@ def prepare(images: np.ndarray, side: int, grey: bool = False) -> torch.Tensor:
     height, width = images.shape[1:3]
     scale = side / min(height, width)
     size = tuple(min(4 * side, max(side, round(length * scale))) for length in (height, width))
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+    x = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float()
     if grey:
         weights = torch.tensor([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
         x = (x * weights[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
