@@ -23,7 +23,7 @@ MINIATURE = {
     "vocabulary": ["wall", "floor", "chair", "table"],
     "synthesis": {"images": 2, "steps": 2},
     "network": {"voxel": 0.2},
-    "distillation": {"steps": 3},
+    "distillation": {"objectives": ["superpoint", "pixel"], "steps": 3},
     "ensembling": {"steps": 2},
     "evaluation": {"bootstrap": 20, "shuffles": 2},
     "runtime": {"workers": 1},
