@@ -51,7 +51,8 @@ class Recipe:
     latent_channels: int = 6
     early_images: int = 1200  # the autoencoder is solved on the first images; the first steps see no others
     early_steps: int = 1000
-    steps: int = 4000
+    steps: int = 4500
+    restart: int = 2000  # this step begins from the averaged weights, with a new optimiser and warm-up
     batch: int = 32
     learning_rate: float = 1e-3
     warm_up: int = 200
@@ -117,29 +118,34 @@ def train_denoiser(
     report: Report = lambda step, loss: None,
     checkpoint: Checkpoint | None = None,
     every: int = 1000,
+    resume: UNet2DConditionModel | None = None,
 ) -> UNet2DConditionModel:
     """Denoiser with averaged weights. Every class is drawn equally often, whatever its number of images.
 
     Loss: squared error of v, weighted by min(SNR, 5) / (SNR + 1) (Hang et al. 2023). `checkpoint` is called
-    every `every` steps and at the end.
+    every `every` steps and at the end; what it got at step `recipe.restart` can be given as `resume` later.
     """
     torch.manual_seed(recipe.seed + 1)
-    rng = np.random.default_rng([recipe.seed, 2])
-    model = build_denoiser(recipe).train()
-    model.set_attn_processor(AttnProcessor())  # on a CPU faster than the fused kernel at this width
-    average = copy.deepcopy(model).eval().requires_grad_(False)
+    average = resume or build_denoiser(recipe)
+    average.set_attn_processor(AttnProcessor())  # on a CPU faster than the fused kernel at this width
+    average.eval().requires_grad_(False)
     scheduler = build_scheduler()
     signal = scheduler.alphas_cumprod
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: rise_and_fall(step, recipe.warm_up, recipe.steps)
-    )
-    for step in range(recipe.steps):
-        if step in (0, recipe.early_steps):
+    begun = recipe.restart if resume else 0
+    for step in range(begun, recipe.steps):
+        if step in (begun, recipe.early_steps):
             known = labels[: recipe.early_images] if step < recipe.early_steps else labels
             members = [np.flatnonzero(known == k) for k in range(len(captions)) if (known == k).any()]
+        if step in (0, recipe.restart):
+            begun = step
+            rng = np.random.default_rng([recipe.seed, 2, step])
+            if step:
+                average.half().float()  # as it is saved
+            model = copy.deepcopy(average).train().requires_grad_(True)
+            optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
+        rate = recipe.learning_rate * rise_and_fall(step, recipe.warm_up, recipe.steps, begun)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         chosen = np.array([rng.choice(members[k]) for k in rng.integers(len(members), size=recipe.batch)])
         x = latents[chosen, rng.integers(latents.shape[1], size=recipe.batch)].float()
         mirrored = torch.from_numpy(rng.random(recipe.batch) < 0.5)
@@ -163,8 +169,8 @@ def train_denoiser(
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        schedule.step()
-        move_average(average, model, min(recipe.averaging, (1 + step) / (10 + step)))
+        known_steps = 1 + step - begun
+        move_average(average, model, min(recipe.averaging, known_steps / (9 + known_steps)))
         report(step, float(loss.detach()))
         if checkpoint and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             checkpoint(step + 1, average)

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 
-def rise_and_fall(step: int, warm_up: int, steps: int) -> float:
-    """Learning rate factor: linear rise, level, linear fall to zero over the last third."""
-    return min(1.0, (step + 1) / warm_up, 3 * (steps - step) / steps)
+def rise_and_fall(step: int, warm_up: int, steps: int, begun: int = 0) -> float:
+    """Learning rate factor: linear rise from step `begun`, level, linear fall to zero over the last third."""
+    return min(1.0, (step - begun + 1) / warm_up, 3 * (steps - step) / steps)
 
 
 @torch.no_grad()
