@@ -79,7 +79,8 @@ def doubt(
 ) -> dict[str, Any]:
     """The section `bootstrap`: mIoU of each row, and the differences that matter, over resampled rooms.
 
-    The best single model is the one with the highest mIoU on all rooms; it stays the same in all samples.
+    `value` is a difference on all rooms. It need not be the mean over samples: where few rooms have a class,
+    samples often lack it. The best single model is that with the highest mIoU on all rooms, in all samples.
     """
     if not metrics:
         return {"rooms": 0, "resamples": 0, "mIoU": {}, "difference": {}}
@@ -94,8 +95,10 @@ def doubt(
     if single := [model for model in models if model in scores]:
         result["best_single"] = max(single, key=lambda model: metrics[model].mIoU)
         scores[BEST_SINGLE] = scores[result["best_single"]]
+    whole = {row: scores_of.mIoU for row, scores_of in metrics.items()}
+    whole[BEST_SINGLE] = whole.get(result.get("best_single"), 0)
     result["difference"] = {
-        f"{a} - {b}": asdict(Interval.of(scores[a] - scores[b]))
+        f"{a} - {b}": {"value": whole[a] - whole[b], **asdict(Interval.of(scores[a] - scores[b]))}
         for a, b in DIFFERENCES
         if a in scores and b in scores
     }

@@ -93,6 +93,10 @@ def test_differences_are_paired_and_name_the_best_single_model(study):
     assert gain["low"] < gain["mean"] < gain["high"] and gain["low"] > 0
     between = doubt["mIoU"]["capability"]["mean"] - doubt["mIoU"]["dense"]["mean"]
     assert gain["mean"] == pytest.approx(between, abs=1e-3)
+    measured = study.metrics["semantic"]
+    assert gain["value"] == pytest.approx(
+        measured["capability"]["mIoU"] - measured["dense"]["mIoU"], abs=1e-3
+    )
     assert "capability - shuffled" in doubt["difference"]
     assert "ensembling - superpoint_distillation" not in doubt["difference"]
 
