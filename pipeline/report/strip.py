@@ -10,18 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.report.rooms import PICTURE, Layer, Room
 
-COLUMNS, GAP, CAPTION = 3, 12, 26
+COLUMNS, GAP, CAPTION = 4, 12, 34
 SKIPPED = ("superpoints", "superpoint means", "pixel distillation")
 GROUND, INK = (255, 255, 255), (40, 44, 52)
 
 
 def strip(room: Room) -> np.ndarray:
-    """u1[H, W, 3]: the room's pictures with their titles, on white, in rows of three."""
+    """u1[H, W, 3]: the room's pictures with their titles, on white, in rows of four."""
     layers = [layer for layer in room.layers if layer.title not in SKIPPED]
     width, height = PICTURE[0] + GAP, PICTURE[1] + CAPTION + GAP
     rows = -(-len(layers) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * width - GAP, rows * height - GAP), GROUND)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(25)
     for index, layer in enumerate(layers):
         x, y = index % COLUMNS * width, index // COLUMNS * height
         picture = _decode(layer)
