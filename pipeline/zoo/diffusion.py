@@ -51,7 +51,7 @@ class Recipe:
     latent_channels: int = 6
     early_images: int = 1200  # the autoencoder is solved on the first images; the first steps see no others
     early_steps: int = 1000
-    steps: int = 3000
+    steps: int = 6000
     restart: int = 2000  # this step begins from the averaged weights, with a new optimiser and warm-up
     batch: int = 32
     learning_rate: float = 1e-3

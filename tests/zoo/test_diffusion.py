@@ -1,6 +1,8 @@
 """The recipes of the text-to-image model and of SAM: two steps on tiny data give models that load."""
 
+import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 import torch
 
 from pipeline import config, pseudo_masks, synthesis
+from pipeline.demo import world
 from pipeline.patch_autoencoder import PatchAutoencoder
 from pipeline.zoo import diffusion, sam
 
+COMMITTED = Path(__file__).parents[2] / "models" / "demo"
 DEMO = config.load(Path(__file__).parents[2] / "params.yaml")
 CPU = torch.device("cpu")
 TINY = diffusion.Recipe(steps=2, early_steps=1, early_images=4, batch=4)
@@ -192,3 +196,30 @@ def test_examples_are_cut_around_things():
     assert share.min() > 0.02 and share.max() < 0.9
     again = sam.room_examples(rgb, label, instance, 12, 64, seed=0)
     np.testing.assert_array_equal(again.mask, rooms.mask)
+
+
+# --- the committed models --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("diffusion", diffusion.Recipe()), ("sam", sam.Recipe())])
+def test_committed_weights_are_those_of_the_recipe(name, recipe):
+    folder = COMMITTED / name
+    assert json.loads((folder / "recipe.json").read_text()) == json.loads(
+        json.dumps(dataclasses.asdict(recipe))
+    )
+    with open(folder / "log.csv") as file:
+        log = list(csv.DictReader(file))
+    assert int(log[-1]["step"]) == recipe.steps
+    assert float(log[-1]["loss"]) < float(log[0]["loss"])
+
+
+def test_sam_finds_objects_it_never_saw():
+    """Prompted inside the silhouettes of evaluation furniture it returns them: mean IoU at least .7."""
+    model = pseudo_masks.load_sam(COMMITTED / "sam", CPU)
+    found = []
+    for seed in range(3):
+        for label in range(len(world.OBJECT_CLASSES)):
+            view = world.object_view((2, seed, label), "evaluation", label)
+            mask = model.mask(view.rgb, pseudo_masks.select_points(view.mask))
+            found.append((mask & view.mask).sum() / (mask | view.mask).sum())
+    assert np.mean(found) >= 0.7
