@@ -3,28 +3,52 @@ flips)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numba
 import numpy as np
 from scipy import ndimage
 
 SCALE = (0.9, 1.1)
-TILT = np.pi / 64  # about x and y; about z all directions are alike
+TILT = np.pi / 64  # about x and y
+SKEW = np.pi / 64  # about z, beside quarter turns
 FLIP = 0.5
 ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # (distance between the knots of the noise, its amplitude), metres
-ELASTIC_PROBABILITY = 0.95
 CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 
 
-def geometry(xyz: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # [N, 3]
+@dataclass(frozen=True)
+class Augmentation:
+    """turn: about the vertical, "free" by any angle or "quarter" by right angles and a little, for scans
+    whose walls stand along the axes; elastic: probability of elastic distortion."""
+
+    turn: Literal["free", "quarter"] = "free"
+    elastic: float = 0.95
+
+
+def geometry(
+    xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = Augmentation()
+) -> np.ndarray:  # [N, 3]
     """f4[N,3]: the points bent, scaled, turned and mirrored about their centre."""
-    points = xyz - (xyz.min(0) + xyz.max(0)) / 2
-    if rng.random() < ELASTIC_PROBABILITY:
+    points = centred(xyz)
+    if rng.random() < how.elastic:
         for granularity, magnitude in ELASTIC:
             points = elastic(points, granularity, magnitude, rng)
-    angles = rng.uniform(-1, 1, 3) * (TILT, TILT, np.pi)
+    angles = rng.uniform(-1, 1, 3) * (TILT, TILT, np.pi if how.turn == "free" else SKEW)
+    if how.turn == "quarter":
+        angles[2] += rng.integers(4) * np.pi / 2
     matrix = rotation(*angles) * rng.uniform(*SCALE)
     matrix[:, :2] *= np.where(rng.random(2) < FLIP, -1, 1)
     return (points @ matrix.T.astype(np.float32)).astype(np.float32)
+
+
+def centred(xyz: np.ndarray) -> np.ndarray:  # [N, 3]
+    """Points about the middle of their bounding box.
+
+    Without it the walls of a scan whose origin is its corner lie on the boundary between two layers of
+    voxels, and noise tears them apart."""
+    return xyz - (xyz.min(0) + xyz.max(0)) / 2
 
 
 def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] in -1..1

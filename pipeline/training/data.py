@@ -12,7 +12,9 @@ import torch
 from pipeline import store
 from pipeline.errors import DataError
 from pipeline.network import CoordinateMaps
-from pipeline.training import augmentation
+from pipeline.training.augmentation import Augmentation, centred
+from pipeline.training.augmentation import colour as vary_colour
+from pipeline.training.augmentation import geometry as vary_geometry
 from pipeline.training.voxels import Voxels, voxelise
 
 
@@ -77,18 +79,19 @@ def batch(
     colour: bool,
     rng: np.random.Generator | None = None,
     device: torch.device | str = "cpu",
+    augmentation: Augmentation = Augmentation(),
 ) -> Batch:
     """Voxelise at `size` metres. Features are ones (pure geometry) or with `colour` the mean colour in -1..1.
     With `rng` every scene is augmented."""
     parts = []
     for cloud in clouds:
-        xyz = cloud.xyz if rng is None else augmentation.geometry(cloud.xyz, rng)
+        xyz = centred(cloud.xyz) if rng is None else vary_geometry(cloud.xyz, rng, augmentation)
         voxels = voxelise(xyz, size)
         features = np.ones((len(voxels.point), 3), np.float32)
         if colour:
             features = voxels.mean(cloud.rgb) / np.float32(127.5) - 1
             if rng is not None:
-                features = augmentation.colour(features, rng)
+                features = vary_colour(features, rng)
         parts.append((voxels, features))
     voxels, features = zip(*parts, strict=True)
     start = np.cumsum([0, *(len(v.point) for v in voxels)])

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,6 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
 from pipeline.progress import progress
+from pipeline.training.augmentation import Augmentation
 from pipeline.training.data import Batch, Cloud, Sampler, batch
 
 CURVES = "curves.csv"
@@ -67,6 +68,7 @@ class Recipe:
     voxel: float
     colour: bool
     seed: int
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 def train(
@@ -84,7 +86,9 @@ def train(
 
     def prepare(step: int) -> Prepared:
         chosen, rng = sampler(step)
-        scenes = batch([clouds[i] for i in chosen], recipe.voxel, recipe.colour, rng, device)
+        scenes = batch(
+            [clouds[i] for i in chosen], recipe.voxel, recipe.colour, rng, device, recipe.augmentation
+        )
         if network.backend == "torch":
             scenes.maps.build()
         return scenes, rng

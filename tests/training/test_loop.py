@@ -1,6 +1,7 @@
 import csv
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,17 @@ def test_batches_keep_their_scenes_apart():
     assert float(both.features.abs().max()) <= 1
     assert both.names == "room0, room1"
     assert torch.equal(batch(clouds, VOXEL, colour=False).features, torch.ones(both.maps.size(0), 3))
+
+
+def test_without_augmentation_a_scan_may_lie_anywhere():
+    """Where a capture's origin lies does not move its voxels: walls at 0 would else flicker between two."""
+    cloud = rooms.room(0)[0]
+    moved = replace(cloud, xyz=cloud.xyz + np.float32([8, -4, 2]))
+    here, there = (batch([c], VOXEL, colour=True) for c in (cloud, moved))
+    assert np.array_equal(here.voxels[0].coordinates, there.voxels[0].coordinates)
+    same = (here.features == there.features).all(1).float().mean()
+    assert same > 0.8  # the shift is rounded: a few points change sides
+    assert np.abs(here.voxels[0].coordinates.min(0) + here.voxels[0].coordinates.max(0) + 1).max() <= 1
 
 
 def test_curves_are_tables_of_steps(tmp_path):

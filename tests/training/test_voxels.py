@@ -47,6 +47,27 @@ def test_augmented_scenes_keep_size_and_height(seed):
     assert np.corrcoef(moved[:, 2], xyz[:, 2])[0, 1] > 0.8
 
 
+def test_quarter_turns_keep_walls_along_the_axes():
+    wall = np.stack([np.linspace(0, 4, 50), np.zeros(50), np.full(50, 1.0)], 1).astype(np.float32)
+    how = augmentation.Augmentation("quarter", elastic=0.0)
+    along = set()
+    for seed in range(20):
+        step = np.diff(augmentation.geometry(wall, np.random.default_rng(seed), how), axis=0)[0]
+        along.add(int(np.abs(step).argmax()))
+        assert np.sort(np.abs(step))[1] < 0.12 * np.abs(step).max()  # two skews of pi / 64 and a tilt
+    assert along == {0, 1}
+
+
+def test_free_turns_point_anywhere():
+    wall = np.stack([np.linspace(0, 4, 50), np.zeros(50), np.full(50, 1.0)], 1).astype(np.float32)
+    how = augmentation.Augmentation("free", elastic=0.0)
+    steps = [
+        np.diff(augmentation.geometry(wall, np.random.default_rng(s), how), axis=0)[0] for s in range(40)
+    ]
+    angle = np.arctan2([s[1] for s in steps], [s[0] for s in steps])
+    assert len(np.unique(np.floor(angle / (np.pi / 4)))) == 8
+
+
 def test_elastic_distortion_moves_neighbours_together():
     xyz = np.random.default_rng(1).uniform(0, 3, (400, 3)).astype(np.float32)
     near = xyz + np.float32(0.005)
