@@ -99,7 +99,7 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Network:
-    variant: Literal["14A", "18A", "34C"]
+    variant: Literal["14A", "18A", "34C", "small"]
     backend: Literal["auto", "minkowski", "torch"]
     precision: Literal["float32", "bfloat16"]  # of the torch backend's products
     width: float  # multiplies the channels of every layer
@@ -108,8 +108,15 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    turn: Literal["free", "quarter"]  # about the vertical
+    elastic: float  # probability of elastic distortion
+
+
+@dataclass(frozen=True)
 class Distillation:
     objectives: tuple[Literal["superpoint", "pixel"], ...]
+    initial: str | None  # file of weights to go on from; none: random
     seed: int
     steps: int
     batch: int  # scenes per step
@@ -166,6 +173,7 @@ class Params:
     capability: Capability
     fusion: Fusion
     network: Network
+    augmentation: Augmentation
     distillation: Distillation
     ensembling: Ensembling
     evaluation: Evaluation

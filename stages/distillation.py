@@ -26,7 +26,10 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
         net.variant, 3, width, net.backend, width=net.width, precision=net.precision
     ).to(training.device(settings.runtime.device))
     teacher = OBJECTIVES[objective](FUSION, distillation.points_per_step)
-    teacher.begin(student.final, [cloud.id for cloud in clouds])
+    if distillation.initial is None:
+        teacher.begin(student.final, [cloud.id for cloud in clouds])
+    else:
+        network.load_weights(student, Path(distillation.initial))
     recipe = training.Recipe(
         training.Schedule(
             distillation.steps,
@@ -39,6 +42,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
         voxel=net.voxel,
         colour=net.input == "colour",
         seed=distillation.seed,
+        augmentation=training.Augmentation(settings.augmentation.turn, settings.augmentation.elastic),
     )
     curve = training.train(student, clouds, teacher, recipe, label=f"distillation {objective}")
     meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import typer
+import yaml
 from rich.console import Console
 
 from pipeline import config, datasets
 from pipeline.demo import world
 from pipeline.text import load_text_encoder
-from pipeline.zoo import diffusion, sam, segmenters
+from pipeline.zoo import diffusion, sam, segmenters, student
 from stages import command
 
 ROOMS, VIEWS, SIZE = 120, 25, (160, 120)
@@ -28,6 +29,7 @@ class Model(StrEnum):
     mask = "mask"
     diffusion = "diffusion"
     sam = "sam"
+    student = "student"  # needs the others
 
 
 def main(
@@ -42,14 +44,17 @@ def main(
     """
     torch.set_num_threads(1)
     settings = config.load(params)
-    _render(cache)
     train = {
         Model.dense: lambda folder: _segmenter(segmenters.train_dense, cache, folder, settings),
         Model.mask: lambda folder: _segmenter(segmenters.train_mask, cache, folder, settings),
         Model.diffusion: lambda folder: _diffusion(cache, folder, settings),
         Model.sam: lambda folder: _sam(cache, folder),
+        Model.student: lambda folder: _student(cache / "student", folder, params),
     }
-    for model in models or list(Model):
+    models = models or list(Model)
+    if set(models) - {Model.student}:
+        _render(cache)
+    for model in models:
         Console(stderr=True).rule(model)
         train[model](output / model)
 
@@ -99,6 +104,17 @@ def _sam(cache: Path, folder: Path) -> None:
     )
     sam.save(folder, sam.train(examples, recipe, log), recipe)
     log.write(folder, asdict(recipe))
+
+
+def _student(cache: Path, folder: Path, params: Path) -> None:
+    recipe, log = student.recipe(yaml.safe_load(params.read_text())), _Log("student")
+    description, losses = student.train(recipe, Path.cwd(), cache)
+    for step, loss in enumerate(losses):
+        log(step, loss)
+    folder.mkdir(parents=True, exist_ok=True)
+    student.halve(cache / student.TRAINED / "model.safetensors", folder / "model.safetensors")
+    (folder / "network.json").write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
+    log.write(folder, {part: recipe[part] for part in ("world", "network", "augmentation", "distillation")})
 
 
 class _Log:

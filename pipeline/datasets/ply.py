@@ -46,9 +46,7 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     return xyz, rgb, vertex_normals(xyz, face), face
 
 
-def write_mesh(
-    path: Path, xyz: np.ndarray, rgb: np.ndarray, face: np.ndarray, **values: np.ndarray
-) -> None:
+def write_mesh(path: Path, xyz: np.ndarray, rgb: np.ndarray, face: np.ndarray, **values: np.ndarray) -> None:
     """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
     `values` [N]."""
     columns = dict(zip(("x", "y", "z"), xyz.astype(np.float32).T, strict=True))

@@ -89,7 +89,8 @@ def load_weights(network: MinkUNet, path: Path) -> None:
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise CheckpointError(
-            f"{path}: weights of another network: {shown}. Check variant, width, channels and bias"
+            f"{path}: weights of another network: {shown}. Check variant, width, channels and bias "
+            "(distillation.initial: null starts from random weights)"
         )
     network.load_state_dict(state, strict=True)
 

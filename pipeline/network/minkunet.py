@@ -31,6 +31,8 @@ class Variant:
 VARIANTS = {
     "14A": Variant((32, 64, 128, 256, 128, 128, 96, 96), (1,) * 8),
     "18A": Variant((32, 64, 128, 256, 128, 128, 96, 96), (2,) * 8),
+    # ours: few channels where voxels are many, so that a CPU can train it
+    "small": Variant((16, 32, 64, 96, 64, 48, 32, 32), (1,) * 8, stem=16),
     "34C": Variant((32, 64, 128, 256, 256, 128, 96, 96), (2, 3, 4, 6, 2, 2, 2, 2)),
 }
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from plyfile import PlyData
 from typer.testing import CliRunner
 
-from pipeline import store
+from pipeline import network, store
 from stages import distillation, ensembling, predict, query
 from tests.capture import write_scan
 from tests.training import rooms
@@ -29,7 +30,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
-    params["distillation"] |= {"steps": 3, "batch": 2, "warmup": 1}
+    params["distillation"] |= {"initial": None, "steps": 3, "batch": 2, "warmup": 1}
     params["ensembling"] |= {"steps": 2, "batch": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     _, _, fusion = rooms.write(folder / "data", range(3))
@@ -62,6 +63,33 @@ def test_networks_are_written_with_their_curves(project):
         meta = json.loads((folder / "network.json").read_text())
         assert (meta["objective"], meta["voxel"], meta["backend"]) == (objective, 0.15, "torch")
         assert (folder / "curves.csv").read_text().startswith("step,loss,point")
+
+
+def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
+    """With a learning rate of zero the network stays the one it started from."""
+    trained = project / "models" / "distillation" / "superpoint"
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["distillation"] |= {"initial": str(trained / "model.safetensors"), "steps": 1, "warmup": 0}
+    params["distillation"] |= {"learning_rate": 0.0, "final_learning_rate": 0.0}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "data").symlink_to(project / "data")
+    monkeypatch.chdir(tmp_path)
+    assert run(distillation.app, "superpoint").exit_code == 0
+    before, _ = network.load(trained)
+    after, _ = network.load(tmp_path / "models" / "distillation" / "superpoint")
+    for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert torch.equal(old, new), name
+
+
+def test_weights_of_another_network_are_refused(project, monkeypatch, tmp_path, capsys):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["distillation"]["initial"] = str(ROOT / "models/demo/student/model.safetensors")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "data").symlink_to(project / "data")
+    monkeypatch.chdir(tmp_path)
+    result = run(distillation.app, "superpoint")
+    assert result.exit_code == 1
+    assert "distillation.initial: null" in " ".join((result.output + result.stderr).split())
 
 
 def test_unknown_objective_is_refused(project, monkeypatch):
