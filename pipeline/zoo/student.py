@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +65,8 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> tuple[dict[str, An
             link.symlink_to((root / folder).resolve(), target_is_directory=True)
     for stage in STAGES:
         command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
-        if subprocess.run(command, cwd=cache, check=False).returncode:
+        environment = os.environ | {"PYTHONPATH": str(root.resolve())}
+        if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
             raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
     with open(cache / TRAINED / "curves.csv") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
