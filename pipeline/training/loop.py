@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -94,7 +95,7 @@ def train(
         return scenes, rng
 
     steps = recipe.schedule.steps
-    with progress(label, steps) as advance:
+    with progress(label, steps) as advance, _a_core_for_preparing():
         for step, (scenes, rng) in enumerate(_ahead(prepare, steps)):
             rate = recipe.schedule(step)
             for group in optimiser.param_groups:
@@ -120,6 +121,17 @@ def train(
             advance(f"loss {loss.item():.3f}")
     network.eval()
     return curve
+
+
+@contextmanager
+def _a_core_for_preparing() -> Iterator[None]:
+    """torch with one thread less than it may have: on few cores it else waits for the one that prepares."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _ahead(prepare: Callable[[int], Prepared], steps: int) -> Iterator[Prepared]:
