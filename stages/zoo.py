@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
@@ -108,12 +109,11 @@ def _sam(cache: Path, folder: Path) -> None:
 
 def _student(cache: Path, folder: Path, params: Path) -> None:
     recipe, log = student.recipe(yaml.safe_load(params.read_text())), _Log("student")
-    description, losses = student.train(recipe, Path.cwd(), cache)
-    for step, loss in enumerate(losses):
+    for step, loss in enumerate(student.train(recipe, Path.cwd(), cache)):
         log(step, loss)
     folder.mkdir(parents=True, exist_ok=True)
     student.halve(cache / student.TRAINED / "model.safetensors", folder / "model.safetensors")
-    (folder / "network.json").write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
+    shutil.copy(cache / student.TRAINED / "network.json", folder)
     log.write(folder, {part: recipe[part] for part in ("world", "network", "augmentation", "distillation")})
 
 

@@ -51,11 +51,11 @@ def recipe(params: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def train(params: dict[str, Any], root: Path, cache: Path) -> tuple[dict[str, Any], list[float]]:
+def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
     """Run the stages in `cache` with the data and models of the repository `root`.
 
-    Returns the network's description and the loss of every step; the weights lie in cache / TRAINED.
-    Raises PipelineError naming the stage that failed."""
+    Returns the loss of every step; the network lies in cache / TRAINED. Raises PipelineError naming the stage
+    that failed."""
     cache.mkdir(parents=True, exist_ok=True)
     (cache / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for folder in ("data/demo", "models/demo"):
@@ -63,14 +63,13 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> tuple[dict[str, An
         link.parent.mkdir(exist_ok=True)
         if not link.exists():
             link.symlink_to((root / folder).resolve(), target_is_directory=True)
+    environment = os.environ | {"PYTHONPATH": str(root.resolve())}
     for stage in STAGES:
         command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
-        environment = os.environ | {"PYTHONPATH": str(root.resolve())}
         if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
             raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
     with open(cache / TRAINED / "curves.csv") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    return yaml.safe_load((cache / TRAINED / "network.json").read_text()), losses
+        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 def halve(source: Path, target: Path) -> None:
