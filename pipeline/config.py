@@ -109,7 +109,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Augmentation:
-    turn: Literal["free", "quarter"]  # about the vertical
+    turn: Literal["free", "quarter"]  # about the vertical: by any angle, or by right angles and a little
     elastic: float  # probability of elastic distortion
 
 

@@ -42,7 +42,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
         voxel=net.voxel,
         colour=net.input == "colour",
         seed=distillation.seed,
-        augmentation=training.Augmentation(settings.augmentation.turn, settings.augmentation.elastic),
+        augmentation=settings.augmentation,
     )
     curve = training.train(student, clouds, teacher, recipe, label=f"distillation {objective}")
     meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}

@@ -39,7 +39,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         voxel=meta["voxel"],
         colour=colour,
         seed=ensembling.seed,
-        augmentation=training.Augmentation(settings.augmentation.turn, settings.augmentation.elastic),
+        augmentation=settings.augmentation,
     )
     curve = training.train(student, clouds, objective, recipe, label="ensembling")
     meta = {

@@ -3,13 +3,13 @@ flips)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numba
 import numpy as np
 from scipy import ndimage
 
+from pipeline.config import Augmentation
+
+PAPER = Augmentation(turn="free", elastic=0.95)
 SCALE = (0.9, 1.1)
 TILT = np.pi / 64  # about x and y
 SKEW = np.pi / 64  # about z, beside quarter turns
@@ -18,18 +18,7 @@ ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # (distance between the knots of the noise, 
 CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """turn: about the vertical, "free" by any angle or "quarter" by right angles and a little, for scans
-    whose walls stand along the axes; elastic: probability of elastic distortion."""
-
-    turn: Literal["free", "quarter"] = "free"
-    elastic: float = 0.95
-
-
-def geometry(
-    xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = Augmentation()
-) -> np.ndarray:  # [N, 3]
+def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPER) -> np.ndarray:  # [N, 3]
     """f4[N,3]: the points bent, scaled, turned and mirrored about their centre."""
     points = centred(xyz)
     if rng.random() < how.elastic:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from pipeline import store
+from pipeline.config import Augmentation
 from pipeline.errors import DataError
 from pipeline.network import CoordinateMaps
-from pipeline.training.augmentation import Augmentation, centred
+from pipeline.training.augmentation import PAPER, centred
 from pipeline.training.augmentation import colour as vary_colour
 from pipeline.training.augmentation import geometry as vary_geometry
 from pipeline.training.voxels import Voxels, voxelise
@@ -79,7 +80,7 @@ def batch(
     colour: bool,
     rng: np.random.Generator | None = None,
     device: torch.device | str = "cpu",
-    augmentation: Augmentation = Augmentation(),
+    augmentation: Augmentation = PAPER,
 ) -> Batch:
     """Voxelise at `size` metres. Features are ones (pure geometry) or with `colour` the mean colour in -1..1.
     With `rng` every scene is augmented."""

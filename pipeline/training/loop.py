@@ -8,18 +8,19 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
+from pipeline.config import Augmentation
 from pipeline.errors import PipelineError
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
 from pipeline.progress import progress
-from pipeline.training.augmentation import Augmentation
+from pipeline.training.augmentation import PAPER
 from pipeline.training.data import Batch, Cloud, Sampler, batch
 
 CURVES = "curves.csv"
@@ -69,7 +70,7 @@ class Recipe:
     voxel: float
     colour: bool
     seed: int
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation = PAPER
 
 
 def train(
