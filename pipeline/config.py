@@ -95,6 +95,7 @@ class Fusion:
     method: Literal["capability", "add", "linear", "max"]
     tau: float
     normalise: bool
+    point_features: bool  # keep those of points beside those of superpoints
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,18 @@ def read_scene(path: Path, root: Path) -> Scene:
     )
 
 
+def fused_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(feature f2[N,C], valid b1[N]) of the artefact of data/fusion at `path`. Raises StoreError where the
+    features of points were not kept."""
+    group = open_scene(path)
+    if "feature" not in group:
+        raise StoreError(
+            f"{path}: holds features of superpoints alone; "
+            "set fusion.point_features to true and run fusion again"
+        )
+    return group["feature"][:], group["valid"][:]
+
+
 def _attributes(path: Path) -> Mapping:
     try:
         attributes = json.loads((path / "zarr.json").read_text())["attributes"]

@@ -1,6 +1,7 @@
 """Projections -> data/fusion: one feature per point out of all 2D models', and its mean over superpoints."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,12 @@ class Fuse:
         points, width = projected[0]["feature"].shape
         means = SuperpointMeans(int(superpoint.max()) + 1, width)
         rest, done = [], 0
-        with store.Appending(
-            group, "feature", (points, width), np.float16, keep_bits=store.FEATURE_BITS
-        ) as rows:
+        kept = (
+            store.Appending(group, "feature", (points, width), np.float16, keep_bits=store.FEATURE_BITS)
+            if self.settings.point_features
+            else nullcontext()
+        )
+        with kept as rows:
             for block in fuse_blocks(
                 [source["feature"] for source in projected],
                 [source["count"][:] > 0 for source in projected],
@@ -43,7 +47,8 @@ class Fuse:
                 method=self.settings.method,
             ):
                 feature, *others = (part.numpy() for part in block)
-                rows.add(feature)
+                if rows is not None:
+                    rows.add(feature)
                 rest.append(others)
                 means.add(superpoint[done : done + len(feature)], feature, others[0])
                 done += len(feature)

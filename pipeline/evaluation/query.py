@@ -37,8 +37,8 @@ def scene_features(
     if source == "fusion":
         if not fused.is_dir():
             raise StoreError(f"{fused}: neither fused features nor a trained network; run `dvc repro`")
-        group = store.open_scene(fused)
-        return group["feature"][:].astype(np.float32), group["valid"][:], source
+        feature, valid = store.fused_points(fused)
+        return feature.astype(np.float32), valid, source
     network, meta = load(artefacts.model(source))
     cloud = read_cloud(artefacts.data("scenes"), artefacts.data("superpoints"), scene)
     feature = predict_features(network, cloud, meta["voxel"], meta["input"] == "colour")

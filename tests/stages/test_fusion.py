@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline import store
+from pipeline.errors import StoreError
 from pipeline.fusion import fuse, superpoint_means
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap
 from pipeline.superpoints import segment_mesh
@@ -171,6 +172,23 @@ def test_fusion_writes_what_the_library_computes(workspace):
         "feature": "f2", "valid": "b1", "weight": "f2", "prediction": "u1",
         "superpoint_feature": "f2", "superpoint_valid": "b1",
     }  # fmt: skip
+
+
+def test_without_point_features_the_rest_is_the_same(workspace):
+    run_all()
+    names = ("valid", "weight", "prediction", "superpoint_feature", "superpoint_valid")
+    with_points = [store.open_scene("data/fusion/a.zarr")[name][:] for name in names]
+    edit("fusion", point_features=False)
+    assert computed([run(fusion).splitlines()[-1]]) == [2]
+    group = store.open_scene("data/fusion/a.zarr")
+    assert sorted(group.array_keys()) == sorted(names)
+    for name, before in zip(names, with_points, strict=True):
+        np.testing.assert_array_equal(group[name][:], before)
+    path = Path("data/fusion/a.zarr")
+    with pytest.raises(
+        StoreError, match=r"a\.zarr: holds features of superpoints alone; set fusion\.point_f"
+    ):
+        store.fused_points(path)
 
 
 def test_only_what_depends_on_a_change_is_computed_again(workspace):

@@ -99,8 +99,7 @@ class PixelDistillation:
 
     def _target(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
         if scene not in self._targets:
-            group = store.open_scene(store.scene_path(self.fusion, scene))
-            self._targets[scene] = (group["feature"][:], group["valid"][:])
+            self._targets[scene] = store.fused_points(store.scene_path(self.fusion, scene))
         return self._targets[scene]
 
 
