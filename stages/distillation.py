@@ -19,7 +19,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
         raise ConfigError(f"no objective {objective!r}; there are {', '.join(OBJECTIVES)}")
     settings = config.load(params)
     distillation, net = settings.distillation, settings.network
-    clouds = [training.read_cloud(SCENES, SUPERPOINTS, scene) for scene in training.training_scenes(SCENES)]
+    clouds = training.read_training_clouds(SCENES, SUPERPOINTS)
     width = store.open_scene(store.scene_path(FUSION, clouds[0].id))["superpoint_feature"].shape[1]
     torch.manual_seed(distillation.seed)
     student = network.MinkUNet(

@@ -17,7 +17,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     """Self-distil the network on the training scenes, over the prompts of the label set."""
     settings = config.load(params)
     ensembling = settings.ensembling
-    clouds = [training.read_cloud(SCENES, SUPERPOINTS, scene) for scene in training.training_scenes(SCENES)]
+    clouds = training.read_training_clouds(SCENES, SUPERPOINTS)
     student, meta = network.load(STUDENT)
     device = training.device(settings.runtime.device)
     student.to(device)
@@ -32,7 +32,8 @@ def main(params: Path = Path("params.yaml")) -> None:
         meta["voxel"],
         colour,
     )
-    objective.begin(clouds)
+    with training.a_core_for_preparing():  # the histories' bits depend on the number of threads
+        objective.begin(clouds)
     recipe = training.Recipe(
         training.Schedule(ensembling.steps, ensembling.learning_rate, ensembling.final_learning_rate),
         batch=ensembling.batch,

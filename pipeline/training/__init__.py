@@ -1,7 +1,7 @@
 """Training of sparse networks on fused features, and their features for every point of a scene."""
 
-from pipeline.training.data import Cloud, device, read_cloud, training_scenes
-from pipeline.training.loop import Recipe, Schedule, TrainingError, train, write_curve
+from pipeline.training.data import Cloud, device, read_cloud, read_training_clouds
+from pipeline.training.loop import Recipe, Schedule, TrainingError, a_core_for_preparing, train, write_curve
 from pipeline.training.prediction import predict_features
 
 __all__ = [
@@ -9,10 +9,11 @@ __all__ = [
     "Recipe",
     "Schedule",
     "TrainingError",
+    "a_core_for_preparing",
     "device",
     "predict_features",
     "read_cloud",
+    "read_training_clouds",
     "train",
-    "training_scenes",
     "write_curve",
 ]

@@ -60,13 +60,9 @@ def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:
     return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], superpoint)
 
 
-def training_scenes(scenes: Path) -> list[str]:
-    """Ids of the scenes to train on: split "train", or all where there is no such split."""
-    splits = {
-        scene: store.open_scene(store.scene_path(scenes, scene)).attrs["split"]
-        for scene in store.scene_ids(scenes)
-    }
-    return [scene for scene, split in splits.items() if split == "train"] or sorted(splits)
+def read_training_clouds(scenes: Path, superpoints: Path) -> list[Cloud]:
+    """Every scene to train on. Raises what `read_cloud` raises."""
+    return [read_cloud(scenes, superpoints, scene) for scene in store.split_ids(scenes, "train")]
 
 
 def device(name: str) -> torch.device:

@@ -96,7 +96,7 @@ def train(
         return scenes, rng
 
     steps = recipe.schedule.steps
-    with progress(label, steps) as advance, _a_core_for_preparing():
+    with progress(label, steps) as advance, a_core_for_preparing():
         for step, (scenes, rng) in enumerate(_ahead(prepare, steps)):
             rate = recipe.schedule(step)
             for group in optimiser.param_groups:
@@ -125,7 +125,7 @@ def train(
 
 
 @contextmanager
-def _a_core_for_preparing() -> Iterator[None]:
+def a_core_for_preparing() -> Iterator[None]:
     """torch with one thread less than it may have: on few cores it else waits for the one that prepares."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads - 1))

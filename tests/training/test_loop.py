@@ -16,8 +16,8 @@ from pipeline.training import (
     TrainingError,
     predict_features,
     read_cloud,
+    read_training_clouds,
     train,
-    training_scenes,
     write_curve,
 )
 from pipeline.training.data import Sampler, batch
@@ -37,7 +37,7 @@ def distil(
     world, *, steps=4, objective="superpoint", seed=0, rate=0.01, backend="torch", precision="float32"
 ):
     scenes, superpoints, fusion = world
-    clouds = [read_cloud(scenes, superpoints, scene) for scene in training_scenes(scenes)]
+    clouds = read_training_clouds(scenes, superpoints)
     torch.manual_seed(seed)
     network = MinkUNet("14A", 3, rooms.WIDTH, backend, width=0.25, precision=precision)
     teacher = OBJECTIVES[objective](fusion, 20_000)
@@ -116,10 +116,11 @@ def test_every_epoch_sees_every_scene_once():
 
 
 def test_scenes_to_train_on(tmp_path):
-    mixed = rooms.write(tmp_path / "mixed", range(4), splits=("train", "val"))[0]
-    assert training_scenes(mixed) == ["room0", "room2"]
-    only_val = rooms.write(tmp_path / "val", range(2), splits=("val",))[0]
-    assert training_scenes(only_val) == ["room0", "room1"]
+    def ids(folders):
+        return [cloud.id for cloud in read_training_clouds(*folders[:2])]
+
+    assert ids(rooms.write(tmp_path / "mixed", range(4), splits=("train", "val"))) == ["room0", "room2"]
+    assert ids(rooms.write(tmp_path / "val", range(2), splits=("val",))) == ["room0", "room1"]
 
 
 def test_superpoints_of_other_points_are_refused(tmp_path):
