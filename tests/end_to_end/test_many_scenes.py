@@ -1,0 +1,69 @@
+"""What a change costs in a data set of 200 scans: counted, through dvc."""
+
+import re
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from tests.capture import write_scan, write_splits
+from tests.end_to_end.workspace import Workspace
+
+SCANS = [f"scan{index:03}" for index in range(200)]
+STAGES = ("scenes", "superpoints", "projection of dense", "projection of mask", "fusion")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    workspace = Workspace.create(tmp_path_factory.mktemp("many"))
+    workspace.set(
+        {
+            "dataset": {"name": "many", "root": "data/captures"},
+            "projection": {"width": 32, "height": 24, "border": 1},
+            "runtime": {"workers": 0},
+        }
+    )
+    for index, scan in enumerate(SCANS):
+        write_scan(root(workspace), scan, frames=1, seed=index)
+    write_splits(root(workspace), SCANS, [])
+    assert counts(workspace) == dict.fromkeys(STAGES, (200, 0, 0))
+    return workspace
+
+
+def root(workspace):
+    return workspace.folder / "data" / "captures"
+
+
+def counts(workspace):
+    """Scenes (computed, unchanged, removed) of every stage that `dvc repro fusion` runs."""
+    result = workspace.dvc("repro", "fusion")
+    assert result.code == 0, result.output
+    lines = re.findall(r"^(.+): (\d+) computed, (\d+) unchanged, (\d+) removed", result.output, re.MULTILINE)
+    return {stage: tuple(map(int, numbers)) for stage, *numbers in lines if stage in STAGES}
+
+
+def test_a_change_costs_what_depends_on_it(workspace):
+    write_scan(root(workspace), "new", frames=1)
+    write_splits(root(workspace), [*SCANS, "new"], [])
+    assert counts(workspace) == dict.fromkeys(STAGES, (1, 200, 0))
+
+    pose = root(workspace) / SCANS[7] / "pose" / "0.txt"
+    np.savetxt(pose, np.loadtxt(pose) + 0.01 * np.eye(4, k=3))
+    expected = dict.fromkeys(STAGES, (1, 200, 0))
+    del expected["superpoints"]  # dvc runs it, for data/scenes has changed, but no cloud has
+    found = counts(workspace)
+    assert found.pop("superpoints") == (0, 201, 0) and found == expected
+
+    shutil.rmtree(root(workspace) / "new")
+    write_splits(root(workspace), SCANS, [])
+    assert counts(workspace) == dict.fromkeys(STAGES, (0, 200, 1))
+
+    workspace.set({"fusion": {"tau": 0.1}})
+    assert counts(workspace) == {"fusion": (200, 0, 0)}
+
+
+def test_nothing_to_do_takes_seconds(workspace):
+    start = time.monotonic()
+    assert workspace.dvc("repro", "fusion").stages == []
+    assert time.monotonic() - start < 15  # five on a machine of its own
