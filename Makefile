@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt install/minkowski.sh
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@echo "Installing the pinned dependencies into $(VENV) (2 to 4 minutes, about 6 GB)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
-	@$(BIN)/python -m pip install --quiet --editable ".[test,zoo]" -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable ".[test,zoo,bench]" -c constraints.txt
 	@install/minkowski.sh $(BIN)/python
 	@touch $@
 
@@ -34,8 +34,9 @@ test: $(READY) ## lint and all tests, with the coverage of pipeline/
 lint: $(READY) ## ruff
 	@$(RUN) ruff check .
 
-bench: $(READY) ## benchmarks against named peers -> reports/benchmarks.json
+bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/codecs.md
 	@$(RUN) python -m benchmarks
+	@$(RUN) python -m benchmarks.codecs
 
 zoo: $(READY) ## train the demo's small models anew (models/demo/)
 	@$(RUN) python -m stages.zoo
