@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import zarr
+from numcodecs import BitRound
 from zarr.codecs import BloscCodec
 
 from pipeline.errors import StoreError
@@ -44,7 +45,7 @@ def write(
     f2 values to so many bits of mantissa: FEATURE_BITS for features.
     """
     if keep_bits is not None:
-        array = rounded(array, keep_bits)
+        array = _rounded(array, keep_bits)
     array = np.ascontiguousarray(array)
     stored = _allocate(group, name, array.shape, array.dtype, chunks)
     if array.ndim == 0:
@@ -92,7 +93,7 @@ class Appending:
     def _flush(self) -> None:
         shard = self._shard[: self._held]
         if self._keep_bits is not None:
-            shard = rounded(shard, self._keep_bits)
+            shard = _rounded(shard, self._keep_bits)
         self._stored[self._flushed : self._flushed + self._held] = shard
         self._flushed, self._held = self._flushed + self._held, 0
 
@@ -127,13 +128,10 @@ def _allocate(
     )
 
 
-def rounded(array: np.ndarray, keep_bits: int) -> np.ndarray:
-    """f2 values to the nearest with `keep_bits` (1..9) of their 10 bits of mantissa, ties to even; they
-    compress better. The relative error is at most 2^-(keep_bits + 1)."""
-    drop = 10 - keep_bits
-    bits = np.asarray(array, np.float16).view(np.uint16)
-    up = (1 << (drop - 1)) - 1 + (bits >> drop & 1)  # a carry into the exponent is the right rounding
-    return ((bits + up.astype(np.uint16)) >> drop << drop).view(np.float16)
+def _rounded(array: np.ndarray, keep_bits: int) -> np.ndarray:
+    """To the nearest value with `keep_bits` bits of mantissa, ties to even."""
+    codec = BitRound(keep_bits)
+    return codec.decode(codec.encode(np.ascontiguousarray(array)))
 
 
 def _codec(dtype: np.dtype) -> BloscCodec:
