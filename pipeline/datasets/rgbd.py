@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.datasets import cloud, ply
+from pipeline.datasets.digests import Digests
 from pipeline.errors import DataError
 from pipeline.scene import Camera, Frame, Scene
 
@@ -42,12 +44,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Rgbd:
-    """The data set in `root`, every `stride`-th frame; `voxel` (metres) is that of clouds made from depth."""
+    """The data set in `root`, every `stride`-th frame; `voxel` (metres) is that of clouds made from depth;
+    what files were hashed to is remembered in the folder `memory`, if any."""
 
     root: Path
     name: str
     stride: int = 1
     voxel: float = 0.02
+    memory: Path | None = None
 
     def splits(self) -> dict[str, str]:
         """ "train" or "val" of every scene, sorted by id. Raises DataError where there are no scenes."""
@@ -60,25 +64,27 @@ class Rgbd:
                 raise DataError(f"{folder}: scene {both[0]} is in train.txt and in val.txt; keep it in one")
             splits = {scene: split for split, scenes in found.items() for scene in scenes}
         else:
-            splits = {path.name: "val" for path in self.root.iterdir() if (path / "color").is_dir()}
+            splits = {path.name: "val" for path in self.root.iterdir() if _is_folder(path / "color")}
         if not splits:
             raise DataError(f"{self.root}: no scenes; each is a folder with color/, pose/ and intrinsics.txt")
         return dict(sorted(splits.items()))
 
     def keys(self) -> dict[str, str | DataError]:
         """Hash of every scene's split and files but the annotation; an error where they cannot be read."""
-        return {
-            scene: self._key(scene, [split, self.name], lambda file: file.parts[0] != TRUTH)
-            for scene, split in self.splits().items()
-        }
+        with Digests(self.memory) as digest:
+            return {
+                scene: self._key(scene, digest, lambda file: file.parts[0] != TRUTH, [split, self.name])
+                for scene, split in self.splits().items()
+            }
 
     def truth_keys(self) -> dict[str, str | DataError]:
         """Hash of the annotation of every scene that has one."""
-        return {
-            scene: self._key(scene, [], lambda file: file.parts[0] == TRUTH and len(file.parts) == 2)
-            for scene in self.splits()
-            if (self.root / scene / TRUTH).is_dir()
-        }
+        with Digests(self.memory) as digest:
+            return {
+                scene: self._key(scene, digest, lambda file: file.parts[0] == TRUTH and len(file.parts) == 2)
+                for scene in self.splits()
+                if _is_folder(self.root / scene / TRUTH)
+            }
 
     def read(self, scene: str) -> Scene:
         """The whole scene but the pixels. Raises DataError naming the file and what to do."""
@@ -131,20 +137,14 @@ class Rgbd:
             raise DataError(f"{folder}: no such folder; take {scene} off the split or add its scan")
         return folder
 
-    def _key(self, scene: str, extra: list, wanted) -> str | DataError:
-        digest = hashlib.sha256(json.dumps(extra).encode())
+    def _key(self, scene: str, digest: Digests, wanted: Callable, extra: Sequence = ()) -> str | DataError:
         try:
-            folder = self._folder(scene)
-            files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-            for file in filter(wanted, files):
-                with (folder / file).open("rb") as stream:
-                    content = hashlib.file_digest(stream, "sha256").hexdigest()
-                digest.update(f"{file.as_posix()}\0{content}\n".encode())
+            content = digest(self._folder(scene), wanted)
         except OSError as error:
             return DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
         except DataError as error:
             return error
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps([*extra, content]).encode()).hexdigest()
 
     def _frames(self, folder: Path) -> tuple[Frame, ...]:
         capture = _capture(folder / "capture.json")
@@ -261,6 +261,13 @@ def _array(path: Path) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{path}: expected one integer per vertex, not {array.dtype}{list(array.shape)}")
     return array
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return True  # reading what is in it will say so
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,4 +1,8 @@
 import json
+import os
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +224,23 @@ def test_unusable_ids_become_errors_among_the_keys(root, scene):
     keys = Rgbd(root, "test").keys()
     assert isinstance(keys["a"], str)
     assert scene == "" or isinstance(keys[scene], DataError)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("locked", ["a", "a/pose"])
+def test_unreadable_folders_become_errors_among_the_keys(root, monkeypatch, locked):
+    shutil.rmtree(root / "splits", ignore_errors=True)
+    write_scan(root, "z")
+    (root / locked).chmod(0)
+    root.chmod(0o755)
+    monkeypatch.chdir(root)
+    os.seteuid(65534)
+    try:
+        keys = Rgbd(Path("."), "test").keys()
+    finally:
+        os.seteuid(0)
+    assert isinstance(keys["z"], str)
+    assert re.search(rf"{locked}.*cannot be read \(Permission denied\); check its perm", str(keys["a"]))
 
 
 def test_truncated_image_is_named_when_its_pixels_are_read(root):

@@ -1,0 +1,58 @@
+"""Content hashes of folders of raw files, remembered for as long as no file changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import diskcache
+
+SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
+
+
+class Digests(AbstractContextManager):
+    """Reading a thousand scans to learn that one is new takes hours, asking for their files' sizes and times
+    takes seconds: what was hashed is kept in the folder `memory`, where one is given."""
+
+    def __init__(self, memory: Path | None) -> None:
+        # An entry is a hundred bytes a scan: none need ever be given up.
+        self._known = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
+
+    def __call__(self, folder: Path, wanted: Callable[[Path], bool]) -> str:
+        """Of the names and contents of the files in `folder` whose path relative to it is `wanted`. Raises
+        OSError where something cannot be read."""
+        digest, listing, changed = hashlib.sha256(), [], 0.0
+        files = [file for file in _files(folder) if wanted(file)]
+        for file in files:
+            state = (folder / file).stat()
+            listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino))
+            changed = max(changed, state.st_mtime, state.st_ctime)
+        state = hashlib.sha256(json.dumps([str(folder.resolve()), *listing]).encode()).digest()
+        if (known := self._known.get(state)) is not None:
+            return known
+        for file in files:
+            with (folder / file).open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest.update(f"{file.as_posix()}\0{content}\n".encode())
+        if changed < time.time() - SETTLED:
+            self._known[state] = digest.hexdigest()
+        return digest.hexdigest()
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self._known, diskcache.Cache):
+            self._known.close()
+
+
+def _files(folder: Path) -> list[Path]:
+    """Relative to `folder`, sorted; unlike Path.rglob, not silent about what cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    walked = os.walk(folder, onerror=refuse, followlinks=True)
+    return sorted(Path(parent, name).relative_to(folder) for parent, _, names in walked for name in names)
