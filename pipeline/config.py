@@ -157,7 +157,7 @@ class Report:
 class Runtime:
     workers: int  # processes of scene-wise stages; 0 = one per core
     device: str  # "auto", "cpu", "cuda", "cuda:1", ...
-    memory_gib: float  # that one process may take
+    memory_gib: float  # that a stage may take for what grows with a scene, shared by its workers
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,11 @@ def run(
     return summary
 
 
+def worker_count(workers: int) -> int:
+    """How many processes `run` takes for `workers`: 0 = one per core that this process may use."""
+    return workers or len(os.sched_getaffinity(0))
+
+
 def content_key(*parts: Any) -> str:
     """sha256 of JSON-like values: the same for equal values on every machine."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -215,8 +220,7 @@ def _workspace(output: Path) -> Iterator[Path]:
 
 def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[tuple[str, str | None]]:
     """Yield (scene, cause of failure or None) as scenes finish."""
-    cores = len(os.sched_getaffinity(0))
-    workers = workers or cores
+    workers = worker_count(workers)
     # A single scene goes to a worker too: sums differ with the number of threads, and an artefact should not
     # depend on how many others were computed beside it.
     if workers == 1 or not scenes:
@@ -224,7 +228,7 @@ def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[t
             yield scene, task(scene, key)
         return
     lost = {}
-    with _thread_limit(max(1, cores // workers)):
+    with _thread_limit(max(1, worker_count(0) // workers)):
         for scene, cause in _pool(task, scenes, min(workers, len(scenes))):
             if isinstance(cause, BrokenProcessPool):
                 lost[scene] = scenes[scene]

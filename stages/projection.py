@@ -22,6 +22,7 @@ VERSION = 1
 class Project:
     model: str
     params: config.Params
+    memory: float  # bytes
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         params, settings = self.params, self.params.projection
@@ -35,7 +36,7 @@ class Project:
             tolerance=settings.tolerance,
             border=settings.border,
             # half of the memory for the sums in single precision; the model and its maps take the rest
-            rows=max(1, int(params.runtime.memory_gib * 2**30 / 2 / (4 * encoder.width))),
+            rows=max(1, int(self.memory / 2 / (4 * encoder.width))),
             spool=OUTPUT,
         )
         counts = []
@@ -58,8 +59,10 @@ def main(model: str, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params)
     segmenter, encoder = _models(model, settings)
     on_cpu = settings.runtime.device == "cpu" or not torch.cuda.is_available()
+    workers = settings.runtime.workers if on_cpu else 1
+    memory = settings.runtime.memory_gib * 2**30 / scenewise.worker_count(workers)
     scenewise.run(
-        Project(model, settings),
+        Project(model, settings, memory),
         store.keys(SCENES),
         OUTPUT / model,
         parameters={
@@ -69,7 +72,7 @@ def main(model: str, params: Path = Path("params.yaml")) -> None:
             "vocabulary": settings.vocabulary,
         },
         version=VERSION,
-        workers=settings.runtime.workers if on_cpu else 1,
+        workers=workers,
         label=f"projection of {model}",
     )
 
