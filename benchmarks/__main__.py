@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...]: measure, print, write reports/benchmarks.json."""
+"""python -m benchmarks [NAME ...]: measure and print; reports/benchmarks.json, of all docs/benchmarks.md."""
 
 import json
 import os
@@ -10,26 +10,41 @@ from rich.console import Console
 
 from benchmarks import figures
 
-OUTPUT = Path("reports/benchmarks.json")
+OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/benchmarks.md")
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks` (`make bench`): medians of five runs of either side, taken in turn in one
+process, one thread. Where the peer cannot be installed its published algorithm is restated, as the last
+column says. A ratio below 1 is in our favour.
+
+| what | setting | ours | theirs | ratio | against |
+|---|---|---|---|---|---|
+"""
 
 
 def main(names: list[str]) -> None:
     known = {measure.__name__: measure for measure in figures.ALL}
     if unknown := [name for name in names if name not in known]:
         sys.exit(f"no benchmark called {unknown[0]}; known: {', '.join(known)}")
-    console, records = Console(soft_wrap=True, highlight=False), []
+    console, measured = Console(soft_wrap=True, highlight=False), []
     torch.set_num_threads(1)
     for name in names or known:
         for figure in known[name]():
-            digits = ".0f" if figure.unit == "bytes" else ".4f"
             console.print(
-                f"[bold]{figure.name}[/]: {figure.ratio:.3f} x ({figure.ours:{digits}} to "
-                f"{figure.peer:{digits}} {figure.unit})\n    {figure.setting}\n    against {figure.against}"
+                f"[bold]{figure.name}[/]: {figure.ratio:.3f} x ({figure.shown(figure.ours)} to "
+                f"{figure.shown(figure.peer)})\n    {figure.setting}\n    against {figure.against}"
             )
-            records.append({**vars(figure), "ratio": figure.ratio})
+            measured.append(figure)
     OUTPUT.parent.mkdir(exist_ok=True)
+    records = [{**vars(figure), "ratio": figure.ratio} for figure in measured]
     result = {"cores": os.cpu_count(), "threads": 1, "figures": records}
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
+    if not names:
+        rows = (
+            (f.name, f.setting, f.shown(f.ours), f.shown(f.peer), f"{f.ratio:.3f}", f.against)
+            for f in measured
+        )
+        TABLE.write_text(HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows))
 
 
 if __name__ == "__main__":

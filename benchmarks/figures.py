@@ -41,6 +41,9 @@ class Figure:
     def ratio(self) -> float:
         return self.ours / self.peer
 
+    def shown(self, value: float) -> str:
+        return f"{value:,.0f} bytes" if self.unit == "bytes" else f"{1000 * value:,.1f} ms"
+
 
 def alternate(ours: Callable[[], float], peer: Callable[[], float]) -> tuple[float, float]:
     """Medians of REPEATS timings each, taken in turn, so that a busy moment meets both."""
