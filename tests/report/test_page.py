@@ -84,7 +84,7 @@ def test_page_shows_the_measured_figures(finished):
     for scores in metrics["semantic"].values():
         assert f"<b>{scores['mIoU']:.1f}</b>" in text
     assert f"Spearman {metrics['capability']['model']['mask']['spearman']:.2f}" in text
-    assert "This run is partial" not in text
+    assert "What this run leaves out" not in text
 
 
 def test_every_room_has_all_its_pictures(finished):
