@@ -69,15 +69,18 @@ class Workspace:
             values[section] = values[section] | value if isinstance(value, dict) else value
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which dvc finds this interpreter."""
+        return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
     def dvc(self, *arguments: str) -> Result:
         """Run dvc; what it and the stages print is in the result."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = os.environ | {"PATH": path}
         command = [sys.executable, "-m", "dvc", *arguments]
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
