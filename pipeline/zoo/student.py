@@ -16,8 +16,8 @@ import yaml
 
 from pipeline.errors import PipelineError
 
-ROOMS, WORLD_SEED = 120, 1000
-STEPS = 9_000
+ROOMS, WORLD_SEED = 240, 1000
+STEPS = 18_000
 STAGES = (
     ("world",),
     ("scenes",),
