@@ -243,11 +243,15 @@ def test_unreadable_folders_become_errors_among_the_keys(root, monkeypatch, lock
     assert re.search(rf"{locked}.*cannot be read \(Permission denied\); check its perm", str(keys["a"]))
 
 
-def test_truncated_image_is_named_when_its_pixels_are_read(root):
-    file = root / "a" / "color" / "1.png"
-    file.write_bytes(file.read_bytes()[:500])
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_truncated_image_is_named_when_its_pixels_are_read(root, kind):
+    (root / "a" / "color" / "1.png").unlink()
+    file = root / "a" / "color" / f"1.{kind}"
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(noise).save(file)
+    file.write_bytes(file.read_bytes()[:-500])
     frame = read(root).frames[1]
-    with pytest.raises(DataError, match=r"a/color/1\.png: not a readable image"):
+    with pytest.raises(DataError, match=rf"a/color/1\.{kind}: not a readable image"):
         frame.read_color()
 
 
