@@ -27,7 +27,7 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 	@$(RUN) dvc repro
 	@$(RUN) anyscene evaluation --show
 
-test: $(READY) ## lint and all tests, with the coverage of pipeline/
+test: $(READY) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(RUN) ruff check .
 	@$(RUN) python -m pytest --cov --cov-report=term
 
