@@ -34,7 +34,7 @@ test: $(READY) ## lint and tests, with the coverage of pipeline/ (the slow ones:
 lint: $(READY) ## ruff
 	@$(RUN) ruff check .
 
-bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/codecs.md
+bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/
 	@$(RUN) python -m benchmarks
 	@$(RUN) python -m benchmarks.codecs
 
