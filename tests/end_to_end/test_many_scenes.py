@@ -21,7 +21,6 @@ def workspace(tmp_path_factory):
         {
             "dataset": {"name": "many", "root": "data/captures"},
             "projection": {"width": 32, "height": 24, "border": 1},
-            "runtime": {"workers": 0},
         }
     )
     for index, scan in enumerate(SCANS):
