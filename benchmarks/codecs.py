@@ -3,13 +3,13 @@
 Needs data/scenes of `make demo`. One thread, chunks of 1 MiB as in the stores, medians of three runs.
 """
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numcodecs import BitRound, Blosc, PCodec, Zstd, blosc
 
+from benchmarks.figures import seconds
 from pipeline import config, store
 from pipeline.fusion import fuse
 from pipeline.projection import project, views
@@ -50,30 +50,30 @@ def features(scene: str) -> dict[str, np.ndarray]:
     return {name: np.asarray(array).astype(np.float16) for name, array in arrays.items()}
 
 
-def seconds(work: Callable[[], object]) -> float:
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
-def row(name: str, bits: int, array: np.ndarray) -> str:
-    codec, stored = CODECS[name], array if bits == 10 else BitRound(bits).decode(BitRound(bits).encode(array))
-    rows = store.CHUNK_BYTES // (2 * array.shape[1])
-    chunks = [np.ascontiguousarray(stored[i : i + rows]) for i in range(0, len(stored), rows)]
-    encoded = [codec.encode(chunk) for chunk in chunks]
-    size, megabytes = sum(map(len, encoded)), array.nbytes / 1e6
-    encode = megabytes / seconds(lambda: [codec.encode(chunk) for chunk in chunks])
-    decode = megabytes / seconds(lambda: [codec.decode(chunk) for chunk in encoded])
+def rows(bits: int, array: np.ndarray) -> list[str]:
+    """A line of the table for every codec, of `array` with so many bits of mantissa."""
+    rounding = BitRound(bits)
+    stored = rounding.decode(rounding.encode(array))
     a, b = array.astype(np.float64), stored.astype(np.float64)
     length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine = ((a * b).sum(1)[length > 0] / length[length > 0]).min()
-    return (
-        f"| {name} | {bits} | {size / 1e6:.1f} | {array.nbytes / size:.2f} | {encode:.0f} | {decode:.0f} "
-        f"| {max(0, 1 - cosine):.0e} |"
-    )
+    step, megabytes = store.CHUNK_BYTES // (2 * array.shape[1]), array.nbytes / 1e6
+    chunks = [np.ascontiguousarray(stored[i : i + step]) for i in range(0, len(stored), step)]
+    lines = []
+    for name, codec in CODECS.items():
+        encoded = [codec.encode(chunk) for chunk in chunks]
+        size = sum(map(len, encoded))
+        encode = megabytes / median_seconds(codec.encode, chunks)
+        decode = megabytes / median_seconds(codec.decode, encoded)
+        lines.append(
+            f"| {name} | {bits} | {size / 1e6:.1f} | {array.nbytes / size:.2f} | {encode:.0f} | {decode:.0f} "
+            f"| {max(0, 1 - cosine):.0e} |"
+        )
+    return lines
+
+
+def median_seconds(work: Callable, chunks: list) -> float:
+    return float(np.median([seconds(lambda: [work(chunk) for chunk in chunks]) for _ in range(REPEATS)]))
 
 
 def main() -> None:
@@ -96,7 +96,8 @@ def main() -> None:
             "",
             "| codec | bits | MB | ratio | encode MB/s | decode MB/s | error |",
             "|---|---|---|---|---|---|---|",
-            *(row(codec, bits, array) for bits in (10, store.FEATURE_BITS) for codec in CODECS),
+            *rows(10, array),
+            *rows(store.FEATURE_BITS, array),
         ]
     OUTPUT.write_text("\n".join(lines) + "\n")
     print(OUTPUT.read_text())

@@ -104,6 +104,19 @@ def test_features_are_rounded_to_the_nearest_and_halves_to_even(tmp_path):
     assert group["feature"][:].tolist() == [1, 1 + 2 * step, 1 + step, -1]
 
 
+@pytest.mark.parametrize("bits", range(1, 10))
+def test_every_half_is_rounded_to_the_nearest(tmp_path, bits):
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    value = halves[np.abs(halves) <= 32768]
+    group = store.create(tmp_path / "a.zarr", "k")
+    store.write(group, "feature", value, keep_bits=bits)
+    found, value = group["feature"][:].astype(float), value.astype(float)
+    exponent = np.maximum(np.frexp(value)[1], -13)  # below, f2 is subnormal and evenly spaced
+    step = 2.0 ** (exponent - 1 - bits)
+    assert (np.abs(found - value) <= step / 2).all() and (found == np.round(value / step) * step).all()
+    assert (np.signbit(found) == np.signbit(value)).all()
+
+
 def test_split_ids(tmp_path):
     for name, split in (("a", "train"), ("b", "val"), ("c", "val")):
         store.create(tmp_path / f"{name}.zarr", "k").attrs["split"] = split
