@@ -2,7 +2,7 @@
 
 from pipeline.network.checkpoint import CheckpointError, load, load_weights, save
 from pipeline.network.coordinates import CoordinateMaps, CoordinatesError
-from pipeline.network.minkunet import VARIANTS, MinkUNet
+from pipeline.network.minkunet import VARIANTS, MinkUNet, synchronise
 
 __all__ = [
     "VARIANTS",
@@ -13,4 +13,5 @@ __all__ = [
     "load",
     "load_weights",
     "save",
+    "synchronise",
 ]

@@ -9,8 +9,8 @@ and 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
@@ -28,7 +28,7 @@ class CoordinatesError(PipelineError):
     """Voxel coordinates of the wrong shape, type or range."""
 
 
-Pairs = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # per offset of a kernel: (source i8[n], target i8[n])
+Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # per offset of a kernel: (source i4[n], target i4[n])
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +40,20 @@ class Neighbourhood:
     """
 
     table: torch.Tensor
+    _blocks: dict[int, list[Pairs]] = field(default_factory=dict)
 
-    @cached_property
-    def pairs(self) -> Pairs:
-        """Which voxels meet at each offset; a voxel meets another at most once, targets ascend."""
-        count = len(self.table)
-        found = []
-        for column in self.table.T:
-            target = torch.nonzero(column < count).squeeze(1)
-            found.append((column[target].long(), target))
-        return tuple(found)
+    def blocks(self, rows: int) -> list[Pairs]:
+        """Which voxels meet at each offset, in blocks of `rows` targets; a voxel meets another at most once,
+        targets ascend."""
+        if rows not in self._blocks:
+            source, target, sizes = _pairs(self.table.cpu().numpy(), rows)
+            device, volume = self.table.device, self.table.shape[1]
+            sources, targets = (
+                torch.from_numpy(array).to(device).split(sizes.tolist()) for array in (source, target)
+            )
+            both = list(zip(sources, targets, strict=True))
+            self._blocks[rows] = [both[i : i + volume] for i in range(0, len(both), volume)]
+        return self._blocks[rows]
 
 
 class CoordinateMaps:
@@ -123,7 +127,8 @@ class CoordinateMaps:
             parent = np.searchsorted(self.keys(level + 1), keys >> 3)
             places = [np.flatnonzero(keys & 7 == place) for place in range(8)]
             self._families[level] = tuple(
-                (self._tensor(child), self._tensor(parent[child])) for child in places
+                (self._tensor(child.astype(np.int32)), self._tensor(parent[child].astype(np.int32)))
+                for child in places
             )
         return self._families[level]
 
@@ -232,3 +237,25 @@ def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no
                     break
                 slot = slot + 1 & capacity
     return table
+
+
+@numba.njit(cache=True, nogil=True)
+def _pairs(table, rows):
+    """(source i4[P], target i4[P], size i8[B * K]): block by block and there offset by offset."""
+    count, volume = table.shape
+    blocks = max(1, (count + rows - 1) // rows)
+    size = np.zeros((blocks, volume), np.int64)
+    for i in range(count):
+        for k in range(volume):
+            size[i // rows, k] += table[i, k] < count
+    start = np.zeros(blocks * volume + 1, np.int64)
+    start[1:] = np.cumsum(size.reshape(-1))
+    source, target = np.empty((2, start[-1]), np.int32)
+    place = start[:-1].copy().reshape(blocks, volume)
+    for i in range(count):
+        for k in range(volume):
+            if table[i, k] < count:
+                p = place[i // rows, k]
+                source[p], target[p] = table[i, k], i
+                place[i // rows, k] = p + 1
+    return source, target, size.reshape(-1)

@@ -2,6 +2,8 @@
 
 Two ways to multiply, both free of races, so that a result depends on nothing but its inputs:
 - by offset: gather the inputs of one offset, multiply, add to its outputs. No wasted work; for float32.
+  Voxels near in Morton order are near in space, so a block of outputs, its inputs and all between them stay
+  in the cache while the offsets are gone through.
 - by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour)
   and multiply once. Sums inside the product and writes each output once, but multiplies about two zeros
   per neighbour on surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few
@@ -12,13 +14,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numba
 import torch
 
-from pipeline.network.coordinates import CoordinateMaps, Pairs
+from pipeline.network.coordinates import CoordinateMaps, Neighbourhood, Pairs
 
 Precision = Literal["float32", "bfloat16"]
 
 BLOCK = 1024  # outputs per gathered matrix: 27 x 48 bfloat16 channels of them just fill a 2.5 MB cache
+CACHE = 1 << 19  # bytes of a block's outputs
+BLOCK_ON_GPU = 1 << 16  # 27 x 256 bfloat16 channels of them: 0.9 GB
 FEW_CHANNELS = 12  # below, products by offset are all overhead
 
 
@@ -40,31 +45,88 @@ class TorchSpace:
         if self.half or features.shape[1] < FEW_CHANNELS:
             dtype = torch.bfloat16 if self.half else features.dtype
             return _ByRows.apply(features, kernel, around.table, dtype)
-        return _ByOffset.apply(features, kernel, around.pairs, len(features), size**3 // 2)
+        return _ByBlocks.apply(features, kernel, around)
 
     def down(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
-        return _ByOffset.apply(features, kernel, self.maps.families(level), self.maps.size(level + 1), None)
+        return _ByOffset.apply(features, kernel, self.maps.families(level), self.maps.size(level + 1))
 
     def up(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
         pairs = tuple((parent, child) for child, parent in self.maps.families(level - 1))
-        return _ByOffset.apply(features, kernel, pairs, self.maps.size(level - 1), None)
+        return _ByOffset.apply(features, kernel, pairs, self.maps.size(level - 1))
+
+
+class _ByBlocks(torch.autograd.Function):
+    """Stride 1. The map is its own mirror image: where j meets i at offset k, i meets j at the opposite one.
+    So gradients of the inputs, too, are gathered for a block at a time, along the same pairs."""
+
+    @staticmethod
+    def forward(ctx, features, kernel, around: Neighbourhood):  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
+        ctx.save_for_backward(features, kernel)
+        ctx.around = around
+        rows = _rows_of_block(features, kernel)
+        centre = len(kernel) // 2
+        result = features.new_empty(len(features), kernel.shape[2])
+        for block, pairs in enumerate(around.blocks(rows)):
+            here = slice(block * rows, (block + 1) * rows)
+            torch.mm(features[here], kernel[centre], out=result[here])
+            for k, (source, target) in enumerate(pairs):
+                if k != centre and len(source):
+                    _add_rows(result, target, features.index_select(0, source) @ kernel[k])
+        return result
+
+    @staticmethod
+    def backward(ctx, gradient):  # [U, Cout]
+        features, kernel = ctx.saved_tensors
+        rows = _rows_of_block(features, kernel)
+        volume = len(kernel)
+        centre = volume // 2
+        transposed = kernel.transpose(1, 2)
+        by_kernel, by_feature = torch.zeros_like(kernel), torch.empty_like(features)
+        for block, pairs in enumerate(ctx.around.blocks(rows)):
+            here = slice(block * rows, (block + 1) * rows)
+            torch.mm(gradient[here], transposed[centre], out=by_feature[here])
+            by_kernel[centre].addmm_(features[here].T, gradient[here])
+            for opposite, (there, own) in enumerate(pairs):
+                k = volume - 1 - opposite
+                if k != centre and len(own):
+                    arriving = gradient.index_select(0, there)
+                    by_kernel[k].addmm_(features.index_select(0, own).T, arriving)
+                    _add_rows(by_feature, own, arriving @ transposed[k])
+        return by_feature, by_kernel, None
+
+
+def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) -> None:
+    """result.index_add_(0, target, rows)"""
+    if result.device.type == "cpu":
+        _add_rows_compiled(result.numpy(), target.numpy(), rows.numpy())
+    else:
+        result.index_add_(0, target, rows)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_rows_compiled(result, target, rows):
+    for i in range(len(target)):
+        for c in range(rows.shape[1]):
+            result[target[i], c] += rows[i, c]
+
+
+def _rows_of_block(features: torch.Tensor, kernel: torch.Tensor) -> int:
+    """Outputs whose features and inputs fill the cache; on a GPU all of them."""
+    if features.device.type != "cpu":
+        return max(1, len(features))
+    return max(256, CACHE // (features.element_size() * max(kernel.shape[1:])))
 
 
 class _ByOffset(torch.autograd.Function):
-    """identity: the offset at which every voxel meets itself, which needs no gathering."""
+    """To the next level: every voxel of the finer one takes part once."""
 
     @staticmethod
-    def forward(
-        ctx, features, kernel, pairs: Pairs, outputs: int, identity: int | None
-    ):  # [U, Cin], [K, Cin, Cout]
+    def forward(ctx, features, kernel, pairs: Pairs, outputs: int):  # [U, Cin], [8, Cin, Cout]
         ctx.save_for_backward(features, kernel)
-        ctx.pairs, ctx.identity = pairs, identity
-        result = (
-            features.new_zeros(outputs, kernel.shape[2]) if identity is None else features @ kernel[identity]
-        )
+        ctx.pairs = pairs
+        result = features.new_zeros(outputs, kernel.shape[2])
         for k, (source, target) in enumerate(pairs):
-            if k != identity and len(source):
-                result.index_add_(0, target, features.index_select(0, source) @ kernel[k])
+            result.index_add_(0, target, features.index_select(0, source) @ kernel[k])
         return result
 
     @staticmethod
@@ -72,15 +134,11 @@ class _ByOffset(torch.autograd.Function):
         features, kernel = ctx.saved_tensors
         by_kernel = torch.zeros_like(kernel)
         by_feature = torch.zeros_like(features)
-        if ctx.identity is not None:
-            torch.mm(gradient, kernel[ctx.identity].T, out=by_feature)
-            torch.mm(features.T, gradient, out=by_kernel[ctx.identity])
         for k, (source, target) in enumerate(ctx.pairs):
-            if k != ctx.identity and len(source):
-                arriving = gradient.index_select(0, target)
-                torch.mm(features.index_select(0, source).T, arriving, out=by_kernel[k])
-                by_feature.index_add_(0, source, arriving @ kernel[k].T)
-        return by_feature, by_kernel, None, None, None
+            arriving = gradient.index_select(0, target)
+            torch.mm(features.index_select(0, source).T, arriving, out=by_kernel[k])
+            by_feature.index_add_(0, source, arriving @ kernel[k].T)
+        return by_feature, by_kernel, None, None
 
 
 class _ByRows(torch.autograd.Function):
@@ -103,10 +161,11 @@ class _ByRows(torch.autograd.Function):
             by_feature = _by_rows(arriving, kernel.to(ctx.dtype).flip(0).transpose(1, 2), table)
             by_feature = by_feature.to(gradient.dtype)
         volume, inputs, outputs = kernel.shape
-        by_kernel = kernel.new_zeros(volume * inputs, outputs)
-        for start in range(0, len(table), BLOCK):
-            block = _neighbourhoods(padded, table[start : start + BLOCK])
+        by_kernel, start = kernel.new_zeros(volume * inputs, outputs), 0
+        for rows in table.split(_block(table)):
+            block = _neighbourhoods(padded, rows)
             by_kernel += block.T @ arriving[start : start + len(block)]
+            start += len(block)
         return by_feature, by_kernel.view_as(kernel), None, None
 
 
@@ -114,10 +173,13 @@ def _by_rows(padded: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor) ->
     """[U + 1, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]"""
     matrix = kernel.reshape(-1, kernel.shape[2])
     result = padded.new_empty(len(table), kernel.shape[2])
-    for start in range(0, len(table), BLOCK):
-        block = _neighbourhoods(padded, table[start : start + BLOCK])
-        torch.mm(block, matrix, out=result[start : start + len(block)])
+    for rows, out in zip(table.split(_block(table)), result.split(_block(table)), strict=True):
+        torch.mm(_neighbourhoods(padded, rows), matrix, out=out)
     return result
+
+
+def _block(table: torch.Tensor) -> int:
+    return BLOCK if table.device.type == "cpu" else BLOCK_ON_GPU
 
 
 def _neighbourhoods(padded: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

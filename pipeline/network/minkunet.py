@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional
 
 from pipeline.network.coordinates import CoordinateMaps
@@ -164,15 +164,48 @@ class Convolution(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation over voxels, nested as in MinkowskiEngine for the names' sake."""
 
+    synchronised = False  # statistics over the voxels of all processes
+
     def __init__(self, channels: int):
         super().__init__()
         self.bn = nn.BatchNorm1d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [U, C]
+        if self.training and self.synchronised:
+            return self._over_processes(x)
         if self.training and len(x) == 1:  # one voxel has no variance: go by what was seen before
             bn = self.bn
             return functional.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         return self.bn(x)
+
+    def _over_processes(self, x: torch.Tensor) -> torch.Tensor:
+        """torch.nn.SyncBatchNorm, which knows GPUs alone."""
+        bn = self.bn
+        count = _AllReduce.apply(x.new_tensor(len(x))).clamp_min(2)
+        mean = _AllReduce.apply(x.sum(0)) / count
+        centred = x - mean
+        variance = _AllReduce.apply(centred.square().sum(0)) / count
+        with torch.no_grad():
+            bn.running_mean.lerp_(mean, bn.momentum)
+            bn.running_var.lerp_(variance * count / (count - 1), bn.momentum)
+            bn.num_batches_tracked += 1
+        return centred * (variance + bn.eps).rsqrt() * bn.weight + bn.bias
+
+
+class _AllReduce(torch.autograd.Function):
+    """The sum over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx, value):
+        value = value.clone()
+        distributed.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(gradient)
+        return gradient
 
 
 class Residual(nn.Module):
@@ -202,6 +235,13 @@ def _run(block: nn.ModuleList, x: torch.Tensor, space: Space, level: int) -> tor
     for unit in block:
         x = unit(x, space, level)
     return x
+
+
+def synchronise(network: MinkUNet) -> None:
+    """From now on normalise over the voxels of all processes (torch.distributed)."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.synchronised = True
 
 
 def resolve(backend: Backend) -> Literal["minkowski", "torch"]:

@@ -3,6 +3,10 @@
 import numpy as np
 import torch
 
+from pipeline.demo.rooms import generate
+from pipeline.demo.world import sample_surface
+from pipeline.training.voxels import voxelise
+
 
 def random_cloud(voxels: int, batch: int, low: int, high: int, seed: int) -> torch.Tensor:
     rng = np.random.default_rng(seed)
@@ -36,3 +40,11 @@ CLOUDS = {
     + torch.tensor([0, 60_000, -60_000, 999], dtype=torch.int32),
     "room at 5 cm": room(0.05),
 }
+
+
+def demo_room(kind: str, size: float) -> torch.Tensor:
+    """A room of the demo, its surfaces in voxels of `size` metres."""
+    mesh = generate(np.random.default_rng(7), "evaluation", kind).mesh
+    points, _ = sample_surface(mesh.vertex, mesh.face, size / 2)
+    voxels = voxelise(points, size).coordinates
+    return torch.from_numpy(np.column_stack([np.zeros(len(voxels), np.int32), voxels]))

@@ -7,7 +7,7 @@ from pipeline.network import CoordinateMaps, MinkUNet
 from pipeline.network.dense import DenseSpace
 from pipeline.network.gather import TorchSpace
 from pipeline.network.minkowski import MinkowskiSpace
-from tests.network.clouds import CLOUDS, room
+from tests.network.clouds import CLOUDS, demo_room, room
 
 TOLERANCE = 1e-4
 SMALL = [name for name in CLOUDS if name != "room at 5 cm"]
@@ -52,6 +52,16 @@ def test_minkowski_backend_equals_torch_backend(name, engine):
     # on many voxels rounding in single precision tips some ReLUs over, a difference of neither backend
     double = name == "room at 5 cm"
     one, other = (run(space, CLOUDS[name], double=double) for space in (MinkowskiSpace, TorchSpace))
+    assert_agree(one, other)
+
+
+@pytest.mark.minkowski
+@pytest.mark.parametrize("size", [0.02, 0.05])
+@pytest.mark.parametrize("kind", ["bathroom", "kitchen", "office"])
+def test_both_backends_agree_on_rooms_of_the_demo(kind, size, engine):
+    cloud = demo_room(kind, size)
+    assert len(cloud) > 1000 * 0.05 / size
+    one, other = (run(space, cloud, double=True) for space in (MinkowskiSpace, TorchSpace))
     assert_agree(one, other)
 
 

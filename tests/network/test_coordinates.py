@@ -45,12 +45,18 @@ def test_the_inner_cube_of_a_larger_kernel_is_the_smaller_kernel():
     assert torch.equal(after_five.neighbours(0, 3).table, alone.neighbours(0, 3).table)
 
 
-def test_pairs_of_an_offset_are_its_column_of_the_table():
+@pytest.mark.parametrize("rows", [7, 1000])
+def test_blocks_of_pairs_are_the_columns_of_the_table(rows):
     around = CoordinateMaps(random_cloud(200, 2, 0, 7, 7)).neighbours(0, 3)
-    for k, (source, target) in enumerate(around.pairs):
-        column = around.table[:, k]
-        assert torch.equal(column[target].long(), source)
-        assert int((column < len(column)).sum()) == len(target)
+    count = len(around.table)
+    blocks = around.blocks(rows)
+    assert len(blocks) == -(-count // rows)
+    for block, pairs in enumerate(blocks):
+        table = around.table[block * rows : (block + 1) * rows]
+        for k, (source, target) in enumerate(pairs):
+            met = torch.nonzero(table[:, k] < count).squeeze(1)
+            assert torch.equal(target.long(), met + block * rows)
+            assert torch.equal(source, table[met, k])
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
