@@ -115,28 +115,34 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Distillation:
-    objectives: tuple[Literal["superpoint", "pixel"], ...]
-    initial: str | None  # file of weights to go on from; none: random
+class Training:
+    """What the stages that train have in common."""
+
     seed: int
     steps: int
-    batch: int  # scenes per step
+    batch: int  # scenes at a time, in all processes together
+    accumulate: int  # batches per step
     learning_rate: float
     final_learning_rate: float
     schedule: Literal["linear", "poly"]
     warmup: int  # steps
-    points_per_step: int  # voxels that enter the loss
+    sync_batch_norm: bool  # where several processes train
 
 
 @dataclass(frozen=True)
-class Ensembling:
-    seed: int
-    steps: int
-    batch: int
-    learning_rate: float
-    final_learning_rate: float
+class Distillation(Training):
+    objectives: tuple[Literal["superpoint", "pixel"], ...]
+    initial: str | None  # file of weights to go on from; none: random
+    points_per_scene: int  # voxels that enter the loss
+
+
+@dataclass(frozen=True)
+class Ensembling(Training):
+    start: Literal["paper", "code"]  # of the history: the network's answers, or their superpoint means
+    loss: Literal["paper", "code"]  # beside the distillation's, or alone and with superpoints' labels only
     momentum: float  # of the history
     temperature: float  # of the logits in the loss
+    balance: float  # weight of a class: its share of the pseudo labels to the power of -balance
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,7 @@ class Evaluation:
     bootstrap: int  # resamples over rooms
     shuffles: int  # permutations of the capability that the control "shuffled" averages
     seed: int
+    turns: int  # equal turns about the vertical that predictions are averaged over
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,7 @@ class Runtime:
     workers: int  # processes of scene-wise stages; 0 = one per core
     device: str  # "auto", "cpu", "cuda", "cuda:1", ...
     memory_gib: float  # that a stage may take for what grows with a scene, shared by its workers
+    checkpoint_seconds: float  # between checkpoints of a training
 
 
 @dataclass(frozen=True)

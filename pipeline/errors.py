@@ -32,3 +32,7 @@ class ScenesFailed(PipelineError):
                 ]
             )
         )
+
+
+class TrainingError(PipelineError):
+    """Training that cannot start or go on."""

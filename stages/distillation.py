@@ -10,7 +10,7 @@ from pipeline.training.objectives.distillation import OBJECTIVES
 from stages import command
 
 SCENES, SUPERPOINTS, FUSION = Path("data/scenes"), Path("data/superpoints"), Path("data/fusion")
-OUTPUT = Path("models/distillation")
+OUTPUT, CHECKPOINTS = Path("models/distillation"), Path(".cache/training/distillation")
 
 
 def main(objective: str, params: Path = Path("params.yaml")) -> None:
@@ -21,33 +21,32 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
     distillation, net = settings.distillation, settings.network
     clouds = training.read_training_clouds(SCENES, SUPERPOINTS)
     width = store.open_scene(store.scene_path(FUSION, clouds[0].id))["superpoint_feature"].shape[1]
-    torch.manual_seed(distillation.seed)
-    student = network.MinkUNet(
-        net.variant, 3, width, net.backend, width=net.width, precision=net.precision
-    ).to(training.device(settings.runtime.device))
-    teacher = OBJECTIVES[objective](FUSION, distillation.points_per_step)
-    if distillation.initial is None:
-        teacher.begin(student.final, [cloud.id for cloud in clouds])
-    else:
-        network.load_weights(student, Path(distillation.initial))
-    recipe = training.Recipe(
-        training.Schedule(
-            distillation.steps,
-            distillation.learning_rate,
-            distillation.final_learning_rate,
-            distillation.warmup,
-            distillation.schedule,
-        ),
-        batch=distillation.batch,
-        voxel=net.voxel,
-        colour=net.input == "colour",
-        seed=distillation.seed,
-        augmentation=settings.augmentation,
+    recipe = training.Recipe.of(
+        distillation, voxel=net.voxel, colour=net.input == "colour", augmentation=settings.augmentation
     )
-    curve = training.train(student, clouds, teacher, recipe, label=f"distillation {objective}")
-    meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}
-    network.save(student, OUTPUT / objective, meta)
-    training.write_curve(curve, OUTPUT / objective)
+    with training.joined(settings.runtime.device) as processes:
+        torch.manual_seed(distillation.seed)
+        student = network.MinkUNet(
+            net.variant, 3, width, net.backend, width=net.width, precision=net.precision
+        ).to(processes.device)
+        teacher = OBJECTIVES[objective](FUSION, distillation.points_per_scene)
+        if distillation.initial is None:
+            teacher.align(student.final, [cloud.id for cloud in clouds])
+        else:
+            network.load_weights(student, Path(distillation.initial))
+        training.train(
+            student,
+            clouds,
+            teacher,
+            recipe,
+            label=f"distillation {objective}",
+            processes=processes,
+            checkpoints=training.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds),
+            curve=training.Curve(OUTPUT / objective) if processes.first else None,
+        )
+        if processes.first:
+            meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}
+            network.save(student, OUTPUT / objective, meta)
 
 
 app = command(main)

@@ -6,51 +6,53 @@ import torch
 
 from pipeline import config, datasets, network, training
 from pipeline.text import embeddings, load_text_encoder
-from pipeline.training.objectives.ensembling import Ensembling
+from pipeline.training.objectives.ensembling import objective_of
 from stages import command
 
-SCENES, SUPERPOINTS = Path("data/scenes"), Path("data/superpoints")
+SCENES, SUPERPOINTS, FUSION = Path("data/scenes"), Path("data/superpoints"), Path("data/fusion")
 STUDENT, OUTPUT = Path("models/distillation/superpoint"), Path("models/ensembling")
+CHECKPOINTS = Path(".cache/training/ensembling")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Self-distil the network on the training scenes, over the prompts of the label set."""
     settings = config.load(params)
-    ensembling = settings.ensembling
     clouds = training.read_training_clouds(SCENES, SUPERPOINTS)
     student, meta = network.load(STUDENT)
-    device = training.device(settings.runtime.device)
-    student.to(device)
     prompts = datasets.label_set(settings.dataset.label_set).prompts
     text = embeddings(load_text_encoder(settings.text), prompts, settings.text.template)
-    colour = meta["input"] == "colour"
-    objective = Ensembling(
-        student,
-        torch.from_numpy(text).to(device),
-        ensembling.momentum,
-        ensembling.temperature,
-        meta["voxel"],
-        colour,
-    )
-    with training.a_core_for_preparing():  # the histories' bits depend on the number of threads
-        objective.begin(clouds)
-    recipe = training.Recipe(
-        training.Schedule(ensembling.steps, ensembling.learning_rate, ensembling.final_learning_rate),
-        batch=ensembling.batch,
+    recipe = training.Recipe.of(
+        settings.ensembling,
         voxel=meta["voxel"],
-        colour=colour,
-        seed=ensembling.seed,
+        colour=meta["input"] == "colour",
         augmentation=settings.augmentation,
     )
-    curve = training.train(student, clouds, objective, recipe, label="ensembling")
-    meta = {
-        "objective": "ensembling",
-        "input": meta["input"],
-        "voxel": meta["voxel"],
-        "seed": ensembling.seed,
-    }
-    network.save(student, OUTPUT, meta)
-    training.write_curve(curve, OUTPUT)
+    with training.joined(settings.runtime.device) as processes:
+        student.to(processes.device)
+        objective = objective_of(
+            settings.ensembling,
+            torch.from_numpy(text).to(processes.device),
+            voxel=recipe.voxel,
+            colour=recipe.colour,
+            history=CHECKPOINTS / "history",
+            fusion=FUSION,
+            points_per_scene=settings.distillation.points_per_scene,
+        )
+        training.train(
+            student,
+            clouds,
+            objective,
+            recipe,
+            label="ensembling",
+            processes=processes,
+            checkpoints=training.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds),
+            curve=training.Curve(OUTPUT) if processes.first else None,
+        )
+        if processes.first:
+            meta = {key: meta[key] for key in ("input", "voxel")}
+            network.save(
+                student, OUTPUT, meta | {"objective": "ensembling", "seed": settings.ensembling.seed}
+            )
 
 
 app = command(main)

@@ -18,6 +18,7 @@ def main(
         "labels.ply"
     ),
     model: Annotated[Path, typer.Option(help="folder of the trained network")] = Path("models/ensembling"),
+    turns: Annotated[int, typer.Option(help="average over so many turns about the vertical")] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
     params: Path = Path("params.yaml"),
 ) -> None:
@@ -31,7 +32,7 @@ def main(
     student, meta = network.load(model)
     cloud = training.Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
-    feature = training.predict_features(student, cloud, meta["voxel"], meta["input"] == "colour")
+    feature = training.predict_features(student, cloud, meta["voxel"], meta["input"] == "colour", turns)
     label = (feature @ text.T).argmax(1)
     ply.write_mesh(out, scene.xyz, label_set.colours[label], scene.face, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))

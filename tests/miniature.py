@@ -18,6 +18,7 @@ from pipeline.fusion import fuse, superpoint_means
 from pipeline.network import MinkUNet, save
 from pipeline.scene import Camera, Frame, Scene
 from pipeline.text import embeddings
+from pipeline.training import Curve
 
 REPOSITORY = Path(__file__).parents[1]
 WIDTH = 16  # of the text space
@@ -84,8 +85,7 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
         torch.manual_seed(index)
         network = MinkUNet("14A", 3, WIDTH, "torch", width=0.25)
         save(network, folder / f"models/{name}", {"voxel": 0.2, "input": "geometry"})
-        curve = "".join(f"{step},{1 / (step + 1):.4f}\n" for step in range(50))
-        (folder / f"models/{name}/curves.csv").write_text(f"step,loss\n{curve}")
+        Curve(folder / f"models/{name}").replay({"step": step, "loss": 1 / (step + 1)} for step in range(50))
     _write_synthesis(folder, rng)
     return config.load(folder / "params.yaml")
 

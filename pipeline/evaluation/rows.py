@@ -43,9 +43,12 @@ class Ablation:
         truth: Mapping[str, np.ndarray | None] | None = None,
         shuffles: int = 0,
         seed: int = 0,
+        turns: int = 1,
     ) -> None:
         """known: f[V] of 0 and 1, the classes that each 2D model was taught; truth: f[V], its true IoU (NaN
-        where unknown); both feed controls. shuffles: permutations of the capability over classes."""
+        where unknown); both feed controls. shuffles: permutations of the capability over classes.
+        turns: test-time augmentation of the networks."""
+        self._turns = turns
         self._artefacts, self._models, self._space, self._fusion = artefacts, tuple(models), space, fusion
         self.missing: dict[str, str] = {}
         self._projected = tuple(m for m in models if artefacts.has(artefacts.data(f"projection/{m}")))
@@ -135,7 +138,7 @@ class Ablation:
 
     def _of_network(self, scene: str, network: MinkUNet, meta: Mapping[str, Any]) -> Prediction:
         cloud = read_cloud(self._artefacts.data("scenes"), self._artefacts.data("superpoints"), scene)
-        feature = predict_features(network, cloud, meta["voxel"], meta["input"] == "colour")
+        feature = predict_features(network, cloud, meta["voxel"], meta["input"] == "colour", self._turns)
         return self._space.predict(self._space.reduce(feature))
 
     def _of_superpoints(self, scene: str) -> Prediction:

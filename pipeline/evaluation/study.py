@@ -50,6 +50,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         truth=truth,
         shuffles=settings.shuffles,
         seed=settings.seed,
+        turns=settings.turns,
     )
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
@@ -77,6 +78,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "unannotated": unannotated,
         "points": points,
         "unpredicted": settings.unpredicted,
+        "turns": settings.turns,
         "backend": ablation.backends,
         "seed": settings.seed,
     }

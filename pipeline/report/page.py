@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from pipeline.evaluation.rows import NETWORKS
 from pipeline.evaluation.table import title
 from pipeline.progress import progress
 from pipeline.report import charts, images, rooms, scores
+from pipeline.training import curve
 
 TILE, TILES = 72, 4  # pixels of a synthesised image, images of a class
 STAGES = ("scenes", "labels", "superpoints", "projection", "synthesis", "capability", "fusion")
@@ -117,12 +117,8 @@ def _synthesis(vocabulary: Sequence[str], artefacts: Artefacts, missing: list[st
 def _curves(artefacts: Artefacts) -> list[charts.Curve]:
     found = []
     for row, folder in NETWORKS.items():
-        path = artefacts.model(folder) / "curves.csv"
-        if path.is_file():
-            with path.open(newline="") as file:
-                lines = list(csv.DictReader(file))
-            steps, loss = ([float(line[key]) for line in lines] for key in ("step", "loss"))
-            found.append(charts.curve(title(row).removeprefix("+ "), steps, loss))
+        if (artefacts.model(folder) / curve.FOLDER).is_dir():
+            found.append(charts.curve(title(row).removeprefix("+ "), *curve.read(artefacts.model(folder))))
     return found
 
 

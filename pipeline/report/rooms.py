@@ -49,7 +49,14 @@ def ablation(params: Params, artefacts: Artefacts, label_set: LabelSet) -> Ablat
         return None
     encoder = load_text_encoder(params.text)
     space = TextSpace.of(encoder, label_set, params.vocabulary, params.text.template)
-    return Ablation(artefacts, params.segmenters.names, params.vocabulary, space, params.fusion)
+    return Ablation(
+        artefacts,
+        params.segmenters.names,
+        params.vocabulary,
+        space,
+        params.fusion,
+        turns=params.evaluation.turns,
+    )
 
 
 def draw(

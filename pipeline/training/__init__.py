@@ -1,19 +1,23 @@
 """Training of sparse networks on fused features, and their features for every point of a scene."""
 
-from pipeline.training.data import Cloud, device, read_cloud, read_training_clouds
-from pipeline.training.loop import Recipe, Schedule, TrainingError, a_core_for_preparing, train, write_curve
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.curve import Curve
+from pipeline.training.data import Cloud, read_cloud, read_training_clouds
+from pipeline.training.loop import Recipe, Schedule, train
 from pipeline.training.prediction import predict_features
+from pipeline.training.processes import Processes, device, joined
 
 __all__ = [
+    "Checkpoints",
     "Cloud",
+    "Curve",
+    "Processes",
     "Recipe",
     "Schedule",
-    "TrainingError",
-    "a_core_for_preparing",
     "device",
+    "joined",
     "predict_features",
     "read_cloud",
     "read_training_clouds",
     "train",
-    "write_curve",
 ]

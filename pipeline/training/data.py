@@ -34,7 +34,7 @@ class Batch:
     """Scenes voxelised together.
 
     maps: their coordinates; features: f4[V,3]; voxels: of each scene; start: i8[S+1], where each scene's
-    rows begin.
+    rows begin; random: each scene's generator, for the choices of the objective (none without augmentation).
     """
 
     clouds: tuple[Cloud, ...]
@@ -42,6 +42,7 @@ class Batch:
     maps: CoordinateMaps
     features: torch.Tensor
     start: np.ndarray
+    random: tuple[np.random.Generator, ...] = ()
 
     @property
     def names(self) -> str:
@@ -65,23 +66,18 @@ def read_training_clouds(scenes: Path, superpoints: Path) -> list[Cloud]:
     return [read_cloud(scenes, superpoints, scene) for scene in store.split_ids(scenes, "train")]
 
 
-def device(name: str) -> torch.device:
-    """runtime.device: "auto" is the first GPU, or the CPU where there is none."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-
-
 def batch(
     clouds: Sequence[Cloud],
     size: float,
     colour: bool,
-    rng: np.random.Generator | None = None,
+    random: Sequence[np.random.Generator] = (),
     device: torch.device | str = "cpu",
     augmentation: Augmentation = PAPER,
 ) -> Batch:
     """Voxelise at `size` metres. Features are ones (pure geometry) or with `colour` the mean colour in -1..1.
-    With `rng` every scene is augmented."""
+    With `random`, a generator for each scene, the scenes are augmented."""
     parts = []
-    for cloud in clouds:
+    for cloud, rng in zip(clouds, random or [None] * len(clouds), strict=True):
         xyz = centred(cloud.xyz) if rng is None else vary_geometry(cloud.xyz, rng, augmentation)
         voxels = voxelise(xyz, size)
         features = np.ones((len(voxels.point), 3), np.float32)
@@ -101,22 +97,25 @@ def batch(
         CoordinateMaps(coordinates, device),
         torch.from_numpy(np.concatenate(features)).to(device),
         start,
+        tuple(random),
     )
 
 
 class Sampler:
-    """Which scenes make up step 0, 1, 2, ...: each epoch in a random order of its own. Stateless: a
-    step's scenes and generator depend on the seed and the step alone, so training can go on from any
-    step."""
+    """Which scenes make up step 0, 1, 2, ...
+
+    A batch has `batch` places. Each goes through a share of the scenes of its own, in a new random order
+    every round. So no scene is in a batch twice, a process that computes certain places is the only one to
+    see their scenes, and the batches are the same for any number of processes. Stateless: a place's scene and
+    generator depend on seed, step and place alone, so training can go on from any step."""
 
     def __init__(self, scenes: int, batch: int, seed: int):
-        self.scenes, self.batch, self.seed = scenes, min(batch, scenes), seed
+        self.batch, self.seed = min(batch, scenes), seed
+        self.shares = [range(place, scenes, self.batch) for place in range(self.batch)]
 
-    def __call__(self, step: int) -> tuple[list[int], np.random.Generator]:
-        """Indices of the scenes of a step, and the generator for all its random choices."""
-        places = range(step * self.batch, (step + 1) * self.batch)
-        chosen = [int(self._order(place // self.scenes)[place % self.scenes]) for place in places]
-        return chosen, np.random.default_rng([self.seed, 1, step])
-
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, 0, epoch]).permutation(self.scenes)
+    def __call__(self, step: int, place: int) -> tuple[int, np.random.Generator]:
+        """Index of the scene at a place, and the generator for all random choices about it."""
+        share = self.shares[place]
+        round_, turn = divmod(step, len(share))
+        order = np.random.default_rng([self.seed, 0, place, round_]).permutation(len(share))
+        return share[order[turn]], np.random.default_rng([self.seed, 1, place, step])

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-import numpy as np
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.config import Augmentation
-from pipeline.errors import PipelineError
-from pipeline.network import MinkUNet
-from pipeline.network.minkunet import Convolution
+from pipeline.config import Augmentation, Training
+from pipeline.errors import TrainingError
+from pipeline.network import MinkUNet, synchronise
 from pipeline.progress import progress
 from pipeline.training.augmentation import PAPER
+from pipeline.training.checkpoint import Checkpoints, fingerprint
+from pipeline.training.curve import Curve, Row
 from pipeline.training.data import Batch, Cloud, Sampler, batch
+from pipeline.training.objective import Mean, Objective
+from pipeline.training.processes import Processes
 
-CURVES = "curves.csv"
-Prepared = tuple[Batch, np.random.Generator]  # what a step works on, and where its random choices come from
-
-
-class TrainingError(PipelineError):
-    """The loss is not a number."""
-
-
-class Objective(Protocol):
-    """What is minimised."""
-
-    def __call__(
-        self, hidden: torch.Tensor, final: Convolution, batch: Batch, rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
-        """hidden [V,H] of the batch's voxels, and the layer that makes features of them -> terms of the
-        loss."""
-        ...
+EXPLODED = 1000  # times the first loss
+PREPARING = 8  # threads at most, where a GPU computes
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: `batch` scenes a step, voxels of `voxel` metres, colours or ones as input."""
+    """How to train: `batch` scenes at a time in all processes together, the gradients of `accumulate` such
+    batches in one step, voxels of `voxel` metres, colours or ones as input. sync_batch_norm: statistics over
+    all processes' scenes."""
 
     schedule: Schedule
     batch: int
@@ -71,57 +61,160 @@ class Recipe:
     colour: bool
     seed: int
     augmentation: Augmentation = PAPER
+    accumulate: int = 1
+    sync_batch_norm: bool = False
+
+    @classmethod
+    def of(cls, section: Training, *, voxel: float, colour: bool, augmentation: Augmentation) -> Recipe:
+        """As a section of params.yaml says."""
+        schedule = Schedule(
+            section.steps,
+            section.learning_rate,
+            section.final_learning_rate,
+            section.warmup,
+            section.schedule,
+        )
+        return cls(
+            schedule,
+            section.batch,
+            voxel,
+            colour,
+            section.seed,
+            augmentation,
+            section.accumulate,
+            section.sync_batch_norm,
+        )
+
+
+class _Step(nn.Module):
+    """Network and objective as one module: what runs in parallel must hold every parameter the loss uses."""
+
+    def __init__(self, network: MinkUNet, objective: Objective):
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, scenes: Batch) -> dict[str, Mean]:
+        hidden = self.network.hidden(scenes.maps, scenes.features)
+        return self.objective(hidden, self.network.final, scenes)
 
 
 def train(
-    network: MinkUNet, clouds: Sequence[Cloud], objective: Objective, recipe: Recipe, *, label: str
-) -> list[dict[str, float]]:
+    network: MinkUNet,
+    clouds: Sequence[Cloud],
+    objective: Objective,
+    recipe: Recipe,
+    *,
+    label: str,
+    processes: Processes | None = None,
+    checkpoints: Checkpoints | None = None,
+    curve: Curve | None = None,
+) -> list[Row]:
     """Train `network` in place; returns the curve, one row a step: step, loss, its terms, learning_rate.
 
-    Deterministic: the same network, scenes, recipe and number of threads give the same bits. Raises
-    TrainingError naming the scenes of the step where the loss stops being a number."""
+    Deterministic: the same network, scenes, recipe and number of threads give the same bits, also where the
+    training was stopped and goes on from `checkpoints`; these are removed in the end. Every process of
+    `processes` (this one alone by default) calls it with the same arguments and ends with the same weights.
+
+    Raises TrainingError naming the scenes of the step where the loss or a gradient stops being a number or
+    the loss has grown a thousandfold."""
+    processes = processes or Processes(network.final.kernel.device)
     sampler = Sampler(len(clouds), recipe.batch, recipe.seed)
+    places = processes.share(sampler.batch)
+    mine = [clouds[scene] for place in places for scene in sampler.shares[place]]
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.schedule(0), fused=True)
-    curve = []
-    network.train()
-    device = network.final.kernel.device
+    steps, rows = recipe.schedule.steps, []
 
-    def prepare(step: int) -> Prepared:
-        chosen, rng = sampler(step)
-        scenes = batch(
-            [clouds[i] for i in chosen], recipe.voxel, recipe.colour, rng, device, recipe.augmentation
-        )
+    def prepare(turn: int) -> Batch:
+        chosen, random = zip(*(sampler(turn, place) for place in places), strict=True)
+        scenes = [clouds[i] for i in chosen]
+        ready = batch(scenes, recipe.voxel, recipe.colour, random, processes.device, recipe.augmentation)
         if network.backend == "torch":
-            scenes.maps.build()
-        return scenes, rng
+            ready.maps.build()
+        return ready
 
-    steps = recipe.schedule.steps
-    with progress(label, steps) as advance, a_core_for_preparing():
-        for step, (scenes, rng) in enumerate(_ahead(prepare, steps)):
-            rate = recipe.schedule(step)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            terms = objective(network.hidden(scenes.maps, scenes.features), network.final, scenes, rng)
-            loss = sum(terms.values())
-            if not math.isfinite(loss.item()):
-                raise TrainingError(
-                    f"{label}: the loss is {loss.item()} at step {step}, scenes {scenes.names}; look at "
-                    "their features (`anyscene inspect`) or lower the learning rate"
-                )
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            curve.append(
-                {
-                    "step": step,
-                    "loss": loss.item(),
-                    **{k: v.item() for k, v in terms.items()},
-                    "learning_rate": rate,
-                }
-            )
-            advance(f"loss {loss.item():.3f}")
+    with a_core_for_preparing():
+        if checkpoints:
+            identity = fingerprint(network, clouds, objective, recipe)
+            ids = {cloud.id for cloud in mine}
+            rows = checkpoints.resume(identity, network, optimiser, objective, ids, processes)
+        if not rows:
+            objective.begin(network, mine, processes)
+        if curve:
+            curve.replay(rows)
+        begin = len(rows)
+        module = _parallel(_Step(network.train(), objective), recipe, processes)
+        turns = range(begin * recipe.accumulate, steps * recipe.accumulate)
+        batches = _ahead(prepare, turns, _threads(processes))
+        with progress(label, steps - begin if processes.first else 0) as advance:
+            for step in range(begin, steps):
+                optimiser.zero_grad()
+                terms, names = _gradients(module, batches, recipe.accumulate, processes)
+                row = {"step": step, "loss": sum(terms.values())} | terms
+                _check(row, rows, network, f"{label}, step {step}, scenes {names}")
+                row["learning_rate"] = rate = recipe.schedule(step)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                optimiser.step()
+                rows.append(row)
+                if curve:
+                    curve.add(row)
+                if checkpoints and step + 1 < steps and processes.sum([checkpoints.due])[0]:
+                    checkpoints.save(identity, rows, network, optimiser, objective, processes)
+                advance(f"loss {row['loss']:.3f}")
+    processes.wait()
+    if checkpoints and processes.first:
+        checkpoints.clear()
     network.eval()
-    return curve
+    return rows
+
+
+def _parallel(step: _Step, recipe: Recipe, processes: Processes) -> nn.Module:
+    """`step`, its gradients averaged over the processes."""
+    if processes.world == 1:
+        return step
+    if recipe.sync_batch_norm:
+        synchronise(step.network)
+    return DistributedDataParallel(step)
+
+
+def _gradients(
+    module: nn.Module, batches: Iterator[Batch], accumulate: int, processes: Processes
+) -> tuple[dict[str, float], str]:
+    """Add up the gradients of one step. Returns the value of each term, and the names of the scenes."""
+    values: dict[str, float] = {}
+    names = []
+    for part in range(1, accumulate + 1):
+        scenes = next(batches)
+        names.append(scenes.names)
+        together = part == accumulate or processes.world == 1  # until then every process adds up its own
+        with nullcontext() if together else module.no_sync():
+            means = module(scenes)
+            weights = processes.sum([mean.weight for mean in means.values()])
+            terms = {
+                name: mean.total / (weight or 1) / accumulate
+                for (name, mean), weight in zip(means.items(), weights, strict=True)
+            }
+            (sum(terms.values()) * processes.world).backward()
+        found = processes.sum([term.item() for term in terms.values()])
+        for name, value in zip(terms, found, strict=True):
+            values[name] = values.get(name, 0.0) + value
+    return values, ", ".join(names)
+
+
+def _check(row: Row, rows: Sequence[Row], network: MinkUNet, where: str) -> None:
+    """Raise TrainingError where the step must not be taken."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if not math.isfinite(row["loss"]):
+        problem = f"the loss is {row['loss']}"
+    elif rows and row["loss"] > EXPLODED * max(rows[0]["loss"], 1e-3):
+        problem = f"the loss has grown from {rows[0]['loss']:.3g} to {row['loss']:.3g}"
+    elif not torch.nn.utils.get_total_norm(gradients).isfinite():
+        problem = "a gradient is not finite"
+    else:
+        return
+    raise TrainingError(
+        f"{where}: {problem}; look at their features (`anyscene inspect`) or lower the learning rate"
+    )
 
 
 @contextmanager
@@ -135,21 +228,20 @@ def a_core_for_preparing() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _ahead(prepare: Callable[[int], Prepared], steps: int) -> Iterator[Prepared]:
-    """prepare(0), prepare(1), ...: each computed in a thread while its predecessor is used."""
-    with ThreadPoolExecutor(1) as beside:
-        upcoming = beside.submit(prepare, 0)
-        for step in range(1, steps):
-            ready, upcoming = upcoming.result(), beside.submit(prepare, step)
+def _threads(processes: Processes) -> int:
+    """How many prepare batches."""
+    if processes.device.type == "cpu":
+        return 1
+    return max(1, min(PREPARING, (os.cpu_count() or 1) // processes.world))
+
+
+def _ahead(prepare: Callable[[int], Batch], turns: Sequence[int], threads: int) -> Iterator[Batch]:
+    """prepare(turn) of every turn: the next ones are computed in `threads` threads while one is used."""
+    with ThreadPoolExecutor(threads) as beside:
+        upcoming = deque(beside.submit(prepare, turn) for turn in turns[:threads])
+        for turn in turns[threads:]:
+            ready = upcoming.popleft().result()
+            upcoming.append(beside.submit(prepare, turn))
             yield ready
-        yield upcoming.result()
-
-
-def write_curve(curve: Sequence[dict[str, float]], folder: Path) -> None:
-    """curves.csv in `folder`, as `dvc plots` reads it."""
-    partial = Path(folder) / f".{CURVES}.partial"
-    with open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(curve[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: v if k == "step" else f"{v:.6g}" for k, v in row.items()} for row in curve)
-    os.replace(partial, Path(folder) / CURVES)
+        while upcoming:
+            yield upcoming.popleft().result()

@@ -4,7 +4,6 @@ may take. No annotation is read; the rooms hold zoo furniture and come from anot
 from __future__ import annotations
 
 import copy
-import csv
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import safetensors.torch
 import yaml
 
 from pipeline.errors import PipelineError
+from pipeline.training import curve
 
 ROOMS, WORLD_SEED = 240, 1000
 STEPS = 18_000
@@ -46,7 +46,9 @@ def recipe(params: dict[str, Any]) -> dict[str, Any]:
         "final_learning_rate": 1e-5,
         "schedule": "linear",
         "warmup": 100,
-        "points_per_step": 20_000,
+        "points_per_scene": 10_000,
+        "accumulate": 1,
+        "sync_batch_norm": False,
     }
     return changed
 
@@ -68,8 +70,7 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
         command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
         if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
             raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
-    with open(cache / TRAINED / "curves.csv") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+    return curve.read(cache / TRAINED)[1].tolist()
 
 
 def halve(source: Path, target: Path) -> None:

@@ -1,7 +1,10 @@
 """The training stages and their commands on a world of three small rooms."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 from pipeline import network, store
+from pipeline.errors import TrainingError
+from pipeline.training import Processes, curve
 from stages import distillation, ensembling, predict, query
 from tests.capture import write_scan
 from tests.training import rooms
@@ -59,10 +64,13 @@ def test_networks_are_written_with_their_curves(project):
         ("ensembling", "ensembling"),
     ):
         folder = project / "models" / name
-        assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves.csv"}
+        assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves"}
         meta = json.loads((folder / "network.json").read_text())
         assert (meta["objective"], meta["voxel"], meta["backend"]) == (objective, 0.15, "torch")
-        assert (folder / "curves.csv").read_text().startswith("step,loss,point")
+        steps, losses = curve.read(folder, "point")
+        assert steps.tolist() == list(range(2 if name == "ensembling" else 3))
+        assert (losses > 0).all()
+    assert not list((project / ".cache" / "training").rglob("*.*"))  # finished: no checkpoints
 
 
 def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
@@ -90,6 +98,41 @@ def test_weights_of_another_network_are_refused(project, monkeypatch, tmp_path, 
     result = run(distillation.app, "superpoint")
     assert result.exit_code == 1
     assert "distillation.initial: null" in " ".join((result.output + result.stderr).split())
+
+
+@pytest.mark.parametrize("stage", [("distillation", "superpoint"), ("ensembling",)])
+def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
+    """The same command under torchrun, over gloo, half the batch each."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["network"] |= {"precision": "float32"}
+    params["distillation"] |= {"sync_batch_norm": True, "steps": 6}
+    params["ensembling"] |= {"sync_batch_norm": True, "steps": 6, "start": "code", "loss": "paper"}
+    curves = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        (folder / "data").symlink_to(project / "data")
+        shutil.copytree(project / "models", folder / "models")
+        student = folder / "models/distillation/superpoint/network.json"
+        student.write_text(student.read_text().replace("bfloat16", "float32"))
+        launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+        subprocess.run(
+            [sys.executable, "-m", *(launcher if processes > 1 else ()), f"stages.{stage[0]}", *stage[1:]],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            check=True,
+        )
+        model = folder / "models" / "/".join(stage)
+        curves.append(curve.read(model)[1])
+        assert (model / "model.safetensors").is_file()
+    assert len(curves[0]) == 6
+    assert np.abs(curves[0] / curves[1] - 1).max() < 1e-4
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(TrainingError, match="3 scenes does not divide among 2 processes"):
+        Processes(torch.device("cpu"), rank=0, world=2).share(3)
 
 
 def test_unknown_objective_is_refused(project, monkeypatch):

@@ -1,11 +1,23 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from pipeline import config
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
-from pipeline.training.data import batch
-from pipeline.training.objectives.ensembling import Ensembling, class_logits, pseudo_labels, superpoint_mean
+from pipeline.training.data import Cloud, batch
+from pipeline.training.history import History
+from pipeline.training.objectives.ensembling import (
+    Ensembling,
+    class_logits,
+    objective_of,
+    pseudo_labels,
+    superpoint_mean,
+)
+from pipeline.training.processes import Processes
 from tests.training import rooms
 
 
@@ -22,30 +34,106 @@ def test_superpoint_mean_by_hand():
     assert mean.flatten().tolist() == [7.0, 2.0]
 
 
-def test_loss_and_history_by_hand():
-    """A scene of three points in two voxels, K = 2, phi = logits."""
-    cloud, _ = rooms.room(0)
-    cloud = type(cloud)(
+def tiny():
+    """A scene of three points in two voxels (0 and 1; 2) and two superpoints (0; 1 and 2), its batch, and a
+    last layer with phi = hidden."""
+    cloud = Cloud(
         "tiny",
         np.array([[0.0, 0, 0], [0.01, 0, 0], [0.2, 0, 0]], np.float32),
         np.zeros((3, 3), np.uint8),
         np.array([0, 1, 1], np.int32),
     )
-    scene = batch([cloud], 0.1, colour=False)
     final = Convolution(2, 2, size=1)
     with torch.no_grad():
         final.kernel.copy_(torch.eye(2))
-    objective = Ensembling(None, torch.eye(2), momentum=0.75, temperature=1.0, voxel=0.1, colour=False)
-    objective.history["tiny"] = torch.tensor([[1.0, 0.0], [0.0, 8.0], [4.0, 0.0]])
-    hidden = torch.tensor([[2.0, 0.0], [0.0, 4.0]])  # voxel of points 0 and 1, voxel of point 2
-    terms = objective(hidden, final, scene, np.random.default_rng(0))
-    # first points 0 and 2 have labels 0 and 0; superpoints 0 and 1 (history (1,0) and (4,8)) labels 0 and 1,
-    # and each holds one voxel's first point
-    cost = lambda right, wrong: float(np.log1p(np.exp(wrong - right)))  # noqa: E731
-    assert terms["point"].item() == pytest.approx((cost(2, 0) + cost(0, 4)) / 2)
-    assert terms["superpoint"].item() == pytest.approx((cost(2, 0) + cost(4, 0)) / 2)
-    expected = torch.tensor([[1.25, 0.0], [0.5, 6.0], [3.0, 1.0]])
-    assert torch.allclose(objective.history["tiny"], expected)
+    return cloud, batch([cloud], 0.1, colour=False), final
+
+
+def objective(folder, text=None, **settings):
+    settings = {"momentum": 0.75, "temperature": 1.0, "voxel": 0.1, "colour": False} | settings
+    return Ensembling(torch.eye(2) if text is None else text, History(folder), **settings)
+
+
+def cost(right, wrong):
+    return float(np.log1p(np.exp(wrong - right)))
+
+
+@pytest.mark.parametrize("labels", ["paper", "code"])
+def test_loss_and_history_by_hand(tmp_path, labels):
+    _, scene, final = tiny()
+    ensembling = objective(tmp_path, labels=labels)
+    ensembling.history["tiny"] = np.array([[1.0, 0.0], [0.0, 8.0], [4.0, 0.0]])
+    hidden = torch.tensor([[2.0, 0.0], [0.0, 4.0]])
+    terms = ensembling(hidden, final, scene)
+    # each voxel goes by its first point, 0 and 2; these are the first of superpoints 0 and 1, whose histories
+    # (1,0) and (2,4) say 0 and 1; point 2's own says 0
+    of_last_point = {"paper": cost(0, 4), "code": cost(4, 0)}[labels]
+    assert terms["point"].total.item() == pytest.approx(cost(2, 0) + of_last_point)
+    assert terms["superpoint"].total.item() == pytest.approx(cost(2, 0) + cost(4, 0))
+    assert [term.weight for term in terms.values()] == [2, 2]
+    assert np.allclose(ensembling.history["tiny"], [[1.25, 0.0], [0.5, 6.0], [3.0, 1.0]])
+
+
+class Answers:
+    """A network that answers with the given hidden features, one row per voxel."""
+
+    training, backend = False, "torch"
+
+    def __init__(self, final, hidden):
+        self.final, self._hidden = final, hidden
+
+    def hidden(self, maps, features):
+        return self._hidden
+
+    def eval(self):
+        return self
+
+    train = lambda self, mode: self  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [("paper", [[2, 0], [2, 0], [0, 4]]), ("code", [[2, 0], [1, 2], [1, 2]])]
+)
+def test_beginnings_of_the_history_by_hand(tmp_path, start, expected):
+    cloud, _, final = tiny()
+    ensembling = objective(tmp_path, start=start, balance=1.0)
+    network = Answers(final, torch.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    ensembling.begin(network, [cloud], Processes(torch.device("cpu")))
+    assert ensembling.history["tiny"].tolist() == expected
+    share = torch.tensor([2, 1] if start == "paper" else [1, 2]) / 3
+    assert torch.allclose(ensembling.weight, 1 / (share + 0.01))
+
+
+def test_balance_weighs_the_classes(tmp_path):
+    _, scene, final = tiny()
+    ensembling = objective(tmp_path)
+    ensembling.history["tiny"] = np.array([[1.0, 0.0], [0.0, 8.0], [4.0, 0.0]])
+    ensembling.weight = torch.tensor([3.0, 0.5])
+    terms = ensembling(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), final, scene)
+    assert terms["point"].total.item() == pytest.approx(3 * cost(2, 0) + 3 * cost(0, 4))
+    assert terms["point"].weight == 6
+    assert terms["superpoint"].total.item() == pytest.approx(3 * cost(2, 0) + 0.5 * cost(4, 0))
+    assert terms["superpoint"].weight == 3.5
+
+
+def test_paper_keeps_the_distillation_beside_it(tmp_path):
+    section = config.load(Path(__file__).parents[2] / "params.yaml").ensembling
+    found = {
+        loss: objective_of(
+            dataclasses.replace(section, loss=loss),
+            torch.eye(2),
+            voxel=0.1,
+            colour=False,
+            history=tmp_path / "history",
+            fusion=rooms.write(tmp_path / loss, [0])[2],
+            points_per_scene=10,
+        )
+        for loss in ("paper", "code")
+    }
+    assert list(found["paper"].parts) == ["distillation", "ensembling"]
+    assert found["paper"].parts["ensembling"].labels == "paper"
+    assert isinstance(found["code"], Ensembling)
+    assert found["code"].labels == "code"
 
 
 def test_history_of_logits_gives_the_labels_of_a_history_of_features():
@@ -65,18 +153,19 @@ def test_history_of_logits_gives_the_labels_of_a_history_of_features():
     assert logits.numel() / features.numel() == rooms.CLASSES / rooms.WIDTH
 
 
-def test_history_begins_with_the_answers_of_the_network():
+def test_history_begins_with_the_answers_of_the_network(tmp_path):
     torch.manual_seed(0)
     network = MinkUNet("14A", 3, rooms.WIDTH, "torch", width=0.25).eval()
     cloud, _ = rooms.room(1)
     text = torch.from_numpy(rooms.text())
-    objective = Ensembling(network, text, 0.9, 1.0, 0.1, colour=False)
-    objective.begin([cloud])
+    ensembling = objective(tmp_path, text)
+    ensembling.begin(network, [cloud], Processes(torch.device("cpu")))
     scene = batch([cloud], 0.1, colour=False)
     with torch.no_grad():
         phi = network(scene.maps, scene.features)[torch.from_numpy(scene.voxels[0].voxel)]
-    assert torch.allclose(objective.history["room1"], phi @ text.T, atol=1e-5)
-    assert objective.history["room1"].dtype == torch.float32
+    history = torch.from_numpy(np.array(ensembling.history["room1"]))
+    assert torch.allclose(history, phi @ text.T, atol=1e-5)
+    assert history.dtype == torch.float32
     hidden = network.hidden(scene.maps, scene.features)
     assert torch.allclose(
         class_logits(hidden, network.final, text), network.final(hidden) @ text.T, atol=1e-5

@@ -1,4 +1,3 @@
-import csv
 import math
 import shutil
 from dataclasses import replace
@@ -8,21 +7,24 @@ import pytest
 import torch
 
 from pipeline import store
-from pipeline.errors import DataError
+from pipeline.errors import DataError, TrainingError
 from pipeline.network import MinkUNet, minkowski
 from pipeline.training import (
+    Curve,
     Recipe,
     Schedule,
-    TrainingError,
     predict_features,
     read_cloud,
     read_training_clouds,
     train,
-    write_curve,
 )
+from pipeline.training import curve as curves
 from pipeline.training.data import Sampler, batch
+from pipeline.training.history import History
+from pipeline.training.objective import Mean, Objective
 from pipeline.training.objectives.distillation import OBJECTIVES
 from pipeline.training.objectives.ensembling import Ensembling
+from pipeline.training.prediction import predict_hidden
 from tests.training import rooms
 
 VOXEL = 0.15
@@ -41,7 +43,7 @@ def distil(
     torch.manual_seed(seed)
     network = MinkUNet("14A", 3, rooms.WIDTH, backend, width=0.25, precision=precision)
     teacher = OBJECTIVES[objective](fusion, 20_000)
-    teacher.begin(network.final, [cloud.id for cloud in clouds])
+    teacher.align(network.final, [cloud.id for cloud in clouds])
     recipe = Recipe(Schedule(steps, rate, rate / 10, warmup=2), batch=2, voxel=VOXEL, colour=True, seed=seed)
     return network, train(network, clouds, teacher, recipe, label="test"), clouds
 
@@ -65,12 +67,19 @@ def test_distillation_learns_the_classes_of_an_unseen_room(world):
     assert (np.argmax(feature @ rooms.text().T, 1) == label).mean() > 0.6
 
 
-def test_ensembling_lowers_its_loss_and_is_deterministic(world):
+def test_ensembling_lowers_its_loss_and_is_deterministic(world, tmp_path):
     runs = []
-    for _ in range(2):
+    for run in range(2):
         network, _, clouds = distil(world, steps=10)
-        objective = Ensembling(network, torch.from_numpy(rooms.text()), 0.9, 0.5, VOXEL, colour=True)
-        objective.begin(clouds)
+        objective = Ensembling(
+            torch.from_numpy(rooms.text()),
+            History(tmp_path / str(run)),
+            momentum=0.9,
+            temperature=0.5,
+            voxel=VOXEL,
+            colour=True,
+            balance=1.0,
+        )
         recipe = Recipe(Schedule(8, 0.003, 0.0003), batch=2, voxel=VOXEL, colour=True, seed=0)
         runs.append((train(network, clouds, objective, recipe, label="test"), network))
     assert runs[0][0] == runs[1][0]
@@ -85,17 +94,71 @@ def test_both_backends_agree_on_the_first_loss(world):
     assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
-def test_a_loss_that_is_no_number_names_the_scenes(world):
+class Scripted(Objective):
+    """Losses by step: the hidden features' mean times the given factors."""
+
+    def __init__(self, *factors):
+        self.factors = iter(factors)
+
+    @property
+    def identity(self):
+        return {}
+
+    def __call__(self, hidden, final, batch):
+        return {"point": Mean.of((hidden.square().mean(1) + 1) * next(self.factors))}
+
+
+@pytest.mark.parametrize(
+    ("factors", "problem"),
+    [((1, math.nan), "the loss is nan"), ((1, 1e5), "has grown from"), ((1, 1e38), "not finite|is inf")],
+)
+def test_a_loss_out_of_bounds_names_the_scenes(world, factors, problem):
     scenes, superpoints, _ = world
     clouds = [read_cloud(scenes, superpoints, "room0")]
     network = MinkUNet("14A", 3, rooms.WIDTH, width=0.25)
-    recipe = Recipe(Schedule(2, 0.01, 0.01), batch=1, voxel=VOXEL, colour=False, seed=0)
+    recipe = Recipe(Schedule(3, 1e-4, 1e-4), batch=1, voxel=VOXEL, colour=False, seed=0)
+    with pytest.raises(TrainingError, match=rf"step 1, scenes room0: .*({problem}|has grown from)"):
+        train(network, clouds, Scripted(*factors), recipe, label="test")
 
-    def broken(hidden, final, batch, rng):
-        return {"point": hidden.sum() * math.nan}
 
-    with pytest.raises(TrainingError, match="room0"):
-        train(network, clouds, broken, recipe, label="test")
+def test_a_gradient_that_is_no_number_is_refused(world):
+    scenes, superpoints, _ = world
+    network = MinkUNet("14A", 3, rooms.WIDTH, width=0.25)
+    recipe = Recipe(Schedule(3, 1e-4, 1e-4), batch=1, voxel=VOXEL, colour=False, seed=0)
+
+    class Kink(Scripted):
+        def __call__(self, hidden, final, batch):
+            return {"point": Mean.of((hidden.sum(1) * 0).sqrt())}  # 0, with a slope of infinity times 0
+
+    with pytest.raises(TrainingError, match="room0: a gradient is not finite"):
+        train(network, [read_cloud(scenes, superpoints, "room0")], Kink(), recipe, label="test")
+
+
+def test_gradients_accumulate_to_the_mean_of_the_batches(world):
+    """Two batches in one step move the weights by the mean of what each would give."""
+    scenes, superpoints, fusion = world
+    clouds = read_training_clouds(scenes, superpoints)[:2]
+
+    def gradients(accumulate, turns):
+        torch.manual_seed(0)
+        network = MinkUNet("14A", 3, rooms.WIDTH, "torch", width=0.25)
+        recipe = Recipe(
+            Schedule(1, 0.0, 0.0), batch=1, voxel=VOXEL, colour=True, seed=0, accumulate=accumulate
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            order = iter(turns)
+            patch.setattr(Sampler, "__call__", lambda self, step, place: sampled(next(order)))
+            row = train(network, clouds, OBJECTIVES["superpoint"](fusion, 999), recipe, label="test")[0]
+        return row["loss"], [p.grad for p in network.parameters()]
+
+    def sampled(turn):
+        return turn, np.random.default_rng(turn)
+
+    loss, together = gradients(2, [0, 1])
+    (one, first), (other, second) = gradients(1, [0]), gradients(1, [1])
+    assert loss == pytest.approx((one + other) / 2, rel=1e-6)
+    for whole, a, b in zip(together, first, second, strict=True):
+        assert torch.allclose(whole, (a + b) / 2, atol=1e-6)
 
 
 def test_schedules():
@@ -106,13 +169,18 @@ def test_schedules():
     assert Schedule(100, 1.0, 0.0, shape="poly")(50) == pytest.approx(0.5**0.9)
 
 
-def test_every_epoch_sees_every_scene_once():
-    sampler = Sampler(5, 2, seed=3)
-    seen = [scene for step in range(5) for scene in sampler(step)[0]]
-    assert sorted(seen[:5]) == sorted(seen[5:]) == list(range(5))
-    assert sampler(7)[0] == Sampler(5, 2, seed=3)(7)[0]
-    assert sampler(7)[1].random() == Sampler(5, 2, seed=3)(7)[1].random()
-    assert len(Sampler(1, 4, seed=0)(0)[0]) == 1
+def test_places_share_the_scenes_out():
+    sampler = Sampler(7, 3, seed=3)
+    batches = [[sampler(step, place)[0] for place in range(3)] for step in range(12)]
+    assert all(len(set(chosen)) == 3 for chosen in batches)
+    for place, share in enumerate(([0, 3, 6], [1, 4], [2, 5])):
+        seen = [chosen[place] for chosen in batches]
+        for start in range(0, 12, len(share)):  # every round sees the share once
+            assert sorted(seen[start : start + len(share)]) == share
+    again = Sampler(7, 3, seed=3)(7, 1)
+    assert (again[0], again[1].random()) == (batches[7][1], sampler(7, 1)[1].random())
+    assert sampler(7, 1)[1].random() != sampler(7, 2)[1].random()
+    assert Sampler(1, 4, seed=0).batch == 1
 
 
 def test_scenes_to_train_on(tmp_path):
@@ -154,7 +222,24 @@ def test_without_augmentation_a_scan_may_lie_anywhere():
     assert np.abs(here.voxels[0].coordinates.min(0) + here.voxels[0].coordinates.max(0) + 1).max() <= 1
 
 
-def test_curves_are_tables_of_steps(tmp_path):
-    write_curve([{"step": 0, "loss": 1.5}, {"step": 1, "loss": 0.123456789}], tmp_path)
-    with open(tmp_path / "curves.csv") as file:
-        assert list(csv.DictReader(file)) == [{"step": "0", "loss": "1.5"}, {"step": "1", "loss": "0.123457"}]
+def test_curves_are_what_dvc_plots_reads(tmp_path):
+    rows = [{"step": 0, "loss": 1.5, "rate": 0.1}, {"step": 1, "loss": 0.123456789, "rate": 0.05}]
+    Curve(tmp_path).replay([*rows, {"step": 2, "loss": 9.0}])
+    Curve(tmp_path).replay(rows)  # begins anew
+    assert (tmp_path / "curves/plots/metrics/loss.tsv").read_text() == "step\tloss\n0\t1.5\n1\t0.123456789\n"
+    assert [column.tolist() for column in curves.read(tmp_path, "rate")] == [[0, 1], [0.1, 0.05]]
+    with pytest.raises(TrainingError, match=r"nothing\.tsv"):
+        curves.read(tmp_path, "nothing")
+
+
+def test_turned_predictions_are_averaged(world):
+    network, _, clouds = distil(world, steps=2)
+    cloud = clouds[0]
+    quarter = replace(cloud, xyz=cloud.xyz @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32))
+    half = replace(cloud, xyz=cloud.xyz * np.array([-1, -1, 1], np.float32))
+    threes = replace(cloud, xyz=quarter.xyz * np.array([-1, -1, 1], np.float32))
+    each = [predict_hidden(network, c, VOXEL, True) for c in (cloud, quarter, half, threes)]
+    mean = predict_hidden(network, cloud, VOXEL, True, turns=4)
+    same = torch.isclose(mean, sum(each) / 4, atol=1e-4).all(1).float().mean()
+    assert same > 0.98  # a rounded coordinate may fall into the next voxel
+    assert not torch.allclose(mean, each[0], atol=1e-3)

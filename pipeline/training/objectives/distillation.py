@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,76 +20,80 @@ from pipeline import store
 from pipeline.errors import DataError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch
+from pipeline.training.objective import Mean, Objective
 
 EPSILON = 1e-6
 POINTS_ALIGNED = 500  # per scene, that the last layer is aligned with
 
 
-class SuperpointDistillation:
+class _Distillation(Objective):
+    """fusion: folder of the artefacts; points_per_scene: at most so many voxels of a scene enter the loss."""
+
+    def __init__(self, fusion: Path, points_per_scene: int):
+        self.fusion, self.points_per_scene = Path(fusion), points_per_scene
+        self._targets: dict[str, tuple] = {}
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """With the content keys of the fused features."""
+        return {
+            "objective": type(self).__name__,
+            "points_per_scene": self.points_per_scene,
+            "fusion": store.keys(self.fusion),
+        }
+
+    def _target(self, scene: str) -> tuple:
+        if scene not in self._targets:
+            self._targets[scene] = self._read(store.scene_path(self.fusion, scene))
+        return self._targets[scene]
+
+
+class SuperpointDistillation(_Distillation):
     """L = L_p + L_sp: every sampled voxel, and every superpoint's mean over its sampled voxels, against
     the fused feature of the superpoint (Li et al., SAS; superpoints without a fused feature do not
     count)."""
 
-    def __init__(self, fusion: Path, points_per_step: int):
-        self.fusion, self.points_per_step = fusion, points_per_step
-        self._targets: dict[str, tuple[torch.Tensor, np.ndarray]] = {}
-
-    def __call__(
-        self, hidden: torch.Tensor, final: Convolution, batch: Batch, rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
+    def __call__(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
         """hidden: [V,H], of the batch's voxels -> the terms whose sum is the loss."""
         targets, rows, owners, before = [], [], [], 0
         for i, (cloud, voxels) in enumerate(zip(batch.clouds, batch.voxels, strict=True)):
             target, valid = self._target(cloud.id)
             superpoint = cloud.superpoint[voxels.point]
             row = np.flatnonzero((superpoint >= 0) & valid[superpoint])
+            row = sample(row, self.points_per_scene, batch.random[i])
             rows.append(row + batch.start[i])
             owners.append(superpoint[row].astype(np.int64) + before)
             targets.append(target)
             before += len(target)
-        rows, owners = np.concatenate(rows), np.concatenate(owners)
-        rows, owners = sample(self.points_per_step, rng, rows, owners)
-        device = hidden.device
+        rows, owners = (torch.from_numpy(np.concatenate(part)).to(hidden.device) for part in (rows, owners))
         return superpoint_loss(
-            hidden.index_select(0, rows.to(device)), final, torch.cat(targets).to(device), owners.to(device)
+            hidden.index_select(0, rows), final, torch.cat(targets).to(hidden.device), owners
         )
 
-    def begin(self, final: Convolution, scenes: Sequence[str]) -> None:
+    def align(self, final: Convolution, scenes: Sequence[str]) -> None:
         """Align the last layer with the targets of `scenes`."""
         align(final, torch.cat([target[valid] for target, valid in map(self._target, scenes)]))
 
-    def _target(self, scene: str) -> tuple[torch.Tensor, np.ndarray]:
-        if scene not in self._targets:
-            group = store.open_scene(store.scene_path(self.fusion, scene))
-            self._targets[scene] = (unit(group["superpoint_feature"][:]), group["superpoint_valid"][:])
-        return self._targets[scene]
+    def _read(self, path: Path) -> tuple[torch.Tensor, np.ndarray]:
+        group = store.open_scene(path)
+        return unit(group["superpoint_feature"][:]), group["superpoint_valid"][:]
 
 
-class PixelDistillation:
+class PixelDistillation(_Distillation):
     """The baseline: L_p against the fused feature of the point itself (its voxel's first point)."""
 
-    def __init__(self, fusion: Path, points_per_step: int):
-        self.fusion, self.points_per_step = fusion, points_per_step
-        self._targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def __call__(
-        self, hidden: torch.Tensor, final: Convolution, batch: Batch, rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
+    def __call__(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
         """hidden: [V,H], of the batch's voxels -> the terms whose sum is the loss."""
-        rows, scenes, points = [], [], []
+        rows, targets = [], []
         for i, (cloud, voxels) in enumerate(zip(batch.clouds, batch.voxels, strict=True)):
-            row = np.flatnonzero(self._target(cloud.id)[1][voxels.point])
+            feature, valid = self._target(cloud.id)
+            row = sample(np.flatnonzero(valid[voxels.point]), self.points_per_scene, batch.random[i])
             rows.append(row + batch.start[i])
-            scenes.append(np.full(len(row), i))
-            points.append(voxels.point[row])
-        rows, scenes, points = sample(self.points_per_step, rng, *map(np.concatenate, (rows, scenes, points)))
-        scenes, points = scenes.numpy(), points.numpy()
-        target = torch.cat(
-            [unit(self._target(cloud.id)[0][points[scenes == i]]) for i, cloud in enumerate(batch.clouds)]
-        )
-        return point_loss(hidden.index_select(0, rows.to(hidden.device)), final, target.to(hidden.device))
+            targets.append(unit(feature[voxels.point[row]]))
+        rows = torch.from_numpy(np.concatenate(rows)).to(hidden.device)
+        return point_loss(hidden.index_select(0, rows), final, torch.cat(targets).to(hidden.device))
 
-    def begin(self, final: Convolution, scenes: Sequence[str]) -> None:
+    def align(self, final: Convolution, scenes: Sequence[str]) -> None:
         """Align the last layer with the targets of some points of `scenes`."""
         sampled = []
         for scene in scenes:
@@ -97,10 +102,8 @@ class PixelDistillation:
             sampled.append(unit(feature[seen[:: max(1, len(seen) // POINTS_ALIGNED)]]))
         align(final, torch.cat(sampled))
 
-    def _target(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
-        if scene not in self._targets:
-            self._targets[scene] = store.fused_points(store.scene_path(self.fusion, scene))
-        return self._targets[scene]
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        return store.fused_points(path)
 
 
 @torch.no_grad()
@@ -127,13 +130,11 @@ OBJECTIVES: Mapping[str, type] = {"superpoint": SuperpointDistillation, "pixel":
 
 def superpoint_loss(
     hidden: torch.Tensor, final: Convolution, target: torch.Tensor, owner: torch.Tensor
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Mean]:
     """hidden: [V,H]; target: unit f4[L,C]; owner: i8[V], the superpoint of each voxel.
 
     {"point": mean over voxels of 1 - cos(target, phi), "superpoint": mean over the superpoints that occur of
-    1 - cos(target, mean of phi)}; both 0 where there are no voxels."""
-    if not len(owner):
-        return {"point": hidden.sum() * 0, "superpoint": hidden.sum() * 0}
+    1 - cos(target, mean of phi)}; both of nothing where there are no voxels."""
     seen, place = torch.unique(owner, return_inverse=True)
     target = target.index_select(0, seen)
     projected, offset = _project(target, final)
@@ -141,15 +142,13 @@ def superpoint_loss(
     total = hidden.new_zeros(len(seen), hidden.shape[1]).index_add_(0, place, hidden)
     mean = total / torch.bincount(place, minlength=len(seen)).unsqueeze(1)
     superpoint = 1 - _cosine(mean, final, projected, offset)
-    return {"point": point.mean(), "superpoint": superpoint.mean()}
+    return {"point": Mean.of(point), "superpoint": Mean.of(superpoint)}
 
 
-def point_loss(hidden: torch.Tensor, final: Convolution, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """hidden: [V,H]; target: unit f4[V,C]. {"point": mean of 1 - cos(target, phi)}, 0 where there are no
-    voxels."""
-    if not len(target):
-        return {"point": hidden.sum() * 0}
-    return {"point": (1 - _cosine(hidden, final, *_project(target, final))).mean()}
+def point_loss(hidden: torch.Tensor, final: Convolution, target: torch.Tensor) -> dict[str, Mean]:
+    """hidden: [V,H]; target: unit f4[V,C]. {"point": mean of 1 - cos(target, phi)}, of nothing where there
+    are no voxels."""
+    return {"point": Mean.of(1 - _cosine(hidden, final, *_project(target, final)))}
 
 
 def _project(target: torch.Tensor, final: Convolution) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,10 +172,6 @@ def unit(features: np.ndarray) -> torch.Tensor:  # [n, C]
     return torch.nn.functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
 
 
-def sample(limit: int, rng: np.random.Generator, *columns: np.ndarray) -> tuple[torch.Tensor, ...]:
-    """At most `limit` of the rows of `columns` (all of one length), in their order, as i8 tensors."""
-    count = len(columns[0])
-    if count > limit:
-        chosen = np.sort(rng.choice(count, limit, replace=False))
-        columns = tuple(column[chosen] for column in columns)
-    return tuple(torch.from_numpy(np.ascontiguousarray(column, dtype=np.int64)) for column in columns)
+def sample(rows: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """i8: at most `limit` of `rows`, in their order."""
+    return rows if len(rows) <= limit else np.sort(rng.choice(rows, limit, replace=False))

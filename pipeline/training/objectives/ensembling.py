@@ -8,72 +8,148 @@ same labels, K/C of the memory.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
 import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.config import Ensembling as Section
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch, Cloud
+from pipeline.training.history import History
+from pipeline.training.objective import Mean, Objective, Sum
+from pipeline.training.objectives.distillation import SuperpointDistillation
 from pipeline.training.prediction import predict_hidden
+from pipeline.training.processes import Processes
+
+RARE = 0.01  # added to the share of a class, so that none weighs without bound
 
 
-class Ensembling:
-    """L = CE(logits, point labels) + CE(superpoint mean of logits, superpoint labels), logits = phi . text.
+class Ensembling(Objective):
+    """L = CE(logits, point labels) + CE(superpoint mean of logits, superpoint labels), logits = phi . text /
+    temperature.
 
-    After each visit H = momentum H + (1 - momentum) logits (float32: at momentum .9999 half precision
-    would lose the update). H starts as the logits of the network as it is given."""
+    After each visit H = momentum H + (1 - momentum) phi . text (float32: at momentum .9999 half precision
+    would lose the update)."""
 
     def __init__(
         self,
-        network: MinkUNet,
         text: torch.Tensor,
+        history: History,
+        *,
         momentum: float,
         temperature: float,
         voxel: float,
         colour: bool,
+        start: Literal["paper", "code"] = "paper",
+        labels: Literal["paper", "code"] = "paper",
+        balance: float = 0.0,
     ):  # text [K, C]
-        self.network, self.text, self.momentum, self.temperature = network, text, momentum, temperature
+        """start: H begins with the answers of the network as it is given, at every point (paper) or their
+        superpoint means (released code). labels: of a point by its own history (paper), or that of its
+        superpoint (released code). balance: a class of share f among the first pseudo labels weighs
+        (f + RARE) ** -balance in the loss; 0: all alike, as in paper and code."""
+        self.text, self.history = text, history
+        self.momentum, self.temperature = momentum, temperature
         self.voxel, self.colour = voxel, colour
-        self.history: dict[str, torch.Tensor] = {}  # scene -> [N, K]
+        self.start, self.labels, self.balance = start, labels, balance
+        self.weight = text.new_ones(len(text))  # of the classes
 
-    def __call__(
-        self, hidden: torch.Tensor, final: Convolution, batch: Batch, rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        text = hashlib.blake2b(self.text.cpu().numpy().tobytes(), digest_size=16).hexdigest()
+        settings = ("momentum", "temperature", "voxel", "colour", "start", "labels", "balance")
+        return {"objective": type(self).__name__, "text": text} | {s: getattr(self, s) for s in settings}
+
+    def __call__(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
         """hidden: [V,H], of the batch's voxels -> the terms whose sum is the loss."""
         logits = class_logits(hidden, final, self.text)
-        point, superpoint = [], []
+        points, superpoints = [], []
         for i, (cloud, voxels) in enumerate(zip(batch.clouds, batch.voxels, strict=True)):
-            history = self._history(cloud)
-            owner = torch.from_numpy(cloud.superpoint.astype(np.int64)).to(hidden.device)
-            of_scene = logits[batch.start[i] : batch.start[i + 1]]
-            labels, pooled_labels = pseudo_labels(history, owner)
-            first = torch.from_numpy(voxels.point).to(hidden.device)
-            point.append(
-                functional.cross_entropy(of_scene / self.temperature, labels[first], reduction="none")
-            )
+            history = torch.from_numpy(self.history[cloud.id]).to(hidden.device)  # [N, K]
+            owner = torch.from_numpy(cloud.superpoint.astype(np.int64)).to(hidden.device)  # [N]
+            first, voxel = (torch.from_numpy(p).to(hidden.device) for p in (voxels.point, voxels.voxel))
+            of_scene = logits[batch.start[i] : batch.start[i + 1]]  # [V, K]
+            label, pooled_label = pseudo_labels(history, owner)
+            if self.labels == "code":
+                label = pooled_label[owner]
             mean, seen = superpoint_mean(of_scene, owner[first])
-            superpoint.append(
-                functional.cross_entropy(mean / self.temperature, pooled_labels[seen], reduction="none")
-            )
+            points.append((of_scene, label[first]))
+            superpoints.append((mean, pooled_label[seen]))
             with torch.no_grad():
-                history.mul_(self.momentum).add_(
-                    of_scene[torch.from_numpy(voxels.voxel).to(hidden.device)], alpha=1 - self.momentum
-                )
-        return {"point": torch.cat(point).mean(), "superpoint": torch.cat(superpoint).mean()}
+                new = history * self.momentum
+                new.add_(of_scene.index_select(0, voxel), alpha=1 - self.momentum)
+                self.history[cloud.id] = new.cpu().numpy()
+        return {"point": self._cross_entropy(points), "superpoint": self._cross_entropy(superpoints)}
 
-    @torch.no_grad()
-    def _history(self, cloud: Cloud) -> torch.Tensor:
-        """[N,K]; on the first visit what the network, not yet changed by much, says without augmentation."""
-        if cloud.id not in self.history:
-            hidden = predict_hidden(self.network, cloud, self.voxel, self.colour)
-            self.history[cloud.id] = class_logits(hidden, self.network.final, self.text).clone()
-        return self.history[cloud.id]
+    def _cross_entropy(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Mean:
+        """Of (logits [n,K], label i8[n]) of every scene."""
+        logits, label = (torch.cat(part) for part in zip(*parts, strict=True))
+        losses = functional.cross_entropy(logits / self.temperature, label, reduction="none")
+        return Mean.of(losses, self.weight[label])
 
-    def begin(self, clouds: list[Cloud]) -> None:
-        """Start every scene's history from the network as it is now."""
+    def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
+        """Start every scene's history from the network as it is now, without augmentation."""
+        counts = np.zeros(len(self.text))
         for cloud in clouds:
-            self._history(cloud)
+            hidden = predict_hidden(network, cloud, self.voxel, self.colour)
+            with torch.no_grad():
+                logits = class_logits(hidden, network.final, self.text)
+                if self.start == "code":
+                    owner = torch.from_numpy(cloud.superpoint.astype(np.int64)).to(logits.device)
+                    mean, seen = superpoint_mean(logits, owner)
+                    logits = mean[torch.searchsorted(seen, owner)]
+            self.history[cloud.id] = logits.cpu().numpy()
+            counts += np.bincount(logits.argmax(1).cpu(), minlength=len(counts))
+        self._weigh(processes.sum(counts))
+
+    def _weigh(self, counts: Sequence[float]) -> None:
+        self._counts = list(counts)
+        share = torch.tensor(counts, dtype=torch.float64) / max(1.0, sum(counts))
+        self.weight = ((share + RARE) ** -self.balance).to(self.text)
+
+    def freeze(self) -> dict[str, Any]:
+        return {"counts": self._counts, "history": self.history.freeze()}
+
+    def restore(self, frozen: Sequence[Mapping[str, Any]], scenes: Collection[str]) -> None:
+        files = {scene: file for part in frozen for scene, file in part["history"].items()}
+        self.history.restore({scene: files[scene] for scene in scenes})
+        self._weigh(frozen[0]["counts"])
+
+    def prune(self) -> None:
+        self.history.prune()
+
+
+def objective_of(
+    section: Section,
+    text: torch.Tensor,
+    *,
+    voxel: float,
+    colour: bool,
+    history: Path,
+    fusion: Path,
+    points_per_scene: int,
+) -> Objective:  # text [K, C]
+    """What params.yaml asks for: with `loss: paper` the distillation from `fusion` goes on beside it."""
+    ensembling = Ensembling(
+        text,
+        History(history),
+        momentum=section.momentum,
+        temperature=section.temperature,
+        voxel=voxel,
+        colour=colour,
+        start=section.start,
+        labels=section.loss,
+        balance=section.balance,
+    )
+    if section.loss == "code":
+        return ensembling
+    return Sum(distillation=SuperpointDistillation(fusion, points_per_scene), ensembling=ensembling)
 
 
 def class_logits(hidden: torch.Tensor, final: Convolution, text: torch.Tensor) -> torch.Tensor:

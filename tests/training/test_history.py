@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from pipeline.errors import TrainingError
+from pipeline.training.history import History
+
+
+def test_what_a_checkpoint_names_is_never_written_again(tmp_path):
+    history = History(tmp_path)
+    history["a"], history["b"] = np.full((3, 2), 1.0), np.full((4, 2), 2.0)
+    frozen = history.freeze()
+    history["a"] = np.full((3, 2), 5.0)
+    history["a"] = np.full((3, 2), 6.0)  # in place: its file is not frozen
+    assert history["a"].tolist() == np.full((3, 2), 6.0).tolist()
+    assert len(list(tmp_path.iterdir())) == 3
+    again = History(tmp_path)
+    again.restore(frozen)
+    assert again["a"].tolist() == np.full((3, 2), 1.0).tolist()
+    assert again["b"].tolist() == np.full((4, 2), 2.0).tolist()
+
+
+def test_files_go_when_nothing_names_them(tmp_path):
+    history, other = History(tmp_path), History(tmp_path)
+    other["c"] = np.ones((1, 1))
+    for value in range(5):
+        history["a.b"] = np.full((2, 2), value)
+        history.freeze()
+        history.prune()
+    assert len(list(tmp_path.iterdir())) == 2  # that of the other process stays
+    assert "a.b" in history
+    assert len(history) == 1
+
+
+def test_a_restored_history_goes_on_in_new_files(tmp_path):
+    history = History(tmp_path)
+    history["a"] = np.zeros((2, 2))
+    frozen = history.freeze()
+    again = History(tmp_path)
+    again.restore(frozen)
+    again["a"] = np.ones((2, 2))
+    assert np.load(tmp_path / frozen["a"]).max() == 0
+    assert again.freeze() != frozen
+
+
+def test_missing_and_damaged_files_are_named(tmp_path):
+    history = History(tmp_path / "history")
+    history["a"] = np.zeros((2, 2))
+    frozen = history.freeze()
+    (tmp_path / "history" / frozen["a"]).write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match=r"a\.0\.npy"):
+        History(tmp_path / "history").restore(frozen)
