@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks import meshes
+from benchmarks import meshes, training
+from benchmarks.figure import Figure, alternate, seconds
 from benchmarks.peers import projection as peer_projection
 from benchmarks.peers.superpoints import Compiled
 from pipeline import store
@@ -22,43 +21,9 @@ from pipeline.scene import Camera
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap
 from pipeline.superpoints import segment_mesh
 
-REPEATS = 5
 CHANNELS = 512
 VIEWS = 80  # of a scene, as OpenScene takes them of ScanNet
 VIEWS_TIMED = 12  # of the peer's, each of which costs the same
-
-
-@dataclass(frozen=True)
-class Figure:
-    """ours and peer in `unit`; ratio = ours / peer, so that less is better."""
-
-    name: str
-    setting: str
-    unit: str
-    ours: float
-    peer: float
-    against: str
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.peer
-
-    def shown(self, value: float) -> str:
-        return f"{value:,.0f} bytes" if self.unit == "bytes" else f"{1000 * value:,.1f} ms"
-
-
-def alternate(ours: Callable[[], float], peer: Callable[[], float]) -> tuple[float, float]:
-    """Medians of REPEATS timings each, taken in turn, so that a busy moment meets both."""
-    ours(), peer()
-    pairs = [(ours(), peer()) for _ in range(REPEATS)]
-    a, b = np.median(pairs, 0)
-    return float(a), float(b)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def superpoints() -> list[Figure]:
@@ -193,4 +158,13 @@ def _encode(texts: tuple[str, ...]) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((len(texts), CHANNELS), np.float32)
 
 
-ALL = (superpoints, features, captions, fusion, training_bytes)
+ALL = (
+    superpoints,
+    features,
+    captions,
+    fusion,
+    training_bytes,
+    training.backends,
+    training.distillation,
+    training.ensembling,
+)
