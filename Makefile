@@ -42,4 +42,4 @@ zoo: $(READY) ## train the demo's small models anew (models/demo/)
 	@$(RUN) python -m stages.zoo
 
 clean: ## remove what `make demo` computed (keeps the virtual environment)
-	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html .dvc/cache
+	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html .cache/training .dvc/cache

@@ -34,6 +34,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
             teacher.align(student.final, [cloud.id for cloud in clouds])
         else:
             network.load_weights(student, Path(distillation.initial))
+        checkpoints = training.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds)
         training.train(
             student,
             clouds,
@@ -41,12 +42,13 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
             recipe,
             label=f"distillation {objective}",
             processes=processes,
-            checkpoints=training.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds),
+            checkpoints=checkpoints,
             curve=training.Curve(OUTPUT / objective) if processes.first else None,
         )
         if processes.first:
             meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}
             network.save(student, OUTPUT / objective, meta)
+            checkpoints.clear()
 
 
 app = command(main)

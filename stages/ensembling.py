@@ -38,6 +38,7 @@ def main(params: Path = Path("params.yaml")) -> None:
             fusion=FUSION,
             points_per_scene=settings.distillation.points_per_scene,
         )
+        checkpoints = training.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds)
         training.train(
             student,
             clouds,
@@ -45,7 +46,7 @@ def main(params: Path = Path("params.yaml")) -> None:
             recipe,
             label="ensembling",
             processes=processes,
-            checkpoints=training.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds),
+            checkpoints=checkpoints,
             curve=training.Curve(OUTPUT) if processes.first else None,
         )
         if processes.first:
@@ -53,6 +54,7 @@ def main(params: Path = Path("params.yaml")) -> None:
             network.save(
                 student, OUTPUT, meta | {"objective": "ensembling", "seed": settings.ensembling.seed}
             )
+            checkpoints.clear()
 
 
 app = command(main)

@@ -24,6 +24,7 @@ from pipeline.training.processes import Processes
 
 STATE, MODEL, OPTIMISER = "state.json", "model.safetensors", "optimiser.safetensors"
 RANDOM = "torch random state"
+CODE = (Path(__file__).parent, Path(__file__).parents[1] / "network")  # changed, a training begins anew
 
 
 class Checkpoints:
@@ -108,7 +109,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def clear(self) -> None:
-        """Remove the folder: the training is finished, or another begins."""
+        """Remove the folder: the network is saved, or another training begins."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _last_state(self) -> dict[str, Any] | None:
@@ -117,8 +118,9 @@ class Checkpoints:
             return None
         path = self._path(steps[-1]) / STATE
         try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            state = json.loads(path.read_text())
+            return {key: state[key] for key in ("fingerprint", "rows", "objective")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{path}: not readable ({error}); remove {self.folder} to train from the start"
             ) from error
@@ -127,12 +129,14 @@ class Checkpoints:
         return self.folder / f"step-{step}"
 
     def _steps(self) -> list[int]:
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-[0-9]*"))
 
 
 def fingerprint(network: nn.Module, clouds: Sequence[Cloud], objective: Objective, recipe: Any) -> str:
-    """A hash of all that decides how a training ends: weights, scenes, objective and recipe."""
-    digest = hashlib.blake2b(digest_size=16)
+    """A hash of all that decides how a training ends: weights, scenes, objective, recipe, and the code."""
+    digest = hashlib.blake2b(torch.__version__.encode(), digest_size=16)
+    for file in sorted(file for folder in CODE for file in folder.rglob("*.py")):
+        digest.update(file.read_bytes())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())

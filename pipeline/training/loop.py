@@ -112,8 +112,9 @@ def train(
     """Train `network` in place; returns the curve, one row a step: step, loss, its terms, learning_rate.
 
     Deterministic: the same network, scenes, recipe and number of threads give the same bits, also where the
-    training was stopped and goes on from `checkpoints`; these are removed in the end. Every process of
-    `processes` (this one alone by default) calls it with the same arguments and ends with the same weights.
+    training was stopped and goes on from `checkpoints`, which the caller clears when the network is saved.
+    Every process of `processes` (this one alone by default) calls it with the same arguments and ends with
+    the same weights.
 
     Raises TrainingError naming the scenes of the step where the loss or a gradient stops being a number or
     the loss has grown a thousandfold."""
@@ -161,9 +162,6 @@ def train(
                 if checkpoints and step + 1 < steps and processes.sum([checkpoints.due])[0]:
                     checkpoints.save(identity, rows, network, optimiser, objective, processes)
                 advance(f"loss {row['loss']:.3f}")
-    processes.wait()
-    if checkpoints and processes.first:
-        checkpoints.clear()
     network.eval()
     return rows
 

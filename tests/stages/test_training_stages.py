@@ -67,7 +67,7 @@ def test_networks_are_written_with_their_curves(project):
         assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves"}
         meta = json.loads((folder / "network.json").read_text())
         assert (meta["objective"], meta["voxel"], meta["backend"]) == (objective, 0.15, "torch")
-        steps, losses = curve.read(folder, "point")
+        steps, losses = curve.read(folder)
         assert steps.tolist() == list(range(2 if name == "ensembling" else 3))
         assert (losses > 0).all()
     assert not list((project / ".cache" / "training").rglob("*.*"))  # finished: no checkpoints

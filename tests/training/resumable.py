@@ -50,17 +50,19 @@ def run(world: Path, checkpoints: Path, out: Path, *, seed: int = 0, steps: int 
     recipe = Recipe(
         Schedule(steps, 0.01, 0.001, warmup=4), batch=2, voxel=0.15, colour=True, seed=seed, accumulate=2
     )
+    kept = Checkpoints(checkpoints, SECONDS)
     rows = train(
         network,
         clouds,
         objective,
         recipe,
         label="test",
-        checkpoints=Checkpoints(checkpoints, SECONDS),
+        checkpoints=kept,
         curve=Announced(),
     )
     losses = torch.tensor([[value for value in row.values()] for row in rows], dtype=torch.float64)
     safetensors.torch.save_file({**network.state_dict(), "curve": losses}, out)
+    kept.clear()
 
 
 if __name__ == "__main__":

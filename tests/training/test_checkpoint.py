@@ -79,11 +79,11 @@ def test_a_checkpoint_of_another_training_is_left_alone(world, stopped, tmp_path
     assert (tmp_path / "other").read_bytes() == (tmp_path / "again").read_bytes()
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors", "state.json"])
+@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors", "state.json", "history"])
 def test_a_damaged_checkpoint_is_named(world, stopped, tmp_path, file):
-    damaged = stopped / "step-10" / file
+    damaged = next((stopped / "history").iterdir()) if file == "history" else stopped / "step-10" / file
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(TrainingError, match=r"step-10.*remove .*checkpoints"):
+    with pytest.raises(TrainingError, match=r"(step-10|room).*remove .*checkpoints"):
         resumable.run(world, stopped, tmp_path / "out")
 
 

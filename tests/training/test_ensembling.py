@@ -11,6 +11,7 @@ from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Cloud, batch
 from pipeline.training.history import History
 from pipeline.training.objectives.ensembling import (
+    RARE,
     Ensembling,
     class_logits,
     objective_of,
@@ -101,7 +102,7 @@ def test_beginnings_of_the_history_by_hand(tmp_path, start, expected):
     ensembling.begin(network, [cloud], Processes(torch.device("cpu")))
     assert ensembling.history["tiny"].tolist() == expected
     share = torch.tensor([2, 1] if start == "paper" else [1, 2]) / 3
-    assert torch.allclose(ensembling.weight, 1 / (share + 0.01))
+    assert torch.allclose(ensembling.weight, 1 / (share + RARE))
 
 
 def test_balance_weighs_the_classes(tmp_path):
@@ -136,21 +137,33 @@ def test_paper_keeps_the_distillation_beside_it(tmp_path):
     assert found["code"].labels == "code"
 
 
-def test_history_of_logits_gives_the_labels_of_a_history_of_features():
+def test_history_of_logits_gives_the_labels_of_a_history_of_features(tmp_path):
+    """Fifty visits to a room, beside a history of whole features in float32."""
     generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
     text = torch.from_numpy(rooms.text())
-    owner = torch.randint(0, 30, (400,), generator=generator)
-    features = torch.randn(400, rooms.WIDTH, generator=generator)
-    logits = features @ text.T
+    cloud, _ = rooms.room(2)
+    owner = torch.from_numpy(cloud.superpoint.astype(np.int64))
+    final = Convolution(8, rooms.WIDTH, size=1, bias=True)
+    scene = batch([cloud], 0.15, colour=False)
+    voxel = torch.from_numpy(scene.voxels[0].voxel)
+    ensembling = objective(tmp_path, text, momentum=0.9, voxel=0.15)
+    features = torch.randn(len(owner), rooms.WIDTH, generator=generator)
+    ensembling.history[cloud.id] = (features @ text.T).numpy()
+    seen = set()
     for _ in range(50):
-        new = torch.randn(400, rooms.WIDTH, generator=generator)
-        features.mul_(0.99).add_(new, alpha=0.01)
-        logits.mul_(0.99).add_(new @ text.T, alpha=0.01)
-        point, superpoint = pseudo_labels(logits, owner)
-        mean, seen = superpoint_mean(features, owner)
+        hidden = torch.randn(scene.maps.size(0), 8, generator=generator)
+        with torch.no_grad():
+            ensembling(hidden, final, scene)
+            features = 0.9 * features + 0.1 * final(hidden)[voxel]
+        point, superpoint = pseudo_labels(torch.from_numpy(ensembling.history[cloud.id]), owner)
+        mean, _ = superpoint_mean(features, owner)
         assert torch.equal(point, (features @ text.T).argmax(1))
-        assert torch.equal(superpoint[seen], (mean @ text.T).argmax(1))
-    assert logits.numel() / features.numel() == rooms.CLASSES / rooms.WIDTH
+        assert torch.equal(superpoint, (mean @ text.T).argmax(1))
+        seen.add(tuple(point.tolist()))
+    assert len(seen) > 40  # the labels did change
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size <= 128 + features.numel() * 4 * rooms.CLASSES / rooms.WIDTH
 
 
 def test_history_begins_with_the_answers_of_the_network(tmp_path):

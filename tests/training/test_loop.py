@@ -177,6 +177,8 @@ def test_places_share_the_scenes_out():
         seen = [chosen[place] for chosen in batches]
         for start in range(0, 12, len(share)):  # every round sees the share once
             assert sorted(seen[start : start + len(share)]) == share
+    rounds = [tuple(Sampler(9, 1, seed=3)(9 * r + i, 0)[0] for i in range(9)) for r in range(4)]
+    assert len({*rounds, tuple(range(9))}) == 5  # each in another order
     again = Sampler(7, 3, seed=3)(7, 1)
     assert (again[0], again[1].random()) == (batches[7][1], sampler(7, 1)[1].random())
     assert sampler(7, 1)[1].random() != sampler(7, 2)[1].random()

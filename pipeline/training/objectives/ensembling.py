@@ -27,7 +27,7 @@ from pipeline.training.objectives.distillation import SuperpointDistillation
 from pipeline.training.prediction import predict_hidden
 from pipeline.training.processes import Processes
 
-RARE = 0.01  # added to the share of a class, so that none weighs without bound
+RARE = 0.003  # added to the share of a class, so that none weighs without bound
 
 
 class Ensembling(Objective):
