@@ -64,9 +64,20 @@ class Recipe:
     accumulate: int = 1
     sync_batch_norm: bool = False
 
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("steps", self.schedule.steps),
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+        ):
+            if value < 1:
+                raise TrainingError(f"{name}: {value}; training takes at least 1")
+        if self.voxel <= 0:
+            raise TrainingError(f"voxel: {self.voxel}; voxels have a size in metres above 0")
+
     @classmethod
     def of(cls, section: Training, *, voxel: float, colour: bool, augmentation: Augmentation) -> Recipe:
-        """As a section of params.yaml says."""
+        """As a section of params.yaml says. Raises TrainingError for values that train nothing."""
         schedule = Schedule(
             section.steps,
             section.learning_rate,

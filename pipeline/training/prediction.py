@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from pipeline.errors import ConfigError
 from pipeline.network import MinkUNet
 from pipeline.training.augmentation import rotation
 from pipeline.training.data import Cloud, batch
@@ -17,7 +18,9 @@ def predict_hidden(
     network: MinkUNet, cloud: Cloud, voxel: float, colour: bool, turns: int = 1
 ) -> torch.Tensor:
     """f4[N, hidden_channels]: what the network's last layer is given at every point, without augmentation
-    but for the mean over `turns` equal turns about the vertical."""
+    but for the mean over `turns` equal turns about the vertical. Raises ConfigError for less than 1."""
+    if turns < 1:
+        raise ConfigError(f"turns: {turns}; predictions are averaged over at least 1")
     was_training = network.training
     network.eval()
     device = network.final.kernel.device

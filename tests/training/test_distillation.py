@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, TrainingError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import batch, read_cloud
 from pipeline.training.objectives.distillation import (
+    OBJECTIVES,
     PixelDistillation,
     SuperpointDistillation,
     align,
@@ -115,6 +116,12 @@ def test_points_and_superpoints_without_target_do_not_count(tmp_path):
     kept = np.flatnonzero(valid[first])
     plain = (1 - cosine_similarity(final(hidden[kept]), unit(feature[first[kept]]))).mean()
     assert means(objective(hidden, final, scene))["point"].item() == pytest.approx(plain.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES.values())
+def test_a_loss_of_no_points_is_refused(tmp_path, kind):
+    with pytest.raises(TrainingError, match="points_per_scene: 0"):
+        kind(tmp_path, 0)
 
 
 def test_sampling_is_bounded_and_keeps_the_order():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline import config
+from pipeline.errors import TrainingError
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Cloud, batch
@@ -183,3 +184,9 @@ def test_history_begins_with_the_answers_of_the_network(tmp_path):
     assert torch.allclose(
         class_logits(hidden, network.final, text), network.final(hidden) @ text.T, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("wrong", [{"momentum": 1.5}, {"temperature": 0.0}, {"balance": -1.0}])
+def test_settings_out_of_bounds_are_refused(tmp_path, wrong):
+    with pytest.raises(TrainingError, match=next(iter(wrong))):
+        objective(tmp_path, **wrong)

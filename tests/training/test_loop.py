@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline import store
-from pipeline.errors import DataError, TrainingError
+from pipeline.errors import ConfigError, DataError, TrainingError
 from pipeline.network import MinkUNet, minkowski
 from pipeline.training import (
     Curve,
@@ -161,6 +161,15 @@ def test_gradients_accumulate_to_the_mean_of_the_batches(world):
         assert torch.allclose(whole, (a + b) / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"accumulate": 0}, {"voxel": 0.0}, {"schedule": Schedule(0, 1.0, 1.0)}]
+)
+def test_recipes_that_train_nothing_are_refused(wrong):
+    settings = {"schedule": Schedule(1, 1.0, 1.0), "batch": 1, "voxel": 0.1, "colour": True, "seed": 0}
+    with pytest.raises(TrainingError, match=r"at least 1|above 0"):
+        Recipe(**settings | wrong)
+
+
 def test_schedules():
     linear = Schedule(110, 1.0, 0.1, warmup=10)
     assert [linear(0), linear(9), linear(10)] == pytest.approx([0.1, 1.0, 1.0])
@@ -245,3 +254,5 @@ def test_turned_predictions_are_averaged(world):
     same = torch.isclose(mean, sum(each) / 4, atol=1e-4).all(1).float().mean()
     assert same > 0.98  # a rounded coordinate may fall into the next voxel
     assert not torch.allclose(mean, each[0], atol=1e-3)
+    with pytest.raises(ConfigError, match="turns: 0"):
+        predict_hidden(network, cloud, VOXEL, True, turns=0)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipeline import store
-from pipeline.errors import DataError
+from pipeline.errors import DataError, TrainingError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch
 from pipeline.training.objective import Mean, Objective
@@ -30,6 +30,8 @@ class _Distillation(Objective):
     """fusion: folder of the artefacts; points_per_scene: at most so many voxels of a scene enter the loss."""
 
     def __init__(self, fusion: Path, points_per_scene: int):
+        if points_per_scene < 1:
+            raise TrainingError(f"points_per_scene: {points_per_scene}; the loss takes at least 1")
         self.fusion, self.points_per_scene = Path(fusion), points_per_scene
         self._targets: dict[str, tuple] = {}
 

@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import Ensembling as Section
+from pipeline.errors import TrainingError
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch, Cloud
@@ -53,7 +54,14 @@ class Ensembling(Objective):
         """start: H begins with the answers of the network as it is given, at every point (paper) or their
         superpoint means (released code). labels: of a point by its own history (paper), or that of its
         superpoint (released code). balance: a class of share f among the first pseudo labels weighs
-        (f + RARE) ** -balance in the loss; 0: all alike, as in paper and code."""
+        (f + RARE) ** -balance in the loss; 0: all alike, as in paper and code.
+
+        Raises TrainingError for momentum, temperature or balance out of bounds."""
+        if not 0 <= momentum <= 1 or temperature <= 0 or balance < 0:
+            raise TrainingError(
+                f"ensembling.momentum {momentum}, temperature {temperature}, balance {balance}: they must be "
+                "in 0..1, above 0, and at least 0"
+            )
         self.text, self.history = text, history
         self.momentum, self.temperature = momentum, temperature
         self.voxel, self.colour = voxel, colour
