@@ -78,7 +78,7 @@ def test_losses_equal_those_of_features_written_out(bias):
     for one, other in zip(found, wanted, strict=True):
         assert torch.allclose(one, other, atol=1e-6)
     pixel = means(point_loss(hidden, final, target[owner]))["point"]
-    assert pixel.item() == pytest.approx(float(plain["point"]), abs=1e-6)
+    assert pixel.item() == pytest.approx(plain["point"].item(), abs=1e-6)
 
 
 def test_a_batch_without_targets_costs_nothing():
