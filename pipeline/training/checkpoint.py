@@ -64,9 +64,11 @@ class Checkpoints:
             return []
         folder = self._path(len(state["rows"]))
         try:
+            if state["digest"] != {name: _digest(folder / name) for name in (MODEL, OPTIMISER)}:
+                raise ValueError("its bytes have changed since it was written")
             network.load_state_dict(safetensors.torch.load_file(folder / MODEL))
             saved = safetensors.torch.load_file(folder / OPTIMISER)
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError, RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"{folder}: not readable as a checkpoint ({error}); remove {self.folder} to train from the "
                 "start"
@@ -92,11 +94,12 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-            state = {"fingerprint": fingerprint, "rows": rows, "objective": frozen}
             safetensors.torch.save_file(weights, partial / MODEL)
             safetensors.torch.save_file(
                 {**_optimiser_state(optimiser), RANDOM: torch.get_rng_state()}, partial / OPTIMISER
             )
+            digest = {name: _digest(partial / name) for name in (MODEL, OPTIMISER)}
+            state = {"fingerprint": fingerprint, "rows": rows, "objective": frozen, "digest": digest}
             (partial / STATE).write_text(json.dumps(state))
             for file in partial.iterdir():
                 with open(file, "rb") as written:
@@ -119,7 +122,7 @@ class Checkpoints:
         path = self._path(steps[-1]) / STATE
         try:
             state = json.loads(path.read_text())
-            return {key: state[key] for key in ("fingerprint", "rows", "objective")}
+            return {key: state[key] for key in ("fingerprint", "rows", "objective", "digest")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{path}: not readable ({error}); remove {self.folder} to train from the start"
@@ -147,6 +150,10 @@ def fingerprint(network: nn.Module, clouds: Sequence[Cloud], objective: Objectiv
     digest.update(json.dumps(objective.identity, sort_keys=True).encode())
     digest.update(repr((network.settings, network.backend, network.precision, recipe)).encode())
     return digest.hexdigest()
+
+
+def _digest(file: Path) -> str:
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -65,15 +65,16 @@ class Recipe:
     sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("steps", self.schedule.steps),
-            ("batch", self.batch),
-            ("accumulate", self.accumulate),
-        ):
+        least = {"steps": self.schedule.steps, "batch": self.batch, "accumulate": self.accumulate}
+        for name, value in least.items():
             if value < 1:
                 raise TrainingError(f"{name}: {value}; training takes at least 1")
         if self.voxel <= 0:
-            raise TrainingError(f"voxel: {self.voxel}; voxels have a size in metres above 0")
+            raise TrainingError(f"network.voxel: {self.voxel}; voxels have a size in metres above 0")
+        if not 0 <= self.augmentation.elastic <= 1:
+            raise TrainingError(
+                f"augmentation.elastic: {self.augmentation.elastic} is no probability, 0 to 1"
+            )
 
     @classmethod
     def of(cls, section: Training, *, voxel: float, colour: bool, augmentation: Augmentation) -> Recipe:
@@ -85,16 +86,19 @@ class Recipe:
             section.warmup,
             section.schedule,
         )
-        return cls(
-            schedule,
-            section.batch,
-            voxel,
-            colour,
-            section.seed,
-            augmentation,
-            section.accumulate,
-            section.sync_batch_norm,
-        )
+        try:
+            return cls(
+                schedule,
+                section.batch,
+                voxel,
+                colour,
+                section.seed,
+                augmentation,
+                section.accumulate,
+                section.sync_batch_norm,
+            )
+        except TrainingError as error:
+            raise TrainingError(f"section {type(section).__name__.lower()}: {error}") from error
 
 
 class _Step(nn.Module):
@@ -157,7 +161,8 @@ def train(
         module = _parallel(_Step(network.train(), objective), recipe, processes)
         turns = range(begin * recipe.accumulate, steps * recipe.accumulate)
         batches = _ahead(prepare, turns, _threads(processes))
-        with progress(label, steps - begin if processes.first else 0) as advance:
+        note = f"{label}, from step {begin} on" if begin else label
+        with progress(note, steps - begin if processes.first else 0) as advance:
             for step in range(begin, steps):
                 optimiser.zero_grad()
                 terms, names = _gradients(module, batches, recipe.accumulate, processes)

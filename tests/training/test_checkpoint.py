@@ -87,6 +87,16 @@ def test_a_damaged_checkpoint_is_named(world, stopped, tmp_path, file):
         resumable.run(world, stopped, tmp_path / "out")
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors"])
+def test_altered_bytes_are_noticed(world, stopped, tmp_path, file):
+    damaged = stopped / "step-10" / file
+    content = bytearray(damaged.read_bytes())
+    content[-40] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(TrainingError, match="its bytes have changed"):
+        resumable.run(world, stopped, tmp_path / "out")
+
+
 def test_a_half_written_checkpoint_does_not_count(world, stopped, tmp_path, capsys):
     (stopped / ".12.partial").mkdir()
     (stopped / ".12.partial" / "state.json").write_text("{")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from pipeline.errors import DataError, TrainingError
+from pipeline.errors import DataError, StoreError, TrainingError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import batch, read_cloud
 from pipeline.training.objectives.distillation import (
@@ -122,6 +122,17 @@ def test_points_and_superpoints_without_target_do_not_count(tmp_path):
 def test_a_loss_of_no_points_is_refused(tmp_path, kind):
     with pytest.raises(TrainingError, match="points_per_scene: 0"):
         kind(tmp_path, 0)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_damaged_targets_are_named(tmp_path, kind, damage):
+    _, _, fusion = rooms.write(tmp_path, [0])
+    array = {"superpoint": "superpoint_feature", "pixel": "feature"}[kind]
+    chunk = next(path for path in (fusion / "room0.zarr" / array / "c").rglob("*") if path.is_file())
+    chunk.unlink() if damage == "missing" else chunk.write_bytes(chunk.read_bytes()[:50])
+    with pytest.raises(StoreError, match=r"room0\.zarr: damaged"):
+        OBJECTIVES[kind](fusion, 100)._target("room0")
 
 
 def test_sampling_is_bounded_and_keeps_the_order():

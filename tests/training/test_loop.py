@@ -1,12 +1,14 @@
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline import store
+from pipeline.config import Augmentation, load
 from pipeline.errors import ConfigError, DataError, TrainingError
 from pipeline.network import MinkUNet, minkowski
 from pipeline.training import (
@@ -162,12 +164,26 @@ def test_gradients_accumulate_to_the_mean_of_the_batches(world):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch": 0}, {"accumulate": 0}, {"voxel": 0.0}, {"schedule": Schedule(0, 1.0, 1.0)}]
+    "wrong",
+    [
+        {"batch": 0},
+        {"accumulate": 0},
+        {"voxel": 0.0},
+        {"schedule": Schedule(0, 1.0, 1.0)},
+        {"augmentation": Augmentation("free", 5.0)},
+    ],
 )
 def test_recipes_that_train_nothing_are_refused(wrong):
     settings = {"schedule": Schedule(1, 1.0, 1.0), "batch": 1, "voxel": 0.1, "colour": True, "seed": 0}
-    with pytest.raises(TrainingError, match=r"at least 1|above 0"):
+    with pytest.raises(TrainingError, match=r"at least 1|above 0|no probability"):
         Recipe(**settings | wrong)
+
+
+def test_the_section_of_a_wrong_value_is_named():
+    params = load(Path(__file__).parents[2] / "params.yaml")
+    section = replace(params.ensembling, batch=0)
+    with pytest.raises(TrainingError, match="section ensembling: batch: 0"):
+        Recipe.of(section, voxel=VOXEL, colour=True, augmentation=params.augmentation)
 
 
 def test_schedules():

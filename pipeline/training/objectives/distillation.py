@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipeline import store
-from pipeline.errors import DataError, TrainingError
+from pipeline.errors import DataError, StoreError, TrainingError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch
 from pipeline.training.objective import Mean, Objective
@@ -31,7 +31,9 @@ class _Distillation(Objective):
 
     def __init__(self, fusion: Path, points_per_scene: int):
         if points_per_scene < 1:
-            raise TrainingError(f"points_per_scene: {points_per_scene}; the loss takes at least 1")
+            raise TrainingError(
+                f"distillation.points_per_scene: {points_per_scene}; the loss takes at least 1"
+            )
         self.fusion, self.points_per_scene = Path(fusion), points_per_scene
         self._targets: dict[str, tuple] = {}
 
@@ -45,8 +47,16 @@ class _Distillation(Objective):
         }
 
     def _target(self, scene: str) -> tuple:
+        """(feature [n, C], valid b1[n]). Raises StoreError where the artefact is damaged."""
         if scene not in self._targets:
-            self._targets[scene] = self._read(store.scene_path(self.fusion, scene))
+            path = store.scene_path(self.fusion, scene)
+            try:
+                feature, valid = self._read(path)
+                if not feature[valid].any(1).all():  # what zarr gives for a file that is not there
+                    raise ValueError("some features are nothing but zeros")
+            except (ValueError, KeyError, OSError) as error:
+                raise StoreError(f"{path}: damaged ({error}); remove it and run `dvc repro`") from error
+            self._targets[scene] = feature, valid
         return self._targets[scene]
 
 
