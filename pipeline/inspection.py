@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import zarr
 from PIL import Image
+from rich.text import Text
 from rich.tree import Tree
 
 from pipeline import store
+from pipeline.artefact import Artefact, Stored
 from pipeline.errors import StoreError
 
 SAMPLE = 1 << 22  # values looked at for a range
@@ -28,9 +29,12 @@ def tree(path: Path) -> Tree:
         raise StoreError(f"{path}: no artefact here; give a .zarr folder, a folder of them, or a model")
     root = Tree(f"[bold]{path}[/]  {len(groups)} artefacts, {_bytes(sum(map(_size, groups)))}")
     for group in groups:
-        array = zarr.open_group(group, mode="r")
-        names = ", ".join(f"{name}{list(array[name].shape)}" for name in sorted(array.array_keys()))
-        root.add(f"{group.name}  {_bytes(_size(group))}  {names}")
+        try:
+            arrays = store.open_scene(group).items()
+            names = ", ".join(f"{name}{list(array.shape)}" for name, array in arrays)
+            root.add(Text(f"{group.name}  {_bytes(_size(group))}  {names}"))
+        except StoreError as error:
+            root.add(Text(str(error), "red"))
     return root
 
 
@@ -40,12 +44,11 @@ def _group(path: Path) -> Tree:
     for name, value in group.attrs.items():
         text = f"{len(value)} of them" if isinstance(value, list) else json.dumps(value)
         root.add(f"{name}: {text}", style="dim")
-    for name in sorted(group.array_keys()):
-        array = group[name]
-        stored = _size(path / name)
-        ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
-        shape = ", ".join(map(str, array.shape))
-        root.add(f"[bold]{name}[/]  {array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  {_range(array)}")
+    for name in group:
+        try:
+            root.add(f"[bold]{name}[/]  {_array(group[name], _size(path / name))}")
+        except StoreError as error:
+            root.add(Text(str(error), "red"))
     return root
 
 
@@ -61,7 +64,14 @@ def _weights(path: Path) -> Tree:
     return root
 
 
-def _range(array: zarr.Array) -> str:
+def _array(array: Stored, stored: int) -> str:
+    """stored: bytes on disk"""
+    ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
+    shape = ", ".join(map(str, array.shape))
+    return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  {_range(array)}"
+
+
+def _range(array: Stored) -> str:
     if array.size == 0:
         return "empty"
     rows = max(1, SAMPLE * array.shape[0] // array.size)
@@ -94,7 +104,7 @@ def _scene_of(path: Path) -> Path:
     raise StoreError(f"{path}: its scene is not in a folder 'scenes' beside it; give it with --scene")
 
 
-def _colours(path: Path, group: zarr.Group) -> np.ndarray:
+def _colours(path: Path, group: Artefact) -> np.ndarray:
     if "rgb" in group:
         return group["rgb"][:]
     if "feature" in group:
@@ -155,7 +165,7 @@ def render(xyz: np.ndarray, rgb: np.ndarray, size: int) -> np.ndarray:
     return image
 
 
-def _sheet(group: zarr.Group, size: int) -> np.ndarray:
+def _sheet(group: Artefact, size: int) -> np.ndarray:
     """The first synthesised images above their masks."""
     images = group["image"][:8]
     rows = [np.concatenate(list(images), 1)]

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import zarr
 from numcodecs import BitRound
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
+from pipeline.artefact import Artefact
 from pipeline.errors import StoreError
 from pipeline.scene import Frame, Scene
 
-FORMAT = 1  # schema version: older artefacts are computed again
+FORMAT = 2  # schema version: older artefacts are computed again
 SOFTWARE = "anyscene 0.1.0"
 SUFFIX = ".zarr"
 CHUNK_BYTES = 1 << 20
@@ -123,8 +124,9 @@ def _allocate(
         dtype=dtype,
         chunks=chunks,
         shards=tuple(shards) or None,
-        compressors=_codec(dtype),
+        compressors=[_codec(dtype), Crc32cCodec()],
         filters=None,
+        config={"write_empty_chunks": True},  # so that a file that is not there is known to be lost
     )
 
 
@@ -138,10 +140,9 @@ def _codec(dtype: np.dtype) -> BloscCodec:
     return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=dtype.itemsize)
 
 
-def open_scene(path: Path) -> zarr.Group:
+def open_scene(path: Path) -> Artefact:
     """Open an artefact for reading. Raises StoreError where it is missing, not ours or of another format."""
-    _attributes(Path(path))
-    return zarr.open_group(path, mode="r", zarr_format=3)
+    return Artefact(Path(path), _attributes(Path(path)))
 
 
 def key(path: Path) -> str:

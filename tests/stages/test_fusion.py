@@ -168,7 +168,7 @@ def test_fusion_writes_what_the_library_computes(workspace):
     mean, has = superpoint_means(fused.feature, fused.valid, superpoint)
     np.testing.assert_allclose(group["superpoint_feature"][:], mean, atol=1e-2)
     assert group["superpoint_valid"][:].tolist() == has.tolist()
-    assert {name: group[name].dtype.str[1:] for name in group.array_keys()} == {
+    assert {name: group[name].dtype.str[1:] for name in group} == {
         "feature": "f2", "valid": "b1", "weight": "f2", "prediction": "u1",
         "superpoint_feature": "f2", "superpoint_valid": "b1",
     }  # fmt: skip
@@ -181,7 +181,7 @@ def test_without_point_features_the_rest_is_the_same(workspace):
     edit("fusion", point_features=False)
     assert computed([run(fusion).splitlines()[-1]]) == [2]
     group = store.open_scene("data/fusion/a.zarr")
-    assert sorted(group.array_keys()) == sorted(names)
+    assert sorted(group) == sorted(names)
     for name, before in zip(names, with_points, strict=True):
         np.testing.assert_array_equal(group[name][:], before)
     path = Path("data/fusion/a.zarr")

@@ -39,7 +39,7 @@ def test_scenes(workspace):
     assert scene.split == "val" and scene.dataset == "small" and scene.xyz.shape == (36, 3)
     assert scene.frames[0].read_color().shape == (24, 32, 3)
     group = store.open_scene("data/scenes/c.zarr")
-    assert sorted(group.array_keys()) == ["face", "normal", "rgb", "xyz"]
+    assert sorted(group) == ["face", "normal", "rgb", "xyz"]
     assert group.attrs["units"] == "m" and group.attrs["up"] == "z"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipeline import store
-from pipeline.errors import DataError, StoreError, TrainingError
+from pipeline.errors import DataError, TrainingError
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch
 from pipeline.training.objective import Mean, Objective
@@ -49,14 +49,7 @@ class _Distillation(Objective):
     def _target(self, scene: str) -> tuple:
         """(feature [n, C], valid b1[n]). Raises StoreError where the artefact is damaged."""
         if scene not in self._targets:
-            path = store.scene_path(self.fusion, scene)
-            try:
-                feature, valid = self._read(path)
-                if not feature[valid].any(1).all():  # what zarr gives for a file that is not there
-                    raise ValueError("some features are nothing but zeros")
-            except (ValueError, KeyError, OSError) as error:
-                raise StoreError(f"{path}: damaged ({error}); remove it and run `dvc repro`") from error
-            self._targets[scene] = feature, valid
+            self._targets[scene] = self._read(store.scene_path(self.fusion, scene))
         return self._targets[scene]
 
 
