@@ -33,22 +33,18 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
         if distillation.initial is None:
             teacher.align(student.final, [cloud.id for cloud in clouds])
         else:
-            network.load_weights(student, Path(distillation.initial))
-        checkpoints = training.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds)
-        training.train(
+            training.start_from(student, Path(distillation.initial), recipe)
+        training.fit(
             student,
             clouds,
             teacher,
             recipe,
             label=f"distillation {objective}",
+            name=objective,
+            output=OUTPUT / objective,
+            checkpoints=training.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds),
             processes=processes,
-            checkpoints=checkpoints,
-            curve=training.Curve(OUTPUT / objective) if processes.first else None,
         )
-        if processes.first:
-            meta = {"objective": objective, "input": net.input, "voxel": net.voxel, "seed": distillation.seed}
-            network.save(student, OUTPUT / objective, meta)
-            checkpoints.clear()
 
 
 app = command(main)

@@ -38,23 +38,17 @@ def main(params: Path = Path("params.yaml")) -> None:
             fusion=FUSION,
             points_per_scene=settings.distillation.points_per_scene,
         )
-        checkpoints = training.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds)
-        training.train(
+        training.fit(
             student,
             clouds,
             objective,
             recipe,
             label="ensembling",
+            name="ensembling",
+            output=OUTPUT,
+            checkpoints=training.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds),
             processes=processes,
-            checkpoints=checkpoints,
-            curve=training.Curve(OUTPUT) if processes.first else None,
         )
-        if processes.first:
-            meta = {key: meta[key] for key in ("input", "voxel")}
-            network.save(
-                student, OUTPUT, meta | {"objective": "ensembling", "seed": settings.ensembling.seed}
-            )
-            checkpoints.clear()
 
 
 app = command(main)

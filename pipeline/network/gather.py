@@ -161,11 +161,9 @@ class _ByRows(torch.autograd.Function):
             by_feature = _by_rows(arriving, kernel.to(ctx.dtype).flip(0).transpose(1, 2), table)
             by_feature = by_feature.to(gradient.dtype)
         volume, inputs, outputs = kernel.shape
-        by_kernel, start = kernel.new_zeros(volume * inputs, outputs), 0
-        for rows in table.split(_block(table)):
-            block = _neighbourhoods(padded, rows)
-            by_kernel += block.T @ arriving[start : start + len(block)]
-            start += len(block)
+        by_kernel = kernel.new_zeros(volume * inputs, outputs)
+        for rows, part in zip(*(t.split(_block(table)) for t in (table, arriving[:-1])), strict=True):
+            by_kernel += _neighbourhoods(padded, rows).T @ part
         return by_feature, by_kernel.view_as(kernel), None, None
 
 

@@ -5,7 +5,8 @@ from pipeline.training.curve import Curve
 from pipeline.training.data import Cloud, read_cloud, read_training_clouds
 from pipeline.training.loop import Recipe, Schedule, train
 from pipeline.training.prediction import predict_features
-from pipeline.training.processes import Processes, device, joined
+from pipeline.training.processes import Processes, joined
+from pipeline.training.stage import fit, start_from
 
 __all__ = [
     "Checkpoints",
@@ -14,10 +15,11 @@ __all__ = [
     "Processes",
     "Recipe",
     "Schedule",
-    "device",
+    "fit",
     "joined",
     "predict_features",
     "read_cloud",
     "read_training_clouds",
+    "start_from",
     "train",
 ]

@@ -6,7 +6,8 @@ update goes to a new one, so that a checkpoint names files whose content stays, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,8 @@ class History:
         self.folder = Path(folder)
         self._maps: dict[str, np.memmap] = {}
         self._files: dict[str, str] = {}
-        self._frozen: set[str] = set()  # scenes whose file a checkpoint names
+        self._frozen: dict[str, str] = {}  # checksum, of scenes whose file a checkpoint names
         self._generation = 0
-
-    def __contains__(self, scene: str) -> bool:
-        return scene in self._files
-
-    def __len__(self) -> int:
-        return len(self._files)
 
     def __getitem__(self, scene: str) -> np.ndarray:
         """A view of the file; change it by assignment only."""
@@ -41,30 +36,31 @@ class History:
             self._maps[scene] = np.lib.format.open_memmap(
                 self.folder / self._files[scene], "w+", np.float32, values.shape
             )
-            self._frozen.discard(scene)
+            self._frozen.pop(scene, None)
         self._maps[scene][:] = values
 
-    def freeze(self) -> dict[str, str]:
-        """The file of every scene, flushed; from now on none of them is written."""
-        for scene in self._files.keys() - self._frozen:
+    def freeze(self) -> dict[str, tuple[str, str]]:
+        """The file of every scene, flushed, and its checksum; from now on none of them is written."""
+        for scene in self._files.keys() - self._frozen.keys():
             self._maps[scene].flush()
-        self._frozen = set(self._files)
+            self._frozen[scene] = _checksum(self._maps[scene])
         self._generation += 1
-        return dict(self._files)
+        return {scene: (file, self._frozen[scene]) for scene, file in self._files.items()}
 
-    def restore(self, files: Mapping[str, str]) -> None:
-        """Take up frozen files. Raises TrainingError naming one that is missing or damaged."""
-        for scene, name in files.items():
+    def restore(self, frozen: Mapping[str, Sequence[str]]) -> None:
+        """Take up what `freeze` gave. Raises TrainingError naming a file that is missing or altered."""
+        for scene, (name, checksum) in frozen.items():
             try:
                 self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # its file is not written
+                if _checksum(self._maps[scene]) != checksum:
+                    raise ValueError("its bytes have changed since it was written")
             except (OSError, ValueError) as error:
                 raise TrainingError(
                     f"{self.folder / name}: the history of {scene} cannot be read ({error}); remove "
                     f"{self.folder.parent} to train from the start"
                 ) from error
+            self._files[scene], self._frozen[scene] = name, checksum
             self._generation = max(self._generation, int(name.split(".")[-2]) + 1)
-        self._files = dict(files)
-        self._frozen = set(files)
 
     def prune(self) -> None:
         """Remove the files of this history's scenes that are no longer in use."""
@@ -72,3 +68,7 @@ class History:
         for file in self.folder.glob("*.npy"):
             if file.name.rsplit(".", 2)[0] in self._files and file.name not in used:
                 file.unlink()
+
+
+def _checksum(values: np.ndarray) -> str:
+    return hashlib.blake2b(values, digest_size=16).hexdigest()

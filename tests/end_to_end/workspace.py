@@ -22,7 +22,6 @@ MINIATURE = {
     "projection": {"width": 96, "height": 72},
     "vocabulary": ["wall", "floor", "chair", "table"],
     "synthesis": {"images": 2, "steps": 2},
-    "network": {"voxel": 0.2},
     "distillation": {"objectives": ["superpoint", "pixel"], "steps": 3},
     "ensembling": {"steps": 2},
     "evaluation": {"bootstrap": 20, "shuffles": 2},

@@ -100,6 +100,27 @@ def test_weights_of_another_network_are_refused(project, monkeypatch, tmp_path, 
     assert "distillation.initial: null" in " ".join((result.output + result.stderr).split())
 
 
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        ("none.safetensors", "distillation.initial: none.safetensors is not there"),
+        ("known/model.safetensors", "was trained with network.voxel 0.3, not 0.15"),
+    ],
+)
+def test_weights_that_do_not_fit_the_input_are_refused(project, monkeypatch, tmp_path, initial, message):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["distillation"]["initial"] = initial
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "data").symlink_to(project / "data")
+    shutil.copytree(project / "models/distillation/superpoint", tmp_path / "known")
+    description = tmp_path / "known" / "network.json"
+    description.write_text(description.read_text().replace('"voxel": 0.15', '"voxel": 0.3'))
+    monkeypatch.chdir(tmp_path)
+    result = run(distillation.app, "superpoint")
+    assert result.exit_code == 1
+    assert message in " ".join((result.output + result.stderr).split())
+
+
 @pytest.mark.parametrize("stage", [("distillation", "superpoint"), ("ensembling",)])
 def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
     """The same command under torchrun, over gloo, half the batch each."""

@@ -27,8 +27,6 @@ def test_files_go_when_nothing_names_them(tmp_path):
         history.freeze()
         history.prune()
     assert len(list(tmp_path.iterdir())) == 2  # that of the other process stays
-    assert "a.b" in history
-    assert len(history) == 1
 
 
 def test_a_restored_history_goes_on_in_new_files(tmp_path):
@@ -38,14 +36,19 @@ def test_a_restored_history_goes_on_in_new_files(tmp_path):
     again = History(tmp_path)
     again.restore(frozen)
     again["a"] = np.ones((2, 2))
-    assert np.load(tmp_path / frozen["a"]).max() == 0
+    assert np.load(tmp_path / frozen["a"][0]).max() == 0
     assert again.freeze() != frozen
 
 
-def test_missing_and_damaged_files_are_named(tmp_path):
+@pytest.mark.parametrize("damage", ["lost", "short", "altered"])
+def test_missing_and_damaged_files_are_named(tmp_path, damage):
     history = History(tmp_path / "history")
     history["a"] = np.zeros((2, 2))
     frozen = history.freeze()
-    (tmp_path / "history" / frozen["a"]).write_bytes(b"nothing")
-    with pytest.raises(TrainingError, match=r"a\.0\.npy"):
+    file = tmp_path / "history" / frozen["a"][0]
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "lost":
+        file.write_bytes(content[:-1] + b"\1" if damage == "altered" else content[:-1])
+    with pytest.raises(TrainingError, match=r"a\.0\.npy: the history of a cannot be read"):
         History(tmp_path / "history").restore(frozen)

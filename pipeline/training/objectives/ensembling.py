@@ -57,11 +57,12 @@ class Ensembling(Objective):
         (f + RARE) ** -balance in the loss; 0: all alike, as in paper and code.
 
         Raises TrainingError for momentum, temperature or balance out of bounds."""
-        if not 0 <= momentum <= 1 or temperature <= 0 or balance < 0:
-            raise TrainingError(
-                f"ensembling.momentum {momentum}, temperature {temperature}, balance {balance}: they must be "
-                "in 0..1, above 0, and at least 0"
-            )
+        if not 0 <= momentum <= 1:
+            raise TrainingError(f"ensembling.momentum: {momentum} is the history's share, 0 to 1")
+        if temperature <= 0:
+            raise TrainingError(f"ensembling.temperature: {temperature} divides logits, it is above 0")
+        if balance < 0:
+            raise TrainingError(f"ensembling.balance: {balance}; it is at least 0, which weighs all alike")
         self.text, self.history = text, history
         self.momentum, self.temperature = momentum, temperature
         self.voxel, self.colour = voxel, colour

@@ -1,0 +1,71 @@
+"""What the stages that train have in common: the weights they may start from, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import network
+from pipeline.errors import ConfigError
+from pipeline.network.checkpoint import DESCRIPTION
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.curve import Curve
+from pipeline.training.data import Cloud
+from pipeline.training.loop import Recipe, train
+from pipeline.training.objective import Objective
+from pipeline.training.processes import Processes
+
+
+def start_from(student: network.MinkUNet, weights: Path, recipe: Recipe) -> None:
+    """Load `weights`, of distillation.initial. Raises CheckpointError where they are of another network,
+    ConfigError where they are missing or, by the network.json beside them, of another input."""
+    if not weights.is_file():
+        raise ConfigError(
+            f"distillation.initial: {weights} is not there; give a file of weights, or null to start from "
+            "random ones"
+        )
+    network.load_weights(student, weights)
+    beside = weights.with_name(DESCRIPTION)
+    known = json.loads(beside.read_text()) if beside.is_file() else {}
+    for key, wanted in _input(recipe).items():
+        if known.get(key, wanted) != wanted:
+            raise ConfigError(
+                f"distillation.initial: {weights} was trained with network.{key} {known[key]}, not "
+                f"{wanted}; change that, or distillation.initial to null"
+            )
+
+
+def fit(
+    student: network.MinkUNet,
+    clouds: Sequence[Cloud],
+    objective: Objective,
+    recipe: Recipe,
+    *,
+    label: str,
+    name: str,
+    output: Path,
+    checkpoints: Checkpoints,
+    processes: Processes,
+) -> None:
+    """Train `student` and write it to `output` with its curve; then the checkpoints go. label: in the
+    progress; name: of the objective, in network.json. Raises what `train` raises."""
+    curve = Curve(output) if processes.first else None
+    train(
+        student,
+        clouds,
+        objective,
+        recipe,
+        label=label,
+        processes=processes,
+        checkpoints=checkpoints,
+        curve=curve,
+    )
+    if processes.first:
+        network.save(student, output, {"objective": name, "seed": recipe.seed, **_input(recipe)})
+        checkpoints.clear()
+
+
+def _input(recipe: Recipe) -> dict[str, str | float]:
+    """As the section network of params.yaml says it."""
+    return {"input": "colour" if recipe.colour else "geometry", "voxel": recipe.voxel}
