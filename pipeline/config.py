@@ -114,6 +114,10 @@ class Augmentation:
     elastic: float  # probability of elastic distortion
 
 
+# whose statistics normalise: those of each process's own scenes, shared by all processes, or frozen as loaded
+BatchNorm = Literal["own", "shared", "frozen"]
+
+
 @dataclass(frozen=True)
 class Training:
     """What the stages that train have in common."""
@@ -126,7 +130,7 @@ class Training:
     final_learning_rate: float
     schedule: Literal["linear", "poly"]
     warmup: int  # steps
-    sync_batch_norm: bool  # where several processes train
+    batch_norm: BatchNorm
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,12 @@ class Distillation(Training):
     objectives: tuple[Literal["superpoint", "pixel"], ...]
     initial: str | None  # file of weights to go on from; none: random
     points_per_scene: int  # voxels that enter the loss
+
+    def __post_init__(self) -> None:
+        if self.batch_norm == "frozen" and self.initial is None:
+            raise ConfigError(
+                "distillation.batch_norm: frozen keeps the statistics of distillation.initial, which is null"
+            )
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,11 @@ def test_sections_are_frozen():
         ({"superpoints__min_vertices": True}, r"superpoints\.min_vertices: expected int"),
         ({"capability__pooled": 1}, r"capability\.pooled: expected bool"),
         ({"segmenters__names": "dense"}, r"segmenters\.names: expected a list"),
+        (
+            {"distillation__initial": None, "distillation__batch_norm": "frozen"},
+            "frozen keeps the statistics",
+        ),
+        ({"distillation__batch_norm": "sync"}, r"batch_norm: 'sync' is not one of 'own', 'shared', 'frozen'"),
         ({"segmenters__names": ["dense", 3]}, r"segmenters\.names\[1\]: expected str"),
     ],
 )

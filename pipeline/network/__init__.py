@@ -2,7 +2,7 @@
 
 from pipeline.network.checkpoint import CheckpointError, load, load_weights, save
 from pipeline.network.coordinates import CoordinateMaps, CoordinatesError
-from pipeline.network.minkunet import VARIANTS, MinkUNet, synchronise
+from pipeline.network.minkunet import VARIANTS, MinkUNet, normalise_by
 
 __all__ = [
     "VARIANTS",
@@ -12,6 +12,6 @@ __all__ = [
     "MinkUNet",
     "load",
     "load_weights",
+    "normalise_by",
     "save",
-    "synchronise",
 ]

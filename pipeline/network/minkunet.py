@@ -17,6 +17,7 @@ from pipeline.network.minkowski import MinkowskiSpace
 from pipeline.network.space import Space
 
 Backend = Literal["auto", "minkowski", "torch"]
+Statistics = Literal["own", "shared", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -164,16 +165,16 @@ class Convolution(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation over voxels, nested as in MinkowskiEngine for the names' sake."""
 
-    synchronised = False  # statistics over the voxels of all processes
+    statistics: Statistics = "own"  # in training
 
     def __init__(self, channels: int):
         super().__init__()
         self.bn = nn.BatchNorm1d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [U, C]
-        if self.training and self.synchronised:
+        if self.training and self.statistics == "shared" and distributed.is_initialized():
             return self._over_processes(x)
-        if self.training and len(x) == 1:  # one voxel has no variance: go by what was seen before
+        if self.training and (self.statistics == "frozen" or len(x) == 1):  # one voxel has no variance
             bn = self.bn
             return functional.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         return self.bn(x)
@@ -237,11 +238,12 @@ def _run(block: nn.ModuleList, x: torch.Tensor, space: Space, level: int) -> tor
     return x
 
 
-def synchronise(network: MinkUNet) -> None:
-    """From now on normalise over the voxels of all processes (torch.distributed)."""
+def normalise_by(network: MinkUNet, statistics: Statistics) -> None:
+    """In training, normalise by the statistics of the "own" batch, of the batches of all processes together
+    ("shared", torch.distributed), or by the running ones, which stay as they are ("frozen")."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
-            module.synchronised = True
+            module.statistics = statistics
 
 
 def resolve(backend: Backend) -> Literal["minkowski", "torch"]:

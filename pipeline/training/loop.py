@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.config import Augmentation, Training
+from pipeline.config import Augmentation, BatchNorm, Training
 from pipeline.errors import TrainingError
-from pipeline.network import MinkUNet, synchronise
+from pipeline.network import MinkUNet, normalise_by
 from pipeline.progress import progress
 from pipeline.training.augmentation import PAPER
 from pipeline.training.checkpoint import Checkpoints, fingerprint
@@ -52,8 +52,8 @@ class Schedule:
 @dataclass(frozen=True)
 class Recipe:
     """How to train: `batch` scenes at a time in all processes together, the gradients of `accumulate` such
-    batches in one step, voxels of `voxel` metres, colours or ones as input. sync_batch_norm: statistics over
-    all processes' scenes."""
+    batches in one step, voxels of `voxel` metres, colours or ones as input, batch norm by the
+    statistics of the process's own scenes, shared by all processes, or frozen as they are."""
 
     schedule: Schedule
     batch: int
@@ -62,7 +62,7 @@ class Recipe:
     seed: int
     augmentation: Augmentation = PAPER
     accumulate: int = 1
-    sync_batch_norm: bool = False
+    batch_norm: BatchNorm = "own"
 
     def __post_init__(self) -> None:
         least = {"steps": self.schedule.steps, "batch": self.batch, "accumulate": self.accumulate}
@@ -95,7 +95,7 @@ class Recipe:
                 section.seed,
                 augmentation,
                 section.accumulate,
-                section.sync_batch_norm,
+                section.batch_norm,
             )
         except TrainingError as error:
             raise TrainingError(f"section {type(section).__name__.lower()}: {error}") from error
@@ -158,7 +158,8 @@ def train(
         if curve:
             curve.replay(rows)
         begin = len(rows)
-        module = _parallel(_Step(network.train(), objective), recipe, processes)
+        normalise_by(network, recipe.batch_norm)
+        module = _parallel(_Step(network.train(), objective), processes)
         turns = range(begin * recipe.accumulate, steps * recipe.accumulate)
         batches = _ahead(prepare, turns, _threads(processes))
         note = f"{label}, from step {begin} on" if begin else label
@@ -182,12 +183,10 @@ def train(
     return rows
 
 
-def _parallel(step: _Step, recipe: Recipe, processes: Processes) -> nn.Module:
+def _parallel(step: _Step, processes: Processes) -> nn.Module:
     """`step`, its gradients averaged over the processes."""
     if processes.world == 1:
         return step
-    if recipe.sync_batch_norm:
-        synchronise(step.network)
     return DistributedDataParallel(step)
 
 

@@ -48,7 +48,7 @@ def recipe(params: dict[str, Any]) -> dict[str, Any]:
         "warmup": 100,
         "points_per_scene": 10_000,
         "accumulate": 1,
-        "sync_batch_norm": False,
+        "batch_norm": "own",
     }
     return changed
 

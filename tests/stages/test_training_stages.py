@@ -126,8 +126,8 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
     """The same command under torchrun, over gloo, half the batch each."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
-    params["distillation"] |= {"sync_batch_norm": True, "steps": 6}
-    params["ensembling"] |= {"sync_batch_norm": True, "steps": 6, "start": "code", "loss": "paper"}
+    params["distillation"] |= {"batch_norm": "shared", "steps": 6}
+    params["ensembling"] |= {"batch_norm": "shared", "steps": 6, "start": "code", "loss": "paper"}
     curves = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)

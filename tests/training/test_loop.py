@@ -10,7 +10,7 @@ import torch
 from pipeline import store
 from pipeline.config import Augmentation, load
 from pipeline.errors import ConfigError, DataError, TrainingError
-from pipeline.network import MinkUNet, minkowski
+from pipeline.network import MinkUNet, minkowski, normalise_by
 from pipeline.training import (
     Curve,
     Recipe,
@@ -24,7 +24,7 @@ from pipeline.training import curve as curves
 from pipeline.training.data import Sampler, batch
 from pipeline.training.history import History
 from pipeline.training.objective import Mean, Objective
-from pipeline.training.objectives.distillation import OBJECTIVES
+from pipeline.training.objectives.distillation import OBJECTIVES, SuperpointDistillation
 from pipeline.training.objectives.ensembling import Ensembling
 from pipeline.training.prediction import predict_hidden
 from tests.training import rooms
@@ -67,6 +67,21 @@ def test_distillation_learns_the_classes_of_an_unseen_room(world):
     feature = predict_features(network, cloud, VOXEL, True)
     assert feature.shape == (len(label), rooms.WIDTH)
     assert (np.argmax(feature @ rooms.text().T, 1) == label).mean() > 0.6
+
+
+def test_frozen_statistics_stay_and_normalise_as_in_prediction(world):
+    network, _, clouds = distil(world, steps=10)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    scene = batch(clouds[:2], VOXEL, True)
+    with torch.no_grad():
+        predicted = network.eval().hidden(scene.maps, scene.features)
+        normalise_by(network, "frozen")
+        assert torch.equal(network.train().hidden(scene.maps, scene.features), predicted)
+    recipe = Recipe(Schedule(2, 0.01, 0.01), 2, VOXEL, True, seed=0, batch_norm="frozen")
+    train(network, clouds, SuperpointDistillation(world[2], 200), recipe, label="test")
+    for name, value in network.state_dict().items():
+        statistic = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        assert torch.equal(value, before[name]) == statistic, name
 
 
 def test_ensembling_lowers_its_loss_and_is_deterministic(world, tmp_path):
