@@ -142,7 +142,8 @@ class Distillation(Training):
     def __post_init__(self) -> None:
         if self.batch_norm == "frozen" and self.initial is None:
             raise ConfigError(
-                "distillation.batch_norm: frozen keeps the statistics of distillation.initial, which is null"
+                "distillation.batch_norm: frozen keeps the statistics of distillation.initial, which is "
+                "null; random weights need own ones"
             )
 
 

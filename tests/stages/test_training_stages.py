@@ -35,7 +35,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
-    params["distillation"] |= {"initial": None, "steps": 3, "batch": 2, "warmup": 1}
+    params["distillation"] |= {"initial": None, "batch_norm": "own", "steps": 3, "batch": 2, "warmup": 1}
     params["ensembling"] |= {"steps": 2, "batch": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     _, _, fusion = rooms.write(folder / "data", range(3))
@@ -126,7 +126,8 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
     """The same command under torchrun, over gloo, half the batch each."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
-    params["distillation"] |= {"batch_norm": "shared", "steps": 6}
+    # Adam makes steps of rounding errors, where gradients are little else: the curves part at high rates
+    params["distillation"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 1e-4}
     params["ensembling"] |= {"batch_norm": "shared", "steps": 6, "start": "code", "loss": "paper"}
     curves = []
     for processes in (1, 2):
