@@ -19,6 +19,7 @@ from torch import nn
 from pipeline.errors import TrainingError
 from pipeline.training.curve import Row
 from pipeline.training.data import Cloud
+from pipeline.training.history import checksum
 from pipeline.training.objective import Objective
 from pipeline.training.processes import Processes
 
@@ -64,7 +65,9 @@ class Checkpoints:
             return []
         folder = self._path(len(state["rows"]))
         try:
-            if state["digest"] != {name: _digest(folder / name) for name in (MODEL, OPTIMISER)}:
+            if state["digest"] != {
+                name: checksum((folder / name).read_bytes()) for name in (MODEL, OPTIMISER)
+            }:
                 raise ValueError("its bytes have changed since it was written")
             network.load_state_dict(safetensors.torch.load_file(folder / MODEL))
             saved = safetensors.torch.load_file(folder / OPTIMISER)
@@ -98,7 +101,7 @@ class Checkpoints:
             safetensors.torch.save_file(
                 {**_optimiser_state(optimiser), RANDOM: torch.get_rng_state()}, partial / OPTIMISER
             )
-            digest = {name: _digest(partial / name) for name in (MODEL, OPTIMISER)}
+            digest = {name: checksum((partial / name).read_bytes()) for name in (MODEL, OPTIMISER)}
             state = {"fingerprint": fingerprint, "rows": rows, "objective": frozen, "digest": digest}
             (partial / STATE).write_text(json.dumps(state))
             for file in partial.iterdir():
@@ -150,10 +153,6 @@ def fingerprint(network: nn.Module, clouds: Sequence[Cloud], objective: Objectiv
     digest.update(json.dumps(objective.identity, sort_keys=True).encode())
     digest.update(repr((network.settings, network.backend, network.precision, recipe)).encode())
     return digest.hexdigest()
-
-
-def _digest(file: Path) -> str:
-    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

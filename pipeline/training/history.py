@@ -43,23 +43,23 @@ class History:
         """The file of every scene, flushed, and its checksum; from now on none of them is written."""
         for scene in self._files.keys() - self._frozen.keys():
             self._maps[scene].flush()
-            self._frozen[scene] = _checksum(self._maps[scene])
+            self._frozen[scene] = checksum(self._maps[scene])
         self._generation += 1
         return {scene: (file, self._frozen[scene]) for scene, file in self._files.items()}
 
     def restore(self, frozen: Mapping[str, Sequence[str]]) -> None:
         """Take up what `freeze` gave. Raises TrainingError naming a file that is missing or altered."""
-        for scene, (name, checksum) in frozen.items():
+        for scene, (name, expected) in frozen.items():
             try:
                 self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # its file is not written
-                if _checksum(self._maps[scene]) != checksum:
+                if checksum(self._maps[scene]) != expected:
                     raise ValueError("its bytes have changed since it was written")
             except (OSError, ValueError) as error:
                 raise TrainingError(
                     f"{self.folder / name}: the history of {scene} cannot be read ({error}); remove "
                     f"{self.folder.parent} to train from the start"
                 ) from error
-            self._files[scene], self._frozen[scene] = name, checksum
+            self._files[scene], self._frozen[scene] = name, expected
             self._generation = max(self._generation, int(name.split(".")[-2]) + 1)
 
     def prune(self) -> None:
@@ -70,5 +70,6 @@ class History:
                 file.unlink()
 
 
-def _checksum(values: np.ndarray) -> str:
-    return hashlib.blake2b(values, digest_size=16).hexdigest()
+def checksum(content: bytes | np.ndarray) -> str:
+    """Of bytes, or of a contiguous array's."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -27,6 +27,8 @@ def test_files_go_when_nothing_names_them(tmp_path):
         history.freeze()
         history.prune()
     assert len(list(tmp_path.iterdir())) == 2  # that of the other process stays
+    assert history["a.b"].tolist() == np.full((2, 2), 4.0).tolist()
+    assert list(history.freeze()) == ["a.b"]
 
 
 def test_a_restored_history_goes_on_in_new_files(tmp_path):

@@ -8,7 +8,6 @@ same labels, K/C of the memory.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from pipeline.errors import TrainingError
 from pipeline.network import MinkUNet
 from pipeline.network.minkunet import Convolution
 from pipeline.training.data import Batch, Cloud
-from pipeline.training.history import History
+from pipeline.training.history import History, checksum
 from pipeline.training.objective import Mean, Objective, Sum
 from pipeline.training.objectives.distillation import SuperpointDistillation
 from pipeline.training.prediction import predict_hidden
@@ -71,7 +70,7 @@ class Ensembling(Objective):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        text = hashlib.blake2b(self.text.cpu().numpy().tobytes(), digest_size=16).hexdigest()
+        text = checksum(self.text.cpu().numpy().tobytes())
         settings = ("momentum", "temperature", "voxel", "colour", "start", "labels", "balance")
         return {"objective": type(self).__name__, "text": text} | {s: getattr(self, s) for s in settings}
 
