@@ -29,33 +29,45 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    description = {
+    content = {
         "network": network.settings,
         "backend": network.backend,
         "precision": network.precision,
         **meta,
     }
     _replace(folder / WEIGHTS, safetensors.torch.save(weights))
-    _replace(folder / DESCRIPTION, (json.dumps(description, indent=2, sort_keys=True) + "\n").encode())
+    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
 def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
     """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it
     was trained with. Raises CheckpointError naming the file."""
     folder = Path(folder)
+    meta = description(folder)
     try:
-        meta = json.loads((folder / DESCRIPTION).read_text())
         network = MinkUNet(**meta["network"], backend=backend or meta["backend"], precision=meta["precision"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _undescribed(folder, error) from error
+    load_weights(network, folder / WEIGHTS)
+    return network.eval(), meta
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """The network.json in `folder`. Raises CheckpointError naming it."""
+    try:
+        return dict(json.loads((folder / DESCRIPTION).read_text()))
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder}: no trained network here; run the stage that trains it (`dvc repro`)"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder / DESCRIPTION}: not the description of a network ({error}); train it again"
-        ) from error
-    load_weights(network, folder / WEIGHTS)
-    return network.eval(), meta
+    except (ValueError, TypeError) as error:
+        raise _undescribed(folder, error) from error
+
+
+def _undescribed(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / DESCRIPTION}: not the description of a network ({error}); train it again"
+    )
 
 
 def load_weights(network: MinkUNet, path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import network
 from pipeline.errors import ConfigError
-from pipeline.network.checkpoint import DESCRIPTION
+from pipeline.network.checkpoint import DESCRIPTION, description
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curve import Curve
 from pipeline.training.data import Cloud
@@ -18,16 +17,15 @@ from pipeline.training.processes import Processes
 
 
 def start_from(student: network.MinkUNet, weights: Path, recipe: Recipe) -> None:
-    """Load `weights`, of distillation.initial. Raises CheckpointError where they are of another network,
-    ConfigError where they are missing or, by the network.json beside them, of another input."""
+    """Load `weights`, of distillation.initial. Raises CheckpointError where they or the network.json
+    beside them are damaged or of another network, ConfigError where they are missing or of another input."""
     if not weights.is_file():
         raise ConfigError(
             f"distillation.initial: {weights} is not there; give a file of weights, or null to start from "
             "random ones"
         )
     network.load_weights(student, weights)
-    beside = weights.with_name(DESCRIPTION)
-    known = json.loads(beside.read_text()) if beside.is_file() else {}
+    known = description(weights.parent) if weights.with_name(DESCRIPTION).is_file() else {}
     for key, wanted in _input(recipe).items():
         if known.get(key, wanted) != wanted:
             raise ConfigError(

@@ -105,6 +105,7 @@ def test_weights_of_another_network_are_refused(project, monkeypatch, tmp_path, 
     [
         ("none.safetensors", "distillation.initial: none.safetensors is not there"),
         ("known/model.safetensors", "was trained with network.voxel 0.3, not 0.15"),
+        ("broken/model.safetensors", "broken/network.json: not the description of a network"),
     ],
 )
 def test_weights_that_do_not_fit_the_input_are_refused(project, monkeypatch, tmp_path, initial, message):
@@ -115,6 +116,8 @@ def test_weights_that_do_not_fit_the_input_are_refused(project, monkeypatch, tmp
     shutil.copytree(project / "models/distillation/superpoint", tmp_path / "known")
     description = tmp_path / "known" / "network.json"
     description.write_text(description.read_text().replace('"voxel": 0.15', '"voxel": 0.3'))
+    shutil.copytree(tmp_path / "known", tmp_path / "broken")
+    (tmp_path / "broken" / "network.json").write_text("{")
     monkeypatch.chdir(tmp_path)
     result = run(distillation.app, "superpoint")
     assert result.exit_code == 1
@@ -126,8 +129,8 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
     """The same command under torchrun, over gloo, half the batch each."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
-    # Adam makes steps of rounding errors, where gradients are little else: the curves part at high rates
-    params["distillation"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 1e-4}
+    # its own rate: Adam makes whole steps of rounding errors, by which the curves part on some paths
+    params["distillation"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
     params["ensembling"] |= {"batch_norm": "shared", "steps": 6, "start": "code", "loss": "paper"}
     curves = []
     for processes in (1, 2):
