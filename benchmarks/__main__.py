@@ -13,8 +13,8 @@ from benchmarks import figures
 OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
 
-Written by `python -m benchmarks` (`make bench`): medians of five runs of either side, taken in turn in one
-process, one thread unless more are named. Where the peer cannot be installed its published algorithm is
+Written by `python -m benchmarks` (`make bench`): the shortest of five runs of either side, taken in turn in
+one process, one thread unless more are named. Where the peer cannot be installed its published algorithm is
 restated, as the last column says. A ratio below 1 is in our favour; of a rate it is the share of the
 limit that is reached.
 
