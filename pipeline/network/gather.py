@@ -3,7 +3,7 @@
 Two ways to multiply, both free of races, so that a result depends on nothing but its inputs:
 - by offset: gather the inputs of one offset, multiply, add to its outputs. No wasted work; for float32.
   Voxels near in Morton order are near in space, so a block of outputs, its inputs and all between them stay
-  in the cache while the offsets are gone through.
+  in the cache while the offsets are gone through. Every thread has blocks of its own.
 - by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour)
   and multiply once. Sums inside the product and writes each output once, but multiplies about two zeros
   per neighbour on surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few
@@ -12,7 +12,9 @@ Two ways to multiply, both free of races, so that a result depends on nothing bu
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
 
 import numba
 import torch
@@ -20,6 +22,7 @@ import torch
 from pipeline.network.coordinates import CoordinateMaps, Neighbourhood, Pairs
 
 Precision = Literal["float32", "bfloat16"]
+T = TypeVar("T")
 
 BLOCK = 1024  # outputs per gathered matrix: 27 x 48 bfloat16 channels of them just fill a 2.5 MB cache
 CACHE = 1 << 19  # bytes of a block's outputs
@@ -66,12 +69,17 @@ class _ByBlocks(torch.autograd.Function):
         rows = _rows_of_block(features, kernel)
         centre = len(kernel) // 2
         result = features.new_empty(len(features), kernel.shape[2])
-        for block, pairs in enumerate(around.blocks(rows)):
-            here = slice(block * rows, (block + 1) * rows)
-            torch.mm(features[here], kernel[centre], out=result[here])
-            for k, (source, target) in enumerate(pairs):
-                if k != centre and len(source):
-                    _add_rows(result, target, features.index_select(0, source) @ kernel[k])
+        blocks = around.blocks(rows)
+
+        def fill(share: range) -> None:
+            for block in share:
+                here = slice(block * rows, (block + 1) * rows)
+                torch.mm(features[here], kernel[centre], out=result[here])
+                for k, (source, target) in enumerate(blocks[block]):
+                    if k != centre and len(source):
+                        _add_rows(result, target, features.index_select(0, source) @ kernel[k])
+
+        _share_out(fill, len(blocks))
         return result
 
     @staticmethod
@@ -81,18 +89,42 @@ class _ByBlocks(torch.autograd.Function):
         volume = len(kernel)
         centre = volume // 2
         transposed = kernel.transpose(1, 2)
-        by_kernel, by_feature = torch.zeros_like(kernel), torch.empty_like(features)
-        for block, pairs in enumerate(ctx.around.blocks(rows)):
-            here = slice(block * rows, (block + 1) * rows)
-            torch.mm(gradient[here], transposed[centre], out=by_feature[here])
-            by_kernel[centre].addmm_(features[here].T, gradient[here])
-            for opposite, (there, own) in enumerate(pairs):
-                k = volume - 1 - opposite
-                if k != centre and len(own):
-                    arriving = gradient.index_select(0, there)
-                    by_kernel[k].addmm_(features.index_select(0, own).T, arriving)
-                    _add_rows(by_feature, own, arriving @ transposed[k])
+        by_feature = torch.empty_like(features)
+        blocks = ctx.around.blocks(rows)
+
+        def fill(share: range) -> torch.Tensor:
+            by_kernel = torch.zeros_like(kernel)
+            for block in share:
+                here = slice(block * rows, (block + 1) * rows)
+                torch.mm(gradient[here], transposed[centre], out=by_feature[here])
+                by_kernel[centre].addmm_(features[here].T, gradient[here])
+                for opposite, (there, own) in enumerate(blocks[block]):
+                    k = volume - 1 - opposite
+                    if k != centre and len(own):
+                        arriving = gradient.index_select(0, there)
+                        by_kernel[k].addmm_(features.index_select(0, own).T, arriving)
+                        _add_rows(by_feature, own, arriving @ transposed[k])
+            return by_kernel
+
+        by_kernel, *others = _share_out(fill, len(blocks))
+        for part in others:
+            by_kernel += part
         return by_feature, by_kernel, None
+
+
+def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
+    """work(share) of equal shares of the blocks, each on a thread of its own: dividing the small products of
+    one block among the threads would have them wait for each other."""
+    threads = torch.get_num_threads()
+    shares = max(1, min(threads, blocks))
+    if shares == 1:
+        return [work(range(blocks))]
+    bounds = [blocks * i // shares for i in range(shares + 1)]
+    try:
+        with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(torch.no_grad()(work), map(range, bounds, bounds[1:])))
+    finally:
+        torch.set_num_threads(threads)  # the number is one for the whole process
 
 
 def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) -> None:

@@ -106,3 +106,26 @@ def test_the_same_input_gives_the_same_bits():
     first, second = (run(TorchSpace, CLOUDS["batch of three"]) for _ in range(2))
     assert torch.equal(first[0], second[0])
     assert all(torch.equal(first[1][name], second[1][name]) for name in first[1])
+
+
+def test_any_number_of_threads_gives_the_same_convolution():
+    """Outputs and gradients of the inputs bit for bit; those of the kernel are added up in another order."""
+    cloud = room(0.05)
+    maps = CoordinateMaps(cloud)
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.randn(27, 128, 128, generator=generator)
+    given, arriving = torch.randn(2, maps.size(0), 128, generator=generator)
+    assert len(maps.neighbours(0, 3).blocks(1024)) > 3
+    results, before = [], torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        features, weight = given.clone().requires_grad_(), kernel.clone().requires_grad_()
+        output = TorchSpace(maps).convolve(features, weight, 0, 3)
+        output.backward(arriving)
+        results.append((output.detach(), features.grad, weight.grad))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    for output, by_feature, by_kernel in results[1:]:
+        assert torch.equal(output, results[0][0])
+        assert torch.equal(by_feature, results[0][1])
+        assert relative(by_kernel, results[0][2]) < 1e-5
