@@ -41,10 +41,24 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Lseg:
+    base: int  # pixels that an image's longer side is resized to
+    crop: int  # side of the square that the network sees at a time
+
+    def __post_init__(self) -> None:
+        if self.base < 1 or self.crop < 32 or self.crop % 32:
+            raise ConfigError(
+                f"segmenters.lseg: base must be positive and crop a multiple of 32, not {self.base} and "
+                f"{self.crop}"
+            )
+
+
+@dataclass(frozen=True)
 class Segmenters:
     names: tuple[str, ...]  # the 2D models, in the order of the fusion
     weights: str  # folder of their weights
     batch: int
+    lseg: Lseg
 
 
 @dataclass(frozen=True)

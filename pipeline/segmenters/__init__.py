@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from pipeline.config import Params
 from pipeline.errors import ConfigError
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
@@ -27,4 +29,14 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
         from pipeline.segmenters.mask import MaskSegmenter
 
         return MaskSegmenter(name, folder, load_text_encoder(params.text))
-    raise ConfigError(f"segmenters.names: no 2D model is called {name!r}; known: dense, mask")
+    if name == "lseg":
+        from pipeline.segmenters import lseg
+
+        file = lseg.find(folder)  # a missing file is said before a text encoder is loaded
+        device = _device(params.runtime.device)
+        return lseg.LsegSegmenter(name, file, load_text_encoder(params.text), params.segmenters.lseg, device)
+    raise ConfigError(f"segmenters.names: no 2D model is called {name!r}; known: dense, lseg, mask")
+
+
+def _device(name: str) -> torch.device:
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

@@ -1,0 +1,172 @@
+"""LSeg (Li et al. 2022): every pixel gets a feature in the text space of CLIP ViT-B/32.
+
+Network and protocol are those with which OpenScene and SAS extract features: one scale, the image and its
+mirror image averaged, pixels normalised by mean and standard deviation 0.5. An image is resized until its
+longer side is `base`, and padded with black, on the right and below, to a square of `crop`. Features have
+a stride of 2, so base = 2 * longer side gives one for each pixel; both papers choose it so: 640 for ScanNet
+at 320x240, 1280 for Matterport3D at 640x512. A larger image is seen in windows that overlap by a third.
+
+Of the published checkpoint, `demo_e200.ckpt`, the CLIP towers are ignored (`net.clip_pretrained`): LSeg was
+trained with CLIP's text tower frozen, so `text.encoder: open_clip:ViT-B-32:openai` is the same one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pipeline.config import Lseg
+from pipeline.segmenters import weights
+from pipeline.segmenters.dpt import Architecture, DensePredictor
+from pipeline.segmenters.protocol import FeatureMap
+from pipeline.text import TextEncoder, TextError, embeddings
+
+FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
+SOURCE = 'https://github.com/isl-org/lang-seg ("Download Demo Model")'
+TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; other 512 wide encoders have other spaces
+NETWORK, IGNORED = "net.", "clip_pretrained."
+BLACK = -1.0  # (0 - mean) / std
+
+
+def find(folder: Path) -> Path:
+    """The checkpoint in `folder`. Raises WeightsError saying which file is missing and where it is had."""
+    for name in FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise weights.WeightsError(
+        f"{folder / FILES[-1]}: no LSeg weights; get demo_e200.ckpt from {SOURCE} and put it there (or a "
+        f"copy converted to {FILES[0]}), or go on without LSeg: take `lseg` out of segmenters.names"
+    )
+
+
+class LsegSegmenter:
+    """LSeg behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        file: Path,
+        text: TextEncoder,
+        settings: Lseg,
+        device: torch.device,
+        architecture: Architecture = Architecture(),
+    ) -> None:
+        """Load from the checkpoint `file`. Raises WeightsError where that cannot be done, TextError for an
+        encoder of another text space."""
+        model = text.name.split(":")[1] if text.name.startswith("open_clip:") else None
+        if text.width != architecture.out or model not in TEXT_MODELS:
+            raise TextError(
+                f"{name} lives in the {architecture.out} wide text space of CLIP ViT-B/32, not in the "
+                f"{text.width} wide one of {text.name}: set `text.encoder: open_clip:ViT-B-32:openai`"
+            )
+        self.name = name
+        self._text, self._settings, self._device = text, settings, device
+        with torch.device("meta"):  # random values would take a minute to draw
+            self._network = DensePredictor(architecture)
+        fill(self._network, weights.read_published(file, SOURCE), file)
+        self._network.eval().requires_grad_(False).to(device)
+        self.version = f"{weights.digest(file)}-{settings.base}-{settings.crop}"
+
+    @torch.inference_mode()
+    def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+        """One FeatureMap for each image u1[B, H, W, 3], on the device; not quite unit vectors, because the
+        mean of an image and its mirror is not normalised again.
+
+        The grid has half the sides of the resized image; where windows are averaged, those of the image.
+        Images go through one by one, so a batch can make no difference.
+        """
+        return [FeatureMap(self._features(image).permute(1, 2, 0)) for image in images]
+
+    @torch.inference_mode()
+    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+        """i2[B, H, W]: the most similar name in the cell nearest to each pixel; every pixel gets one."""
+        target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
+        labels = np.empty(images.shape[:3], np.int16)
+        for row, image in zip(labels, images, strict=True):
+            best = torch.einsum("kc,chw->khw", target, self._features(image)).argmax(0).cpu().numpy()
+            v, u = (
+                (np.arange(pixels) * 2 + 1) * cells // (2 * pixels)
+                for pixels, cells in zip(row.shape, best.shape, strict=True)
+            )
+            row[...] = best[v[:, None], u]
+        return labels
+
+    def _features(self, image: np.ndarray) -> torch.Tensor:
+        """u1[H, W, 3] -> f4[C, h, w]."""
+        height, width = resized(*image.shape[:2], self._settings.base)
+        x = torch.from_numpy(np.array(image)).to(self._device).permute(2, 0, 1)[None].float() / 255
+        x = functional.interpolate((x - 0.5) / 0.5, size=(height, width), mode="bilinear", align_corners=True)
+        crop = self._settings.crop
+        x = functional.pad(x, (0, max(0, crop - width), 0, max(0, crop - height)), value=BLACK)
+        if max(height, width) <= crop:
+            return self._mirrored(x)[0, :, : -(-height // 2), : -(-width // 2)]
+        x = self._windows(x)[..., :height, :width]
+        return functional.interpolate(x, size=image.shape[:2], mode="bilinear", align_corners=True)[0]
+
+    def _windows(self, image: torch.Tensor) -> torch.Tensor:
+        """f4[1, 3, h, w], no side below `crop` -> f4[1, C, h, w]: mean over the windows that hold a pixel."""
+        crop = self._settings.crop
+        total = count = None
+        for top in starts(image.shape[2], crop):
+            for left in starts(image.shape[3], crop):
+                window = image[..., top : top + crop, left : left + crop]
+                height, width = window.shape[2:]
+                padded = functional.pad(window, (0, crop - width, 0, crop - height), value=BLACK)
+                found = functional.interpolate(
+                    self._mirrored(padded), scale_factor=2, mode="bilinear", align_corners=True
+                )
+                if total is None:
+                    total = found.new_zeros(1, found.shape[1], *image.shape[2:])
+                    count = found.new_zeros(image.shape[2:])
+                total[..., top : top + crop, left : left + crop] += found[..., :height, :width]
+                count[top : top + crop, left : left + crop] += 1
+        return total / count
+
+    def _mirrored(self, image: torch.Tensor) -> torch.Tensor:
+        """f4[1, 3, h, w] -> f4[1, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
+        both = self._network(torch.cat([image, image.flip(3)]))
+        found, mirrored = functional.normalize(both, dim=1).split(1)
+        return (found + mirrored.flip(3)) / 2
+
+
+def resized(height: int, width: int, base: int) -> tuple[int, int]:
+    """Height and width with `base` for the longer side and the other in proportion, halves rounded up."""
+    if height > width:
+        return base, max(1, int(width * base / height + 0.5))
+    return max(1, int(height * base / width + 0.5)), base
+
+
+def starts(length: int, crop: int) -> Iterator[int]:
+    """Where windows of `crop` begin along a side of `length` >= crop: every two thirds of a window, the last
+    one possibly reaching over the end."""
+    stride = int(crop * (2 / 3))
+    return iter(range(0, (math.ceil((length - crop) / stride) + 1) * stride, stride))
+
+
+def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Make `tensors` the parameters of `network`. Names may begin with `net.`, as published; then those
+    without it are left, as CLIP's are in either case. Raises WeightsError where names or shapes differ."""
+    if any(key.startswith(NETWORK) for key in tensors):
+        tensors = {
+            key.removeprefix(NETWORK): value for key, value in tensors.items() if key.startswith(NETWORK)
+        }
+    tensors = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in tensors.items()
+        if not key.startswith(IGNORED)
+    }
+    own = {key: value.shape for key, value in network.state_dict().items()}
+    for key in sorted(own.keys() | tensors.keys()):
+        if key not in tensors or key not in own or tensors[key].shape != own[key]:
+            found = list(tensors[key].shape) if key in tensors else "nothing"
+            wanted = list(own[key]) if key in own else "nothing"
+            raise weights.WeightsError(
+                f"{file}: weights of another architecture: {key} is {found}, wanted {wanted}; take "
+                f"demo_e200.ckpt from {SOURCE}"
+            )
+    network.load_state_dict(tensors, assign=True)
