@@ -49,17 +49,26 @@ def _settings(params: Path) -> list[tuple[bool, str, str]]:
     except PipelineError as error:
         return [(False, str(params), str(error))]
     checks = [(True, str(params), f"dataset {settings.dataset.name}")]
-    for model in settings.segmenters.names:
-        folder = Path(settings.segmenters.weights) / model
-        found = folder.is_dir() and any(folder.iterdir())
-        checks.append(
-            (found, f"2D model {model}", str(folder) if found else f"{folder} is empty: run `make zoo`")
-        )
+    checks += [_segmenter(model, settings) for model in settings.segmenters.names]
     root = Path(settings.dataset.root)
     built = settings.dataset.name == "demo"
     hint = "built by `dvc repro`" if built else "no such folder: set dataset.root"
     checks.append((root.is_dir() or built, "raw scans", str(root) if root.is_dir() else hint))
     return checks
+
+
+def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
+    folder = Path(settings.segmenters.weights) / model
+    what = f"2D model {model}"
+    if model == "lseg":
+        from pipeline.segmenters import lseg  # here, for it needs packages that may be what is missing
+
+        try:
+            return True, what, str(lseg.find(folder))
+        except PipelineError as error:
+            return False, what, str(error)
+    found = folder.is_dir() and any(folder.iterdir())
+    return found, what, str(folder) if found else f"{folder} is empty: run `make zoo`"
 
 
 def _disk() -> tuple[bool, str, str]:

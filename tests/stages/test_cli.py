@@ -1,10 +1,13 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from pipeline import config
 from stages import cli
 
 
@@ -46,3 +49,18 @@ def test_doctor(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(doctor.app, [])
     assert result.exit_code == 1 and "no such file" in result.stdout
+
+
+def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
+    from stages import doctor
+
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["segmenters"] |= {"names": ["lseg"], "weights": "weights"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    found, _, said = doctor._segmenter("lseg", config.load())
+    assert not found and "weights/lseg/demo_e200.ckpt" in said and "isl-org/lang-seg" in said
+    (tmp_path / "weights/lseg").mkdir(parents=True)
+    (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
+    assert doctor._segmenter("lseg", config.load())[0]
+    assert "run `make zoo`" in doctor._segmenter("dense", config.load())[2]
