@@ -21,6 +21,7 @@ COMMANDS = {
     "ensembling": "Refine the 3D network by temporal ensembling.",
     "evaluation": "Measure everything that predicts.",
     "report": "Write reports/index.html.",
+    "frames": "Write the images that 2D models are shown, for models that run elsewhere.",
     "predict": "Label the points of a scene with the trained network.",
     "query": "Find what a free text names in a scene.",
     "inspect": "Show what an artefact holds.",

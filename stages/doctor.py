@@ -60,7 +60,7 @@ def _settings(params: Path) -> list[tuple[bool, str, str]]:
 def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
     folder = Path(settings.segmenters.weights) / model
     what = f"2D model {model}"
-    if model == "lseg":
+    if model == "lseg" and not (folder / "precomputed.json").is_file():
         from pipeline.segmenters import lseg  # here, for it needs packages that may be what is missing
 
         try:
@@ -68,7 +68,8 @@ def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
         except PipelineError as error:
             return False, what, str(error)
     found = folder.is_dir() and any(folder.iterdir())
-    return found, what, str(folder) if found else f"{folder} is empty: run `make zoo`"
+    remedy = "run `make zoo`" if model in ("dense", "mask") else "docs/segmenters.md says what belongs there"
+    return found, what, str(folder) if found else f"{folder} is empty: {remedy}"
 
 
 def _disk() -> tuple[bool, str, str]:

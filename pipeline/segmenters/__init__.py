@@ -8,6 +8,7 @@ import torch
 
 from pipeline.config import Params
 from pipeline.errors import ConfigError
+from pipeline.segmenters import precomputed
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 from pipeline.text import load_text_encoder
 
@@ -21,6 +22,8 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
     """
     # models import only what they need: another model's packages may be missing
     folder = Path(params.segmenters.weights) / name
+    if (folder / precomputed.DESCRIPTION).is_file():
+        return precomputed.PrecomputedSegmenter(name, folder, load_text_encoder(params.text))
     if name == "dense":
         from pipeline.segmenters.dense import DenseSegmenter
 
@@ -35,7 +38,10 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
         file = lseg.find(folder)  # a missing file is said before a text encoder is loaded
         device = _device(params.runtime.device)
         return lseg.LsegSegmenter(name, file, load_text_encoder(params.text), params.segmenters.lseg, device)
-    raise ConfigError(f"segmenters.names: no 2D model is called {name!r}; known: dense, lseg, mask")
+    raise ConfigError(
+        f"segmenters.names: no 2D model is called {name!r}; known: dense, lseg, mask, and any whose "
+        f"answers lie in {folder} (docs/precomputed.md)"
+    )
 
 
 def _device(name: str) -> torch.device:

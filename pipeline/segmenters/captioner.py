@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.segmenters.protocol import CaptionMap
+
 # sRGB prototypes of the basic colour terms of English (Berlin & Kay 1969), several for those that span much
 PROTOTYPES = (
     ("black", (15, 15, 15)),
@@ -66,6 +68,17 @@ def adjectives(pixels: np.ndarray) -> tuple[str, ...]:
 def caption(image: np.ndarray, mask: np.ndarray, noun: str) -> str:
     """The sentence for the pixels of u1[H, W, 3] under b1[H, W], e.g. "an orange chair in a scene"."""
     return sentence(adjectives(image[mask]), noun)
+
+
+def caption_map(image: np.ndarray, owner: np.ndarray, names: Sequence[str]) -> CaptionMap:
+    """The sentences for the masks of u1[H, W, 3]; owner: i4[H, W], the mask of each pixel, -1 = none."""
+    text: dict[str, int] = {}
+    caption = np.full(owner.shape, -1, np.int32)
+    for mask, name in enumerate(names):
+        inside = owner == mask
+        if inside.any():
+            caption[inside] = text.setdefault(sentence(adjectives(image[inside]), name), len(text))
+    return CaptionMap(caption, tuple(text))
 
 
 def sentence(words: Sequence[str], noun: str) -> str:

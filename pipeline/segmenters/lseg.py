@@ -23,7 +23,7 @@ from torch.nn import functional
 from pipeline.config import Lseg
 from pipeline.segmenters import weights
 from pipeline.segmenters.dpt import Architecture, DensePredictor
-from pipeline.segmenters.protocol import FeatureMap
+from pipeline.segmenters.protocol import FeatureMap, nearest
 from pipeline.text import TextEncoder, TextError, embeddings
 
 FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
@@ -88,12 +88,8 @@ class LsegSegmenter:
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, image in zip(labels, images, strict=True):
-            best = torch.einsum("kc,chw->khw", target, self._features(image)).argmax(0).cpu().numpy()
-            v, u = (
-                (np.arange(pixels) * 2 + 1) * cells // (2 * pixels)
-                for pixels, cells in zip(row.shape, best.shape, strict=True)
-            )
-            row[...] = best[v[:, None], u]
+            best = torch.einsum("kc,chw->khw", target, self._features(image)).argmax(0)
+            row[...] = nearest(best.cpu().numpy(), row.shape)
         return labels
 
     def _features(self, image: np.ndarray) -> torch.Tensor:

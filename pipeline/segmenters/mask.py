@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from pipeline.segmenters import weights
 from pipeline.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
-from pipeline.segmenters.captioner import adjectives, sentence
+from pipeline.segmenters.captioner import caption_map
 from pipeline.segmenters.protocol import CaptionMap
 from pipeline.text import TextEncoder, embeddings
 
@@ -232,19 +232,11 @@ class MaskSegmenter:
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[CaptionMap]:
         """One CaptionMap for each image u1[B, H, W, 3]: "a brown table in a scene" for each mask."""
-        return [self._captions(image, *self._named(image, vocabulary), vocabulary) for image in images]
+        return [self._captions(image, vocabulary) for image in images]
 
-    def _captions(
-        self, image: np.ndarray, owner: np.ndarray, name: np.ndarray, vocabulary: Sequence[str]
-    ) -> CaptionMap:
-        text: dict[str, int] = {}
-        caption = np.full(owner.shape, -1, np.int32)
-        for mask in range(len(name)):
-            inside = owner == mask
-            if inside.any():
-                words = sentence(adjectives(image[inside]), vocabulary[name[mask]])
-                caption[inside] = text.setdefault(words, len(text))
-        return CaptionMap(caption, tuple(text))
+    def _captions(self, image: np.ndarray, vocabulary: Sequence[str]) -> CaptionMap:
+        owner, name = self._named(image, vocabulary)
+        return caption_map(image, owner, [vocabulary[index] for index in name])
 
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: the name of the mask that each pixel belongs to, -1 in none."""

@@ -68,3 +68,12 @@ class Segmenter(Protocol):
         """One map for each image. `vocabulary` names the masks of a mask model; dense models do not need
         it."""
         ...
+
+
+def nearest(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[H, W] of `size`: what the cell of [h, w] says in which the centre of each pixel lies."""
+    row, column = (
+        (np.arange(pixels) * 2 + 1) * count // (2 * pixels)
+        for pixels, count in zip(size, cells.shape, strict=True)
+    )
+    return cells[row[:, None], column]

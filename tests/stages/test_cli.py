@@ -64,3 +64,4 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
     assert doctor._segmenter("lseg", config.load())[0]
     assert "run `make zoo`" in doctor._segmenter("dense", config.load())[2]
+    assert "docs/segmenters.md" in doctor._segmenter("seem", config.load())[2]

@@ -1,0 +1,174 @@
+"""A 2D model that ran elsewhere: its answers are read from files, one for each image (docs/precomputed.md).
+
+An answer belongs to the pixels of an image, not to a frame's name, so frames and synthesised images are found
+alike, and a frame that was exported again is never taken for the one that was segmented.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.errors import DataError
+from pipeline.segmenters.captioner import caption_map
+from pipeline.segmenters.protocol import CaptionMap, FeatureMap, nearest
+from pipeline.text import TextEncoder, embeddings
+
+DESCRIPTION = "precomputed.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """Masks of one image. mask: b1[n, H, W]; label: i8[n], index into the model's labels; score: f4[n]."""
+
+    mask: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+
+    def owner(self) -> np.ndarray:
+        """i4[H, W]: the mask with the highest score (of equals the first) at each pixel, -1 in none."""
+        owner = np.full(self.mask.shape[1:], -1, np.int32)
+        for number in np.argsort(-self.score, kind="stable")[::-1]:
+            owner[self.mask[number]] = number
+        return owner
+
+
+def image_key(image: np.ndarray) -> str:
+    """Name of the file that belongs to an image u1[H, W, 3], without its ending."""
+    head = "x".join(map(str, image.shape)).encode()
+    return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
+
+
+class PrecomputedSegmenter:
+    """The files in a folder behind the Segmenter protocol."""
+
+    def __init__(self, name: str, folder: Path, text: TextEncoder) -> None:
+        """`folder` holds precomputed.json and KEY.npz for every image. Raises DataError where the description
+        is missing or wrong; files of images are checked when they are asked for."""
+        self.name = name
+        self._folder, self._text = folder, text
+        description = _description(folder / DESCRIPTION)
+        self._kind = description["kind"]
+        if self._kind == "masks":
+            self._own = embeddings(text, description["labels"])  # [L, C]
+        self.version = _version(folder)
+
+    def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
+        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": its colours, and
+        the name of the vocabulary that is closest to the model's label."""
+        if self._kind == "features":
+            return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
+        return [self._captions(image, vocabulary) for image in images]
+
+    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+        """i2[B, H, W]: of masks the name closest to their label, -1 in none; of features the most similar
+        name at the nearest cell."""
+        labels = np.full(images.shape[:3], -1, np.int16)
+        target = embeddings(self._text, vocabulary)  # [K, C]
+        for row, image in zip(labels, images, strict=True):
+            if self._kind == "features":
+                row[...] = nearest((self._feature(image) @ target.T).argmax(2), row.shape)
+            else:
+                found = self._masks(image)
+                owner, name = found.owner(), self._names(found, vocabulary)
+                row[owner >= 0] = name[owner[owner >= 0]]
+        return labels
+
+    def _names(self, found: Found, vocabulary: Sequence[str]) -> np.ndarray:
+        """i8[n]: index into the vocabulary."""
+        return (self._own[found.label] @ embeddings(self._text, vocabulary).T).argmax(1)
+
+    def _captions(self, image: np.ndarray, vocabulary: Sequence[str]) -> CaptionMap:
+        found = self._masks(image)
+        owner, name = found.owner(), self._names(found, vocabulary)
+        return caption_map(image, owner, [vocabulary[index] for index in name])
+
+    def _masks(self, image: np.ndarray) -> Found:
+        file, arrays = self._read(image, ("mask", "label", "score"))
+        mask, label, score = (arrays[name] for name in ("mask", "label", "score"))
+        count, size = len(mask), image.shape[:2]
+        _check(
+            file,
+            mask.dtype == bool and mask.shape == (count, *size),
+            "mask",
+            f"b1[n, {size[0]}, {size[1]}]",
+            mask,
+        )
+        _check(
+            file, label.dtype.kind in "iu" and label.shape == (count,), "label", f"integers [{count}]", label
+        )
+        _check(file, score.dtype.kind == "f" and score.shape == (count,), "score", f"floats [{count}]", score)
+        if count and not (0 <= score.min() and score.max() <= 1):  # nor NaN
+            raise DataError(f"{file}: scores must lie in 0..1")
+        if count and not (0 <= label.min() and label.max() < len(self._own)):
+            raise DataError(
+                f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
+                f"{DESCRIPTION} lists {len(self._own)} labels, counted from 0"
+            )
+        return Found(mask, label.astype(np.int64), score.astype(np.float32))
+
+    def _feature(self, image: np.ndarray) -> np.ndarray:
+        file, arrays = self._read(image, ("feature",))
+        feature = arrays["feature"]
+        fits = feature.ndim == 3 and feature.shape[2] == self._text.width and 0 not in feature.shape
+        _check(
+            file, feature.dtype.kind == "f" and fits, "feature", f"floats [h, w, {self._text.width}]", feature
+        )
+        if not np.isfinite(feature).all():
+            raise DataError(f"{file}: features contain NaN or infinity")
+        return feature.astype(np.float32)
+
+    def _read(self, image: np.ndarray, names: Sequence[str]) -> tuple[Path, dict[str, np.ndarray]]:
+        file = self._folder / f"{image_key(image)}.npz"
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                if missing := [name for name in names if name not in stored]:
+                    raise DataError(f"{file}: array {missing[0]!r} is missing; see docs/precomputed.md")
+                return file, {name: stored[name] for name in names}
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{file}: {self.name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
+                "`anyscene frames` writes the images of all answers that are wanted"
+            ) from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{file}: not readable ({error}); write it again") from error
+
+
+def _check(file: Path, fine: bool, name: str, wanted: str, array: np.ndarray) -> None:
+    if not fine:
+        raise DataError(f"{file}: {name} must be {wanted}, not {array.dtype} {list(array.shape)}")
+
+
+def _description(file: Path) -> dict:
+    """Checked content of precomputed.json."""
+    try:
+        description = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not readable ({error}); docs/precomputed.md says what it holds") from error
+    fine = isinstance(description, dict) and description.get("format") == FORMAT
+    if not fine or description.get("kind") not in ("masks", "features"):
+        raise DataError(f'{file}: wanted "format": {FORMAT} and "kind": "masks" or "features"')
+    labels = description.get("labels")
+    if description["kind"] == "masks" and not (
+        isinstance(labels, list) and labels and all(isinstance(label, str) and label for label in labels)
+    ):
+        raise DataError(f'{file}: wanted "labels": the names that masks are labelled with')
+    return description
+
+
+def _version(folder: Path) -> str:
+    """Hash of names and contents of all files."""
+    digest = hashlib.sha256()
+    for file in sorted([folder / DESCRIPTION, *folder.glob("*.npz")]):
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.name} {content}\n".encode())
+    return digest.hexdigest()[:16]

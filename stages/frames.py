@@ -1,0 +1,51 @@
+"""Write the images that 2D models are shown, for models that run elsewhere (docs/precomputed.md)."""
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from pipeline import config, store
+from pipeline.segmenters.precomputed import image_key
+from stages import command
+
+SCENES, SYNTHESIS = Path("data/scenes"), Path("data/synthesis")
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="folder of the images")] = Path("data/frames"),
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Write the frames of all scenes and the synthesised images as KEY.png, and index.csv, which says what is
+    what. What is there already is not written again."""
+    settings = config.load(params)
+    out.mkdir(parents=True, exist_ok=True)
+    size = settings.projection.width, settings.projection.height
+    with (out / "index.csv").open("w", newline="") as stream:
+        index = csv.writer(stream)
+        index.writerow(("key", "of", "image"))
+        for scene in store.scene_ids(SCENES):
+            source = store.read_scene(store.scene_path(SCENES, scene), Path(settings.dataset.root))
+            for frame in source.frames:
+                index.writerow((_write(frame.read_color(size), out), scene, frame.id))
+        for name in store.scene_ids(SYNTHESIS) if SYNTHESIS.is_dir() else []:
+            for number, image in enumerate(store.open_scene(store.scene_path(SYNTHESIS, name))["image"][:]):
+                index.writerow((_write(image, out), f"synthesis/{name}", number))
+
+
+def _write(image: np.ndarray, folder: Path) -> str:
+    key = image_key(image)
+    if not (folder / f"{key}.png").exists():
+        partial = folder / f".{key}.partial"
+        Image.fromarray(image).save(partial, "png")
+        partial.replace(folder / f"{key}.png")
+    return key
+
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()
