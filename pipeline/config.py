@@ -18,7 +18,8 @@ from pipeline.errors import ConfigError
 class Dataset:
     name: str
     root: str  # folder of raw scans
-    reader: Literal["rgbd"]
+    reader: Literal["rgbd", "scannet"]
+    axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
     label_set: str  # a name in pipeline/datasets/label_sets or a path to a csv file
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,28 +72,69 @@ class Camera:
         return replace(self, intrinsics=intrinsics, width=width, height=height)
 
 
+@dataclass(frozen=True)
+class Part:
+    """An image inside a file that holds many (ScanNet's .sens): `size` bytes from `offset` on.
+
+    A byte range rather than the index of a frame: whoever reads it needs one seek, neither the reader of the
+    data set nor the headers of the frames before. zlib_ushort: (width, height) where the bytes are not an
+    image file but zlib-compressed rows of little-endian u2.
+    """
+
+    path: Path
+    offset: int
+    size: int
+    zlib_ushort: tuple[int, int] | None = None
+
+    @property
+    def parent(self) -> Path:
+        """What it lies in, as a folder holds an image file."""
+        return self.path
+
+    def __str__(self) -> str:
+        return f"{self.path}: bytes {self.offset} to {self.offset + self.size}"
+
+    def open(self) -> Image.Image:
+        """The image. Raises OSError or ValueError where the bytes are none."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.size)
+        if self.zlib_ushort is None:
+            return Image.open(io.BytesIO(data))
+        width, height = self.zlib_ushort
+        expected, stream = 2 * width * height, zlib.decompressobj()
+        try:
+            pixels = stream.decompress(data, expected + 1)  # no more: damaged bytes may claim to be gigabytes
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        if len(pixels) != expected or not stream.eof:
+            raise ValueError(f"{len(pixels)} bytes or more for {width}x{height} pixels of 2")
+        return Image.frombytes("I;16", (width, height), pixels)
+
+
+Source = Path | Part
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One posed image and the depth registered to it, stored as integers: value / depth_scale = metres."""
 
     id: str
-    color: Path
-    depth: Path | None
+    color: Source
+    depth: Source | None
     depth_scale: float
     camera: Camera
 
     def read_color(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """u1[H,W,3]; `size` (width, height) resizes bilinearly. Raises DataError naming the file."""
         try:
-            with Image.open(self.color) as image:
+            with _open(self.color) as image:
                 image = image.convert("RGB")
                 if size is not None and image.size != tuple(size):
                     image = image.resize(size, Image.Resampling.BILINEAR)
                 return np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(
-                f"{self.color}: not a readable image ({error}); export the frame again or leave it out"
-            ) from error
+            raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
 
     def read_depth(self, size: tuple[int, int] | None = None) -> np.ndarray | None:
         """f4[H,W] in metres, 0 = no reading, or None where the scan has no depth; `size` (width, height)
@@ -98,13 +142,13 @@ class Frame:
         if self.depth is None:
             return None
         try:
-            with Image.open(self.depth) as image:
+            with _open(self.depth) as image:
                 if size is not None and image.size != tuple(size):
                     image = image.resize(size, Image.Resampling.NEAREST)
                 depth = np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(
-                f"{self.depth}: not a readable depth image ({error}); export the frame again or leave it out"
+                f"{self.depth}: not a readable depth image ({error}); {_remedy(self.depth)}"
             ) from error
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
@@ -114,8 +158,8 @@ class Frame:
         """What a store keeps of the frame, paths relative to the dataset's root."""
         return {
             "id": self.id,
-            "color": self.color.relative_to(root).as_posix(),
-            "depth": None if self.depth is None else self.depth.relative_to(root).as_posix(),
+            "color": _to_attribute(self.color, root),
+            "depth": None if self.depth is None else _to_attribute(self.depth, root),
             "depth_scale": self.depth_scale,
             "pose": self.camera.pose.tolist(),
             "intrinsics": self.camera.intrinsics.tolist(),
@@ -126,13 +170,39 @@ class Frame:
     def from_attributes(cls, record: dict, root: Path) -> Frame:
         """The inverse of `to_attributes`."""
         camera = Camera(np.array(record["intrinsics"]), np.array(record["pose"]), *record["size"])
-        depth = None if record["depth"] is None else Path(root) / record["depth"]
-        return cls(record["id"], Path(root) / record["color"], depth, record["depth_scale"], camera)
+        depth = None if record["depth"] is None else _from_attribute(record["depth"], Path(root))
+        color = _from_attribute(record["color"], Path(root))
+        return cls(record["id"], color, depth, record["depth_scale"], camera)
+
+
+def _open(source: Source) -> Image.Image:
+    return source.open() if isinstance(source, Part) else Image.open(source)
+
+
+def _remedy(source: Source) -> str:
+    if isinstance(source, Part):
+        return "download the file again; if it was replaced, run scenes again"
+    return "export the frame again or leave it out"
+
+
+def _to_attribute(source: Source, root: Path) -> str | dict[str, Any]:
+    if isinstance(source, Path):
+        return source.relative_to(root).as_posix()
+    record = {"path": source.path.relative_to(root).as_posix(), "offset": source.offset, "size": source.size}
+    return record if source.zlib_ushort is None else record | {"zlib_ushort": list(source.zlib_ushort)}
+
+
+def _from_attribute(value: str | dict[str, Any], root: Path) -> Source:
+    if isinstance(value, str):
+        return root / value
+    shape = value.get("zlib_ushort")
+    return Part(root / value["path"], value["offset"], value["size"], None if shape is None else tuple(shape))
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A point cloud in metres, z up, with the frames that saw it. `face` may be empty."""
+    """A point cloud in metres, z up, with the frames that saw it. `face` may be empty; `lost` are the ids of
+    frames that were left out because their pose is not known."""
 
     id: str
     xyz: np.ndarray  # f4[N,3]
@@ -140,5 +210,6 @@ class Scene:
     normal: np.ndarray  # f4[N,3]
     face: np.ndarray  # i4[F,3]
     frames: tuple[Frame, ...]
-    split: str  # "train" or "val"
+    split: str  # "train", "val" or "test"
     dataset: str
+    lost: tuple[str, ...] = ()

@@ -205,6 +205,7 @@ def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
             "units": "m",
             "up": "z",
             "frames": [frame.to_attributes(root) for frame in scene.frames],
+            **({"lost_frames": list(scene.lost)} if scene.lost else {}),
         }
     )
 
@@ -222,7 +223,13 @@ def read_scene(path: Path, root: Path) -> Scene:
         frames,
         group.attrs["split"],
         group.attrs["dataset"],
+        tuple(group.attrs.get("lost_frames", ())),
     )
+
+
+def lost_frames(path: Path) -> tuple[str, ...]:
+    """Ids of the frames of a scene in data/scenes that were left out because their pose is not known."""
+    return tuple(_attributes(path).get("lost_frames", ()))
 
 
 def fused_points(path: Path) -> tuple[np.ndarray, np.ndarray]:

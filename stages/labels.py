@@ -16,19 +16,20 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Annotate:
-    dataset: datasets.Rgbd
+    dataset: datasets.Dataset
     classes: int
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         truth = self.dataset.read_truth(scene)
         points = store.open_scene(store.scene_path(SCENES, scene))["xyz"].shape[0]
-        file = self.dataset.root / scene / "truth" / "vertex_label.npy"
         if len(truth.label) != points:
             raise DataError(
-                f"{file}: {len(truth.label)} labels for {points} vertices; export both from one mesh"
+                f"{truth.file}: {len(truth.label)} labels for {points} vertices; export both from one mesh"
             )
         if np.any((truth.label < -1) | (truth.label >= self.classes)):
-            raise DataError(f"{file}: labels must lie in -1..{self.classes - 1}, rows of dataset.label_set")
+            raise DataError(
+                f"{truth.file}: labels must lie in -1..{self.classes - 1}, rows of dataset.label_set"
+            )
         store.write(group, "label", truth.label)
         store.write(group, "instance", truth.instance)
 

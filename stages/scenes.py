@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import zarr
+from rich.console import Console
 
 from pipeline import config, datasets, scenewise, store
 from stages import command
@@ -14,7 +16,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Import:
-    dataset: datasets.Rgbd
+    dataset: datasets.Dataset
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         store.write_scene(group, self.dataset.read(scene), self.dataset.root)
@@ -33,6 +35,10 @@ def scenes(params: Path = Path("params.yaml")) -> None:
         workers=settings.runtime.workers,
         label="scenes",
     )
+    lost = [len(store.lost_frames(store.scene_path(OUTPUT, scene))) for scene in store.scene_ids(OUTPUT)]
+    if any(lost):
+        count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
+        Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
 
 
 app = command(scenes)

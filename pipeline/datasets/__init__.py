@@ -4,14 +4,23 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.datasets.labels import LabelSet, label_set
-from pipeline.datasets.rgbd import Rgbd, Truth
+from pipeline.datasets.rgbd import Rgbd
+from pipeline.datasets.scannet import ScanNet
+from pipeline.datasets.truth import Truth
 
-__all__ = ["LabelSet", "Rgbd", "Truth", "label_set", "open_dataset"]
+__all__ = ["Dataset", "LabelSet", "Rgbd", "ScanNet", "Truth", "label_set", "open_dataset"]
 
 
 DIGESTS = Path(".cache/digests")
 
+Dataset = Rgbd | ScanNet  # splits, keys, truth_keys, read, read_truth, read_frame_truth
 
-def open_dataset(dataset: config.Dataset, scenes: config.Scenes) -> Rgbd:
+
+def open_dataset(dataset: config.Dataset, scenes: config.Scenes) -> Dataset:
     """The raw scans that params.yaml names."""
-    return Rgbd(Path(dataset.root), dataset.name, scenes.frame_stride, scenes.voxel, DIGESTS)
+    root = Path(dataset.root)
+    if dataset.reader == "scannet":
+        return ScanNet(
+            root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.axis_alignment, DIGESTS
+        )
+    return Rgbd(root, dataset.name, scenes.frame_stride, scenes.voxel, DIGESTS)

@@ -15,31 +15,21 @@ Depth is registered to colour (the same field of view) and of its size unless de
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from pipeline.datasets import cloud, ply
+from pipeline.datasets import cloud, ply, raw
 from pipeline.datasets.digests import Digests
+from pipeline.datasets.truth import Truth
 from pipeline.errors import DataError
 from pipeline.scene import Camera, Frame, Scene
 
-IMAGES = (".png", ".jpg", ".jpeg")
 CAPTURE = {"depth_scale": 1000.0, "depth_size": None}
 TRUTH = "truth"
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Annotation of a scene's vertices: rows of the label set and instance ids, -1 = none."""
-
-    label: np.ndarray  # i2[N]
-    instance: np.ndarray  # i4[N]
 
 
 @dataclass(frozen=True)
@@ -57,14 +47,9 @@ class Rgbd:
         """ "train" or "val" of every scene, sorted by id. Raises DataError where there are no scenes."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; dataset.root must hold the scans")
-        folder = self.root / "splits"
-        if folder.is_dir():
-            found = {split: _lines(folder / f"{split}.txt") for split in ("train", "val")}
-            if both := sorted(set(found["train"]) & set(found["val"])):
-                raise DataError(f"{folder}: scene {both[0]} is in train.txt and in val.txt; keep it in one")
-            splits = {scene: split for split, scenes in found.items() for scene in scenes}
-        else:
-            splits = {path.name: "val" for path in self.root.iterdir() if _is_folder(path / "color")}
+        splits = raw.listed_splits(self.root)
+        if splits is None:
+            splits = {path.name: "val" for path in self.root.iterdir() if raw.is_folder(path / "color")}
         if not splits:
             raise DataError(f"{self.root}: no scenes; each is a folder with color/, pose/ and intrinsics.txt")
         return dict(sorted(splits.items()))
@@ -73,7 +58,7 @@ class Rgbd:
         """Hash of every scene's split and files but the annotation; an error where they cannot be read."""
         with Digests(self.memory) as digest:
             return {
-                scene: self._key(scene, digest, lambda file: file.parts[0] != TRUTH, [split, self.name])
+                scene: raw.key(self.root, scene, digest, _is_input, [split, self.name])
                 for scene, split in self.splits().items()
             }
 
@@ -81,14 +66,14 @@ class Rgbd:
         """Hash of the annotation of every scene that has one."""
         with Digests(self.memory) as digest:
             return {
-                scene: self._key(scene, digest, lambda file: file.parts[0] == TRUTH and len(file.parts) == 2)
+                scene: raw.key(self.root, scene, digest, _is_vertex_truth)
                 for scene in self.splits()
-                if _is_folder(self.root / scene / TRUTH)
+                if raw.is_folder(self.root / scene / TRUTH)
             }
 
     def read(self, scene: str) -> Scene:
         """The whole scene but the pixels. Raises DataError naming the file and what to do."""
-        folder = self._folder(scene)
+        folder = raw.scene_folder(self.root, scene)
         frames = self._frames(folder)
         mesh = folder / "mesh.ply"
         if mesh.is_file():
@@ -104,20 +89,21 @@ class Rgbd:
 
     def read_truth(self, scene: str) -> Truth:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""
-        folder = self._folder(scene) / TRUTH
-        label = _array(folder / "vertex_label.npy").astype(np.int16)
+        folder = raw.scene_folder(self.root, scene) / TRUTH
+        file = folder / "vertex_label.npy"
+        label = _array(file).astype(np.int16)
         path = folder / "vertex_instance.npy"
         instance = _array(path).astype(np.int32) if path.is_file() else np.full(len(label), -1, np.int32)
         if instance.shape != label.shape:
             raise DataError(
                 f"{path}: {len(instance)} instances for {len(label)} labels; export both from one mesh"
             )
-        return Truth(label, instance)
+        return Truth(label, instance, file)
 
     def read_frame_truth(self, scene: str, frame: str) -> np.ndarray | None:
         """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
         Raises DataError naming the file."""
-        path = self._folder(scene) / TRUTH / "frame" / f"{frame}.png"
+        path = raw.scene_folder(self.root, scene) / TRUTH / "frame" / f"{frame}.png"
         if not path.is_file():
             return None
         try:
@@ -129,33 +115,24 @@ class Rgbd:
             raise DataError(f"{path}: expected one byte per pixel, not {truth.dtype}{list(truth.shape)}")
         return truth
 
-    def _folder(self, scene: str) -> Path:
-        if Path(scene).name != scene or scene in ("", ".", ".."):
-            raise DataError(f"scene id {scene!r} cannot name a folder: no '/', no '..'")
-        folder = self.root / scene
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder; take {scene} off the split or add its scan")
-        return folder
-
-    def _key(self, scene: str, digest: Digests, wanted: Callable, extra: Sequence = ()) -> str | DataError:
-        try:
-            content = digest(self._folder(scene), wanted)
-        except OSError as error:
-            return DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
-        except DataError as error:
-            return error
-        return hashlib.sha256(json.dumps([*extra, content]).encode()).hexdigest()
-
     def _frames(self, folder: Path) -> tuple[Frame, ...]:
         capture = _capture(folder / "capture.json")
-        color = _by_id(folder / "color")
+        color = raw.images_by_id(folder / "color")
         if not color:
             raise DataError(
                 f"{folder / 'color'}: no colour images; put the frames there as FRAME.jpg or FRAME.png"
             )
-        depth = _by_id(folder / "depth") if (folder / "depth").is_dir() else None
-        ids = sorted(color, key=_natural)[:: self.stride]
+        depth = raw.images_by_id(folder / "depth") if (folder / "depth").is_dir() else None
+        ids = sorted(color, key=raw.natural)[:: self.stride]
         return tuple(_frame(folder, id, color[id], depth, capture) for id in ids)
+
+
+def _is_input(file: Path) -> bool:
+    return file.parts[0] != TRUTH
+
+
+def _is_vertex_truth(file: Path) -> bool:
+    return file.parts[0] == TRUTH and len(file.parts) == 2
 
 
 def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, capture: dict) -> Frame:
@@ -163,9 +140,9 @@ def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, ca
         raise DataError(
             f"{folder / 'depth' / id}.png: missing; add the depth of frame {id} or delete the frame"
         )
-    size = _image_size(color)
+    size = raw.image_size(color)
     if depth is not None:
-        found, expected = _image_size(depth[id]), tuple(capture["depth_size"] or size)
+        found, expected = raw.image_size(depth[id]), tuple(capture["depth_size"] or size)
         if found != expected:
             raise DataError(
                 f"{depth[id]}: depth is {found[0]}x{found[1]}, expected {expected[0]}x{expected[1]}; "
@@ -176,60 +153,12 @@ def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, ca
     intrinsics = own if own.is_file() else shared
     if not intrinsics.is_file():
         raise DataError(f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})")
-    matrix = _matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
+    matrix = raw.matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
     try:
-        camera = Camera(matrix, _matrix(pose, ((4, 4),)), *size)
+        camera = Camera(matrix, raw.matrix(pose, ((4, 4),)), *size)
     except DataError as error:
         raise DataError(f"{pose if 'pose' in str(error) else intrinsics}: {error}") from error
     return Frame(id, color, None if depth is None else depth[id], float(capture["depth_scale"]), camera)
-
-
-def _by_id(folder: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; the scan's images belong there")
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGES:
-            if path.stem in files:
-                raise DataError(
-                    f"{path}: frame id {path.stem} is also {files[path.stem].name}; delete one of them"
-                )
-            files[path.stem] = path
-    return files
-
-
-def _natural(id: str) -> tuple:
-    return (0, int(id), id) if id.isdecimal() else (1, 0, id)
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise DataError(
-            f"{path}: not a readable image ({error}); export it again or delete the frame"
-        ) from error
-
-
-def _matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
-    try:
-        matrix = np.array(
-            [
-                [float(v) for v in line.replace(",", " ").split()]
-                for line in path.read_text().splitlines()
-                if line.strip()
-            ]
-        )
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: missing; add it or delete the frame") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a matrix of numbers ({error})") from error
-    if matrix.shape not in shapes:
-        raise DataError(
-            f"{path}: expected {' or '.join(f'{r}x{c}' for r, c in shapes)} numbers, one row a line"
-        )
-    return matrix
 
 
 def _capture(path: Path) -> dict:
@@ -261,14 +190,3 @@ def _array(path: Path) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{path}: expected one integer per vertex, not {array.dtype}{list(array.shape)}")
     return array
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except PermissionError:
-        return True  # reading what is in it will say so
-
-
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []

@@ -1,0 +1,151 @@
+"""A miniature ScanNet data set through the stages, run as a user runs them, with a made-up 2D model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from pipeline import store
+from pipeline.segmenters.protocol import FeatureMap
+from stages import labels, projection, scenes, superpoints
+from tests.capture import grid
+from tests.scannet import SEGMENT, segment_of_vertices, write_root
+from tests.test_store import tree_hash
+
+ROOT = Path(__file__).parents[2]
+SCANS = TRAIN, BAD, VAL = "scene0000_00", "scene0001_00", "scene0011_00"
+
+
+class Encoder:
+    """A dense model's features are in the text space as they are: there are no texts to encode."""
+
+    name, width = "axes", 2
+
+    def encode(self, texts):
+        assert len(texts) == 0
+        return np.zeros((0, 2), np.float32)
+
+
+@dataclass
+class Dense:
+    """Sees one thing on the left of every image, another on the right."""
+
+    name: str = "dense"
+    version: str = "1"
+
+    def describe(self, images, vocabulary):
+        half = torch.zeros(6, 8, 2)
+        half[:, :4, 0], half[:, 4:, 1] = 1, 1
+        return [FeatureMap(half)] * len(images)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    write_root(tmp_path, *SCANS)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["dataset"] |= {"root": "scans", "name": "scannet", "reader": "scannet"}
+    values["scenes"]["frame_stride"] = 2
+    values["projection"] |= {"width": 16, "height": 12, "border": 1, "tolerance": 0.25}
+    values["superpoints"]["min_vertices"] = 5
+    values["runtime"] |= {"workers": 1, "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def change(**section):
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    for name, changes in section.items():
+        values[name] |= changes
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+
+
+def run(stage, *arguments):
+    return CliRunner().invoke(stage.app, arguments)
+
+
+def test_from_stream_to_features(workspace, monkeypatch):
+    result = run(scenes)
+    assert result.exit_code == 0
+    assert "scenes: 3 frames of 3 scenes have no pose and were left out" in " ".join(result.stderr.split())
+    scene = store.read_scene(f"data/scenes/{VAL}.zarr", Path("scans"))
+    assert (scene.split, scene.dataset, scene.lost) == ("val", "scannet", ("4",))
+    assert [frame.id for frame in scene.frames] == ["0", "2"]
+    assert store.open_scene(f"data/scenes/{TRAIN}.zarr").attrs["split"] == "train"
+    assert run(labels).exit_code == 0
+    label = store.open_scene(f"data/labels/{VAL}.zarr")["label"][:]
+    assert label.tolist() == [{7: 4, 3: 2, 11: -1}[s] for s in segment_of_vertices()]
+    assert run(superpoints).exit_code == 0
+    assert store.open_scene(f"data/superpoints/{VAL}.zarr")["superpoint"].shape == (36,)
+
+    projection._models.cache_clear()
+    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: Dense())
+    monkeypatch.setattr(projection, "load_text_encoder", lambda section: Encoder())
+    result = run(projection, "dense")
+    assert result.exit_code == 0, result.stderr
+    projection._models.cache_clear()
+    group = store.open_scene(f"data/projection/dense/{VAL}.zarr")
+    feature, count = group["feature"][:], group["count"][:]
+    x = grid(6)[0][:, 0]  # the cameras stand at 0.5 and 0.54 and look straight at the wall
+    assert (count == 2).any()
+    assert np.array_equal(
+        feature[(x < 0.3) & (count > 0)].argmax(1), np.zeros(((x < 0.3) & (count > 0)).sum())
+    )
+    assert (feature[(x > 0.7) & (count > 0)].argmax(1) == 1).all()
+
+
+def test_bad_scans_are_listed_and_the_others_finished(workspace):
+    stream = workspace / "scans" / BAD / f"{BAD}.sens"
+    stream.write_bytes(stream.read_bytes()[:4000])
+    result = run(scenes)
+    assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
+    assert f"{BAD}: scans/{BAD}/{BAD}.sens: truncated" in result.stderr
+    assert store.scene_ids("data/scenes") == [TRAIN, VAL]
+
+
+def test_bad_annotation_is_listed_and_the_others_finished(workspace):
+    run(scenes)
+    (workspace / "scans" / BAD / f"{BAD}_vh_clean_2.0.010000.segs.json").unlink()
+    result = run(labels)
+    assert result.exit_code == 1 and f"{BAD}: scans/{BAD}/{BAD}_vh_clean_2.0.010000.segs.json: missing" in (
+        result.stderr
+    )
+    assert store.scene_ids("data/labels") == [TRAIN, VAL]
+
+
+def test_missing_table_stops_the_labels_of_categories_alone(workspace):
+    run(scenes)
+    (workspace / "scannetv2-labels.combined.tsv").unlink()
+    assert run(labels).exit_code == 0
+    Path("mine.csv").write_text(
+        "index,name,scannet_id,prompt,red,green,blue,foreground\n0,chair,2,chair,1,2,3,1\n"
+    )
+    change(dataset={"label_set": "mine.csv"})
+    result = run(labels)
+    assert result.exit_code == 1 and "scannetv2-labels.combined.tsv: missing; download it" in result.stderr
+
+
+def test_other_label_set_changes_labels_alone(workspace):
+    run(scenes)
+    run(labels)
+    before = tree_hash(Path("data/scenes"))
+    Path("mine.csv").write_text(
+        "index,name,scannet_id,prompt,red,green,blue,foreground\n0,chair,2,chair,1,2,3,1\n"
+    )
+    change(dataset={"label_set": "mine.csv"})
+    assert "3 unchanged" in run(scenes).stderr and tree_hash(Path("data/scenes")) == before
+    assert "3 computed" in run(labels).stderr
+    label = store.open_scene(f"data/labels/{VAL}.zarr")["label"][:]
+    assert np.array_equal(label == 0, segment_of_vertices() == SEGMENT["left"])
+
+
+def test_alignment_moves_points_and_computes_scenes_again(workspace):
+    run(scenes)
+    change(dataset={"axis_alignment": True})
+    assert "3 computed" in run(scenes).stderr
+    xyz = store.open_scene(f"data/scenes/{VAL}.zarr")["xyz"][:]
+    assert np.allclose(xyz[:, 2], grid(6)[0][:, 2] + 0.25, atol=1e-6)
