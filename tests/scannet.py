@@ -63,7 +63,7 @@ def make_frames(count: int, lost=(), seed: int = 0) -> list[dict]:
         pose[:3, 3] = [0.5 + 0.02 * index, 0, 0.5]
         stream = io.BytesIO()
         color = rng.integers(0, 256, (COLOR[1] // 6, COLOR[0] // 6, 3), np.uint8).repeat(6, 0).repeat(6, 1)
-        Image.fromarray(color).save(stream, "JPEG", quality=90)
+        Image.fromarray(color).save(stream, "JPEG", quality=90, subsampling=0)
         depth = rng.integers(1990, 2011, (DEPTH[1], DEPTH[0])).astype(np.uint16)
         depth[0, : index + 1] = 0  # no reading
         pose = LOST if index in lost else pose
