@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from pipeline.datasets import label_set
+from pipeline.datasets.labels import FOLDER
 from pipeline.errors import DataError
 
 HEAD = "index,name,prompt,red,green,blue,foreground\n"
+IDS = HEAD.strip() + ",nyu40_id\n"
 
 
 def test_scannet20():
@@ -17,6 +19,37 @@ def test_scannet20():
         "otherfurniture",
     ]
     assert labels.colours.shape == (20, 3) and labels.colours.dtype == np.uint8
+
+
+def test_ids_of_scannet20_are_those_of_the_benchmark():
+    ids = label_set("scannet20").ids["nyu40"]
+    assert ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39]
+
+
+def test_scannet20_is_part_of_nyu40():
+    small, large = label_set("scannet20"), label_set("nyu40")
+    assert large.ids["nyu40"].tolist() == list(range(1, 41))
+    row = small.ids["nyu40"] - 1
+    assert [large.names[i] for i in row] == list(small.names)
+    assert np.array_equal(large.colours[row], small.colours)
+
+
+def test_scannet200():
+    labels = label_set("scannet200")
+    ids = labels.ids["scannet"]
+    assert len(labels) == 200 and np.all(np.diff(ids) > 0) and ids[-1] == 1191
+    assert [labels.split.count(name) for name in ("head", "common", "tail")] == [66, 68, 66]
+    assert labels.foreground.sum() == 186  # as many as ScanNet200's validation split has, less three
+    background = {labels.names[i] for i in np.flatnonzero(~labels.foreground)}
+    assert {"wall", "floor", "ceiling", "bicycle", "luggage"} < background and len(background) == 14
+    by_id = dict(zip(ids.tolist(), labels.names, strict=True))
+    assert by_id[2] == "chair" and by_id[29] == "kitchen cabinet" and by_id[1191] == "mattress"
+    assert len({tuple(colour) for colour in labels.colours.tolist()}) == 200
+
+
+def test_every_label_set_that_ships_names_its_source():
+    readme = (FOLDER / "README.md").read_text()
+    assert all(f"`{path.name}`" in readme for path in FOLDER.glob("*.csv"))
 
 
 def test_file_by_path(tmp_path):
@@ -36,6 +69,9 @@ def test_file_by_path(tmp_path):
         (HEAD + "0,a,a,x,1,1,1\n", "x"),
         (HEAD + "0,a,a,1,1,1,yes\n", "yes"),
         (HEAD + "0,a,a,1,1,1,1\n1,a,b,1,1,1,1\n", "a class name appears twice"),
+        (IDS + "0,a,a,1,1,1,1,5\n1,b,b,1,1,1,1,5\n", "nyu40_id must be positive and different in every row"),
+        (IDS + "0,a,a,1,1,1,1,0\n", "nyu40_id must be positive"),
+        (IDS + "0,a,a,1,1,1,1,five\n", "five"),
     ],
 )
 def test_bad_files(tmp_path, text, message):
