@@ -100,8 +100,11 @@ class ScanNet:
             xyz = (xyz @ turn[:3, :3].T + turn[:3, 3]).astype(np.float32)
             normal = (normal @ turn[:3, :3].T).astype(np.float32)
         stream = folder / f"{scene}.sens"
-        records = _streamed(stream) if stream.is_file() else _extracted(folder, self.root)
-        frames, lost = _posed(records[:: self.stride], turn)
+        if stream.is_file():
+            records = _streamed(stream, self.stride)
+        else:
+            records = _extracted(folder, self.root, self.stride)
+        frames, lost = _posed(records, turn)
         if not frames:
             raise DataError(f"{folder}: none of {len(lost)} frames has a pose; take {scene} off the split")
         split = self.splits().get(scene, UNLISTED)
@@ -190,19 +193,19 @@ def _posed(records: list[_Record], turn: np.ndarray) -> tuple[tuple[Frame, ...],
     return tuple(frames), tuple(lost)
 
 
-def _streamed(path: Path) -> list[_Record]:
+def _streamed(path: Path, stride: int) -> list[_Record]:
     index = sens.read_index(path)
     intrinsics = _fitting(index.depth_intrinsics[:3, :3], index.depth_size, path)
     return [
         _Record(
-            str(number), color, depth, index.depth_scale, intrinsics, pose, index.depth_size,
-            f"{path}: frame {number}",
+            str(k), index.color[k], index.depth[k], index.depth_scale, intrinsics, index.pose[k],
+            index.depth_size, f"{path}: frame {k}",
         )
-        for number, (color, depth, pose) in enumerate(zip(index.color, index.depth, index.pose, strict=True))
+        for k in range(0, len(index), stride)
     ]  # fmt: skip
 
 
-def _extracted(folder: Path, root: Path) -> list[_Record]:
+def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
     if not (folder / "color").is_dir():
         raise DataError(
             f"{folder / folder.name}.sens: missing; download it, or extract its frames to color/, ..."
@@ -214,7 +217,7 @@ def _extracted(folder: Path, root: Path) -> list[_Record]:
         raise DataError(f"{own}: missing; export it with the frames (OpenScene's is {shared})")
     matrix = raw.matrix(path, ((3, 3), (4, 4)))[:3, :3]
     records = []
-    for id in sorted(color, key=raw.natural):
+    for id in sorted(color, key=raw.natural)[::stride]:
         if id not in depth:
             raise DataError(f"{folder / 'depth' / id}.png: missing; extract frame {id} again or delete it")
         size, pose = raw.image_size(depth[id]), folder / "pose" / f"{id}.txt"

@@ -120,11 +120,11 @@ def test_extracted_frames_are_those_of_the_stream(root):
 def test_frames_resized_by_openscene_have_one_file_of_intrinsics(root):
     dataset = extracted(root, every=5)
     shutil.rmtree(root / VAL / "intrinsic")
-    before = dataset.keys()[VAL]
     with pytest.raises(DataError, match=r"intrinsic_depth\.txt: missing; export it with the frames"):
         dataset.read(VAL)
     for file in (root / VAL / "depth").iterdir():
         Image.fromarray(np.full((12, 16), 2000, np.uint16)).save(file)
+    before = dataset.keys()[VAL]
     np.savetxt(root / "intrinsics.txt", intrinsics((16, 12)))
     scene = dataset.read(VAL)
     assert [frame.id for frame in scene.frames] == ["0", "5"]
