@@ -145,6 +145,14 @@ def open_scene(path: Path) -> Artefact:
     return Artefact(Path(path), _attributes(Path(path)))
 
 
+def open_imported(folder: Path, scene: str) -> Artefact:
+    """A scene of data/scenes that a person names. Raises StoreError with those that there are."""
+    path = scene_path(folder, scene)
+    if not path.is_dir():
+        raise StoreError(f"{scene}: no such scene; imported are {', '.join(scene_ids(folder))}")
+    return open_scene(path)
+
+
 def key(path: Path) -> str:
     """The content key of the artefact at `path`."""
     return _attributes(Path(path))["key"]

@@ -1,5 +1,6 @@
-"""A free text -> where in a scene it is: ranked superpoints, a heat map as PLY and PNG."""
+"""Free texts -> where in a scene they are: ranked groups of superpoints, heat maps as PLY and PNG, JSON."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import config, store
+from pipeline import config
 from pipeline.datasets import ply
-from pipeline.errors import StoreError
-from pipeline.evaluation import query as search
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.report import images, views
+from pipeline.evaluation.search import By, Found, Searched, Unit, open_scene
+from pipeline.report import heat_map
 from pipeline.text import load_text_encoder
 from stages import command
 
@@ -23,44 +23,68 @@ PICTURE = (960, 720)
 
 def query(
     scene: Annotated[str, typer.Argument(help="id of an imported scene")],
-    text: Annotated[str, typer.Argument(help='what to find, such as "somewhere to sit"')],
-    out: Annotated[
-        Path | None, typer.Option(help="PLY to write: similarity and its colour per vertex")
+    text: Annotated[list[str], typer.Argument(help='what to find, such as "somewhere to sit"; one or more')],
+    negative: Annotated[
+        list[str] | None, typer.Option("--not", help="what is not meant; may be given several times")
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="picture of the heat map to write")] = None,
-    top: Annotated[int, typer.Option(min=0, help="how many superpoints to list")] = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="PLY to write: score (similarity) of each text and colour per vertex")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="picture of the heat maps to write")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="ranked groups to write")] = None,
+    top: Annotated[int, typer.Option(min=0, help="how many groups to list")] = 5,
+    group: Annotated[
+        Unit, typer.Option(help="rank single superpoints, or joined those that touch and show the same class")
+    ] = Unit.object,
+    by: Annotated[
+        By,
+        typer.Option(help="cosine, or vocabulary: through the classes that a point shows; steadier, coarser"),
+    ] = By.cosine,
     source: Annotated[
         str | None,
         typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
     ] = None,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Show where in SCENE the features are closest to TEXT (cosine)."""
-    settings, artefacts, console = config.load(params), Artefacts(params.parent), Console(highlight=False)
-    path = store.scene_path(artefacts.data("scenes"), scene)
-    if not path.is_dir():
-        known = ", ".join(store.scene_ids(path.parent))
-        raise StoreError(f"{scene}: no such scene; imported are {known}")
-    group = store.open_scene(path)
-    xyz = group["xyz"][:]
-    feature, valid, source = search.scene_features(artefacts, scene, source)
-    similarity = search.cosine(feature, valid, load_text_encoder(settings.text).encode([text])[0])
-    superpoint = store.open_scene(store.scene_path(artefacts.data("superpoints"), scene))["superpoint"][:]
-    table = Table(title=f"{text!r} in {scene} ({source})", title_justify="left", box=None, pad_edge=False)
-    for name in ("", "similarity", "points", "centre / m", "extent / m"):
-        table.add_column(name, justify="right")
-    for rank, match in enumerate(search.best_superpoints(similarity, superpoint, xyz, top), 1):
-        place, extent = (" ".join(f"{v:.2f}" for v in values) for values in (match.centre, match.extent))
-        table.add_row(str(rank), f"{match.similarity:.3f}", str(match.points), place, extent)
-    console.print(table)
-    heat = images.heat_over(group["rgb"][:], search.relative(similarity))
+    """Show where in SCENE the features are closest to each TEXT."""
+    settings, console = config.load(params), Console(highlight=False)
+    encoder = load_text_encoder(settings.text)
+    searched = open_scene(Artefacts(params.parent), scene, settings, encoder, source, group)
+    found = [searched.ask(encoder, one, negative or [], top, by) for one in text]
+    for one in found:
+        console.print(_table(searched, one))
     if out is not None:
-        ply.write_mesh(out, xyz, heat, group["face"][:], similarity=np.nan_to_num(similarity, nan=-1.0))
-        console.print(f"heat map: {out}")
+        _write_ply(out, searched, found)
+        console.print(f"heat map: {out}", markup=False)
     if png is not None:
-        picture = views.corner_view(xyz, group["normal"][:], PICTURE).picture(heat, shaded=False)
-        Image.fromarray(picture).save(png)
-        console.print(f"picture: {png}")
+        Image.fromarray(heat_map.sheet(searched, found, PICTURE)).save(png)
+        console.print(f"picture: {png}", markup=False)
+    if json_ is not None:
+        record = {"scene": scene, "source": searched.source, "group": group.value, "by": by.value}
+        record["queries"] = [one.record() for one in found]
+        json_.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        console.print(f"groups: {json_}", markup=False)
+
+
+def _table(searched: Searched, one: Found) -> Table:
+    title = f"{one.text!r} in {searched.scene} ({searched.source})".replace("[", "\\[")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("", "score", "points", "superpoints", "centre / m", "extent / m"):
+        table.add_column(name, justify="right")
+    for rank, match in enumerate(one.matches, 1):
+        place, extent = (" ".join(f"{v:.2f}" for v in values) for values in (match.centre, match.extent))
+        counts = (f"{match.score:.3f}", str(match.points), str(len(match.superpoints)))
+        table.add_row(str(rank), *counts, place, extent)
+    return table
+
+
+def _write_ply(out: Path, searched: Searched, found: list[Found]) -> None:
+    names = ["similarity"] if len(found) == 1 else [f"similarity_{i}" for i in range(len(found))]
+    scores = [np.nan_to_num(one.score, nan=-1.0) for one in found]
+    comments = [f"{name}: {json.dumps(one.text)}" for name, one in zip(names, found, strict=True)]
+    columns = dict(zip(names, scores, strict=True))
+    heat = heat_map.colours(searched, found)
+    ply.write_mesh(out, searched.xyz, heat, searched.face, comments=comments, **columns)
 
 
 app = command(query)

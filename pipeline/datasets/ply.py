@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,16 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     return xyz, rgb, vertex_normals(xyz, face), face
 
 
-def write_mesh(path: Path, xyz: np.ndarray, rgb: np.ndarray, face: np.ndarray, **values: np.ndarray) -> None:
+def write_mesh(
+    path: Path,
+    xyz: np.ndarray,
+    rgb: np.ndarray,
+    face: np.ndarray,
+    comments: Sequence[str] = (),
+    **values: np.ndarray,
+) -> None:
     """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
-    `values` [N]."""
+    `values` [N]; `comments`: ASCII, a line each."""
     columns = dict(zip(("x", "y", "z"), xyz.astype(np.float32).T, strict=True))
     columns |= dict(zip(("red", "green", "blue"), rgb.astype(np.uint8).T, strict=True))
     columns |= values
@@ -58,7 +66,7 @@ def write_mesh(path: Path, xyz: np.ndarray, rgb: np.ndarray, face: np.ndarray, *
     triangle = np.empty(len(face), [("vertex_indices", np.int32, (3,))])
     triangle["vertex_indices"] = face
     elements = [PlyElement.describe(vertex, "vertex"), PlyElement.describe(triangle, "face")]
-    PlyData(elements if len(face) else elements[:1]).write(path)
+    PlyData(elements if len(face) else elements[:1], comments=list(comments)).write(path)
 
 
 def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:

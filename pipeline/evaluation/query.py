@@ -1,8 +1,8 @@
-"""Open-vocabulary search: which points, and which superpoints, a free text means."""
+"""Open-vocabulary search: which points a free text means."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,17 +13,7 @@ from pipeline.network import load
 from pipeline.training import predict_features, read_cloud
 
 NETWORKS = ("ensembling", "distillation/superpoint", "distillation/pixel")  # the most refined first
-
-
-@dataclass(frozen=True)
-class Match:
-    """A superpoint: mean similarity of its `points` points, their mean position and extent in metres."""
-
-    superpoint: int
-    similarity: float
-    points: int
-    centre: tuple[float, float, float]
-    extent: tuple[float, float, float]
+TEMPERATURE = 0.03  # of the softmax over classes: cosines of the demo's features differ by about as much
 
 
 def scene_features(
@@ -46,30 +36,27 @@ def scene_features(
 
 
 def cosine(feature: np.ndarray, valid: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """f4[N] similarity of features [N, C] with one embedding [C], NaN where not valid b1[N]."""
-    length = np.linalg.norm(feature, axis=1) * np.linalg.norm(text)
-    similarity = feature @ text / np.maximum(length, 1e-12)
-    return np.where(valid, similarity, np.nan).astype(np.float32)
+    """f4[N, K] similarity of features [N, C] with embeddings [K, C], or f4[N] with one [C]; NaN where not
+    valid b1[N]."""
+    length = np.linalg.norm(feature, axis=1, keepdims=True) * np.linalg.norm(np.atleast_2d(text), axis=1)
+    similarity = feature @ np.atleast_2d(text).T / np.maximum(length, 1e-12)
+    similarity = np.where(valid[:, None], similarity, np.nan).astype(np.float32)
+    return similarity if text.ndim == 2 else similarity[:, 0]
 
 
-def best_superpoints(
-    similarity: np.ndarray,  # [N]
-    superpoint: np.ndarray,  # [N]
-    xyz: np.ndarray,  # [N, 3]
-    top: int,
-) -> list[Match]:
-    """The `top` superpoints of the highest mean similarity over their points that have one, best first."""
-    known = np.isfinite(similarity)
-    size = np.bincount(superpoint[known], minlength=int(superpoint.max(initial=-1)) + 1)
-    total = np.bincount(superpoint[known], similarity[known], len(size))
-    mean = np.where(size > 0, total / np.maximum(size, 1), -np.inf)
-    best = np.argsort(-mean, kind="stable")[:top]
-    return [_match(index, float(mean[index]), xyz[superpoint == index]) for index in best if size[index]]
+def closer_to(negative: Sequence[np.ndarray], positive: np.ndarray) -> np.ndarray:
+    """b1[N]: whether one of the texts that are not meant, of similarities [N] each, is at least as close as
+    the text that is, of similarity [N]. Only that is asked of them: their difference as a score would let
+    any text, however far off, change the order of what is found."""
+    return np.any([other >= positive for other in negative], axis=0) | np.zeros(len(positive), bool)
 
 
-def _match(index: int, similarity: float, xyz: np.ndarray) -> Match:
-    centre, extent = xyz.mean(0).tolist(), np.ptp(xyz, axis=0).tolist()
-    return Match(int(index), similarity, len(xyz), tuple(centre), tuple(extent))
+def through_vocabulary(known: np.ndarray, vocabulary: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """f4[N]: the similarity of one text [C] with the classes [V, C] that a point shows, in the proportions of
+    a softmax over its similarities `known` f4[N, V] with them. Coarser than the cosine, and less noisy: what
+    tells features of one class apart is left out. NaN stays NaN."""
+    share = np.exp((known - known.max(1, keepdims=True)) / TEMPERATURE)
+    return (share / share.sum(1, keepdims=True) @ (vocabulary @ text)).astype(np.float32)
 
 
 def relative(similarity: np.ndarray) -> np.ndarray:

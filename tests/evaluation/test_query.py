@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.evaluation import query as search
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.report import heat_map
 from stages import query
 from tests import miniature
 
@@ -40,14 +42,24 @@ def test_cosine_is_that_of_the_vectors_and_nan_without_a_feature():
     np.testing.assert_allclose(found, [0.6, 0, -1, np.nan], rtol=1e-6)
 
 
-def test_superpoints_are_ranked_by_their_mean():
-    similarity = np.array([0.9, 0.1, 0.6, 0.6, np.nan, np.nan, 0.2], np.float32)
-    superpoint = np.array([0, 0, 1, 1, 2, 1, 3])
-    xyz = np.arange(21, dtype=np.float32).reshape(7, 3)
-    found = search.best_superpoints(similarity, superpoint, xyz, 5)
-    assert [match.superpoint for match in found] == [1, 0, 3]  # 2 has no feature at all
-    assert found[0].similarity == pytest.approx(0.6) and found[0].points == 3
-    assert found[1].centre == (1.5, 2.5, 3.5) and found[1].extent == (3, 3, 3)
+def test_cosine_of_several_texts_is_a_column_each():
+    feature, valid = np.array([[3, 4], [1, 0]], np.float32), np.array([True, False])
+    found = search.cosine(feature, valid, np.array([[1.0, 0], [0, 2]]))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [np.nan, np.nan]], rtol=1e-6)
+
+
+def test_any_negative_text_that_is_as_close_wins():
+    positive = np.array([0.5, 0.5, 0.5, np.nan], np.float32)
+    others = [np.array([0.1, 0.7, 0.1, 0]), np.array([0.3, 0.2, 0.5, 0])]
+    assert search.closer_to(others, positive).tolist() == [False, True, True, False]
+    assert search.closer_to([], positive).tolist() == [False] * 4
+
+
+def test_through_the_vocabulary_a_point_is_what_its_class_is():
+    vocabulary = np.array([[1.0, 0, 0], [0, 1, 0]])
+    known = np.array([[0.9, 0.2], [0.5, 0.5], [np.nan, np.nan]], np.float32)
+    found = search.through_vocabulary(known, vocabulary, np.array([0.6, 0.2, 0.7]))
+    np.testing.assert_allclose(found, [0.6, 0.4, np.nan], atol=1e-6)  # of the first; half of either; nothing
 
 
 def test_relative_runs_from_the_median_to_the_top():
@@ -59,15 +71,79 @@ def test_relative_runs_from_the_median_to_the_top():
 
 
 def test_the_named_furniture_is_found_in_fused_features(project, tmp_path):
-    ply, png = tmp_path / "q.ply", tmp_path / "q.png"
-    written = ("--out", str(ply), "--png", str(png))
+    ply, png, found = (tmp_path / f"q.{kind}" for kind in ("ply", "png", "json"))
+    written = ("--out", str(ply), "--png", str(png), "--json", str(found))
     result = run(project, "room0", "a bed in a scene", "--source", "fusion", "--top", "2", *written)
     assert result.exit_code == 0, result.output
     similarity = PlyData.read(ply)["vertex"]["similarity"]
     label = store.open_scene(project / "data/labels/room0.zarr")["label"][:]
     assert similarity[label == 3].mean() > similarity[label != 3].mean() + 0.15
-    assert Image.open(png).size == query.PICTURE
-    assert "'a bed in a scene' in room0 (fusion)" in result.output and result.output.count("\n") >= 5
+    assert Image.open(png).size == (query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION)
+    assert "'a bed in a scene' in room0 (fusion)" in result.output
+    record = json.loads(found.read_text())
+    assert (record["scene"], record["source"], record["group"]) == ("room0", "fusion", "object")
+    best, second = record["queries"][0]["matches"]
+    assert best["rank"] == 1 and best["score"] > second["score"]
+    (x, y, z), (corner, size, _) = best["centre"], miniature.BOXES["bed"]
+    assert corner[0] < x < corner[0] + size[0] and corner[1] < y < corner[1] + size[1] and z < size[2]
+    superpoint = store.open_scene(project / "data/superpoints/room0.zarr")["superpoint"][:]
+    assert set(label[np.isin(superpoint, best["superpoints"])]) == {3}
+
+
+def test_several_texts_at_once_have_a_column_a_picture_and_a_list_each(project, tmp_path):
+    texts = ("a bed in a scene", 'a "chair" [bold]é', "a table in a scene", "a floor in a scene")
+    ply, png, found = (tmp_path / f"q.{kind}" for kind in ("ply", "png", "json"))
+    written = ("--out", str(ply), "--png", str(png), "--json", str(found))
+    result = run(project, "room0", *texts, "--source", "fusion", *written)
+    assert result.exit_code == 0, result.output
+    assert [query["text"] for query in json.loads(found.read_text())["queries"]] == list(texts)
+    assert all(repr(text) in result.output for text in texts)
+    content = PlyData.read(ply)
+    assert [json.loads(c.partition(": ")[2]) for c in content.comments] == list(texts)
+    label = store.open_scene(project / "data/labels/room0.zarr")["label"][:]
+    for column, index in (("similarity_0", 3), ("similarity_3", 1)):
+        similarity = content["vertex"][column]
+        assert similarity[label == index].mean() > similarity[label != index].mean() + 0.15
+    width, height = query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION
+    assert Image.open(png).size == (2 * width, 2 * height)
+
+
+def test_what_is_not_meant_is_left_out_and_the_order_stays(project, tmp_path):
+    found = tmp_path / "q.json"
+    asked = ("room0", "a bed in a scene", "--source", "fusion", "--top", "99", "--json", str(found))
+    label = store.open_scene(project / "data/labels/room0.zarr")["label"][:]
+    superpoint = store.open_scene(project / "data/superpoints/room0.zarr")["superpoint"][:]
+
+    def groups(*negative):
+        result = run(project, *asked, *negative)
+        assert result.exit_code == 0, result.output
+        matches = json.loads(found.read_text())["queries"][0]["matches"]
+        return [tuple(match["superpoints"]) for match in matches]
+
+    def shown(groups):
+        return {int(k) for group in groups for k in label[np.isin(superpoint, group)]}
+
+    every, some = groups(), groups("--not", "a floor in a scene", "--not", "a table in a scene")
+    assert {1, 3, 6} <= shown(every) and 3 in shown(some) and not {1, 6} & shown(some)
+    assert some == [group for group in every if group in some]
+
+
+def test_single_superpoints_and_the_vocabulary_can_be_asked_for(project, tmp_path):
+    found = tmp_path / "q.json"
+    options = ("--group", "superpoint", "--by", "vocabulary", "--top", "3", "--json", str(found))
+    result = run(project, "room0", "a bed in a scene", "--source", "fusion", *options)
+    assert result.exit_code == 0, result.output
+    record = json.loads(found.read_text())
+    assert record["by"] == "vocabulary" and record["group"] == "superpoint"
+    matches = record["queries"][0]["matches"]
+    assert [len(match["superpoints"]) for match in matches] == [1, 1, 1]
+    label = store.open_scene(project / "data/labels/room0.zarr")["label"][:]
+    superpoint = store.open_scene(project / "data/superpoints/room0.zarr")["superpoint"][:]
+    assert all(set(label[superpoint == match["superpoints"][0]]) == {3} for match in matches)
+    result = run(project, "room0", "a bed in a scene", "--source", "fusion", *options, "--by", "cosine")
+    assert result.exit_code == 0, result.output
+    cosine = json.loads(found.read_text())["queries"][0]["matches"]
+    assert matches[0]["score"] > cosine[0]["score"] + 0.05  # noise inside a class does not count
 
 
 def test_the_most_refined_network_is_the_default(project, tmp_path):
@@ -82,7 +158,7 @@ def test_the_most_refined_network_is_the_default(project, tmp_path):
 
 def test_unknown_scenes_are_named_with_the_known(project):
     result = run(project, "room7", "a bed")
-    assert result.exit_code == 1
+    assert result.exit_code == 1 and "room7: no such scene; imported are room0" in result.output
 
 
 def test_no_features_at_all_say_what_to_run(project, tmp_path):
