@@ -1,4 +1,4 @@
-"""Everything that predicts -> reports/metrics.json and reports/plots, and the closing table."""
+"""Everything that predicts -> reports/{metrics,summary}.json and reports/plots, and the closing table."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,8 @@ from pipeline import config, datasets
 from pipeline.errors import StoreError
 from stages import command
 
-METRICS, PLOTS, PAGE = Path("reports/metrics.json"), Path("reports/plots"), Path("reports/index.html")
+METRICS, SUMMARY = Path("reports/metrics.json"), Path("reports/summary.json")
+PLOTS, PAGE = Path("reports/plots"), Path("reports/index.html")
 
 
 def evaluation(
@@ -29,11 +30,13 @@ def evaluation(
 def _compute(params: Path) -> None:
     from pipeline.evaluation import plots, study
     from pipeline.evaluation.artefacts import Artefacts
+    from pipeline.evaluation.summary import summary
 
     settings = config.load(params)
     result = study.run(settings, Artefacts(params.parent))
     METRICS.parent.mkdir(parents=True, exist_ok=True)
     METRICS.write_text(json.dumps(result.metrics, indent=2) + "\n")
+    SUMMARY.write_text(json.dumps(summary(result.metrics), indent=2) + "\n")
     plots.write(result, datasets.label_set(settings.dataset.label_set).names, PLOTS)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.study import Study
-
-FINAL = ("ensembling", "superpoint_distillation", "superpoint", "capability")  # the last step that there is
+from pipeline.evaluation.summary import FINAL
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:

@@ -102,7 +102,7 @@ def test_training_evaluation_and_report_follow(workspace):
     assert {"dense", "mask", "capability", "superpoint_distillation", "ensembling"} <= set(
         metrics["semantic"]
     )
-    assert "reports/metrics.json" in workspace.dvc("metrics", "show").output
+    assert "reports/summary.json" in workspace.dvc("metrics", "show").output
     plots = workspace.dvc("plots", "show")
     assert plots.code == 0 and "index.html" in plots.output
     assert workspace.dvc("repro").stages == []

@@ -30,6 +30,8 @@ def test_evaluation_writes_metrics_and_prints_them_again(project):
     assert result.exit_code == 0, result.output
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert metrics["semantic"]["capability"]["mIoU"] > 0
+    short = json.loads((project / "reports/summary.json").read_text())
+    assert short["mIoU"]["capability"] == metrics["semantic"]["capability"]["mIoU"]
     plots = {path.name for path in (project / "reports/plots").iterdir()}
     assert plots == {"rows.csv", "per_class.csv", "capability.csv", "confusion.csv", "confusion.json"}
     (project / "params.yaml").unlink()  # --show reads nothing else
