@@ -72,6 +72,11 @@ class Stored:
         """Of its values, not as stored."""
         return self._array.nbytes
 
+    @property
+    def codecs(self) -> str:
+        """What a chunk went through, such as "zstd-3 bitshuffle crc32c"."""
+        return " ".join(_codec(codec.to_dict()) for codec in self._array.compressors)
+
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
@@ -82,3 +87,11 @@ class Stored:
                 f"{artefact}: damaged, {self._path.name} cannot be read ({error}); remove {artefact} and run "
                 "its stage again (`dvc repro`)"
             ) from error
+
+
+def _codec(recorded: Mapping[str, Any]) -> str:
+    """A codec as zarr.json records it, in a few words."""
+    settings = recorded.get("configuration", {})
+    if recorded["name"] == "blosc":
+        return f"{settings['cname']}-{settings['clevel']} {settings['shuffle']}"
+    return str(recorded["name"])

@@ -1,33 +1,48 @@
-"""Look at an artefact: its tree with shapes, ranges and compression, and its features as colours."""
+"""Look at an artefact: its tree with shapes, codecs, ranges and counts, and its values as a picture."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
 from pipeline import store
 from pipeline.artefact import Artefact, Stored
 from pipeline.errors import StoreError
+from pipeline.report.views import corner_view
 
-SAMPLE = 1 << 22  # values looked at for a range
+WANTED = "give a .zarr folder, a folder of them, or a model's folder or .safetensors file"
+PANELS, LONGEST = 9, 32  # of histograms in a picture; characters of a name above one
+BLOCK = 1 << 22  # values looked at at a time
 
 
 def tree(path: Path) -> Tree:
-    """The group at `path`, or all groups in a folder, as a tree to print."""
+    """The group at `path`, all groups in a folder, or a model, as a tree to print.
+
+    Raises StoreError for what this pipeline did not write, with what it is instead where that is known.
+    """
     path = Path(path)
+    if weights := _weights_file(path):
+        return _weights(weights)
     if (path / "zarr.json").is_file():
         return _group(path)
-    if (path / "model.safetensors").is_file() or path.suffix == ".safetensors":
-        return _weights(path if path.is_file() else path / "model.safetensors")
+    if path.is_file():
+        raise StoreError(f"{path}: a file, no artefact; {WANTED}")
+    if not path.is_dir():
+        raise StoreError(
+            f"{path}: no such folder; artefacts lie under data/ and models/ once `dvc repro` ran"
+        )
     groups = [store.scene_path(path, scene) for scene in store.scene_ids(path)]
     if not groups:
-        raise StoreError(f"{path}: no artefact here; give a .zarr folder, a folder of them, or a model")
-    root = Tree(f"[bold]{path}[/]  {len(groups)} artefacts, {_bytes(sum(map(_size, groups)))}")
+        raise StoreError(f"{path}: no artefact here; {WANTED}")
+    root = Tree(f"[bold]{escape(str(path))}[/]  {len(groups)} artefacts, {_bytes(sum(map(_size, groups)))}")
     for group in groups:
         try:
             arrays = store.open_scene(group).items()
@@ -38,9 +53,24 @@ def tree(path: Path) -> Tree:
     return root
 
 
+def _open(path: Path) -> Artefact:
+    """The artefact at `path`, unless it is someone else's store or an array of ours."""
+    try:
+        node = json.loads((path / "zarr.json").read_text())
+        ours = {"key", "format"} <= set(node.get("attributes", {}))
+        kind = node.get("node_type")
+    except (OSError, ValueError, AttributeError):
+        return store.open_scene(path)
+    if kind == "array":
+        raise StoreError(f"{path}: one array; give the artefact that holds it, {path.parent}")
+    if not ours:
+        raise StoreError(f"{path}: a zarr store of another program, `zarr.open` reads it; {WANTED}")
+    return store.open_scene(path)
+
+
 def _group(path: Path) -> Tree:
-    group = store.open_scene(path)
-    root = Tree(f"[bold]{path}[/]  {_bytes(_size(path))}")
+    group = _open(path)
+    root = Tree(f"[bold]{escape(str(path))}[/]  {_bytes(_size(path))}")
     for name, value in group.attrs.items():
         text = f"{len(value)} of them" if isinstance(value, list) else json.dumps(value)
         root.add(f"{name}: {text}", style="dim")
@@ -52,15 +82,26 @@ def _group(path: Path) -> Tree:
     return root
 
 
-def _weights(path: Path) -> Tree:
-    from safetensors import safe_open
+def _weights_file(path: Path) -> Path | None:
+    if path.is_file() and path.suffix == ".safetensors":
+        return path
+    inside = path / "model.safetensors"
+    return inside if inside.is_file() else None
 
-    with safe_open(path, "np") as file:
-        shapes = {name: file.get_slice(name).get_shape() for name in sorted(file.keys())}
-    count = sum(int(np.prod(shape)) for shape in shapes.values())
-    root = Tree(f"[bold]{path}[/]  {count:,} parameters")
-    for name, shape in shapes.items():
-        root.add(f"{name}  \\{shape}")
+
+def _weights(path: Path) -> Tree:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            slices = {name: file.get_slice(name) for name in sorted(file.keys())}
+            shapes = {name: (part.get_dtype(), part.get_shape()) for name, part in slices.items()}
+    except SafetensorError as error:
+        raise StoreError(f"{path}: damaged ({error}); train it again, or fetch it again") from error
+    count = sum(int(np.prod(shape)) for _, shape in shapes.values())
+    root = Tree(f"[bold]{escape(str(path))}[/]  {count:,} parameters, {_bytes(path.stat().st_size)}")
+    for name, (dtype, shape) in shapes.items():
+        root.add(f"{escape(name)}  {dtype}\\{shape}")
     return root
 
 
@@ -68,32 +109,66 @@ def _array(array: Stored, stored: int) -> str:
     """stored: bytes on disk"""
     ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
     shape = ", ".join(map(str, array.shape))
-    return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  {_range(array)}"
+    return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  [dim]{array.codecs}[/]  {_contents(array)}"
 
 
-def _range(array: Stored) -> str:
+def _contents(array: Stored) -> str:
+    """Range of all finite values, and how many are not: NaN, infinite, -1 of signed integers (none there),
+    rows of floats that are all 0 (empty), True of booleans."""
     if array.size == 0:
         return "empty"
-    rows = max(1, SAMPLE * array.shape[0] // array.size)
-    values = array[:rows].astype(np.float64)
-    bad = np.count_nonzero(~np.isfinite(values))
-    finite = values[np.isfinite(values)]
-    text = f"{finite.min():.4g} .. {finite.max():.4g}" if finite.size else "no finite value"
-    return text + (f", {bad} not finite" if bad else "") + (" (first rows)" if rows < array.shape[0] else "")
+    low, high, count = np.inf, -np.inf, Counter()
+    for values in _blocks(array):
+        if values.dtype == bool:
+            count["true"] += np.count_nonzero(values)
+        elif values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            nan = np.count_nonzero(np.isnan(values))
+            count["NaN"] += nan
+            count["infinite"] += finite.size - np.count_nonzero(finite) - nan
+            if values.ndim == 2:
+                count["empty rows"] += len(values) - np.count_nonzero(values.any(1))
+            values = values[finite]
+        elif values.dtype.kind == "i":
+            count["of -1"] += np.count_nonzero(values == -1)
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    found = [f"{number:,} {what}" for what, number in count.items() if number]
+    if array.dtype == bool:
+        return f"{count['true']:,} of {array.size:,} true"
+    return ", ".join([f"{low:.4g} .. {high:.4g}" if low <= high else "no finite value", *found])
+
+
+def _blocks(array: Stored) -> Iterator[np.ndarray]:
+    """All of the array, some rows at a time."""
+    rows = max(1, BLOCK * array.shape[0] // array.size)
+    for start in range(0, array.shape[0], rows):
+        yield array[start : start + rows]
 
 
 def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarray:
-    """u1[size,size,3]: a scene from above.
+    """u1[size,size,3]: a scene from above a corner, synthesised images, or histograms of what is neither.
 
     Features are shown by their three principal axes, superpoints and labels by a colour each, a scene in its
     own colours. `scene`: the group of data/scenes with the points, where the artefact has none itself.
-    Raises StoreError where there is nothing that belongs to points.
+    Raises StoreError where there is nothing to show.
     """
-    group = store.open_scene(path)
+    path = Path(path)
+    if weights := _weights_file(path):
+        from safetensors.torch import load_file  # NumPy has no bfloat16
+
+        return histograms({name: value.float().numpy() for name, value in load_file(weights).items()}, size)
+    group = _open(path)
     if "image" in group:
         return _sheet(group, size)
+    colours = _colours(group)
+    if colours is None:
+        return histograms({name: group[name][:] for name in group}, size)
     points = group if "xyz" in group else store.open_scene(scene or _scene_of(path))
-    return render(points["xyz"][:], _colours(path, group), size)
+    view = corner_view(points["xyz"][:], points["normal"][:], (size, size)).picture(colours, shaded=False)
+    white = Image.new("RGB", (size, size), "white")
+    white.paste(Image.fromarray(view), mask=Image.fromarray(view[..., 3]))
+    return np.asarray(white)
 
 
 def _scene_of(path: Path) -> Path:
@@ -104,18 +179,20 @@ def _scene_of(path: Path) -> Path:
     raise StoreError(f"{path}: its scene is not in a folder 'scenes' beside it; give it with --scene")
 
 
-def _colours(path: Path, group: Artefact) -> np.ndarray:
+def _colours(group: Artefact) -> np.ndarray | None:
+    """u1[N,3] of its points; None where nothing in it has a value for each point."""
     if "rgb" in group:
         return group["rgb"][:]
-    if "feature" in group:
+    if "feature" in group and ("valid" in group or "count" in group):
         seen = group["valid"][:] if "valid" in group else group["count"][:] > 0
         colours = np.full((len(seen), 3), 40, np.uint8)  # dark grey: no feature
         colours[seen] = principal_colours(group["feature"][:][seen])
         return colours
     for name in ("superpoint", "label", "prediction"):
         if name in group:
-            return distinct_colours(group[name][:])
-    raise StoreError(f"{path}: holds nothing that can be shown on points")
+            ids = group[name][:]
+            return distinct_colours(ids if ids.ndim == 1 else ids[:, 0])
+    return None
 
 
 def principal_colours(feature: np.ndarray) -> np.ndarray:
@@ -144,25 +221,37 @@ def distinct_colours(label: np.ndarray) -> np.ndarray:
     return colours
 
 
-def render(xyz: np.ndarray, rgb: np.ndarray, size: int) -> np.ndarray:
-    """u1[size,size,3]: points [N,3] of colours [N,3] seen from above and the front at 45 degrees, near ones
-    over far ones, with the upper fifth of the scene (a ceiling, if any) left out."""
-    low, high = xyz.min(0), xyz.max(0)
-    keep = xyz[:, 2] <= low[2] + 0.8 * (high[2] - low[2])
-    xyz, rgb = xyz[keep] - (low + high) / 2, rgb[keep]
-    slant = np.sqrt(0.5)
-    across, up, near = xyz[:, 0], slant * (xyz[:, 1] + xyz[:, 2]), slant * (xyz[:, 2] - xyz[:, 1])
-    scale = 0.95 * size / max(np.ptp(across), np.ptp(up), 1e-6)
-    column = np.rint((across - (across.min() + across.max()) / 2) * scale + size / 2).astype(int)
-    row = np.rint(size / 2 - (up - (up.min() + up.max()) / 2) * scale).astype(int)
-    radius = max(1, round(0.7 * size / np.sqrt(max(len(xyz), 1))))
-    image = np.full((size, size, 3), 255, np.uint8)
-    order = np.argsort(near, kind="stable")
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            y, x = np.clip(row[order] + dy, 0, size - 1), np.clip(column[order] + dx, 0, size - 1)
-            image[y, x] = rgb[order]
-    return image
+def histograms(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
+    """u1[size,size,3]: how the finite values of each of the largest PANELS arrays are spread, counts on a
+    logarithmic axis. Raises StoreError where no array has any."""
+    finite = {name: values[np.isfinite(values)].astype(np.float32) for name, values in arrays.items()}
+    largest = sorted((n for n in finite if finite[n].size), key=lambda n: -finite[n].size)[:PANELS]
+    if not largest:
+        raise StoreError("no array in it holds a value that could be shown")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = int(np.ceil(np.sqrt(len(largest))))
+    rows = -(-len(largest) // columns)
+    figure = Figure((size / 100, size / 100), dpi=100, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, largest, strict=False):
+        panel.hist(finite[name], bins=60, log=True, color="#33608c")
+        dropped = arrays[name].size - finite[name].size
+        note = f"{finite[name].size:,} values" + (f", {dropped:,} not finite" if dropped else "")
+        panel.set_title(f"{_short(name)}\n{note}", fontsize=8)
+        panel.tick_params(labelsize=7)
+        panel.locator_params(axis="x", nbins=4)
+    for panel in panels[len(largest) :]:
+        panel.axis("off")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _short(name: str) -> str:
+    """Its end, where it is too long for a panel."""
+    return name if len(name) <= LONGEST else "..." + name[3 - LONGEST :]
 
 
 def _sheet(group: Artefact, size: int) -> np.ndarray:

@@ -10,17 +10,24 @@ from rich.console import Console
 from pipeline import inspection
 from stages import command
 
+PIPED = 400
+
 
 def inspect(
     path: Annotated[Path, typer.Argument(help="a .zarr group, a folder of them, or a model's folder")],
-    picture: Annotated[Path | None, typer.Option(help="write a picture (PNG) here")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--png", "--picture", help="write a picture (PNG) here")
+    ] = None,
     scene: Annotated[Path | None, typer.Option(help="group of data/scenes with the points")] = None,
 ) -> None:
-    """Show what an artefact holds: arrays, shapes, ranges, compression; features as PCA colours."""
-    Console(highlight=False).print(inspection.tree(path))
+    """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or histograms."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED  # for grep: an array stays one line
+    console.print(inspection.tree(path))
     if picture is not None:
         Image.fromarray(inspection.picture(path, scene)).save(picture)
-        Console(highlight=False).print(f"picture: {picture}")
+        console.print(f"picture: {picture}", markup=False)
 
 
 app = command(inspect)

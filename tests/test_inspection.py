@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
@@ -51,7 +52,82 @@ def test_range_counts_what_is_not_finite(data):
     store.write(group, "feature", np.array([1, np.nan, np.inf, -2], np.float16))
     store.write(group, "nothing", np.zeros((0, 3), np.int32))
     text = printed(inspection.tree(data / "fusion/b.zarr"))
-    assert "-2 .. 1, 2 not finite" in text and "empty" in text
+    assert "-2 .. 1, 1 NaN, 1 infinite" in text and "int32[0, 3]" in text and "empty" in text
+
+
+def test_every_value_is_counted(data, monkeypatch):
+    monkeypatch.setattr(inspection, "BLOCK", 8)  # several blocks
+    feature = np.ones((10, 4), np.float16)
+    feature[[2, 9]], feature[7, 1], feature[9, 3] = 0, np.nan, 5
+    group = store.create(data / "fusion/b.zarr", "k")
+    for name, array in (
+        ("feature", feature),
+        ("label", np.array([-1, 3, -1, 9], np.int16)),
+        ("valid", np.arange(10) > 6),
+        ("nothing", np.full(3, np.nan, np.float32)),
+        ("scalar", np.float32(4)),
+    ):
+        store.write(group, name, np.asarray(array))
+    lines = {
+        line.split()[1]: line for line in printed(inspection.tree(data / "fusion/b.zarr")).splitlines()[1:]
+    }
+    assert lines["feature"].endswith("0 .. 5, 1 NaN, 1 empty rows")
+    assert lines["label"].endswith("-1 .. 9, 2 of -1")
+    assert lines["valid"].endswith("3 of 10 true")
+    assert lines["nothing"].endswith("no finite value, 3 NaN")
+    assert lines["scalar"].endswith("4 .. 4")
+
+
+def test_codecs_and_ratio_are_named(data):
+    group = store.create(data / "fusion/b.zarr", "k")
+    store.write(group, "zero", np.zeros(100_000, np.int32))
+    line = printed(inspection.tree(data / "fusion/b.zarr")).splitlines()[-1]
+    assert "zstd-3 bitshuffle crc32c" in line
+    ratio = float(line.split("x  ")[0].split()[-1])
+    stored = sum(f.stat().st_size for f in (data / "fusion/b.zarr/zero").rglob("*") if f.is_file())
+    assert ratio == pytest.approx(400_000 / stored, rel=0.01)
+
+
+def test_what_is_not_ours_is_refused_with_a_hint(data):
+    foreign = zarr.create_group(data / "foreign.zarr")
+    foreign.create_array("a", shape=(3,), dtype="f4")
+    (data / "points.ply").write_text("ply")
+    (data / "broken.safetensors").write_text("no")
+    for name, message in (
+        ("foreign.zarr", "of another program"),
+        ("fusion/a.zarr/feature", "one array; give the artefact that holds it"),
+        ("points.ply", "a file, no artefact; give a .zarr folder"),
+        ("nowhere", "no such folder; artefacts lie under data/"),
+        ("broken.safetensors", "damaged"),
+    ):
+        with pytest.raises(StoreError, match=message) as caught:
+            inspection.tree(data / name)
+        assert str(data / name) in str(caught.value)
+
+
+def test_a_model_is_listed_and_shown_as_histograms(data):
+    import torch
+    from safetensors.torch import save_file
+
+    values = {"conv[bold].kernel": torch.linspace(-1, 1, 600), "bias": torch.zeros(4, dtype=torch.bfloat16)}
+    (data / "model").mkdir()
+    save_file(values, data / "model/model.safetensors")
+    text = printed(inspection.tree(data / "model"))
+    assert "604 parameters" in text and "conv[bold].kernel  F32[600]" in text and "bias  BF16[4]" in text
+    image = inspection.picture(data / "model", size=200)
+    assert image.shape == (200, 200, 3) and (image == (0x33, 0x60, 0x8C)).all(-1).sum() > 500
+
+
+def test_arrays_that_belong_to_no_points_are_shown_as_histograms(data):
+    group = store.create(data / "fusion/b.zarr", "k")
+    values = np.append(np.random.default_rng(0).normal(size=500), np.nan).astype(np.float32)
+    store.write(group, "history", values)
+    image = inspection.picture(data / "fusion/b.zarr", size=300)
+    assert image.shape == (300, 300, 3) and (image == (0x33, 0x60, 0x8C)).all(-1).sum() > 1000
+    none = store.create(data / "fusion/c.zarr", "k")
+    store.write(none, "nothing", np.full(3, np.nan, np.float32))
+    with pytest.raises(StoreError, match="no array"):
+        inspection.picture(data / "fusion/c.zarr")
 
 
 def test_no_artefact(data):
@@ -96,15 +172,12 @@ def test_distinct_colours():
     assert np.array_equal(colours[3], [40, 40, 40])
 
 
-def test_near_points_hide_far_ones():
-    xyz = np.array([[0, 0, 0], [0, 0.5, -0.5], [1, 0, 0], [0, 1, 1]], np.float32)  # 0 is nearer than 1
-    rgb = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]], np.uint8)
-    image = inspection.render(xyz, rgb, 40).reshape(-1, 3).tolist()
-    assert [255, 0, 0] in image and [0, 255, 0] not in image and [9, 9, 9] not in image
-
-
 def test_command(data):
     result = CliRunner().invoke(app, [str(data / "fusion/a.zarr"), "--picture", str(data / "look.png")])
-    assert result.exit_code == 0 and "feature" in result.stdout
+    assert result.exit_code == 0
+    line = next(line for line in result.stdout.splitlines() if " feature " in line)
+    assert "crc32c" in line and ".." in line  # whole, however narrow
     assert Image.open(data / "look.png").size == (800, 800)
     assert CliRunner().invoke(app, [str(data / "none")]).exit_code == 1
+    result = CliRunner().invoke(app, [str(data / "fusion/a.zarr"), "--png", str(data / "other.png")])
+    assert result.exit_code == 0 and (data / "other.png").read_bytes() == (data / "look.png").read_bytes()
