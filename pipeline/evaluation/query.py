@@ -45,10 +45,12 @@ def cosine(feature: np.ndarray, valid: np.ndarray, text: np.ndarray) -> np.ndarr
 
 
 def closer_to(negative: Sequence[np.ndarray], positive: np.ndarray) -> np.ndarray:
-    """b1[N]: whether one of the texts that are not meant, of similarities [N] each, is at least as close as
-    the text that is, of similarity [N]. Only that is asked of them: their difference as a score would let
-    any text, however far off, change the order of what is found."""
-    return np.any([other >= positive for other in negative], axis=0) | np.zeros(len(positive), bool)
+    """b1[N]: whether one of the texts that are not meant, of similarities [N] each, stands out more at a
+    point than the text that is, of similarity [N]. In `relative` terms, as a short text may be closer to all
+    points than a long one. No more is asked of them: their difference as a score would let any text, however
+    far off, change the order of what is found."""
+    heat = relative(positive)
+    return np.any([relative(other) > heat for other in negative], axis=0) | np.zeros(len(positive), bool)
 
 
 def through_vocabulary(known: np.ndarray, vocabulary: np.ndarray, text: np.ndarray) -> np.ndarray:

@@ -48,11 +48,12 @@ def test_cosine_of_several_texts_is_a_column_each():
     np.testing.assert_allclose(found, [[0.6, 0.8], [np.nan, np.nan]], rtol=1e-6)
 
 
-def test_any_negative_text_that_is_as_close_wins():
-    positive = np.array([0.5, 0.5, 0.5, np.nan], np.float32)
-    others = [np.array([0.1, 0.7, 0.1, 0]), np.array([0.3, 0.2, 0.5, 0])]
-    assert search.closer_to(others, positive).tolist() == [False, True, True, False]
-    assert search.closer_to([], positive).tolist() == [False] * 4
+def test_any_negative_text_that_stands_out_more_wins_whatever_its_level():
+    positive = np.array([0.1, 0.1, 0.1, 0.3, 0.5, np.nan], np.float32)
+    far, near = np.array([0.1, 0, 0, 0, 0.05, 0.5]), np.array([0.6, 0.6, 0.6, 0.75, 0.9, 0.9])
+    assert search.closer_to([near], positive).tolist() == [False] * 5 + [True]  # always higher, but evenly
+    assert search.closer_to([far], positive).tolist() == [True] + [False] * 4 + [True]
+    assert search.closer_to([], positive).tolist() == [False] * 6
 
 
 def test_through_the_vocabulary_a_point_is_what_its_class_is():
