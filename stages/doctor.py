@@ -60,11 +60,13 @@ def _settings(params: Path) -> list[tuple[bool, str, str]]:
 def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
     folder = Path(settings.segmenters.weights) / model
     what = f"2D model {model}"
-    if model == "lseg" and not (folder / "precomputed.json").is_file():
-        from pipeline.segmenters import lseg  # here, for it needs packages that may be what is missing
+    published = model in ("lseg", "mask2former", "oneformer")
+    if published and not (folder / "precomputed.json").is_file():
+        # here, for they need packages that may be what is missing
+        from pipeline.segmenters import lseg, universal
 
         try:
-            return True, what, str(lseg.find(folder))
+            return True, what, str(lseg.find(folder) if model == "lseg" else universal.find(model, folder))
         except PipelineError as error:
             return False, what, str(error)
     found = folder.is_dir() and any(folder.iterdir())

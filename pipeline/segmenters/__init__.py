@@ -12,7 +12,9 @@ from pipeline.segmenters import precomputed
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 from pipeline.text import load_text_encoder
 
-__all__ = ["CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
+__all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
+
+NAMES = ("dense", "lseg", "mask", "mask2former", "oneformer")  # besides those that are precomputed
 
 
 def load_segmenter(name: str, params: Params) -> Segmenter:
@@ -38,8 +40,14 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
         file = lseg.find(folder)  # a missing file is said before a text encoder is loaded
         device = _device(params.runtime.device)
         return lseg.LsegSegmenter(name, file, load_text_encoder(params.text), params.segmenters.lseg, device)
+    if name in ("mask2former", "oneformer"):
+        from pipeline.segmenters import universal
+
+        universal.find(name, folder)
+        text, device = load_text_encoder(params.text), _device(params.runtime.device)
+        return universal.UniversalSegmenter(name, folder, text, device)
     raise ConfigError(
-        f"segmenters.names: no 2D model is called {name!r}; known: dense, lseg, mask, and any whose "
+        f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(NAMES)}, and any whose "
         f"answers lie in {folder} (docs/precomputed.md)"
     )
 

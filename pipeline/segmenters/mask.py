@@ -18,8 +18,7 @@ from torch.nn import functional
 
 from pipeline.segmenters import weights
 from pipeline.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
-from pipeline.segmenters.captioner import caption_map
-from pipeline.segmenters.protocol import CaptionMap
+from pipeline.segmenters.named_masks import MaskModel, NamedMasks
 from pipeline.text import TextEncoder, embeddings
 
 HELD = -1.0  # logit above which a pixel may belong to a mask: below 0, or cracks open between masks
@@ -184,7 +183,7 @@ class Masks:
     score: torch.Tensor
 
 
-class MaskSegmenter:
+class MaskSegmenter(MaskModel):
     """MaskNetwork behind the Segmenter protocol."""
 
     def __init__(self, name: str, folder: Path, text: TextEncoder) -> None:
@@ -224,24 +223,8 @@ class MaskSegmenter:
         owner = torch.where(best > HELD, owner, -1)
         return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
 
-    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Owner i4[H, W] and name i8[n] (index into vocabulary) of the masks of one image."""
-        target = torch.from_numpy(embeddings(self._text, vocabulary))
+    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        """The masks of u1[H, W, 3], each with the name that is closest to the one it has."""
+        target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
         found = self.masks(image)
-        return found.owner, (found.embedding @ target.T).argmax(1).numpy()
-
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[CaptionMap]:
-        """One CaptionMap for each image u1[B, H, W, 3]: "a brown table in a scene" for each mask."""
-        return [self._captions(image, vocabulary) for image in images]
-
-    def _captions(self, image: np.ndarray, vocabulary: Sequence[str]) -> CaptionMap:
-        owner, name = self._named(image, vocabulary)
-        return caption_map(image, owner, [vocabulary[index] for index in name])
-
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
-        """i2[B, H, W]: the name of the mask that each pixel belongs to, -1 in none."""
-        labels = np.full(images.shape[:3], -1, np.int16)
-        for row, image in zip(labels, images, strict=True):
-            owner, name = self._named(image, vocabulary)
-            row[owner >= 0] = name[owner[owner >= 0]]
-        return labels
+        return NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())

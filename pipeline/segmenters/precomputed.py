@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipeline.errors import DataError
-from pipeline.segmenters.captioner import caption_map
+from pipeline.segmenters.named_masks import NamedMasks
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from pipeline.text import TextEncoder, embeddings
 
@@ -66,30 +66,24 @@ class PrecomputedSegmenter:
         the name of the vocabulary that is closest to the model's label."""
         if self._kind == "features":
             return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
-        return [self._captions(image, vocabulary) for image in images]
+        return [self._named(image, vocabulary).captions(image, vocabulary) for image in images]
 
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: of masks the name closest to their label, -1 in none; of features the most similar
         name at the nearest cell."""
-        labels = np.full(images.shape[:3], -1, np.int16)
+        labels = np.empty(images.shape[:3], np.int16)
         target = embeddings(self._text, vocabulary)  # [K, C]
         for row, image in zip(labels, images, strict=True):
             if self._kind == "features":
                 row[...] = nearest((self._feature(image) @ target.T).argmax(2), row.shape)
             else:
-                found = self._masks(image)
-                owner, name = found.owner(), self._names(found, vocabulary)
-                row[owner >= 0] = name[owner[owner >= 0]]
+                row[...] = self._named(image, vocabulary).labels()
         return labels
 
-    def _names(self, found: Found, vocabulary: Sequence[str]) -> np.ndarray:
-        """i8[n]: index into the vocabulary."""
-        return (self._own[found.label] @ embeddings(self._text, vocabulary).T).argmax(1)
-
-    def _captions(self, image: np.ndarray, vocabulary: Sequence[str]) -> CaptionMap:
+    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
         found = self._masks(image)
-        owner, name = found.owner(), self._names(found, vocabulary)
-        return caption_map(image, owner, [vocabulary[index] for index in name])
+        name = (self._own[found.label] @ embeddings(self._text, vocabulary).T).argmax(1)
+        return NamedMasks(found.owner(), name)
 
     def _masks(self, image: np.ndarray) -> Found:
         file, arrays = self._read(image, ("mask", "label", "score"))

@@ -5,7 +5,9 @@ from pipeline.config import Text
 from pipeline.segmenters import weights
 from pipeline.segmenters.dense import DenseNetwork, DenseSegmenter
 from pipeline.segmenters.mask import MaskNetwork, MaskSegmenter
+from pipeline.segmenters.universal import UniversalSegmenter
 from pipeline.text import load_text_encoder
+from tests.segmenters import small_universal
 
 WIDTHS = [8, 16, 16, 16]
 
@@ -29,7 +31,21 @@ def random_weights(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session", params=["dense", "mask"])
-def segmenter(request, random_weights, minilm):
-    kind = {"dense": DenseSegmenter, "mask": MaskSegmenter}[request.param]
-    return kind(request.param, random_weights / request.param, minilm)
+@pytest.fixture(scope="session")
+def universal_weights(tmp_path_factory):
+    """Folder with a small Mask2Former and a small OneFormer of random weights."""
+    root = tmp_path_factory.mktemp("universal")
+    for name in small_universal.KIND:
+        small_universal.write(name, root / name)
+    return root
+
+
+@pytest.fixture(scope="session", params=["dense", "mask", "mask2former", "oneformer"])
+def segmenter(request, random_weights, universal_weights, minilm):
+    name = request.param
+    if name in small_universal.KIND:
+        overlap = small_universal.OVERLAP
+        return UniversalSegmenter(
+            name, universal_weights / name, minilm, torch.device("cpu"), overlap=overlap
+        )
+    return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, random_weights / name, minilm)

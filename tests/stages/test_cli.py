@@ -63,5 +63,7 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     (tmp_path / "weights/lseg").mkdir(parents=True)
     (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
     assert doctor._segmenter("lseg", config.load())[0]
+    found, _, said = doctor._segmenter("oneformer", config.load())
+    assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said
     assert "run `make zoo`" in doctor._segmenter("dense", config.load())[2]
     assert "docs/segmenters.md" in doctor._segmenter("seem", config.load())[2]

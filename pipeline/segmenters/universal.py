@@ -1,0 +1,178 @@
+"""Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023) as transformers has them.
+
+Both answer with queries, each a class and a mask. Their panoptic answer stands in for SEEM's, which is read
+out of such queries by the same rule. Their classes are those that they were trained with (COCO, ADE20K); each
+is taken for the name of the vocabulary that is closest to it in text space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pipeline.segmenters import weights
+from pipeline.segmenters.named_masks import MaskModel, NamedMasks
+from pipeline.text import TextEncoder, embeddings
+
+SOURCES = {
+    "mask2former": "https://huggingface.co/facebook/mask2former-swin-large-coco-panoptic",
+    "oneformer": "https://huggingface.co/shi-labs/oneformer_coco_swin_large",
+}
+FILES = ("config.json", "preprocessor_config.json", weights.TENSORS)
+TASK = "the task is panoptic"  # OneFormer is told in words
+CONFIDENCE = 0.8  # of a query's class; this and the next as both official codes set them, and SEEM's
+OVERLAP = 0.8  # share of a mask that better ones must leave to it
+
+
+def find(name: str, folder: Path) -> Path:
+    """The model's `folder`. Raises WeightsError saying which file is missing and where it is had."""
+    for file in FILES:
+        if not (folder / file).is_file():
+            raise weights.WeightsError(
+                f"{folder / file}: no such weights; get {', '.join(FILES)} from {SOURCES[name]} and put them "
+                f"there, or go on without: take `{name}` out of segmenters.names"
+            )
+    return folder
+
+
+class UniversalSegmenter(MaskModel):
+    """Mask2Former or OneFormer behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        text: TextEncoder,
+        device: torch.device,
+        confidence: float = CONFIDENCE,
+        overlap: float = OVERLAP,
+    ) -> None:
+        """`name`: mask2former or oneformer. `folder` holds FILES; nothing is ever downloaded. Raises
+        WeightsError where they cannot be loaded."""
+        find(name, folder)
+        self.name = name
+        self._confidence, self._overlap = confidence, overlap
+        self._text, self._device = text, device
+        self._network, self._prepare = _load(name, folder)
+        self._network.eval().requires_grad_(False).to(device)
+        config = self._network.config
+        own = [names(config.id2label[number]) for number in range(len(config.id2label))]
+        self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
+        self._own = embeddings(text, [one for some in own for one in some])  # [names, C]
+        self._extra = {}
+        if name == "oneformer":
+            # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; open_clip brings the table
+            from open_clip import tokenize
+
+            self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
+        content = "".join(weights.digest(folder / file) for file in FILES)
+        self.version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
+
+    @torch.inference_mode()
+    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        """The masks of u1[H, W, 3]; a pixel of which no mask is sure is in none."""
+        # said, for an image of 3 rows could be taken for one with channels first
+        inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
+        found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **self._extra)
+        owner, label = panoptic(
+            found.class_queries_logits[0],
+            found.masks_queries_logits[0],
+            image.shape[:2],
+            self._confidence,
+            self._overlap,
+        )
+        similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
+        name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
+        return NamedMasks(owner, name[label])
+
+
+def panoptic(
+    classes: torch.Tensor,  # [Q, L + 1]
+    masks: torch.Tensor,  # [Q, h, w]
+    size: tuple[int, int],
+    confidence: float,
+    overlap: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks that do not overlap, from the logits of Q queries; the last class is "no object".
+
+    Returns owner i4[H, W] of `size`, -1 = none, and label i8[n] of the masks. The inference of MaskFormer
+    (Cheng et al. 2021, section 3.4): of the queries that are sure of a class, each pixel goes to the one with
+    the highest product of class and mask probability; a mask that keeps too little of what it claims (mask
+    probability at least one half) is dropped whole. As in its code, no mask gets a pixel that it does not
+    claim.
+    """
+    score, label = classes.float().softmax(1).max(1)
+    kept = (label < classes.shape[1] - 1) & (score > confidence)
+    score, label = score[kept], label[kept]
+    if len(label) == 0:
+        return np.full(size, -1, np.int32), np.zeros(0, np.int64)
+    logit = functional.interpolate(masks[kept][None].float(), size=size, mode="bilinear")[0]  # [n, H, W]
+    claimed = logit >= 0
+    best = (score[:, None, None] * logit.sigmoid()).argmax(0)  # [H, W]
+    area = claimed.flatten(1).sum(1)  # [n]
+    stands = (area > 0) & (torch.bincount(best.flatten(), minlength=len(label)) >= overlap * area)
+    owned = claimed.gather(0, best[None])[0] & stands[best]
+    return torch.where(owned, best, -1).to(torch.int32).cpu().numpy(), label.cpu().numpy()
+
+
+def names(label: str) -> tuple[str, ...]:
+    """What a class of COCO or ADE20K is called: "door-stuff" -> ("door",), "sky-other-merged" -> ("sky",),
+    "windowpane, window " -> ("windowpane", "window")."""
+    plain = (re.sub(r"(-(stuff|other|merged))+$", "", part.strip()) for part in re.split("[,;]", label))
+    return tuple(re.sub("[-_]", " ", part) for part in plain if part) or (label,)
+
+
+def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
+    """Network and image processor."""
+    import transformers
+
+    kind = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name]
+    again = f"; get the folder again from {SOURCES[name]}"
+    config, settings = (_json(folder / file, again) for file in FILES[:2])
+    if config.get("model_type") != name:
+        raise weights.WeightsError(
+            f"{folder / FILES[0]}: describes a {config.get('model_type')!r} model, wanted {name}{again}"
+        )
+    if "id2label" not in config:
+        raise weights.WeightsError(
+            f"{folder / FILES[0]}: id2label, the names of the classes, is missing{again}"
+        )
+    # classes by task are for training, and would be downloaded; one image at a time needs no padding
+    for key in ("class_info_file", "repo_path", "metadata", "pad_size"):
+        settings.pop(key, None)
+    network = getattr(transformers, f"{kind}ForUniversalSegmentation")
+    try:
+        prepare = getattr(transformers, f"{kind}ImageProcessor").from_dict(settings)
+        loaded, report = network.from_pretrained(
+            folder,
+            config=network.config_class.from_dict({**config, "is_training": False}),
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers and safetensors raise many kinds for broken folders
+        raise weights.WeightsError(f"{folder}: damaged weights ({error}){again}") from error
+    if report["missing_keys"]:  # transformers would go on with random values
+        raise weights.WeightsError(
+            f"{folder / weights.TENSORS}: weights of another architecture: "
+            f"{min(report['missing_keys'])} is missing{again}"
+        )
+    return loaded, prepare
+
+
+def _json(file: Path, again: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise weights.WeightsError(f"{file}: not readable ({error}){again}") from error
+    if not isinstance(content, dict):
+        raise weights.WeightsError(f"{file}: wanted an object{again}")
+    return content
