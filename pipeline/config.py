@@ -55,11 +55,21 @@ class Lseg:
 
 
 @dataclass(frozen=True)
+class MaskClip:
+    base: int  # pixels that an image's longer side is resized to, rounded to whole patches
+
+    def __post_init__(self) -> None:
+        if self.base < 1:
+            raise ConfigError(f"segmenters.maskclip: base must be positive, not {self.base}")
+
+
+@dataclass(frozen=True)
 class Segmenters:
     names: tuple[str, ...]  # the 2D models, in the order of the fusion
     weights: str  # folder of their weights
     batch: int
     lseg: Lseg
+    maskclip: MaskClip
 
 
 @dataclass(frozen=True)

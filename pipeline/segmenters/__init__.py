@@ -14,7 +14,14 @@ from pipeline.text import load_text_encoder
 
 __all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
 
-NAMES = ("dense", "lseg", "mask", "mask2former", "oneformer")  # besides those that are precomputed
+NAMES = (
+    "dense",
+    "lseg",
+    "mask",
+    "mask2former",
+    "maskclip",
+    "oneformer",
+)  # besides those that are precomputed
 
 
 def load_segmenter(name: str, params: Params) -> Segmenter:
@@ -46,6 +53,12 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
         universal.find(name, folder)
         text, device = load_text_encoder(params.text), _device(params.runtime.device)
         return universal.UniversalSegmenter(name, folder, text, device)
+    if name == "maskclip":
+        from pipeline.segmenters import maskclip
+
+        tower = maskclip.load_tower(params.text.encoder)
+        text, device = load_text_encoder(params.text), _device(params.runtime.device)
+        return maskclip.MaskClipSegmenter(name, tower, text, params.segmenters.maskclip, device)
     raise ConfigError(
         f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(NAMES)}, and any whose "
         f"answers lie in {folder} (docs/precomputed.md)"
