@@ -70,6 +70,7 @@ class Segmenters:
     batch: int
     lseg: Lseg
     maskclip: MaskClip
+    captioner: Literal["colour", "blip"]  # of mask models
 
 
 @dataclass(frozen=True)

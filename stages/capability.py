@@ -15,7 +15,7 @@ SYNTHESIS, OUTPUT = Path("data/synthesis"), Path("data/capability")
 def main(model: str, params: Path = Path("params.yaml")) -> None:
     """Measure what the 2D model MODEL knows of every class of the vocabulary."""
     settings = config.load(params)
-    segmenter = load_segmenter(model, settings)
+    segmenter = load_segmenter(model, settings, captions=False)
     scores = {"pooled": [], "per_image_mean": []}
     for index, name in enumerate(settings.vocabulary):
         group = store.open_scene(store.scene_path(SYNTHESIS, name.replace(" ", "_")))

@@ -50,6 +50,8 @@ def _settings(params: Path) -> list[tuple[bool, str, str]]:
         return [(False, str(params), str(error))]
     checks = [(True, str(params), f"dataset {settings.dataset.name}")]
     checks += [_segmenter(model, settings) for model in settings.segmenters.names]
+    if settings.segmenters.captioner == "blip":
+        checks.append(_captioner(Path(settings.segmenters.weights) / "blip"))
     root = Path(settings.dataset.root)
     built = settings.dataset.name == "demo"
     hint = "built by `dvc repro`" if built else "no such folder: set dataset.root"
@@ -72,6 +74,15 @@ def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
     found = folder.is_dir() and any(folder.iterdir())
     remedy = "run `make zoo`" if model in ("dense", "mask") else "docs/segmenters.md says what belongs there"
     return found, what, str(folder) if found else f"{folder} is empty: {remedy}"
+
+
+def _captioner(folder: Path) -> tuple[bool, str, str]:
+    from pipeline.segmenters import blip
+
+    try:
+        return True, "captioner blip", str(blip.find(folder))
+    except PipelineError as error:
+        return False, "captioner blip", str(error)
 
 
 def _disk() -> tuple[bool, str, str]:

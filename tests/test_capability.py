@@ -85,7 +85,7 @@ def test_stage_writes_both_recipes(tmp_path, monkeypatch):
         mask[:, :, : int(8 * share)] = True
         store.write(group, "image", np.zeros((3, 4, 8, 3), np.uint8))
         store.write(group, "mask", mask)
-    monkeypatch.setattr(stage, "load_segmenter", lambda name, params: LeftHalf())
+    monkeypatch.setattr(stage, "load_segmenter", lambda name, params, captions: LeftHalf())
     stage.main("dense")
     result = json.loads((tmp_path / "data/capability/dense.json").read_text())
     assert result["capability"] == result["pooled"] == result["per_image_mean"] == [1.0, 0.0]

@@ -99,7 +99,8 @@ def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> n
     if next(_annotated_frames(params, artefacts, scenes), None) is None:
         return None
     frames = _annotated_frames(params, artefacts, scenes)
-    return true_iou(load_segmenter(model, params), frames, names, params.vocabulary, params.segmenters.batch)
+    segmenter = load_segmenter(model, params, captions=False)
+    return true_iou(segmenter, frames, names, params.vocabulary, params.segmenters.batch)
 
 
 def _annotated_frames(

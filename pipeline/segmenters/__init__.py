@@ -9,30 +9,28 @@ import torch
 from pipeline.config import Params
 from pipeline.errors import ConfigError
 from pipeline.segmenters import precomputed
+from pipeline.segmenters.captioner import Captioner, ColourCaptioner
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 from pipeline.text import load_text_encoder
 
 __all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
 
-NAMES = (
-    "dense",
-    "lseg",
-    "mask",
-    "mask2former",
-    "maskclip",
-    "oneformer",
-)  # besides those that are precomputed
+# besides those that are precomputed
+NAMES = ("dense", "lseg", "mask", "mask2former", "maskclip", "oneformer")
 
 
-def load_segmenter(name: str, params: Params) -> Segmenter:
+def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmenter:
     """The 2D model that params.yaml knows as `name`, with its weights under `segmenters.weights`/name.
 
+    `captions`: whether it will be asked to describe images; labels alone need no captioner's weights.
     Raises ConfigError for a name that no model has, WeightsError for weights that cannot be loaded.
     """
     # models import only what they need: another model's packages may be missing
     folder = Path(params.segmenters.weights) / name
     if (folder / precomputed.DESCRIPTION).is_file():
-        return precomputed.PrecomputedSegmenter(name, folder, load_text_encoder(params.text))
+        captions = captions and precomputed.holds_masks(folder)
+        captioner = _captioner(params) if captions else ColourCaptioner()
+        return precomputed.PrecomputedSegmenter(name, folder, load_text_encoder(params.text), captioner)
     if name == "dense":
         from pipeline.segmenters.dense import DenseSegmenter
 
@@ -40,7 +38,8 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
     if name == "mask":
         from pipeline.segmenters.mask import MaskSegmenter
 
-        return MaskSegmenter(name, folder, load_text_encoder(params.text))
+        captioner = _captioner(params) if captions else ColourCaptioner()
+        return MaskSegmenter(name, folder, load_text_encoder(params.text), captioner)
     if name == "lseg":
         from pipeline.segmenters import lseg
 
@@ -52,7 +51,8 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
 
         universal.find(name, folder)
         text, device = load_text_encoder(params.text), _device(params.runtime.device)
-        return universal.UniversalSegmenter(name, folder, text, device)
+        captioner = _captioner(params) if captions else ColourCaptioner()
+        return universal.UniversalSegmenter(name, folder, text, device, captioner)
     if name == "maskclip":
         from pipeline.segmenters import maskclip
 
@@ -63,6 +63,14 @@ def load_segmenter(name: str, params: Params) -> Segmenter:
         f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(NAMES)}, and any whose "
         f"answers lie in {folder} (docs/precomputed.md)"
     )
+
+
+def _captioner(params: Params) -> Captioner:
+    if params.segmenters.captioner == "colour":
+        return ColourCaptioner()
+    from pipeline.segmenters.blip import BlipCaptioner
+
+    return BlipCaptioner(Path(params.segmenters.weights) / "blip", _device(params.runtime.device))
 
 
 def _device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""A captioner that needs no weights: it sees colours.
+"""Captioners, which say of a mask what stands before its noun; and one without weights: it sees colours.
 
 The paper's captioner (TAP) writes "a wooden bench" and the noun is then replaced by the mask's label; here
 the adjectives are the colour names that cover most of the mask.
@@ -6,10 +6,13 @@ the adjectives are the colour names that cover most of the mask.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from pipeline.segmenters import noun_phrase
 from pipeline.segmenters.protocol import CaptionMap
 
 # sRGB prototypes of the basic colour terms of English (Berlin & Kay 1969), several for those that span much
@@ -65,36 +68,43 @@ def adjectives(pixels: np.ndarray) -> tuple[str, ...]:
     return (names[first],)
 
 
-def caption(image: np.ndarray, mask: np.ndarray, noun: str) -> str:
-    """The sentence for the pixels of u1[H, W, 3] under b1[H, W], e.g. "an orange chair in a scene"."""
-    return sentence(adjectives(image[mask]), noun)
+class Captioner(Protocol):
+    version: str  # content hash of weights and settings; empty where there are none
+
+    def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
+        """What stands before the noun of the pixels of u1[H, W, 3] under b1[H, W], e.g. "brown wooden"."""
+        ...
 
 
-def caption_map(image: np.ndarray, owner: np.ndarray, names: Sequence[str]) -> CaptionMap:
-    """The sentences for the masks of u1[H, W, 3]; owner: i4[H, W], the mask of each pixel, -1 = none."""
+class ColourCaptioner:
+    """The colours of a mask: "orange and white"."""
+
+    version = ""
+
+    def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
+        return " and ".join(adjectives(image[mask]))
+
+
+def with_captioner(version: str, captioner: Captioner) -> str:
+    """The version of a mask model together with its captioner's; with colours its own."""
+    if not captioner.version:
+        return version
+    return hashlib.sha256(f"{version} {captioner.version}".encode()).hexdigest()[:16]
+
+
+def caption_map(
+    image: np.ndarray, owner: np.ndarray, names: Sequence[str], captioner: Captioner
+) -> CaptionMap:
+    """The sentences for the masks of u1[H, W, 3]: "an orange chair in a scene". owner: i4[H, W], the mask of
+    each pixel, -1 = none; names: of the masks."""
     text: dict[str, int] = {}
     caption = np.full(owner.shape, -1, np.int32)
     for mask, name in enumerate(names):
         inside = owner == mask
         if inside.any():
-            caption[inside] = text.setdefault(sentence(adjectives(image[inside]), name), len(text))
+            words = noun_phrase.sentence(captioner.modifiers(image, inside), name)
+            caption[inside] = text.setdefault(words, len(text))
     return CaptionMap(caption, tuple(text))
-
-
-def sentence(words: Sequence[str], noun: str) -> str:
-    """ "a {adjectives} {noun} in a scene" with the article that the first word asks for."""
-    phrase = " and ".join(words) + " " + noun if words else noun
-    return f"{article(phrase)} {phrase} in a scene"
-
-
-def article(phrase: str) -> str:
-    """ "an" before a vowel sound, as far as spelling tells: "an orange chair" but "a unit", "an hour"."""
-    word = phrase.lower()
-    if word.startswith(("hour", "honest", "heir")):
-        return "an"
-    if word.startswith(("uni", "use", "usu", "eu", "one", "ute")) and not word.startswith(("unin", "unim")):
-        return "a"
-    return "an" if word[:1] in set("aeiou") else "a"
 
 
 def cielab(rgb: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from pipeline.segmenters import weights
 from pipeline.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
+from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks
 from pipeline.text import TextEncoder, embeddings
 
@@ -186,10 +187,13 @@ class Masks:
 class MaskSegmenter(MaskModel):
     """MaskNetwork behind the Segmenter protocol."""
 
-    def __init__(self, name: str, folder: Path, text: TextEncoder) -> None:
+    def __init__(
+        self, name: str, folder: Path, text: TextEncoder, captioner: Captioner = ColourCaptioner()
+    ) -> None:
         """Load from `folder`; raises WeightsError where that cannot be done."""
-        self.name = name
-        self.description, tensors, self.version = weights.read(folder)
+        self.name, self.captioner = name, captioner
+        self.description, tensors, version = weights.read(folder)
+        self.version = with_captioner(version, captioner)
         architecture = self.description.get("architecture", {})
         if architecture.get("kind") != "mask" or architecture.get("width") != text.width:
             raise weights.WeightsError(

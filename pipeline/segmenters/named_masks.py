@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.segmenters.captioner import caption_map
+from pipeline.segmenters.captioner import Captioner, caption_map
 from pipeline.segmenters.protocol import CaptionMap
 
 
@@ -27,9 +27,9 @@ class NamedMasks:
         labels[inside] = self.name[self.owner[inside]]
         return labels
 
-    def captions(self, image: np.ndarray, vocabulary: Sequence[str]) -> CaptionMap:
+    def captions(self, image: np.ndarray, vocabulary: Sequence[str], captioner: Captioner) -> CaptionMap:
         """ "a brown table in a scene" for each mask of u1[H, W, 3]."""
-        return caption_map(image, self.owner, [vocabulary[index] for index in self.name])
+        return caption_map(image, self.owner, [vocabulary[index] for index in self.name], captioner)
 
 
 class MaskModel(ABC):
@@ -38,6 +38,7 @@ class MaskModel(ABC):
 
     name: str
     version: str
+    captioner: Captioner
 
     @abstractmethod
     def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
@@ -45,7 +46,7 @@ class MaskModel(ABC):
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[CaptionMap]:
         """One CaptionMap for each image u1[B, H, W, 3]: "a brown table in a scene" for each mask."""
-        return [self.named(image, vocabulary).captions(image, vocabulary) for image in images]
+        return [self.named(image, vocabulary).captions(image, vocabulary, self.captioner) for image in images]
 
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: the name of the mask that each pixel belongs to, -1 in none."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from pipeline.errors import DataError
+from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import NamedMasks
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from pipeline.text import TextEncoder, embeddings
@@ -47,26 +48,35 @@ def image_key(image: np.ndarray) -> str:
     return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
 
 
+def holds_masks(folder: Path) -> bool:
+    """Whether the answers in `folder` are masks, not features. Raises DataError as PrecomputedSegmenter."""
+    return _description(folder / DESCRIPTION)["kind"] == "masks"
+
+
 class PrecomputedSegmenter:
     """The files in a folder behind the Segmenter protocol."""
 
-    def __init__(self, name: str, folder: Path, text: TextEncoder) -> None:
+    def __init__(
+        self, name: str, folder: Path, text: TextEncoder, captioner: Captioner = ColourCaptioner()
+    ) -> None:
         """`folder` holds precomputed.json and KEY.npz for every image. Raises DataError where the description
         is missing or wrong; files of images are checked when they are asked for."""
-        self.name = name
+        self.name, self._captioner = name, captioner
         self._folder, self._text = folder, text
         description = _description(folder / DESCRIPTION)
         self._kind = description["kind"]
         if self._kind == "masks":
             self._own = embeddings(text, description["labels"])  # [L, C]
-        self.version = _version(folder)
+        self.version = with_captioner(_version(folder), captioner)
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": its colours, and
-        the name of the vocabulary that is closest to the model's label."""
+        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": its
+        captioner's adjectives, and the name of the vocabulary that is closest to the model's label."""
         if self._kind == "features":
             return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
-        return [self._named(image, vocabulary).captions(image, vocabulary) for image in images]
+        return [
+            self._named(image, vocabulary).captions(image, vocabulary, self._captioner) for image in images
+        ]
 
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: of masks the name closest to their label, -1 in none; of features the most similar

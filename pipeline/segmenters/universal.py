@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.segmenters import weights
+from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks
 from pipeline.text import TextEncoder, embeddings
 
@@ -52,13 +53,14 @@ class UniversalSegmenter(MaskModel):
         folder: Path,
         text: TextEncoder,
         device: torch.device,
+        captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
     ) -> None:
         """`name`: mask2former or oneformer. `folder` holds FILES; nothing is ever downloaded. Raises
         WeightsError where they cannot be loaded."""
         find(name, folder)
-        self.name = name
+        self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device = text, device
         self._network, self._prepare = _load(name, folder)
@@ -74,7 +76,8 @@ class UniversalSegmenter(MaskModel):
 
             self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
         content = "".join(weights.digest(folder / file) for file in FILES)
-        self.version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
+        version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
+        self.version = with_captioner(version, captioner)
 
     @torch.inference_mode()
     def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:

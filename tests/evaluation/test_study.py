@@ -48,7 +48,7 @@ def project(finished, tmp_path):
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch):
     monkeypatch.setattr(study, "load_text_encoder", lambda section: miniature.Spelling())
-    monkeypatch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
+    monkeypatch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
 
 
 def ablation(folder, params, **controls):
@@ -62,7 +62,7 @@ def ablation(folder, params, **controls):
 def result(finished):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "load_text_encoder", lambda section: miniature.Spelling())
-        patch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
+        patch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
         return study.run(finished[1], Artefacts(finished[0]))
 
 

@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
         patch.setattr(rooms, "PICTURE", SMALL)
         for module in (study, rooms):
             patch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
-        patch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
+        patch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
         result = study.run(params, Artefacts(folder))
         (folder / "reports").mkdir()
         (folder / "reports/metrics.json").write_text(json.dumps(result.metrics))

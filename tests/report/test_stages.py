@@ -20,7 +20,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module in (study, rooms):
         monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
-    monkeypatch.setattr(study, "load_segmenter", lambda name, params: miniature.Painter(name))
+    monkeypatch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
     monkeypatch.setattr(rooms, "PICTURE", (80, 60))
     return tmp_path
 

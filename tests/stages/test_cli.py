@@ -65,5 +65,9 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     assert doctor._segmenter("lseg", config.load())[0]
     found, _, said = doctor._segmenter("oneformer", config.load())
     assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said
+    values["segmenters"] |= {"names": [], "captioner": "blip"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    said = [said for found, what, said in doctor._settings(Path("params.yaml")) if what == "captioner blip"]
+    assert len(said) == 1 and "weights/blip/config.json" in said[0] and "huggingface.co/Salesforce" in said[0]
     assert "run `make zoo`" in doctor._segmenter("dense", config.load())[2]
     assert "docs/segmenters.md" in doctor._segmenter("seem", config.load())[2]
