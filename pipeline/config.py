@@ -18,8 +18,9 @@ from pipeline.errors import ConfigError
 class Dataset:
     name: str
     root: str  # folder of raw scans
-    reader: Literal["rgbd", "scannet"]
+    reader: Literal["rgbd", "scannet", "matterport"]
     axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
+    region_frames: Literal["box", "house"]  # matterport: of cameras in the region's box, or as .house says
     label_set: str  # a name in pipeline/datasets/label_sets or a path to a csv file
 
 

@@ -4,16 +4,17 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.datasets.labels import LabelSet, label_set
+from pipeline.datasets.matterport import Matterport
 from pipeline.datasets.rgbd import Rgbd
 from pipeline.datasets.scannet import ScanNet
 from pipeline.datasets.truth import Truth
 
-__all__ = ["Dataset", "LabelSet", "Rgbd", "ScanNet", "Truth", "label_set", "open_dataset"]
+__all__ = ["Dataset", "LabelSet", "Matterport", "Rgbd", "ScanNet", "Truth", "label_set", "open_dataset"]
 
 
 DIGESTS = Path(".cache/digests")
 
-Dataset = Rgbd | ScanNet  # splits, keys, truth_keys, read, read_truth, read_frame_truth
+Dataset = Rgbd | ScanNet | Matterport  # splits, keys, truth_keys, read, read_truth, read_frame_truth
 
 
 def open_dataset(dataset: config.Dataset, scenes: config.Scenes) -> Dataset:
@@ -22,5 +23,9 @@ def open_dataset(dataset: config.Dataset, scenes: config.Scenes) -> Dataset:
     if dataset.reader == "scannet":
         return ScanNet(
             root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.axis_alignment, DIGESTS
+        )
+    if dataset.reader == "matterport":
+        return Matterport(
+            root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.region_frames, DIGESTS
         )
     return Rgbd(root, dataset.name, scenes.frame_stride, scenes.voxel, DIGESTS)

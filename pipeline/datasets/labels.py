@@ -20,7 +20,8 @@ ID = "_id"  # ends the names of columns that hold the classes' ids in a table of
 class LabelSet:
     """Classes in the order of their label. `foreground` marks those that the f-metrics count;
     `split` is head, common, tail or empty. `ids` are the classes' numbers in annotation files, by whose they
-    are: "nyu40", or "scannet" for the ids of scannetv2-labels.combined.tsv."""
+    are: "nyu40", "scannet" for the ids of scannetv2-labels.combined.tsv, or "matterport" for the first index
+    of each nyuClass in category_mapping.tsv."""
 
     name: str
     names: tuple[str, ...]

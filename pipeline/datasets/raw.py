@@ -108,6 +108,18 @@ def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
     return matrix
 
 
+def centred(intrinsics: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
+    """The intrinsics [3,3] that `path` gives, if their centre is that of images of `size` (width, height):
+    extracted frames are often resized. Raises DataError otherwise."""
+    centre = intrinsics[:2, 2]
+    if not np.all(np.abs(2 * centre / np.array(size) - 1) < 0.2):
+        raise DataError(
+            f"{path}: centre ({centre[0]:g}, {centre[1]:g}) is not near the middle of the depth images "
+            f"({size[0]}x{size[1]}); give the intrinsics of depth images of this size"
+        )
+    return intrinsics
+
+
 def is_folder(path: Path) -> bool:
     """Whether it is one, or may be."""
     try:

@@ -195,7 +195,7 @@ def _posed(records: list[_Record], turn: np.ndarray) -> tuple[tuple[Frame, ...],
 
 def _streamed(path: Path, stride: int) -> list[_Record]:
     index = sens.read_index(path)
-    intrinsics = _fitting(index.depth_intrinsics[:3, :3], index.depth_size, path)
+    intrinsics = raw.centred(index.depth_intrinsics[:3, :3], index.depth_size, path)
     return [
         _Record(
             str(k), index.color[k], index.depth[k], index.depth_scale, intrinsics, index.pose[k],
@@ -221,21 +221,10 @@ def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
         if id not in depth:
             raise DataError(f"{folder / 'depth' / id}.png: missing; extract frame {id} again or delete it")
         size, pose = raw.image_size(depth[id]), folder / "pose" / f"{id}.txt"
-        matrix = _fitting(matrix, size, path)
+        matrix = raw.centred(matrix, size, path)
         records.append(
             _Record(
                 id, color[id], depth[id], DEPTH_SCALE, matrix, raw.matrix(pose, ((4, 4),)), size, str(pose)
             )
         )
     return records
-
-
-def _fitting(intrinsics: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
-    """The intrinsics, if their centre is that of images of this size: extracted frames are often resized."""
-    centre = intrinsics[:2, 2]
-    if not np.all(np.abs(2 * centre / np.array(size) - 1) < 0.2):
-        raise DataError(
-            f"{path}: centre ({centre[0]:g}, {centre[1]:g}) is not near the middle of the depth images "
-            f"({size[0]}x{size[1]}); give the intrinsics of depth images of this size"
-        )
-    return intrinsics

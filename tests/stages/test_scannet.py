@@ -1,46 +1,21 @@
 """A miniature ScanNet data set through the stages, run as a user runs them, with a made-up 2D model."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from typer.testing import CliRunner
 
 from pipeline import store
-from pipeline.segmenters.protocol import FeatureMap
 from stages import labels, projection, scenes, superpoints
+from tests.axes import Dense, Encoder
 from tests.capture import grid
 from tests.scannet import SEGMENT, segment_of_vertices, write_root
 from tests.test_store import tree_hash
 
 ROOT = Path(__file__).parents[2]
 SCANS = TRAIN, BAD, VAL = "scene0000_00", "scene0001_00", "scene0011_00"
-
-
-class Encoder:
-    """A dense model's features are in the text space as they are: there are no texts to encode."""
-
-    name, width = "axes", 2
-
-    def encode(self, texts):
-        assert len(texts) == 0
-        return np.zeros((0, 2), np.float32)
-
-
-@dataclass
-class Dense:
-    """Sees one thing on the left of every image, another on the right."""
-
-    name: str = "dense"
-    version: str = "1"
-
-    def describe(self, images, vocabulary):
-        half = torch.zeros(6, 8, 2)
-        half[:, :4, 0], half[:, 4:, 1] = 1, 1
-        return [FeatureMap(half)] * len(images)
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""A miniature of Matterport3D through the stages, run as a user runs them, with a made-up 2D model."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline import store
+from stages import labels, projection, scenes, superpoints
+from tests.axes import Dense, Encoder
+from tests.matterport import image_names, room, write_root
+
+ROOT = Path(__file__).parents[2]
+HOUSES = TRAIN, VAL = "17DRP5sb8fy", "2azQ1b91cZZ"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    write_root(tmp_path, *HOUSES)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["dataset"] |= {
+        "root": "scans", "name": "matterport3d", "reader": "matterport", "label_set": "matterport21",
+    }  # fmt: skip
+    values["projection"] |= {"width": 16, "height": 12, "border": 1, "tolerance": 0.25}
+    values["superpoints"]["min_vertices"] = 4
+    values["runtime"] |= {"workers": 1, "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(stage, *arguments):
+    return CliRunner().invoke(stage.app, arguments)
+
+
+def test_from_house_to_features(workspace, monkeypatch):
+    assert run(scenes).exit_code == 0
+    assert store.scene_ids("data/scenes") == [f"{house}_region{r}" for house in HOUSES for r in range(2)]
+    scene = store.read_scene(f"data/scenes/{VAL}_region1.zarr", Path("scans"))
+    assert (scene.split, scene.dataset, len(scene.frames)) == ("val", "matterport3d", 6)
+    assert run(labels).exit_code == 0
+    label = store.open_scene(f"data/labels/{VAL}_region1.zarr")["label"][:]
+    assert set(label.tolist()) == {-1, 0, 7, 20}  # none, wall, door, ceiling
+    assert run(superpoints).exit_code == 0
+
+    projection._models.cache_clear()
+    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: Dense())
+    monkeypatch.setattr(projection, "load_text_encoder", lambda section: Encoder())
+    result = run(projection, "dense")
+    assert result.exit_code == 0, result.stderr
+    projection._models.cache_clear()
+    group = store.open_scene(f"data/projection/dense/{VAL}_region0.zarr")
+    feature, count = group["feature"][:], group["count"][:]
+    x = room(0)[0][:16, 0]  # of the wall, which the level camera sees head on
+    seen = count[:16] > 0
+    assert seen[x < 0.4].any() and seen[x > 0.6].any()
+    assert (feature[:16][seen & (x < 0.4)].argmax(1) == 0).all()
+    assert (feature[:16][seen & (x > 0.6)].argmax(1) == 1).all()
+
+
+def test_bad_regions_are_listed_and_the_others_finished(workspace):
+    (workspace / "scans" / TRAIN / "undistorted_depth_images" / image_names(1, 0, 0)[0]).unlink()
+    mesh = workspace / "scans" / VAL / "region_segmentations" / "region0.ply"
+    mesh.write_bytes(mesh.read_bytes()[:-3])
+    result = run(scenes)
+    assert result.exit_code == 1 and "2 of 4 scenes failed" in result.stderr
+    assert f"{VAL}_region0: scans/{VAL}/region_segmentations/region0.ply: not a readable" in result.stderr
+    assert store.scene_ids("data/scenes") == [f"{TRAIN}_region0", f"{VAL}_region1"]
