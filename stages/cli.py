@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 COMMANDS = {
     "world": "Build the demo's raw scans.",
+    "import": "Turn the export of another tool into a scan.",
     "scenes": "Import raw scans.",
     "labels": "Import annotation, for evaluation alone.",
     "superpoints": "Divide scenes into superpoints.",
@@ -29,6 +30,7 @@ COMMANDS = {
     "doctor": "Check that this machine can run the pipeline.",
     "zoo": "Train the demo's small models.",
 }
+MODULES = {"import": "capture"}  # whose names are no names of commands
 
 
 class Stages(TyperGroup):
@@ -40,13 +42,18 @@ class Stages(TyperGroup):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = typer.main.get_command(importlib.import_module(f"stages.{name}").app)
+        command = typer.main.get_command(importlib.import_module(f"stages.{module(name)}").app)
         command.name = name
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def module(name: str) -> str:
+    """The module of `stages` that holds a command."""
+    return MODULES.get(name, name)
 
 
 app = typer.Typer(cls=Stages, rich_markup_mode=None, add_completion=False, no_args_is_help=True)

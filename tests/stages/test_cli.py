@@ -36,7 +36,7 @@ def test_unknown_command():
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_exists(name):
-    app = importlib.import_module(f"stages.{name}").app
+    app = importlib.import_module(f"stages.{cli.module(name)}").app
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0 and "Usage" in result.stdout
 
