@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "Label the points of a scene with the trained network.",
     "query": "Find what free texts name in a scene.",
     "export": "Write a scene's results for other tools.",
+    "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",
     "doctor": "Check that this machine can run the pipeline.",
     "zoo": "Train the demo's small models.",
