@@ -185,7 +185,7 @@ class Ensembling(Training):
 
 @dataclass(frozen=True)
 class Evaluation:
-    split: Literal["train", "val"]
+    split: Literal["train", "val", "test"]
     unpredicted: Literal["error", "ignore"]
     bootstrap: int  # resamples over rooms
     shuffles: int  # permutations of the capability that the control "shuffled" averages

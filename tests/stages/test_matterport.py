@@ -6,10 +6,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import store
+from pipeline import config, store
+from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.study import split_by_annotation
 from stages import labels, projection, scenes, superpoints
 from tests.axes import Dense, Encoder
-from tests.matterport import image_names, room, write_root
+from tests.matterport import image_names, room, write_house, write_root
 
 ROOT = Path(__file__).parents[2]
 HOUSES = TRAIN, VAL = "17DRP5sb8fy", "2azQ1b91cZZ"
@@ -57,6 +59,17 @@ def test_from_house_to_features(workspace, monkeypatch):
     assert seen[x < 0.4].any() and seen[x > 0.6].any()
     assert (feature[:16][seen & (x < 0.4)].argmax(1) == 0).all()
     assert (feature[:16][seen & (x > 0.6)].argmax(1) == 1).all()
+
+
+def test_published_scores_are_of_the_test_split(workspace):
+    values = yaml.safe_load((workspace / "params.yaml").read_text())
+    values["evaluation"]["split"] = "test"
+    (workspace / "params.yaml").write_text(yaml.safe_dump(values))
+    write_house(workspace / "scans", "2t7WUuJeko7", regions=1, assigned=(0,))
+    assert run(scenes).exit_code == 0
+    assert run(labels).exit_code == 0
+    split = config.load(workspace / "params.yaml").evaluation.split
+    assert split_by_annotation(Artefacts(workspace), split) == (["2t7WUuJeko7_region0"], [])
 
 
 def test_bad_regions_are_listed_and_the_others_finished(workspace):
