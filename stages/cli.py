@@ -25,6 +25,7 @@ COMMANDS = {
     "frames": "Write the images that 2D models are shown, for models that run elsewhere.",
     "predict": "Label the points of a scene with the trained network.",
     "query": "Find what free texts name in a scene.",
+    "view": "Look at a scene in the browser: layers, text queries, points.",
     "export": "Write a scene's results for other tools.",
     "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",

@@ -1,0 +1,1 @@
+"""A scene in the browser: its layers, the heat of a text, and what is known of a point."""

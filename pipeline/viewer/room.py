@@ -1,0 +1,288 @@
+"""A scene that is looked at: its layers as colours, the heat of a text, what is known of a point."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import datasets, store
+from pipeline.config import Params
+from pipeline.errors import StoreError
+from pipeline.evaluation import groups, query
+from pipeline.evaluation.artefacts import Artefacts
+from pipeline.inspection import principal_colours
+from pipeline.projection import visible_pixels
+from pipeline.report import images
+from pipeline.scene import Frame
+from pipeline.text import TextEncoder, embeddings
+from pipeline.viewer.features import Features, predicted, stored
+from pipeline.viewer.picking import spacing
+
+BEST, VIEWS, TOP = 5, 3, 5  # labels and views of a point, groups of a text
+TITLES = {
+    "ensembling": "ensembled",
+    "distillation/superpoint": "distilled",
+    "distillation/pixel": "distilled by pixels",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """score f4[N], NaN without a feature or where another text is meant; relative f4[N] in 0..1."""
+
+    score: np.ndarray
+    relative: np.ndarray
+    matches: tuple[groups.Match, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame that sees a point at pixel (row, column) of `size` (width, height), from `distance` metres."""
+
+    frame: Frame
+    row: int
+    column: int
+    size: tuple[int, int]
+    distance: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """scores: (label, cosine), best first; said: (layer, label) of every step; truth: None where there is no
+    annotation; weight: (2D model, its share in fusion); views: the closest frames."""
+
+    index: int
+    xyz: tuple[float, float, float]
+    superpoint: int
+    superpoint_points: int
+    scores: tuple[tuple[str, float], ...]
+    said: tuple[tuple[str, str], ...]
+    truth: str | None
+    weight: tuple[tuple[str, float], ...]
+    views: tuple[View, ...]
+
+
+class Room:
+    """One scene with all that the pipeline has made of it so far.
+
+    xyz f4[N, 3]; rgb u1[N, 3]; superpoint i4[N]; source: whose features texts are compared with, None where
+    there are none; layers: name -> u1[N, 3], computed when asked for and kept.
+    """
+
+    def __init__(
+        self,
+        artefacts: Artefacts,
+        scene: str,
+        settings: Params,
+        encoder: TextEncoder,
+        source: str | None = None,
+    ) -> None:
+        """Raises StoreError naming the known scenes where it is none of them."""
+        self._artefacts, self.scene, self._settings, self._encoder = artefacts, scene, settings, encoder
+        group = store.open_imported(artefacts.data("scenes"), scene)
+        self.xyz, self.rgb, self.face = group["xyz"][:], group["rgb"][:], group["face"][:]
+        self._frames = group.attrs["frames"]
+        self.spacing = spacing(self.xyz)
+        self.superpoint = self._array("superpoints", "superpoint")
+        self.truth = self._array("labels", "label")
+        self.label_set = datasets.label_set(settings.dataset.label_set)
+        self._features = self._steps()
+        names = [name for name in (*query.NETWORKS, "fusion") if name in self._features]
+        if source is not None and source not in self._features:
+            raise StoreError(f"{scene}: no features of {source}; there are {', '.join(names) or 'none'}")
+        self.source = source or next(iter(names), None)
+        self._lightness = np.rint(self.rgb @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
+        self._found: dict[str, Callable[[], np.ndarray]] = self._layers()
+        self._painted: dict[str, np.ndarray] = {}
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names, in the order of the pipeline."""
+        return tuple(self._found)
+
+    def colours(self, layer: str) -> np.ndarray:
+        """u1[N, 3] of a layer. Raises StoreError for a damaged artefact."""
+        if layer not in self._painted:
+            self._painted[layer] = self._found[layer]()
+        return self._painted[layer]
+
+    def find(self, text: str, negative: Sequence[str] = ()) -> Heat:
+        """Where `text` is meant and none of the `negative` ones. Raises StoreError without features."""
+        if self.source is None:
+            raise StoreError(f"{self.scene}: neither fused features nor a trained network; run `dvc repro`")
+        similarity = self.features.cosine(self._encoder.encode([text, *negative]), self._length)
+        positive, others = np.ascontiguousarray(similarity[:, 0]), similarity[:, 1:].T
+        left_out = query.closer_to(list(others), positive) if negative else np.zeros(len(positive), bool)
+        matches = ()
+        if self.superpoint is not None:
+            ranked = groups.ranked(positive, self.superpoint, self._objects, self.xyz, left_out, TOP)
+            matches = tuple(ranked)
+        score = np.where(left_out, np.nan, positive)
+        return Heat(score, query.relative(score), matches)
+
+    def heat_colours(self, heat: Heat, threshold: float) -> np.ndarray:
+        """u1[N, 3]: grey, and the colours of heat from `threshold` (0..1) on."""
+        level = np.where(heat.relative >= threshold, np.rint(heat.relative * 255), 0).astype(np.uint8)
+        return _heat_table()[self._lightness, level]
+
+    @functools.cached_property
+    def features(self) -> Features:
+        """Of the source, in memory."""
+        found = self._features[self.source]()
+        if isinstance(found.values, torch.Tensor):
+            return found
+        return Features(torch.from_numpy(found.values[:]), found.row, found.valid)
+
+    def below(self, height: float) -> np.ndarray:
+        """i8[M]: the points not above `height` metres."""
+        return np.flatnonzero(self.xyz[:, 2] <= height)
+
+    def open_height(self) -> float:
+        """Metres under which one looks into the room from above."""
+        low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5]) if len(self.xyz) else (0.0, 1.0)
+        return float(low + 0.8 * (high - low))
+
+    def describe(self, point: int) -> Point:
+        """All that is known of a point."""
+        scores, said = [], []
+        if self.source is not None and (feature := self.features.of_point(point)) is not None:
+            cosine = self._prompts @ feature / max(float(np.linalg.norm(feature)), 1e-12)
+            scores = [(self.label_set.names[k], float(cosine[k])) for k in np.argsort(-cosine)[:BEST]]
+        for name, open_features in self._features.items():
+            features = self.features if name == self.source else open_features()
+            if (feature := features.of_point(point)) is not None:
+                said.append(
+                    (self._title(name), self.label_set.names[int((self._prompts @ feature).argmax())])
+                )
+        truth = None
+        if self.truth is not None:
+            truth = self.label_set.names[self.truth[point]] if self.truth[point] >= 0 else "not annotated"
+        superpoint = -1 if self.superpoint is None else int(self.superpoint[point])
+        return Point(
+            point,
+            tuple(self.xyz[point].tolist()),
+            superpoint,
+            0 if self.superpoint is None else int((self.superpoint == superpoint).sum()),
+            tuple(scores),
+            tuple(said),
+            truth,
+            self._weights(point),
+            tuple(self.views(point)),
+        )
+
+    def views(self, point: int) -> list[View]:
+        """The VIEWS closest frames that see the point, by the rule of the stage projection; fewer where their
+        images are gone. Only depth images that may show it are read, closest first."""
+        section, root = self._settings.projection, Path(self._settings.dataset.root)
+        size, place = (section.width, section.height), self.xyz[point : point + 1]
+        frames = [Frame.from_attributes(record, root) for record in self._frames]
+        distance = [float(np.linalg.norm(frame.camera.pose[:3, 3] - place[0])) for frame in frames]
+        found: list[View] = []
+        for index in np.argsort(distance):
+            frame, camera = frames[index], frames[index].camera.resized(*size)
+            sees = functools.partial(
+                visible_pixels, place, camera, tolerance=section.tolerance, border=section.border
+            )
+            if len(sees()[0]) == 0 or not _there(frame):
+                continue
+            _, row, column = sees(frame.read_depth(size))
+            if len(row):
+                found.append(View(frame, int(row[0]), int(column[0]), size, distance[index]))
+            if len(found) == VIEWS:
+                break
+        return found
+
+    def _array(self, stage: str, name: str) -> np.ndarray | None:
+        path = store.scene_path(self._artefacts.data(stage), self.scene)
+        return store.open_scene(path)[name][:] if path.is_dir() else None
+
+    def _steps(self) -> dict[str, Callable[[], Features]]:
+        """What gives features, in the order of the pipeline."""
+        found: dict[str, Callable[[], Features]] = {}
+        for stage in (*(f"projection/{name}" for name in self._settings.segmenters.names), "fusion"):
+            path = store.scene_path(self._artefacts.data(stage), self.scene)
+            if path.is_dir() and "feature" in store.open_scene(path):
+                found[stage] = functools.partial(stored, self._artefacts, self.scene, stage)
+        for name in reversed(query.NETWORKS):
+            if self.superpoint is not None and (self._artefacts.model(name) / "network.json").is_file():
+                network = functools.partial(predicted, self._artefacts, self.scene, name)
+                found[name] = functools.lru_cache(1)(network)
+        return found
+
+    def _layers(self) -> dict[str, Callable[[], np.ndarray]]:
+        found: dict[str, Callable[[], np.ndarray]] = {"colour": lambda: self.rgb}
+        if self.truth is not None:
+            found["labels"] = lambda: images.label_colours(self.truth, self.label_set.colours)
+        for name in self._features:
+            found[self._title(name)] = functools.partial(self._labels, name)
+        if self.source is not None:
+            found["PCA of features"] = self._principal
+        if self.superpoint is not None:
+            found["superpoints"] = lambda: images.superpoint_colours(self.superpoint)
+        if "fusion" in self._features:
+            for index, model in enumerate(self._settings.segmenters.names):
+                found[f"weight of {model}"] = functools.partial(self._weight, index)
+        return found
+
+    def _title(self, name: str) -> str:
+        stage, _, model = name.partition("/")
+        return f"2D model {model}" if stage == "projection" else TITLES.get(name, "fused")
+
+    def _labels(self, name: str) -> np.ndarray:
+        features = self.features if name == self.source else self._features[name]()
+        return images.label_colours(features.labels(self._prompts), self.label_set.colours)
+
+    def _principal(self) -> np.ndarray:
+        values = self.features.values.numpy()
+        if self.features.row is not None:
+            return principal_colours(values)[self.features.row]
+        colours = np.full((len(self.xyz), 3), images.NEUTRAL, np.uint8)
+        colours[self.features.valid] = principal_colours(values[self.features.valid])
+        return colours
+
+    def _weight(self, model: int) -> np.ndarray:
+        group = store.open_scene(store.scene_path(self._artefacts.data("fusion"), self.scene))
+        colours = images.heat(group["weight"][:][:, model])
+        colours[~group["valid"][:]] = images.NEUTRAL
+        return colours
+
+    def _weights(self, point: int) -> tuple[tuple[str, float], ...]:
+        if "fusion" not in self._features:
+            return ()
+        group = store.open_scene(store.scene_path(self._artefacts.data("fusion"), self.scene))
+        weight = group["weight"][point : point + 1][0].tolist()
+        return tuple(zip(self._settings.segmenters.names, weight, strict=True))
+
+    @functools.cached_property
+    def _prompts(self) -> np.ndarray:
+        return embeddings(self._encoder, self.label_set.prompts, self._settings.text.template)
+
+    @functools.cached_property
+    def _length(self) -> np.ndarray:
+        return self.features.products(np.zeros((1, self.features.values.shape[1]), np.float32))[1]
+
+    @functools.cached_property
+    def _objects(self) -> np.ndarray:
+        text = embeddings(self._encoder, self._settings.vocabulary, self._settings.text.template)
+        known = self.features.cosine(text, self._length)
+        pair = groups.touching(self.superpoint, self.xyz, self.face)
+        return groups.objects(known, self.superpoint, pair)
+
+
+def _there(frame: Frame) -> bool:
+    """Whether the frame's files still are."""
+    sources = [source for source in (frame.color, frame.depth) if source is not None]
+    return all((source if isinstance(source, Path) else source.path).is_file() for source in sources)
+
+
+@functools.cache
+def _heat_table() -> np.ndarray:
+    """u1[256, 256, 3]: colours of `images.heat_over` by lightness and heat, a hundred times faster."""
+    lightness, heat = np.mgrid[:256, :256]
+    grey = np.repeat(lightness.reshape(-1, 1), 3, 1)
+    return images.heat_over(grey, heat.ravel() / np.float32(255)).reshape(256, 256, 3)

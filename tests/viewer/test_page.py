@@ -1,0 +1,72 @@
+"""The viewer's panel and cloud as the server holds them, without a browser."""
+
+from __future__ import annotations
+
+import socket
+
+import numpy as np
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.evaluation.artefacts import Artefacts
+from pipeline.viewer.page import HEAT, Page
+from pipeline.viewer.room import Room
+from tests import miniature
+
+
+@pytest.fixture
+def project(tmp_path):
+    return tmp_path, miniature.write(tmp_path, scenes=2, spacing=0.4)
+
+
+@pytest.fixture
+def page(project):
+    folder, params = project
+
+    def open_room(name):
+        return Room(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
+
+    served = Page(["room0", "room1"], "room0", open_room, 0)
+    yield served
+    served.stop()
+
+
+def test_only_this_machine_is_served(page):
+    assert page.address.startswith("http://127.0.0.1:")
+    with socket.socket() as other:
+        assert other.connect_ex(("127.0.0.2", page.server.get_port())) != 0  # also this machine, not bound
+
+
+def test_the_cloud_follows_the_panel(page):
+    room = page.room
+    page._layer.value = "labels"
+    np.testing.assert_array_equal(page._cloud.colors, room.colours("labels")[room.below(page._height.value)])
+    page._height.value = 1.0
+    assert len(page._cloud.points) == len(page._cloud.colors) == (room.xyz[:, 2] <= 1).sum()
+    page._find.value = "a bed in a scene"
+    assert page._layer.value == HEAT and "a bed in a scene" in page._about.content
+    every = page._cloud.colors.copy()
+    page._threshold.value = 1.0
+    assert (page._cloud.colors != every).any()
+    page._layer.value = "labels"
+    page._scene.value = "room1"
+    assert page.room.scene == "room1" and page._layer.value == "colour"
+    shown = page.room.rgb[page.room.below(page._height.value)]
+    np.testing.assert_array_equal(page._cloud.colors, shown)
+
+
+def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page):
+    def damaged(name):
+        raise StoreError(f"{name}: <b>damaged</b>; run `dvc repro`")
+
+    page.room.colours = damaged
+    page._layer.value = "superpoints"
+    assert "superpoints: &lt;b&gt;damaged" in page._about.content
+    page._find.value = "a bed in a scene"
+    assert "a bed in a scene" in page._about.content
+
+
+def test_a_chosen_point_is_marked_and_described(page):
+    page.select(7)
+    np.testing.assert_allclose(page._marker.position, page.room.xyz[7])
+    assert page._marker.visible and "Point 7<" in page._point.content

@@ -1,0 +1,160 @@
+"""Layers, the heat of a text, clicks and points of the viewer, without a browser."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import datasets, store
+from pipeline.errors import StoreError
+from pipeline.evaluation import query
+from pipeline.evaluation.artefacts import Artefacts
+from pipeline.report import images
+from pipeline.viewer import text
+from pipeline.viewer.features import Features, predicted
+from pipeline.viewer.picking import hit, spacing
+from pipeline.viewer.room import Room
+from tests import miniature
+
+NAMES = datasets.label_set("scannet20").names
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("viewer")
+    return folder, miniature.write(folder, scenes=1, spacing=0.2)
+
+
+@pytest.fixture(scope="module")
+def room(project):
+    folder, params = project
+    return Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+
+
+def test_layers_are_those_of_the_pipeline_in_its_order(room):
+    assert room.layers == (
+        "colour", "labels", "2D model dense", "2D model mask", "fused", "distilled by pixels", "distilled",
+        "ensembled", "PCA of features", "superpoints", "weight of dense", "weight of mask",
+    )  # fmt: skip
+    painted = [room.colours(name) for name in room.layers]
+    assert all(p.shape == room.xyz.shape and p.dtype == np.uint8 for p in painted)
+    assert len({p.tobytes() for p in painted}) == len(painted)
+
+
+def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(project, room):
+    group = store.open_scene(project[0] / "data/projection/dense/room0.zarr")
+    prompts = miniature.Spelling().encode(
+        [f"a {p} in a scene" if p != "other" else p for p in room.label_set.prompts]
+    )
+    label = np.where(
+        group["count"][:] > 0, (group["feature"][:].astype(np.float32) @ prompts.T).argmax(1), -1
+    )
+    expected = images.label_colours(label, room.label_set.colours)
+    np.testing.assert_array_equal(room.colours("2D model dense"), expected)
+    assert (label < 0).any()
+
+
+def test_a_partly_computed_scene_has_the_layers_that_there_are(project, tmp_path):
+    folder, params = project
+    shutil.copytree(folder / "data/scenes", tmp_path / "data/scenes")
+    bare = Room(Artefacts(tmp_path), "room0", params, miniature.Spelling())
+    assert bare.layers == ("colour",) and bare.source is None
+    assert bare.describe(0).scores == () and "Superpoint" not in text.point(bare.describe(0))
+    with pytest.raises(StoreError, match=r"room0: neither fused.*dvc repro"):
+        bare.find("bed")
+    with pytest.raises(StoreError, match="room0: no features of fusion; there are none"):
+        Room(Artefacts(tmp_path), "room0", params, miniature.Spelling(), "fusion")
+    with pytest.raises(StoreError, match="room9: no such scene; imported are room0"):
+        Room(Artefacts(tmp_path), "room9", params, miniature.Spelling())
+
+
+def test_networks_have_a_row_for_each_voxel_that_equals_the_points_feature(project):
+    artefacts = Artefacts(project[0])
+    found = predicted(artefacts, "room0", "ensembling")
+    expected, _, _ = query.scene_features(artefacts, "room0", "ensembling")
+    assert found.values.shape[0] < len(expected)
+    np.testing.assert_allclose(found.values.numpy()[found.row], expected, atol=1e-5)
+
+
+def test_cosine_in_blocks_is_the_cosine(monkeypatch):
+    monkeypatch.setattr("pipeline.viewer.features.IN_MEMORY", 7)
+    rng = np.random.default_rng(0)
+    values, valid = rng.normal(size=(50, 8)).astype(np.float16), rng.random(50) > 0.2
+    words = miniature.Spelling().encode(["a", "b"])[:, :8]
+    expected = query.cosine(values.astype(np.float32), valid, words) * np.linalg.norm(words, axis=1)
+    for row in (None, rng.integers(0, 50, 90)):
+        seen = valid if row is None else valid[row]
+        features = Features(torch.from_numpy(values), row, seen)
+        wanted = expected if row is None else expected[row]
+        np.testing.assert_allclose(features.cosine(words), wanted, atol=1e-6)
+        np.testing.assert_allclose(features.cosine(words, features.products(words)[1]), wanted, atol=1e-6)
+
+
+def test_a_text_heats_what_it_names_and_not_what_is_not_meant(room):
+    heat = room.find("a bed in a scene")
+    bed, table = (room.truth == NAMES.index(name) for name in ("bed", "table"))
+    known = np.isfinite(heat.score)
+    assert heat.score[bed & known].mean() > heat.score[~bed & known].mean() + 0.3
+    assert set(room.truth[np.isin(room.superpoint, heat.matches[0].superpoints)]) == {NAMES.index("bed")}
+    less = room.find("a bed in a scene", ["a table in a scene"])
+    assert np.isnan(less.score[table & known]).mean() > 0.8 > np.isnan(less.score[bed & known]).mean()
+
+
+def test_the_threshold_leaves_grey_what_is_colder(room):
+    heat = room.find("a bed in a scene")
+    every, some = room.heat_colours(heat, 0.0), room.heat_colours(heat, 0.7)
+    cold = heat.relative < 0.7
+    assert (some[cold].max(1) == some[cold].min(1)).all() and (every[cold].max(1) > every[cold].min(1)).any()
+    np.testing.assert_array_equal(some[~cold], every[~cold])
+    exact = images.heat_over(room.rgb, heat.relative)
+    assert np.abs(every.astype(int) - exact).max() <= 6  # lightness and heat are rounded to 256 steps each
+
+
+def test_a_ray_meets_the_first_surface():
+    side = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 0.05
+    near, far = (np.column_stack([side, np.full(len(side), z)]).astype(np.float32) for z in (1, 0))
+    xyz, step = np.concatenate([far, near]), 0.05
+    assert hit(xyz, np.array([0.5, 0.5, 3]), np.array([0, 0, -2.0]), step) == len(far) + 10 * 20 + 10
+    assert hit(xyz, np.array([0.5, 0.5, -3]), np.array([0, 0, 1.0]), step) == 10 * 20 + 10
+    assert hit(xyz, np.array([0.5, 0.5, 3]), np.array([0, 0, 1.0]), step) is None
+    assert hit(xyz, np.array([5, 5, 3]), np.array([0, 0, -1.0]), step) is None
+    assert 0.03 < spacing(near) < 0.08
+
+
+def test_a_point_is_described_with_labels_superpoint_weights_and_views(project):
+    folder, params = project
+    room = Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+    group = store.open_scene(folder / "data/fusion/room0.zarr")
+    bed = int(np.flatnonzero((room.truth == NAMES.index("bed")) & group["valid"][:])[0])
+    found = room.describe(bed)
+    assert found.truth == "bed" and found.superpoint == room.superpoint[bed]
+    assert found.superpoint_points == (room.superpoint == found.superpoint).sum()
+    scores = [score for _, score in found.scores]
+    assert scores == sorted(scores, reverse=True) and len(scores) == 5
+    assert dict(found.said)["fused"] == found.scores[0][0]
+    np.testing.assert_allclose([w for _, w in found.weight], group["weight"][bed])
+    shown = text.point(found)
+    assert found.scores[0][0] in shown and f"Superpoint {found.superpoint} " in shown
+
+
+def test_views_see_the_point_where_the_projection_says(project):
+    folder, params = project
+    params = replace(params, projection=replace(params.projection, border=0))
+    room = Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+    room.xyz[:2] = (0, 0, 2), (0, 0, -2)  # the cameras look along z from the origin
+    front = room.views(0)
+    assert [view.frame.id for view in front] == ["0", "1"] and front[0].distance == 2
+    assert (front[0].row, front[0].column) == (12, 16) and room.views(1) == []
+    for view in front[:1]:
+        view.frame.color.unlink()
+    assert [view.frame.id for view in room.views(0)] == ["1"]
+
+
+def test_the_panel_never_takes_names_for_markup(room):
+    heat = room.find("<script>alert(1)</script>")
+    assert "<script" not in text.matches(room, "<script>alert(1)</script>", heat)
+    assert "&lt;script" in text.problem("<script>")
