@@ -102,6 +102,10 @@ def test_pictures_decode(finished):
     assert sizes == {SMALL, (page.TILE * page.TILES, 4 * page.TILE)}
 
 
+def test_pictures_are_there_in_print_without_being_scrolled_to(finished):
+    assert re.findall(r"<img [^>]*>", finished[2]) and "lazy" not in finished[2]
+
+
 def test_the_same_project_gives_the_same_bytes(finished):
     folder, params, text = finished
     assert page.build(params, Artefacts(folder)) == text
