@@ -62,7 +62,7 @@ def read(
     feature, valid, source = scene_features(artefacts, scene, source)
     label_set = datasets.label_set(settings.dataset.label_set)
     text = embeddings(encoder, label_set.prompts, settings.text.template)
-    label = np.where(valid, (feature @ text.T).argmax(1), NONE).astype(np.int32)
+    label = np.where(valid, label_set.of_prompts((feature @ text.T).argmax(1)), NONE).astype(np.int32)
     annotation = store.scene_path(artefacts.data("labels"), scene)
     return Result(
         scene,

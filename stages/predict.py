@@ -33,7 +33,7 @@ def main(
     cloud = training.Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     feature = training.predict_features(student, cloud, meta["voxel"], meta["input"] == "colour", turns)
-    label = (feature @ text.T).argmax(1)
+    label = label_set.of_prompts((feature @ text.T).argmax(1))
     ply.write_mesh(out, scene.xyz, label_set.colours[label], scene.face, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))
     for index in np.argsort(-count, kind="stable"):

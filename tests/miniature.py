@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline import config, store
 from pipeline.datasets import label_set
+from pipeline.datasets.labels import FOLDER
 from pipeline.fusion import fuse, superpoint_means
 from pipeline.network import MinkUNet, save
 from pipeline.scene import Camera, Frame, Scene
@@ -88,6 +89,14 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
         Curve(folder / f"models/{name}").replay({"step": step, "loss": 1 / (step + 1)} for step in range(50))
     _write_synthesis(folder, rng)
     return config.load(folder / "params.yaml")
+
+
+def doubled(path: Path) -> Path:
+    """Write scannet20 with the wall's prompt twice: other indices of the prompts after it, same answers."""
+    rows = (FOLDER / "scannet20.csv").read_text()
+    path.write_text(rows.replace("0,wall,1,wall,", "0,wall,1,wall|wall,"))
+    assert len(label_set(path).prompts) == 21
+    return path
 
 
 def _write_scene(folder: Path, name: str, rng: np.random.Generator, spacing: float, frames: bool) -> None:

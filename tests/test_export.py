@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_ply_with_labels(project, stored, label, tmp_path):
     rgb = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
     assert (rgb[label == 3] == datasets.label_set("scannet20").colours[3]).all()
     assert (rgb[label == -1] == export.UNKNOWN).all()
+
+
+def test_label_of_a_class_with_several_prompts(project, label, tmp_path):
+    settings = config.load(project / "params.yaml")
+    several = replace(settings.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
+    result = export.read(
+        Artefacts(project), "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion"
+    )
+    assert np.array_equal(result.label, label)
 
 
 def test_ply_keeps_the_mesh(tmp_path):

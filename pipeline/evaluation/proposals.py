@@ -66,10 +66,10 @@ def label_proposals(
     mask: np.ndarray,  # [P, N]
     feature: np.ndarray,  # [N, C]
     valid: np.ndarray,  # [N]
-    text: np.ndarray,  # [K, C]
+    text: np.ndarray,  # [T, C]
     candidates: np.ndarray,  # [J], rows of `text`
 ) -> np.ndarray:
-    """i8[P]: the candidate closest to the mean feature of each proposal's valid points, -1 without any."""
+    """i8: the candidate closest to the mean feature of each proposal's valid points, -1 without any."""
     label = np.full(len(mask), -1, np.int64)
     for index, inside in enumerate(mask & valid):
         if inside.any():
@@ -89,12 +89,14 @@ def score_proposals(
     if not scenes:
         raise EvaluationError(f"no scene of {settings.evaluation.split} is annotated; run labels first")
     text = embeddings(encoder, label_set.prompts, settings.text.template)
+    candidates = label_set.prompts_among(things(label_set))
     labelled, counts = [], 0
     with progress("instances", len(scenes)) as advance:
         for scene in scenes:
             feature, valid, used = scene_features(artefacts, scene, source)
             proposals = read_proposals(folder, scene, len(feature))
-            label = label_proposals(proposals.mask, feature, valid, text, things(label_set))
+            prompt = label_proposals(proposals.mask, feature, valid, text, candidates)
+            label = label_set.of_prompts(prompt)
             truth = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
             labelled.append(
                 LabelledScene(truth["label"][:], truth["instance"][:], proposals.mask, label, proposals.score)

@@ -19,15 +19,16 @@ class TextSpace:
     of features are sums of such rows as far as products go, so fusion and means over superpoints can be done
     on r + 1 numbers per point in place of C.
 
-    labels: f4[K, r+1] and vocabulary: f4[V, r+1], the texts in this form.
+    labels: f4[P, r+1], the label set's prompts, and vocabulary: f4[V, r+1], in this form.
     """
 
-    def __init__(self, labels: np.ndarray, vocabulary: np.ndarray, foreground: np.ndarray) -> None:
-        """labels: [K, C], vocabulary: [V, C]; foreground: b1[K]."""
+    def __init__(self, labels: np.ndarray, vocabulary: np.ndarray, label_set: LabelSet) -> None:
+        """labels: [P, C], of the prompts of `label_set`; vocabulary: [V, C]."""
         texts = np.concatenate([labels, vocabulary]).astype(np.float64)
         _, length, axes = np.linalg.svd(texts, full_matrices=False)
         self._basis = axes[length > 1e-6 * length[0]].T.astype(np.float32)  # [C, r]
-        self._foreground = np.flatnonzero(foreground)
+        self._label_set = label_set
+        self._foreground = label_set.prompts_among(np.flatnonzero(label_set.foreground))
         self.labels = np.pad(labels @ self._basis, ((0, 0), (0, 1))).astype(np.float32)
         self.vocabulary = np.pad(vocabulary @ self._basis, ((0, 0), (0, 1))).astype(np.float32)
 
@@ -39,7 +40,7 @@ class TextSpace:
         return cls(
             embeddings(encoder, label_set.prompts, template),
             embeddings(encoder, vocabulary, template),
-            label_set.foreground,
+            label_set,
         )
 
     @property
@@ -59,12 +60,12 @@ class TextSpace:
         return reduced
 
     def predict(self, reduced: np.ndarray, valid: np.ndarray | None = None) -> Prediction:
-        """The most similar label of each row [N, r+1], of all and of the foreground; -1 where not `valid`."""
-        score = reduced @ self.labels.T  # [N, K]
-        label = score.argmax(1).astype(np.int16)
-        foreground = np.full(len(score), -1, np.int16)
+        """The class of the most similar prompt of each row [N, r+1], of all and of the foreground; -1 where
+        not `valid`."""
+        score = reduced @ self.labels.T  # [N, P]
+        prompt, foreground = score.argmax(1), np.full(len(score), -1)
         if len(self._foreground):
-            foreground = self._foreground[score[:, self._foreground].argmax(1)].astype(np.int16)
+            foreground = self._foreground[score[:, self._foreground].argmax(1)]
         if valid is not None:
-            label[~valid] = foreground[~valid] = -1
-        return Prediction(label, foreground)
+            prompt[~valid] = foreground[~valid] = -1
+        return Prediction(*(self._label_set.of_prompts(p).astype(np.int16) for p in (prompt, foreground)))

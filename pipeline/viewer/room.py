@@ -152,13 +152,17 @@ class Room:
         scores, said = [], []
         if self.source is not None and (feature := self.features.of_point(point)) is not None:
             cosine = self._prompts @ feature / max(float(np.linalg.norm(feature)), 1e-12)
-            scores = [(self.label_set.names[k], float(cosine[k])) for k in np.argsort(-cosine)[:BEST]]
+            best: dict[str, float] = {}  # a class has the score of its best prompt
+            for prompt in np.argsort(-cosine):
+                best.setdefault(
+                    self.label_set.names[self.label_set.of_prompts(prompt)], float(cosine[prompt])
+                )
+            scores = list(best.items())[:BEST]
         for name, open_features in self._features.items():
             features = self.features if name == self.source else open_features()
             if (feature := features.of_point(point)) is not None:
-                said.append(
-                    (self._title(name), self.label_set.names[int((self._prompts @ feature).argmax())])
-                )
+                label = self.label_set.of_prompts((self._prompts @ feature).argmax())
+                said.append((self._title(name), self.label_set.names[label]))
         truth = None
         if self.truth is not None:
             truth = self.label_set.names[self.truth[point]] if self.truth[point] >= 0 else "not annotated"
@@ -235,7 +239,8 @@ class Room:
 
     def _labels(self, name: str) -> np.ndarray:
         features = self.features if name == self.source else self._features[name]()
-        return images.label_colours(features.labels(self._prompts), self.label_set.colours)
+        label = self.label_set.of_prompts(features.labels(self._prompts))
+        return images.label_colours(label, self.label_set.colours)
 
     def _principal(self) -> np.ndarray:
         values = self.features.values.numpy()

@@ -7,6 +7,7 @@ from pipeline.errors import DataError
 
 HEAD = "index,name,prompt,red,green,blue,foreground\n"
 IDS = HEAD.strip() + ",nyu40_id\n"
+CATEGORIES = HEAD.strip() + ",theirs_category\n"
 
 
 def test_scannet20():
@@ -59,6 +60,26 @@ def test_file_by_path(tmp_path):
     assert labels.name == "mine" and labels.prompts == ("tea cup", "pen") and labels.split == ("head", "tail")
 
 
+def test_several_prompts_and_categories_of_a_class(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text(
+        "index,name,theirs_category,prompt,red,green,blue,foreground\n"
+        "0,cup,mug|tea.cup,cup| tea cup,1,2,3,1\n1,pen,pen,pen,4,5,6,0\n2,mat,rug,mat|rug|carpet,7,8,9,1\n"
+    )
+    labels = label_set(file)
+    assert labels.prompts == ("cup", "tea cup", "pen", "mat", "rug", "carpet") and len(labels) == 3
+    assert labels.categories["theirs"] == (("mug", "tea.cup"), ("pen",), ("rug",))
+    assert labels.of_prompts(np.array([[0, 1, 2], [5, 3, -1]])).tolist() == [[0, 0, 1], [2, 2, -1]]
+    assert labels.prompts_among(np.array([2, 0])).tolist() == [0, 1, 3, 4, 5]
+
+
+def test_one_prompt_for_each_class():
+    labels = label_set("scannet20")
+    assert len(labels.prompts) == len(labels) and not labels.categories
+    assert labels.of_prompts(np.array([3, -1, 0])).tolist() == [3, -1, 0]
+    assert labels.prompts_among(np.array([7, 2])).tolist() == [2, 7]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -72,6 +93,9 @@ def test_file_by_path(tmp_path):
         (IDS + "0,a,a,1,1,1,1,5\n1,b,b,1,1,1,1,5\n", "nyu40_id must be positive and different in every row"),
         (IDS + "0,a,a,1,1,1,1,0\n", "nyu40_id must be positive"),
         (IDS + "0,a,a,1,1,1,1,five\n", "five"),
+        (HEAD + "0,a,,1,1,1,1\n", "prompt '' has an empty part"),
+        (HEAD + "0,a,b||c,1,1,1,1\n", r"prompt 'b\|\|c' has an empty part; separate several by one '\|'"),
+        (CATEGORIES + "0,a,a,1,1,1,1,x|y\n1,b,b,1,1,1,1,y\n", "theirs_category 'y' appears twice"),
     ],
 )
 def test_bad_files(tmp_path, text, message):

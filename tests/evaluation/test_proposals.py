@@ -124,6 +124,11 @@ def test_scores_of_a_split_and_what_is_missing(project):
     assert 0 < found["AP50"] < 100
     assert "mean" in result.output and found["proposals"] > 2
 
+    params = project / "params.yaml"
+    several = miniature.doubled(project / "scannet20.csv")
+    params.write_text(params.read_text().replace("label_set: scannet20", f"label_set: {several}"))
+    assert run(project).exit_code == 0 and json.loads((project / "out.json").read_text()) == found
+
     (project / "proposals/room1.txt").unlink()
     result = run(project)
     assert result.exit_code == 1 and "room1.txt: missing; export the proposals" in result.output

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.datasets import LabelSet
 from pipeline.evaluation.text_space import TextSpace
 from pipeline.fusion import fuse, superpoint_means
 
 WIDTH, LABELS, VOCABULARY, POINTS = 48, 6, 5, 300
 FOREGROUND = np.array([False, False, True, True, True, False])
+
+
+def set_of(foreground, prompt_class=None):
+    names = tuple(map(str, range(len(foreground))))
+    prompts = names if prompt_class is None else tuple(map(str, range(len(prompt_class))))
+    colours = np.zeros((len(names), 3), np.uint8)
+    return LabelSet("mine", names, prompts, colours, foreground, prompt_class=prompt_class)
 
 
 @pytest.fixture
@@ -18,7 +26,7 @@ def case():
     labels = rng.normal(size=(LABELS, WIDTH)).astype(np.float32)
     vocabulary = np.concatenate([labels[:3], rng.normal(size=(VOCABULARY - 3, WIDTH)).astype(np.float32)])
     features = rng.normal(size=(2, POINTS, WIDTH)).astype(np.float32)
-    return TextSpace(labels, vocabulary, FOREGROUND), labels, vocabulary, features, rng
+    return TextSpace(labels, vocabulary, set_of(FOREGROUND)), labels, vocabulary, features, rng
 
 
 def test_products_and_lengths_are_kept(case):
@@ -62,5 +70,20 @@ def test_means_over_superpoints_too(case):
 
 def test_no_foreground_class_means_no_foreground_prediction(case):
     _, labels, vocabulary, (feature, _), _ = case
-    space = TextSpace(labels, vocabulary, np.zeros(LABELS, bool))
+    space = TextSpace(labels, vocabulary, set_of(np.zeros(LABELS, bool)))
     assert (space.predict(space.reduce(feature)).foreground == -1).all()
+
+
+def test_a_class_is_predicted_by_any_of_its_prompts(case):
+    _, labels, vocabulary, (feature, _), rng = case
+    classes, foreground = np.array([0, 0, 1, 2, 2, 2]), np.array([True, False, True])
+    space = TextSpace(labels, vocabulary, set_of(foreground, classes))
+    valid = rng.random(POINTS) < 0.8
+    found = space.predict(space.reduce(feature), valid)
+    score = feature @ labels.T
+    best = np.stack([score[:, classes == k].max(1) for k in range(3)], 1)
+    np.testing.assert_array_equal(found.label, np.where(valid, best.argmax(1), -1))
+    best[:, 1] = -np.inf
+    np.testing.assert_array_equal(found.foreground, np.where(valid, best.argmax(1), -1))
+    assert found.label.dtype == found.foreground.dtype == np.int16
+    assert set(found.label) == {-1, 0, 1, 2} and set(found.foreground) == {-1, 0, 2}

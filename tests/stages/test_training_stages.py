@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from pipeline import network, store
 from pipeline.training import curve
 from stages import distillation, ensembling, predict, query
+from tests import miniature
 from tests.capture import write_scan
 from tests.training import rooms
 
@@ -171,6 +172,12 @@ def test_a_capture_is_labelled(project, monkeypatch, tmp_path):
     assert len(mesh["face"].data) == len(source["face"].data)
     assert set(mesh["vertex"]["label"]) <= set(range(20))
     assert f"{len(source['vertex'].data)} points" in result.output
+    again = run(
+        predict.app, str(scan), "--out", str(tmp_path / "again.ply"), "--labels",
+        str(miniature.doubled(tmp_path / "several.csv")),
+    )  # fmt: skip
+    assert again.exit_code == 0, again.output
+    assert np.array_equal(PlyData.read(tmp_path / "again.ply")["vertex"]["label"], mesh["vertex"]["label"])
 
 
 def test_a_text_is_found(project, monkeypatch, tmp_path):

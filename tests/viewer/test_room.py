@@ -58,6 +58,16 @@ def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(projec
     assert (label < 0).any()
 
 
+def test_a_class_with_several_prompts_is_shown_once(project, room, tmp_path):
+    folder, params = project
+    several = replace(params.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
+    other = Room(Artefacts(folder), "room0", replace(params, dataset=several), miniature.Spelling(), "fusion")
+    np.testing.assert_array_equal(other.colours("2D model dense"), room.colours("2D model dense"))
+    wall = int(np.flatnonzero((room.truth == 0) & room.features.valid)[0])
+    assert other.describe(wall).scores == room.describe(wall).scores
+    assert other.describe(wall).said == room.describe(wall).said
+
+
 def test_a_partly_computed_scene_has_the_layers_that_there_are(project, tmp_path):
     folder, params = project
     shutil.copytree(folder / "data/scenes", tmp_path / "data/scenes")
