@@ -18,10 +18,15 @@ from pipeline.errors import ConfigError
 class Dataset:
     name: str
     root: str  # folder of raw scans
-    reader: Literal["rgbd", "scannet", "matterport"]
+    reader: Literal["rgbd", "scannet", "matterport", "nuscenes"]
     axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
     region_frames: Literal["box", "house"]  # matterport: of cameras in the region's box, or as .house says
+    sweep_seconds: float  # nuscenes: before a keyframe, whose sweeps join it
     label_set: str  # a name in pipeline/datasets/label_sets or a path to a csv file
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sweep_seconds < float("inf"):
+            raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is a time, 0 or more")
 
 
 @dataclass(frozen=True)

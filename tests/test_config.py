@@ -53,6 +53,8 @@ def test_sections_are_frozen():
             "frozen keeps the statistics",
         ),
         ({"distillation__batch_norm": "sync"}, r"batch_norm: 'sync' is not one of 'own', 'shared', 'frozen'"),
+        ({"dataset__sweep_seconds": -0.5}, r"dataset\.sweep_seconds: -0\.5 is a time, 0 or more"),
+        ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is a time"),
         ({"segmenters__names": ["dense", 3]}, r"segmenters\.names\[1\]: expected str"),
     ],
 )

@@ -5,16 +5,21 @@ from pathlib import Path
 from pipeline import config
 from pipeline.datasets.labels import LabelSet, label_set
 from pipeline.datasets.matterport import Matterport
+from pipeline.datasets.nuscenes import NuScenes
 from pipeline.datasets.rgbd import Rgbd
 from pipeline.datasets.scannet import ScanNet
 from pipeline.datasets.truth import Truth
 
-__all__ = ["Dataset", "LabelSet", "Matterport", "Rgbd", "ScanNet", "Truth", "label_set", "open_dataset"]
+__all__ = [
+    "Dataset", "LabelSet", "Matterport", "NuScenes", "Rgbd", "ScanNet", "Truth", "label_set", "open_dataset",
+]  # fmt: skip
 
 
 DIGESTS = Path(".cache/digests")
 
-Dataset = Rgbd | ScanNet | Matterport  # splits, keys, truth_keys, read, read_truth, read_frame_truth
+Dataset = (
+    Rgbd | ScanNet | Matterport | NuScenes
+)  # splits, keys, truth_keys, read, read_truth, read_frame_truth
 
 
 def open_dataset(dataset: config.Dataset, scenes: config.Scenes) -> Dataset:
@@ -27,5 +32,9 @@ def open_dataset(dataset: config.Dataset, scenes: config.Scenes) -> Dataset:
     if dataset.reader == "matterport":
         return Matterport(
             root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.region_frames, DIGESTS
+        )
+    if dataset.reader == "nuscenes":
+        return NuScenes(
+            root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.sweep_seconds, DIGESTS
         )
     return Rgbd(root, dataset.name, scenes.frame_stride, scenes.voxel, DIGESTS)

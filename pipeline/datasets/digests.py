@@ -1,4 +1,4 @@
-"""Content hashes of folders of raw files, remembered for as long as no file changes."""
+"""Content hashes of raw files, folder by folder, remembered for as long as no file changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,8 +26,11 @@ class Digests(AbstractContextManager):
     def __call__(self, folder: Path, wanted: Callable[[Path], bool]) -> str:
         """Of the names and contents of the files in `folder` whose path relative to it is `wanted`. Raises
         OSError where something cannot be read."""
+        return self.of_files(folder, [file for file in _files(folder) if wanted(file)])
+
+    def of_files(self, folder: Path, files: Sequence[Path]) -> str:
+        """Of these files, by their path relative to `folder`. Raises OSError where one cannot be read."""
         digest, listing, changed = hashlib.sha256(), [], 0.0
-        files = [file for file in _files(folder) if wanted(file)]
         for file in files:
             state = (folder / file).stat()
             listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino))

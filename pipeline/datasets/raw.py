@@ -31,8 +31,18 @@ def key(
 ) -> str | DataError:
     """Hash of `extra` (JSON-like) and of the scene's files that are `wanted`, by their path relative to
     ROOT/SCENE; the error where they cannot be read."""
+    return _key(lambda: digest(scene_folder(root, scene), wanted), extra)
+
+
+def key_of_files(root: Path, files: Sequence[Path], digest: Digests, extra: Sequence = ()) -> str | DataError:
+    """Hash of `extra` (JSON-like) and of the files, by their path relative to ROOT; the error where one
+    cannot be read."""
+    return _key(lambda: digest.of_files(root, files), extra)
+
+
+def _key(content_of: Callable[[], str], extra: Sequence) -> str | DataError:
     try:
-        content = digest(scene_folder(root, scene), wanted)
+        content = content_of()
     except OSError as error:
         return DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
     except DataError as error:
