@@ -15,12 +15,14 @@ from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from pipeline.published import catalogue, reading
 from pipeline.synthesis import SynthesisError
 
 BORDER = 70 / 512  # share of the side that is cleared along the image's edges
 FEWEST = 10  # pixels that a coarse mask must keep to be trusted
 POINTS = 3
 ARCHITECTURE, WEIGHTS = "sam.json", "model.safetensors"
+SOURCE = catalogue.get("sam_vit_h").source
 
 
 def coarse_mask(attention: np.ndarray, threshold: float) -> np.ndarray:
@@ -82,7 +84,8 @@ class PointPrompted:
 def load_sam(path: Path | str, device: torch.device) -> PointPrompted:
     """A folder of ours (sam.json + model.safetensors) or a published checkpoint sam_vit_{b,l,h}*.pth.
 
-    Raises SynthesisError where it is missing, truncated or of another architecture.
+    Raises SynthesisError where it is missing, truncated, other than published, or of another
+    architecture.
     """
     path = Path(path)
     try:
@@ -91,11 +94,13 @@ def load_sam(path: Path | str, device: torch.device) -> PointPrompted:
             sam = build_sam(**json.loads((path / ARCHITECTURE).read_text()))
         else:
             build = sam_model_registry[_published_kind(path)]
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = reading.read(path, SOURCE)
             sam = build()
         sam.load_state_dict({name: value.float() for name, value in state.items()})
     except SynthesisError:
         raise
+    except reading.WeightsError as error:
+        raise SynthesisError(f"{error} (`synthesis.sam`)") from error
     except Exception as error:  # json, safetensors, zip and pickle readers raise many kinds for broken files
         raise SynthesisError(
             f"{path}: cannot load SAM from here: {error}. Set `synthesis.sam` to a published checkpoint "

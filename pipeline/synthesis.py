@@ -31,6 +31,7 @@ from torch import Tensor
 from pipeline import config
 from pipeline.errors import PipelineError
 from pipeline.patch_autoencoder import PatchAutoencoder
+from pipeline.published import catalogue, reading
 from pipeline.text import TextEncoder, load_text_encoder
 
 CONDITION = "condition.json"  # in a pipeline's folder: it is conditioned on token states of our text encoder
@@ -193,20 +194,28 @@ class Synthesiser:
 
 
 def weights_key(path: Path | str) -> str:
-    """sha256 of the names and contents of the files at `path`. Raises SynthesisError where there are none."""
+    """sha256 of the names and contents of the files at `path`. Raises SynthesisError where there are none,
+    WeightsError where one is not what was published under its name."""
     path = Path(path)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
     try:
         for file in files:
-            with open(file, "rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            content = reading.sha256(file)
+            reading.intact(file, content)
             digest.update(f"{file.relative_to(path)} {content}\n".encode())
     except OSError as error:
-        raise SynthesisError(f"{path}: no weights here ({error}); see `synthesis` in params.yaml") from error
+        raise SynthesisError(f"{path}: no weights here ({error}); {_source(path)}") from error
     if not files:
-        raise SynthesisError(f"{path}: no weights here (empty folder); see `synthesis` in params.yaml")
+        raise SynthesisError(f"{path}: no weights here (empty folder); {_source(path)}")
     return digest.hexdigest()
+
+
+def _source(path: Path) -> str:
+    entry = catalogue.entry_of(path)
+    if entry is None:
+        return "see `synthesis` in params.yaml"
+    return f"`anyscene weights fetch {entry.name}` gets them from {entry.source}"
 
 
 def load(settings: config.Synthesis, device: torch.device) -> Synthesiser:

@@ -18,10 +18,12 @@ import numpy as np
 import torch
 
 from pipeline.errors import PipelineError
+from pipeline.published import catalogue, reading
 
 if TYPE_CHECKING:
     from pipeline import config
 
+FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")  # no tags of open_clip end so
 TEMPLATE = "a {} in a scene"
 BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
 
@@ -140,13 +142,15 @@ class OpenClip(_Remembering):
 
         if model not in open_clip.list_models():
             raise TextError(f"open_clip knows no model {model!r}; `open_clip.list_models()` lists them")
+        refuse_code(pretrained)
         try:
             self._model = open_clip.create_model(model, pretrained=pretrained)
             self._tokenizer = open_clip.get_tokenizer(model)
         except Exception as error:  # missing file, unknown tag, no network: many kinds
             raise TextError(
                 f"cannot load text encoder open_clip:{model}:{pretrained}: {error}. Give a tag of "
-                "`open_clip.list_pretrained_tags_by_model` or the path of a checkpoint in `text.encoder`"
+                "`open_clip.list_pretrained_tags_by_model`, which open_clip downloads, or without a network "
+                "the path of a checkpoint in `text.encoder` (`anyscene weights list` knows some)"
             ) from error
         self._model.eval().requires_grad_(False)
         self.name = f"open_clip:{model}:{pretrained or ''}"
@@ -161,6 +165,17 @@ class OpenClip(_Remembering):
         raise TextError(
             f"{self.name} offers no token states; set `text.encoder: minilm` for the demo's synthesis"
         )
+
+
+def refuse_code(pretrained: str | None) -> None:
+    """Raises WeightsError where `pretrained` is a file that is missing, not what was published under its
+    name, or could run anything; tags are open_clip's own affair."""
+    if pretrained and ("/" in pretrained or Path(pretrained).suffix in FILES):
+        entry = catalogue.entry_of(Path(pretrained))
+        source = "whoever published them"
+        if entry is not None:
+            source = f"{entry.source} (`anyscene weights fetch {entry.name}`)"
+        reading.refuse_code(Path(pretrained), source)
 
 
 def load_text_encoder(section: config.Text) -> TextEncoder:

@@ -20,15 +20,20 @@ def command(main: Callable[..., None]) -> typer.Typer:
     if __name__ == "__main__":
         app()
     """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(reporting(main))
+    return app
+
+
+def reporting(main: Callable[..., None]) -> Callable[..., None]:
+    """`main`, where a PipelineError is a message and exit code 1."""
 
     @functools.wraps(main)
-    def reporting(*arguments: object, **options: object) -> None:
+    def reported(*arguments: object, **options: object) -> None:
         try:
             main(*arguments, **options)
         except PipelineError as error:
             Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
             sys.exit(1)
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(reporting)
-    return app
+    return reported

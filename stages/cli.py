@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "Write a scene's results for other tools.",
     "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",
+    "weights": "List, verify and fetch published weights.",
     "doctor": "Check that this machine can run the pipeline.",
     "zoo": "Train the demo's small models.",
 }

@@ -21,13 +21,14 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import Lseg
-from pipeline.segmenters import weights
+from pipeline.published import catalogue, reading
+from pipeline.published.reading import WeightsError
 from pipeline.segmenters.dpt import Architecture, DensePredictor
 from pipeline.segmenters.protocol import FeatureMap, nearest
 from pipeline.text import TextEncoder, TextError, embeddings
 
 FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
-SOURCE = 'https://github.com/isl-org/lang-seg ("Download Demo Model")'
+SOURCE = catalogue.get("lseg").source
 TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; other 512 wide encoders have other spaces
 NETWORK, IGNORED = "net.", "clip_pretrained."
 BLACK = -1.0  # (0 - mean) / std
@@ -38,7 +39,7 @@ def find(folder: Path) -> Path:
     for name in FILES:
         if (folder / name).is_file():
             return folder / name
-    raise weights.WeightsError(
+    raise WeightsError(
         f"{folder / FILES[-1]}: no LSeg weights; get demo_e200.ckpt from {SOURCE} and put it there (or a "
         f"copy converted to {FILES[0]}), or go on without LSeg: take `lseg` out of segmenters.names"
     )
@@ -68,9 +69,9 @@ class LsegSegmenter:
         self._text, self._settings, self._device = text, settings, device
         with torch.device("meta"):  # random values would take a minute to draw
             self._network = DensePredictor(architecture)
-        fill(self._network, weights.read_published(file, SOURCE), file)
+        fill(self._network, reading.read(file, SOURCE), file)
         self._network.eval().requires_grad_(False).to(device)
-        self.version = f"{weights.digest(file)}-{settings.base}-{settings.crop}"
+        self.version = f"{reading.digest(file)}-{settings.base}-{settings.crop}"
 
     @torch.inference_mode()
     def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
@@ -161,7 +162,7 @@ def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Pat
         if key not in tensors or key not in own or tensors[key].shape != own[key]:
             found = list(tensors[key].shape) if key in tensors else "nothing"
             wanted = list(own[key]) if key in own else "nothing"
-            raise weights.WeightsError(
+            raise WeightsError(
                 f"{file}: weights of another architecture: {key} is {found}, wanted {wanted}; take "
                 f"demo_e200.ckpt from {SOURCE}"
             )

@@ -27,9 +27,9 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.config import MaskClip
+from pipeline.published.reading import WeightsError
 from pipeline.segmenters.protocol import FeatureMap
-from pipeline.segmenters.weights import WeightsError
-from pipeline.text import TextEncoder, TextError, embeddings
+from pipeline.text import TextEncoder, TextError, embeddings, refuse_code
 
 KIND = "open_clip:"
 
@@ -50,6 +50,7 @@ def load_tower(encoder: str) -> nn.Module:
         )
     import open_clip
 
+    refuse_code(pretrained)
     try:
         return open_clip.create_model(model, pretrained=pretrained).visual
     except Exception as error:  # missing file, unknown tag, no network: many kinds

@@ -18,15 +18,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.published import catalogue, reading
+from pipeline.published.reading import WeightsError
 from pipeline.segmenters import weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks
 from pipeline.text import TextEncoder, embeddings
 
-SOURCES = {
-    "mask2former": "https://huggingface.co/facebook/mask2former-swin-large-coco-panoptic",
-    "oneformer": "https://huggingface.co/shi-labs/oneformer_coco_swin_large",
-}
+SOURCES = {name: catalogue.get(name).source for name in ("mask2former", "oneformer")}
 FILES = ("config.json", "preprocessor_config.json", weights.TENSORS)
 TASK = "the task is panoptic"  # OneFormer is told in words
 CONFIDENCE = 0.8  # of a query's class; this and the next as both official codes set them, and SEEM's
@@ -37,9 +36,10 @@ def find(name: str, folder: Path) -> Path:
     """The model's `folder`. Raises WeightsError saying which file is missing and where it is had."""
     for file in FILES:
         if not (folder / file).is_file():
-            raise weights.WeightsError(
+            raise WeightsError(
                 f"{folder / file}: no such weights; get {', '.join(FILES)} from {SOURCES[name]} and put them "
-                f"there, or go on without: take `{name}` out of segmenters.names"
+                f"there (`anyscene weights fetch {name}`), or go on without: take `{name}` out of "
+                "segmenters.names"
             )
     return folder
 
@@ -60,6 +60,8 @@ class UniversalSegmenter(MaskModel):
         """`name`: mask2former or oneformer. `folder` holds FILES; nothing is ever downloaded. Raises
         WeightsError where they cannot be loaded."""
         find(name, folder)
+        for file in FILES:
+            reading.intact(folder / file)
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device = text, device
@@ -75,7 +77,7 @@ class UniversalSegmenter(MaskModel):
             from open_clip import tokenize
 
             self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
-        content = "".join(weights.digest(folder / file) for file in FILES)
+        content = "".join(reading.digest(folder / file) for file in FILES)
         version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
@@ -141,13 +143,11 @@ def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
     again = f"; get the folder again from {SOURCES[name]}"
     config, settings = (_json(folder / file, again) for file in FILES[:2])
     if config.get("model_type") != name:
-        raise weights.WeightsError(
+        raise WeightsError(
             f"{folder / FILES[0]}: describes a {config.get('model_type')!r} model, wanted {name}{again}"
         )
     if "id2label" not in config:
-        raise weights.WeightsError(
-            f"{folder / FILES[0]}: id2label, the names of the classes, is missing{again}"
-        )
+        raise WeightsError(f"{folder / FILES[0]}: id2label, the names of the classes, is missing{again}")
     # classes by task are for training, and would be downloaded; one image at a time needs no padding
     for key in ("class_info_file", "repo_path", "metadata", "pad_size"):
         settings.pop(key, None)
@@ -162,9 +162,9 @@ def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
             output_loading_info=True,
         )
     except Exception as error:  # transformers and safetensors raise many kinds for broken folders
-        raise weights.WeightsError(f"{folder}: damaged weights ({error}){again}") from error
+        raise WeightsError(f"{folder}: damaged weights ({error}){again}") from error
     if report["missing_keys"]:  # transformers would go on with random values
-        raise weights.WeightsError(
+        raise WeightsError(
             f"{folder / weights.TENSORS}: weights of another architecture: "
             f"{min(report['missing_keys'])} is missing{again}"
         )
@@ -175,7 +175,7 @@ def _json(file: Path, again: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise weights.WeightsError(f"{file}: not readable ({error}){again}") from error
+        raise WeightsError(f"{file}: not readable ({error}){again}") from error
     if not isinstance(content, dict):
-        raise weights.WeightsError(f"{file}: wanted an object{again}")
+        raise WeightsError(f"{file}: wanted an object{again}")
     return content

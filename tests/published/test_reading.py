@@ -1,0 +1,126 @@
+"""Published weights are read without running anything, and only if they are what was published."""
+
+import hashlib
+import sys
+import types
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.published import catalogue, reading
+from pipeline.published.reading import WeightsError
+from tests.malice import Code
+
+
+def test_a_lightning_checkpoint_is_read_without_lightning(tmp_path, monkeypatch):
+    """Its callbacks are keyed by their classes, and settings lie in a dict of its own."""
+    module = types.ModuleType("pytorch_lightning.callbacks")
+    module.Hook = type("Hook", (), {"__module__": module.__name__})
+    module.Settings = type("Settings", (dict,), {"__module__": module.__name__})
+    hook, settings = module.Hook(), module.Settings(rate=0.1)
+    hook.best = settings.best = 0.5
+    content = {"net.a": torch.ones(2)}
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pytorch_lightning", types.ModuleType("pytorch_lightning"))
+        patch.setitem(sys.modules, module.__name__, module)
+        callbacks = {module.Hook: {"best": 1}, "hook": hook}
+        torch.save({"state_dict": content, "callbacks": callbacks, "settings": settings}, tmp_path / "a.ckpt")
+    state = reading.read(tmp_path / "a.ckpt", "there")
+    assert list(state) == ["net.a"] and torch.equal(state["net.a"], torch.ones(2))
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+def test_code_in_published_weights_is_not_run(tmp_path, monkeypatch, scanned):
+    """Neither where the scan for foreign names finds it, nor where it should ever overlook it."""
+    if not scanned:
+        monkeypatch.setattr(reading, "get_unsafe_globals_in_checkpoint", lambda file: [])
+    code = Code(tmp_path / "ran")
+    torch.save({"state_dict": {"net.a": torch.ones(2)}, "callbacks": code}, tmp_path / "a.ckpt")
+    wanted = r"a\.ckpt: holds more than tensors" + (r" \(builtins.*there" if scanned else "; .*there")
+    with pytest.raises(WeightsError, match=wanted):
+        reading.read(tmp_path / "a.ckpt", "there")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "a.ckpt", weights_only=False)  # a careless reader runs it
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
+@pytest.mark.parametrize("keep", [0, 5, 300, -1])
+def test_truncated_published_weights(tmp_path, name, keep):
+    save = save_file if name.endswith("safetensors") else torch.save
+    save({"net.a": torch.ones(500)}, tmp_path / name)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:keep])
+    with pytest.raises(WeightsError, match=rf"{name}: damaged weights .*get the file again from there"):
+        reading.read(tmp_path / name, "there")
+
+
+def test_published_weights_that_are_missing_or_none(tmp_path):
+    with pytest.raises(WeightsError, match=r"a\.ckpt: no such weights; get them from there"):
+        reading.read(tmp_path / "a.ckpt", "there")
+    for content in ([torch.ones(1)], {"state_dict": {"net.a": 3}}, torch.ones(1)):
+        torch.save(content, tmp_path / "a.ckpt")
+        with pytest.raises(WeightsError, match="holds no state dict"):
+            reading.read(tmp_path / "a.ckpt", "there")
+
+
+def published(monkeypatch, name, content, size=None):
+    """One entry, with the sha256 of `content`."""
+    file = catalogue.File(name, hashlib.sha256(content).hexdigest(), size)
+    entry = catalogue.Entry("a", "", "there", "", "a", (file,), url="http://there")
+    monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_what_was_published_is_known_wherever_it_lies(tmp_path, monkeypatch, name):
+    save = save_file if name.endswith("safetensors") else torch.save
+    save({"net.a": torch.ones(500)}, tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    assert not reading.intact(tmp_path / name)  # nobody published it
+    published(monkeypatch, name, content, len(content))
+    assert reading.intact(tmp_path / name) and list(reading.read(tmp_path / name, "there")) == ["net.a"]
+    place = content.rindex(torch.ones(2).numpy().tobytes())
+    (tmp_path / name).write_bytes(content[:place] + b"\x01" + content[place + 1 :])
+    with pytest.raises(WeightsError, match=rf"{name}: damaged or not what was published .*weights fetch a"):
+        reading.read(tmp_path / name, "there")
+    (tmp_path / name).write_bytes(content + b" ")
+    with pytest.raises(WeightsError, match=rf"{name}: .* bytes, the published file has"):
+        reading.intact(tmp_path / name)
+    (tmp_path / name).rename(tmp_path / f"mine_{name}")
+    assert not reading.intact(tmp_path / f"mine_{name}")
+
+
+@pytest.mark.parametrize("where", ["a/b.bin", "a/sub/b.bin"])
+def test_what_was_noted_when_it_was_fetched_is_held_to(tmp_path, where):
+    file = tmp_path / where
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"abc")
+    name = file.relative_to(tmp_path / "a").as_posix()
+    (tmp_path / "a" / reading.SUMS).write_text(f"{hashlib.sha256(b'abc').hexdigest()}  {name}\n")
+    assert reading.intact(file)
+    file.write_bytes(b"abd")
+    with pytest.raises(WeightsError, match=r"b\.bin: .*take it out of .*SHA256SUMS, if it was changed"):
+        reading.intact(file)
+    file.with_name("other.bin").write_bytes(b"abd")
+    assert not reading.intact(file.with_name("other.bin"))
+
+
+def test_coreutils_reads_the_same_sums(tmp_path):
+    """`sha256sum` writes a star before names of files that it read in binary mode."""
+    (tmp_path / "b.bin").write_bytes(b"abc")
+    (tmp_path / reading.SUMS).write_text(f"{hashlib.sha256(b'abc').hexdigest()} *b.bin\n")
+    assert reading.intact(tmp_path / "b.bin")
+
+
+def test_files_for_other_libraries_are_looked_at_first(tmp_path):
+    torch.save({"a": torch.ones(1), "b": Code(tmp_path / "ran")}, tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match=r"a\.pt: holds more than tensors"):
+        reading.refuse_code(tmp_path / "a.pt", "there")
+    torch.jit.script(torch.nn.Linear(1, 1)).save(str(tmp_path / "b.pt"))
+    with pytest.raises(WeightsError, match=r"b\.pt: damaged weights, or TorchScript .*get safetensors from"):
+        reading.refuse_code(tmp_path / "b.pt", "there")
+    with pytest.raises(WeightsError, match=r"c\.pt: no such weights; get them from there"):
+        reading.refuse_code(tmp_path / "c.pt", "there")
+    torch.save({"a": torch.ones(1)}, tmp_path / "d.pt")
+    reading.refuse_code(tmp_path / "d.pt", "there")
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,318 @@
+"""`anyscene weights`, and weights that are missing, cut, altered or would run something, met by the stages
+that read them: one message, exit code 1, nothing run, nothing written, no scene looked at."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+import yaml
+from diffusers import DiffusionPipeline
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from pipeline.published import catalogue, reading
+from pipeline.published.catalogue import Entry, File
+from stages import capability, projection, synthesis, weights
+from tests.malice import Code
+from tests.segmenters import small_lseg, small_universal
+
+ROOT = Path(__file__).parents[2]
+CLIP = "weights/clip-vit-b32/open_clip_model"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A folder with params.yaml and weights/, where looking at a scene or an image fails the test."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    change()
+    monkeypatch.setattr(projection.store, "keys", lambda *_: pytest.fail("looked at scenes"))
+    monkeypatch.setattr(capability.store, "open_scene", lambda *_: pytest.fail("looked at images"))
+    monkeypatch.setattr(synthesis.scenewise, "run", lambda *_, **__: pytest.fail("began"))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
+    return tmp_path
+
+
+def change(model="lseg", encoder="minilm", **section):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["segmenters"] |= {"names": [model], "weights": "weights"}
+    values["text"]["encoder"] = encoder
+    values["runtime"] |= {"workers": 1, "device": "cpu"}
+    values["synthesis"] |= {name: str(ROOT / values["synthesis"][name]) for name in ("diffusion", "sam")}
+    values["synthesis"] |= section
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+
+
+def refused(stage, *arguments):
+    """What the stage says, on one line."""
+    before = sorted(Path.cwd().rglob("*"))
+    result = CliRunner().invoke(stage.app, arguments)
+    assert result.exit_code == 1 and not result.stdout, result.output
+    assert sorted(Path.cwd().rglob("*")) == before and not list(Path.cwd().rglob("ran"))
+    return " ".join(result.stderr.split())
+
+
+def note(folder):
+    """SHA256SUMS of what is in the folder, as fetching leaves it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{reading.sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / reading.SUMS).write_text("".join(lines))
+
+
+def alter(file, place=-40):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+@pytest.fixture(params=[projection, capability], ids=["projection", "capability"])
+def stage(request):
+    return request.param
+
+
+# --- LSeg --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lseg(workspace, monkeypatch):
+    """A checkpoint that would be loaded, were it not for what a test does to it."""
+    monkeypatch.setattr("pipeline.segmenters.load_text_encoder", lambda section: small_lseg.Text())
+    file = workspace / "weights/lseg/demo_e200.ckpt"
+    file.parent.mkdir()
+    torch.save({"state_dict": {f"net.{name}": value for name, value in small_lseg.state().items()}}, file)
+    note(file.parent)
+    return file
+
+
+def test_lseg_is_missing(workspace, stage):
+    said = refused(stage, "lseg")
+    assert "weights/lseg/demo_e200.ckpt: no LSeg weights" in said and "isl-org/lang-seg" in said
+    assert "take `lseg` out of segmenters.names" in said
+
+
+def test_lseg_is_cut(lseg, stage):
+    cut(lseg)
+    said = refused(stage, "lseg")
+    assert "demo_e200.ckpt: damaged weights" in said and "get the file again from https" in said
+
+
+def test_lseg_is_altered(lseg, stage):
+    alter(lseg, lseg.stat().st_size // 2)
+    assert "demo_e200.ckpt: damaged or not what was published" in refused(stage, "lseg")
+
+
+def test_lseg_holds_code(lseg, stage):
+    torch.save({"state_dict": small_lseg.state(), "callbacks": Code(Path("ran").resolve())}, lseg)
+    said = refused(stage, "lseg")
+    assert "demo_e200.ckpt: holds more than tensors" in said and "nothing of it ran" in said
+    assert "weights_only" not in said
+
+
+# --- Mask2Former -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_weights(tmp_path_factory):
+    return small_universal.write("mask2former", tmp_path_factory.mktemp("weights") / "mask2former")
+
+
+@pytest.fixture
+def universal(workspace, small_weights):
+    change("mask2former")
+    folder = workspace / "weights/mask2former"
+    shutil.copytree(small_weights, folder)
+    note(folder)
+    return folder
+
+
+def test_a_mask_model_is_missing_cut_altered_or_a_pickle(universal, stage):
+    file = universal / "model.safetensors"
+    content = file.read_bytes()
+    alter(file)
+    assert "model.safetensors: damaged or not what was published" in refused(stage, universal.name)
+    (universal / reading.SUMS).unlink()
+    file.write_bytes(content[:-20])
+    assert f"{universal.name}: damaged weights" in refused(stage, universal.name)
+    torch.save(Code(Path("ran").resolve()), file)
+    assert f"{universal.name}: damaged weights" in refused(stage, universal.name)
+    file.unlink()
+    said = refused(stage, universal.name)
+    assert "model.safetensors: no such weights" in said
+    assert f"`anyscene weights fetch {universal.name}`" in said
+
+
+# --- CLIP --------------------------------------------------------------------------------------------
+
+
+def test_clip_is_missing_cut_or_altered(workspace, stage):
+    change("maskclip", f"open_clip:ViT-B-32-quickgelu:{CLIP}.safetensors")
+    said = refused(stage, "maskclip")
+    assert f"{CLIP}.safetensors: no such weights" in said and "`anyscene weights fetch clip-vit-b32`" in said
+    Path(CLIP).parent.mkdir()
+    save_file({"a": torch.zeros(5)}, f"{CLIP}.safetensors")
+    said = refused(stage, "maskclip")
+    assert "bytes, the published file has 605,143,284; get it again (`anyscene weights fetch clip-" in said
+
+
+def test_clip_of_the_right_size_is_another(workspace, stage, monkeypatch):
+    change("dense", f"open_clip:ViT-B-32-quickgelu:{CLIP}.safetensors")
+    Path(CLIP).parent.mkdir()
+    save_file({"a": torch.zeros(5)}, f"{CLIP}.safetensors")
+    size = Path(f"{CLIP}.safetensors").stat().st_size
+    file = File("open_clip_model.safetensors", "0" * 64, size)
+    entry = Entry("clip-vit-b32", "", "https://there", "MIT", "clip-vit-b32", (file,), repository="a/b")
+    monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
+    assert "damaged or not what was published" in refused(stage, "dense")
+
+
+def test_a_file_of_clip_holds_code(workspace, stage):
+    change("dense", f"open_clip:ViT-B-32-quickgelu:{CLIP}.pt")
+    Path(CLIP).parent.mkdir()
+    torch.save({"a": torch.zeros(5), "b": Code(Path("ran").resolve())}, f"{CLIP}.pt")
+    assert f"{CLIP}.pt: holds more than tensors" in refused(stage, "dense")
+
+
+def test_clip_by_its_tag_without_a_network(workspace, monkeypatch, tmp_path_factory):
+    def unreachable(*_, **__):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr("socket.getaddrinfo", unreachable)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    change("dense", "open_clip:ViT-B-32:openai")
+    said = refused(capability, "dense")
+    assert "cannot load text encoder open_clip:ViT-B-32:openai" in said
+    assert "without a network the path of a checkpoint in `text.encoder`" in said
+
+
+# --- Stable Diffusion --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def diffusion(workspace):
+    folder = workspace / "weights/diffusion"
+    shutil.copytree(ROOT / "models/demo/diffusion", folder)
+    change(diffusion="weights/diffusion")
+    return folder
+
+
+def test_diffusion_is_missing(workspace):
+    change(diffusion="weights/stable-diffusion-v1-5")
+    said = refused(synthesis)
+    assert "weights/stable-diffusion-v1-5: no weights here" in said
+    assert "`anyscene weights fetch stable-diffusion-v1-5`" in said
+
+
+def test_diffusion_is_cut_altered_or_a_pickle(diffusion):
+    file = diffusion / "unet/diffusion_pytorch_model.safetensors"
+    note(diffusion)
+    alter(file)
+    assert f"{file.relative_to(Path.cwd())}: damaged or not what was published" in refused(synthesis)
+    (diffusion / reading.SUMS).unlink()
+    cut(file)
+    assert "weights/diffusion: cannot load this text-to-image pipeline" in refused(synthesis)
+    file.unlink()
+    torch.save(Code(Path("ran").resolve()), file.with_suffix(".bin"))
+    assert "weights/diffusion: cannot load this text-to-image pipeline" in refused(synthesis)
+
+
+def test_code_beside_the_weights_does_not_run(diffusion):
+    """diffusers takes classes from Python files in a pipeline's folder where it is told to."""
+    (diffusion / "condition.json").unlink()
+    (diffusion / "unet/evil.py").write_text(f"open({str(Path('ran').resolve())!r}, 'w')\nclass Evil: pass\n")
+    index = json.loads((diffusion / "model_index.json").read_text())
+    index = {name: part for name, part in index.items() if name[0] == "_"} | {"unet": ["evil", "Evil"]}
+    index |= {"scheduler": ["diffusers", "DDIMScheduler"]}
+    (diffusion / "model_index.json").write_text(json.dumps(index))
+    assert "weights/diffusion: cannot load this text-to-image pipeline" in refused(synthesis)
+    with pytest.raises(Exception):  # noqa: B017  a careless reader runs it
+        DiffusionPipeline.from_pretrained(diffusion, trust_remote_code=True)
+    assert Path("ran").exists()
+
+
+# --- SAM ---------------------------------------------------------------------------------------------
+
+
+SAM = "weights/sam/sam_vit_b_01ec64.pth"
+
+
+@pytest.fixture
+def sam(workspace, monkeypatch):
+    """A file under the name of a published one, and as if it were that."""
+    change(sam=SAM)
+    file = workspace / SAM
+    file.parent.mkdir()
+    torch.save({"a": torch.zeros(100)}, file)
+    listed = File(file.name, hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
+    entry = Entry("sam_vit_b", "", "https://there", "Apache-2.0", "sam", (listed,), url="https://there")
+    monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
+    return file
+
+
+def test_sam_is_missing(workspace):
+    change(sam=SAM)
+    said = refused(synthesis)
+    assert f"{SAM}: no weights here" in said and "`anyscene weights fetch sam_vit_b`" in said
+
+
+def test_sam_is_cut_altered_or_holds_code(sam):
+    content = sam.read_bytes()
+    alter(sam, sam.read_bytes().index(b"\x00" * 100))
+    assert f"{SAM}: damaged or not what was published" in refused(synthesis)
+    sam.write_bytes(content[:-20])
+    wanted = f"{SAM}: {len(content) - 20:,} bytes, the published file has {len(content):,}"
+    assert wanted in refused(synthesis)
+    mine = sam.with_name("mine_vit_b.pth")
+    torch.save({"a": torch.zeros(1), "b": Code(Path("ran").resolve())}, mine)
+    change(sam=str(mine))
+    said = refused(synthesis)
+    assert "mine_vit_b.pth: holds more than tensors" in said and "weights_only" not in said
+    torch.save({"a": torch.zeros(1)}, mine)
+    cut(mine)
+    assert "mine_vit_b.pth: damaged weights" in refused(synthesis)
+
+
+# --- anyscene weights --------------------------------------------------------------------------------
+
+
+def test_list(workspace):
+    result = CliRunner().invoke(weights.app, ["list"])
+    assert result.exit_code == 0
+    for entry in catalogue.CATALOGUE:
+        assert all(said in result.stdout for said in (entry.name, entry.source, entry.licence))
+    assert "weights/sam/sam_vit_h_4b8939.pth  sha256 a7bf3b02" in result.stdout and "2.56 GB" in result.stdout
+
+
+def test_verify(sam):
+    found = CliRunner().invoke(weights.app, ["verify"])
+    assert found.exit_code == 0 and "fine" in found.stdout and "sam_vit_b_01ec64.pth" in found.stdout
+    alter(sam, sam.read_bytes().index(b"\x00" * 100))
+    found = CliRunner().invoke(weights.app, ["verify", "sam_vit_b"])
+    assert found.exit_code == 1 and "damaged" in found.stdout and "1 of 1 files" in found.stderr
+    sam.unlink()
+    found = CliRunner().invoke(weights.app, ["verify", "sam_vit_b"])
+    assert found.exit_code == 1 and "missing" in found.stdout
+    found = CliRunner().invoke(weights.app, ["verify"])
+    assert found.exit_code == 1 and "no published weights are there" in found.stderr
+    found = CliRunner().invoke(weights.app, ["verify", "sam"])
+    assert found.exit_code == 1 and "no published weights are called 'sam'" in found.stderr
+
+
+def test_fetch_without_a_network(workspace, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr("socket.getaddrinfo", unreachable)
+    for name in ("sam_vit_b", "blip"):
+        found = CliRunner().invoke(weights.app, ["fetch", name])
+        said = " ".join(found.stderr.split())
+        assert found.exit_code == 1 and "cannot be fetched" in said and "Network is unreachable" in said
+    assert not [path for path in (workspace / "weights").rglob("*") if path.is_file()]
