@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.evaluation.published import note, published
+
 TITLES = {
     "add": "add",
     "linear": "linear",
@@ -54,6 +56,9 @@ def _ablation(metrics: dict[str, Any]) -> Table:
     for name in COLUMNS:
         table.add_column(name.replace("_", "-"), justify="right")
     table.add_column("95 % over rooms", justify="right")
+    known = published(metrics)
+    if known is not None:
+        table.add_column("mIoU in SAS", justify="right")
     semantic = metrics["semantic"]
     best = max((row for row in semantic if row not in CONTROLS), key=lambda row: semantic[row]["mIoU"])
     first_control = next((row for row in semantic if row in CONTROLS), None)
@@ -62,8 +67,10 @@ def _ablation(metrics: dict[str, Any]) -> Table:
             table.add_row("[dim]controls[/]")
         doubt = metrics["bootstrap"]["mIoU"][row]
         cells = [f"{scores[name]:.1f}" for name in COLUMNS]
-        interval = f"{doubt['low']:.1f} to {doubt['high']:.1f}"
-        table.add_row(title(row), *cells, interval, style="bold" if row == best else None)
+        cells.append(f"{doubt['low']:.1f} to {doubt['high']:.1f}")
+        if known is not None:
+            cells.append(f"{known.rows[row]:.1f}" if row in known.rows else "")
+        table.add_row(title(row), *cells, style="bold" if row == best else None)
     return table
 
 
@@ -96,6 +103,8 @@ def _notes(metrics: dict[str, Any]) -> list[Text]:
     notes = [f"left out, {reason}: {title(row)}" for row, reason in metrics["missing"].items()]
     if metrics["unannotated"]:
         notes.append(f"left out, no annotation: {', '.join(metrics['unannotated'])}")
+    if (literature := note(metrics)) is not None:
+        notes.append(literature)
     if metrics["absent"]:
         notes.append(f"not in these rooms, so in no mean: {', '.join(metrics['absent'])}")
     return [Text(note, style="dim") for note in notes]

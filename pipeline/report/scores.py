@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.evaluation.published import note
 from pipeline.evaluation.results import BEST_SINGLE
 from pipeline.evaluation.table import CONTROLS, title
 from pipeline.report import charts, images
@@ -50,7 +51,7 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         }
         for row, values in scores.items()
     ]
-    return {"lines": lines, "reach": float(reach), "best": best}
+    return {"lines": lines, "reach": float(reach), "best": best, "literature": note(metrics)}
 
 
 def differences(metrics: dict[str, Any]) -> list[dict[str, Any]]:
