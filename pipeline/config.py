@@ -235,13 +235,22 @@ class Params:
 
 def load(path: Path | str = "params.yaml") -> Params:
     """Read and check the parameters. Raises ConfigError naming the file and the key."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path | str = "params.yaml") -> Any:
+    """The file as it is. Raises ConfigError where it is missing or no YAML."""
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        return yaml.safe_load(Path(path).read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; run in the folder that holds params.yaml") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    return _typed(values, Params, str(path))
+
+
+def parse(values: Any, where: str) -> Params:
+    """Check what a file `where` holds. Raises ConfigError naming it and the key."""
+    return _typed(values, Params, where)
 
 
 def plain(section: Any) -> dict[str, Any]:

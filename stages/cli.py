@@ -30,6 +30,7 @@ COMMANDS = {
     "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",
     "weights": "List, verify and fetch published weights.",
+    "preset": "Set params.yaml to the paper's settings for a data set.",
     "doctor": "Check that this machine can run the pipeline.",
     "zoo": "Train the demo's small models.",
 }

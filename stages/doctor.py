@@ -5,25 +5,47 @@ import importlib.util
 import os
 import shutil
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
-from pipeline import config
+from pipeline import config, cost, presets
 from pipeline.errors import PipelineError
+from pipeline.published import catalogue
 from stages import command
 
 DISK_GB = 10
+THROUGHPUT = Path("reports/throughput.json")
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
 
 
-def doctor(params: Path = Path("params.yaml")) -> None:
-    """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing."""
-    checks = [*_packages(), *_settings(params), _disk()]
+def doctor(
+    preset: Annotated[
+        str | None, typer.Option(help=f"of the paper: {', '.join(presets.names())}; changes nothing")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="folder of the scans, with --preset")] = None,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing; with
+    --preset what the paper's settings for a data set need, and what they would cost."""
+    checks, settings = _packages(), None
+    try:
+        settings = presets.load(preset, params, root) if preset else config.load(params)
+    except PipelineError as error:
+        checks.append((False, str(params), str(error)))
+    if settings is not None:
+        checks += _settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
+    checks.append(_disk())
+    console = Console(highlight=False)
     table = Table("", "what", "found", box=None)
     for fine, what, found in checks:
-        table.add_row("[green]ok[/]" if fine else "[red]no[/]", what, found)
-    Console(highlight=False).print(table)
+        table.add_row("[green]ok[/]" if fine else "[red]no[/]", what, Text(found))
+    console.print(table)
+    if preset is not None and settings is not None:
+        console.print(_cost(settings))
     if not all(fine for fine, _, _ in checks):
         raise PipelineError("something is missing: see the lines marked 'no'")
 
@@ -43,18 +65,17 @@ def _packages() -> list[tuple[bool, str, str]]:
     return checks
 
 
-def _settings(params: Path) -> list[tuple[bool, str, str]]:
-    try:
-        settings = config.load(params)
-    except PipelineError as error:
-        return [(False, str(params), str(error))]
-    checks = [(True, str(params), f"dataset {settings.dataset.name}")]
+def _settings(settings: config.Params, file: Path) -> list[tuple[bool, str, str]]:
+    checks = [(True, str(file), f"dataset {settings.dataset.name}")]
     checks += [_segmenter(model, settings) for model in settings.segmenters.names]
     if settings.segmenters.captioner == "blip":
         checks.append(_captioner(Path(settings.segmenters.weights) / "blip"))
+    checks.append(_text(settings.text.encoder))
+    checks.append(_weights("text-to-image model", Path(settings.synthesis.diffusion), "model_index.json"))
+    checks.append(_weights("SAM", Path(settings.synthesis.sam), "sam.json"))
     root = Path(settings.dataset.root)
     built = settings.dataset.name == "demo"
-    hint = "built by `dvc repro`" if built else "no such folder: set dataset.root"
+    hint = "built by `dvc repro`" if built else f"{root}: no such folder: set dataset.root"
     checks.append((root.is_dir() or built, "raw scans", str(root) if root.is_dir() else hint))
     return checks
 
@@ -73,7 +94,26 @@ def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
             return False, what, str(error)
     found = folder.is_dir() and any(folder.iterdir())
     remedy = "run `make zoo`" if model in ("dense", "mask") else "docs/segmenters.md says what belongs there"
+    entry = catalogue.entry_of(folder / catalogue.ANSWERS)
+    if entry is not None and entry.elsewhere:
+        remedy = f"it runs elsewhere ({entry.source}); docs/precomputed.md says how its answers get here"
     return found, what, str(folder) if found else f"{folder} is empty: {remedy}"
+
+
+def _text(encoder: str) -> tuple[bool, str, str]:
+    _, _, pretrained = encoder.removeprefix("open_clip:").partition(":")
+    if not encoder.startswith("open_clip:") or "/" not in pretrained:
+        return True, "text encoder", encoder  # in a package, or downloaded by open_clip
+    return _weights("text encoder", Path(pretrained), "")
+
+
+def _weights(what: str, path: Path, inside: str) -> tuple[bool, str, str]:
+    """path: a file, or a folder that holds the file `inside`."""
+    if path.is_file() or (inside and (path / inside).is_file()):
+        return True, what, str(path)
+    entry = catalogue.entry_of(path)
+    remedy = f"`anyscene weights fetch {entry.name}`" if entry else "see params.yaml"
+    return False, what, f"{path}: not there; {remedy}"
 
 
 def _captioner(folder: Path) -> tuple[bool, str, str]:
@@ -88,6 +128,28 @@ def _captioner(folder: Path) -> tuple[bool, str, str]:
 def _disk() -> tuple[bool, str, str]:
     free = shutil.disk_usage(".").free / 1e9
     return free >= DISK_GB, "disk", f"{free:.0f} GB free, the demo takes up to {DISK_GB}"
+
+
+def _cost(settings: config.Params) -> Group:
+    size = cost.extent(settings)
+    lines = Table("", "", box=None, title="what it would cost", title_justify="left", show_header=False)
+    scenes = "" if size.scenes is None else f"{size.scenes:,} scenes, "
+    lines.add_row("data", Text(f"{scenes}{size.views:,} views: {size.known}"))
+    for work in cost.work(settings, size, cost.read_rates(THROUGHPUT)):
+        hours = "hours on a GPU: not measured"
+        if work.seconds is not None:
+            hours = f"{work.seconds / 3600:.1f} hours on {work.device}"
+        lines.add_row(work.what, f"{work.count:,} {work.unit}, {hours}")
+    for name, section in (("distillation", settings.distillation), ("ensembling", settings.ensembling)):
+        if size.training:
+            epochs = section.steps * section.batch * section.accumulate / size.training
+            lines.add_row("", f"{name}: {epochs:.1f} epochs of {size.training:,} scenes")
+    each = cost.bytes_per_point(settings)
+    disk = f"up to {each / 1000:.2f} GB a million points; how many there are is not known without the scans"
+    if size.points is not None:
+        disk = f"up to {each * size.points / 1e9:.0f} GB, {size.points:,} points of {each:,} bytes"
+    lines.add_row("disk", disk)
+    return Group("", lines)
 
 
 app = command(doctor)

@@ -67,7 +67,36 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said
     values["segmenters"] |= {"names": [], "captioner": "blip"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    said = [said for found, what, said in doctor._settings(Path("params.yaml")) if what == "captioner blip"]
+    checks = doctor._settings(config.load(), Path("params.yaml"))
+    said = [said for found, what, said in checks if what == "captioner blip"]
     assert len(said) == 1 and "weights/blip/config.json" in said[0] and "huggingface.co/Salesforce" in said[0]
     assert "run `make zoo`" in doctor._segmenter("dense", config.load())[2]
-    assert "docs/segmenters.md" in doctor._segmenter("seem", config.load())[2]
+    assert "docs/segmenters.md" in doctor._segmenter("mine", config.load())[2]
+    assert "docs/precomputed.md" in doctor._segmenter("seem", config.load())[2]
+
+
+def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
+    from stages import doctor
+
+    params = str(Path("params.yaml").resolve())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    result = CliRunner().invoke(doctor.app, ["--preset", "scannet", "--params", params])
+    assert result.exit_code == 1
+    for words in (
+        "weights/lseg/demo_e200.ckpt: no LSeg weights",
+        "weights/seem is empty: it runs elsewhere (https://github.com/UX-Decoder",
+        "weights/clip-vit-b32/open_clip_model.safetensors: not there; `anyscene weights fetch clip-vit-b32`",
+        "weights/stable-diffusion-v1-5: not there; `anyscene weights fetch stable-diffusion-v1-5`",
+        "weights/sam/sam_vit_h_4b8939.pth: not there; `anyscene weights fetch sam_vit_h`",
+        "scans/scannet: no such folder",
+        "1,513 scenes, 125,000 views",
+        "125,000 views, hours on a GPU: not measured",
+        "1,000 images, hours on a GPU: not measured",
+        "distillation: 70.0 epochs of 1,201 scenes",
+        "up to 3.12 GB a million points",
+    ):
+        assert words in result.stdout, result.stdout
+    assert list(tmp_path.iterdir()) == []
+    result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
+    assert result.exit_code == 1 and "no preset is called 'none'" in result.stdout

@@ -1,0 +1,144 @@
+"""What a run would cost: views, hours on a GPU, disk. Counted and measured, and where not, that is said.
+
+Rates come from a file, a list of {"what", "device", "per_second"}: `what` is a 2D model, of which views are
+counted, "synthesis" (images), or a stage that trains (steps).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import datasets
+from pipeline.config import Params
+from pipeline.errors import DataError, PipelineError
+from pipeline.published.catalogue import ANSWERS
+
+SAMPLE = 3  # scenes that are read to estimate all of them
+OPEN_CLIP = "open_clip:"
+WIDTHS = {"minilm": 384}
+SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to do, and how that is known; None what is not. training: scenes to train on."""
+
+    scenes: int | None
+    training: int | None
+    views: int
+    points: int | None
+    known: str
+
+
+# before scenes.frame_stride
+OFFICIAL = {
+    "scannet": Extent(
+        1513, 1201, 2_500_000, None, "ScanNet's train and val: 2.5 million views (Dai et al. 2017)"
+    ),
+    "matterport": Extent(
+        None, None, 194_400, None, "all of Matterport3D (Chang et al. 2017), each view in one region"
+    ),
+    "nuscenes": Extent(
+        850, 700, 850 * 6, None, "nuScenes' train and val (Caesar et al. 2020), 6 cameras at one time stamp"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """count of `unit` that `what` takes; seconds on `device`, None where that was not measured."""
+
+    what: str
+    count: int
+    unit: str
+    seconds: float | None
+    device: str | None
+
+
+def extent(params: Params) -> Extent:
+    """What lies in dataset.root: scenes counted, views and points estimated from a few scenes; where nothing
+    does, what was published about the data set. Raises DataError where neither is known."""
+    if not Path(params.dataset.root).is_dir():
+        if params.dataset.reader not in OFFICIAL:
+            raise DataError(f"{params.dataset.root}: no such folder; set dataset.root to the scans")
+        whole = OFFICIAL[params.dataset.reader]
+        return dataclasses.replace(whole, views=whole.views // params.scenes.frame_stride)
+    dataset = datasets.open_dataset(params.dataset, params.scenes)
+    splits = dataset.splits()
+    places = np.linspace(0, len(splits) - 1, min(SAMPLE, len(splits))).round().astype(int)
+    chosen = [list(splits)[place] for place in places]
+    scenes = [dataset.read(scene) for scene in chosen]
+    views = round(np.mean([len(scene.frames) for scene in scenes]) * len(splits))
+    points = round(np.mean([len(scene.xyz) for scene in scenes]) * len(splits))
+    training = sum(split == "train" for split in splits.values())
+    of = "counted" if len(chosen) == len(splits) else f"estimated from {', '.join(chosen)}"
+    return Extent(len(splits), training, views, points, of)
+
+
+def work(params: Params, size: Extent, rates: dict[str, tuple[float, str]]) -> list[Work]:
+    """What takes time on a GPU, in the order of the stages."""
+    weights = Path(params.segmenters.weights)
+    found = [
+        _work(model, size.views, "views", rates)
+        for model in params.segmenters.names
+        if not runs_elsewhere(model, weights)
+    ]
+    images = params.synthesis.images * len(params.vocabulary)
+    found.append(_work("synthesis", images, "images", rates))
+    objectives = len(params.distillation.objectives)
+    found.append(_work("distillation", params.distillation.steps * objectives, "steps", rates))
+    found.append(_work("ensembling", params.ensembling.steps, "steps", rates))
+    return found
+
+
+def _work(what: str, count: int, unit: str, rates: dict[str, tuple[float, str]]) -> Work:
+    rate, device = rates.get(what, (None, None))
+    return Work(what, count, unit, None if rate is None else count / rate, device)
+
+
+def runs_elsewhere(model: str, weights: Path) -> bool:
+    """Whether a 2D model's answers are read from files, or are to be: it is none of ours."""
+    from pipeline.segmenters import NAMES
+
+    return model not in NAMES or (weights / model / ANSWERS).is_file()
+
+
+def read_rates(file: Path) -> dict[str, tuple[float, str]]:
+    """(rate per second, device) by what was measured; empty without the file. Raises PipelineError where it
+    is no such list."""
+    if not file.is_file():
+        return {}
+    try:
+        rows = json.loads(file.read_text())
+        return {row["what"]: (float(row["per_second"]), str(row["device"])) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise PipelineError(
+            f"{file}: no list of what, device and per_second ({error!r}); measure again"
+        ) from error
+
+
+def bytes_per_point(params: Params) -> int:
+    """That the artefacts take of a point, before they are compressed: an upper bound. Superpoints' features,
+    some dozens of points to one, are left out."""
+    models, width = len(params.segmenters.names), text_width(params.text.encoder)
+    feature = 2 * width
+    fusion = 1 + 3 * models + (feature if params.fusion.point_features else 0)
+    return SCENE_BYTES + models * (feature + 2) + fusion
+
+
+def text_width(encoder: str) -> int:
+    """C of a text encoder, without loading it. Raises PipelineError for one that is not known."""
+    if encoder in WIDTHS:
+        return WIDTHS[encoder]
+    from open_clip import get_model_config
+
+    settings: dict[str, Any] | None = get_model_config(encoder.removeprefix(OPEN_CLIP).partition(":")[0])
+    if not encoder.startswith(OPEN_CLIP) or settings is None:
+        raise PipelineError(f"text.encoder {encoder!r} is not known; use minilm or open_clip:MODEL:FILE")
+    return settings["embed_dim"]

@@ -1,0 +1,75 @@
+"""Settings of the paper for a data set: presets/NAME.yaml, laid over params.yaml (docs/presets.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline import config
+from pipeline.errors import ConfigError
+
+FOLDER = Path(__file__).parents[1] / "presets"
+
+
+def names() -> list[str]:
+    """Of all presets."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def read(name: str) -> dict[str, Any]:
+    """The sections and keys that a preset sets. Raises ConfigError for one that is not there."""
+    if name not in names():
+        raise ConfigError(f"no preset is called {name!r}; there are {', '.join(names())}")
+    return config.read(FOLDER / f"{name}.yaml")
+
+
+def load(name: str, params: Path, root: Path | None = None) -> config.Params:
+    """The parameters of the file `params` under a preset, without writing anything. `root`: of the scans.
+    Raises ConfigError."""
+    values = config.read(params)
+    lay(values, _rooted(read(name), root), str(params))
+    return config.parse(values, f"{params} with preset {name}")
+
+
+def write(name: str, params: Path, root: Path | None = None) -> config.Params:
+    """Put a preset's keys into the file `params`, whose other keys and comments stay. Raises ConfigError, and
+    then leaves the file as it is."""
+    settings = load(name, params, root)
+    yaml = YAML()  # keeps comments, and numbers as they are written: PyYAML takes 1e-05 for text
+    yaml.preserve_quotes, yaml.width = True, 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    values, overlay = yaml.load(params.read_text()), yaml.load((FOLDER / f"{name}.yaml").read_text())
+    lay(values, _rooted(overlay, root), str(params))
+    partial = params.with_name(f".{params.name}.partial")
+    with partial.open("w") as stream:
+        yaml.dump(values, stream)
+    if config.load(partial) != settings:
+        raise ConfigError(f"{partial}: does not hold what preset {name} says; params.yaml is as it was")
+    partial.replace(params)
+    return settings
+
+
+def lay(values: Any, overlay: Mapping[str, Any], where: str) -> None:
+    """Replace the leaves of the nested mapping `values` by those of `overlay`, in place. A list is a leaf.
+    Raises ConfigError for a key that `values` does not have."""
+    for key, value in overlay.items():
+        if key not in values:
+            raise ConfigError(f"{where}: has no key '{key}', which the preset sets")
+        if isinstance(value, Mapping):
+            lay(values[key], value, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
+        elif isinstance(value, list) and isinstance(values[key], list):
+            values[key][:] = value  # in place: comments and style of the old list stay
+        else:
+            values[key] = value
+
+
+def _rooted(overlay: dict[str, Any], root: Path | None) -> dict[str, Any]:
+    if root is not None:
+        overlay["dataset"]["root"] = str(root)
+    return overlay
