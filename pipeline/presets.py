@@ -64,7 +64,7 @@ def lay(values: Any, overlay: Mapping[str, Any], where: str) -> None:
         if isinstance(value, Mapping):
             lay(values[key], value, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
         elif isinstance(value, list) and isinstance(values[key], list):
-            values[key][:] = value  # in place: comments and style of the old list stay
+            values[key][:] = value  # in place: the old list keeps its style
         else:
             values[key] = value
 

@@ -221,13 +221,17 @@ def _source(path: Path) -> str:
 def load(settings: config.Synthesis, device: torch.device) -> Synthesiser:
     """The pipeline in the folder `settings.diffusion` (diffusers' layout, safetensors only; never downloads).
 
-    Raises SynthesisError where it is missing, incomplete or truncated.
+    Raises SynthesisError where it is missing, incomplete or truncated, or holds code.
     """
     folder = Path(settings.diffusion)
     if not (folder / "model_index.json").is_file():
         raise SynthesisError(
             f"{folder}: no text-to-image pipeline here (model_index.json is missing); set "
             "`synthesis.diffusion` to the folder of a diffusers pipeline, or run `make zoo` for the demo's"
+        )
+    if code := sorted(folder.rglob("*.py")):  # older versions of diffusers run it unasked
+        raise SynthesisError(
+            f"{code[0]}: code among weights; nothing of it ran. Delete it, or get {folder} again"
         )
     logging.disable_progress_bar()
     options = {
