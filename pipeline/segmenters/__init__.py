@@ -28,7 +28,7 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
     # models import only what they need: another model's packages may be missing
     folder = Path(params.segmenters.weights) / name
     if (folder / precomputed.DESCRIPTION).is_file():
-        captions = captions and precomputed.holds_masks(folder)
+        captions = captions and precomputed.wants_captioner(folder)
         captioner = _captioner(params) if captions else ColourCaptioner()
         return precomputed.PrecomputedSegmenter(name, folder, load_text_encoder(params.text), captioner)
     if name == "dense":

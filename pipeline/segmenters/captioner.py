@@ -7,7 +7,7 @@ the adjectives are the colour names that cover most of the mask.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -93,16 +93,17 @@ def with_captioner(version: str, captioner: Captioner) -> str:
 
 
 def caption_map(
-    image: np.ndarray, owner: np.ndarray, names: Sequence[str], captioner: Captioner
+    owner: np.ndarray, names: Sequence[str], modifiers: Callable[[int, np.ndarray], str]
 ) -> CaptionMap:
-    """The sentences for the masks of u1[H, W, 3]: "an orange chair in a scene". owner: i4[H, W], the mask of
-    each pixel, -1 = none; names: of the masks."""
+    """The sentences for the masks of an image: "an orange chair in a scene". owner: i4[H, W], the mask of
+    each pixel, -1 = none; names: of the masks; modifiers: what stands before the name, of a mask's number and
+    its pixels b1[H, W]."""
     text: dict[str, int] = {}
     caption = np.full(owner.shape, -1, np.int32)
     for mask, name in enumerate(names):
         inside = owner == mask
         if inside.any():
-            words = noun_phrase.sentence(captioner.modifiers(image, inside), name)
+            words = noun_phrase.sentence(modifiers(mask, inside), name)
             caption[inside] = text.setdefault(words, len(text))
     return CaptionMap(caption, tuple(text))
 

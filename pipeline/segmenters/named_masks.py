@@ -12,13 +12,23 @@ from pipeline.segmenters.captioner import Captioner, caption_map
 from pipeline.segmenters.protocol import CaptionMap
 
 
+def owners(mask: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """i4[H, W]: of masks b1[n, H, W] the one with the highest score f[n] (of equals the first) at each pixel,
+    -1 in none."""
+    owner = np.full(mask.shape[1:], -1, np.int32)
+    for number in np.argsort(-score, kind="stable")[::-1]:
+        owner[mask[number]] = number
+    return owner
+
+
 @dataclass(frozen=True)
 class NamedMasks:
     """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; name: i8[n], index
-    into the vocabulary."""
+    into the vocabulary; modifiers: what stands before each name, where the model itself says so."""
 
     owner: np.ndarray
     name: np.ndarray
+    modifiers: tuple[str, ...] | None = None
 
     def labels(self) -> np.ndarray:
         """i2[H, W]: the name of the mask that each pixel belongs to, -1 in none."""
@@ -28,8 +38,13 @@ class NamedMasks:
         return labels
 
     def captions(self, image: np.ndarray, vocabulary: Sequence[str], captioner: Captioner) -> CaptionMap:
-        """ "a brown table in a scene" for each mask of u1[H, W, 3]."""
-        return caption_map(image, self.owner, [vocabulary[index] for index in self.name], captioner)
+        """ "a brown table in a scene" for each mask of u1[H, W, 3]; the captioner is asked for the adjectives
+        only where the model has none of its own."""
+
+        def modifiers(mask: int, inside: np.ndarray) -> str:
+            return captioner.modifiers(image, inside) if self.modifiers is None else self.modifiers[mask]
+
+        return caption_map(self.owner, [vocabulary[index] for index in self.name], modifiers)
 
 
 class MaskModel(ABC):

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from pipeline.errors import DataError
+from pipeline.segmenters import noun_phrase
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
-from pipeline.segmenters.named_masks import NamedMasks
+from pipeline.segmenters.named_masks import NamedMasks, owners
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from pipeline.text import TextEncoder, embeddings
 
@@ -28,18 +29,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Found:
-    """Masks of one image. mask: b1[n, H, W]; label: i8[n], index into the model's labels; score: f4[n]."""
+    """Masks of one image. mask: b1[n, H, W]; label: i8[n], index into the model's labels; score: f4[n];
+    caption: what the model says of each mask, where it says anything."""
 
     mask: np.ndarray
     label: np.ndarray
     score: np.ndarray
-
-    def owner(self) -> np.ndarray:
-        """i4[H, W]: the mask with the highest score (of equals the first) at each pixel, -1 in none."""
-        owner = np.full(self.mask.shape[1:], -1, np.int32)
-        for number in np.argsort(-self.score, kind="stable")[::-1]:
-            owner[self.mask[number]] = number
-        return owner
+    caption: tuple[str, ...] | None
 
 
 def image_key(image: np.ndarray) -> str:
@@ -48,9 +44,11 @@ def image_key(image: np.ndarray) -> str:
     return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
 
 
-def holds_masks(folder: Path) -> bool:
-    """Whether the answers in `folder` are masks, not features. Raises DataError as PrecomputedSegmenter."""
-    return _description(folder / DESCRIPTION)["kind"] == "masks"
+def wants_captioner(folder: Path) -> bool:
+    """Whether the answers in `folder` are masks without captions of their own. Raises DataError as
+    PrecomputedSegmenter."""
+    description = _description(folder / DESCRIPTION)
+    return description["kind"] == "masks" and not description.get("captions")
 
 
 class PrecomputedSegmenter:
@@ -67,11 +65,14 @@ class PrecomputedSegmenter:
         self._kind = description["kind"]
         if self._kind == "masks":
             self._own = embeddings(text, description["labels"])  # [L, C]
-        self.version = with_captioner(_version(folder), captioner)
+        self._captions = description.get("captions", False)
+        version = _version(folder)
+        self.version = version if self._captions else with_captioner(version, captioner)
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": its
-        captioner's adjectives, and the name of the vocabulary that is closest to the model's label."""
+        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": the adjectives of
+        its own caption or else of the captioner, and the name of the vocabulary that is closest to the
+        model's label."""
         if self._kind == "features":
             return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
         return [
@@ -93,11 +94,13 @@ class PrecomputedSegmenter:
     def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
         found = self._masks(image)
         name = (self._own[found.label] @ embeddings(self._text, vocabulary).T).argmax(1)
-        return NamedMasks(found.owner(), name)
+        modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
+        return NamedMasks(owners(found.mask, found.score), name, modifiers)
 
     def _masks(self, image: np.ndarray) -> Found:
-        file, arrays = self._read(image, ("mask", "label", "score"))
-        mask, label, score = (arrays[name] for name in ("mask", "label", "score"))
+        names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
+        file, arrays = self._read(image, names)
+        mask, label, score = (arrays[name] for name in names[:3])
         count, size = len(mask), image.shape[:2]
         _check(
             file,
@@ -117,7 +120,12 @@ class PrecomputedSegmenter:
                 f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
                 f"{DESCRIPTION} lists {len(self._own)} labels, counted from 0"
             )
-        return Found(mask, label.astype(np.int64), score.astype(np.float32))
+        caption = arrays.get("caption")
+        if caption is not None:
+            fine = caption.dtype.kind == "U" and caption.shape == (count,)
+            _check(file, fine, "caption", f"texts [{count}]", caption)
+            caption = tuple(caption.tolist())
+        return Found(mask, label.astype(np.int64), score.astype(np.float32), caption)
 
     def _feature(self, image: np.ndarray) -> np.ndarray:
         file, arrays = self._read(image, ("feature",))
@@ -165,6 +173,8 @@ def _description(file: Path) -> dict:
         isinstance(labels, list) and labels and all(isinstance(label, str) and label for label in labels)
     ):
         raise DataError(f'{file}: wanted "labels": the names that masks are labelled with')
+    if not isinstance(description.get("captions", False), bool):
+        raise DataError(f'{file}: wanted "captions": true where masks carry captions, or false')
     return description
 
 

@@ -42,7 +42,9 @@ def test_captions_look_under_the_mask_alone():
     owner = np.full((8, 10), -1, np.int32)
     owner[2:5, 3:7] = 0
     owner[0, 0] = 2  # one pixel
-    found = captioner.caption_map(image, owner, ["chair", "unseen", "table"], captioner.ColourCaptioner())
+    colours = captioner.ColourCaptioner()
+    names = ["chair", "unseen", "table"]
+    found = captioner.caption_map(owner, names, lambda mask, inside: colours.modifiers(image, inside))
     assert found.text == ("an orange chair in a scene", "a black table in a scene")
     assert np.array_equal(found.caption, np.where(owner == 2, 1, owner))
 

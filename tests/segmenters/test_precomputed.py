@@ -16,6 +16,7 @@ from pipeline.projection import views
 from pipeline.scene import Camera, Frame, Scene
 from pipeline.segmenters import CaptionMap, Segmenter, load_segmenter
 from pipeline.segmenters.precomputed import PrecomputedSegmenter, image_key
+from pipeline.segmenters.weights import WeightsError
 from stages import frames
 from tests.segmenters.small_lseg import Text
 
@@ -70,6 +71,65 @@ def test_masks_are_named_and_the_better_one_owns_what_both_hold(folder):
         (name,) = np.unique(wanted[captions.caption == number])
         assert words.endswith(f" {VOCABULARY[name]} in a scene")
     assert none.text == () and (none.caption == -1).all()
+
+
+class Unasked:
+    """A captioner that nobody may ask."""
+
+    version = "unasked"
+
+    def modifiers(self, image, mask):
+        raise AssertionError("asked")
+
+
+@pytest.fixture
+def captioned(folder):
+    """A model whose masks carry captions."""
+    describe(folder, kind="masks", captions=True, labels=["table", "chair", "wall"])
+    for file in folder.glob("*.npz"):
+        with np.load(file) as stored:
+            said = ["a red bench by a blue wall", "an old wooden desk"][: len(stored["mask"])]
+            np.savez(file, caption=np.array(said, str), **stored)
+    return folder
+
+
+def test_adjectives_are_those_of_the_masks_own_captions(captioned):
+    segmenter = PrecomputedSegmenter("seem", captioned, Text(), Unasked())
+    found, none = segmenter.describe(np.stack([IMAGE, OTHER]), VOCABULARY)
+    assert found.text == ("a red chair in a scene", "an old wooden table in a scene")
+    label = segmenter.label(IMAGE[None], VOCABULARY)[0]
+    assert np.array_equal(found.caption, np.array([-1, 0, 1])[np.searchsorted([-1, 1, 2], label)])
+    assert none.text == () and (none.caption == -1).all()
+    assert segmenter.version == load(captioned).version  # whoever the captioner is
+
+
+def test_captions_of_their_own_need_no_captioner(captioned, monkeypatch):
+    params = config.load()
+    section = dataclasses.replace(params.segmenters, weights=str(captioned.parent), captioner="blip")
+    found = load_segmenter("seem", dataclasses.replace(params, segmenters=section))  # without BLIP's weights
+    assert isinstance(found, PrecomputedSegmenter)
+    describe(captioned, kind="masks", labels=["table", "chair", "wall"])
+    with pytest.raises(WeightsError, match="blip"):
+        load_segmenter("seem", dataclasses.replace(params, segmenters=section))
+
+
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        (None, "array 'caption' is missing"),
+        (np.array(["a chair"]), r"caption must be texts \[2\], not <U7 \[1\]"),
+        (np.array([b"a", b"b"]), r"caption must be texts \[2\]"),
+        (np.array([1, 2]), r"caption must be texts \[2\]"),
+        (np.array(["a", None], object), "not readable"),
+    ],
+)
+def test_wrong_captions_are_refused(captioned, caption, message):
+    file = captioned / f"{image_key(IMAGE)}.npz"
+    with np.load(file) as stored:
+        arrays = {**stored, "caption": caption}
+    np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(DataError, match=rf"{file.name}: {message}"):
+        load(captioned).describe(IMAGE[None], VOCABULARY)
 
 
 def test_one_pixel_masks(folder):
@@ -161,7 +221,13 @@ def test_objects_are_not_unpickled(folder):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", '{"format": 2, "kind": "features"}', '{"format": 1, "kind": "masks", "labels": []}'],
+    [
+        "{",
+        "[]",
+        '{"format": 2, "kind": "features"}',
+        '{"format": 1, "kind": "masks", "labels": []}',
+        '{"format": 1, "kind": "masks", "labels": ["wall"], "captions": "yes"}',
+    ],
 )
 def test_wrong_descriptions(folder, content):
     (folder / "precomputed.json").write_text(content)
