@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluation": "Measure everything that predicts.",
     "report": "Write reports/index.html.",
     "frames": "Write the images that 2D models are shown, for models that run elsewhere.",
+    "convert": "Take what another 2D model's scripts wrote of these images.",
     "predict": "Label the points of a scene with the trained network.",
     "query": "Find what free texts name in a scene.",
     "view": "Look at a scene in the browser: layers, text queries, points.",
