@@ -1,5 +1,6 @@
 """Check that this machine can run the pipeline."""
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -83,13 +84,14 @@ def _settings(settings: config.Params, file: Path) -> list[tuple[bool, str, str]
 def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
     folder = Path(settings.segmenters.weights) / model
     what = f"2D model {model}"
-    published = model in ("lseg", "mask2former", "oneformer")
+    published = model in ("grounded", "lseg", "mask2former", "oneformer", "sam3")
     if published and not (folder / "precomputed.json").is_file():
         # here, for they need packages that may be what is missing
-        from pipeline.segmenters import lseg, universal
+        from pipeline.segmenters import grounded, lseg, sam3, universal
 
+        finds = {"grounded": grounded.find, "lseg": lseg.find, "sam3": sam3.find}
         try:
-            return True, what, str(lseg.find(folder) if model == "lseg" else universal.find(model, folder))
+            return True, what, str(finds.get(model, functools.partial(universal.find, model))(folder))
         except PipelineError as error:
             return False, what, str(error)
     found = folder.is_dir() and any(folder.iterdir())

@@ -16,7 +16,7 @@ from pipeline.text import load_text_encoder
 __all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
 
 # besides those that are precomputed
-NAMES = ("dense", "lseg", "mask", "mask2former", "maskclip", "oneformer")
+NAMES = ("dense", "grounded", "lseg", "mask", "mask2former", "maskclip", "oneformer", "sam3")
 
 
 def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmenter:
@@ -53,6 +53,18 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
         text, device = load_text_encoder(params.text), _device(params.runtime.device)
         captioner = _captioner(params) if captions else ColourCaptioner()
         return universal.UniversalSegmenter(name, folder, text, device, captioner)
+    if name == "grounded":
+        from pipeline.segmenters import grounded
+
+        grounded.find(folder)
+        captioner = _captioner(params) if captions else ColourCaptioner()
+        return grounded.GroundedSegmenter(name, folder, _device(params.runtime.device), captioner)
+    if name == "sam3":
+        from pipeline.segmenters import sam3
+
+        sam3.find(folder)
+        captioner = _captioner(params) if captions else ColourCaptioner()
+        return sam3.Sam3Segmenter(name, folder, _device(params.runtime.device), captioner)
     if name == "maskclip":
         from pipeline.segmenters import maskclip
 

@@ -2,14 +2,13 @@ import pytest
 import torch
 
 from pipeline.config import Text
-from pipeline.segmenters import weights
-from pipeline.segmenters.dense import DenseNetwork, DenseSegmenter
-from pipeline.segmenters.mask import MaskNetwork, MaskSegmenter
+from pipeline.segmenters.dense import DenseSegmenter
+from pipeline.segmenters.grounded import GroundedSegmenter
+from pipeline.segmenters.mask import MaskSegmenter
+from pipeline.segmenters.sam3 import Sam3Segmenter
 from pipeline.segmenters.universal import UniversalSegmenter
 from pipeline.text import load_text_encoder
-from tests.segmenters import small_universal
-
-WIDTHS = [8, 16, 16, 16]
+from tests.segmenters import small_demo, small_grounded, small_sam3, small_universal
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +19,7 @@ def minilm():
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory):
     """Folder with small dense and mask models of random weights."""
-    root = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    dense = {"kind": "dense", "side": 64, "widths": WIDTHS, "inner": 16, "width": 384}
-    weights.write(root / "dense", DenseNetwork(WIDTHS, 16), {"architecture": dense})
-    mask = {"kind": "mask", "side": 64, "widths": WIDTHS, "embedding": 8, "inner": 16, "width": 384}
-    weights.write(
-        root / "mask", MaskNetwork(WIDTHS, 8, 16), {"architecture": mask, "names": ["wall", "sofa"]}
-    )
-    return root
+    return small_demo.write(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +31,31 @@ def universal_weights(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session", params=["dense", "mask", "mask2former", "oneformer"])
-def segmenter(request, random_weights, universal_weights, minilm):
-    name = request.param
+@pytest.fixture(scope="session")
+def grounded_weights(tmp_path_factory):
+    """Folder with a small Grounding DINO and a small SAM of random weights, which is what vit_b builds."""
+    with small_grounded.small_sam():
+        yield small_grounded.write(tmp_path_factory.mktemp("grounded") / "grounded")
+
+
+@pytest.fixture(scope="session")
+def sam3_weights(tmp_path_factory):
+    """Folder with a small SAM 3 of random weights."""
+    return small_sam3.write(tmp_path_factory.mktemp("sam3") / "sam3")
+
+
+NAMES = ["dense", "mask", "mask2former", "oneformer", "grounded", "sam3"]
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def segmenter(request, minilm):
+    name, cpu = request.param, torch.device("cpu")
+    if name == "grounded":
+        return GroundedSegmenter(name, request.getfixturevalue("grounded_weights"), cpu)
+    if name == "sam3":
+        return Sam3Segmenter(name, request.getfixturevalue("sam3_weights"), cpu, confidence=0.2)
     if name in small_universal.KIND:
-        overlap = small_universal.OVERLAP
-        return UniversalSegmenter(
-            name, universal_weights / name, minilm, torch.device("cpu"), overlap=overlap
-        )
-    return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, random_weights / name, minilm)
+        folder = request.getfixturevalue("universal_weights") / name
+        return UniversalSegmenter(name, folder, minilm, cpu, overlap=small_universal.OVERLAP)
+    folder = request.getfixturevalue("random_weights") / name
+    return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, folder, minilm)

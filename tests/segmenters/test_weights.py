@@ -85,5 +85,5 @@ def test_loaded_by_name_from_the_parameters(random_weights):
     params = config.dataclasses.replace(params, segmenters=section)
     assert isinstance(load_segmenter("mask", params), MaskSegmenter)
     assert isinstance(load_segmenter("dense", params), DenseSegmenter)
-    with pytest.raises(ConfigError, match="known: dense, lseg, mask"):
+    with pytest.raises(ConfigError, match="known: dense, grounded, lseg, mask"):
         load_segmenter("seem", params)

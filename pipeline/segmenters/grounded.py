@@ -1,0 +1,203 @@
+"""Grounding DINO (Liu et al. 2024) finds the vocabulary's names as boxes, SAM (Kirillov et al. 2023) the mask
+in each: "Grounded SAM" (Ren et al. 2024). The first is transformers', the second segment-anything's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from segment_anything import SamPredictor, sam_model_registry
+
+from pipeline.segmenters import pretrained, weights
+from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
+from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
+
+SOURCE = "https://huggingface.co/IDEA-Research/grounding-dino-base"
+FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    weights.TENSORS,
+)
+SAM_SOURCE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
+SAM_FILES = "sam_vit_*.pth"
+CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
+LONGEST = 8  # times its shorter side: DETR has no places for its queries in images that are mere stripes
+BOXES = 32  # that SAM is asked for at a time
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text that lists names. token, kind, mask: i8[1, T]; name: i8[k], index into the vocabulary; share:
+    f4[k, T], 1/n at each of the n tokens of a name."""
+
+    token: torch.Tensor
+    kind: torch.Tensor
+    mask: torch.Tensor
+    name: torch.Tensor
+    share: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """box: f4[n, 4] (left, top, right, bottom) in pixels; name: i8[n], index into the vocabulary; score:
+    f4[n] in 0..1."""
+
+    box: torch.Tensor
+    name: torch.Tensor
+    score: torch.Tensor
+
+
+def find(folder: Path) -> Path:
+    """SAM's checkpoint in `folder`, which holds Grounding DINO too. Raises WeightsError saying what is
+    missing and where it is had."""
+    pretrained.find("grounded", folder, FILES, SOURCE)
+    found = sorted(folder.glob(SAM_FILES))
+    if len(found) != 1:
+        raise weights.WeightsError(
+            f"{folder / SAM_FILES}: {'more than one' if found else 'no'} checkpoint of SAM; put one of "
+            f"{SAM_SOURCE} there, or go on without: take `grounded` out of segmenters.names"
+        )
+    return found[0]
+
+
+class GroundedSegmenter(MaskModel):
+    """Grounding DINO and SAM behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        device: torch.device,
+        captioner: Captioner = ColourCaptioner(),
+        confidence: float = CONFIDENCE,
+    ) -> None:
+        """`folder` holds FILES and one of SAM_FILES; nothing is ever downloaded. Raises WeightsError where
+        they cannot be loaded."""
+        # transformers takes seconds to import: only those who ask for it pay for it
+        from transformers import AutoTokenizer, GroundingDinoForObjectDetection, GroundingDinoImageProcessor
+
+        checkpoint = find(folder)
+        self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
+        pretrained.described(folder, ["grounding-dino"], SOURCE)
+        self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
+        self._prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
+        self._network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
+        self._sam = SamPredictor(_sam(checkpoint).to(device))
+        self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
+        content = "".join(weights.digest(file) for file in [*(folder / file for file in FILES), checkpoint])
+        version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
+        self.version = with_captioner(version, captioner)
+
+    @torch.inference_mode()
+    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        """The masks of u1[H, W, 3]; of those that overlap the one of the surer box owns a pixel."""
+        found = self.boxes(image, vocabulary)
+        mask = np.zeros((len(found.box), *image.shape[:2]), bool)
+        if len(mask):
+            self._sam.set_image(image)
+            box = self._sam.transform.apply_boxes_torch(found.box, image.shape[:2])
+            for start in range(0, len(box), BOXES):
+                some, _, _ = self._sam.predict_torch(
+                    None, None, boxes=box[start : start + BOXES], multimask_output=False
+                )
+                mask[start : start + BOXES] = some[:, 0].cpu().numpy()
+        return NamedMasks(owners(mask, found.score.cpu().numpy()), found.name.cpu().numpy())
+
+    @torch.inference_mode()
+    def boxes(self, image: np.ndarray, vocabulary: Sequence[str]) -> Boxes:
+        """Boxes in u1[H, W, 3] that a token of a name is sure of. Each has the name whose tokens are most
+        likely on average, as in Grounding DINO's own evaluation on COCO."""
+        height, width = image.shape[:2]
+        stretched = image.repeat(-(-width // (LONGEST * height)), 0).repeat(
+            -(-height // (LONGEST * width)), 1
+        )
+        # said, for an image of 3 rows could be taken for one with channels first
+        inputs = self._prepare(images=[stretched], input_data_format="channels_last", return_tensors="pt")
+        size = torch.tensor([width, height, width, height], device=self._device)
+        found = [Boxes(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
+        for prompt in self._asked(tuple(vocabulary)):
+            answer = self._network(
+                **inputs.to(self._device),
+                input_ids=prompt.token,
+                token_type_ids=prompt.kind,
+                attention_mask=prompt.mask,
+            )
+            probability = answer.logits[0, :, : prompt.token.shape[1]].float().sigmoid()  # [Q, T]
+            score = (probability * (prompt.share > 0).any(0)).amax(1)
+            sure = score > self._confidence
+            name = prompt.name[(probability[sure] @ prompt.share.T).argmax(1)]
+            centre, extent = answer.pred_boxes[0, sure].float().split(2, 1)
+            box = torch.cat([centre - extent / 2, centre + extent / 2], 1) * size
+            found.append(Boxes(box, name, score[sure]))
+        return Boxes(
+            *(
+                torch.cat([getattr(one, part).to(self._device) for one in found])
+                for part in ("box", "name", "score")
+            )
+        )
+
+    def _asked(self, vocabulary: tuple[str, ...]) -> list[Prompt]:
+        if vocabulary not in self._prompts:
+            most = self._network.config.max_text_len
+            self._prompts[vocabulary] = prompts(vocabulary, self._tokenizer, most, self._device)
+        return self._prompts[vocabulary]
+
+
+def prompts(vocabulary: Sequence[str], tokenizer, most: int, device: torch.device) -> list[Prompt]:
+    """ "chair. table." in as few texts as hold all names in at most `most` tokens each. Grounding DINO lets
+    the words between full stops see each other alone, so none may be inside a name."""
+    plain = [" ".join(name.lower().replace(".", " ").replace("?", " ").split()) for name in vocabulary]
+    texts: list[list[int]] = []
+    left = 0
+    for index, name in enumerate(plain):
+        length = len(tokenizer(name, add_special_tokens=False)["input_ids"]) + 1  # and a full stop
+        if length > left:
+            texts.append([])
+            left = most - 2  # begin and end
+        texts[-1].append(index)
+        left -= length
+    return [_prompt(some, plain, tokenizer, device) for some in texts]
+
+
+def _prompt(some: Sequence[int], names: Sequence[str], tokenizer, device: torch.device) -> Prompt:
+    text, ends = "", []
+    for index in some:
+        text += ("" if not text else " ") + names[index]
+        ends.append(len(text))
+        text += "."
+    encoded = tokenizer(text, return_offsets_mapping=True, return_token_type_ids=True, return_tensors="pt")
+    first, last = encoded["offset_mapping"][0].T  # [T] characters that a token stands for
+    end = torch.tensor(ends)[:, None]
+    start = end - torch.tensor([len(names[index]) for index in some])[:, None]
+    share = ((first < end) & (last > start) & (last > first)).float()  # [k, T]
+    share /= share.sum(1, keepdim=True).clamp_min(1)
+    parts = (
+        encoded["input_ids"],
+        encoded["token_type_ids"],
+        encoded["attention_mask"],
+        torch.tensor(some),
+        share,
+    )
+    return Prompt(*(part.to(device) for part in parts))
+
+
+def _sam(file: Path) -> torch.nn.Module:
+    kind = next((kind for kind in ("vit_h", "vit_l", "vit_b") if kind in file.name), None)
+    if kind is None:
+        raise weights.WeightsError(f"{file}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
+    state = weights.read_published(file, SAM_SOURCE)
+    sam = sam_model_registry[kind]()
+    try:
+        sam.load_state_dict(state)
+    except RuntimeError as error:
+        raise weights.WeightsError(
+            f"{file}: weights of another architecture than {kind}; get the file again from {SAM_SOURCE}"
+        ) from error
+    return sam.eval().requires_grad_(False)
