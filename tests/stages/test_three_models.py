@@ -1,0 +1,123 @@
+"""Any number of 2D models is a matter of parameters: two of this project's and one that ran elsewhere."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipeline import store
+from pipeline.answers.panoptic import SEEM
+from pipeline.config import Text
+from pipeline.fusion import fuse
+from pipeline.text import embeddings, load_text_encoder
+from stages import capability, convert, frames, fusion, projection, scenes, superpoints
+from tests.capture import write_scan, write_splits
+from tests.segmenters import small_demo
+
+ROOT = Path(__file__).parents[2]
+VOCABULARY = ("wall", "floor", "chair", "table")
+OWN = {"wall": "wall-other-merged", "floor": "floor-other-merged", "chair": "chair", "table": "table-merged"}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """Two scans, images of the vocabulary with pseudo masks, and the weights of two models."""
+    for name in ("a", "b"):
+        write_scan(tmp_path / "raw", name)
+    write_splits(tmp_path / "raw", ["a"], ["b"])
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["dataset"] |= {"root": "raw", "name": "small"}
+    values["projection"] |= {"width": 32, "height": 24, "border": 1, "tolerance": 0.25}
+    values["segmenters"] |= {"names": ["dense", "mask", "seem"], "weights": "weights", "batch": 2}
+    values["superpoints"] |= {"min_vertices": 5}
+    values["vocabulary"] = list(VOCABULARY)
+    values["runtime"] |= {"workers": 1, "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    small_demo.write(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name in VOCABULARY:
+        path = store.scene_path(Path("data/synthesis"), name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        group = store.create(path, "key")
+        mask = np.zeros((3, 24, 24), bool)
+        mask[:, 6:18, 6:18] = True
+        store.write(group, "image", random.integers(0, 256, (3, 24, 24, 3), dtype=np.uint8))
+        store.write(group, "mask", mask)
+    projection._models.cache_clear()
+    yield
+    projection._models.cache_clear()
+
+
+def run(stage, *arguments):
+    result = CliRunner().invoke(stage.app, list(arguments))
+    assert result.exit_code == 0, result.output
+
+
+def answer_as_seem():
+    """Of images of a class exactly that, where the pseudo mask is; of frames a chair on the left, and a
+    table."""
+    Path("seem/pano_seg").mkdir(parents=True)
+    with Path("data/frames/index.csv").open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            width, height = Image.open(f"data/frames/{row['key']}.png").size
+            segment = torch.zeros(height, width, dtype=torch.int32)
+            if row["of"].startswith("synthesis/"):
+                segment[6:18, 6:18] = 1
+                names = [row["of"].removeprefix("synthesis/")]
+            else:
+                segment[:, : width // 2], segment[12:, width // 2 :] = 1, 2
+                names = ["chair", "table"]
+            info = [{"id": n + 1, "category_id": SEEM.index(OWN[name])} for n, name in enumerate(names)]
+            torch.save((segment, info), f"seem/pano_seg/{row['key']}.pth")
+
+
+def results(scene, names):
+    """Of the fusion, and what the library makes of the models' projections and capabilities."""
+    group = store.open_scene(f"data/fusion/{scene}.zarr")
+    projected = [store.open_scene(f"data/projection/{name}/{scene}.zarr") for name in names]
+    measured = [json.loads(Path(f"data/capability/{name}.json").read_text())["capability"] for name in names]
+    text = embeddings(load_text_encoder(Text("minilm", "a {} in a scene")), VOCABULARY)
+    valid = np.stack([one["count"][:] > 0 for one in projected])
+    fused = fuse(np.stack([one["feature"][:] for one in projected]), valid, np.array(measured), text)
+    return group, fused, valid, measured
+
+
+def test_three_models(workspace):
+    run(scenes)
+    run(superpoints)
+    run(frames)
+    answer_as_seem()
+    Path("labels.json").write_text(json.dumps(SEEM))
+    run(convert, "seem", "--from", "seem", "--labels", "labels.json", "--out", "weights/seem")
+    names = ["dense", "mask", "seem"]
+    for name in names:
+        run(projection, name)
+        run(capability, name)
+    run(fusion)
+    for scene in ("a", "b"):
+        group, fused, valid, measured = results(scene, names)
+        assert measured[2] == [1, 1, 1, 1] and max(measured[0]) < 1 and max(measured[1]) < 1
+        assert group["weight"].shape == group["prediction"].shape == (36, 3)
+        for name, expected in fused._asdict().items():
+            np.testing.assert_allclose(group[name][:], expected, atol=2e-2 if name == "feature" else 1e-3)
+        weight = group["weight"][:]
+        assert (weight[~valid.T] == 0).all()
+        seen = valid.all(0)
+        assert seen.sum() > 5 and np.allclose(weight[seen].sum(1), 1, atol=2e-3)
+        assert (weight[seen].argmax(1) == 2).all()  # it knows every class better
+        assert valid[2].sum() < valid[0].sum()  # nothing is said of the upper right
+    before = {scene: store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:] for scene in ("a", "b")}
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["segmenters"]["names"] = ["seem", "dense", "mask"]
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    run(fusion)
+    for scene, weight in before.items():
+        turned = store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:]
+        np.testing.assert_allclose(turned, weight[:, [2, 0, 1]], atol=1e-3)
