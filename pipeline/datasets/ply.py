@@ -75,7 +75,7 @@ def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
     area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     normal = np.stack(
         [np.bincount(face.ravel(), np.repeat(area[:, axis], 3), len(xyz)) for axis in range(3)], 1
-    )
+    ).astype(np.float64)  # without faces numpy counts in integers
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     return np.divide(normal, length, out=np.zeros_like(normal), where=length > 0).astype(np.float32)
 

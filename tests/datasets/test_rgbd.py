@@ -350,6 +350,14 @@ def test_polygons_become_triangle_fans(tmp_path):
     assert face.tolist() == [[0, 1, 2], [0, 2, 3], [2, 3, 4]]
 
 
+def test_points_without_faces_have_no_normals(tmp_path):
+    xyz = np.eye(3, dtype=np.float32)
+    write_ply(tmp_path / "m.ply", xyz, np.zeros((3, 3), np.uint8), np.zeros((0, 3), np.int32))
+    read, _, normal, face = ply.read_mesh(tmp_path / "m.ply")
+    assert np.array_equal(read, xyz) and face.shape == (0, 3)
+    assert normal.dtype == np.float32 and not normal.any()
+
+
 def test_vertex_normals_weigh_by_area():
     xyz = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1], [9, 9, 9]], np.float32)
     face = np.array([[0, 1, 2], [0, 2, 3]])
