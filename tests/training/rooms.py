@@ -54,6 +54,7 @@ def write(folder: Path, seeds, *, splits=("train",)) -> tuple[Path, Path, Path]:
         group = store.create(store.scene_path(scenes, cloud.id), "key")
         store.write(group, "xyz", cloud.xyz)
         store.write(group, "rgb", cloud.rgb)
+        store.write(group, "normal", np.zeros_like(cloud.xyz))
         store.write(group, "face", np.zeros((0, 3), np.int32))
         group.attrs["split"] = splits[index % len(splits)]
         group = store.create(store.scene_path(superpoints, cloud.id), "key")
