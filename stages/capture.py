@@ -12,30 +12,44 @@ from stages import command
 
 Source = StrEnum("Source", {name: name for name in captures.READERS})
 UNITS = {"m": 1.0, "mm": 0.001}
+CONFIDENCE = ("low", "medium", "high")
+Confidence = StrEnum("Confidence", {name: name for name in CONFIDENCE})
+
+# What `anyscene query` asks for as well, where it is given an export.
+From = Annotated[Source | None, typer.Option("--from", help="what wrote the export; default: by its files")]
+Scale = Annotated[float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")]
+DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")]
+Up = Annotated[
+    str | None,
+    typer.Option(help="what is up in its world: x, -x, y, ..., X,Y,Z, or images: where these are held level"),
+]
+Sure = Annotated[Confidence, typer.Option(help="depth that the device was less sure of is dropped")]
+Mesh = Annotated[Path | None, typer.Option(help="PLY in the export's world, with colours and faces")]
+Every = Annotated[int, typer.Option(min=1, help="take every so many-th of its frames")]
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="the export: the folder of transforms.json")],
-    source: Annotated[Source, typer.Option("--from", help="what wrote it")],
+    export: Annotated[Path, typer.Argument(help="a folder, or an archive (.r3d, .zip)")],
     out: Annotated[Path, typer.Option(help="folder of the scan, made by this command")],
-    scale: Annotated[
-        float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")
-    ] = None,
-    depth_unit: Annotated[
-        str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")
-    ] = None,
-    mesh: Annotated[Path | None, typer.Option(help="PLY in the capture's world, with colours")] = None,
+    source: From = None,
+    scale: Scale = None,
+    depth_unit: DepthUnit = None,
+    up: Up = None,
+    confidence: Sure = Confidence.medium,
+    mesh: Mesh = None,
+    every: Every = 1,
 ) -> None:
     """Import a capture: distortion is taken out, images on their side are turned, units become metres."""
-    if scale is not None and not scale > 0:
+    capture = captures.read(export, source, given(scale, depth_unit, up, confidence), every)
+    typer.echo(f"{out}: {captures.write(capture, out, mesh)}")
+
+
+def given(scale: float | None, depth_unit: str | None, up: str | None, confidence: str) -> captures.Given:
+    """The options as the library takes them. Raises DataError for what is no unit and no direction."""
+    if scale is not None and not 0 < scale < float("inf"):
         raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
-    shots = captures.READERS[source](folder, scale, _unit(depth_unit))
-    summary = captures.write(shots, out, mesh, scale or 1.0)
-    sizes = ", ".join(f"{width}x{height}" for width, height in summary.sizes)
-    typer.echo(
-        f"{summary.frames} frames of {sizes} -> {out}; {summary.depth} with depth, {summary.undistorted} "
-        f"without their distortion, {summary.turned} turned upright"
-    )
+    direction = None if up is None else captures.direction(up)
+    return captures.Given(scale, _unit(depth_unit), direction, CONFIDENCE.index(confidence))
 
 
 def _unit(text: str | None) -> float | None:
@@ -45,7 +59,7 @@ def _unit(text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not value > 0:
+    if not 0 < value < float("inf"):
         raise DataError(f"--depth-unit {text}: give mm, m, or the metres of one step (0.00025)")
     return value
 

@@ -1,9 +1,10 @@
 """Captures of phones and of structure from motion -> the plain files that the reader `rgbd` takes."""
 
-from pipeline.captures import nerfstudio
+from pipeline.captures.given import Given, direction
+from pipeline.captures.placing import Capture
+from pipeline.captures.reading import READERS, read
+from pipeline.captures.scan import as_scan
 from pipeline.captures.shot import Shot
 from pipeline.captures.writing import Summary, write
 
-READERS = {"nerfstudio": nerfstudio.read}
-
-__all__ = ["READERS", "Shot", "Summary", "write"]
+__all__ = ["READERS", "Capture", "Given", "Shot", "Summary", "as_scan", "direction", "read", "write"]

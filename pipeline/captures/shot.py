@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,21 +18,42 @@ from pipeline.scene import Camera
 
 ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels lie as they are meant to be seen
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new camera axes in the old
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes x right, y up, z back, to OpenCV's
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+Source = Path | zipfile.Path  # a file, or one inside an archive
+
+
+def numbers(source: Source) -> np.ndarray:
+    """What an .npy or an image holds, as it is stored. Raises one of UNREADABLE."""
+    data = io.BytesIO(source.read_bytes())
+    if source.suffix == ".npy":
+        return np.load(data)
+    with Image.open(data) as image:
+        return np.asarray(image)
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """A depth map in a file. unit: metres of one of its steps; read: what decodes it into numbers [h,w], of
+    which 0, below 0 and NaN are no reading, and raises one of UNREADABLE."""
+
+    source: Source
+    unit: float
+    read: Callable[[Source], np.ndarray] = numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
     """A posed image in files. `camera` is a pinhole of the colour image, pixel centres on whole numbers.
 
-    distortion: (k1, k2, p1, p2, k3) of OpenCV's perspective model, all 0 without any; depth: a PNG of
-    integers or an .npy of numbers; depth_unit: metres of one of its steps; exif: whether the camera is that
-    of the image as its EXIF orientation turns it, not as its pixels are stored.
+    distortion: (k1, k2, p1, p2, k3) of OpenCV's perspective model, all 0 without any; exif: whether the
+    camera is that of the image as its EXIF orientation turns it, not as its pixels are stored.
     """
 
     id: str
-    color: Path
-    depth: Path | None
-    depth_unit: float
+    color: Source
+    depth: Depth | None
     camera: Camera
     distortion: tuple[float, float, float, float, float] = (0.0,) * 5
     exif: bool = False
@@ -43,17 +68,32 @@ class Picture:
     camera: Camera
 
 
-def fitted(camera_size: tuple[int, int], path: Path) -> tuple[tuple[float, float], bool]:
+def named(shots: Sequence[Shot], place: Source) -> list[Shot]:
+    """Shots whose ids are paths relative to the export, under the names of the files alone where those
+    differ, else with their folders. Raises DataError naming `place` where two are one."""
+    paths = [PurePosixPath(shot.id).with_suffix("") for shot in shots]
+    ids = [path.name for path in paths]
+    if len(set(ids)) < len(ids):
+        ids = [path.as_posix().replace("/", "_") for path in paths]
+    if len(set(ids)) < len(ids):
+        twice = next(id for id in ids if ids.count(id) > 1)
+        raise DataError(f"{place}: two frames are the file {twice}; delete one of them")
+    return [replace(shot, id=id) for shot, id in zip(shots, ids, strict=True)]
+
+
+def fitted(camera_size: tuple[int, int], path: Source) -> tuple[tuple[float, float], bool]:
     """How the stored image at `path` relates to the size (width, height) that its intrinsics are given for:
     (factors to its size, whether its EXIF orientation turns it to that size).
 
     Raises DataError where neither the stored nor the turned image has those proportions, and where it is
     upside down by EXIF, which a size cannot tell.
     """
+    if min(camera_size) < 1:
+        raise DataError(f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again")
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             stored, orientation = image.size, image.getexif().get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path}: not a readable image ({error}); export it again or delete its frame"
         ) from error
@@ -134,38 +174,35 @@ def _turned(picture: Picture) -> Picture:
 
 def _rgb(shot: Shot) -> np.ndarray:
     try:
-        with Image.open(shot.color) as image:
+        with Image.open(io.BytesIO(shot.color.read_bytes())) as image:
             seen = ImageOps.exif_transpose(image) if shot.exif else image
             return np.asarray(seen.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{shot.color}: not a readable image ({error}); export it again or delete its frame"
         ) from error
 
 
 def _depth(shot: Shot) -> np.ndarray:
-    path = shot.depth
+    source = shot.depth.source
     try:
-        if path.suffix == ".npy":
-            raw = np.load(path)
-        else:
-            with Image.open(path) as image:
-                raw = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not a readable depth map ({error}); export it again") from error
+        raw = shot.depth.read(source)
+    except UNREADABLE as error:
+        raise DataError(f"{source}: not a readable depth map ({error}); export it again") from error
     if raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[..., 0]
     if raw.ndim != 2 or raw.dtype == np.uint8 or raw.dtype.kind not in "uif":
         raise DataError(
-            f"{path}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; export 16-bit PNG or npy"
+            f"{source}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; "
+            "export 16-bit PNG or npy"
         )
-    depth = np.nan_to_num(raw.astype(np.float64) * shot.depth_unit, nan=0, posinf=0, neginf=0)
+    depth = np.nan_to_num(raw.astype(np.float64) * shot.depth.unit, nan=0, posinf=0, neginf=0)
     depth = np.maximum(depth, 0).astype(np.float32)
     height, width = depth.shape
     expected = shot.camera.width, shot.camera.height
     if abs(width * expected[1] - height * expected[0]) > max(expected):
         raise DataError(
-            f"{path}: {width}x{height}, its image {expected[0]}x{expected[1]}: turned or cropped; "
+            f"{source}: {width}x{height}, its image {expected[0]}x{expected[1]}: turned or cropped; "
             "register the depth to the image"
         )
     return depth

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from pipeline.captures.placing import Capture
 from pipeline.captures.shot import Picture, Shot, load, quarters
 from pipeline.datasets import ply
 from pipeline.errors import DataError
@@ -19,6 +20,7 @@ from pipeline.errors import DataError
 DEPTH_SCALE = 1000  # what is written: millimetres
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
 PLAUSIBLE = (0.1, 50.0)  # metres: the median of a room's depth, generously
+LOOKED_AT = 0.1  # of a mesh's vertices, at the least, if it lies where the cameras look
 
 Size = tuple[int, int]  # width, height
 
@@ -32,11 +34,25 @@ class Summary:
     undistorted: int
     turned: int
     sizes: tuple[Size, ...]  # of colour images
+    left_out: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{width}x{height}" for width, height in self.sizes)
+        lines = [
+            f"{self.frames} frames of {sizes}; {self.depth} with depth, {self.undistorted} without their "
+            f"distortion, {self.turned} turned upright"
+        ]
+        if self.left_out:
+            more = "; ..." if len(self.left_out) > 3 else ""
+            lines.append(f"left out {len(self.left_out)}: {'; '.join(self.left_out[:3])}{more}")
+        return "\n".join([*lines, *self.remarks])
 
 
-def write(shots: Sequence[Shot], out: Path, mesh: Path | None = None, scale: float = 1.0) -> Summary:
-    """Make the folder `out`, whole or not at all; mesh: a PLY in the world of the capture, whose unit is
-    `scale` metres. Raises DataError naming the file, and where `out` exists."""
+def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
+    """Make the folder `out`, whole or not at all; mesh: a PLY in the world of the export, with faces. Raises
+    DataError naming the file, where `out` exists, and where no camera looks at the mesh."""
+    shots = capture.shots
     if out.exists():
         raise DataError(f"{out}: exists; delete it or give another --out")
     with_depth = [shot for shot in shots if shot.depth is not None]
@@ -58,8 +74,7 @@ def write(shots: Sequence[Shot], out: Path, mesh: Path | None = None, scale: flo
         if with_depth:
             _write_capture(partial, written)
         if mesh is not None:
-            xyz, rgb, _, face = ply.read_mesh(mesh)
-            ply.write_mesh(partial / "mesh.ply", xyz * scale, rgb, face)
+            _write_mesh(partial / "mesh.ply", mesh, capture)
         os.replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -69,6 +84,8 @@ def write(shots: Sequence[Shot], out: Path, mesh: Path | None = None, scale: flo
         sum(any(shot.distortion) for shot in shots),
         sum(quarters(shot.camera) > 0 for shot in shots),
         tuple(sorted({color for color, _ in written.values()})),
+        capture.left_out,
+        capture.remarks,
     )
 
 
@@ -78,7 +95,7 @@ def _write_shot(folder: Path, shot: Shot) -> tuple[Size, Size | None]:
     camera = picture.camera
     copied = not any(shot.distortion) and not shot.exif and not quarters(shot.camera)
     if copied and shot.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        shutil.copyfile(shot.color, folder / "color" / (id + shot.color.suffix.lower()))
+        (folder / "color" / (id + shot.color.suffix.lower())).write_bytes(shot.color.read_bytes())
     else:
         Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
             folder / "color" / f"{id}.jpg", quality=95, subsampling=0
@@ -110,8 +127,29 @@ def _write_depth(path: Path, picture: Picture, shot: Shot) -> None:
     readings = depth[depth > 0]
     if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
         raise DataError(
-            f"{shot.depth}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
-            f"check --depth-unit (a step was taken for {shot.depth_unit:g} m)"
+            f"{shot.depth.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
+            f"check the unit (a step was taken for {shot.depth.unit:g} m: --depth-unit, --scale for COLMAP)"
         )
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
     Image.fromarray(steps).save(path)
+
+
+def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
+    xyz, rgb, _, face = ply.read_mesh(mesh)
+    if len(face) == 0:
+        raise DataError(
+            f"{mesh}: points without faces; make a mesh of them (colmap poisson_mesher), or leave --mesh out "
+            "where there is depth"
+        )
+    xyz = (xyz @ capture.world[:3, :3].T + capture.world[:3, 3]).astype(np.float32)
+    from pipeline.projection import visible_pixels  # here, as torch takes seconds
+
+    looked_at = np.zeros(len(xyz), bool)
+    for shot in capture.shots:
+        looked_at[visible_pixels(xyz, shot.camera, tolerance=0, border=0)[0]] = True
+    if looked_at.mean() < LOOKED_AT:
+        raise DataError(
+            f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "
+            "the poses, unaligned and unscaled"
+        )
+    ply.write_mesh(path, xyz, rgb, face)

@@ -1,5 +1,4 @@
-"""Captures in nerfstudio's form, imported and read again: each pixel's depth must lie on the wall, at the
-place that its colour names."""
+"""Captures in nerfstudio's form, imported and read again."""
 
 import json
 import math
@@ -10,34 +9,26 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline import captures
-from pipeline.captures import nerfstudio
-from pipeline.datasets import Rgbd, cloud
+from pipeline.captures import Given, nerfstudio, shot
+from pipeline.datasets import Rgbd
 from pipeline.errors import DataError
 from pipeline.scene import Camera
 from stages import capture
 from tests.capture import grid, write_ply
-from tests.nerfstudio import DISTORTION, FOCAL, HEIGHT, WIDTH, change, render, rolled, wall_of, write_capture
+from tests.nerfstudio import change, write_capture
+from tests.wall import DISTORTION, FOCAL, HEIGHT, WIDTH, check_on_wall, render, rolled
 
 POSES = (rolled(), rolled(yaw=-20.0))
 
 
+def read(folder, scale=1.0, depth_unit=0.001, up=None):
+    return nerfstudio.read(folder, Given(scale, depth_unit, up))
+
+
 def imported(folder, out, scale=1.0, depth_unit=0.001, **options):
     """(summary, frames that the reader finds)."""
-    summary = captures.write(nerfstudio.read(folder, scale, depth_unit), out, **options)
+    summary = captures.write(read(folder, scale, depth_unit), out, **options)
     return summary, Rgbd(out.parent, "test").read(out.name).frames
-
-
-def check_on_wall(frame, depth=0.003, place=0.006, drop=0):
-    """Means over the pixels: a shift of half a pixel is 13 mm here."""
-    xyz, rgb = cloud.back_project(frame)
-    assert len(xyz) >= (1 - drop) * frame.read_depth().size
-    off = xyz[:, [0, 2]] - wall_of(rgb)
-    inside = ((rgb[:, [0, 2]] > 10) & (rgb[:, [0, 2]] < 245)).all(
-        1
-    )  # not beyond the colours, nor an image's edge
-    assert inside.mean() > 0.8
-    assert np.abs(off[inside].mean(0)).max() < place and np.abs(off[inside]).mean() < 0.02
-    assert abs((xyz[:, 1] - 2).mean()) < depth and np.abs(xyz[:, 1] - 2).mean() < 0.01
 
 
 def test_colour_and_depth_agree_as_rendered(tmp_path):
@@ -93,7 +84,7 @@ def test_distortion_is_taken_out_of_colour_and_depth(tmp_path):
 
 def test_what_a_pinhole_sees_beyond_a_distorted_image_is_nothing():
     camera = Camera([[FOCAL, 0, 47], [0, FOCAL, 31], [0, 0, 1]], np.eye(4), WIDTH, HEIGHT)
-    image = captures.shot.undistorted(np.full((HEIGHT, WIDTH), 7, np.uint8), camera, (0.3, 0, 0, 0, 0), 1)
+    image = shot.undistorted(np.full((HEIGHT, WIDTH), 7, np.uint8), camera, (0.3, 0, 0, 0, 0), 1)
     assert image[0, 0] == 0 and image[-1, -1] == 0 and np.all(image[20:40, 30:60] == 7)
 
 
@@ -114,8 +105,8 @@ def test_images_on_their_side_are_turned_upright(tmp_path, quarters):
 def test_image_that_looks_down_is_left_as_it_is(tmp_path):
     down = np.diag([1.0, 1, 1, 1])  # OpenGL: view direction -z
     down[:3, 3] = 0.5, 0, 1.5
-    camera = Camera(np.eye(3), down @ nerfstudio.OPENGL, 4, 4)
-    assert captures.shot.quarters(camera) == 0
+    camera = Camera(np.eye(3), down @ shot.OPENGL, 4, 4)
+    assert shot.quarters(camera) == 0
 
 
 def test_exif_orientation_that_the_intrinsics_count_with(tmp_path):
@@ -146,7 +137,7 @@ def test_exif_orientation_that_no_size_tells_is_asked_for(tmp_path, orientation)
         tags[0x0112] = orientation
         image.save(path, exif=tags)
     with pytest.raises(DataError, match=rf"frame 0: .*frame_00001\.png: EXIF orientation {orientation}, and"):
-        nerfstudio.read(folder, 1.0, 0.001)
+        read(folder)
 
 
 def test_intrinsics_of_each_frame_and_several_sizes(tmp_path):
@@ -192,9 +183,7 @@ def test_mesh_instead_of_depth(tmp_path):
         imported(folder, tmp_path / "out", scale=0.5)
     xyz, face = grid(6)
     write_ply(tmp_path / "mesh.ply", xyz * 2, np.zeros((len(xyz), 3), np.uint8), face)
-    summary = captures.write(
-        nerfstudio.read(folder, 0.5, None), tmp_path / "out", tmp_path / "mesh.ply", scale=0.5
-    )
+    summary = captures.write(read(folder, 0.5, None), tmp_path / "out", tmp_path / "mesh.ply")
     scene = Rgbd(tmp_path, "test").read("out")
     assert summary.depth == 0 and np.allclose(scene.xyz, xyz) and scene.frames[0].depth is None
 
@@ -202,16 +191,16 @@ def test_mesh_instead_of_depth(tmp_path):
 def test_what_the_file_does_not_say_is_asked_for(tmp_path):
     folder = write_capture(tmp_path / "in", POSES)
     with pytest.raises(DataError, match="does not say how long its unit is; give --scale 1"):
-        nerfstudio.read(folder, None, 0.001)
+        read(folder, scale=None)
     with pytest.raises(DataError, match="does not say the unit of its depth; give --depth-unit mm"):
-        nerfstudio.read(folder, 1.0, None)
+        read(folder, depth_unit=None)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6])
 def test_wrong_unit_of_depth_is_seen(tmp_path, unit):
-    shots = nerfstudio.read(write_capture(tmp_path / "in", POSES), 1.0, unit)
-    with pytest.raises(DataError, match=r"frame_00001\.png: half of it is beyond .* check --depth-unit"):
-        captures.write(shots, tmp_path / "out")
+    capture = read(write_capture(tmp_path / "in", POSES), depth_unit=unit)
+    with pytest.raises(DataError, match=r"frame_00001\.png: half of it is beyond .* --depth-unit"):
+        captures.write(capture, tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))  # nothing is left behind
 
 
@@ -230,22 +219,22 @@ def test_wrong_unit_of_depth_is_seen(tmp_path, unit):
         (1, {"file_path": "images/none.png"}, r"none\.png: missing, .*frame 1 names it"),
         (1, {"file_path": None}, "frame 1: names no file_path"),
         (1, {"depth_file_path": "depth/none.png"}, r"none\.png: missing, .*frame 1 names it"),
-        (1, {"file_path": "images/frame_00001.png"}, "two frames have file_path images_frame_00001"),
+        (1, {"file_path": "images/frame_00001.png"}, "two frames are the file images_frame_00001"),
     ],
 )  # fmt: skip
 def test_bad_captures(tmp_path, frame, values, message):
     folder = write_capture(tmp_path / "in", POSES)
     change(folder, frame, **values)
     with pytest.raises(DataError, match=message):
-        nerfstudio.read(folder, 1.0, 0.001)
+        read(folder)
 
 
 def test_missing_and_broken_transforms(tmp_path):
     with pytest.raises(DataError, match=r"transforms\.json: missing; give the folder"):
-        nerfstudio.read(tmp_path, 1.0, 0.001)
+        read(tmp_path)
     (tmp_path / "transforms.json").write_text('{"frames": [')
     with pytest.raises(DataError, match=r"transforms\.json: not a nerfstudio capture"):
-        nerfstudio.read(tmp_path, 1.0, 0.001)
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +275,7 @@ def test_command(tmp_path):
     ]
     result = CliRunner().invoke(capture.app, [*arguments, "--depth-unit", "mm"])
     assert result.exit_code == 0, result.stderr
-    assert "2 frames of 96x64" in result.stdout
+    assert "room: 2 frames of 96x64; 2 with depth" in result.stdout
     check_on_wall(Rgbd(tmp_path / "data", "test").read("room").frames[0])
     result = CliRunner().invoke(capture.app, [*arguments, "--depth-unit", "mm"])
     assert result.exit_code == 1 and "exists; delete it or give another --out" in result.stderr

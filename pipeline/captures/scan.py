@@ -1,0 +1,28 @@
+"""A scan in plain files, of whatever a person has."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.captures.given import Given
+from pipeline.captures.reading import read
+from pipeline.captures.writing import Summary, write
+
+
+@contextmanager
+def as_scan(
+    path: Path, source: str | None, given: Given, mesh: Path | None = None, every: int = 1
+) -> Iterator[tuple[Path, Summary | None]]:
+    """(folder in the rgbd form, what the import did): `path` itself where it is one, else the export at
+    `path`, imported into a folder that is there while the context is. Raises what `read` and `write` do."""
+    if source is None and (path / "color").is_dir():
+        given.refuse("scale", "depth_unit", "up", because="a scan in plain files is in metres, z up")
+        yield path.resolve(), None
+        return
+    capture = read(path, source, given, every)
+    with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
+        folder = Path(temporary) / path.resolve().stem
+        yield folder, write(capture, folder, mesh)
