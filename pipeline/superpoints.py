@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from pipeline import introsort
+from pipeline import config, introsort
 from pipeline.errors import PipelineError
 
 VERSION = 1  # of the algorithm: a new one recomputes every scene
@@ -17,6 +17,19 @@ ONE = np.float32(1)
 
 class SuperpointError(PipelineError):
     """Points or faces that no graph can be made of."""
+
+
+def segment(
+    xyz: np.ndarray, normal: np.ndarray, face: np.ndarray, settings: config.Superpoints
+) -> np.ndarray:
+    """i4[N]: the superpoints of a scene as params.yaml asks for them, by its mesh, or by nearest neighbours
+    where it has no faces. xyz: f4[N, 3]; normal: f4[N, 3] unit; face: i4[F, 3]."""
+    size = {"k": settings.k, "min_vertices": settings.min_vertices}
+    if settings.method == "identity":
+        return np.arange(len(xyz), dtype=np.int32)
+    if settings.method == "mesh" and len(face):
+        return segment_mesh(xyz, face, **size)
+    return segment_points(xyz, normal, neighbours=settings.neighbours, **size)
 
 
 def segment_mesh(xyz: np.ndarray, face: np.ndarray, k: float = 0.01, min_vertices: int = 60) -> np.ndarray:

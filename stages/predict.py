@@ -26,9 +26,10 @@ def main(
     settings = config.load(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
     folder = folder.resolve()
-    scene = datasets.Rgbd(folder.parent, settings.dataset.name, settings.scenes.frame_stride).read(
-        folder.name
+    reader = datasets.Rgbd(
+        folder.parent, settings.dataset.name, settings.scenes.frame_stride, settings.scenes.voxel
     )
+    scene = reader.read(folder.name)
     student, meta = network.load(model)
     cloud = training.Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)

@@ -1,4 +1,7 @@
-"""Free texts -> where in a scene they are: ranked groups of superpoints, heat maps as PLY and PNG, JSON."""
+"""Free texts -> where in a scene they are: ranked groups of superpoints, heat maps as PLY and PNG, JSON.
+
+The scene is one that the pipeline knows, or any scan or export of a capture: those go through the trained
+network on the spot."""
 
 import json
 from pathlib import Path
@@ -10,19 +13,22 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import config
+from pipeline import captures, config, store
 from pipeline.datasets import ply
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.evaluation.search import By, Found, Searched, Unit, open_scene
+from pipeline.evaluation.search import By, Found, Searched, Unit, open_scan, open_scene
 from pipeline.report import heat_map
 from pipeline.text import load_text_encoder
 from stages import command
+from stages.capture import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, given
 
 PICTURE = (960, 720)
 
 
 def query(
-    scene: Annotated[str, typer.Argument(help="id of an imported scene")],
+    scene: Annotated[
+        str, typer.Argument(help="id of an imported scene, or a scan or export: a folder or an archive")
+    ],
     text: Annotated[list[str], typer.Argument(help='what to find, such as "somewhere to sit"; one or more')],
     negative: Annotated[
         list[str] | None, typer.Option("--not", help="what is not meant; may be given several times")
@@ -44,12 +50,29 @@ def query(
         str | None,
         typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
     ] = None,
+    export: From = None,
+    scale: Scale = None,
+    depth_unit: DepthUnit = None,
+    up: Up = None,
+    confidence: Sure = Confidence.medium,
+    mesh: Mesh = None,
+    every: Every = 1,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Show where in SCENE the features are closest to each TEXT."""
+    """Show where in SCENE the features are closest to each TEXT.
+
+    Options from --from on are of exports, as for anyscene import.
+    """
     settings, console = config.load(params), Console(highlight=False)
-    encoder = load_text_encoder(settings.text)
-    searched = open_scene(Artefacts(params.parent), scene, settings, encoder, source, group)
+    artefacts, encoder = Artefacts(params.parent), load_text_encoder(settings.text)
+    if store.scene_path(artefacts.data("scenes"), scene).is_dir() or not Path(scene).exists():
+        searched = open_scene(artefacts, scene, settings, encoder, source, group)
+    else:
+        asked = given(scale, depth_unit, up, confidence)
+        with captures.as_scan(Path(scene), export, asked, mesh, every) as (folder, imported):
+            if imported:
+                typer.echo(imported)
+            searched = open_scan(artefacts, folder, settings, encoder, source, group)
     found = [searched.ask(encoder, one, negative or [], top, by) for one in text]
     for one in found:
         console.print(_table(searched, one))
@@ -60,7 +83,7 @@ def query(
         Image.fromarray(heat_map.sheet(searched, found, PICTURE)).save(png)
         console.print(f"picture: {png}", markup=False)
     if json_ is not None:
-        record = {"scene": scene, "source": searched.source, "group": group.value, "by": by.value}
+        record = {"scene": searched.scene, "source": searched.source, "group": group.value, "by": by.value}
         record["queries"] = [one.record() for one in found]
         json_.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"groups: {json_}", markup=False)

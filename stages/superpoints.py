@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 
 from pipeline import config, scenewise, store
-from pipeline.superpoints import segment_mesh, segment_points
+from pipeline.superpoints import segment
 from stages import command
 
 SCENES, OUTPUT = Path("data/scenes"), Path("data/superpoints")
@@ -19,15 +19,8 @@ class Segment:
     settings: config.Superpoints
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
-        settings, source = self.settings, store.open_scene(store.scene_path(SCENES, scene))
-        xyz, face = source["xyz"][:], source["face"][:]
-        size = {"k": settings.k, "min_vertices": settings.min_vertices}
-        if settings.method == "identity":
-            superpoint = np.arange(len(xyz), dtype=np.int32)
-        elif settings.method == "mesh" and len(face):
-            superpoint = segment_mesh(xyz, face, **size)
-        else:
-            superpoint = segment_points(xyz, source["normal"][:], neighbours=settings.neighbours, **size)
+        source = store.open_scene(store.scene_path(SCENES, scene))
+        superpoint = segment(source["xyz"][:], source["normal"][:], source["face"][:], self.settings)
         store.write(group, "superpoint", superpoint)
         store.write(group, "size", np.bincount(superpoint).astype(np.int32))
 

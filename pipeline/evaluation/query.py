@@ -10,7 +10,7 @@ from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.network import load
-from pipeline.training import predict_features, read_cloud
+from pipeline.training import Cloud, predict_features, read_cloud
 
 NETWORKS = ("ensembling", "distillation/superpoint", "distillation/pixel")  # the most refined first
 TEMPERATURE = 0.03  # of the softmax over classes: cosines of the demo's features differ by about as much
@@ -21,18 +21,28 @@ def scene_features(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """(feature f4[N, C], valid b1[N], source) of a scene, from the network in the folder models/SOURCE, or of
     `fusion`; without `source` from the most refined that there is. Raises StoreError where there is none."""
-    trained = [name for name in NETWORKS if (artefacts.model(name) / "network.json").is_file()]
     fused = store.scene_path(artefacts.data("fusion"), scene)
-    source = source or (trained[0] if trained else "fusion")
+    source = source or trained(artefacts) or "fusion"
     if source == "fusion":
         if not fused.is_dir():
             raise StoreError(f"{fused}: neither fused features nor a trained network; run `dvc repro`")
         feature, valid = store.fused_points(fused)
         return feature.astype(np.float32), valid, source
-    network, meta = load(artefacts.model(source))
     cloud = read_cloud(artefacts.data("scenes"), artefacts.data("superpoints"), scene)
-    feature = predict_features(network, cloud, meta["voxel"], meta["input"] == "colour")
+    feature = network_features(artefacts, cloud, source)
     return feature, np.ones(len(feature), bool), source
+
+
+def network_features(artefacts: Artefacts, cloud: Cloud, source: str) -> np.ndarray:
+    """f4[N, C] of the network in the folder models/SOURCE, for every point of the cloud."""
+    network, meta = load(artefacts.model(source))
+    return predict_features(network, cloud, meta["voxel"], meta["input"] == "colour")
+
+
+def trained(artefacts: Artefacts) -> str | None:
+    """The most refined network that there is, as the folder models/SOURCE that it lies in."""
+    found = (name for name in NETWORKS if (artefacts.model(name) / "network.json").is_file())
+    return next(found, None)
 
 
 def cosine(feature: np.ndarray, valid: np.ndarray, text: np.ndarray) -> np.ndarray:

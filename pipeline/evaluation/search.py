@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline import store
+from pipeline import store, superpoints
 from pipeline.config import Params
+from pipeline.datasets import Rgbd
+from pipeline.errors import StoreError
 from pipeline.evaluation import groups, query
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.text import TextEncoder, embeddings
+from pipeline.training import Cloud
 
 
 class By(StrEnum):
@@ -88,16 +92,57 @@ def open_scene(
     Raises StoreError naming the known scenes where it is none of them, and where there are no features.
     """
     group = store.open_imported(artefacts.data("scenes"), scene)
-    xyz, face = group["xyz"][:], group["face"][:]
     superpoint = store.open_scene(store.scene_path(artefacts.data("superpoints"), scene))["superpoint"][:]
     feature, valid, source = query.scene_features(artefacts, scene, source)
+    arrays = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
+    return _searched(scene, source, *arrays, superpoint, feature, valid, settings, encoder, unit)
+
+
+def open_scan(
+    artefacts: Artefacts, folder: Path, settings: Params, encoder: TextEncoder, source: str | None, unit: Unit
+) -> Searched:
+    """A scan in the rgbd form that was not imported, with the features of a trained network, to be asked.
+
+    Raises DataError naming the file, and StoreError where no network is trained, or `source` is none.
+    """
+    source = source or query.trained(artefacts)
+    if source is None:
+        raise StoreError(f"{artefacts.root / 'models'}: no trained network; run `dvc repro`")
+    if source == "fusion":
+        raise StoreError(
+            "fusion: features of scenes that were imported; set dataset.root, run `dvc repro fusion` and "
+            "give the scene's id, or take a network"
+        )
+    scene = Rgbd(
+        folder.parent, settings.dataset.name, settings.scenes.frame_stride, settings.scenes.voxel
+    ).read(folder.name)
+    superpoint = superpoints.segment(scene.xyz, scene.normal, scene.face, settings.superpoints)
+    cloud = Cloud(scene.id, scene.xyz, scene.rgb, superpoint)
+    feature = query.network_features(artefacts, cloud, source)
+    arrays = scene.xyz, scene.rgb, scene.normal, scene.face
+    known = np.ones(len(feature), bool)
+    return _searched(scene.id, source, *arrays, superpoint, feature, known, settings, encoder, unit)
+
+
+def _searched(
+    scene: str,
+    source: str,
+    xyz: np.ndarray,
+    rgb: np.ndarray,
+    normal: np.ndarray,
+    face: np.ndarray,
+    superpoint: np.ndarray,
+    feature: np.ndarray,
+    valid: np.ndarray,
+    settings: Params,
+    encoder: TextEncoder,
+    unit: Unit,
+) -> Searched:
     vocabulary = embeddings(encoder, settings.vocabulary, settings.text.template)
     known = query.cosine(feature, valid, vocabulary)
-    alone = np.arange(int(superpoint.max(initial=-1)) + 1)
-    joined = alone
+    joined = np.arange(int(superpoint.max(initial=-1)) + 1)
     if unit is Unit.object:
         joined = groups.objects(known, superpoint, groups.touching(superpoint, xyz, face))
     return Searched(
-        scene, source, xyz, group["rgb"][:], group["normal"][:], face, superpoint, joined, known, vocabulary,
-        feature, valid,
-    )  # fmt: skip
+        scene, source, xyz, rgb, normal, face, superpoint, joined, known, vocabulary, feature, valid
+    )
