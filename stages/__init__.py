@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import time
 from collections.abc import Callable
 
 import typer
 from rich.console import Console
 
+from pipeline import timing
 from pipeline.errors import PipelineError
 
+STARTED = time.monotonic()  # before the imports of a stage: torch alone takes seconds
 
-def command(main: Callable[..., None]) -> typer.Typer:
+
+def command(main: Callable[..., object]) -> typer.Typer:
     """`main` as a command line: its docstring is the help, a PipelineError is a message and exit code 1.
+    Where DVC runs it as a stage it is timed, with what `main` returns as a note.
 
     app = command(main)
 
@@ -31,7 +37,8 @@ def reporting(main: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(main)
     def reported(*arguments: object, **options: object) -> None:
         try:
-            main(*arguments, **options)
+            with timing.recorded(os.environ.get("DVC_STAGE"), STARTED) as note:
+                note(main(*arguments, **options))
         except PipelineError as error:
             Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
             sys.exit(1)

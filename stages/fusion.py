@@ -73,13 +73,13 @@ def read_capability(model: str, vocabulary: tuple[str, ...]) -> list[float]:
     return record["capability"]
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Fuse the projected features of all 2D models, weighted by what each is good at."""
     settings = config.load(params)
     models, encoder = settings.segmenters.names, load_text_encoder(settings.text)
     capability = [read_capability(model, settings.vocabulary) for model in models]
     text = embeddings(encoder, settings.vocabulary, settings.text.template)
-    scenewise.run(
+    return scenewise.run(
         Fuse(models, settings.fusion, np.array(capability), text),
         scenewise.join(
             superpoints=store.keys(SUPERPOINTS), **{model: store.keys(PROJECTION / model) for model in models}

@@ -34,14 +34,14 @@ class Annotate:
         store.write(group, "instance", truth.instance)
 
 
-def labels(params: Path = Path("params.yaml")) -> None:
+def labels(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Import the annotation of the scenes that have one, for evaluation alone."""
     settings = config.load(params)
     dataset = datasets.open_dataset(settings.dataset, settings.scenes)
     label_set = datasets.label_set(settings.dataset.label_set)
     truth, cloud = dataset.truth_keys(), store.keys(SCENES)
     keys = {scene: _key(scene, key, cloud.get(scene)) for scene, key in truth.items()}
-    scenewise.run(
+    return scenewise.run(
         Annotate(dataset, len(label_set)),
         keys,
         OUTPUT,

@@ -54,14 +54,14 @@ def _models(model: str, params: config.Params) -> tuple[Segmenter, TextEncoder]:
     return load_segmenter(model, params), load_text_encoder(params.text)
 
 
-def main(model: str, params: Path = Path("params.yaml")) -> None:
+def main(model: str, params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Project the features of the 2D model MODEL onto the points of every scene."""
     settings = config.load(params)
     segmenter, encoder = _models(model, settings)
     on_cpu = settings.runtime.device == "cpu" or not torch.cuda.is_available()
     workers = settings.runtime.workers if on_cpu else 1
     memory = settings.runtime.memory_gib * 2**30 / scenewise.worker_count(workers)
-    scenewise.run(
+    return scenewise.run(
         Project(model, settings, memory),
         store.keys(SCENES),
         OUTPUT / model,

@@ -22,11 +22,11 @@ class Import:
         store.write_scene(group, self.dataset.read(scene), self.dataset.root)
 
 
-def scenes(params: Path = Path("params.yaml")) -> None:
+def scenes(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Import the raw scans of dataset.root, without any annotation."""
     settings = config.load(params)
     dataset = datasets.open_dataset(settings.dataset, settings.scenes)
-    scenewise.run(
+    summary = scenewise.run(
         Import(dataset),
         dataset.keys(),
         OUTPUT,
@@ -39,6 +39,7 @@ def scenes(params: Path = Path("params.yaml")) -> None:
     if any(lost):
         count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
         Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
+    return summary
 
 
 app = command(scenes)

@@ -25,10 +25,10 @@ class Segment:
         store.write(group, "size", np.bincount(superpoint).astype(np.int32))
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Divide every scene into superpoints: by its mesh, or by nearest neighbours where it has no faces."""
     settings = config.load(params)
-    scenewise.run(
+    return scenewise.run(
         Segment(settings.superpoints),
         store.geometry_keys(SCENES),
         OUTPUT,

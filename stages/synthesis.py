@@ -44,7 +44,7 @@ def _models(
     )
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Synthesise images of every class of the vocabulary, with pseudo masks."""
     settings = config.load(params)
     device = settings.runtime.device
@@ -52,7 +52,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = [synthesis.weights_key(path) for path in (settings.synthesis.diffusion, settings.synthesis.sam)]
     _models(settings.synthesis, device)  # broken weights are one error here, not one for every class
-    scenewise.run(
+    return scenewise.run(
         Synthesise(settings.synthesis, device),
         {name.replace(" ", "_"): scenewise.content_key(*weights) for name in settings.vocabulary},
         OUTPUT,
