@@ -34,8 +34,9 @@ def annotated(searched: Searched, label: np.ndarray, prompts: np.ndarray) -> Sea
     feature, valid = prompts[np.maximum(label, 0)], label >= 0
     known = np.where(valid[:, None], feature @ searched.vocabulary.T, np.nan)
     pair = groups.touching(searched.superpoint, searched.xyz, searched.face)
-    joined = groups.objects(known, searched.superpoint, pair)
-    return replace(searched, feature=feature, valid=valid, known=known, group=joined)
+    shown = groups.classes(known, searched.superpoint)
+    joined = groups.objects(shown, pair)
+    return replace(searched, feature=feature, valid=valid, known=known, group=joined, shown=shown)
 
 
 def hits(

@@ -12,10 +12,12 @@ import typer
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline import captures, config, store
 from pipeline.datasets import ply
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.groups import decimals
 from pipeline.evaluation.search import By, Found, Searched, Unit, open_scan, open_scene
 from pipeline.report import heat_map
 from pipeline.text import load_text_encoder
@@ -92,12 +94,14 @@ def query(
 def _table(searched: Searched, one: Found) -> Table:
     title = f"{one.text!r} in {searched.scene} ({searched.source})".replace("[", "\\[")
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("", "score", "points", "superpoints", "centre / m", "extent / m"):
+    table.add_column("", justify="right")
+    table.add_column("shows")
+    for name in ("score", "points", "superpoints", "centre / m", "extent / m"):
         table.add_column(name, justify="right")
-    for rank, match in enumerate(one.matches, 1):
-        place, extent = (" ".join(f"{v:.2f}" for v in values) for values in (match.centre, match.extent))
-        counts = (f"{match.score:.3f}", str(match.points), str(len(match.superpoints)))
-        table.add_row(str(rank), *counts, place, extent)
+    for rank, (name, match) in enumerate(zip(one.shows, one.matches, strict=True), 1):
+        counts = (f"{match.score:.3f}", f"{match.points:,}", str(len(match.superpoints)))
+        places = (decimals(match.centre, 2), decimals(match.extent, 2))
+        table.add_row(str(rank), Text(name), *counts, *places)
     return table
 
 

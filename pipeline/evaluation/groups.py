@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,11 @@ class Match:
     extent: tuple[float, float, float]
 
 
+def decimals(place: Sequence[float], count: int) -> str:
+    """Metres to show, such as "1.20 -0.35 0.00": what rounds to nothing has no sign."""
+    return " ".join(f"{round(value, count) + 0.0:.{count}f}" for value in place)
+
+
 def touching(superpoint: np.ndarray, xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
     """i8[E, 2]: pairs a < b of superpoints that share an edge of the mesh, or, without faces, that are among
     each other's nearest points. superpoint: i4[N], xyz: f4[N, 3], face: i4[F, 3]."""
@@ -36,21 +42,27 @@ def touching(superpoint: np.ndarray, xyz: np.ndarray, face: np.ndarray) -> np.nd
     return np.unique(pair[pair[:, 0] < pair[:, 1]], axis=0)
 
 
-def objects(known: np.ndarray, superpoint: np.ndarray, pair: np.ndarray) -> np.ndarray:
-    """i4[L], the group of each superpoint: those that touch and show the same class are one.
+def classes(known: np.ndarray, superpoint: np.ndarray) -> np.ndarray:
+    """i8[L], the class that each superpoint shows, that of its highest mean; -1 where no point has a feature.
 
-    known: f4[N, V], similarities of the points with the vocabulary, NaN where a point has no feature; a
-    superpoint shows the class of its highest mean. superpoint: i4[N]; pair: i8[E, 2] as of `touching`.
-    Superpoints without a feature are alone.
+    known: f4[N, V], similarities of the points with the vocabulary, NaN where a point has no feature.
+    superpoint: i4[N].
     """
     count = int(superpoint.max(initial=-1)) + 1
     there = np.isfinite(known).all(1)
     total = np.stack([np.bincount(superpoint[there], column, count) for column in known[there].T], 1)
     seen = np.bincount(superpoint[there], minlength=count) > 0
-    label = total.argmax(1)
+    return np.where(seen, total.argmax(1), -1)
+
+
+def objects(shown: np.ndarray, pair: np.ndarray) -> np.ndarray:
+    """i4[L], the group of each superpoint: those that touch and show the same class are one.
+
+    shown: i8[L] as of `classes`; pair: i8[E, 2] as of `touching`. Superpoints without a feature are alone.
+    """
     one, other = pair.T
-    same = (label[one] == label[other]) & seen[one] & seen[other]
-    graph = coo_matrix((np.ones(same.sum(), bool), (one[same], other[same])), (count, count))
+    same = (shown[one] == shown[other]) & (shown[one] >= 0)
+    graph = coo_matrix((np.ones(same.sum(), bool), (one[same], other[same])), (len(shown), len(shown)))
     return connected_components(graph, directed=False)[1]
 
 

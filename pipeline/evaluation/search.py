@@ -39,7 +39,8 @@ class Searched:
     """A scene, and the texts asked of it.
 
     xyz f4[N, 3], rgb u1[N, 3], normal f4[N, 3], face i4[F, 3], superpoint i4[N]; source: what gave the
-    features; group: i4[L]; known: f4[N, V], similarity with the vocabulary, NaN without a feature.
+    features; group: i4[L]; shown: i8[L], the class of `names` that each superpoint shows, -1 = none; known:
+    f4[N, V], similarity with the vocabulary, NaN without a feature.
     """
 
     scene: str
@@ -50,6 +51,8 @@ class Searched:
     face: np.ndarray
     superpoint: np.ndarray
     group: np.ndarray
+    shown: np.ndarray
+    names: tuple[str, ...]
     known: np.ndarray
     vocabulary: np.ndarray  # [V, C]
     feature: np.ndarray  # [N, C]
@@ -60,7 +63,12 @@ class Searched:
         positive, *others = (self._similarity(vector, by) for vector in encoder.encode([text, *negative]))
         left_out = query.closer_to(others, positive)
         matches = groups.ranked(positive, self.superpoint, self.group, self.xyz, left_out, top)
-        return Found(text, tuple(negative), np.where(left_out, np.nan, positive), tuple(matches))
+        shows = [
+            self.names[self.shown[match.superpoints[0]]] for match in matches
+        ]  # the same in all of a group
+        return Found(
+            text, tuple(negative), np.where(left_out, np.nan, positive), tuple(matches), tuple(shows)
+        )
 
     def _similarity(self, text: np.ndarray, by: By) -> np.ndarray:
         if by is By.vocabulary:
@@ -71,16 +79,18 @@ class Searched:
 @dataclass(frozen=True, eq=False)
 class Found:
     """One text: score f4[N] of every point (NaN without a feature, and where it is
-    closer to a text that is not meant), and the best groups."""
+    closer to a text that is not meant), the best groups, and the class of the vocabulary that each shows."""
 
     text: str
     negative: tuple[str, ...]
     score: np.ndarray
     matches: tuple[groups.Match, ...]
+    shows: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
         """For JSON, without the points."""
-        matches = [{"rank": rank, **asdict(match)} for rank, match in enumerate(self.matches, 1)]
+        pairs = enumerate(zip(self.shows, self.matches, strict=True), 1)
+        matches = [{"rank": rank, "shows": name, **asdict(match)} for rank, (name, match) in pairs]
         return {"text": self.text, "not": list(self.negative), "matches": matches}
 
 
@@ -140,9 +150,11 @@ def _searched(
 ) -> Searched:
     vocabulary = embeddings(encoder, settings.vocabulary, settings.text.template)
     known = query.cosine(feature, valid, vocabulary)
-    joined = np.arange(int(superpoint.max(initial=-1)) + 1)
+    shown = groups.classes(known, superpoint)
+    joined = np.arange(len(shown))
     if unit is Unit.object:
-        joined = groups.objects(known, superpoint, groups.touching(superpoint, xyz, face))
+        joined = groups.objects(shown, groups.touching(superpoint, xyz, face))
     return Searched(
-        scene, source, xyz, rgb, normal, face, superpoint, joined, known, vocabulary, feature, valid
-    )
+        scene, source, xyz, rgb, normal, face, superpoint, joined, shown, settings.vocabulary, known,
+        vocabulary, feature, valid,
+    )  # fmt: skip

@@ -31,7 +31,9 @@ def test_those_that_touch_and_show_the_same_class_are_one():
     superpoint = np.array([0, 0, 1, 2, 3, 4])
     known = np.array([[0.9, 0.1], [0.2, 0.3], [0.6, 0.5], [0.1, 0.7], [0.8, 0.2], [np.nan, np.nan]])
     pair = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [0, 4]])
-    group = groups.objects(known, superpoint, pair)
+    shown = groups.classes(known, superpoint)
+    assert shown.tolist() == [0, 0, 1, 0, -1]
+    group = groups.objects(shown, pair)
     assert group[0] == group[1] and len(set(group.tolist())) == 4  # 3 is as 0, but apart; 4 shows nothing
 
 
@@ -55,3 +57,8 @@ def test_groups_half_left_out_are_not_ranked():
     left_out = np.array([True, False, True, False, False, True])  # of 1 a third, and one without a score
     found = groups.ranked(score, superpoint, group, xyz, left_out, 5)
     assert [match.superpoints for match in found] == [(1,)] and found[0].score == pytest.approx(0.6)
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    assert groups.decimals((-0.004, 1.256, -0.3), 2) == "0.00 1.26 -0.30"
+    assert groups.decimals((-0.04,), 1) == "0.0"
