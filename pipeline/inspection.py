@@ -186,7 +186,7 @@ def _colours(group: Artefact) -> np.ndarray | None:
     if "feature" in group and ("valid" in group or "count" in group):
         seen = group["valid"][:] if "valid" in group else group["count"][:] > 0
         colours = np.full((len(seen), 3), 40, np.uint8)  # dark grey: no feature
-        colours[seen] = principal_colours(group["feature"][:][seen])
+        colours[seen] = principal_colours(group["feature"][:], np.flatnonzero(seen))
         return colours
     for name in ("superpoint", "label", "prediction"):
         if name in group:
@@ -195,19 +195,27 @@ def _colours(group: Artefact) -> np.ndarray | None:
     return None
 
 
-def principal_colours(feature: np.ndarray) -> np.ndarray:
-    """u1[N,3]: the first three principal components of `feature` [N,C], each stretched from its 2nd to its
-    98th percentile; the sign is fixed, so equal features give equal pictures."""
-    if len(feature) == 0:
+def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """u1[n,3] of the `rows` i8[n] (default: all) of `feature` [N,C]: their first three principal components,
+    each stretched from its 2nd to its 98th percentile; the sign is fixed, so equal features give equal
+    pictures."""
+    rows = np.arange(len(feature)) if rows is None else rows
+    if len(rows) == 0:
         return np.zeros((0, 3), np.uint8)
-    sample = feature[:: max(1, len(feature) // 20000)].astype(np.float32)
+    sample = feature[rows[:: max(1, len(rows) // 20000)]].astype(np.float32)
     mean = sample.mean(0)
     _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
     axes = axes[:, ::-1][:, :3]
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
-    component = (feature.astype(np.float32) - mean) @ axes
+    component = np.empty((len(rows), axes.shape[1]), np.float32)
+    step = max(1, BLOCK // feature.shape[1])
+    for start in range(
+        0, len(rows), step
+    ):  # widened all at once they would take twice what they are stored in
+        block = rows[start : start + step]
+        component[start : start + step] = (feature[block].astype(np.float32) - mean) @ axes
     low, high = np.percentile(component, [2, 98], axis=0)
-    colours = np.zeros((len(feature), 3), np.uint8)
+    colours = np.zeros((len(rows), 3), np.uint8)
     colours[:, : axes.shape[1]] = np.clip((component - low) / np.maximum(high - low, 1e-9), 0, 1) * 255
     return colours
 
