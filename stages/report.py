@@ -1,4 +1,4 @@
-"""What the other stages have written -> reports/index.html, one file to look at offline."""
+"""What the other stages have written -> reports/index.html, to look at offline; timings.html beside it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,12 @@ from rich.console import Console
 
 from pipeline import config, datasets, store
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.report import rooms
+from pipeline.report import rooms, timings
 from pipeline.report.page import build
 from pipeline.report.strip import strip
 from stages import command
 
-PAGE = Path("reports/index.html")
+PAGE, TIMINGS = Path("reports/index.html"), Path("reports/timings.html")
 
 
 def report(
@@ -32,6 +32,7 @@ def report(
     page = build(settings, artefacts)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page)
+    TIMINGS.write_text(timings.build(settings, artefacts))
     Console(highlight=False).print(f"report: {PAGE.resolve()} ({len(page) / 1e6:.1f} MB)")
 
 

@@ -107,6 +107,8 @@ class Ablation:
         return {row: found[row] for row in wanted}
 
     def _of_teachers(self, scene: str, wanted: Sequence[str]) -> dict[str, list[Prediction]]:
+        if not set(wanted) & {*self._models, *METHODS, *CONTROLS}:
+            return {}
         features, valid = [], []
         for model in self._projected:
             group = store.open_scene(store.scene_path(self._artefacts.data(f"projection/{model}"), scene))

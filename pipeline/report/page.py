@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import platform
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import jinja2
+import numpy as np
 import yaml
 
 from pipeline import config, datasets, store
 from pipeline.config import Params
 from pipeline.datasets import LabelSet
+from pipeline.errors import PipelineError, TrainingError
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.evaluation.rows import NETWORKS
 from pipeline.evaluation.table import title
 from pipeline.progress import progress
-from pipeline.report import charts, images, rooms, scores
+from pipeline.report import charts, images, rooms, scores, timings
+from pipeline.report.template import template
 from pipeline.training import curve
 
 TILE, TILES = 72, 4  # pixels of a synthesised image, images of a class
-STAGES = ("scenes", "labels", "superpoints", "projection", "synthesis", "capability", "fusion")
+LARGEST_MB, ROOMS_MB = (
+    20,
+    14,
+)  # of the page, and of the rooms in it: the rest is never as large as what is left
+NAMED = 3  # scenes that a line about missing ones names
 PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
-UNSHOWN = ("world", "report", "runtime")  # parameters that shape no result
+UNSHOWN = ("report", "runtime")  # parameters that shape no result
+
+Found = TypeVar("Found")
 
 
 def build(params: Params, artefacts: Artefacts) -> str:
-    """The page as HTML, of whatever there is; what is missing is said in it."""
+    """The page as HTML, of whatever there is; what is missing or damaged is said in it."""
     label_set = datasets.label_set(params.dataset.label_set)
-    metrics = _json(artefacts.root / "reports/metrics.json")
-    confusion = _json(artefacts.root / "reports/plots/confusion.json")
-    missing = _missing(metrics)
-    drawn, scenes = _rooms(params, artefacts, label_set, missing)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html.j2").render(
+    missing = _uncomputed(params, artefacts)
+    metrics = _json(artefacts, "reports/metrics.json", missing)
+    confusion = _json(artefacts, "reports/plots/confusion.json", missing)
+    missing += _unmeasured(metrics)
+    drawn, scenes, full = _rooms(params, artefacts, label_set, missing)
+    capability = metrics["capability"]["model"] if metrics else _capability(params, artefacts, missing)
+    return template("page.html.j2").render(
         params=params,
         metrics=metrics,
         missing=missing,
@@ -50,9 +54,11 @@ def build(params: Params, artefacts: Artefacts) -> str:
         differences=scores.differences(metrics) if metrics else [],
         classes=scores.classes(metrics, params.segmenters.names) if metrics else None,
         scatters=scores.scatters(metrics) if metrics else [],
+        capability=capability,
         confusion=scores.confusion(confusion) if confusion else None,
         rooms=drawn,
         scenes=scenes,
+        full=LARGEST_MB if full else None,
         legend=[
             (name, images.hexadecimal(colour))
             for name, colour in zip(label_set.names, label_set.colours, strict=True)
@@ -61,18 +67,50 @@ def build(params: Params, artefacts: Artefacts) -> str:
         right=images.hexadecimal(images.RIGHT),
         wrong=images.hexadecimal(images.WRONG),
         synthesis=_synthesis(params.vocabulary, artefacts, missing),
-        curves=_curves(artefacts),
-        sizes=_sizes(artefacts),
+        tiles=min(TILES, params.synthesis.images),
+        curves=_curves(artefacts, missing),
+        sizes=_sizes(params, artefacts),
+        stages=timings.stages(params),
+        seeds=_seeds(params),
         settings=_settings(params),
-        versions=[(name, _version(name)) for name in PACKAGES],
+        versions=[("Python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)],
     )
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.is_file() else None
+def _json(artefacts: Artefacts, name: str, missing: list[str]) -> dict[str, Any] | None:
+    path = artefacts.root / name
+    try:
+        return json.loads(path.read_text()) if path.is_file() else None
+    except ValueError as error:
+        missing.append(f"{name} is damaged ({error}): run dvc repro evaluation.")
+        return None
 
 
-def _missing(metrics: dict[str, Any] | None) -> list[str]:
+def _uncomputed(params: Params, artefacts: Artefacts) -> list[str]:
+    """What the stages before evaluation should have written and have not, as a whole or for some scenes."""
+    models, known = params.segmenters.names, _ids(artefacts.data("scenes"))
+    by_scene = {name: artefacts.data(name) for name in ("superpoints", "fusion")}
+    by_scene |= {f"projection of {model}": artefacts.data(f"projection/{model}") for model in models}
+    networks = [*(f"distillation/{objective}" for objective in params.distillation.objectives), "ensembling"]
+    measured = {f"capability of {m}": artefacts.data("capability") / f"{m}.json" for m in models}
+    there = {name: artefacts.has(folder) for name, folder in by_scene.items()}
+    there |= {name: path.is_file() for name, path in measured.items()}
+    there |= {name.replace("/", " "): artefacts.has(artefacts.model(name)) for name in networks}
+    absent = [name for name, computed in there.items() if not computed]
+    found = [f"Not computed: {', '.join(absent)}. Run dvc repro."] if known and absent else []
+    for name, folder in by_scene.items():
+        lacking = sorted(known - _ids(folder)) if there[name] else []
+        if lacking:
+            shown = ", ".join(lacking[:NAMED]) + (" and others" if len(lacking) > NAMED else "")
+            found.append(f"{name} lacks {len(lacking)} of {len(known)} scenes: {shown}. Run dvc repro.")
+    return found
+
+
+def _ids(folder: Path) -> set[str]:
+    return set(store.scene_ids(folder)) if folder.is_dir() else set()
+
+
+def _unmeasured(metrics: dict[str, Any] | None) -> list[str]:
     if metrics is None:
         return ["There are no figures, for nothing was evaluated: run dvc repro."]
     missing = [f"{title(row).removeprefix('+ ')}: {reason}." for row, reason in metrics["missing"].items()]
@@ -85,19 +123,55 @@ def _missing(metrics: dict[str, Any] | None) -> list[str]:
 
 def _rooms(
     params: Params, artefacts: Artefacts, label_set: LabelSet, missing: list[str]
-) -> tuple[list[rooms.Room], int]:
-    """Pictures of up to `report.scenes` scenes of the split, and how many scenes it has."""
+) -> tuple[list[rooms.Room], int, bool]:
+    """Pictures of up to `report.scenes` scenes of the split, how many scenes it has, and whether fewer are
+    shown than asked for, for the page would grow too large."""
+    split = params.evaluation.split
     if not artefacts.has(artefacts.data("scenes")):
         missing.append("There are no scenes yet: run dvc repro.")
-        return [], 0
-    scenes = store.split_ids(artefacts.data("scenes"), params.evaluation.split)
-    ablation = rooms.ablation(params, artefacts, label_set)
-    chosen, drawn = rooms.choose(scenes, params.report.scenes), []
+        return [], 0, False
+    scenes = _tried(lambda: store.split_ids(artefacts.data("scenes"), split), missing)
+    if not scenes:
+        missing.append(f"No scene of the split {split} can be shown.")
+        return [], 0, False
+    ablation = _tried(lambda: rooms.ablation(params, artefacts, label_set), missing)
+    chosen = rooms.choose(scenes, params.report.scenes)
+    drawn: dict[str, rooms.Room] = {}
+    left, full = ROOMS_MB * 1e6, False
     with progress("report", len(chosen)) as advance:
-        for scene in chosen:
-            drawn.append(rooms.draw(scene, params, artefacts, label_set, ablation))
+        for scene in rooms.spread(chosen):
+            room = _tried(
+                lambda scene=scene: rooms.draw(scene, params, artefacts, label_set, ablation), missing
+            )
+            if room is not None:
+                left -= sum(len(layer.image) for layer in room.layers)
+                full = left < 0
+                if full:
+                    break
+                drawn[scene] = room
+                missing += room.problems
             advance()
-    return drawn, len(scenes)
+    return [drawn[scene] for scene in chosen if scene in drawn], len(scenes), full
+
+
+def _tried(work: Callable[[], Found], missing: list[str]) -> Found | None:
+    """What the work gives; None where an artefact is damaged, which is then among what is missing."""
+    try:
+        return work()
+    except PipelineError as error:
+        missing.append(str(error))
+        return None
+
+
+def _capability(params: Params, artefacts: Artefacts, missing: list[str]) -> dict[str, Any]:
+    """As metrics.json has it, of a run that was not evaluated."""
+    found = {}
+    for model in params.segmenters.names:
+        measured = _tried(lambda model=model: artefacts.capability(model, params.vocabulary), missing)
+        if measured is not None:
+            percent = dict(zip(params.vocabulary, (100 * measured).tolist(), strict=True))
+            found[model] = {"capability": percent}
+    return found
 
 
 def _synthesis(vocabulary: Sequence[str], artefacts: Artefacts, missing: list[str]) -> list[tuple[str, str]]:
@@ -105,26 +179,45 @@ def _synthesis(vocabulary: Sequence[str], artefacts: Artefacts, missing: list[st
     found = []
     for name in vocabulary:
         path = store.scene_path(artefacts.data("synthesis"), name.replace(" ", "_"))
-        if path.is_dir():
-            group = store.open_scene(path)
-            arrays = (group[array][:TILES] for array in ("image", "attention", "coarse", "mask"))
-            found.append((name, images.data_uri(images.synthesis_sheet(*arrays, TILE, TILES), 70)))
+        if path.is_dir() and (sheet := _tried(lambda path=path: _sheet(path), missing)):
+            found.append((name, sheet))
     if len(found) < len(vocabulary):
         missing.append(f"Images were synthesised for {len(found)} of {len(vocabulary)} classes.")
     return found
 
 
-def _curves(artefacts: Artefacts) -> list[charts.Curve]:
+def _sheet(path: Path) -> str:
+    group = store.open_scene(path)
+    arrays = (group[array][:TILES] for array in ("image", "attention", "coarse", "mask"))
+    return images.data_uri(images.synthesis_sheet(*arrays, TILE, TILES), 70)
+
+
+def _curves(artefacts: Artefacts, missing: list[str]) -> list[charts.Curve]:
     found = []
     for row, folder in NETWORKS.items():
         if (artefacts.model(folder) / curve.FOLDER).is_dir():
-            found.append(charts.curve(title(row).removeprefix("+ "), *curve.read(artefacts.model(folder))))
+            read = _tried(lambda folder=folder: _curve(artefacts.model(folder)), missing)
+            if read is not None:
+                found.append(charts.curve(title(row).removeprefix("+ "), *read))
     return found
 
 
-def _sizes(artefacts: Artefacts) -> list[tuple[str, int, int]]:
+def _curve(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        step, loss = curve.read(folder)
+    except IndexError as error:
+        raise TrainingError(f"{folder / curve.FOLDER}: not a step in it; train again") from error
+    known = np.isfinite(loss)
+    if not known.any():
+        raise TrainingError(f"{folder / curve.FOLDER}: no loss in it is finite; train again")
+    return step[known], loss[known]
+
+
+def _sizes(params: Params, artefacts: Artefacts) -> list[tuple[str, int, int]]:
     """(folder, files, bytes) of what each stage has written."""
-    folders = [artefacts.data(stage) for stage in STAGES] + [artefacts.model(f) for f in NETWORKS.values()]
+    stages = ["scenes", "labels", "superpoints", *(f"projection/{m}" for m in params.segmenters.names)]
+    folders = [artefacts.data(stage) for stage in (*stages, "synthesis", "capability", "fusion")]
+    folders += [artefacts.model(folder) for folder in NETWORKS.values()]
     found = []
     for folder in filter(artefacts.has, folders):
         sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file() and p.name != ".gitignore"]
@@ -132,9 +225,20 @@ def _sizes(artefacts: Artefacts) -> list[tuple[str, int, int]]:
     return found
 
 
+def _seeds(params: Params) -> list[tuple[str, int]]:
+    """(section, seed) of everything that is drawn at random."""
+    shown = {name: section for name, section in vars(params).items() if name not in _unshown(params)}
+    return [(name, section.seed) for name, section in shown.items() if hasattr(section, "seed")]
+
+
+def _unshown(params: Params) -> tuple[str, ...]:
+    return UNSHOWN if params.dataset.name == "demo" else (*UNSHOWN, "world")
+
+
 def _settings(params: Params) -> str:
     """The parameters that shape results, as YAML."""
-    shown = {name: _listed(section) for name, section in config.plain(params).items() if name not in UNSHOWN}
+    sections = config.plain(params).items()
+    shown = {name: _listed(section) for name, section in sections if name not in _unshown(params)}
     return yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=88)
 
 

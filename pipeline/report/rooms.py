@@ -10,12 +10,14 @@ import numpy as np
 from pipeline import store
 from pipeline.config import Params
 from pipeline.datasets import LabelSet
+from pipeline.errors import PipelineError
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.evaluation.metrics import evaluate
+from pipeline.evaluation.metrics import Prediction, evaluate
 from pipeline.evaluation.rows import NETWORKS, Ablation
 from pipeline.evaluation.table import title
 from pipeline.evaluation.text_space import TextSpace
 from pipeline.report import images
+from pipeline.report.numbers import numbered
 from pipeline.report.views import View, corner_view
 from pipeline.text import load_text_encoder
 
@@ -33,14 +35,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Room:
+    """problems: why layers that should be there are not."""
+
     id: str
     layers: tuple[Layer, ...]
+    problems: tuple[str, ...] = ()
 
 
 def choose(scenes: Sequence[str], count: int) -> list[str]:
     """`count` of the scenes, evenly spread over their order."""
     places = np.linspace(0, len(scenes) - 1, min(count, len(scenes))).round().astype(int)
     return [scenes[place] for place in places]
+
+
+def spread(scenes: Sequence[str]) -> list[str]:
+    """The scenes in an order of which any beginning is about evenly spread: by places' bits reversed."""
+    width = max(1, (len(scenes) - 1).bit_length())
+    return [scenes[place] for place in sorted(range(len(scenes)), key=lambda i: f"{i:0{width}b}"[::-1])]
 
 
 def ablation(params: Params, artefacts: Artefacts, label_set: LabelSet) -> Ablation | None:
@@ -62,24 +73,29 @@ def ablation(params: Params, artefacts: Artefacts, label_set: LabelSet) -> Ablat
 def draw(
     scene: str, params: Params, artefacts: Artefacts, label_set: LabelSet, predicts: Ablation | None
 ) -> Room:
-    """All that exists of a scene; predictions only with what predicts."""
+    """All that exists of a scene; predictions only with what predicts. Raises PipelineError where not even
+    the cloud can be read."""
     group = store.open_scene(store.scene_path(artefacts.data("scenes"), scene))
     view = corner_view(group["xyz"][:], group["normal"][:], PICTURE)
     layers = [Layer("colour", images.data_uri(view.picture(group["rgb"][:], shaded=False)))]
+    problems: list[str] = []
     truth = store.scene_path(artefacts.data("labels"), scene)
-    target = store.open_scene(truth)["label"][:] if truth.is_dir() else None
+    target = None
+    try:
+        target = store.open_scene(truth)["label"][:] if truth.is_dir() else None
+    except PipelineError as error:
+        problems.append(str(error))
     if target is not None:
         layers.append(_labels("ground truth", view, target, label_set))
     if predicts is not None:
-        layers += _predictions(scene, view, target, params, artefacts, label_set, predicts)
-    return Room(scene, tuple(layers))
+        layers += _predictions(scene, view, target, params, artefacts, label_set, predicts, problems)
+    return Room(scene, tuple(layers), tuple(dict.fromkeys(problems)))
 
 
-def _predictions(scene, view, target, params, artefacts, label_set, predicts) -> Iterator[Layer]:
+def _predictions(scene, view, target, params, artefacts, label_set, predicts, problems) -> Iterator[Layer]:
     annotated = target is not None and (target >= 0).any()
-    rows = (*params.segmenters.names, "capability", "superpoint", *NETWORKS)
     label = name = None
-    for row, (prediction, *_) in predicts.predictions(scene, rows).items():
+    for row, prediction in _readable(scene, params.segmenters.names, predicts, problems).items():
         if row == "superpoint":
             superpoints = store.scene_path(artefacts.data("superpoints"), scene)
             colours = images.superpoint_colours(store.open_scene(superpoints)["superpoint"][:])
@@ -94,7 +110,25 @@ def _predictions(scene, view, target, params, artefacts, label_set, predicts) ->
         yield Layer(f"errors of {name}", images.data_uri(picture))
 
 
+def _readable(
+    scene: str, models: Sequence[str], predicts: Ablation, problems: list[str]
+) -> dict[str, Prediction]:
+    """What each row says, all at once; row by row only where an artefact is missing or damaged."""
+    rows = (*models, "capability", "superpoint", *NETWORKS)
+    try:
+        return {row: first for row, (first, *_) in predicts.predictions(scene, rows).items()}
+    except PipelineError:
+        found = {}
+        for row in rows:
+            try:
+                found |= {name: first for name, (first, *_) in predicts.predictions(scene, [row]).items()}
+            except PipelineError as error:
+                problems.append(str(error))
+        return found
+
+
 def _labels(
     name: str, view: View, label: np.ndarray, label_set: LabelSet, score: float | None = None
 ) -> Layer:
-    return Layer(name, images.data_uri(view.picture(images.label_colours(label, label_set.colours))), score)
+    picture = view.picture(images.label_colours(label, label_set.colours))
+    return Layer(name, images.data_uri(numbered(picture, view.pixels(label))), score)

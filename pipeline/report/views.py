@@ -35,6 +35,11 @@ class View:
         """Number of points that are seen."""
         return len(np.unique(self.point[self.point != NOTHING]))
 
+    def pixels(self, values: np.ndarray, nothing: int = -1) -> np.ndarray:
+        """[H, W]: of `values` [N] those that a picture's pixels show, `nothing` where there is no point."""
+        point = self.point[::OVERSAMPLING, ::OVERSAMPLING]
+        return np.where(point == NOTHING, nothing, values[point])
+
     def picture(self, rgb: np.ndarray, shaded: bool = True) -> np.ndarray:
         """u1[H, W, 4], transparent where there is no point; rgb: u1[N, 3]; `shaded` by surface direction."""
         colour = rgb * self.shade[:, None] if shaded else rgb.astype(np.float32)

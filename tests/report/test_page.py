@@ -12,12 +12,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
-from pipeline import datasets
+from pipeline import datasets, timing
 from pipeline.evaluation import plots, study
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.report import images, page, rooms
+from pipeline.report import images, page, rooms, template, timings
 from tests import miniature
 
 SMALL = (80, 60)
@@ -146,6 +147,154 @@ def test_markup_in_names_stays_text(finished, tmp_path):
         (project / "data" / stage / "room0.zarr").rename(project / "data" / stage / "<script>x.zarr")
     text = page.build(params, Artefacts(project))
     assert "&lt;script&gt;x" in text and "<script" not in text
+
+
+def test_it_says_which_scenes_a_stage_has_not_computed(finished, tmp_path):
+    folder, params, _ = finished
+    project = tmp_path / "project"
+    shutil.copytree(folder, project)
+    shutil.rmtree(project / "data/fusion/room1.zarr")
+    shutil.rmtree(project / "models/distillation/superpoint")
+    (project / "data/capability/mask.json").unlink()
+    text = page.build(params, Artefacts(project))
+    assert "fusion lacks 1 of 2 scenes: room1. Run dvc repro." in text
+    assert "Not computed: capability of mask, distillation superpoint. Run dvc repro." in text
+    assert {"room1: 2D model mask", "room1: temporal ensembling"} <= set(re.findall(r'alt="([^"]+)"', text))
+    assert "room0: superpoint means" in text and "room1: superpoint means" not in text
+    for name in ("room2", "room3", "room4"):
+        shutil.copytree(project / "data/scenes/room1.zarr", project / f"data/scenes/{name}.zarr")
+    text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(project))
+    assert "fusion lacks 4 of 5 scenes: room1, room2, room3 and others." in text
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said", "left"),
+    [
+        ("data/scenes/room1.zarr/xyz", "scenes/room1.zarr: damaged, xyz", "room0: colour"),
+        ("data/labels/room1.zarr/label", "labels/room1.zarr: damaged, label", "room1: 2D model mask"),
+        (
+            "data/superpoints/room1.zarr/superpoint",
+            "superpoints/room1.zarr: damaged",
+            "room1: capability fusion",
+        ),
+        ("data/projection/mask/room1.zarr/feature", "mask/room1.zarr: damaged", "room1: temporal ensembling"),
+        ("data/synthesis/bed.zarr/mask", "synthesis/bed.zarr: damaged, mask", "images of chair"),
+    ],
+)
+def test_a_damaged_artefact_costs_what_shows_it_and_is_named(finished, tmp_path, damaged, said, left):
+    folder, params, _ = finished
+    project = tmp_path / "project"
+    shutil.copytree(folder, project)
+    for file in (project / damaged / "c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    text = page.build(params, Artefacts(project))
+    found = Checked(text)
+    assert "What this run leaves out" in text and said in text and left in text
+    assert found.open == [] and found.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("reports/metrics.json", "reports/metrics.json is damaged"),
+        ("reports/plots/confusion.json", "reports/plots/confusion.json is damaged"),
+        ("data/capability/mask.json", "mask.json: not the capability"),
+        ("data/scenes/room1.zarr/zarr.json", "room1.zarr: not an artefact"),
+        ("models/ensembling/model.safetensors", "not readable as weights"),
+        ("models/ensembling/curves/plots/metrics/loss.tsv", "not readable as a curve"),
+    ],
+)
+def test_files_cut_short_are_named_and_the_page_is_whole(finished, tmp_path, file, said):
+    folder, params, _ = finished
+    project = tmp_path / "project"
+    shutil.copytree(folder, project)
+    (project / file).write_text('{"\n{"')
+    text = page.build(params, Artefacts(project))
+    found = Checked(text)
+    assert said in text and found.open == [] and found.wrong == []
+
+
+@pytest.mark.parametrize("content", ["step\tloss\n", "step\tloss\n0\tnan\n"])
+def test_a_curve_without_a_figure_is_named(finished, tmp_path, content):
+    folder, params, _ = finished
+    shutil.copytree(folder / "models", tmp_path / "models")
+    (tmp_path / "models/ensembling/curves/plots/metrics/loss.tsv").write_text(content)
+    text = page.build(params, Artefacts(tmp_path))
+    assert "ensembling/curves: no" in text and text.count("training loss of") == 2
+
+
+def test_of_a_run_without_evaluation_the_capability_is_shown(finished, tmp_path):
+    folder, params, text = finished
+    assert "its true IoU" in text
+    project = tmp_path / "project"
+    shutil.copytree(folder / "data", project / "data")
+    text = page.build(params, Artefacts(project))
+    stored = json.loads((folder / "data/capability/mask.json").read_text())
+    bed = 100 * stored["capability"][stored["vocabulary"].index("bed")]
+    assert re.search(rf"<th>bed</th><td>\d+</td><td>{bed:.0f}</td>", text) and "its true IoU" not in text
+
+
+def test_a_hundred_rooms_stay_below_twenty_megabytes_and_it_says_so(finished, tmp_path, monkeypatch):
+    folder, params, _ = finished
+    noise = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
+    uri = images.data_uri(noise)  # no picture of this size takes more
+    layers = tuple(rooms.Layer(f"layer {k}", uri) for k in range(11))
+    monkeypatch.setattr(rooms, "draw", lambda scene, *_: rooms.Room(scene, layers))
+    names = [f"room{k:02}" for k in range(100)]
+    monkeypatch.setattr(page.store, "split_ids", lambda folder, split: names)
+    few = page.build(params, Artefacts(folder))
+    assert f"{params.report.scenes} of 100 rooms, evenly chosen. Seen" in few
+    text = page.build(replace(params, report=replace(params.report, scenes=100)), Artefacts(folder))
+    shown = re.findall(r"<h3>(room\d+)</h3>", text)
+    assert 11 * len(uri) * 100 > 20e6 and 4 <= len(shown) < 100 and 10e6 < len(text) < 20e6
+    assert f"{len(shown)} of 100 rooms, evenly chosen: more would make this page larger than 20 MB." in text
+    gaps = np.diff([0, *(names.index(name) for name in shown), 100])
+    assert shown == sorted(shown) and gaps.max() <= 2 * 100 / len(shown)
+
+
+def test_any_beginning_of_the_rooms_is_spread():
+    assert rooms.spread(list("abcdefgh")) == list("aecgbfdh")
+    assert rooms.spread(list("abcde")) == list("aecbd")
+    assert rooms.spread(["a"]) == ["a"] and rooms.spread([]) == []
+
+
+def test_seeds_and_versions_are_named(finished):
+    text = finished[2]
+    for part in ("world", "synthesis", "distillation", "ensembling", "evaluation"):
+        assert f"<tr><th>{part}</th><td>0</td></tr>" in text
+    assert "<th>Python</th>" in text and "data/projection/dense" in text
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    shown = [template.signed(value) for value in (-0.04, 0.04, 0.0, -0.06, 1.25, -10.0)]
+    assert shown == ["0.0", "0.0", "0.0", "-0.1", "+1.2", "-10.0"]
+
+
+def test_times_are_in_a_page_of_their_own(finished, tmp_path):
+    folder, params, text = finished
+    assert 'data="timings.html"' in text
+    project = tmp_path / "project"
+    shutil.copytree(folder, project)
+    before = page.build(params, Artefacts(project))
+    for stage, seconds in (("fusion", 12.34), ("projection@dense", 7), ("distillation@gone", 99)):
+        with timing.recorded(stage, folder=project / timing.FOLDER) as note:
+            note("<b>2 computed</b>")
+        file = project / timing.FOLDER / f"{stage}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": seconds}))
+    assert page.build(params, Artefacts(project)) == before
+    text = timings.build(params, Artefacts(project))
+    found = Checked(text)
+    assert found.open == [] and found.wrong == [] and all(a.startswith("data:") for a in found.addresses)
+    assert re.search(r"<th>fusion</th><td>12\.3</td>", text) and "&lt;b&gt;2 computed" in text
+    assert "<th>together</th><td><b>19.3</b>" in text and "gone" not in text
+    assert text.count("<tr>") == len(timings.stages(params)) + 2
+
+
+def test_timed_stages_are_those_of_dvc(finished):
+    dvc = yaml.safe_load((miniature.REPOSITORY / "dvc.yaml").read_text())["stages"]
+    named = {stage.partition("@")[0] for stage in timings.stages(finished[1])}
+    assert named == set(dvc) - {"report"}
 
 
 def test_rooms_are_evenly_chosen():

@@ -50,6 +50,7 @@ def test_report_writes_one_page_and_says_where(project):
     assert result.exit_code == 0, result.output
     text = (project / "reports/index.html").read_text()
     assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
+    assert "<th>evaluation</th><td>–</td>" in (project / "reports/timings.html").read_text()
     assert "reports/index.html" in result.output.replace("\n", "")
 
 

@@ -87,3 +87,10 @@ def test_one_point_is_a_view():
 def test_no_points_are_refused():
     with pytest.raises(ViewError, match="no points"):
         corner_view(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), SIZE)
+
+
+def test_pixels_show_what_the_picture_shows():
+    point = np.full((4, 4), NOTHING, np.int32)
+    point[:2, :2], point[2:, 2:] = 0, 1
+    found = View(point, np.ones(2, np.float32)).pixels(np.array([7, 9]))
+    assert found.tolist() == [[7, -1], [-1, 9]]

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline import store
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.report import page as report
-from pipeline.report import rooms
+from pipeline.report import rooms, timings
 from pipeline.viewer.page import HEAT, Page
 from pipeline.viewer.room import Room
 from tests import miniature
@@ -117,16 +117,26 @@ def test_the_report_opens_from_a_file_without_the_network(project, browser, tmp_
     folder, params = project
     path = tmp_path / "index.html"
     path.write_text(report.build(params, Artefacts(folder)))
+    beside = path.with_name("timings.html")
+    beside.write_text(timings.build(params, Artefacts(folder)))
     for width, scheme in ((1280, "light"), (400, "dark")):
         tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         asked = []
         tab.on("request", lambda request, asked=asked: asked.append(request.url))
         tab.goto(path.as_uri())
-        assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+        assert {url for url in asked if not url.startswith("data:")} == {path.as_uri(), beside.as_uri()}
         assert tab.get_by_role("heading", name=NAME).is_visible()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        inside = tab.frames[1]
+        assert inside.get_by_text("projection@dense").is_visible()
+        assert inside.evaluate("document.documentElement.scrollHeight <= innerHeight")
         loaded = tab.locator("img").evaluate_all("all => all.map(i => i.complete && i.naturalWidth > 0)")
         assert len(loaded) > 5 and all(loaded)  # those below the window as well
         background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
         tab.close()
+    beside.unlink()
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    tab.get_by_text("It is not here.").wait_for(timeout=WAIT)
+    tab.close()
