@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from pipeline.viewer.picking import hit
 from pipeline.viewer.room import Heat, Room, View
 
 HOST = "127.0.0.1"  # never the network: nobody asks who it is that looks
-HEAT = "heat of the text"
+HEAT, EVERY = "heat of the text", "all classes"
 STEP = 0.125  # of threshold and metres: a power of 2, so that its multiples are exact
 MARK, PICTURE = (255, 0, 255), 320  # colour of what was clicked; pixels across a view
 
@@ -27,6 +28,7 @@ class Wanted:
 
     scene: str
     layer: str
+    only: str
     find: str
     negative: str
     threshold: float
@@ -71,8 +73,8 @@ class Page:
     def wanted(self) -> Wanted:
         """What the panel says now."""
         return Wanted(
-            self._scene.value, self._layer.value, self._find.value.strip(), self._negative.value.strip(),
-            self._threshold.value, self._height.value,
+            self._scene.value, self._layer.value, self._only.value, self._find.value.strip(),
+            self._negative.value.strip(), self._threshold.value, self._height.value,
         )  # fmt: skip
 
     def select(self, point: int) -> None:
@@ -93,6 +95,7 @@ class Page:
         gui = self.server.gui
         self._scene = gui.add_dropdown("scene", list(scenes), initial_value=scene)
         self._layer = gui.add_dropdown("layer", ["colour"])
+        self._only = gui.add_dropdown("only", [EVERY, *self.room.label_set.names])
         self._find = gui.add_text("find", "", hint='such as "somewhere to sit"')
         self._negative = gui.add_text("but not", "", hint="texts that are not meant, between commas")
         self._threshold = gui.add_slider("threshold", 0.0, 1.0, STEP, 0.0)
@@ -102,7 +105,7 @@ class Page:
         self._point = gui.add_html(text.boxed("Click a point to see what it is."))
         self._views = gui.add_folder(None)
         self._pictures: list[viser.GuiImageHandle] = []
-        for handle in (self._layer, self._find, self._negative, self._threshold, self._height):
+        for handle in (self._layer, self._only, self._find, self._negative, self._threshold, self._height):
             handle.on_update(lambda _: self._guarded(self._refresh))
         self._scene.on_update(lambda _: self._guarded(self._change_scene))
         self._size.on_update(lambda _: self._resize())
@@ -134,6 +137,12 @@ class Page:
                 client.camera.position, client.camera.look_at = eye, middle
         self._shown, self._entering = None, False
         self._refresh()
+        threading.Thread(target=self._prepare, args=(room,), daemon=True).start()
+
+    def _prepare(self, room: Room) -> None:
+        """While the room is looked at, what its first query would wait for."""
+        with contextlib.suppress(PipelineError):  # said when somebody asks
+            room.prepare()
 
     def _change_scene(self) -> None:
         with self._lock:
@@ -172,7 +181,7 @@ class Page:
     def _colours(self, wanted: Wanted) -> tuple[np.ndarray, str]:
         room = self.room
         if wanted.layer != HEAT:
-            return room.colours(wanted.layer), text.legend(room, wanted.layer)
+            return room.only(wanted.layer, wanted.only), text.legend(room, wanted.layer)
         if not wanted.find:
             return room.rgb, text.boxed("Type what to find.")
         key = (room.scene, wanted.find, wanted.negative)

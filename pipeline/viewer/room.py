@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,13 @@ TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Heat:
-    """score f4[N], NaN without a feature or where another text is meant; relative f4[N] in 0..1."""
+    """score f4[N], NaN without a feature or where another text is meant; relative f4[N] in 0..1; matches: the
+    best groups; shows: the class of the vocabulary that each shows."""
 
     score: np.ndarray
     relative: np.ndarray
     matches: tuple[groups.Match, ...]
+    shows: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Room:
     ) -> None:
         """Raises StoreError naming the known scenes where it is none of them."""
         self._artefacts, self.scene, self._settings, self._encoder = artefacts, scene, settings, encoder
+        self._lock = threading.RLock()  # what is computed once is not to be computed twice at a time
         group = store.open_imported(artefacts.data("scenes"), scene)
         self.xyz, self.rgb, self.face = group["xyz"][:], group["rgb"][:], group["face"][:]
         self._frames = group.attrs["frames"]
@@ -105,25 +109,50 @@ class Room:
         """Names, in the order of the pipeline."""
         return tuple(self._found)
 
+    @property
+    def label_layers(self) -> tuple[str, ...]:
+        """Those that show a class at each point."""
+        truth = () if self.truth is None else ("labels",)
+        return (*truth, *(self._title(name) for name in self._features))
+
+    def prepare(self) -> None:
+        """Read and compute what every text needs, so that none waits for it. Raises what `find` raises."""
+        if self.source is not None:
+            with self._lock:
+                _ = self._prompts, self._length, self.superpoint is None or self._objects
+
     def colours(self, layer: str) -> np.ndarray:
         """u1[N, 3] of a layer. Raises StoreError for a damaged artefact."""
         if layer not in self._painted:
-            self._painted[layer] = self._found[layer]()
+            with self._lock:
+                self._painted[layer] = self._found[layer]()
         return self._painted[layer]
+
+    def only(self, layer: str, name: str) -> np.ndarray:
+        """u1[N, 3] of a layer of labels, all but the class `name` in dark grey: colours that look alike to
+        one's eyes are told apart one at a time. Other layers stay as they are."""
+        colours = self.colours(layer)
+        if layer not in self.label_layers or name not in self.label_set.names:
+            return colours
+        chosen = (colours == self.label_set.colours[self.label_set.names.index(name)]).all(1)
+        return np.where(chosen[:, None], colours, self._lightness[:, None] // 2)
 
     def find(self, text: str, negative: Sequence[str] = ()) -> Heat:
         """Where `text` is meant and none of the `negative` ones. Raises StoreError without features."""
         if self.source is None:
             raise StoreError(f"{self.scene}: neither fused features nor a trained network; run `dvc repro`")
-        similarity = self.features.cosine(self._encoder.encode([text, *negative]), self._length)
+        with self._lock:
+            similarity = self.features.cosine(self._encoder.encode([text, *negative]), self._length)
+            known = self._objects if self.superpoint is not None else None
         positive, others = np.ascontiguousarray(similarity[:, 0]), similarity[:, 1:].T
         left_out = query.closer_to(list(others), positive) if negative else np.zeros(len(positive), bool)
-        matches = ()
-        if self.superpoint is not None:
-            ranked = groups.ranked(positive, self.superpoint, self._objects, self.xyz, left_out, TOP)
-            matches = tuple(ranked)
+        matches, shows = (), ()
+        if known is not None:
+            shown, group = known
+            matches = tuple(groups.ranked(positive, self.superpoint, group, self.xyz, left_out, TOP))
+            shows = tuple(self._settings.vocabulary[shown[match.superpoints[0]]] for match in matches)
         score = np.where(left_out, np.nan, positive)
-        return Heat(score, query.relative(score), matches)
+        return Heat(score, query.relative(score), matches, shows)
 
     def heat_colours(self, heat: Heat, threshold: float) -> np.ndarray:
         """u1[N, 3]: grey, and the colours of heat from `threshold` (0..1) on."""
@@ -149,6 +178,10 @@ class Room:
 
     def describe(self, point: int) -> Point:
         """All that is known of a point."""
+        with self._lock:
+            return self._described(point)
+
+    def _described(self, point: int) -> Point:
         scores, said = [], []
         if self.source is not None and (feature := self.features.of_point(point)) is not None:
             cosine = self._prompts @ feature / max(float(np.linalg.norm(feature)), 1e-12)
@@ -247,7 +280,8 @@ class Room:
         if self.features.row is not None:
             return principal_colours(values)[self.features.row]
         colours = np.full((len(self.xyz), 3), images.NEUTRAL, np.uint8)
-        colours[self.features.valid] = principal_colours(values[self.features.valid])
+        seen = np.flatnonzero(self.features.valid)
+        colours[seen] = principal_colours(values, seen)
         return colours
 
     def _weight(self, model: int) -> np.ndarray:
@@ -272,11 +306,12 @@ class Room:
         return self.features.products(np.zeros((1, self.features.values.shape[1]), np.float32))[1]
 
     @functools.cached_property
-    def _objects(self) -> np.ndarray:
+    def _objects(self) -> tuple[np.ndarray, np.ndarray]:
+        """(the class that each superpoint shows i8[L], its group i4[L])."""
         text = embeddings(self._encoder, self._settings.vocabulary, self._settings.text.template)
         known = self.features.cosine(text, self._length)
-        pair = groups.touching(self.superpoint, self.xyz, self.face)
-        return groups.objects(known, self.superpoint, pair)
+        shown = groups.classes(known, self.superpoint)
+        return shown, groups.objects(shown, groups.touching(self.superpoint, self.xyz, self.face))
 
 
 def _there(frame: Frame) -> bool:

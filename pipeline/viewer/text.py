@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from pipeline.evaluation.groups import decimals
 from pipeline.report import images
 from pipeline.viewer.room import Heat, Point, Room
 
@@ -33,17 +34,16 @@ def legend(room: Room, layer: str) -> str:
 def matches(room: Room, text: str, heat: Heat) -> str:
     """A text's best groups."""
     rows = [
-        (str(rank), f"{match.score:.3f}", f"{match.points:,}", " ".join(f"{v:.1f}" for v in match.centre))
-        for rank, match in enumerate(heat.matches, 1)
+        (str(rank), name, f"{match.score:.3f}", f"{match.points:,}", decimals(match.centre, 1))
+        for rank, (name, match) in enumerate(zip(heat.shows, heat.matches, strict=True), 1)
     ]
-    table = _table(("", "score", "points", "centre / m"), rows)
+    table = _table(("", "shows", "score", "points", "centre / m"), rows)
     return boxed(f"{_scale('median', 'highest')}<b>{escape(text)}</b> ({escape(room.source or '')}){table}")
 
 
 def point(found: Point) -> str:
     """What is known of a point."""
-    place = ", ".join(f"{value:.2f}" for value in found.xyz)
-    parts = [f"<b>Point {found.index:,}</b> at {place} m"]
+    parts = [f"<b>Point {found.index:,}</b> at {decimals(found.xyz, 2)} m"]
     if found.superpoint >= 0:
         parts.append(f"Superpoint {found.superpoint} of {found.superpoint_points:,} points")
     if found.scores:

@@ -41,6 +41,9 @@ def test_the_cloud_follows_the_panel(page):
     room = page.room
     page._layer.value = "labels"
     np.testing.assert_array_equal(page._cloud.colors, room.colours("labels")[room.below(page._height.value)])
+    page._only.value = "bed"
+    expected = room.only("labels", "bed")[room.below(page._height.value)]
+    np.testing.assert_array_equal(page._cloud.colors, expected)
     page._height.value = 1.0
     assert len(page._cloud.points) == len(page._cloud.colors) == (room.xyz[:, 2] <= 1).sum()
     page._find.value = "a bed in a scene"

@@ -68,6 +68,15 @@ def test_a_class_with_several_prompts_is_shown_once(project, room, tmp_path):
     assert other.describe(wall).said == room.describe(wall).said
 
 
+def test_one_class_alone_is_told_apart_whatever_its_neighbours_colours(room):
+    bed = room.truth == NAMES.index("bed")
+    shown = room.only("labels", "bed")
+    np.testing.assert_array_equal(shown[bed], room.colours("labels")[bed])
+    assert (shown[~bed].max(1) == shown[~bed].min(1)).all() and shown[~bed].max() <= 127
+    for layer, name in (("labels", "all classes"), ("superpoints", "bed"), ("colour", "bed")):
+        np.testing.assert_array_equal(room.only(layer, name), room.colours(layer))
+
+
 def test_a_partly_computed_scene_has_the_layers_that_there_are(project, tmp_path):
     folder, params = project
     shutil.copytree(folder / "data/scenes", tmp_path / "data/scenes")
