@@ -7,7 +7,7 @@ RUN := PATH="$(BIN):$$PATH" OMP_WAIT_POLICY=passive
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench zoo clean
+.PHONY: help install demo test lint bench ablation zoo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/
 	@$(RUN) python -m benchmarks
 	@$(RUN) python -m benchmarks.codecs
 
+ablation: demo ## the paper's Table 3 as an experiment of DVC -> reports/ablation.md
+	@$(RUN) python -m benchmarks.ablation
+
 zoo: $(READY) ## train the demo's small models anew (models/demo/)
 	@$(RUN) python -m stages.zoo
 
 clean: ## remove what `make demo` computed (keeps the virtual environment)
-	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html .cache/training .dvc/cache
+	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html reports/timings.html .cache/training .cache/timings .dvc/cache

@@ -1,0 +1,73 @@
+"""What the benchmarks are made of and what they write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import ablation, viewer
+from pipeline.datasets import ply
+from tests.capture import grid
+
+
+def metrics(**mean_iou: float) -> dict:
+    scores = {
+        row: {"mIoU": v, "mAcc": v + 20, "f_mIoU": v + 10, "f_mAcc": v + 30} for row, v in mean_iou.items()
+    }
+    return {
+        "semantic": scores,
+        "bootstrap": {
+            "rooms": 10,
+            "best_single": "mask",
+            "mIoU": {row: {"low": v - 1, "high": v + 1} for row, v in mean_iou.items()},
+        },
+        "missing": {"ensembling": "the network was not trained"},
+        "split": "val",
+        "label_set": "scannet20",
+    }
+
+
+def test_the_ablation_has_a_line_for_each_row_of_the_papers_table():
+    found = metrics(dense=26, mask=27, add=26.5, linear=26.98, capability=37, pixel_distillation=38)
+    text = ablation.markdown(found | {}, ("dense", "mask"))
+    lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert lines == [
+        "| 2D model dense | 26.0 | -1.0 | 25.0 to 27.0 | 46.0 | 36.0 | 51.2 |",
+        "| 2D model mask | 27.0 |  | 26.0 to 28.0 | 47.0 | 37.0 | 47.3 |",
+        "| add | 26.5 | -0.5 | 25.5 to 27.5 | 46.5 | 36.5 | 48.6 |",
+        "| linear | 27.0 | 0.0 | 26.0 to 28.0 | 47.0 | 37.0 | 49.9 |",
+        "| capability fusion | 37.0 | +10.0 | 36.0 to 38.0 | 57.0 | 47.0 | 55.5 |",
+        "| pixel distillation | 38.0 | +11.0 | 37.0 to 39.0 | 58.0 | 48.0 | 56.7 |",
+        "| superpoint distillation | not measured |  |  |  |  | 59.2 |",
+        "| temporal ensembling | the network was not trained |  |  |  |  | 61.9 |",
+    ]
+    assert "-S distillation.objectives=[superpoint,pixel]" in text and "10 rooms of the split val" in text
+
+
+def test_the_ablation_of_other_models_claims_nothing_of_the_papers():
+    found = metrics(mask=27, third=20)
+    (line,) = [line for line in ablation.markdown(found, ("third",)).splitlines() if "third" in line]
+    assert line.endswith("| 30.0 |  |")
+
+
+@pytest.mark.parametrize("points", [37, 60, 121, 500])
+def test_a_mesh_is_made_finer_and_keeps_its_shape_and_annotation(tmp_path, points):
+    xyz, face = grid(6)
+    label = (xyz[:, 0] > 0.5).astype(np.int16)
+    (tmp_path / "truth").mkdir()
+    np.save(tmp_path / "truth/vertex_label.npy", label)
+    ply.write_mesh(tmp_path / "mesh.ply", xyz, np.repeat((255 * xyz[:, :1]).astype(np.uint8), 3, 1), face)
+    viewer.finer(tmp_path, points)
+    fine, rgb, normal, faces = ply.read_mesh(tmp_path / "mesh.ply")
+    assert points <= len(fine) <= max(1.5 * points, 40)
+    np.testing.assert_array_equal(fine[: len(xyz)], xyz)
+    assert (fine[:, 1] == 2).all() and (np.abs(normal[:, 1]) > 0.999).all()
+    corner = fine[faces].astype(np.float64)
+    area = (
+        np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1).sum() / 2
+    )
+    assert area == pytest.approx(1)
+    np.testing.assert_allclose(rgb[:, 0], 255 * fine[:, 0], atol=2)
+    found = np.load(tmp_path / "truth/vertex_label.npy")
+    clear = np.abs(fine[:, 0] - 0.5) > 0.11
+    np.testing.assert_array_equal(found[clear], fine[clear, 0] > 0.5)
