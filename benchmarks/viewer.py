@@ -141,10 +141,9 @@ def served(folder: Path, source: str) -> Iterator[tuple[subprocess.Popen, str, f
     begin = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
-        address = process.stdout.readline().split()
-        if not address:
-            sys.exit("anyscene view did not start")
-        yield process, address[0], time.perf_counter() - begin
+        lines = (line.split()[0] for line in process.stdout if line.startswith("http"))
+        address = next(lines, None) or sys.exit("anyscene view did not start")
+        yield process, address, time.perf_counter() - begin
     finally:
         process.terminate()
         process.wait()

@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from pipeline import datasets, timing
+from pipeline.errors import StoreError
 from pipeline.evaluation import plots, study
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.report import images, page, rooms, template, timings
@@ -289,6 +290,11 @@ def test_times_are_in_a_page_of_their_own(finished, tmp_path):
     assert re.search(r"<th>fusion</th><td>12\.3</td>", text) and "&lt;b&gt;2 computed" in text
     assert "<th>together</th><td><b>19.3</b>" in text and "gone" not in text
     assert text.count("<tr>") == len(timings.stages(params)) + 2
+    assert "failed" not in text
+    with pytest.raises(StoreError), timing.recorded("scenes", folder=project / timing.FOLDER):
+        raise StoreError("room0: no pose")
+    text = timings.build(params, Artefacts(project))
+    assert "<th>scenes <b>failed</b></th>" in text and "UTC: room0: no pose" in text
 
 
 def test_timed_stages_are_those_of_dvc(finished):
