@@ -216,6 +216,7 @@ def test_files_cut_short_are_named_and_the_page_is_whole(finished, tmp_path, fil
     assert said in text and found.open == [] and found.wrong == []
 
 
+@pytest.mark.filterwarnings("ignore:loadtxt")
 @pytest.mark.parametrize("content", ["step\tloss\n", "step\tloss\n0\tnan\n"])
 def test_a_curve_without_a_figure_is_named(finished, tmp_path, content):
     folder, params, _ = finished
