@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import zarr
 
 from pipeline import config, scenewise, store
+from pipeline.device import choose_device
 from pipeline.projection import project, views
 from pipeline.segmenters import Segmenter, load_segmenter
 from pipeline.text import TextEncoder, load_text_encoder
@@ -58,7 +58,7 @@ def main(model: str, params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Project the features of the 2D model MODEL onto the points of every scene."""
     settings = config.load(params)
     segmenter, encoder = _models(model, settings)
-    on_cpu = settings.runtime.device == "cpu" or not torch.cuda.is_available()
+    on_cpu = choose_device(settings.runtime.device).type == "cpu"
     workers = settings.runtime.workers if on_cpu else 1
     memory = settings.runtime.memory_gib * 2**30 / scenewise.worker_count(workers)
     return scenewise.run(

@@ -9,6 +9,7 @@ import torch
 import zarr
 
 from pipeline import config, pseudo_masks, scenewise, store, synthesis
+from pipeline.device import choose_device
 from stages import command
 
 OUTPUT = Path("data/synthesis")
@@ -18,7 +19,7 @@ VERSION = 1
 @dataclass(frozen=True)
 class Synthesise:
     settings: config.Synthesis
-    device: str
+    device: torch.device
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         settings = self.settings
@@ -35,21 +36,19 @@ class Synthesise:
 
 @functools.cache
 def _models(
-    settings: config.Synthesis, device: str
+    settings: config.Synthesis, device: torch.device
 ) -> tuple[synthesis.Synthesiser, pseudo_masks.PointPrompted]:
     """Loaded once in each process."""
     return (
-        synthesis.load(settings, torch.device(device)),
-        pseudo_masks.load_sam(settings.sam, torch.device(device)),
+        synthesis.load(settings, device),
+        pseudo_masks.load_sam(settings.sam, device),
     )
 
 
 def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Synthesise images of every class of the vocabulary, with pseudo masks."""
     settings = config.load(params)
-    device = settings.runtime.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(settings.runtime.device)
     weights = [synthesis.weights_key(path) for path in (settings.synthesis.diffusion, settings.synthesis.sam)]
     _models(settings.synthesis, device)  # broken weights are one error here, not one for every class
     return scenewise.run(
@@ -58,7 +57,7 @@ def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
         OUTPUT,
         parameters=config.plain(settings.synthesis),
         version=VERSION,
-        workers=settings.runtime.workers if device == "cpu" else 1,
+        workers=settings.runtime.workers if device.type == "cpu" else 1,
         label="synthesis",
     )
 

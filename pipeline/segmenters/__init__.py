@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from pipeline.config import Params
+from pipeline.device import choose_device
 from pipeline.errors import ConfigError
 from pipeline.segmenters import precomputed
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner
@@ -44,13 +43,13 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
         from pipeline.segmenters import lseg
 
         file = lseg.find(folder)  # a missing file is said before a text encoder is loaded
-        device = _device(params.runtime.device)
+        device = choose_device(params.runtime.device)
         return lseg.LsegSegmenter(name, file, load_text_encoder(params.text), params.segmenters.lseg, device)
     if name in ("mask2former", "oneformer"):
         from pipeline.segmenters import universal
 
         universal.find(name, folder)
-        text, device = load_text_encoder(params.text), _device(params.runtime.device)
+        text, device = load_text_encoder(params.text), choose_device(params.runtime.device)
         captioner = _captioner(params) if captions else ColourCaptioner()
         return universal.UniversalSegmenter(name, folder, text, device, captioner)
     if name == "grounded":
@@ -69,7 +68,7 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
         from pipeline.segmenters import maskclip
 
         tower = maskclip.load_tower(params.text.encoder)
-        text, device = load_text_encoder(params.text), _device(params.runtime.device)
+        text, device = load_text_encoder(params.text), choose_device(params.runtime.device)
         return maskclip.MaskClipSegmenter(name, tower, text, params.segmenters.maskclip, device)
     raise ConfigError(
         f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(NAMES)}, and any whose "
@@ -82,8 +81,4 @@ def _captioner(params: Params) -> Captioner:
         return ColourCaptioner()
     from pipeline.segmenters.blip import BlipCaptioner
 
-    return BlipCaptioner(Path(params.segmenters.weights) / "blip", _device(params.runtime.device))
-
-
-def _device(name: str) -> torch.device:
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return BlipCaptioner(Path(params.segmenters.weights) / "blip", choose_device(params.runtime.device))

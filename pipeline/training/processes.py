@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from pipeline.device import choose_device
 from pipeline.errors import TrainingError
 
 
@@ -58,16 +59,11 @@ class Processes:
             distributed.barrier()
 
 
-def device(name: str) -> torch.device:
-    """runtime.device: "auto" is the first GPU, or the CPU where there is none."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-
-
 @contextmanager
 def joined(name: str) -> Iterator[Processes]:
     """The processes that torchrun started, over NCCL on GPUs (one each) and gloo on CPUs; without torchrun
     this process alone. name: runtime.device."""
-    chosen = device(name)
+    chosen = choose_device(name)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Processes(chosen)
         return
