@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,12 +82,23 @@ def views(
     size: tuple[int, int],
     batch: int,
 ) -> Iterator[View]:
-    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time."""
-    for start in range(0, len(frames), batch):
-        group = frames[start : start + batch]
-        maps = segmenter.describe(np.stack([frame.read_color(size) for frame in group]), vocabulary)
-        for frame, described in zip(group, maps, strict=True):
-            yield View(frame.camera.resized(*size), frame.read_depth(size), described)
+    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time; the
+    next ones are read and decoded meanwhile."""
+    groups = [frames[start : start + batch] for start in range(0, len(frames), batch)]
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(_read, groups[0], size) if groups else None
+        for group, following in itertools.zip_longest(groups, groups[1:]):
+            colors, depths = reading.result()
+            reading = reader.submit(_read, following, size) if following else None
+            maps = segmenter.describe(colors, vocabulary)
+            for frame, depth, described in zip(group, depths, maps, strict=True):
+                yield View(frame.camera.resized(*size), depth, described)
+
+
+def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """u1[B, H, W, 3] and the depth of each."""
+    depths = [frame.read_depth(size) for frame in frames]
+    return np.stack([frame.read_color(size) for frame in frames]), depths
 
 
 def project(

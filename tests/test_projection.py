@@ -1,3 +1,4 @@
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from pipeline import projection
+from pipeline.errors import DataError
 from pipeline.projection import ProjectionError, View, project, visible_pixels
 from pipeline.scene import Camera, Frame
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap
@@ -248,16 +250,48 @@ class Brightness:
         return [FeatureMap(torch.from_numpy(image[..., :1].astype(np.float32))) for image in images]
 
 
-def test_views_resizes_frames_cameras_and_depth_and_keeps_order(tmp_path):
+def frames_of(folder, count):
     frames = []
-    for i in range(5):
-        color, depth = tmp_path / f"{i}.png", tmp_path / f"{i}-depth.png"
+    for i in range(count):
+        color, depth = folder / f"{i}.png", folder / f"{i}-depth.png"
         Image.fromarray(np.full((8, 12, 3), 10 * i, np.uint8)).save(color)
         Image.fromarray(np.full((8, 12), 1000 + i, np.uint16)).save(depth)
         frames.append(Frame(str(i), color, depth if i else None, 1000.0, camera(width=12, height=8)))
+    return frames
+
+
+def test_views_resizes_frames_cameras_and_depth_and_keeps_order(tmp_path):
     model = Brightness([])
-    found = list(projection.views(frames, model, ["wall"], (6, 4), batch=2))
+    found = list(projection.views(frames_of(tmp_path, 5), model, ["wall"], (6, 4), batch=2))
     assert model.batches == [2, 2, 1]
     assert [float(view.map.feature[0, 0, 0]) for view in found] == [0, 10, 20, 30, 40]
     assert found[0].depth is None and (found[3].depth == np.full((4, 6), 1.003, np.float32)).all()
     assert (found[3].camera.width, found[3].camera.height) == (6, 4)
+
+
+def test_frames_are_read_while_the_model_looks_at_others(tmp_path, monkeypatch):
+    begun, read = threading.Event(), Frame.read_color
+
+    def noticed(frame, size):
+        if frame.id == "1":
+            begun.set()
+        return read(frame, size)
+
+    class Waiting(Brightness):
+        def describe(self, images, vocabulary):
+            assert begun.wait(30), "frame 1 is not read before frame 0 is done with"
+            return super().describe(images, vocabulary)
+
+    monkeypatch.setattr(Frame, "read_color", noticed)
+    found = list(projection.views(frames_of(tmp_path, 3), Waiting([]), ["wall"], (6, 4), batch=1))
+    assert [float(view.map.feature[0, 0, 0]) for view in found] == [0, 10, 20]
+
+
+def test_no_frames_and_a_broken_one(tmp_path):
+    assert list(projection.views([], Brightness([]), ["wall"], (6, 4), batch=2)) == []
+    frames, model = frames_of(tmp_path, 4), Brightness([])
+    frames[3].color.write_bytes(b"nothing")
+    seen = []
+    with pytest.raises(DataError, match=r"3\.png: not a readable image"):
+        seen.extend(view.depth is None for view in projection.views(frames, model, ["wall"], (6, 4), batch=2))
+    assert model.batches == [2]
