@@ -36,3 +36,7 @@ class ScenesFailed(PipelineError):
 
 class TrainingError(PipelineError):
     """Training that cannot start or go on."""
+
+
+class SynthesisError(PipelineError):
+    """A text-to-image model or SAM that is missing, broken or cannot be asked for this."""

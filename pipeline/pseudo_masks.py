@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from pipeline.errors import SynthesisError
 from pipeline.published import catalogue, reading
-from pipeline.synthesis import SynthesisError
 
 BORDER = 70 / 512  # share of the side that is cleared along the image's edges
 FEWEST = 10  # pixels that a coarse mask must keep to be trusted
@@ -84,32 +85,49 @@ class PointPrompted:
 def load_sam(path: Path | str, device: torch.device) -> PointPrompted:
     """A folder of ours (sam.json + model.safetensors) or a published checkpoint sam_vit_{b,l,h}*.pth.
 
-    Raises SynthesisError where it is missing, truncated, other than published, or of another
-    architecture.
+    Raises SynthesisError where it is missing, truncated, other than published, of another architecture, or
+    holds more than tensors.
     """
     path = Path(path)
+    remedy = (
+        f"Set `synthesis.sam` to a published checkpoint (sam_vit_h_4b8939.pth, from {SOURCE}) or to the "
+        "demo's folder (`make zoo` writes it)"
+    )
     try:
-        if path.is_dir():
-            state = load_file(path / WEIGHTS)
-            sam = build_sam(**json.loads((path / ARCHITECTURE).read_text()))
-        else:
-            build = sam_model_registry[_published_kind(path)]
-            state = reading.read(path, SOURCE)
-            sam = build()
-        sam.load_state_dict({name: value.float() for name, value in state.items()})
+        sam = _own(path) if path.is_dir() else _published(path)
     except SynthesisError:
         raise
     except reading.WeightsError as error:
         raise SynthesisError(f"{error} (`synthesis.sam`)") from error
-    except Exception as error:  # json, safetensors, zip and pickle readers raise many kinds for broken files
+    except Exception as error:  # json and safetensors raise many kinds for broken files
+        raise SynthesisError(f"{path}: cannot load SAM from here: {error}. {remedy}") from error
+    return PointPrompted(sam.to(device).eval().requires_grad_(False))
+
+
+def _own(folder: Path) -> Sam:
+    state = load_file(folder / WEIGHTS)
+    return _filled(build_sam(**json.loads((folder / ARCHITECTURE).read_text())), state, folder)
+
+
+def _published(path: Path) -> Sam:
+    kind = _kind(path)
+    state = reading.read(path, SOURCE)
+    return _filled(sam_model_registry[kind](), state, path)
+
+
+def _filled(sam: Sam, state: Mapping[str, torch.Tensor], path: Path) -> Sam:
+    own = {name: value.shape for name, value in sam.state_dict().items()}
+    found = {name: getattr(value, "shape", None) for name, value in dict(state).items()}
+    if odd := sorted(name for name in own.keys() | found.keys() if own.get(name) != found.get(name)):
         raise SynthesisError(
-            f"{path}: cannot load SAM from here: {error}. Set `synthesis.sam` to a published checkpoint "
-            "(sam_vit_h_4b8939.pth) or to the demo's folder (`make zoo` writes it)"
-        ) from error
-    return PointPrompted(sam.to(device).eval())
+            f"{path}: weights of another architecture: {odd[0]} is {found.get(odd[0], 'missing')}, wanted "
+            f"{own.get(odd[0], 'nothing')}, with {len(odd) - 1} more such; get it again from {SOURCE}"
+        )
+    sam.load_state_dict(state)
+    return sam
 
 
-def _published_kind(path: Path) -> str:
+def _kind(path: Path) -> str:
     for kind in ("vit_h", "vit_l", "vit_b"):
         if kind in path.name:
             return kind

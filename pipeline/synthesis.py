@@ -1,15 +1,16 @@
-"""Images of a class from a text-to-image model, and where the model looked while it wrote the word.
+"""Images of a class from a text-to-image model, and where the model looked while it drew the word.
 
-Any diffusers pipeline of the Stable Diffusion family serves. Cross-attention A = softmax(QK^T / sqrt(d)) of
-the class word's tokens is read in every denoising step and put together into one map per image; a pseudo
-mask grows from it (`pipeline.pseudo_masks`). Recipes and constants: SAS, annotation-free model capability.
+Any diffusers pipeline of the Stable Diffusion family serves (`pipeline.diffusion` loads it). Cross-attention
+A = softmax(QK^T / sqrt(d)) of the class word's tokens is read in every denoising step and put together into
+one map per image; a pseudo mask grows from it (`pipeline.pseudo_masks`). Recipes and constants: SAS,
+annotation-free model capability.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,34 +18,23 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import (
-    AutoPipelineForText2Image,
-    DDIMScheduler,
-    DiffusionPipeline,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import DiffusionPipeline
 from diffusers.models.attention_processor import Attention, AttnProcessor
-from diffusers.utils import logging
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from pipeline import config
-from pipeline.errors import PipelineError
-from pipeline.patch_autoencoder import PatchAutoencoder
+from pipeline.diffusion import CONDITION, read_pipeline
+from pipeline.errors import SynthesisError
 from pipeline.published import catalogue, reading
 from pipeline.text import TextEncoder, load_text_encoder
 
-CONDITION = "condition.json"  # in a pipeline's folder: it is conditioned on token states of our text encoder
 COARSEST = (
     4  # recipe "code": maps below a quarter of the latent size are left out (16, 32, 64 remain of 512 px)
 )
 
 Recipe = Literal["paper", "code"]
 Layers = Literal["all", "last"]
-
-
-class SynthesisError(PipelineError):
-    """A text-to-image model or SAM that is missing, broken or cannot be asked for this."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +93,11 @@ class WordAttention:
     def add(self, layer: str, probability: Tensor) -> None:  # [B, heads, Q, T]
         maps = probability[-self._images :, :, :, self._word].float().mean(1)  # [m, Q, n]
         height = round((maps.shape[1] / self._aspect) ** 0.5)
-        self._maps[layer].append(maps.transpose(1, 2).unflatten(2, (height, -1)).cpu())
+        self._maps[layer].append(maps.transpose(1, 2).unflatten(2, (height, -1)))
 
     def stop(self) -> dict[str, Tensor]:
-        """f4[S, m, n, h, w] of every layer: steps, images, tokens of the word; mean over heads."""
+        """f4[S, m, n, h, w] of every layer: steps, images, tokens of the word; mean over heads. On the UNet's
+        device: to copy each map as it comes would make the device wait."""
         self._unet.set_attn_processor(self._before)
         return {layer: torch.stack(maps) for layer, maps in self._maps.items()}
 
@@ -121,7 +112,7 @@ def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe,
     over the resolutions of at least a quarter of `latent`, the height of the latents.
     """
     if recipe == "paper":
-        parts = [_peak_one(_upsample(step, size)) for layer in maps.values() for step in layer]
+        parts = (_peak_one(_upsample(step, size)) for layer in maps.values() for step in layer)
     else:
         resolutions: dict[int, list[Tensor]] = {}
         for layer in maps.values():
@@ -131,8 +122,8 @@ def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe,
             raise SynthesisError(
                 "recipe 'code' needs attention layers of at least a quarter of the latents' size"
             )
-        parts = [_peak_one(_upsample(torch.stack(group).mean(0), size)) for group in resolutions.values()]
-    word = torch.stack(parts).mean(0).mean(1)  # [m, H, W]
+        parts = (_peak_one(_upsample(torch.stack(group).mean(0), size)) for group in resolutions.values())
+    word = _mean(parts).mean(1)  # [m, H, W]
     low, high = word.amin((1, 2), keepdim=True), word.amax((1, 2), keepdim=True)
     return (word - low) / (high - low).clamp(min=torch.finfo(word.dtype).tiny)
 
@@ -143,6 +134,16 @@ def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:  # [m, n, h, w] ->
 
 def _peak_one(maps: Tensor) -> Tensor:  # [m, n, H, W]
     return maps / maps.amax((2, 3), keepdim=True)
+
+
+def _mean(maps: Iterator[Tensor]) -> Tensor:
+    """Their mean, two held at a time: "paper" averages every layer of every step, 800 maps of the image's
+    size for Stable Diffusion 1.5. Adds into the first."""
+    total, count = next(maps), 1
+    for one in maps:
+        total += one
+        count += 1
+    return total / count
 
 
 class Synthesiser:
@@ -188,9 +189,14 @@ class Synthesiser:
             output_type="np",
         )
         maps = self._attention.stop()
+        if not np.isfinite(output.images).all():
+            raise SynthesisError(
+                f"{settings.diffusion}: overflows in {pipeline.dtype}, images of seeds {list(seeds)} are not "
+                "numbers; set `runtime.device: cpu`, or take one whose VAE was made for half precision"
+            )
         image = (np.clip(output.images, 0, 1) * 255).round().astype(np.uint8)
         attention = aggregate(maps, image.shape[1:3], settings.attention_recipe, latent)
-        return image, attention.numpy()
+        return image, attention.cpu().numpy()
 
 
 def weights_key(path: Path | str) -> str:
@@ -224,56 +230,18 @@ def load(settings: config.Synthesis, device: torch.device) -> Synthesiser:
     Raises SynthesisError where it is missing, incomplete or truncated, or holds code.
     """
     folder = Path(settings.diffusion)
-    if not (folder / "model_index.json").is_file():
-        raise SynthesisError(
-            f"{folder}: no text-to-image pipeline here (model_index.json is missing); set "
-            "`synthesis.diffusion` to the folder of a diffusers pipeline, or run `make zoo` for the demo's"
-        )
-    if code := sorted(folder.rglob("*.py")):  # older versions of diffusers run it unasked
-        raise SynthesisError(
-            f"{code[0]}: code among weights; nothing of it ran. Delete it, or get {folder} again"
-        )
-    logging.disable_progress_bar()
-    options = {
-        "dtype": torch.float16 if device.type == "cuda" else torch.float32,
-        "use_safetensors": True,
-        "local_files_only": True,
-        "low_cpu_mem_usage": False,
-    }
-    try:
-        if (folder / CONDITION).is_file():
-            pipeline = _without_text_tower(folder, options)
-        else:
-            pipeline = AutoPipelineForText2Image.from_pretrained(folder, **options)
-        pipeline = pipeline.to(device)
-    except Exception as error:  # diffusers, safetensors and json raise many kinds for broken files
-        raise SynthesisError(
-            f"{folder}: cannot load this text-to-image pipeline: {error}. Restore its files "
-            "(`git checkout` for the demo's, else the download)"
-        ) from error
-    return Synthesiser(pipeline, _conditioning(folder, pipeline), settings)
+    pipeline = read_pipeline(folder, torch.float16 if device.type == "cuda" else torch.float32)
+    return Synthesiser(pipeline.to(device), conditioning(folder, pipeline), settings)
 
 
-def _without_text_tower(folder: Path, options: Mapping[str, Any]) -> StableDiffusionPipeline:
-    """The demo's parts, whose autoencoder is ours."""
-    return StableDiffusionPipeline(
-        vae=PatchAutoencoder.from_pretrained(folder, subfolder="vae", **options),
-        text_encoder=None,
-        tokenizer=None,
-        unet=UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **options),
-        scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-def _conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, str], Condition]:
+def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, str], Condition]:
+    """How the pipeline that was read from `folder` takes a prompt and the class word in it."""
     if (folder / CONDITION).is_file():
         own = json.loads((folder / CONDITION).read_text())
         encoder = load_text_encoder(config.Text(encoder=own["text_encoder"], template="{}"))
         return _ByTokenStates(encoder, own["tokens"])
-    return _ByOwnText(pipeline)
+    found = (getattr(pipeline, name, None) for name in ("tokenizer", "tokenizer_2"))
+    return _ByOwnText(tuple(tokenizer for tokenizer in found if tokenizer is not None))
 
 
 @dataclass(frozen=True)
@@ -294,18 +262,35 @@ class _ByTokenStates:
 
 @dataclass(frozen=True)
 class _ByOwnText:
-    """The pipeline's own tokenizer and text tower read the prompt."""
+    """The pipeline's own tokenizers and text towers read the prompt.
 
-    pipeline: DiffusionPipeline
+    SDXL has two, whose states are put side by side, token by token: both must cut the prompt alike.
+    """
+
+    tokenizers: tuple[PreTrainedTokenizerBase, ...]
 
     def __call__(self, template: str, word: str) -> Condition:
         prompt = template.format(word)
         start, end = _span(template, word)
-        offsets = self.pipeline.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
-        covering = [
-            i for i, (first, last) in enumerate(offsets) if first < end and last > start and last > first
-        ]
-        return Condition({"prompt": prompt}, tuple(covering))
+        first, *others = (_covering(tokenizer, prompt, start, end) for tokenizer in self.tokenizers)
+        if any(other != first for other in others):
+            raise SynthesisError(f"the two tokenizers of this pipeline cut {prompt!r} differently")
+        return Condition({"prompt": prompt}, first)
+
+
+def _covering(tokenizer: PreTrainedTokenizerBase, prompt: str, start: int, end: int) -> tuple[int, ...]:
+    """Tokens of the prompt that overlap its characters [start, end). Raises SynthesisError where there are
+    none, or where the text tower would not see them."""
+    offsets = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+    places = enumerate(offsets)
+    found = tuple(i for i, (first, last) in places if first < end and last > start and last > first)
+    most = tokenizer.model_max_length - 1  # the last one is the end of the text
+    if not found or found[-1] >= most:
+        raise SynthesisError(
+            f"{prompt[start:end]!r} is not among the first {most} tokens of the prompt {prompt!r}, which are "
+            "all that the diffusion model reads: shorten `synthesis.prompt`, or the name in `vocabulary`"
+        )
+    return found
 
 
 def _span(template: str, word: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -39,9 +40,10 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
             return load_file(file)
         foreign = _foreign(file, again)
         intact(file)
-        # in the place of Lightning's classes: takes items and attributes as they do, and does nothing
+        # in the place of Lightning's classes: takes items and attributes as they do, and does nothing.
+        # Mapped, or it would be in memory twice; the format from before PyTorch 1.6 cannot be
         with safe_globals([(OrderedDict, name) for name in foreign]):
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:  # its message advises to load without weights_only

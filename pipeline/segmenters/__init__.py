@@ -57,13 +57,13 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
 
         grounded.find(folder)
         captioner = _captioner(params) if captions else ColourCaptioner()
-        return grounded.GroundedSegmenter(name, folder, _device(params.runtime.device), captioner)
+        return grounded.GroundedSegmenter(name, folder, choose_device(params.runtime.device), captioner)
     if name == "sam3":
         from pipeline.segmenters import sam3
 
         sam3.find(folder)
         captioner = _captioner(params) if captions else ColourCaptioner()
-        return sam3.Sam3Segmenter(name, folder, _device(params.runtime.device), captioner)
+        return sam3.Sam3Segmenter(name, folder, choose_device(params.runtime.device), captioner)
     if name == "maskclip":
         from pipeline.segmenters import maskclip
 

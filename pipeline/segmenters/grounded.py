@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from segment_anything import SamPredictor, sam_model_registry
 
+from pipeline.published import reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
@@ -91,7 +92,7 @@ class GroundedSegmenter(MaskModel):
         self._network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
         self._sam = SamPredictor(_sam(checkpoint).to(device))
         self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
-        content = "".join(weights.digest(file) for file in [*(folder / file for file in FILES), checkpoint])
+        content = "".join(reading.digest(file) for file in [*(folder / file for file in FILES), checkpoint])
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
@@ -192,7 +193,7 @@ def _sam(file: Path) -> torch.nn.Module:
     kind = next((kind for kind in ("vit_h", "vit_l", "vit_b") if kind in file.name), None)
     if kind is None:
         raise weights.WeightsError(f"{file}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
-    state = weights.read_published(file, SAM_SOURCE)
+    state = reading.read(file, SAM_SOURCE)
     sam = sam_model_registry[kind]()
     try:
         sam.load_state_dict(state)

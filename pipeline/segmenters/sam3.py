@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.published import reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
@@ -51,7 +52,7 @@ class Sam3Segmenter(MaskModel):
         side = self._network.config.image_size
         self._prepare = Sam3ImageProcessor(size={"height": side, "width": side})
         self._tokenize = tokenize  # CLIP's byte pairs, of which open_clip brings the table
-        content = "".join(weights.digest(folder / file) for file in FILES)
+        content = "".join(reading.digest(folder / file) for file in FILES)
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
