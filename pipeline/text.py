@@ -7,6 +7,7 @@ depends on the other texts it was asked for together with, and are remembered by
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -144,7 +145,7 @@ class OpenClip(_Remembering):
             raise TextError(f"open_clip knows no model {model!r}; `open_clip.list_models()` lists them")
         refuse_code(pretrained)
         try:
-            self._model = open_clip.create_model(model, pretrained=pretrained)
+            self._model = open_clip_model(model, pretrained)
             self._tokenizer = open_clip.get_tokenizer(model)
         except Exception as error:  # missing file, unknown tag, no network: many kinds
             raise TextError(
@@ -152,6 +153,7 @@ class OpenClip(_Remembering):
                 "`open_clip.list_pretrained_tags_by_model`, which open_clip downloads, or without a network "
                 "the path of a checkpoint in `text.encoder` (`anyscene weights list` knows some)"
             ) from error
+        self._model.visual = None  # the image tower, two thirds of the memory, is not asked
         self._model.eval().requires_grad_(False)
         self.name = f"open_clip:{model}:{pretrained or ''}"
         self.width = self._embed("a room").shape[0]
@@ -188,8 +190,28 @@ def load_text_encoder(section: config.Text) -> TextEncoder:
         return MiniLM(Path(package.origin).parent / "model")
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")
-        return OpenClip(model, pretrained or None)
+        return _open_clip(model, pretrained or None)
     raise TextError(f"text.encoder is {section.encoder!r}; use minilm or open_clip:MODEL:PRETRAINED")
+
+
+@functools.cache
+def _open_clip(model: str, pretrained: str | None) -> OpenClip:
+    """One for all that ask in this process: large, and what one has encoded the others need not."""
+    return OpenClip(model, pretrained)
+
+
+def open_clip_model(model: str, pretrained: str | None) -> torch.nn.Module:
+    """open_clip's `model` with both towers; raises what open_clip does, many kinds.
+
+    Weights that open_clip knows by a tag get the activation that they were trained with (QuickGELU if they
+    are OpenAI's), which its `ViT-B-32` and others do not have: of that it only warns. Of a file nothing is
+    known: name the model `ViT-B-32-quickgelu` where it needs that.
+    """
+    import open_clip
+
+    trained = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+    quick = bool(trained.get("quick_gelu"))
+    return open_clip.create_model(model, pretrained=pretrained, force_quick_gelu=quick)
 
 
 def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> np.ndarray:

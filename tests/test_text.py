@@ -1,10 +1,15 @@
+import json
 import socket
+import warnings
 
 import numpy as np
+import open_clip
 import pytest
+import torch
 
 from pipeline import text
 from pipeline.config import Text
+from pipeline.segmenters import maskclip
 
 NAMES = ["wall", "chair", "shower curtain", "other"]
 
@@ -82,6 +87,85 @@ def test_token_states_are_not_contextual(encoder):
     tokens = encoder.tokens(["a chair here", "a chair there"], length=16)
     assert tokens.state.shape == (2, 16, 384)
     assert np.array_equal(tokens.state[0, :3], tokens.state[1, :3])
+
+
+CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 16, "patch_size": 8, "head_width": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Weights of a small model that open_clip now knows as ViT-tiny, and with QuickGELU."""
+    folder = tmp_path_factory.mktemp("clip")
+    (folder / "ViT-tiny.json").write_text(json.dumps(CLIP))
+    (folder / "ViT-tiny-quickgelu.json").write_text(json.dumps(CLIP | {"quick_gelu": True}))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(0)
+    network = open_clip.create_model("ViT-tiny", pretrained=None)
+    for value in network.parameters():
+        torch.nn.init.normal_(value, 0, 0.3)
+    torch.save(network.state_dict(), folder / "tiny.pt")
+    return folder / "tiny.pt"
+
+
+def whole(checkpoint, model, sentence):
+    """f4[C] of open_clip's own model, both towers of it."""
+    network = open_clip.create_model(model, pretrained=str(checkpoint)).eval()
+    with torch.inference_mode():
+        return network.encode_text(open_clip.get_tokenizer(model)([sentence]), normalize=True)[0].numpy()
+
+
+@pytest.mark.parametrize("model", ["ViT-tiny", "ViT-tiny-quickgelu"])
+def test_open_clip_is_asked_without_its_image_tower(checkpoint, model):
+    encoder = text.load_text_encoder(Text(f"open_clip:{model}:{checkpoint}", "a {} in a scene"))
+    found = text.embeddings(encoder, ["shower curtain", "other"], "a photo of the {}")
+    wanted = [whole(checkpoint, model, one) for one in ("a photo of the shower curtain", "other")]
+    assert np.allclose(found, wanted, atol=1e-6) and not np.allclose(*wanted, atol=0.01)
+    network = encoder._model
+    assert network.visual is None
+    assert {name.split(".")[0] for name in network.state_dict()} == {
+        *("positional_embedding", "text_projection", "logit_scale"),
+        *("transformer", "token_embedding", "ln_final"),
+    }
+
+
+def test_one_open_clip_remembers_for_all(checkpoint, monkeypatch):
+    section = Text(f"open_clip:ViT-tiny:{checkpoint}", "a {} in a scene")
+    encoder = text.load_text_encoder(section)
+    encoder.encode(["a lonely lamp"])
+    other = text.load_text_encoder(Text(f"open_clip:ViT-tiny-quickgelu:{checkpoint}", "{}"))
+    assert not np.array_equal(other.encode(["a lonely lamp"]), encoder.encode(["a lonely lamp"]))
+    monkeypatch.setattr(encoder, "_embed", lambda one: pytest.fail(f"{one} is known"))
+    again = text.load_text_encoder(Text(section.encoder, "the {}"))
+    assert again is encoder and again.encode(["a lonely lamp"]).shape == (1, 16)
+
+
+@pytest.fixture
+def tagged(checkpoint, monkeypatch):
+    """open_clip as if it knew the checkpoint's weights by the tag `openai`, trained with QuickGELU."""
+    there = {"url": "there", "hf_hub": ""}
+    known = {"openai": there | {"quick_gelu": True}, "laion": there}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "ViT-tiny", known)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: str(checkpoint))
+    text._open_clip.cache_clear()
+    yield checkpoint
+    text._open_clip.cache_clear()
+
+
+@pytest.mark.parametrize(("tag", "model"), [("openai", "ViT-tiny-quickgelu"), ("laion", "ViT-tiny")])
+def test_weights_known_by_a_tag_get_their_activation(tagged, tag, model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of a mismatch
+        found = text.load_text_encoder(Text(f"open_clip:ViT-tiny:{tag}", "{}")).encode(["a red chair"])[0]
+        tower = maskclip.load_tower(f"open_clip:ViT-tiny:{tag}")
+    other = {"ViT-tiny": "ViT-tiny-quickgelu"}.get(model, "ViT-tiny")
+    assert np.allclose(found, whole(tagged, model, "a red chair"), atol=1e-6)
+    assert not np.allclose(found, whole(tagged, other, "a red chair"), atol=1e-3)
+    quick = type(tower.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+    assert quick == (tag == "openai")
 
 
 def test_open_clip_behind_the_same_protocol():

@@ -29,7 +29,7 @@ from torch.nn import functional
 from pipeline.config import MaskClip
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters.protocol import FeatureMap
-from pipeline.text import TextEncoder, TextError, embeddings, refuse_code
+from pipeline.text import TextEncoder, TextError, embeddings, open_clip_model, refuse_code
 
 KIND = "open_clip:"
 
@@ -48,11 +48,9 @@ def load_tower(encoder: str) -> nn.Module:
             f"text.encoder {encoder} names no weights, so that maskclip's would be random: name a "
             f"checkpoint, {KIND}{model}:FILE"
         )
-    import open_clip
-
     refuse_code(pretrained)
     try:
-        return open_clip.create_model(model, pretrained=pretrained).visual
+        return open_clip_model(model, pretrained).visual
     except Exception as error:  # missing file, unknown tag, no network: many kinds
         raise WeightsError(
             f"maskclip cannot load the image tower of {encoder}: {error}. Give the path of a checkpoint in "
