@@ -98,7 +98,7 @@ def load_sam(path: Path | str, device: torch.device) -> PointPrompted:
     except SynthesisError:
         raise
     except reading.WeightsError as error:
-        raise SynthesisError(f"{error} (`synthesis.sam`)") from error
+        raise SynthesisError(f"{error}. {remedy}") from error
     except Exception as error:  # json and safetensors raise many kinds for broken files
         raise SynthesisError(f"{path}: cannot load SAM from here: {error}. {remedy}") from error
     return PointPrompted(sam.to(device).eval().requires_grad_(False))

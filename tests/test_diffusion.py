@@ -182,6 +182,10 @@ def test_code_in_a_folder_is_not_run(copied, tmp_path):
     for name in ("own.py", "scheduler/own.py", "pipeline.py"):
         (folder / name).write_text(code)
     (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": ["own", "Own"]}))
+    with pytest.raises(SynthesisError, match="code among weights; nothing of it ran"):
+        read_pipeline(folder, torch.float32)
+    for file in folder.rglob("*.py"):
+        file.unlink()
     with pytest.raises(SynthesisError, match="cannot load this text-to-image pipeline"):
         read_pipeline(folder, torch.float32)
     (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": ["pipeline", "Own"]}))

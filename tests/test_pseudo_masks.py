@@ -1,6 +1,5 @@
 """Points obey a slow twin; SAM is loaded from published checkpoints, and from nothing that is damaged."""
 
-import hashlib
 import json
 import pickle
 import shutil
@@ -164,19 +163,6 @@ def test_a_truncated_checkpoint_is_refused(published, keep, zipped):
         pseudo_masks.load_sam(file, CPU)
 
 
-def test_a_checkpoint_that_is_not_the_published_one_by_its_name_is_refused(published):
-    content = (published / "sam_vit_l.pth").read_bytes()
-    digits = hashlib.md5(content).hexdigest()[:6]
-    file = published / f"sam_vit_l_{digits}.pth"
-    file.write_bytes(content)
-    pseudo_masks.load_sam(file, CPU)
-    changed = bytearray(content)
-    changed[len(content) // 2] ^= 1  # one bit, somewhere in the weights
-    file.write_bytes(changed)
-    with pytest.raises(SynthesisError, match=rf"damaged: its md5 begins with \w+, .* with {digits}"):
-        pseudo_masks.load_sam(file, CPU)
-
-
 def test_a_checkpoint_of_another_architecture_is_refused(published):
     shutil.copy(published / "sam_vit_b.pth", published / "sam_vit_h.pth")
     with pytest.raises(SynthesisError, match=r"sam_vit_h\.pth: weights of another architecture") as caught:
@@ -205,7 +191,7 @@ def test_code_in_a_checkpoint_is_not_run(published, form):
         file.write_bytes(pickle.dumps(content["b"]))
     else:
         torch.save(content, file, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(SynthesisError, match="more than tensors; nothing of it ran"):
+    with pytest.raises(SynthesisError, match=r"more than tensors.*; nothing of it ran"):
         pseudo_masks.load_sam(file, CPU)
     assert not (published / "ran").exists()
 

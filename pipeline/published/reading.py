@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -38,16 +37,20 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
         if file.suffix == ".safetensors":
             intact(file)
             return load_file(file)
-        foreign = _foreign(file, again)
+        with file.open("rb") as stream:
+            zipped = stream.read(2) == b"PK"
+        # torch.load itself looks through the format from before PyTorch 1.6
+        foreign = _foreign(file, again) if zipped else []
         intact(file)
         # in the place of Lightning's classes: takes items and attributes as they do, and does nothing.
-        # Mapped, or it would be in memory twice; the format from before PyTorch 1.6 cannot be
+        # Mapped, or it would be in memory twice.
         with safe_globals([(OrderedDict, name) for name in foreign]):
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:  # its message advises to load without weights_only
-        raise WeightsError(f"{file}: holds more than tensors; nothing of it ran{again}") from error
+        what = "holds more" if zipped else "damaged, or holds more"
+        raise WeightsError(f"{file}: {what} than tensors; nothing of it ran{again}") from error
     except Exception as error:  # zip and safetensors readers raise many kinds for broken files
         raise WeightsError(f"{file}: damaged weights ({error}){again}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state

@@ -220,7 +220,7 @@ def test_diffusion_is_cut_altered_or_a_pickle(diffusion):
     assert "weights/diffusion: cannot load this text-to-image pipeline" in refused(synthesis)
     file.unlink()
     torch.save(Code(Path("ran").resolve()), file.with_suffix(".bin"))
-    assert "weights/diffusion: cannot load this text-to-image pipeline" in refused(synthesis)
+    assert "weights/diffusion/unet: no *.safetensors here" in refused(synthesis)
 
 
 def test_code_beside_the_weights_does_not_run(diffusion):
