@@ -33,13 +33,14 @@ def touching(superpoint: np.ndarray, xyz: np.ndarray, face: np.ndarray) -> np.nd
     """i8[E, 2]: pairs a < b of superpoints that share an edge of the mesh, or, without faces, that are among
     each other's nearest points. superpoint: i4[N], xyz: f4[N, 3], face: i4[F, 3]."""
     if len(face):
-        edge = np.concatenate([face[:, [0, 1]], face[:, [1, 2]], face[:, [2, 0]]])
+        corner = superpoint[face]
+        edges = [(corner[:, a], corner[:, b]) for a, b in ((0, 1), (1, 2), (2, 0))]
     else:
         _, near = cKDTree(xyz).query(xyz, min(NEIGHBOURS + 1, len(xyz)))
         near = near.reshape(len(xyz), -1)
-        edge = np.stack([np.repeat(np.arange(len(xyz)), near.shape[1]), near.ravel()], 1)
-    pair = np.sort(superpoint[edge].astype(np.int64), axis=1)
-    return np.unique(pair[pair[:, 0] < pair[:, 1]], axis=0)
+        edges = [(np.repeat(superpoint, near.shape[1]), superpoint[near.ravel()])]
+    apart = [np.stack([one[one != other], other[one != other]], 1) for one, other in edges]
+    return np.unique(np.sort(np.concatenate(apart).astype(np.int64), axis=1), axis=0)
 
 
 def classes(known: np.ndarray, superpoint: np.ndarray) -> np.ndarray:

@@ -29,11 +29,14 @@ class Features:
 
     def products(self, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f4[R, K] of the rows with texts [K, C], and f4[R], their lengths."""
-        columns, product, length = torch.from_numpy(text.T.copy()), [], []
+        rows = self.values.shape[0]
+        product, length = np.empty((rows, len(text)), np.float32), np.empty(rows, np.float32)
+        columns, done = torch.from_numpy(text.T.copy()), 0
         for block in self._blocks():
-            product.append(block @ columns)
-            length.append(torch.linalg.vector_norm(block, dim=1))
-        return torch.cat(product).numpy(), torch.cat(length).numpy()
+            product[done : done + len(block)] = block @ columns
+            length[done : done + len(block)] = torch.linalg.vector_norm(block, dim=1)
+            done += len(block)
+        return product, length
 
     def cosine(self, text: np.ndarray, length: np.ndarray | None = None) -> np.ndarray:
         """f4[N, K] with texts [K, C] of length 1, NaN without a feature. length: f4[R] where it is known."""
@@ -42,7 +45,17 @@ class Features:
         else:
             columns = torch.from_numpy(text.T.copy())
             product = torch.cat([block @ columns for block in self._blocks()]).numpy()
-        return self._of_points(product / np.maximum(length, 1e-12)[:, None])
+        product /= np.maximum(length, 1e-12)[:, None]
+        return self._of_points(product)
+
+    def in_memory(self) -> Features:
+        """The same, read once, with room for little more than the values."""
+        if isinstance(self.values, torch.Tensor):
+            return self
+        held = np.empty(self.values.shape, self.values.dtype)
+        for start in range(0, len(held), ON_DISK):  # zarr takes twice as much to read all at once
+            held[start : start + ON_DISK] = self.values[start : start + ON_DISK]
+        return Features(torch.from_numpy(held), self.row, self.valid)
 
     def labels(self, text: np.ndarray) -> np.ndarray:
         """i2[N]: the closest of the texts [K, C], -1 without a feature."""

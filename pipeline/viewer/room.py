@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipeline import datasets, store
 from pipeline.config import Params
@@ -162,10 +161,7 @@ class Room:
     @functools.cached_property
     def features(self) -> Features:
         """Of the source, in memory."""
-        found = self._features[self.source]()
-        if isinstance(found.values, torch.Tensor):
-            return found
-        return Features(torch.from_numpy(found.values[:]), found.row, found.valid)
+        return self._features[self.source]().in_memory()
 
     def below(self, height: float) -> np.ndarray:
         """i8[M]: the points not above `height` metres."""
