@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" OMP_WAIT_POLICY=passive
 READY := $(VENV)/.ready
+TESTERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint bench ablation zoo clean
@@ -29,7 +30,7 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 
 test: $(READY) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(RUN) ruff check .
-	@$(RUN) python -m pytest --cov --cov-report=term
+	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=40
 
 lint: $(READY) ## ruff
 	@$(RUN) ruff check .
