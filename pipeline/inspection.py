@@ -196,9 +196,9 @@ def _colours(group: Artefact) -> np.ndarray | None:
 
 
 def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """u1[n,3] of the `rows` i8[n] (default: all) of `feature` [N,C]: their first three principal components,
-    each stretched from its 2nd to its 98th percentile; the sign is fixed, so equal features give equal
-    pictures."""
+    """u1[n,3] of the `rows` i8[n] (default: all) of `feature` [N,C], or of what gives its rows when asked:
+    their first three principal components, each stretched from its 2nd to its 98th percentile; the sign is
+    fixed, so equal features give equal pictures."""
     rows = np.arange(len(feature)) if rows is None else rows
     if len(rows) == 0:
         return np.zeros((0, 3), np.uint8)
@@ -209,9 +209,7 @@ def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     component = np.empty((len(rows), axes.shape[1]), np.float32)
     step = max(1, BLOCK // feature.shape[1])
-    for start in range(
-        0, len(rows), step
-    ):  # widened all at once they would take twice what they are stored in
+    for start in range(0, len(rows), step):  # widened all at once they would take twice what is stored
         block = rows[start : start + step]
         component[start : start + step] = (feature[block].astype(np.float32) - mean) @ axes
     low, high = np.percentile(component, [2, 98], axis=0)

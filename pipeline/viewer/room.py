@@ -20,7 +20,7 @@ from pipeline.projection import visible_pixels
 from pipeline.report import images
 from pipeline.scene import Frame
 from pipeline.text import TextEncoder, embeddings
-from pipeline.viewer.features import Features, predicted, stored
+from pipeline.viewer.features import Held, OnDisk, predicted, stored
 from pipeline.viewer.picking import spacing
 
 BEST, VIEWS, TOP = 5, 3, 5  # labels and views of a point, groups of a text
@@ -118,7 +118,7 @@ class Room:
         """Read and compute what every text needs, so that none waits for it. Raises what `find` raises."""
         if self.source is not None:
             with self._lock:
-                _ = self._prompts, self._length, self.superpoint is None or self._objects
+                _ = self._prompts, self.features, self.superpoint is None or self._objects
 
     def colours(self, layer: str) -> np.ndarray:
         """u1[N, 3] of a layer. Raises StoreError for a damaged artefact."""
@@ -141,7 +141,7 @@ class Room:
         if self.source is None:
             raise StoreError(f"{self.scene}: neither fused features nor a trained network; run `dvc repro`")
         with self._lock:
-            similarity = self.features.cosine(self._encoder.encode([text, *negative]), self._length)
+            similarity = self.features.cosine(self._encoder.encode([text, *negative]))
             known = self._objects if self.superpoint is not None else None
         positive, others = np.ascontiguousarray(similarity[:, 0]), similarity[:, 1:].T
         left_out = query.closer_to(list(others), positive) if negative else np.zeros(len(positive), bool)
@@ -159,9 +159,9 @@ class Room:
         return _heat_table()[self._lightness, level]
 
     @functools.cached_property
-    def features(self) -> Features:
+    def features(self) -> Held:
         """Of the source, in memory."""
-        return self._features[self.source]().in_memory()
+        return self._features[self.source]().held()
 
     def below(self, height: float) -> np.ndarray:
         """i8[M]: the points not above `height` metres."""
@@ -179,8 +179,9 @@ class Room:
 
     def _described(self, point: int) -> Point:
         scores, said = [], []
-        if self.source is not None and (feature := self.features.of_point(point)) is not None:
-            cosine = self._prompts @ feature / max(float(np.linalg.norm(feature)), 1e-12)
+        own = None if self.source is None else self._features[self.source]().of_point(point)
+        if own is not None:
+            cosine = self._prompts @ own / max(float(np.linalg.norm(own)), 1e-12)
             best: dict[str, float] = {}  # a class has the score of its best prompt
             for prompt in np.argsort(-cosine):
                 best.setdefault(
@@ -188,8 +189,7 @@ class Room:
                 )
             scores = list(best.items())[:BEST]
         for name, open_features in self._features.items():
-            features = self.features if name == self.source else open_features()
-            if (feature := features.of_point(point)) is not None:
+            if (feature := open_features().of_point(point)) is not None:
                 label = self.label_set.of_prompts((self._prompts @ feature).argmax())
                 said.append((self._title(name), self.label_set.names[label]))
         truth = None
@@ -234,9 +234,9 @@ class Room:
         path = store.scene_path(self._artefacts.data(stage), self.scene)
         return store.open_scene(path)[name][:] if path.is_dir() else None
 
-    def _steps(self) -> dict[str, Callable[[], Features]]:
+    def _steps(self) -> dict[str, Callable[[], Held | OnDisk]]:
         """What gives features, in the order of the pipeline."""
-        found: dict[str, Callable[[], Features]] = {}
+        found: dict[str, Callable[[], Held | OnDisk]] = {}
         for stage in (*(f"projection/{name}" for name in self._settings.segmenters.names), "fusion"):
             path = store.scene_path(self._artefacts.data(stage), self.scene)
             if path.is_dir() and "feature" in store.open_scene(path):
@@ -267,17 +267,15 @@ class Room:
         return f"2D model {model}" if stage == "projection" else TITLES.get(name, "fused")
 
     def _labels(self, name: str) -> np.ndarray:
-        features = self.features if name == self.source else self._features[name]()
-        label = self.label_set.of_prompts(features.labels(self._prompts))
+        label = self.label_set.of_prompts(self._features[name]().labels(self._prompts))
         return images.label_colours(label, self.label_set.colours)
 
     def _principal(self) -> np.ndarray:
-        values = self.features.values.numpy()
         if self.features.row is not None:
-            return principal_colours(values)[self.features.row]
+            return principal_colours(self.features)[self.features.row]
         colours = np.full((len(self.xyz), 3), images.NEUTRAL, np.uint8)
         seen = np.flatnonzero(self.features.valid)
-        colours[seen] = principal_colours(values, seen)
+        colours[seen] = principal_colours(self.features, seen)
         return colours
 
     def _weight(self, model: int) -> np.ndarray:
@@ -298,15 +296,11 @@ class Room:
         return embeddings(self._encoder, self.label_set.prompts, self._settings.text.template)
 
     @functools.cached_property
-    def _length(self) -> np.ndarray:
-        return self.features.products(np.zeros((1, self.features.values.shape[1]), np.float32))[1]
-
-    @functools.cached_property
     def _objects(self) -> tuple[np.ndarray, np.ndarray]:
         """(the class that each superpoint shows i8[L], its group i4[L])."""
         text = embeddings(self._encoder, self._settings.vocabulary, self._settings.text.template)
-        known = self.features.cosine(text, self._length)
-        shown = groups.classes(known, self.superpoint)
+        mean = self.features.means(text, self.superpoint)
+        shown = np.where(np.isfinite(mean).all(1), mean.argmax(1), -1)
         return shown, groups.objects(shown, groups.touching(self.superpoint, self.xyz, self.face))
 
 

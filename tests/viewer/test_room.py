@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline import datasets, store
 from pipeline.errors import StoreError
-from pipeline.evaluation import query
+from pipeline.evaluation import groups, query
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.report import images
+from pipeline.text import embeddings
 from pipeline.viewer import text
-from pipeline.viewer.features import Features, predicted
+from pipeline.viewer.features import predicted, stored
 from pipeline.viewer.picking import hit, spacing
 from pipeline.viewer.room import Room
 from tests import miniature
@@ -95,22 +95,55 @@ def test_networks_have_a_row_for_each_voxel_that_equals_the_points_feature(proje
     artefacts = Artefacts(project[0])
     found = predicted(artefacts, "room0", "ensembling")
     expected, _, _ = query.scene_features(artefacts, "room0", "ensembling")
-    assert found.values.shape[0] < len(expected)
-    np.testing.assert_allclose(found.values.numpy()[found.row], expected, atol=1e-5)
+    assert len(found) < len(expected)
+    half = np.abs(expected).max(1, keepdims=True) / 127 / 2
+    assert (np.abs(found[found.row] - expected) <= half * 1.001 + 1e-6).all()
+    np.testing.assert_allclose(found.of_point(7), found[found.row][7])
 
 
-def test_cosine_in_blocks_is_the_cosine(monkeypatch):
-    monkeypatch.setattr("pipeline.viewer.features.IN_MEMORY", 7)
-    rng = np.random.default_rng(0)
-    values, valid = rng.normal(size=(50, 8)).astype(np.float16), rng.random(50) > 0.2
-    words = miniature.Spelling().encode(["a", "b"])[:, :8]
-    expected = query.cosine(values.astype(np.float32), valid, words) * np.linalg.norm(words, axis=1)
-    for row in (None, rng.integers(0, 50, 90)):
-        seen = valid if row is None else valid[row]
-        features = Features(torch.from_numpy(values), row, seen)
-        wanted = expected if row is None else expected[row]
-        np.testing.assert_allclose(features.cosine(words), wanted, atol=1e-6)
-        np.testing.assert_allclose(features.cosine(words, features.products(words)[1]), wanted, atol=1e-6)
+def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch):
+    for name in ("IN_MEMORY", "ON_DISK"):
+        monkeypatch.setattr(f"pipeline.viewer.features.{name}", 7)
+    artefacts = Artefacts(project[0])
+    words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene"])
+    expected, valid, _ = query.scene_features(artefacts, "room0", "fusion")
+    exact = query.cosine(expected, valid, words)
+    held = stored(artefacts, "room0", "fusion").held()
+    assert held.values.element_size() == 1 and not valid.all()
+    found = held.cosine(words)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
+    np.testing.assert_allclose(found, exact, atol=0.01)
+    assert np.nanmean(np.abs(found - exact)) < 0.001 < np.nanstd(exact)
+    point = int(np.flatnonzero(valid)[0])
+    np.testing.assert_array_equal(stored(artefacts, "room0", "fusion").of_point(point), expected[point])
+    np.testing.assert_allclose(held.of_point(point), expected[point], atol=np.abs(expected).max() / 250)
+
+
+@pytest.mark.parametrize("source", ["fusion", "ensembling"])
+def test_means_of_superpoints_are_those_of_their_points(project, room, source):
+    artefacts = Artefacts(project[0])
+    held = (stored if source == "fusion" else predicted)(artefacts, "room0", source).held()
+    words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene", "x"])
+    cosine, group = held.cosine(words), room.superpoint.copy()
+    group[~held.valid] = 0  # a group that has points without a feature
+    cosine[group == 1] = np.nan
+    held.valid[group == 1] = False  # and one without any that has
+    found = held.means(words, group)
+    for index, mean in enumerate(found):
+        values = cosine[group == index]
+        values = values[np.isfinite(values).all(1)]
+        if len(values) == 0:
+            assert np.isnan(mean).all()
+        else:
+            np.testing.assert_allclose(mean, values.mean(0), atol=1e-5)
+    assert np.isnan(found[1]).all() and np.isfinite(found[0]).all()
+
+
+def test_objects_are_those_of_a_query_on_the_command_line(room):
+    known = room.features.cosine(
+        embeddings(miniature.Spelling(), room._settings.vocabulary, room._settings.text.template)
+    )
+    np.testing.assert_array_equal(room._objects[0], groups.classes(known, room.superpoint))
 
 
 def test_a_text_heats_what_it_names_and_not_what_is_not_meant(room):
