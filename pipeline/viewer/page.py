@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import rich
 import viser
 from PIL import Image, ImageDraw
 
@@ -52,7 +53,8 @@ class Page:
         self._shown: Wanted | None = None
         self._heat: tuple[tuple[str, str, str], Heat] | None = None
         try:
-            self.server = viser.ViserServer(host=HOST, port=port, label="anyscene", verbose=False)
+            with rich.get_console().capture():  # its banner: who serves says the address, once
+                self.server = viser.ViserServer(host=HOST, port=port, label="anyscene", verbose=False)
         except OSError as error:
             raise PipelineError(
                 f"port {port}: {error.strerror or error}; give another with --port"

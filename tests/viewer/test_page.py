@@ -14,9 +14,10 @@ from pipeline.viewer.room import Room
 from tests import miniature
 
 
-@pytest.fixture
-def project(tmp_path):
-    return tmp_path, miniature.write(tmp_path, scenes=2, spacing=0.4)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    return folder, miniature.write(folder, scenes=2, spacing=0.4)
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ def test_only_this_machine_is_served(page):
     assert page.address.startswith("http://127.0.0.1:")
     with socket.socket() as other:
         assert other.connect_ex(("127.0.0.2", page.server.get_port())) != 0  # also this machine, not bound
+
+
+def test_nothing_is_printed_but_by_who_serves(page, capsys):
+    other = Page(["room0"], "room0", page._open_room, 0)
+    assert capsys.readouterr() == ("", "")
+    other.stop()
 
 
 def test_the_cloud_follows_the_panel(page):
