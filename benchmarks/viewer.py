@@ -154,6 +154,7 @@ def look(folder: Path, source: str, playwright, picture: Path | None = None) -> 
     with served(folder, source) as (server, address, start):
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         tab = browser.new_page(viewport={"width": 1280, "height": 800})
+        tab.set_default_timeout(120_000)  # a busy machine draws a million points once in a while
         tab.add_init_script(HOOK % LARGE)
         tab.goto(address, wait_until="commit")
         paint = _when(tab, "drawn") / 1000
