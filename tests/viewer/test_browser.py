@@ -17,7 +17,7 @@ from pipeline.viewer.page import HEAT, Page
 from pipeline.viewer.room import Room
 from tests import miniature
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 NAME = "<script>document.title='struck'</script>".replace("/", "∕")  # a file's name cannot hold a slash
 WAIT = 30_000  # ms
 
