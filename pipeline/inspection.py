@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,9 @@ from pipeline.artefact import Artefact, Stored
 from pipeline.errors import StoreError
 from pipeline.report.views import corner_view
 
-WANTED = "give a .zarr folder, a folder of them, or a model's folder or .safetensors file"
-PANELS, LONGEST = 9, 32  # of histograms in a picture; characters of a name above one
+WANTED = "give a .zarr folder, a model's folder or .safetensors file, a file of data/capability, or what holds some"
+DEEP = 3  # folders below the one given, as in models/demo/diffusion/unet
+PANELS, LONGEST, BRIEF = 9, 32, 300  # histograms in a picture; characters of a name above one; of a record
 BLOCK = 1 << 22  # values looked at at a time
 
 
@@ -34,22 +36,78 @@ def tree(path: Path) -> Tree:
     if (path / "zarr.json").is_file():
         return _group(path)
     if path.is_file():
-        raise StoreError(f"{path}: a file, no artefact; {WANTED}")
+        return _capability(path)
     if not path.is_dir():
         raise StoreError(
             f"{path}: no such folder; artefacts lie under data/ and models/ once `dvc repro` ran"
         )
-    groups = [store.scene_path(path, scene) for scene in store.scene_ids(path)]
-    if not groups:
+    if (path / "mesh.ply").is_file():
+        raise StoreError(
+            f"{path}: a raw scan, no artefact; once it is imported look at data/scenes/{path.name}.zarr"
+        )
+    found = list(_folders(path))
+    if not found:
         raise StoreError(f"{path}: no artefact here; {WANTED}")
-    root = Tree(f"[bold]{escape(str(path))}[/]  {len(groups)} artefacts, {_bytes(sum(map(_size, groups)))}")
-    for group in groups:
+    count, size = sum(len(inside) for _, inside in found), sum(_size(one) for _, all in found for one in all)
+    root = Tree(f"[bold]{escape(str(path))}[/]  {count} artefacts, {_bytes(size)}")
+    if [folder for folder, _ in found] == [path]:
+        for one in found[0][1]:
+            root.add(_line(one))
+    else:
+        for folder, inside in found:
+            size = _bytes(sum(map(_size, inside)))
+            name = "." if folder == path else str(folder.relative_to(path))
+            root.add(
+                Text(f"{name}  {len(inside)} of them, {size}: {inside[0].name}{' ...' * (len(inside) > 1)}")
+            )
+    return root
+
+
+def _folders(path: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Each folder from `path` down to DEEP below that holds artefacts, with them."""
+    for folder, below, files in os.walk(path):
+        here = Path(folder)
+        inside = [here / name for name in below if name.endswith(store.SUFFIX) and name[0] != "."]
+        inside += [here / name for name in files if name.endswith(".safetensors")]
+        inside += [here / name for name in files if here.name == "capability" and name.endswith(".json")]
+        deepest = len(here.relative_to(path).parts) == DEEP
+        below[:] = sorted(
+            name for name in below if here / name not in inside and name[0] != "." and not deepest
+        )
+        if inside:
+            yield here, sorted(inside)
+
+
+def _line(path: Path) -> Text:
+    if path.name.endswith(store.SUFFIX):
         try:
-            arrays = store.open_scene(group).items()
-            names = ", ".join(f"{name}{list(array.shape)}" for name, array in arrays)
-            root.add(Text(f"{group.name}  {_bytes(_size(group))}  {names}"))
+            arrays = store.open_scene(path).items()
+            what = ", ".join(f"{name}{list(array.shape)}" for name, array in arrays)
         except StoreError as error:
-            root.add(Text(str(error), "red"))
+            return Text(str(error), "red")
+    else:
+        what = ""
+    return Text(f"{path.name}  {_bytes(_size(path))}  {what}".rstrip())
+
+
+def _measured(path: Path) -> dict[str, float]:
+    """Capability in 0..1 by class, of a file of data/capability."""
+    try:
+        record = json.loads(path.read_text())
+        return dict(zip(record["vocabulary"], map(float, record["capability"]), strict=True))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "`anyscene evaluation --show` prints it" if path.name == "metrics.json" else WANTED
+        raise StoreError(f"{path}: a file, no artefact; {hint}") from error
+
+
+def _capability(path: Path) -> Tree:
+    measured = _measured(path)
+    root = Tree(f"[bold]{escape(str(path))}[/]  {_bytes(path.stat().st_size)}")
+    line = root.add(
+        f"[bold]capability[/]  {len(measured)} classes  {_contents(np.array([*measured.values()]))}"
+    )
+    for name, value in measured.items():
+        line.add(Text(f"{value:.3f}  {name}"))
     return root
 
 
@@ -85,24 +143,38 @@ def _group(path: Path) -> Tree:
 def _weights_file(path: Path) -> Path | None:
     if path.is_file() and path.suffix == ".safetensors":
         return path
-    inside = path / "model.safetensors"
-    return inside if inside.is_file() else None
+    inside = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    return inside[0] if len(inside) == 1 else None
 
 
 def _weights(path: Path) -> Tree:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "np") as file:
-            slices = {name: file.get_slice(name) for name in sorted(file.keys())}
-            shapes = {name: (part.get_dtype(), part.get_shape()) for name, part in slices.items()}
+        with safe_open(path, "pt") as file:  # NumPy has no bfloat16
+            lines, count = [], 0
+            for name in sorted(file.keys()):
+                kind, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
+                values = file.get_tensor(name)
+                values = values.float() if values.is_floating_point() else values
+                lines.append(f"{escape(name)}  {kind}\\{shape}  {_contents(np.atleast_1d(values.numpy()))}")
+                count += values.numel()
     except SafetensorError as error:
         raise StoreError(f"{path}: damaged ({error}); train it again, or fetch it again") from error
-    count = sum(int(np.prod(shape)) for _, shape in shapes.values())
     root = Tree(f"[bold]{escape(str(path))}[/]  {count:,} parameters, {_bytes(path.stat().st_size)}")
-    for name, (dtype, shape) in shapes.items():
-        root.add(f"{escape(name)}  {dtype}\\{shape}")
+    for record in sorted(path.parent.glob("*.json")):
+        root.add(Text(f"{record.name}: {_brief(record)}", "dim"))
+    for line in lines:
+        root.add(line)
     return root
+
+
+def _brief(record: Path) -> str:
+    try:
+        text = json.dumps(json.loads(record.read_text()), ensure_ascii=False)
+    except ValueError as error:
+        return f"damaged ({error})"
+    return text if len(text) <= BRIEF else f"{text[:BRIEF]} ..."
 
 
 def _array(array: Stored, stored: int) -> str:
@@ -112,7 +184,7 @@ def _array(array: Stored, stored: int) -> str:
     return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  [dim]{array.codecs}[/]  {_contents(array)}"
 
 
-def _contents(array: Stored) -> str:
+def _contents(array: Stored | np.ndarray) -> str:
     """Range of all finite values, and how many are not: NaN, infinite, -1 of signed integers (none there),
     rows of floats that are all 0 (empty), True of booleans."""
     if array.size == 0:
@@ -139,7 +211,7 @@ def _contents(array: Stored) -> str:
     return ", ".join([f"{low:.4g} .. {high:.4g}" if low <= high else "no finite value", *found])
 
 
-def _blocks(array: Stored) -> Iterator[np.ndarray]:
+def _blocks(array: Stored | np.ndarray) -> Iterator[np.ndarray]:
     """All of the array, some rows at a time."""
     rows = max(1, BLOCK * array.shape[0] // array.size)
     for start in range(0, array.shape[0], rows):
@@ -147,7 +219,8 @@ def _blocks(array: Stored) -> Iterator[np.ndarray]:
 
 
 def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarray:
-    """u1[size,size,3]: a scene from above a corner, synthesised images, or histograms of what is neither.
+    """u1[size,size,3]: a scene from above a corner, synthesised images, capability as bars, or histograms of
+    what is none of these.
 
     Features are shown by their three principal axes, superpoints and labels by a colour each, a scene in its
     own colours. `scene`: the group of data/scenes with the points, where the artefact has none itself.
@@ -158,6 +231,10 @@ def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarra
         from safetensors.torch import load_file  # NumPy has no bfloat16
 
         return histograms({name: value.float().numpy() for name, value in load_file(weights).items()}, size)
+    if path.is_file():
+        return bars(_measured(path), size)
+    if not (path / "zarr.json").is_file() and path.is_dir():
+        raise StoreError(f"{path}: a folder has no picture; give one of the artefacts in it")
     group = _open(path)
     if "image" in group:
         return _sheet(group, size)
@@ -255,6 +332,22 @@ def histograms(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+def bars(measured: Mapping[str, float], size: int) -> np.ndarray:
+    """u1[size,size,3]: a bar for each value in 0..1."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((size / 100, size / 100), dpi=100, layout="constrained")
+    panel = figure.subplots()
+    panel.barh(list(map(_short, measured)), list(measured.values()), color="#33608c")
+    panel.set(xlim=(0, 1), xlabel="capability")
+    panel.invert_yaxis()
+    panel.tick_params(labelsize=8 if len(measured) <= 40 else 4)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def _short(name: str) -> str:
     """Its end, where it is too long for a panel."""
     return name if len(name) <= LONGEST else "..." + name[3 - LONGEST :]
@@ -273,7 +366,8 @@ def _sheet(group: Artefact, size: int) -> np.ndarray:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _bytes(count: int) -> str:

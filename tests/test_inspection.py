@@ -92,11 +92,14 @@ def test_what_is_not_ours_is_refused_with_a_hint(data):
     foreign = zarr.create_group(data / "foreign.zarr")
     foreign.create_array("a", shape=(3,), dtype="f4")
     (data / "points.ply").write_text("ply")
+    (data / "metrics.json").write_text("{}")
     (data / "broken.safetensors").write_text("no")
     for name, message in (
         ("foreign.zarr", "of another program"),
         ("fusion/a.zarr/feature", "one array; give the artefact that holds it"),
         ("points.ply", "a file, no artefact; give a .zarr folder"),
+        ("metrics.json", "`anyscene evaluation --show` prints it"),
+        ("raw/a", r"a raw scan, no artefact; .* look at data/scenes/a.zarr"),
         ("nowhere", "no such folder; artefacts lie under data/"),
         ("broken.safetensors", "damaged"),
     ):
@@ -113,9 +116,41 @@ def test_a_model_is_listed_and_shown_as_histograms(data):
     (data / "model").mkdir()
     save_file(values, data / "model/model.safetensors")
     text = printed(inspection.tree(data / "model"))
-    assert "604 parameters" in text and "conv[bold].kernel  F32[600]" in text and "bias  BF16[4]" in text
+    assert "604 parameters" in text and "conv[bold].kernel  F32[600]  -1 .. 1" in text
+    assert "bias  BF16[4]  0 .. 0" in text
+    (data / "model/network.json").write_text('{"voxel": 0.1}')
+    assert 'network.json: {"voxel": 0.1}' in printed(inspection.tree(data / "model"))
+    values["bias"][1:] = torch.nan
+    save_file(values, data / "model/model.safetensors")
+    assert "0 .. 0, 3 NaN" in printed(inspection.tree(data / "model"))
     image = inspection.picture(data / "model", size=200)
     assert image.shape == (200, 200, 3) and (image == (0x33, 0x60, 0x8C)).all(-1).sum() > 500
+
+
+def test_capability_is_listed_and_shown_as_bars(data):
+    (data / "capability").mkdir()
+    path = data / "capability/dense.json"
+    path.write_text('{"vocabulary": ["wall", "a [red] chair"], "capability": [0.5, 0.25]}')
+    text = printed(inspection.tree(path))
+    assert "2 classes  0.25 .. 0.5" in text and "0.250  a [red] chair" in text
+    image = inspection.picture(path, size=300)
+    blue = (image == (0x33, 0x60, 0x8C)).all(-1).sum(1)
+    long, short = np.unique(blue[blue > 0])[[-1, 0]]
+    assert long == pytest.approx(2 * short, rel=0.05)
+    assert "dense.json" in printed(inspection.tree(data / "capability"))
+    path.write_text('{"vocabulary": ["wall"], "capability": []}')
+    with pytest.raises(StoreError, match=r"dense.json: a file, no artefact"):
+        inspection.tree(path)
+
+
+def test_a_folder_of_folders_says_what_is_in_each(data):
+    (data / "projection/dense").mkdir()
+    store.create(data / "projection/dense/a.zarr", "k")
+    text = printed(inspection.tree(data))
+    assert "4 artefacts" in text and "raw" not in text
+    assert "projection/dense  1 of them" in text and "superpoints  1 of them" in text and ": a.zarr" in text
+    with pytest.raises(StoreError, match="a folder has no picture"):
+        inspection.picture(data / "fusion")
 
 
 def test_arrays_that_belong_to_no_points_are_shown_as_histograms(data):
