@@ -19,7 +19,9 @@ from pipeline.artefact import Artefact, Stored
 from pipeline.errors import StoreError
 from pipeline.report.views import corner_view
 
-WANTED = "give a .zarr folder, a model's folder or .safetensors file, a file of data/capability, or what holds some"
+WANTED = (
+    "give a .zarr folder, a model (folder or .safetensors), a file of data/capability, or what holds them"
+)
 DEEP = 3  # folders below the one given, as in models/demo/diffusion/unet
 PANELS, LONGEST, BRIEF = 9, 32, 300  # histograms in a picture; characters of a name above one; of a record
 BLOCK = 1 << 22  # values looked at at a time
@@ -42,9 +44,9 @@ def tree(path: Path) -> Tree:
             f"{path}: no such folder; artefacts lie under data/ and models/ once `dvc repro` ran"
         )
     if (path / "mesh.ply").is_file():
-        raise StoreError(
-            f"{path}: a raw scan, no artefact; once it is imported look at data/scenes/{path.name}.zarr"
-        )
+        raise StoreError(f"{path}: a raw scan; once it is imported look at data/scenes/{path.name}.zarr")
+    if next(path.glob("*/mesh.ply"), None):
+        raise StoreError(f"{path}: raw scans; once they are imported look at data/scenes")
     found = list(_folders(path))
     if not found:
         raise StoreError(f"{path}: no artefact here; {WANTED}")

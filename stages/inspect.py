@@ -14,13 +14,15 @@ PIPED = 400
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="a .zarr group, a folder of them, or a model's folder")],
+    path: Annotated[
+        Path, typer.Argument(help="a .zarr group, a model, a file of data/capability, or a folder of them")
+    ],
     picture: Annotated[
         Path | None, typer.Option("--png", "--picture", help="write a picture (PNG) here")
     ] = None,
     scene: Annotated[Path | None, typer.Option(help="group of data/scenes with the points")] = None,
 ) -> None:
-    """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or histograms."""
+    """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours, bars or histograms."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED  # for grep: an array stays one line

@@ -99,7 +99,8 @@ def test_what_is_not_ours_is_refused_with_a_hint(data):
         ("fusion/a.zarr/feature", "one array; give the artefact that holds it"),
         ("points.ply", "a file, no artefact; give a .zarr folder"),
         ("metrics.json", "`anyscene evaluation --show` prints it"),
-        ("raw/a", r"a raw scan, no artefact; .* look at data/scenes/a.zarr"),
+        ("raw/a", "a raw scan; once it is imported look at data/scenes/a.zarr"),
+        ("raw", "raw scans; once they are imported"),
         ("nowhere", "no such folder; artefacts lie under data/"),
         ("broken.safetensors", "damaged"),
     ):
@@ -147,7 +148,7 @@ def test_a_folder_of_folders_says_what_is_in_each(data):
     (data / "projection/dense").mkdir()
     store.create(data / "projection/dense/a.zarr", "k")
     text = printed(inspection.tree(data))
-    assert "4 artefacts" in text and "raw" not in text
+    assert "4 artefacts" in text and "raw  " not in text
     assert "projection/dense  1 of them" in text and "superpoints  1 of them" in text and ": a.zarr" in text
     with pytest.raises(StoreError, match="a folder has no picture"):
         inspection.picture(data / "fusion")
