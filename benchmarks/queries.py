@@ -20,7 +20,7 @@ from pipeline.progress import progress
 from pipeline.text import TextEncoder, embeddings, load_text_encoder
 
 PHRASES, TABLE, TOP = Path(__file__).with_name("queries.csv"), Path("docs/queries.md"), 3
-SETS, SOURCES = ("first", "second"), ("ensembling", "fusion", "annotation")
+SETS, SOURCES = ("first", "second", "third"), ("ensembling", "fusion", "annotation")
 
 
 def phrases() -> list[tuple[str, str, list[str]]]:
@@ -82,7 +82,7 @@ def measure(params: Path) -> dict[tuple[str, str, By, Unit], dict[str, list[bool
 
 def table(found: dict[tuple[str, str, By, Unit], dict[str, list[bool]]]) -> str:
     """Markdown: share of phrases and scenes with a hit, then phrase by phrase as the command does it."""
-    lines = ["| features | compared by | ranked | first set | second set |", "|---|---|---|---|---|"]
+    lines = ["| features | compared by | ranked | first set | second set | third set |", "|---|---|---|---|---|---|"]
     for source in SOURCES:
         for by in By:
             for unit in Unit:
