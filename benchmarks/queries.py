@@ -32,7 +32,7 @@ def phrases() -> list[tuple[str, str, list[str]]]:
 def annotated(searched: Searched, label: np.ndarray, prompts: np.ndarray) -> Searched:
     """The same scene with perfect features: each annotated point has the embedding [C] of its class."""
     feature, valid = prompts[np.maximum(label, 0)], label >= 0
-    known = np.where(valid[:, None], feature @ searched.vocabulary.T, np.nan)
+    known = np.where(valid[:, None], feature @ searched.classes.name.T, np.nan)
     pair = groups.touching(searched.superpoint, searched.xyz, searched.face)
     shown = groups.classes(known, searched.superpoint)
     joined = groups.objects(shown, pair)
@@ -82,7 +82,10 @@ def measure(params: Path) -> dict[tuple[str, str, By, Unit], dict[str, list[bool
 
 def table(found: dict[tuple[str, str, By, Unit], dict[str, list[bool]]]) -> str:
     """Markdown: share of phrases and scenes with a hit, then phrase by phrase as the command does it."""
-    lines = ["| features | compared by | ranked | first set | second set | third set |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| features | compared by | ranked | first set | second set | third set |",
+        "|---|---|---|---|---|---|",
+    ]
     for source in SOURCES:
         for by in By:
             for unit in Unit:
@@ -90,7 +93,7 @@ def table(found: dict[tuple[str, str, By, Unit], dict[str, list[bool]]]) -> str:
                 lines.append(f"| {source} | {by} | {unit}s | {cells} |")
     lines += ["", "| phrase | right | ensembling | fusion | annotation |", "|---|---|---|---|---|"]
     for name, text, classes in phrases():
-        rows = [found[name, source, By.cosine, Unit.object].get(text, []) for source in SOURCES]
+        rows = [found[name, source, By.both, Unit.object].get(text, []) for source in SOURCES]
         if rows[0]:
             cells = " | ".join(f"{sum(row)} of {len(row)}" for row in rows)
             lines.append(f"| {text} | {', '.join(classes)} | {cells} |")

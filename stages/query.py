@@ -18,7 +18,7 @@ from pipeline import captures, config, store
 from pipeline.datasets import ply
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.evaluation.groups import decimals
-from pipeline.evaluation.search import By, Found, Searched, Unit, open_scan, open_scene
+from pipeline.evaluation.search import Behind, By, Found, Searched, Unit, open_scan, open_scene
 from pipeline.report import heat_map
 from pipeline.text import load_text_encoder
 from stages import command
@@ -46,8 +46,11 @@ def query(
     ] = Unit.object,
     by: Annotated[
         By,
-        typer.Option(help="cosine, or vocabulary: through the classes that a point shows; steadier, coarser"),
-    ] = By.cosine,
+        typer.Option(
+            help="cosine with a point's feature; vocabulary: through the classes that it shows, by their "
+            "names and glosses; or both"
+        ),
+    ] = By.both,
     source: Annotated[
         str | None,
         typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
@@ -93,16 +96,26 @@ def query(
 
 def _table(searched: Searched, one: Found) -> Table:
     title = f"{one.text!r} in {searched.scene} ({searched.source})".replace("[", "\\[")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("shows")
+    table.add_column("found as")
     for name in ("score", "points", "superpoints", "centre / m", "extent / m"):
         table.add_column(name, justify="right")
-    for rank, (name, match) in enumerate(zip(one.shows, one.matches, strict=True), 1):
+    for rank, (name, behind, match) in enumerate(zip(one.shows, one.behind, one.matches, strict=True), 1):
         counts = (f"{match.score:.3f}", f"{match.points:,}", str(len(match.superpoints)))
         places = (decimals(match.centre, 2), decimals(match.extent, 2))
-        table.add_row(str(rank), Text(name), *counts, *places)
+        table.add_row(str(rank), Text(name), Text(_found_as(behind)), *counts, *places)
+    glosses = {behind.name: behind.gloss for behind in one.behind if behind and behind.gloss}
+    if glosses:
+        table.caption = Text("\n".join(f"* {name}: {gloss}" for name, gloss in glosses.items()))
     return table
+
+
+def _found_as(behind: Behind | None) -> str:
+    if behind is None:
+        return ""
+    return f"{behind.name}*" if behind.gloss else behind.name
 
 
 def _write_ply(out: Path, searched: Searched, found: list[Found]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.glosses import Vocabulary
 from pipeline.network import load
 from pipeline.training import Cloud, predict_features, read_cloud
 
@@ -63,12 +64,38 @@ def closer_to(negative: Sequence[np.ndarray], positive: np.ndarray) -> np.ndarra
     return np.any([relative(other) > heat for other in negative], axis=0) | np.zeros(len(positive), bool)
 
 
-def through_vocabulary(known: np.ndarray, vocabulary: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """f4[N]: the similarity of one text [C] with the classes [V, C] that a point shows, in the proportions of
-    a softmax over its similarities `known` f4[N, V] with them. Coarser than the cosine, and less noisy: what
-    tells features of one class apart is left out. NaN stays NaN."""
+def shares(known: np.ndarray) -> np.ndarray:
+    """f4[N, V]: how much of each class a point shows, a softmax over its similarities `known` f4[N, V]. NaN
+    stays NaN."""
     share = np.exp((known - known.max(1, keepdims=True)) / TEMPERATURE)
-    return (share / share.sum(1, keepdims=True) @ (vocabulary @ text)).astype(np.float32)
+    share /= share.sum(1, keepdims=True)
+    return share
+
+
+def through_vocabulary(share: np.ndarray, classes: Vocabulary, text: np.ndarray) -> np.ndarray:
+    """f4[N]: the likeness of a text [C] with the classes that a point shows, in proportions `share` f4[N, V].
+    Coarser than the cosine, and less noisy: what tells features of one class apart is left out."""
+    return share @ classes.likeness(text)
+
+
+def own(
+    cosine: np.ndarray,  # [N]
+    general: np.ndarray,  # [N]
+    classes: Vocabulary,
+    text: np.ndarray,  # [C]
+) -> np.ndarray:
+    """f4[N]: the cosine of a point's feature with a text, less what the text has in common with all classes.
+    general: the feature's cosine with `classes.common`. A feature between several classes is closest of all
+    to what they share, so that otherwise points that are sure of nothing would resemble any text."""
+    return cosine - general * np.float32(classes.common @ text)
+
+
+def both(through: np.ndarray | None, own: np.ndarray | None) -> np.ndarray:
+    """f4[N], the mean of `through_vocabulary` and `own`, or the one that there is. A text that resembles a
+    class is found by that, one that resembles none, or tells things of a class apart, by the features."""
+    if through is None or own is None:
+        return own if through is None else through
+    return (through + own) / 2
 
 
 def relative(similarity: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -16,13 +17,15 @@ from pipeline.datasets import Rgbd
 from pipeline.errors import StoreError
 from pipeline.evaluation import groups, query
 from pipeline.evaluation.artefacts import Artefacts
-from pipeline.text import TextEncoder, embeddings
+from pipeline.evaluation.glosses import Vocabulary
+from pipeline.text import TextEncoder
 from pipeline.training import Cloud
 
 
 class By(StrEnum):
     """How a point is compared with a text."""
 
+    both = "both"
     cosine = "cosine"
     vocabulary = "vocabulary"
 
@@ -39,8 +42,8 @@ class Searched:
     """A scene, and the texts asked of it.
 
     xyz f4[N, 3], rgb u1[N, 3], normal f4[N, 3], face i4[F, 3], superpoint i4[N]; source: what gave the
-    features; group: i4[L]; shown: i8[L], the class of `names` that each superpoint shows, -1 = none; known:
-    f4[N, V], similarity with the vocabulary, NaN without a feature.
+    features; group: i4[L]; shown: i8[L], the class that each superpoint shows, -1 = none; known: f4[N, V],
+    similarity with the names of the classes, NaN without a feature.
     """
 
     scene: str
@@ -52,45 +55,80 @@ class Searched:
     superpoint: np.ndarray
     group: np.ndarray
     shown: np.ndarray
-    names: tuple[str, ...]
+    classes: Vocabulary
     known: np.ndarray
-    vocabulary: np.ndarray  # [V, C]
     feature: np.ndarray  # [N, C]
     valid: np.ndarray  # [N]
 
     def ask(self, encoder: TextEncoder, text: str, negative: Sequence[str], top: int, by: By) -> Found:
         """Where `text` is, and none of the `negative` texts: what is closer to one of these is left out."""
-        positive, *others = (self._similarity(vector, by) for vector in encoder.encode([text, *negative]))
+        vector, *negatives = encoder.encode([text, *negative])
+        through, own = self._parts(vector, by)
+        positive, others = query.both(through, own), [query.both(*self._parts(v, by)) for v in negatives]
         left_out = query.closer_to(others, positive)
         matches = groups.ranked(positive, self.superpoint, self.group, self.xyz, left_out, top)
-        shows = [
-            self.names[self.shown[match.superpoints[0]]] for match in matches
-        ]  # the same in all of a group
-        return Found(
-            text, tuple(negative), np.where(left_out, np.nan, positive), tuple(matches), tuple(shows)
-        )
+        score = np.where(left_out, np.nan, positive)
+        # all of a group show the same class
+        shows = tuple(self.classes.names[self.shown[match.superpoints[0]]] for match in matches)
+        behind = tuple(self._behind(vector, through, own, match) for match in matches)
+        return Found(text, tuple(negative), score, tuple(matches), shows, behind)
 
-    def _similarity(self, text: np.ndarray, by: By) -> np.ndarray:
+    def _parts(self, text: np.ndarray, by: By) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """f4[N] each: what the classes say of a text [C], and the features themselves; None: not asked."""
+        through = None if by is By.cosine else query.through_vocabulary(self._share, self.classes, text)
         if by is By.vocabulary:
-            return query.through_vocabulary(self.known, self.vocabulary, text)
-        return query.cosine(self.feature, self.valid, text)
+            return through, None
+        own = query.cosine(self.feature, self.valid, text)
+        return through, own if by is By.cosine else query.own(own, self._general, self.classes, text)
+
+    def _behind(
+        self, text: np.ndarray, through: np.ndarray | None, own: np.ndarray | None, match: groups.Match
+    ) -> Behind | None:
+        member = np.flatnonzero(np.isin(self.superpoint, match.superpoints) & self.valid)
+        if through is None or (own is not None and own[member].mean() > through[member].mean()):
+            return None
+        best = int((self._share[member].mean(0) * self.classes.likeness(text)).argmax())
+        gloss = self.classes.glosses[best] if self.classes.by_gloss(text)[best] else None
+        return Behind(self.classes.names[best], gloss)
+
+    @functools.cached_property
+    def _share(self) -> np.ndarray:
+        return query.shares(self.known)
+
+    @functools.cached_property
+    def _general(self) -> np.ndarray:
+        return query.cosine(self.feature, self.valid, self.classes.common)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The class through which a text found a group, and its gloss where the text is closer to that than to
+    the name."""
+
+    name: str
+    gloss: str | None
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One text: score f4[N] of every point (NaN without a feature, and where it is
-    closer to a text that is not meant), the best groups, and the class of the vocabulary that each shows."""
+    """One text: score f4[N] of every point (NaN without a feature, and where it is closer to a text that is
+    not meant), the best groups, the class of the vocabulary that each shows, and the class through which the
+    text found it, None where it was the features themselves."""
 
     text: str
     negative: tuple[str, ...]
     score: np.ndarray
     matches: tuple[groups.Match, ...]
     shows: tuple[str, ...]
+    behind: tuple[Behind | None, ...]
 
     def record(self) -> dict[str, Any]:
         """For JSON, without the points."""
-        pairs = enumerate(zip(self.shows, self.matches, strict=True), 1)
-        matches = [{"rank": rank, "shows": name, **asdict(match)} for rank, (name, match) in pairs]
+        found = enumerate(zip(self.shows, self.behind, self.matches, strict=True), 1)
+        matches = [
+            {"rank": rank, "shows": name, "found_as": behind and asdict(behind), **asdict(match)}
+            for rank, (name, behind, match) in found
+        ]
         return {"text": self.text, "not": list(self.negative), "matches": matches}
 
 
@@ -148,13 +186,13 @@ def _searched(
     encoder: TextEncoder,
     unit: Unit,
 ) -> Searched:
-    vocabulary = embeddings(encoder, settings.vocabulary, settings.text.template)
-    known = query.cosine(feature, valid, vocabulary)
+    classes = Vocabulary.of(encoder, settings.vocabulary, settings.text.template)
+    known = query.cosine(feature, valid, classes.name)
     shown = groups.classes(known, superpoint)
     joined = np.arange(len(shown))
     if unit is Unit.object:
         joined = groups.objects(shown, groups.touching(superpoint, xyz, face))
     return Searched(
-        scene, source, xyz, rgb, normal, face, superpoint, joined, shown, settings.vocabulary, known,
-        vocabulary, feature, valid,
+        scene, source, xyz, rgb, normal, face, superpoint, joined, shown, classes, known, feature,
+        valid,
     )  # fmt: skip

@@ -12,9 +12,11 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 from pipeline import store
+from pipeline.datasets import label_set
 from pipeline.errors import StoreError
 from pipeline.evaluation import query as search
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.glosses import Vocabulary, glosses
 from pipeline.report import heat_map
 from stages import query
 from tests import miniature
@@ -56,11 +58,58 @@ def test_any_negative_text_that_stands_out_more_wins_whatever_its_level():
     assert search.closer_to([], positive).tolist() == [False] * 6
 
 
+def vocabulary(name, gloss) -> Vocabulary:
+    return Vocabulary(("bed", "door"), ("to sleep", None), np.array(name), np.array(gloss))
+
+
 def test_through_the_vocabulary_a_point_is_what_its_class_is():
-    vocabulary = np.array([[1.0, 0, 0], [0, 1, 0]])
     known = np.array([[0.9, 0.2], [0.5, 0.5], [np.nan, np.nan]], np.float32)
-    found = search.through_vocabulary(known, vocabulary, np.array([0.6, 0.2, 0.7]))
+    share = search.shares(known)
+    np.testing.assert_allclose(share, [[1, 0], [0.5, 0.5], [np.nan, np.nan]], atol=1e-6)
+    classes = vocabulary([[1.0, 0, 0], [0, 1, 0]], [[1.0, 0, 0], [0, 1, 0]])
+    found = search.through_vocabulary(share, classes, np.array([0.6, 0.2, 0.7]))
     np.testing.assert_allclose(found, [0.6, 0.4, np.nan], atol=1e-6)  # of the first; half of either; nothing
+
+
+def test_a_text_is_as_like_a_class_as_its_name_or_its_gloss():
+    classes = vocabulary([[1.0, 0, 0], [0, 1, 0]], [[0, 0, 1.0], [0, 1, 0]])
+    for text, like, by in (
+        ([0.6, 0.2, 0.7], [0.7, 0.2], [True, False]),
+        ([0.8, 0, 0.1], [0.8, 0], [False, False]),
+    ):
+        np.testing.assert_allclose(classes.likeness(np.array(text)), like)
+        assert classes.by_gloss(np.array(text)).tolist() == by
+
+
+def test_what_all_classes_share_finds_nothing():
+    classes = vocabulary([[0.8, 0, 0.6], [0, 0.8, 0.6]], np.zeros((2, 3)))  # all have the third in common
+    np.testing.assert_allclose(classes.common, np.array([4, 4, 6]) / np.sqrt(68))
+    unsure, sure = classes.common, classes.name[0]
+    feature, valid = np.array([unsure, sure, sure]), np.array([True, True, False])
+    general = search.cosine(feature, valid, classes.common)
+    cosine = search.cosine(feature, valid, classes.common)
+    np.testing.assert_allclose(
+        search.own(cosine, general, classes, classes.common), [0, 0, np.nan], atol=1e-6
+    )
+    found = search.own(search.cosine(feature, valid, sure), general, classes, sure)
+    np.testing.assert_allclose(found, [0, 1 - (6.8**2) / 68, np.nan], atol=1e-6)
+
+
+def test_both_is_the_mean_of_classes_and_features():
+    one, other = np.array([0.2, np.nan], np.float32), np.array([0.6, np.nan], np.float32)
+    np.testing.assert_allclose(search.both(one, other), [0.4, np.nan])
+    assert search.both(one, None) is one and search.both(None, other) is other
+
+
+def test_glosses_are_wordnets_and_a_class_without_one_has_its_name():
+    assert glosses()["bed"] == "a piece of furniture that provides a place to sleep"
+    assert set(label_set("scannet20").names) - {"otherfurniture"} <= set(glosses())
+    encoder = miniature.Spelling()
+    classes = Vocabulary.of(encoder, ("bed", "spaceship"), "a {} in a scene")
+    assert classes.glosses == (glosses()["bed"], None)
+    expected = encoder.encode([glosses()["bed"], "a spaceship in a scene"])
+    np.testing.assert_allclose(classes.gloss, expected)
+    np.testing.assert_allclose(classes.name, encoder.encode(["a bed in a scene", "a spaceship in a scene"]))
 
 
 def test_relative_runs_from_the_median_to_the_top():

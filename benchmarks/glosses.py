@@ -1,0 +1,78 @@
+"""python -m benchmarks.glosses SCANNET MATTERPORT NOUNS: glosses of classes -> pipeline/evaluation/wordnet/.
+
+SCANNET is scannetv2-labels.combined.tsv, MATTERPORT category_mapping.tsv, NOUNS the file data.noun of WordNet
+3.0 (Debian: wordnet-base), of which both tables name a synset for most of their categories.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.datasets import label_set
+from pipeline.evaluation.glosses import FILE
+
+SETS = ("scannet20", "scannet200", "nyu40", "matterport21", "matterport40", "matterport80", "matterport160")
+COLUMNS = ("raw_category", "category")  # the closest name first; further columns join what is not the same
+INSTEAD = {  # where a table is wrong
+    "pot": "n03991062",  # as Matterport3D's has it; ScanNet's: a sleeping bag
+    "toilet": "n04446521",  # the fixture, which is what is annotated; both tables: a room that has one
+}
+
+
+@dataclass(frozen=True)
+class Synset:
+    """words: its lemmas; gloss: its definition, without the examples that follow it."""
+
+    words: tuple[str, ...]
+    gloss: str
+
+
+def synsets(nouns: Path) -> dict[str, Synset]:
+    """Those of a file in the form of wndb(5WN), by "n" and their offset."""
+    found = {}
+    for line in nouns.read_text().splitlines():
+        if line.startswith(" "):  # the licence
+            continue
+        data, _, gloss = line.partition(" | ")
+        offset, _, _, count, *rest = data.split(" ")
+        words = tuple(word.replace("_", " ") for word in rest[: 2 * int(count, 16) : 2])
+        found[f"n{offset}"] = Synset(words, gloss.partition('; "')[0].strip())
+    return found
+
+
+def identifiers(tables: list[Path]) -> dict[str, str]:
+    """The synset of each name: what the first table that has it under the closest heading says."""
+    found: dict[str, str] = {}
+    for table in tables:
+        with table.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file, delimiter="\t") if row["wnsynsetid"]]
+        for column in COLUMNS:
+            for row in rows:
+                found.setdefault(row[column], row["wnsynsetid"])
+    return found | INSTEAD
+
+
+def rows(tables: list[Path], nouns: Path) -> Iterator[tuple[str, str, str]]:
+    """(class, synset, gloss) of every class of the indoor label sets that has one, by name."""
+    identifier, known = identifiers(tables), synsets(nouns)
+    for name in sorted({name for one in SETS for name in label_set(one).names}):
+        if name in identifier:
+            yield name, identifier[name], known[identifier[name]].gloss
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 3:
+        sys.exit(__doc__)
+    *tables, nouns = map(Path, arguments)
+    with FILE.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("name", "synset", "gloss"))
+        writer.writerows(rows(tables, nouns))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
