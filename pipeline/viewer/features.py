@@ -56,7 +56,7 @@ class Held:
     def cosine(self, text: np.ndarray) -> np.ndarray:
         """f4[N, K] with texts [K, C] of length 1, NaN without a feature."""
         cosine = np.empty((len(self), len(text)), np.float32)
-        for start, block in self._cosines(text):
+        for start, block in self.cosines(text):
             cosine[start : start + len(block)] = block
         cosine = cosine if self.row is None else cosine[self.row]
         cosine[~self.valid] = np.nan
@@ -70,7 +70,7 @@ class Held:
         shape = (int(group.max(initial=-1)) + 1, len(self))
         member = coo_matrix((np.ones(len(points), np.float32), (group[points], row)), shape).tocsc()
         total = np.zeros((shape[0], len(text)))
-        for start, block in self._cosines(text):
+        for start, block in self.cosines(text):
             total += member[:, start : start + len(block)] @ block
         count = np.bincount(group[points], minlength=shape[0])[:, None]
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
@@ -86,7 +86,7 @@ class Held:
             return None
         return self[np.array([point if self.row is None else self.row[point]])][0]
 
-    def _cosines(self, text: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def cosines(self, text: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, f4[n, K]) of blocks of rows."""
         columns, start = torch.from_numpy(text.T.copy()), 0
         for block in self._blocks():

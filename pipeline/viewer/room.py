@@ -15,11 +15,13 @@ from pipeline.config import Params
 from pipeline.errors import StoreError
 from pipeline.evaluation import groups, query
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.glosses import Vocabulary
 from pipeline.inspection import principal_colours
 from pipeline.projection import visible_pixels
 from pipeline.report import images
 from pipeline.scene import Frame
 from pipeline.text import TextEncoder, embeddings
+from pipeline.viewer.classes import Shown
 from pipeline.viewer.features import Held, OnDisk, predicted, stored
 from pipeline.viewer.picking import spacing
 
@@ -118,7 +120,7 @@ class Room:
         """Read and compute what every text needs, so that none waits for it. Raises what `find` raises."""
         if self.source is not None:
             with self._lock:
-                _ = self._prompts, self.features, self.superpoint is None or self._objects
+                _ = self._prompts, self._shown, self.superpoint is None or self._objects
 
     def colours(self, layer: str) -> np.ndarray:
         """u1[N, 3] of a layer. Raises StoreError for a damaged artefact."""
@@ -141,7 +143,7 @@ class Room:
         if self.source is None:
             raise StoreError(f"{self.scene}: neither fused features nor a trained network; run `dvc repro`")
         with self._lock:
-            similarity = self.features.cosine(self._encoder.encode([text, *negative]))
+            similarity = self._shown.scores(self._encoder.encode([text, *negative]))
             known = self._objects if self.superpoint is not None else None
         positive, others = np.ascontiguousarray(similarity[:, 0]), similarity[:, 1:].T
         left_out = query.closer_to(list(others), positive) if negative else np.zeros(len(positive), bool)
@@ -296,10 +298,17 @@ class Room:
         return embeddings(self._encoder, self.label_set.prompts, self._settings.text.template)
 
     @functools.cached_property
+    def _classes(self) -> Vocabulary:
+        return Vocabulary.of(self._encoder, self._settings.vocabulary, self._settings.text.template)
+
+    @functools.cached_property
+    def _shown(self) -> Shown:
+        return Shown.of(self.features, self._classes)
+
+    @functools.cached_property
     def _objects(self) -> tuple[np.ndarray, np.ndarray]:
         """(the class that each superpoint shows i8[L], its group i4[L])."""
-        text = embeddings(self._encoder, self._settings.vocabulary, self._settings.text.template)
-        mean = self.features.means(text, self.superpoint)
+        mean = self.features.means(self._classes.name, self.superpoint)
         shown = np.where(np.isfinite(mean).all(1), mean.argmax(1), -1)
         return shown, groups.objects(shown, groups.touching(self.superpoint, self.xyz, self.face))
 

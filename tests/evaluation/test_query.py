@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from PIL import Image
 from plyfile import PlyData
 from typer.testing import CliRunner
 
-from pipeline import store
+from pipeline import config, store
 from pipeline.datasets import label_set
 from pipeline.errors import StoreError
 from pipeline.evaluation import query as search
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.evaluation.glosses import Vocabulary, glosses
+from pipeline.evaluation.search import By, Unit, open_scene
 from pipeline.report import heat_map
 from stages import query
 from tests import miniature
@@ -73,12 +75,10 @@ def test_through_the_vocabulary_a_point_is_what_its_class_is():
 
 def test_a_text_is_as_like_a_class_as_its_name_or_its_gloss():
     classes = vocabulary([[1.0, 0, 0], [0, 1, 0]], [[0, 0, 1.0], [0, 1, 0]])
-    for text, like, by in (
-        ([0.6, 0.2, 0.7], [0.7, 0.2], [True, False]),
-        ([0.8, 0, 0.1], [0.8, 0], [False, False]),
-    ):
-        np.testing.assert_allclose(classes.likeness(np.array(text)), like)
-        assert classes.by_gloss(np.array(text)).tolist() == by
+    use, name = np.array([0.6, 0.2, 0.7]), np.array([0.8, 0.1, 0.2])
+    np.testing.assert_allclose(classes.likeness(use), [0.7, 0.2])
+    np.testing.assert_allclose(classes.likeness(name), [0.8, 0.1])
+    assert classes.by_gloss(use).tolist() == [True, False] and not classes.by_gloss(name).any()
 
 
 def test_what_all_classes_share_finds_nothing():
@@ -87,10 +87,8 @@ def test_what_all_classes_share_finds_nothing():
     unsure, sure = classes.common, classes.name[0]
     feature, valid = np.array([unsure, sure, sure]), np.array([True, True, False])
     general = search.cosine(feature, valid, classes.common)
-    cosine = search.cosine(feature, valid, classes.common)
-    np.testing.assert_allclose(
-        search.own(cosine, general, classes, classes.common), [0, 0, np.nan], atol=1e-6
-    )
+    found = search.own(general, general, classes, classes.common)
+    np.testing.assert_allclose(found, [0, 0, np.nan], atol=1e-6)
     found = search.own(search.cosine(feature, valid, sure), general, classes, sure)
     np.testing.assert_allclose(found, [0, 1 - (6.8**2) / 68, np.nan], atol=1e-6)
 
@@ -176,6 +174,40 @@ def test_what_is_not_meant_is_left_out_and_the_order_stays(project, tmp_path):
     every, some = groups(), groups("--not", "a floor in a scene", "--not", "a table in a scene")
     assert {1, 3, 6} <= shown(every) and 3 in shown(some) and not {1, 6} & shown(some)
     assert some == [group for group in every if group in some]
+
+
+def test_what_is_found_names_the_class_behind_it(project, tmp_path):
+    found = tmp_path / "q.json"
+    options = ("--source", "fusion", "--top", "1", "--json", str(found))
+
+    def first(text, *more):
+        result = run(project, "room0", text, *options, *more)
+        assert result.exit_code == 0, result.output
+        return json.loads(found.read_text())["queries"][0]["matches"][0], result.output
+
+    match, output = first(glosses()["bed"], "--by", "vocabulary")
+    assert match["shows"] == "bed" and match["found_as"] == {"name": "bed", "gloss": glosses()["bed"]}
+    assert "bed*" in output and f"* bed: {glosses()['bed']}" in " ".join(output.split())
+    match, output = first("a bed in a scene", "--by", "vocabulary")
+    assert match["found_as"] == {"name": "bed", "gloss": None} and "bed*" not in output
+    assert first("a bed in a scene", "--by", "cosine")[0]["found_as"] is None
+
+
+def test_a_text_like_no_class_is_found_by_the_features_themselves(project):
+    """A feature that no class has, at the chair's points; the text is that feature."""
+    encoder = miniature.Spelling()
+    settings = config.load(project / "params.yaml")
+    room = open_scene(Artefacts(project), "room0", settings, encoder, "fusion", Unit.object)
+    chair = np.flatnonzero(store.open_scene(project / "data/labels/room0.zarr")["label"][:] == 4)
+    feature = room.feature.copy()
+    feature[chair] += 2 * encoder.encode(["a guitar"])
+    known = search.cosine(feature, room.valid, room.classes.name)
+    strummed = replace(room, feature=feature, known=known)
+    found = strummed.ask(encoder, "a guitar", (), 1, By.both)
+    assert np.isin(np.flatnonzero(np.isin(room.superpoint, found.matches[0].superpoints)), chair).all()
+    assert found.behind == (None,)
+    named = strummed.ask(encoder, "a bed in a scene", (), 1, By.both)
+    assert named.behind[0].name == "bed" and named.behind[0].gloss is None
 
 
 def test_single_superpoints_and_the_vocabulary_can_be_asked_for(project, tmp_path):

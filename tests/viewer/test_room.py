@@ -12,6 +12,7 @@ from pipeline import datasets, store
 from pipeline.errors import StoreError
 from pipeline.evaluation import groups, query
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.search import By, Unit, open_scene
 from pipeline.report import images
 from pipeline.text import embeddings
 from pipeline.viewer import text
@@ -144,6 +145,23 @@ def test_objects_are_those_of_a_query_on_the_command_line(room):
         embeddings(miniature.Spelling(), room._settings.vocabulary, room._settings.text.template)
     )
     np.testing.assert_array_equal(room._objects[0], groups.classes(known, room.superpoint))
+
+
+@pytest.mark.parametrize("source", ["fusion", "ensembling"])
+def test_a_text_is_found_as_on_the_command_line(project, source, monkeypatch):
+    monkeypatch.setattr("pipeline.viewer.classes.BLOCK", 100)
+    (folder, params), texts = (
+        project,
+        ["a bed in a scene", "a piece of furniture that provides a place to sleep"],
+    )
+    room = Room(Artefacts(folder), "room0", params, miniature.Spelling(), source)
+    searched = open_scene(Artefacts(folder), "room0", params, miniature.Spelling(), source, Unit.object)
+    for asked in texts:  # the bed's name, its gloss
+        found, other = room.find(asked), searched.ask(miniature.Spelling(), asked, (), 5, By.both)
+        np.testing.assert_array_equal(np.isnan(found.score), np.isnan(other.score))
+        assert np.nanmean(np.abs(found.score - other.score)) < 0.002 < 0.05 * np.nanstd(other.score)
+    cosine = searched.ask(miniature.Spelling(), texts[1], (), 5, By.cosine).score
+    assert np.nanmean(np.abs(cosine - other.score)) > 0.05
 
 
 def test_a_text_heats_what_it_names_and_not_what_is_not_meant(room):
