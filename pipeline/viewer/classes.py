@@ -5,41 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from pipeline.evaluation import query
 from pipeline.evaluation.glosses import Vocabulary
 from pipeline.viewer.features import Held
 
-BLOCK = 1 << 14  # rows widened to f4 at a time
-
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """share: f2[R, V], of the rows of `features`; general: f4[R], their cosine with `classes.common`."""
+    """known: f2[R, V + 1], of the rows of `features`: their shares of the classes, and their cosine with what
+    all classes have in common."""
 
     classes: Vocabulary
     features: Held
-    share: np.ndarray
-    general: np.ndarray
+    known: torch.Tensor
 
     @classmethod
     def of(cls, features: Held, classes: Vocabulary) -> Shown:
         """Computed block by block, in little more memory than is kept."""
-        share = np.empty((len(features), len(classes.names)), np.float16)
-        general = np.empty(len(features), np.float32)
+        known = torch.empty((len(features), len(classes.names) + 1), dtype=torch.float16)
         for start, block in features.cosines(np.vstack([classes.name, classes.common])):
-            share[start : start + len(block)] = query.shares(block[:, :-1])
-            general[start : start + len(block)] = block[:, -1]
-        return cls(classes, features, share, general)
+            block[:, :-1] = query.shares(block[:, :-1])
+            known[start : start + len(block)] = torch.from_numpy(block)
+        return cls(classes, features, known)
 
     def scores(self, text: np.ndarray) -> np.ndarray:
         """f4[N, K] of the points with texts [K, C] of length 1, as of `query.both`; NaN without a feature."""
-        score, row = self.features.cosine(text), self.features.row
-        like = np.stack([self.classes.likeness(one) for one in text], 1).astype(np.float32)
-        common = (self.classes.common @ text.T).astype(np.float32)
-        for start in range(0, len(score), BLOCK):
-            place = slice(start, start + BLOCK) if row is None else row[start : start + BLOCK]
-            score[start : start + BLOCK] += self.share[place].astype(np.float32) @ like
-            score[start : start + BLOCK] -= self.general[place, None] * common
-        score /= 2
-        return score
+        like = [[*self.classes.likeness(one), -(self.classes.common @ one)] for one in text]
+        part = torch.tensor(np.array(like, np.float32).T)
+        score = np.empty((len(self.features), len(text)), np.float32)
+        for start, block in self.features.cosines(text):
+            end = start + len(block)
+            score[start:end] = (block + (self.known[start:end].float() @ part).numpy()) / 2
+        return self.features.of_points(score)

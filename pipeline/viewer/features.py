@@ -58,9 +58,13 @@ class Held:
         cosine = np.empty((len(self), len(text)), np.float32)
         for start, block in self.cosines(text):
             cosine[start : start + len(block)] = block
-        cosine = cosine if self.row is None else cosine[self.row]
-        cosine[~self.valid] = np.nan
-        return cosine
+        return self.of_points(cosine)
+
+    def of_points(self, values: np.ndarray) -> np.ndarray:
+        """f4[N, K] of the rows' values f4[R, K], NaN without a feature. May change `values`."""
+        values = values if self.row is None else values[self.row]
+        values[~self.valid] = np.nan
+        return values
 
     def means(self, text: np.ndarray, group: np.ndarray) -> np.ndarray:
         """f4[L, K]: the mean cosine with texts [K, C] of length 1 of each group's points that have a feature,
@@ -87,7 +91,7 @@ class Held:
         return self[np.array([point if self.row is None else self.row[point]])][0]
 
     def cosines(self, text: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """(first row, f4[n, K]) of blocks of rows."""
+        """(first row, f4[n, K]) of blocks of rows with texts [K, C] of length 1."""
         columns, start = torch.from_numpy(text.T.copy()), 0
         for block in self._blocks():
             product = (block @ columns).numpy()

@@ -149,11 +149,9 @@ def test_objects_are_those_of_a_query_on_the_command_line(room):
 
 @pytest.mark.parametrize("source", ["fusion", "ensembling"])
 def test_a_text_is_found_as_on_the_command_line(project, source, monkeypatch):
-    monkeypatch.setattr("pipeline.viewer.classes.BLOCK", 100)
-    (folder, params), texts = (
-        project,
-        ["a bed in a scene", "a piece of furniture that provides a place to sleep"],
-    )
+    monkeypatch.setattr("pipeline.viewer.features.IN_MEMORY", 100)
+    folder, params = project
+    texts = ["a bed in a scene", "a piece of furniture that provides a place to sleep"]
     room = Room(Artefacts(folder), "room0", params, miniature.Spelling(), source)
     searched = open_scene(Artefacts(folder), "room0", params, miniature.Spelling(), source, Unit.object)
     for asked in texts:  # the bed's name, its gloss
