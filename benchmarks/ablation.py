@@ -9,6 +9,7 @@ workspace, out of DVC's cache, so that only what it changes is run.
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -35,14 +36,18 @@ PAPER = {
 HEAD = """# Ablation
 
 Table 3 of the [SAS paper](https://arxiv.org/abs/2503.08512) on {rooms} rooms of the split {split}, label set
-{label_set}, in percent. Written by `make ablation`. Δ is the difference to the best 2D model alone; the last
-column is the paper's mIoU on ScanNet, whose order compares with ours and whose height does not.
+{label_set}, in percent. Written by `make ablation`. Δ is the difference to the best 2D model alone. The last
+two columns are the paper's mIoU on ScanNet: its order and differences compare with ours, its height does not.
 
-All rows are of one experiment of DVC, `{name}`, run with `{changes}`: the evaluation fuses the same projected
-features by every rule, so only pixel distillation, the baseline, is not in every run.
+| row | mIoU | Δ | 95 % over rooms | mAcc | f-mIoU | paper | Δ |
+|---|---:|---:|---:|---:|---:|---:|---:|
+"""
+TAIL = """
+{order}
 
-| row | mIoU | Δ | 95 % over rooms | mAcc | f-mIoU | paper |
-|---|---:|---:|---:|---:|---:|---:|
+All rows are of one experiment of DVC, `{name}`, run with `{changes}`:
+the evaluation fuses the same projected features by every rule, so only pixel distillation, the baseline, is
+not in every run.
 """
 DVC = (sys.executable, "-m", "dvc")
 
@@ -56,13 +61,8 @@ def markdown(metrics: Mapping[str, Any], models: Sequence[str]) -> str:
     """The page, of the experiment's metrics.json. A row that it lacks says why."""
     scores, doubt = metrics["semantic"], metrics["bootstrap"]
     best = doubt.get("best_single")
-    head = HEAD.format(
-        rooms=doubt["rooms"],
-        split=metrics["split"],
-        label_set=metrics["label_set"],
-        name=NAME,
-        changes=" ".join(changes()),
-    )
+    head = HEAD.format(rooms=doubt["rooms"], split=metrics["split"], label_set=metrics["label_set"])
+    highest = max((PAPER[model] for model in models if model in PAPER), default=None)
     lines = []
     for row in (*models, *ROWS):
         cells = [metrics["missing"].get(row, "not measured"), *4 * [""]]
@@ -71,9 +71,30 @@ def markdown(metrics: Mapping[str, Any], models: Sequence[str]) -> str:
             delta = signed(found["mIoU"] - scores[best]["mIoU"]) if best not in (None, row) else ""
             reach = f"{interval['low']:.1f} to {interval['high']:.1f}"
             cells = [f"{found['mIoU']:.1f}", delta, reach, f"{found['mAcc']:.1f}", f"{found['f_mIoU']:.1f}"]
-        paper = f"{PAPER[row]:.1f}" if row in PAPER else ""
-        lines.append(f"| {' | '.join([title(row).removeprefix('+ '), *cells, paper])} |\n")
-    return head + "".join(lines)
+        paper = ["", ""]
+        if row in PAPER and highest is not None:
+            delta = signed(PAPER[row] - highest) if PAPER[row] != highest else ""
+            paper = [f"{PAPER[row]:.1f}", delta]
+        lines.append(f"| {' | '.join([_name(row), *cells, *paper])} |\n")
+    return head + "".join(lines) + TAIL.format(order=order(scores), name=NAME, changes=" ".join(changes()))
+
+
+def order(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """Which of the rows that follow each other in the paper's table are the other way round."""
+    there = [row for row in ROWS if row in scores]
+    steps = [(a, b, scores[b]["mIoU"] - scores[a]["mIoU"]) for a, b in itertools.pairwise(there)]
+    wrong = [
+        f"from {_name(a)} to {_name(b)} {signed(step)} (paper {signed(PAPER[b] - PAPER[a])})"
+        for a, b, step in steps
+        if step * (PAPER[b] - PAPER[a]) <= 0
+    ]
+    if not wrong:
+        return "From simple addition on, every step goes the way that it goes in the paper."
+    return f"Steps that go another way than in the paper: {'; '.join(wrong)}."
+
+
+def _name(row: str) -> str:
+    return title(row).removeprefix("+ ")
 
 
 def main() -> None:
