@@ -27,6 +27,7 @@ def test_steps_are_chosen_and_the_last_is_named():
         "last_step": {"f_mIoU": 23, "mAcc": 22},
         "capability_spearman": pytest.approx(0.85),
     }
+    assert summary(metrics(capability=20.0049))["mIoU"] == {"capability": 20.0}
     assert summary(metrics(capability=20, ensembling=30))["last_step"] == {"f_mIoU": 32, "mAcc": 31}
 
 
