@@ -3,7 +3,8 @@
 Rules: one matrix is accumulated over all points. A class that no annotated point has is left out of the means
 and named. A point without a prediction is an error (ScanNet's benchmark script) or is dropped (OpenScene's
 evaluation): `unpredicted`. The f-metrics know the foreground classes alone: others are never predicted, and
-their points are ignored.
+their points are ignored. Precision is TP / (TP + FP), 0 for a class that nothing was predicted as; mAcc is
+the mean recall. Where a label set has splits (ScanNet200: head, common, tail), both means over each of them.
 """
 
 from __future__ import annotations
@@ -44,14 +45,18 @@ class Tally:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Percent. `per_class` is the IoU of each class that has annotated points; the others are in `absent`.
-    f_mIoU and f_mAcc are None where no prediction among the foreground classes was given."""
+    """Percent. `per_class` is the IoU of each class that has annotated points, beside its `precision` and
+    `recall`; the others are in `absent`. f_mIoU and f_mAcc are None where no prediction among the foreground
+    classes was given. `splits`: mIoU and mAcc of each of the label set's splits that has such a class."""
 
     mIoU: float
     mAcc: float
     f_mIoU: float | None
     f_mAcc: float | None
     per_class: dict[str, float]
+    precision: dict[str, float]
+    recall: dict[str, float]
+    splits: dict[str, dict[str, float]]
     absent: tuple[str, ...]
 
 
@@ -124,6 +129,13 @@ def per_class(matrix: np.ndarray, unpredicted: Unpredicted = "error") -> tuple[n
     return iou, accuracy
 
 
+def precision(matrix: np.ndarray) -> np.ndarray:
+    """f8[..., K] in 0..1 of confusion matrices [..., K, K+1], 0 where no annotated point was predicted so."""
+    square = matrix[..., :-1]
+    right = np.diagonal(square, axis1=-2, axis2=-1).astype(np.float64)
+    return right / np.maximum(square.sum(-2), 1)
+
+
 def mean_iou(matrix: np.ndarray, unpredicted: Unpredicted = "error") -> np.ndarray:
     """f8[...] mIoU in percent of confusion matrices [..., K, K+1]; 0 where nothing is annotated."""
     return 100 * _mean(per_class(matrix, unpredicted)[0])
@@ -139,11 +151,26 @@ def measure(
     if foreground is not None:
         f_iou, f_accuracy = per_class(foreground, unpredicted)
         f_mean = 100 * float(_mean(f_iou)), 100 * float(_mean(f_accuracy))
+
+    def of_present(values: np.ndarray) -> dict[str, float]:
+        every = zip(label_set.names, values, present, strict=True)
+        return {name: 100 * float(value) for name, value, there in every if there}
+
+    of_split = {
+        name: present & (np.array(label_set.split) == name) for name in dict.fromkeys(label_set.split)
+    }
     return Metrics(
         100 * float(_mean(iou)),
         100 * float(_mean(accuracy)),
         *f_mean,
-        {name: 100 * float(v) for name, v, there in zip(label_set.names, iou, present, strict=True) if there},
+        of_present(iou),
+        of_present(precision(every)),
+        of_present(accuracy),
+        {
+            name: {"mIoU": 100 * float(_mean(iou[rows])), "mAcc": 100 * float(_mean(accuracy[rows]))}
+            for name, rows in of_split.items()
+            if name and rows.any()
+        },
         tuple(name for name, there in zip(label_set.names, present, strict=True) if not there),
     )
 

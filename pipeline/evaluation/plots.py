@@ -13,19 +13,25 @@ import numpy as np
 from pipeline.evaluation.study import Study
 from pipeline.evaluation.summary import FINAL
 
+CLASS = ("class", "IoU", "precision", "recall")
+
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
-    """Fill `folder`: {rows, per_class, capability, confusion}.csv, and confusion.json with all matrices."""
+    """Fill `folder`: {rows, per_class, capability}.csv; {classes, confusion}.csv of the last step; and
+    confusion.json with all matrices."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = study.metrics
     _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
+    each = {row: list(_per_class(scores)) for row, scores in metrics["semantic"].items()}
     _csv(
         folder / "per_class.csv",
-        ("row", "class", "IoU"),
-        ((row, name, iou) for row, m in metrics["semantic"].items() for name, iou in m["per_class"].items()),
+        ("row", *CLASS),
+        ((row, *values) for row, classes in each.items() for values in classes),
     )
-    _csv(folder / "capability.csv", ("model", "class", "capability", "true_iou"), _capability(metrics))
     final = next((row for row in (*FINAL, *study.confusion) if row in study.confusion), None)
+    best_first = sorted(each[final], key=lambda values: -values[1]) if final else ()
+    _csv(folder / "classes.csv", CLASS, best_first)
+    _csv(folder / "capability.csv", ("model", "class", "capability", "true_iou"), _capability(metrics))
     counted = _hundredths(study.confusion[final], names) if final else ()
     _csv(folder / "confusion.csv", ("actual", "predicted"), counted)
     matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
@@ -37,6 +43,11 @@ def _rows(metrics: dict[str, Any]) -> Iterable[tuple]:
     for row, scores in metrics["semantic"].items():
         doubt = metrics["bootstrap"]["mIoU"][row]
         yield row, scores["mIoU"], doubt["low"], doubt["high"]
+
+
+def _per_class(scores: dict[str, Any]) -> Iterable[tuple]:
+    for name, iou in scores["per_class"].items():
+        yield name, iou, scores["precision"][name], scores["recall"][name]
 
 
 def _capability(metrics: dict[str, Any]) -> Iterable[tuple]:

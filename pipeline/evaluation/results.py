@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import combinations
 from typing import Any
 
@@ -55,18 +55,26 @@ class Rooms:
 
 
 def _average(variants: Sequence[Metrics]) -> Metrics:
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(metrics, name) for metrics in variants]))
+    """Of variants that were measured on the same points: all have the same classes."""
 
-    first = variants[0]
-    per_class = {name: float(np.mean([m.per_class[name] for m in variants])) for name in first.per_class}
-    return Metrics(mean("mIoU"), mean("mAcc"), mean("f_mIoU"), mean("f_mAcc"), per_class, first.absent)
+    def mean(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: mean([value[name] for value in values]) for name in values[0]}
+        return float(np.mean(values))
+
+    names = [field.name for field in fields(Metrics) if field.name != "absent"]
+    means = {name: mean([getattr(metrics, name) for metrics in variants]) for name in names}
+    return Metrics(**means, absent=variants[0].absent)
 
 
 def semantic(metrics: Mapping[str, Metrics]) -> dict[str, Any]:
-    """The section `semantic` of metrics.json."""
-    fields = ("mIoU", "mAcc", "f_mIoU", "f_mAcc", "per_class")
-    return {row: {name: getattr(scores, name) for name in fields} for row, scores in metrics.items()}
+    """The section `semantic` of metrics.json; `splits` only where the label set has any."""
+    found = {row: asdict(scores) for row, scores in metrics.items()}
+    for scores in found.values():
+        del scores["absent"]
+        if not scores["splits"]:
+            del scores["splits"]
+    return found
 
 
 def doubt(

@@ -29,7 +29,13 @@ UNANNOTATED = (
     "No scene of the split {!r} is annotated, so there is nothing to measure; "
     "`anyscene predict` and `anyscene query` need no annotation."
 )
+NAMED = 20  # classes that a note lists
 COLUMNS = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
+
+
+def splits(metrics: dict[str, Any]) -> list[str]:
+    """Splits of the label set (ScanNet200: head, common, tail) that have a score."""
+    return list(dict.fromkeys(name for row in metrics["semantic"].values() for name in row.get("splits", {})))
 
 
 def title(row: str) -> str:
@@ -55,6 +61,8 @@ def _ablation(metrics: dict[str, Any]) -> Table:
     table.add_column("")
     for name in COLUMNS:
         table.add_column(name.replace("_", "-"), justify="right")
+    for name in (parts := splits(metrics)):
+        table.add_column(f"mIoU {name}", justify="right")
     table.add_column("95 % over rooms", justify="right")
     known = published(metrics)
     if known is not None:
@@ -67,6 +75,8 @@ def _ablation(metrics: dict[str, Any]) -> Table:
             table.add_row("[dim]controls[/]")
         doubt = metrics["bootstrap"]["mIoU"][row]
         cells = [f"{scores[name]:.1f}" for name in COLUMNS]
+        of_split = scores.get("splits", {})
+        cells += [f"{of_split[name]['mIoU']:.1f}" if name in of_split else "" for name in parts]
         cells.append(f"{doubt['low']:.1f} to {doubt['high']:.1f}")
         if known is not None:
             cells.append(f"{known.rows[row]:.1f}" if row in known.rows else "")
@@ -105,6 +115,8 @@ def _notes(metrics: dict[str, Any]) -> list[Text]:
         notes.append(f"left out, no annotation: {', '.join(metrics['unannotated'])}")
     if (literature := note(metrics)) is not None:
         notes.append(literature)
-    if metrics["absent"]:
-        notes.append(f"not in these rooms, so in no mean: {', '.join(metrics['absent'])}")
+    if absent := metrics["absent"]:
+        few = len(absent) <= NAMED
+        names = ", ".join(absent) if few else f"{len(absent)} classes (`absent` in reports/metrics.json)"
+        notes.append(f"not in these rooms, so in no mean: {names}")
     return [Text(note, style="dim") for note in notes]

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.evaluation.published import note
 from pipeline.evaluation.results import BEST_SINGLE
-from pipeline.evaluation.table import CONTROLS, title
+from pipeline.evaluation.table import CONTROLS, splits, title
 from pipeline.report import charts, images
 
 STEPS = ("capability", "superpoint_distillation", "ensembling")
@@ -51,7 +51,8 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         }
         for row, values in scores.items()
     ]
-    return {"lines": lines, "reach": float(reach), "best": best, "literature": note(metrics)}
+    parts = splits(metrics)
+    return {"lines": lines, "reach": float(reach), "best": best, "parts": parts, "literature": note(metrics)}
 
 
 def differences(metrics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,7 +79,14 @@ def classes(metrics: dict[str, Any], models: Sequence[str]) -> dict[str, Any] | 
     return {
         "series": [(title(row).removeprefix("+ "), marker) for row, marker in rows.items()],
         "lines": [
-            (name, [(title(row), marker, scores[row]["per_class"][name]) for row, marker in rows.items()])
+            (
+                name,
+                [
+                    (title(row), marker, scores[row]["per_class"][name])
+                    for row, marker in rows.items()
+                    if name in scores[row]["per_class"]  # dropped points may be all of a class
+                ],
+            )
             for name in sorted(last, key=lambda name: -last[name])
         ],
     }

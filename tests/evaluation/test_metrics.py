@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,6 +33,9 @@ def test_worked_case():
     assert found.absent == ("floor",)
     assert found.mIoU == pytest.approx(50)
     assert found.mAcc == pytest.approx(100 * (2 / 3 + 1 / 2 + 2 / 3) / 3)
+    assert found.precision == pytest.approx({"wall": 200 / 3, "bed": 50, "chair": 100})
+    assert found.recall == pytest.approx({"wall": 200 / 3, "bed": 50, "chair": 200 / 3})
+    assert found.splits == {}
     assert found.f_mIoU is None and found.f_mAcc is None
 
 
@@ -38,6 +43,33 @@ def test_points_without_prediction_are_errors_or_dropped():
     target, prediction = np.array([BED, BED, CHAIR, CHAIR]), np.array([BED, -1, CHAIR, CHAIR])
     assert evaluate(target, prediction, ROOM).per_class == {"bed": 50, "chair": 100}
     assert evaluate(target, prediction, ROOM, unpredicted="ignore").per_class == {"bed": 100, "chair": 100}
+
+
+def test_precision_of_what_is_never_predicted_is_zero():
+    found = evaluate(np.array([BED, CHAIR]), np.array([CHAIR, CHAIR]), ROOM)
+    assert found.precision == {"bed": 0, "chair": 50} and found.recall == {"bed": 0, "chair": 100}
+
+
+def test_means_over_the_splits_of_a_label_set():
+    split = replace(ROOM, split=("head", "head", "tail", "common"))
+    target = np.array([WALL, WALL, FLOOR, FLOOR, BED, BED])
+    prediction = np.array([WALL, FLOOR, FLOOR, FLOOR, BED, -1])
+    found = evaluate(target, prediction, split)
+    assert list(found.splits) == ["head", "tail"]  # no chair is annotated
+    assert found.splits["head"] == pytest.approx({"mIoU": 100 * (1 / 2 + 2 / 3) / 2, "mAcc": 75})
+    assert found.splits["tail"] == {"mIoU": 50, "mAcc": 50}
+
+
+def test_splits_of_scannet200_are_means_of_its_classes():
+    scannet = label_set("scannet200")
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 200, 20000)
+    found = evaluate(target, np.where(rng.random(20000) < 0.5, target, 7), scannet)
+    for name, count in (("head", 66), ("common", 68), ("tail", 66)):
+        classes = [c for c, part in zip(scannet.names, scannet.split, strict=True) if part == name]
+        assert len(classes) == count
+        assert found.splits[name]["mIoU"] == pytest.approx(np.mean([found.per_class[c] for c in classes]))
+        assert found.splits[name]["mAcc"] == pytest.approx(np.mean([found.recall[c] for c in classes]))
 
 
 def test_class_seen_by_no_prediction_counts_zero_unless_dropped():

@@ -135,11 +135,46 @@ def test_plots(study, tmp_path):
         }  # fmt: skip
 
 
+def test_plots_of_classes_are_of_the_last_step_best_first(study, tmp_path):
+    write(study, SCANNET.names, tmp_path)
+    with (tmp_path / "classes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    scores = study.metrics["semantic"]["capability"]
+    assert {row["class"]: float(row["IoU"]) for row in rows} == scores["per_class"] and len(rows) == 19
+    assert [float(row["IoU"]) for row in rows] == sorted(scores["per_class"].values(), reverse=True)
+    assert float(rows[0]["precision"]) == scores["precision"][rows[0]["class"]]
+    with (tmp_path / "per_class.csv").open() as file:
+        each = [row for row in csv.DictReader(file) if row["row"] == "capability"]
+    assert {row["class"]: row["recall"] for row in each} == {row["class"]: row["recall"] for row in rows}
+
+
+def test_splits_have_columns_where_the_label_set_has_them():
+    set200, rng = label_set("scannet200"), np.random.default_rng(0)
+    rooms = results.Rooms()
+    for _ in range(2):
+        target = rng.integers(0, 200, 4000).astype(np.int16)
+        rooms.add("dense", [tally(target, Prediction(target, np.full(4000, -1, np.int16)), set200)])
+        worse = np.where(np.array(set200.split)[target] == "tail", -1, target).astype(np.int16)
+        several = [Prediction(label, np.full(4000, -1, np.int16)) for label in (target, worse)]
+        rooms.add("shuffled", [tally(target, prediction, set200) for prediction in several])
+    scores = rooms.metrics(set200, "error")
+    semantic = results.semantic(scores)
+    assert semantic["shuffled"]["splits"]["tail"] == {"mIoU": 50, "mAcc": 50}  # the mean of 100 and 0
+    assert semantic["shuffled"]["splits"]["head"] == {"mIoU": 100, "mAcc": 100}
+    metrics = {"semantic": semantic, "bootstrap": results.doubt(rooms, scores, ("dense",), 5, "error", 0)}
+    metrics |= {"label_set": "scannet200", "split": "val", "scenes": ["a", "b"], "points": 8000}
+    metrics |= {"capability": {"model": {}}, "missing": {}, "unannotated": [], "absent": []}
+    out = io.StringIO()
+    Console(file=out, width=150).print(tables(metrics))
+    heading, line = (row for row in out.getvalue().splitlines() if "mAcc" in row or "shuffled" in row)
+    assert "mIoU head" in heading and "mIoU tail" in heading and line.split().count("50.0") == 1
+
+
 def test_plots_are_the_same_bytes_again(study, tmp_path):
     for name in ("a", "b"):
         write(study, SCANNET.names, tmp_path / name)
     ours, theirs = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("a", "b"))
-    assert ours == theirs and len(ours) == 5
+    assert ours == theirs and len(ours) == 6
 
 
 def test_table_names_rows_controls_and_what_is_missing(study):

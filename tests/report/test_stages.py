@@ -33,7 +33,8 @@ def test_evaluation_writes_metrics_and_prints_them_again(project):
     short = json.loads((project / "reports/summary.json").read_text())
     assert short["mIoU"]["capability"] == metrics["semantic"]["capability"]["mIoU"]
     plots = {path.name for path in (project / "reports/plots").iterdir()}
-    assert plots == {"rows.csv", "per_class.csv", "capability.csv", "confusion.csv", "confusion.json"}
+    tables = {"rows.csv", "per_class.csv", "classes.csv", "capability.csv", "confusion.csv"}
+    assert plots == tables | {"confusion.json"}
     (project / "params.yaml").unlink()  # --show reads nothing else
     shown = CliRunner().invoke(evaluation.app, ["--show"])
     table = result.output[result.output.index("scannet20, val") :]
