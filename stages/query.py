@@ -70,10 +70,14 @@ def query(
     """
     settings, console = config.load(params), Console(highlight=False)
     artefacts, encoder = Artefacts(params.parent), load_text_encoder(settings.text)
-    if store.scene_path(artefacts.data("scenes"), scene).is_dir() or not Path(scene).exists():
+    asked = given(scale, depth_unit, up, confidence)
+    known = scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+    if known or not Path(scene).exists():
+        if known:
+            because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
+            captures.refuse(export, asked, mesh, every, because)
         searched = open_scene(artefacts, scene, settings, encoder, source, group)
     else:
-        asked = given(scale, depth_unit, up, confidence)
         with captures.as_scan(Path(scene), export, asked, mesh, every) as (folder, imported):
             if imported:
                 typer.echo(imported)

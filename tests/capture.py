@@ -12,11 +12,13 @@ WIDTH, HEIGHT, FOCAL = 32, 24, 30.0
 LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # rotation of a level camera that looks along +y
 
 
-def write_scan(root: Path, scene: str, *, frames: int = 3, seed: int = 0, mesh: bool = True) -> Path:
-    """ROOT/SCENE: a wall one metre high at y = 2 m, seen from y = 0, with annotation. Returns its folder."""
+def write_scan(
+    root: Path, scene: str, *, frames: int = 3, seed: int = 0, mesh: bool = True, annotated: bool = True
+) -> Path:
+    """ROOT/SCENE: a wall one metre high at y = 2 m, seen from y = 0. Returns its folder."""
     rng = np.random.default_rng(seed)
     folder = root / scene
-    for name in ("color", "depth", "pose", "truth"):
+    for name in ("color", "depth", "pose", *(("truth",) if annotated else ())):
         (folder / name).mkdir(parents=True)
     intrinsics = [[FOCAL, 0, (WIDTH - 1) / 2], [0, FOCAL, (HEIGHT - 1) / 2], [0, 0, 1]]
     np.savetxt(folder / "intrinsics.txt", intrinsics)
@@ -31,8 +33,9 @@ def write_scan(root: Path, scene: str, *, frames: int = 3, seed: int = 0, mesh: 
     xyz, face = grid(6)
     if mesh:
         write_ply(folder / "mesh.ply", xyz, rng.integers(0, 256, (len(xyz), 3), np.uint8), face)
-    np.save(folder / "truth" / "vertex_label.npy", np.zeros(len(xyz), np.int16))
-    np.save(folder / "truth" / "vertex_instance.npy", np.zeros(len(xyz), np.int32))
+    if annotated:
+        np.save(folder / "truth" / "vertex_label.npy", np.zeros(len(xyz), np.int16))
+        np.save(folder / "truth" / "vertex_instance.npy", np.zeros(len(xyz), np.int32))
     return folder
 
 

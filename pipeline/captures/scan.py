@@ -10,6 +10,16 @@ from pathlib import Path
 from pipeline.captures.given import Given
 from pipeline.captures.reading import read
 from pipeline.captures.writing import Summary, write
+from pipeline.errors import DataError
+
+
+def refuse(source: str | None, given: Given, mesh: Path | None, every: int, because: str) -> None:
+    """Raise DataError for anything that was said of an export where there is none to import."""
+    given.refuse("scale", "depth_unit", "up", because=because)
+    said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
+    said["confidence"] = given.confidence != Given.confidence
+    if names := [f"--{name}" for name, there in said.items() if there]:
+        raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
 
 
 @contextmanager
@@ -19,7 +29,7 @@ def as_scan(
     """(folder in the rgbd form, what the import did): `path` itself where it is one, else the export at
     `path`, imported into a folder that is there while the context is. Raises what `read` and `write` do."""
     if source is None and (path / "color").is_dir():
-        given.refuse("scale", "depth_unit", "up", because="a scan in plain files is in metres, z up")
+        refuse(None, given, mesh, every, because="a scan in plain files is in metres, z up")
         yield path.resolve(), None
         return
     capture = read(path, source, given, every)

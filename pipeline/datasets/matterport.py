@@ -265,7 +265,7 @@ def _frame(folder: Path, record: Record) -> Frame:
     for path in (color, depth):
         if not path.is_file():
             raise DataError(f"{path}: missing, {record.line} names it; unzip the house's {path.parent.name}")
-    width, height = raw.image_size(depth)
+    width, height = raw.depth_size(depth)
     intrinsics = record.intrinsics.copy()
     intrinsics[1, 2] = height - 1 - intrinsics[1, 2]
     intrinsics = raw.centred(intrinsics, (width, height), Path(record.line))

@@ -97,6 +97,23 @@ def image_size(path: Path) -> tuple[int, int]:
         ) from error
 
 
+def depth_size(path: Path) -> tuple[int, int]:
+    """As `image_size`, of a depth map. Raises DataError also where its pixels are no 16 or 32 bit integers: a
+    picture of depth, or metres as floating-point numbers, would be taken for steps."""
+    try:
+        with Image.open(path) as image:
+            size, mode = image.size, image.mode
+    except OSError as error:
+        raise DataError(
+            f"{path}: not a readable depth image ({error}); export it again or delete the frame"
+        ) from error
+    if not mode.startswith("I"):
+        raise DataError(
+            f"{path}: pixels of mode {mode}, a picture of depth or metres as floats; export 16-bit PNG"
+        )
+    return size
+
+
 def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
     """f8 of one of the shapes, a row a line. Raises DataError naming the file."""
     try:
@@ -118,14 +135,21 @@ def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
     return matrix
 
 
-def centred(intrinsics: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
+def centred(
+    intrinsics: np.ndarray,
+    size: tuple[int, int],
+    path: Path,
+    images: str = "depth images",
+    within: float = 0.2,
+) -> np.ndarray:
     """The intrinsics [3,3] that `path` gives, if their centre is that of images of `size` (width, height):
-    extracted frames are often resized. Raises DataError otherwise."""
+    extracted frames are often resized, others stand upright. `within`: how far off it may be, of half the
+    size. Raises DataError otherwise."""
     centre = intrinsics[:2, 2]
-    if not np.all(np.abs(2 * centre / np.array(size) - 1) < 0.2):
+    if not np.all(np.abs(2 * centre / np.array(size) - 1) < within):
         raise DataError(
-            f"{path}: centre ({centre[0]:g}, {centre[1]:g}) is not near the middle of the depth images "
-            f"({size[0]}x{size[1]}); give the intrinsics of depth images of this size"
+            f"{path}: centre ({centre[0]:g}, {centre[1]:g}) is not near the middle of the {images} "
+            f"({size[0]}x{size[1]}); give the intrinsics of {images} of this size"
         )
     return intrinsics
 

@@ -5,7 +5,8 @@
     ROOT/SCENE/depth/FRAME.png           optional; uint16, value / depth_scale = metres, 0 = no reading
     ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes, metres, z up
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
-    ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}
+    ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
+                                         default millimetres, and the size of colour
     ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
                                          from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
@@ -30,6 +31,8 @@ from pipeline.scene import Camera, Frame, Scene
 
 CAPTURE = {"depth_scale": 1000.0, "depth_size": None}
 TRUTH = "truth"
+CENTRE = 0.25  # of half an image: less than what a 4:3 image on its side is off, far more than any lens
+PLAUSIBLE = (0.05, 100.0)  # metres: the median of the depth before a camera, generously
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ class Rgbd:
             )
         depth = raw.images_by_id(folder / "depth") if (folder / "depth").is_dir() else None
         ids = sorted(color, key=raw.natural)[:: self.stride]
-        return tuple(_frame(folder, id, color[id], depth, capture) for id in ids)
+        frames = tuple(_frame(folder, id, color[id], depth, capture) for id in ids)
+        if depth is not None:
+            _check_scale(frames, folder / "capture.json")
+        return frames
 
 
 def _is_input(file: Path) -> bool:
@@ -142,7 +148,7 @@ def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, ca
         )
     size = raw.image_size(color)
     if depth is not None:
-        found, expected = raw.image_size(depth[id]), tuple(capture["depth_size"] or size)
+        found, expected = raw.depth_size(depth[id]), tuple(capture["depth_size"] or size)
         if found != expected:
             raise DataError(
                 f"{depth[id]}: depth is {found[0]}x{found[1]}, expected {expected[0]}x{expected[1]}; "
@@ -154,11 +160,29 @@ def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, ca
     if not intrinsics.is_file():
         raise DataError(f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})")
     matrix = raw.matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
+    if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # else Camera says what is wrong
+        raw.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
     try:
         camera = Camera(matrix, raw.matrix(pose, ((4, 4),)), *size)
     except DataError as error:
         raise DataError(f"{pose if 'pose' in str(error) else intrinsics}: {error}") from error
     return Frame(id, color, None if depth is None else depth[id], float(capture["depth_scale"]), camera)
+
+
+def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
+    """Look at the first depth map that has readings, whether they can be metres."""
+    for frame in frames:
+        depth = frame.read_depth()
+        if (depth > 0).any():
+            break
+    else:
+        return
+    median = float(np.median(depth[depth > 0]))
+    if not PLAUSIBLE[0] <= median <= PLAUSIBLE[1]:
+        raise DataError(
+            f"{frame.depth}: half of it is beyond {median:.3g} m at {frame.depth_scale:g} steps a metre; "
+            f'write {capture.name} {{"depth_scale": the value of one metre}}, 1000 for millimetres'
+        )
 
 
 def _capture(path: Path) -> dict:

@@ -220,7 +220,7 @@ def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
     for id in sorted(color, key=raw.natural)[::stride]:
         if id not in depth:
             raise DataError(f"{folder / 'depth' / id}.png: missing; extract frame {id} again or delete it")
-        size, pose = raw.image_size(depth[id]), folder / "pose" / f"{id}.txt"
+        size, pose = raw.depth_size(depth[id]), folder / "pose" / f"{id}.txt"
         matrix = raw.centred(matrix, size, path)
         records.append(
             _Record(

@@ -29,6 +29,7 @@ LARGEST_MB, ROOMS_MB = (
     20,
     14,
 )  # of the page, and of the rooms in it: the rest is never as large as what is left
+MANY = 40  # classes: of more the page lists those that are needed, and folds what is long
 NAMED = 3  # scenes that a line about missing ones names
 PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
 UNSHOWN = ("report", "runtime")  # parameters that shape no result
@@ -59,10 +60,8 @@ def build(params: Params, artefacts: Artefacts) -> str:
         rooms=drawn,
         scenes=scenes,
         full=LARGEST_MB if full else None,
-        legend=[
-            (name, images.hexadecimal(colour))
-            for name, colour in zip(label_set.names, label_set.colours, strict=True)
-        ],
+        legend=_legend(label_set, drawn),
+        many=MANY,
         neutral=images.hexadecimal(images.NEUTRAL),
         right=images.hexadecimal(images.RIGHT),
         wrong=images.hexadecimal(images.WRONG),
@@ -75,6 +74,16 @@ def build(params: Params, artefacts: Artefacts) -> str:
         settings=_settings(params),
         versions=[("Python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)],
     )
+
+
+def _legend(label_set: LabelSet, drawn: Sequence[rooms.Room]) -> list[tuple[int, str, str]]:
+    """(number, name, colour) of every class, of many those that a picture shows."""
+    shown = {row for room in drawn for layer in room.layers for row in layer.classes}
+    return [
+        (row + 1, label_set.names[row], images.hexadecimal(label_set.colours[row]))
+        for row in range(len(label_set))
+        if len(label_set) <= MANY or row in shown
+    ]
 
 
 def _json(artefacts: Artefacts, name: str, missing: list[str]) -> dict[str, Any] | None:

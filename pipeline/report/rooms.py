@@ -26,11 +26,13 @@ PICTURE = (480, 360)
 
 @dataclass(frozen=True)
 class Layer:
-    """One picture of a room; mIoU in percent where it shows a prediction that can be measured."""
+    """One picture of a room; mIoU in percent where it shows a prediction that can be measured; `classes`: the
+    rows of the label set in it."""
 
     title: str
     image: str
     mIoU: float | None = None
+    classes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -131,4 +133,5 @@ def _labels(
     name: str, view: View, label: np.ndarray, label_set: LabelSet, score: float | None = None
 ) -> Layer:
     picture = view.picture(images.label_colours(label, label_set.colours))
-    return Layer(name, images.data_uri(numbered(picture, view.pixels(label))), score)
+    classes = frozenset(np.unique(label[label >= 0]).tolist())
+    return Layer(name, images.data_uri(numbered(picture, view.pixels(label))), score, classes)

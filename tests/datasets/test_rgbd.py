@@ -180,6 +180,52 @@ def zero_scale(folder):
     (folder / "capture.json").write_text('{"depth_scale": 0}')
 
 
+def metres_as_floats(folder):
+    (folder / "depth" / "1.png").unlink()
+    Image.fromarray(np.full((24, 32), 2, np.float32)).save(folder / "depth" / "1.png", "TIFF")
+
+
+def picture_of_depth(folder):
+    Image.fromarray(np.full((24, 32), 99, np.uint8)).save(folder / "depth" / "1.png")
+
+
+def coloured_depth(folder):
+    Image.fromarray(np.full((24, 32, 3), 99, np.uint8)).save(folder / "depth" / "1.png")
+
+
+def empty_depth(folder):
+    (folder / "depth" / "1.png").write_bytes(b"")
+
+
+def depth_in_metres(folder):
+    for file in (folder / "depth").iterdir():
+        Image.fromarray(np.full((24, 32), 2, np.uint16)).save(file)
+
+
+def depth_in_tenths_of_millimetres(folder):
+    (folder / "capture.json").write_text('{"depth_scale": 10}')
+
+
+def upright_image(folder):
+    """Of a video that was turned half way."""
+    Image.new("RGB", (24, 32)).save(folder / "color" / "1.png")
+    Image.fromarray(np.full((32, 24), 2000, np.uint16)).save(folder / "depth" / "1.png")
+
+
+def larger_images(folder):
+    for file in (folder / "color").iterdir():
+        Image.new("RGB", (64, 48)).save(file)
+    (folder / "capture.json").write_text('{"depth_size": [32, 24]}')
+
+
+def empty_pose(folder):
+    (folder / "pose" / "1.txt").write_text("")
+
+
+def empty_image(folder):
+    (folder / "color" / "1.png").write_bytes(b"")
+
+
 def list_capture(folder):
     (folder / "capture.json").write_text("[1]")
 
@@ -208,6 +254,16 @@ def list_capture(folder):
         (colourless_mesh, r"a/mesh\.ply: needs vertices with x, y, z, red, green, blue"),
         (odd_capture, r"a/capture\.json: unknown key 'depthscale'; known: depth_scale, depth_size"),
         (zero_scale, r"a/capture\.json: depth_scale must be a positive number"),
+        (metres_as_floats, r"a/depth/1\.png: pixels of mode F, .*metres as floats; export 16-bit PNG"),
+        (picture_of_depth, r"a/depth/1\.png: pixels of mode L, a picture of depth .*export 16-bit PNG"),
+        (coloured_depth, r"a/depth/1\.png: pixels of mode RGB, a picture of depth"),
+        (empty_depth, r"a/depth/1\.png: not a readable depth image .*export it again"),
+        (depth_in_metres, r"a/depth/0\.png: half of it is beyond 0\.002 m at 1000 steps .*capture\.json"),
+        (depth_in_tenths_of_millimetres, r"a/depth/0\.png: half of it is beyond 200 m at 10 steps"),
+        (upright_image, r"a/intrinsics\.txt: centre \(15\.5, 11\.5\) is not near .*1\.png \(24x32\); give"),
+        (larger_images, r"a/intrinsics\.txt: centre .* is not near .*0\.png \(64x48\); give the intrinsics"),
+        (empty_pose, r"a/pose/1\.txt: expected 4x4 numbers"),
+        (empty_image, r"a/color/1\.png: not a readable image"),
         (list_capture, r"a/capture\.json: unknown key|a/capture\.json: not a JSON object"),
     ],
 )
@@ -274,7 +330,7 @@ def test_smaller_depth_is_fine_where_capture_says_so(root):
 
 def test_intrinsics_of_each_frame_win(root):
     (root / "a" / "intrinsics").mkdir()
-    np.savetxt(root / "a" / "intrinsics" / "1.txt", np.diag([50.0, 50, 1, 1]))
+    np.savetxt(root / "a" / "intrinsics" / "1.txt", [[50.0, 0, 15], [0, 50, 12], [0, 0, 1]])
     frames = read(root).frames
     assert [frame.camera.intrinsics[0, 0] for frame in frames] == [30, 50, 30]
 

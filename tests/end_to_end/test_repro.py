@@ -5,9 +5,7 @@ import re
 import shutil
 import time
 
-import pytest
-
-from tests.end_to_end.workspace import Workspace
+from tests.end_to_end.conftest import TARGETS
 
 UNLABELLED = (
     "data/scenes",
@@ -17,21 +15,6 @@ UNLABELLED = (
     "data/capability",
     "data/fusion",
 )
-TARGETS = ("fusion", "labels")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A workspace in which everything up to fusion is computed. Tests work on copies."""
-    workspace = Workspace.create(tmp_path_factory.mktemp("project"))
-    result = workspace.dvc("repro", *TARGETS)
-    assert result.code == 0, result.output
-    return workspace
-
-
-@pytest.fixture
-def workspace(finished, tmp_path):
-    return finished.copy(tmp_path / "copy")
 
 
 def test_all_stages_wrote_their_folder(finished):

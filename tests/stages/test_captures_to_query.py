@@ -111,9 +111,29 @@ def test_what_is_neither_a_scene_nor_a_capture(project, room, tmp_path, monkeypa
     write_scan(tmp_path, "scan")
     result = run(query.app, tmp_path / "scan", "a bed", "--up", "y", *params)
     assert result.exit_code == 1 and "--up is not for this export: a scan in plain files is" in result.stderr
+    for option in (("--every", 2), ("--mesh", tmp_path / "m.ply"), ("--confidence", "high")):
+        result = run(query.app, tmp_path / "scan", "a bed", *option, *params)
+        assert result.exit_code == 1 and f"{option[0]} is not for this export: a scan in" in result.stderr
     result = run(query.app, tmp_path / "none", "a bed", *params)
     assert result.exit_code == 1 and "no such" in result.stderr
-    (tmp_path / "data" / "scenes").mkdir(parents=True)
+    (tmp_path / "data" / "scenes" / "my_room.zarr").mkdir(parents=True)
     shutil.copy(project / "params.yaml", tmp_path)
     result = run(query.app, room[1], "a bed", "--params", tmp_path / "params.yaml")
     assert result.exit_code == 1 and "no trained network; run `dvc repro`" in result.stderr
+
+
+def test_options_of_an_import_are_refused_for_a_scene_that_is_imported(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(query, "load_text_encoder", lambda section: miniature.Spelling())
+    shutil.copy(project / "params.yaml", tmp_path)
+    (tmp_path / "data" / "scenes" / "room.zarr").mkdir(parents=True)
+    (tmp_path / "room").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for option in (
+        ("--scale", 2), ("--depth-unit", "mm"), ("--up", "y"), ("--from", "polycam"), ("--every", 2),
+        ("--confidence", "low"), ("--mesh", "m.ply"),
+    ):  # fmt: skip
+        result = run(query.app, "room", "a bed", *option)
+        assert result.exit_code == 1
+        assert f"{option[0]} is not for this export: room is a scene that is imported" in result.stderr
+    result = run(query.app, "./room", "a bed", "--every", 2)  # the folder of that name, not the scene
+    assert result.exit_code == 1 and "neither a scan (color/, pose/) nor an export" in result.stderr

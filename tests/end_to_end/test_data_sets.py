@@ -1,0 +1,138 @@
+"""A miniature of every data set, in its form on disk, from raw files to the report, by dvc."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pipeline.datasets import label_set
+from tests import capture, matterport, nuscenes, scannet
+
+STAGES = (
+    *("scenes", "labels", "superpoints", "projection@dense", "projection@mask", "fusion"),
+    *("distillation@superpoint", "ensembling", "evaluation", "report"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """write: puts the raw files under a folder and returns dataset.root; classes: those that are annotated in
+    `scenes`, the scenes of the evaluated split."""
+
+    write: Callable[[Path], Path]
+    reader: str
+    label_set: str
+    scenes: tuple[str, ...]
+    classes: frozenset[str]
+    split: str = "val"
+    changes: dict = field(default_factory=dict)
+
+
+def _scannet(folder: Path) -> Path:
+    return scannet.write_root(folder, "scene0000_00", "scene0011_00", frames=2, lost=(1,))
+
+
+def _matterport(folder: Path) -> Path:
+    root = matterport.write_root(folder, "17DRP5sb8fy", "2t7WUuJeko7", regions=1, assigned=(0,))
+    of_index = dict(zip(FREQUENT.ids["matterport"].tolist(), FREQUENT.names, strict=True))
+    names = [of_index.get(index, "") for index in range(1, max(of_index) + 1)]
+    rows = [(name or "odd", 40, name) for name in names]
+    matterport.write_table(folder / "category_mapping.tsv", rows)
+    return root
+
+
+def _nuscenes(folder: Path) -> Path:
+    return nuscenes.write_root(folder, "scene-0061", "scene-0103", keyframes=1)
+
+
+def _capture(folder: Path) -> Path:
+    for seed, name in enumerate(("hall", "kitchen")):
+        capture.write_scan(folder, name, mesh=False, annotated=False, seed=seed)
+    capture.write_splits(folder, ["hall"], ["kitchen"])
+    return folder
+
+
+FREQUENT = label_set("matterport160")
+WINDOW = FREQUENT.names[FREQUENT.ids["matterport"].tolist().index(matterport.DOORFRAME)]  # of that row there
+CASES = {
+    "scannet200": Case(
+        _scannet, "scannet", "scannet200", ("scene0011_00",), frozenset({"chair", "kitchen cabinet"})
+    ),
+    "scannet20": Case(_scannet, "scannet", "scannet20", ("scene0011_00",), frozenset({"chair", "cabinet"})),
+    "matterport160": Case(
+        _matterport,
+        "matterport",
+        "matterport160",
+        ("2t7WUuJeko7_region0",),
+        frozenset({"wall", "ceiling", WINDOW}),
+        "test",
+    ),
+    "nuscenes": Case(
+        _nuscenes,
+        "nuscenes",
+        "nuscenes16",
+        ("scene-0103_00",),
+        frozenset({"drivable surface", "manmade", "person"}),
+        changes={"superpoints": {"method": "identity"}, "network": {"input": "geometry"}},
+    ),
+    "capture": Case(_capture, "rgbd", "scannet20", ("kitchen",), frozenset()),
+}
+QUICK = "scannet200"  # of the most classes
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
+def test_from_raw_files_to_the_report(workspace, name):
+    case = CASES[name]
+    root = case.write(workspace.folder / "raw")
+    workspace.set(
+        {
+            "dataset": {
+                "name": name,
+                "reader": case.reader,
+                "root": root.relative_to(workspace.folder).as_posix(),
+                "label_set": case.label_set,
+            },
+            "projection": {"width": 32, "height": 24, "border": 1, "tolerance": 0.25},
+            "superpoints": {"min_vertices": 4},
+            "distillation": {"objectives": ["superpoint"]},
+            "evaluation": {"split": case.split},
+            **case.changes,
+        }
+    )
+    result = workspace.dvc("repro", "report")
+    assert result.code == 0, result.output
+    assert result.stages == list(STAGES)
+
+    metrics = json.loads((workspace.folder / "reports/metrics.json").read_text())
+    classes = label_set(case.label_set)
+    assert (metrics["label_set"], metrics["split"]) == (case.label_set, case.split)
+    confusion = json.loads((workspace.folder / "reports/plots/confusion.json").read_text())
+    assert confusion["names"] == list(classes.names)
+    page = (workspace.folder / "reports/index.html").read_text()
+    assert f"<h1>anyscene <span>{name}</span></h1>" in page
+    assert all(f"<h3>{scene}" in page for scene in case.scenes)
+    assert f"label_set: {case.label_set}" in page
+    if not case.classes:
+        assert (metrics["scenes"], metrics["unannotated"]) == ([], list(case.scenes))
+        assert metrics["semantic"] == {} and "No scene is annotated" in page
+        return
+    assert metrics["scenes"] == list(case.scenes) and metrics["points"] > 0
+    for scores in metrics["semantic"].values():
+        assert set(scores["per_class"]) == case.classes
+    assert {"dense", "mask", "capability", "superpoint_distillation", "ensembling"} <= set(
+        metrics["semantic"]
+    )
+    assert set(metrics["absent"]) == set(classes.names) - case.classes
+    assert all(name in page for name in case.classes)
+    if name == QUICK:  # of 200 classes, figures too
+        assert set(metrics["semantic"]["ensembling"]["splits"]) == {"head"}
+        plots = workspace.dvc("plots", "show")
+        assert plots.code == 0, plots.output
+        drawn = (workspace.folder / "dvc_plots/index.html").read_text()
+        assert "IoU of every class by the last step" in drawn and "kitchen cabinet" in drawn
