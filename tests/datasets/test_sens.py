@@ -41,6 +41,20 @@ def test_every_frame_is_what_was_written(file):
         assert depth.dtype == np.float32 and np.array_equal(depth, want["depth"] / np.float32(1000))
 
 
+def test_colour_may_be_png(tmp_path):
+    frames, colours = (
+        make_frames(2),
+        np.random.default_rng(1).integers(0, 256, (2, *COLOR[::-1], 3), np.uint8),
+    )
+    for written, colour in zip(frames, colours, strict=True):
+        stream = io.BytesIO()
+        Image.fromarray(colour).save(stream, "PNG")
+        written["color"] = stream.getvalue()
+    write_sens(tmp_path / "a.sens", frames, codecs=(1, 1))
+    index = read_index(tmp_path / "a.sens")
+    assert all(np.array_equal(frame(index, k).read_color(), colours[k]) for k in range(2))
+
+
 def test_depth_is_resized_by_nearest_sample(file):
     depth = frame(read_index(file), 0).read_depth((16, 12))
     assert depth.shape == (12, 16) and set(np.unique(depth)) <= set(
@@ -90,6 +104,7 @@ def test_four_gigabytes_need_few_megabytes(tmp_path):
     [
         ({"version": 3}, r"a\.sens: \.sens version 3, only 4 is read; download it"),
         ({"codecs": (0, 1)}, r"a\.sens: colour codec 0 \(raw\); write jpeg or png"),
+        ({"codecs": (2, 0)}, r"a\.sens: depth codec 0 \(raw_ushort\); write zlib_ushort"),
         ({"codecs": (2, 2)}, r"a\.sens: depth codec 2 \(occi_ushort\); write zlib_ushort"),
         ({"codecs": (2, 9)}, r"a\.sens: depth codec 9 \(unknown\)"),
         ({"shift": 0.0}, r"a\.sens: depth shift 0 must be positive"),
