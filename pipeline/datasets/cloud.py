@@ -11,11 +11,13 @@ from pipeline.errors import DataError
 from pipeline.scene import Frame
 
 NEIGHBOURS = 16
+VERSION = 2  # of clouds that are made here
 
 
 def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3]): all depth pixels in the world, averaged in cubes of `voxel`
-    metres, with the normal of the plane through each point's neighbours, turned to the cameras that saw it.
+    metres, without those that more views see past than see (`support.supported`), with the normal of the
+    plane through each point's neighbours, turned to the cameras that saw it.
 
     Raises DataError where no depth map has a reading.
     """
@@ -35,6 +37,14 @@ def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[np.ndarray, np.n
         )
     mean = sums[:, 1:] / sums[:, :1]
     xyz = mean[:, :3].astype(np.float32)
+    from pipeline.datasets.support import supported  # here, as numba takes a second
+
+    kept = supported(xyz, frames)
+    if np.count_nonzero(kept) <= NEIGHBOURS:
+        raise DataError(
+            f"{frames[0].depth.parent}: the depth maps contradict each other; check the poses and depth_scale"
+        )
+    xyz, mean = xyz[kept], mean[kept]
     return xyz, np.rint(mean[:, 3:6]).astype(np.uint8), point_normals(xyz, mean[:, 6:])
 
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +230,24 @@ def test_bad_captures(tmp_path, frame, values, message):
     change(folder, frame, **values)
     with pytest.raises(DataError, match=message):
         read(folder)
+
+
+def test_an_archive_reaches_nothing_outside_itself(tmp_path):
+    folder = write_capture(tmp_path / "in" / "room", POSES)
+    outside = shutil.copy(folder / "images" / "frame_00001.png", tmp_path / "outside.png")
+    for name in ("../outside.png", "../../outside.png", outside):
+        change(folder, 1, file_path=str(name))
+        archive = shutil.make_archive(str(tmp_path / "room"), "zip", tmp_path / "in")
+        with zipfile.ZipFile(archive, "a") as packed:
+            packed.writestr("../climbed.png", (folder / "images" / "frame_00001.png").read_bytes())
+        with pytest.raises(DataError, match=r"outside\.png: missing, .*frame 1 names it"):
+            captures.read(Path(archive), "nerfstudio", Given(1.0, 0.001))
+    change(folder, 1, file_path="images/frame_00002.png")
+    archive = shutil.make_archive(str(tmp_path / "room"), "zip", tmp_path / "in")
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("../climbed.png", b"")
+    captures.write(captures.read(Path(archive), "nerfstudio", Given(1.0, 0.001)), tmp_path / "a" / "out")
+    assert not list(tmp_path.rglob("climbed*"))
 
 
 def test_missing_and_broken_transforms(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline import store
-from pipeline.datasets import Rgbd, cloud, ply
+from pipeline.datasets import Rgbd, cloud, ply, support
 from pipeline.errors import DataError
 from tests.capture import grid, write_ply, write_scan, write_splits
 
@@ -423,3 +423,72 @@ def test_vertex_normals_weigh_by_area():
     )  # twice the areas: 4 along z, 2 along x
     assert np.allclose(normal[0], expected) and np.allclose(normal[1], [0, 0, 1])
     assert np.array_equal(normal[4], [0, 0, 0])
+
+
+def write_depth(folder, frame, depth):
+    Image.fromarray(np.rint(1000 * depth).astype(np.uint16)).save(folder / "depth" / f"{frame}.png")
+
+
+def test_points_that_other_views_see_past_are_left_out(tmp_path):
+    """A wall at 2 m: one of three views has a patch that flies before it, all see a pole one pixel wide."""
+    folder = write_scan(tmp_path, "a", mesh=False, frames=3)
+    for frame in range(3):
+        depth = np.full((24, 32), 2.0)
+        depth[:, 16 - round(0.1 * frame * 30 / 1.2)] = 1.2  # a pole at x = 0.5 + 0.02 m, y = 1.2 m
+        if frame == 1:
+            depth[4:8, 4:8] = 1.6
+        write_depth(folder, frame, depth)
+    xyz = Rgbd(tmp_path, "test", voxel=0.02).read("a").xyz
+    y = np.round(xyz[:, 1], 2)
+    assert np.count_nonzero(y == 1.2) >= 24 and np.count_nonzero(y == 2) > 500
+    assert set(y.tolist()) == {np.float32(1.2), np.float32(2.0)}
+
+
+def test_one_view_alone_is_believed(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False, frames=1)
+    depth = np.full((24, 32), 2.0)
+    depth[4:8, 4:8] = 1.6
+    write_depth(folder, 0, depth)
+    xyz = Rgbd(tmp_path, "test", voxel=0.01).read("a").xyz
+    assert len(xyz) == 24 * 32 and np.count_nonzero(xyz[:, 1] < 1.8) == 16
+
+
+def test_pixels_without_a_reading_say_nothing(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False, frames=3)
+    write_depth(folder, 0, np.full((24, 32), 2.0))
+    for frame in (1, 2):
+        write_depth(folder, frame, np.zeros((24, 32)))
+    assert len(Rgbd(tmp_path, "test", voxel=0.01).read("a").xyz) == 24 * 32
+
+
+def test_what_most_views_see_past_goes(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False, frames=9)
+    for frame in range(9):
+        write_depth(folder, frame, np.full((24, 32), 1.0 + 0.3 * frame))
+    y = Rgbd(tmp_path, "test", voxel=0.02).read("a").xyz[:, 1]
+    assert np.median(y) > 3  # but for the rims, the farthest alone: one view sees past it, one sees it
+
+
+def test_votes_equal_a_plain_count(tmp_path):
+    """Over random depth, pixel by pixel in Python."""
+    rng = np.random.default_rng(0)
+    folder = write_scan(tmp_path, "a", mesh=False, frames=4)
+    for frame in range(4):
+        blocks = rng.choice([0.0, 1.0, 1.04, 1.5, 2.0], (4, 4))
+        write_depth(folder, frame, np.kron(blocks, np.ones((6, 8))))
+    frames = read(tmp_path).frames
+    xyz = rng.uniform((-1, 0.5, -0.5), (2, 3, 1.5), (400, 3)).astype(np.float32)
+    expected = []
+    for point in xyz.astype(float):
+        balance = 0
+        for frame in frames:
+            x, y, z = (point - frame.camera.pose[:3, 3]) @ frame.camera.pose[:3, :3]
+            k = frame.camera.intrinsics
+            column, row = np.rint([x / z * k[0, 0] + k[0, 2], y / z * k[1, 1] + k[1, 2]]).astype(int)
+            if 0 <= column < 32 and 0 <= row < 24:
+                around = frame.read_depth()[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+                around = around[around > 0]
+                seen = (abs(around - z) <= support.TOLERANCE * z).any()
+                balance += 1 if seen else -1 if len(around) and (around > z).all() else 0
+        expected.append(balance >= 0)
+    assert np.array_equal(support.supported(xyz, frames), expected) and 40 < sum(expected) < 380
