@@ -73,7 +73,8 @@ class MaskClip:
 class Segmenters:
     names: tuple[str, ...]  # the 2D models, in the order of the fusion
     weights: str  # folder of their weights
-    batch: int
+    batch: int  # frames at a time; fewer where a GPU's memory does not suffice
+    precision: Literal["float32", "bfloat16", "float16"]  # of the models' products
     lseg: Lseg
     maskclip: MaskClip
     captioner: Literal["colour", "blip"]  # of mask models
@@ -207,8 +208,15 @@ class Report:
 class Runtime:
     workers: int  # processes of scene-wise stages; 0 = one per core
     device: str  # "auto", "cpu", "cuda", "cuda:1", ...
+    device_memory_gib: float  # of a GPU, that a process may take; 0 = all of it
     memory_gib: float  # that a stage may take for what grows with a scene, shared by its workers
     checkpoint_seconds: float  # between checkpoints of a training
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.device_memory_gib < float("inf"):
+            raise ConfigError(
+                f"runtime.device_memory_gib: {self.device_memory_gib} is no size; 0 is all of a GPU's memory"
+            )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class ScenesFailed(PipelineError):
         )
 
 
+class DeviceMemoryError(PipelineError):
+    """A GPU whose memory does not suffice, however little is asked of it at a time."""
+
+
 class TrainingError(PipelineError):
     """Training that cannot start or go on."""
 

@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from pipeline.device import Batches
 from pipeline.errors import PipelineError
 from pipeline.scene import Camera, Frame
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 
 PENDING = 1 << 22  # sightings of captions kept apart before they are added up
+SAMPLED = 1 << 14  # points whose features are read at a time on a GPU
 
 Encode = Callable[[Sequence[str]], np.ndarray]  # K texts -> f4[K, C]
 Block = tuple[np.ndarray, np.ndarray]  # mean feature f4[n, C], number of views u2[n]
@@ -82,15 +84,17 @@ def views(
     size: tuple[int, int],
     batch: int,
 ) -> Iterator[View]:
-    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time; the
-    next ones are read and decoded meanwhile."""
+    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time, fewer
+    where a GPU's memory does not suffice; the next ones are read and decoded meanwhile."""
+    batches = Batches(batch, "segmenters.batch")
     groups = [frames[start : start + batch] for start in range(0, len(frames), batch)]
     with ThreadPoolExecutor(1) as reader:
         reading = reader.submit(_read, groups[0], size) if groups else None
         for group, following in itertools.zip_longest(groups, groups[1:]):
             colors, depths = reading.result()
             reading = reader.submit(_read, following, size) if following else None
-            maps = segmenter.describe(colors, vocabulary)
+            found = batches(lambda some: segmenter.describe(some, vocabulary), colors)
+            maps = itertools.chain.from_iterable(found)
             for frame, depth, described in zip(group, depths, maps, strict=True):
                 yield View(frame.camera.resized(*size), depth, described)
 
@@ -147,13 +151,52 @@ def _feature_means(xyz, views, sights, rows, spool) -> Iterator[Block]:
         block = xyz[start : start + rows]
         total, count = None, np.zeros(len(block), np.uint16)
         for view in views:
-            feature = np.ascontiguousarray(view.map.feature.numpy(force=True), np.float32)
+            feature = view.map.feature.float()
             if total is None:
-                total = np.zeros((len(block), feature.shape[2]), np.float32)
+                total = torch.zeros(len(block), feature.shape[2], device=feature.device)
+            point, row, column = sights(block, view.camera, view.depth)
+            count[point] += 1
             size = view.camera.width, view.camera.height
-            _add_sampled(total, count, *sights(block, view.camera, view.depth), feature, *size)
-        total /= np.maximum(count, 1)[:, None]
-        yield total, count
+            if total.device.type == "cpu":
+                cells = np.ascontiguousarray(feature.numpy(force=True))
+                _add_sampled(total.numpy(), point, row, column, cells, *size)
+            else:
+                add_sampled(total, point, row, column, feature, *size)
+        mean = total.numpy(force=True)
+        mean /= np.maximum(count, 1)[:, None]
+        yield mean, count
+
+
+def add_sampled(
+    total: torch.Tensor,  # [N, C]
+    point: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    feature: torch.Tensor,  # [h, w, C]
+    width: int,
+    height: int,
+) -> None:
+    """What `_add_sampled` does, with the same operations in the same order, on the device of `total` and
+    `feature`: of a map only what is added up ever leaves it."""
+    h, w, _ = feature.shape
+    x0, x1, right = _between(column, w, width)
+    y0, y1, down = _between(row, h, height)
+    left, up = 1 - right, 1 - down
+    corners = ((y0, x0, up * left), (y0, x1, up * right), (y1, x0, down * left), (y1, x1, down * right))
+    for start in range(0, len(point), SAMPLED):
+        some, found = slice(start, start + SAMPLED), 0
+        for corner in corners:
+            rows, columns, share = (torch.from_numpy(part[some]).to(feature.device) for part in corner)
+            found = found + share[:, None] * feature[rows, columns]
+        total[torch.from_numpy(point[some]).to(feature.device)] += found  # a view holds each point once
+
+
+def _between(
+    place: np.ndarray, cells: int, pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # i8[V] first cell, i8[V] the next, f4[V] the latter's share
+    at = np.clip((place + 0.5) * cells / pixels - 0.5, 0.0, cells - 1.0)
+    first = at.astype(np.int64)
+    return first, np.minimum(first + 1, cells - 1), (at - first).astype(np.float32)
 
 
 class _Spooled:
@@ -243,7 +286,7 @@ def _visible(xyz, m, intrinsics, width, height, depth, tested, tolerance, border
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_sampled(total, count, point, row, column, feature, width, height):
+def _add_sampled(total, point, row, column, feature, width, height):
     """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
     h, w, channels = feature.shape
     for n in range(len(point)):
@@ -252,7 +295,6 @@ def _add_sampled(total, count, point, row, column, feature, width, height):
         x0, y0 = int(x), int(y)
         right, down = np.float32(x - x0), np.float32(y - y0)
         target = total[point[n]]
-        count[point[n]] += 1
         if right == 0 and down == 0:
             cell = feature[y0, x0]
             for c in range(channels):

@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from pipeline import config
+from pipeline.device import Batches
 from pipeline.diffusion import CONDITION, read_pipeline
 from pipeline.errors import SynthesisError
 from pipeline.published import catalogue, reading
@@ -98,8 +99,14 @@ class WordAttention:
     def stop(self) -> dict[str, Tensor]:
         """f4[S, m, n, h, w] of every layer: steps, images, tokens of the word; mean over heads. On the UNet's
         device: to copy each map as it comes would make the device wait."""
+        maps = self._maps
+        self.forget()
+        return {layer: torch.stack(found) for layer, found in maps.items()}
+
+    def forget(self) -> None:
+        """End without an answer: the UNet is as before, and no map is held."""
         self._unet.set_attn_processor(self._before)
-        return {layer: torch.stack(maps) for layer, maps in self._maps.items()}
+        self._maps = {}
 
 
 def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe, latent: int) -> Tensor:
@@ -158,17 +165,19 @@ class Synthesiser:
         """condition(template, word) makes the prompt with `word` for {} the pipeline's input."""
         self._pipeline, self._condition, self._settings = pipeline, condition, settings
         self._attention = WordAttention(pipeline.unet, settings.attention_layers)
+        # kernels chosen by batch size differ in the last bits: a CPU takes one image at a time
+        batch = 1 if pipeline.device.type == "cpu" else settings.batch
+        self._batches = Batches(batch, "synthesis.batch")
         pipeline.set_progress_bar_config(disable=True)
 
     def generate(self, name: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """image u1[m, H, W, 3] and attention f4[m, H, W] of class `name`, one image per seed.
 
-        An image depends on its own seed alone. On a CPU the denoiser therefore takes one at a time, since
-        kernels chosen by batch size differ in the last bits; elsewhere `settings.batch` of them.
+        An image depends on its own seed alone. On a CPU the denoiser therefore takes one at a time; elsewhere
+        `settings.batch` of them, or fewer where a GPU's memory does not suffice.
         """
         condition = self._condition(self._settings.prompt, name)
-        batch = 1 if self._pipeline.device.type == "cpu" else self._settings.batch
-        parts = [self._batch(condition, seeds[i : i + batch]) for i in range(0, len(seeds), batch)]
+        parts = self._batches(lambda some: self._batch(condition, some), seeds)
         images, attention = zip(*parts, strict=True)
         return np.concatenate(images), np.concatenate(attention)
 
@@ -179,15 +188,19 @@ class Synthesiser:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         latent = pipeline.unet.config.sample_size
         self._attention.start(condition.word, len(seeds), aspect=1.0)
-        output = pipeline(
-            **condition.arguments,
-            num_images_per_prompt=len(seeds),
-            generator=generators,
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
-            guidance_rescale=settings.guidance_rescale,
-            output_type="np",
-        )
+        try:
+            output = pipeline(
+                **condition.arguments,
+                num_images_per_prompt=len(seeds),
+                generator=generators,
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                guidance_rescale=settings.guidance_rescale,
+                output_type="np",
+            )
+        except BaseException:  # out of memory, above all: fewer seeds come next
+            self._attention.forget()
+            raise
         maps = self._attention.stop()
         if not np.isfinite(output.images).all():
             raise SynthesisError(

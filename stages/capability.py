@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import capability, config, store
+from pipeline.device import Batches
 from pipeline.segmenters import load_segmenter
 from stages import command
 
@@ -17,11 +18,12 @@ def main(model: str, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params)
     segmenter = load_segmenter(model, settings, captions=False)
     scores = {"pooled": [], "per_image_mean": []}
+    batches = Batches(settings.segmenters.batch, "segmenters.batch")
     for index, name in enumerate(settings.vocabulary):
         group = store.open_scene(store.scene_path(SYNTHESIS, name.replace(" ", "_")))
         images, pseudo = group["image"][:], group["mask"][:]
-        batches = np.array_split(images, -(-len(images) // settings.segmenters.batch))
-        predicted = np.concatenate([segmenter.label(batch, settings.vocabulary) for batch in batches])
+        labels = batches(lambda some: segmenter.label(some, settings.vocabulary), images)
+        predicted = np.concatenate(list(labels))
         for recipe, column in scores.items():
             column.append(capability.score(pseudo, predicted == index, pooled=recipe == "pooled"))
     chosen = scores["pooled" if settings.capability.pooled else "per_image_mean"]

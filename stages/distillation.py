@@ -24,7 +24,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
     recipe = training.Recipe.of(
         distillation, voxel=net.voxel, colour=net.input == "colour", augmentation=settings.augmentation
     )
-    with training.joined(settings.runtime.device) as processes:
+    with training.joined(settings.runtime.device, settings.runtime.device_memory_gib) as processes:
         torch.manual_seed(distillation.seed)
         student = network.MinkUNet(
             net.variant, 3, width, net.backend, width=net.width, precision=net.precision

@@ -27,7 +27,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         colour=meta["input"] == "colour",
         augmentation=settings.augmentation,
     )
-    with training.joined(settings.runtime.device) as processes:
+    with training.joined(settings.runtime.device, settings.runtime.device_memory_gib) as processes:
         student.to(processes.device)
         objective = objective_of(
             settings.ensembling,

@@ -61,6 +61,8 @@ def main(model: str, params: Path = Path("params.yaml")) -> scenewise.Summary:
     on_cpu = choose_device(settings.runtime.device).type == "cpu"
     workers = settings.runtime.workers if on_cpu else 1
     memory = settings.runtime.memory_gib * 2**30 / scenewise.worker_count(workers)
+    if not on_cpu and settings.runtime.device_memory_gib:  # sums of a dense model are where its maps are
+        memory = min(memory, settings.runtime.device_memory_gib * 2**30)
     return scenewise.run(
         Project(model, settings, memory),
         store.keys(SCENES),

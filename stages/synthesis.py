@@ -48,7 +48,7 @@ def _models(
 def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Synthesise images of every class of the vocabulary, with pseudo masks."""
     settings = config.load(params)
-    device = choose_device(settings.runtime.device)
+    device = choose_device(settings.runtime.device, settings.runtime.device_memory_gib)
     weights = [synthesis.weights_key(path) for path in (settings.synthesis.diffusion, settings.synthesis.sam)]
     _models(settings.synthesis, device)  # broken weights are one error here, not one for every class
     return scenewise.run(

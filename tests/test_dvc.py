@@ -20,7 +20,7 @@ NEUTRAL = {
     "stages/__init__.py",
 }
 HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
-    "runtime.workers", "runtime.device", "runtime.memory_gib",
+    "runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib",
     "runtime.checkpoint_seconds", "segmenters.batch",
     "dataset.root", "segmenters.weights", "distillation.objectives",  # these are templates of dvc.yaml
 }  # fmt: skip

@@ -182,6 +182,56 @@ def test_projection_equals_twin_and_does_not_depend_on_blocks(seed, kind):
         assert all((a == b).all() for a, b in zip(whole(parts), (feature, count), strict=True))
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["full grid", "coarse grid"]))
+def test_maps_on_a_gpu_are_read_there_with_the_same_bits(seed, kind):
+    """add_sampled, which a CPU can run too, beside the compiled loop; in pieces of a few points."""
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform(-3, 3, (300, 3)).astype(np.float32)
+    one, other = torch.zeros(300, 6), torch.zeros(300, 6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "SAMPLED", 7)
+        for view in random_views(rng, kind):
+            seen = visible_pixels(xyz, view.camera, view.depth, tolerance=0.25, border=0)
+            size = view.camera.width, view.camera.height
+            projection._add_sampled(one.numpy(), *seen, view.map.feature.numpy(), *size)
+            projection.add_sampled(other, *seen, view.map.feature, *size)
+    assert torch.equal(one, other)
+
+
+def test_of_a_map_on_another_device_only_the_means_leave_it(monkeypatch):
+    """A tensor that says it is elsewhere takes the GPU's path, and may be copied once for all views."""
+
+    copies = []
+
+    class Elsewhere(torch.Tensor):
+        @property
+        def device(self):
+            return torch.device("meta")
+
+        def numpy(self, *, force=False):
+            copies.append(tuple(self.shape))
+            return self.as_subclass(torch.Tensor).numpy()
+
+    rng = np.random.default_rng(0)
+    xyz = np.concatenate([[[0, 0, 2]], rng.uniform(-3, 3, (80, 3))]).astype(np.float32)
+    views = random_views(rng, "full grid")
+    expected, count = whole(project(xyz, views, encode, tolerance=0.25, border=0))
+    zeros, plain = torch.zeros, torch.Tensor.to
+    monkeypatch.setattr(torch, "zeros", lambda *size, device: zeros(*size).as_subclass(Elsewhere))
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, *to, **how: self if to == (torch.device("meta"),) else plain(self, *to),
+    )
+    there = [
+        View(view.camera, view.depth, FeatureMap(view.map.feature.as_subclass(Elsewhere))) for view in views
+    ]
+    feature, times = whole(project(xyz, there, encode, tolerance=0.25, border=0))
+    assert np.array_equal(feature, expected) and np.array_equal(times, count)
+    assert copies == [(81, 6)]
+
+
 def test_depth_is_kept_for_later_blocks(tmp_path):
     xyz = np.array([[0, 0, 1], [0, 0, 3]], np.float32)
     shown = FeatureMap(torch.ones(2, 2, 4))
@@ -285,6 +335,23 @@ def test_frames_are_read_while_the_model_looks_at_others(tmp_path, monkeypatch):
     monkeypatch.setattr(Frame, "read_color", noticed)
     found = list(projection.views(frames_of(tmp_path, 3), Waiting([]), ["wall"], (6, 4), batch=1))
     assert [float(view.map.feature[0, 0, 0]) for view in found] == [0, 10, 20]
+
+
+class Forgetful(Brightness):
+    """Has memory for two images, and more for none that follow."""
+
+    def describe(self, images, vocabulary):
+        found = super().describe(images, vocabulary)
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return found
+
+
+def test_frames_that_do_not_fit_into_a_gpu_together_go_in_smaller_batches(tmp_path):
+    model = Forgetful([])
+    found = list(projection.views(frames_of(tmp_path, 7), model, ["wall"], (6, 4), batch=5))
+    assert [float(view.map.feature[0, 0, 0]) for view in found] == [0, 10, 20, 30, 40, 50, 60]
+    assert model.batches == [5, 2, 2, 1, 2]
 
 
 def test_no_frames_and_a_broken_one(tmp_path):

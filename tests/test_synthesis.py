@@ -240,6 +240,29 @@ def test_a_pipeline_takes_several_seeds_at_once(pipeline):
     np.testing.assert_allclose(maps[1], single[0], atol=1e-4)
 
 
+def test_images_that_do_not_fit_into_a_gpu_together_are_drawn_in_smaller_batches(pipeline, monkeypatch):
+    """Memory runs out in the middle of the denoising; the UNet is as it was before the next attempt."""
+    asked = dataclasses.replace(DEMO, steps=2, batch=4, attention_layers="all")
+    generator = synthesis.Synthesiser(pipeline, states, asked)
+    expected, attention = generator.generate("sofa", range(3))
+    generator._batches.size, seen = 4, []
+    plain = pipeline.unet.attn_processors
+
+    def step(unet, arguments, options):
+        seen.append(len(arguments[0]))
+        if len(seen) == 2:  # images and their unconditional twins
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    hook = pipeline.unet.register_forward_pre_hook(step, with_kwargs=True)
+    try:
+        image, maps = generator.generate("sofa", range(3))
+    finally:
+        hook.remove()
+    assert seen == [6, 6, 2, 2, 2, 2, 2, 2] and pipeline.unet.attn_processors == plain
+    np.testing.assert_array_equal(image, expected)
+    np.testing.assert_array_equal(maps, attention)
+
+
 def test_the_word_of_the_prompt_is_found_by_its_place():
     encoder = synthesis.load_text_encoder(config.Text(encoder="minilm", template="{}"))
     condition = synthesis._ByTokenStates(encoder, 14)("a photo of a {} in a room", "room curtain")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
+from pipeline.device import Batches
 from pipeline.evaluation.metrics import confusion, per_class
 from pipeline.segmenters import Segmenter
 
@@ -29,10 +30,11 @@ def true_iou(
     for index, name in enumerate(names):
         row[index] = vocabulary.index(name) if name in vocabulary else elsewhere
     matrix = np.zeros((elsewhere + 1, elsewhere + 2), np.int64)
-    frames = iter(frames)
+    frames, batches = iter(frames), Batches(batch, "segmenters.batch")
     while group := list(itertools.islice(frames, batch)):
-        said = segmenter.label(np.stack([image for image, _ in group]), vocabulary)
-        for label, (_, truth) in zip(said, group, strict=True):
+        images = np.stack([image for image, _ in group])
+        said = batches(lambda some: segmenter.label(some, vocabulary), images)
+        for label, (_, truth) in zip(itertools.chain.from_iterable(said), group, strict=True):
             matrix += confusion(row[truth].ravel(), label.ravel(), elsewhere + 1)
     return per_class(matrix)[0][:elsewhere]
 

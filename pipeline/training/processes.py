@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from pipeline.device import choose_device
+from pipeline.device import choose_device, limit_memory
 from pipeline.errors import TrainingError
 
 
@@ -60,16 +60,18 @@ class Processes:
 
 
 @contextmanager
-def joined(name: str) -> Iterator[Processes]:
+def joined(name: str, memory_gib: float = 0.0) -> Iterator[Processes]:
     """The processes that torchrun started, over NCCL on GPUs (one each) and gloo on CPUs; without torchrun
-    this process alone. name: runtime.device."""
+    this process alone. name: runtime.device; memory_gib: of its GPU, that each may take, 0 = all."""
     chosen = choose_device(name)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        limit_memory(chosen, memory_gib)
         yield Processes(chosen)
         return
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
+        limit_memory(chosen, memory_gib)
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(chosen, distributed.get_rank(), distributed.get_world_size())
