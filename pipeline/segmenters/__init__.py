@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from pipeline.config import Params
 from pipeline.device import choose_device
 from pipeline.errors import ConfigError
@@ -24,61 +26,75 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
     `captions`: whether it will be asked to describe images; labels alone need no captioner's weights.
     Raises ConfigError for a name that no model has, WeightsError for weights that cannot be loaded.
     """
-    # models import only what they need: another model's packages may be missing
-    folder = Path(params.segmenters.weights) / name
+    segmenter = _load(name, params, captions)
+    if params.segmenters.precision != "float32":  # with captions, of the captioner too
+        segmenter.version += f"-{params.segmenters.precision}"
+    return segmenter
+
+
+def _load(name: str, params: Params, captions: bool) -> Segmenter:
+    # models import only what they need: another model's packages may be missing; and a missing file is said
+    # before a text encoder is loaded
+    section = params.segmenters
+    folder, precision = Path(section.weights) / name, section.precision
     if (folder / precomputed.DESCRIPTION).is_file():
-        captions = captions and precomputed.wants_captioner(folder)
-        captioner = _captioner(params) if captions else ColourCaptioner()
+        captioner = _captioner(params, captions and precomputed.wants_captioner(folder))
         return precomputed.PrecomputedSegmenter(name, folder, load_text_encoder(params.text), captioner)
     if name == "dense":
         from pipeline.segmenters.dense import DenseSegmenter
 
-        return DenseSegmenter(name, folder, load_text_encoder(params.text))
+        return DenseSegmenter(name, folder, load_text_encoder(params.text), precision)
     if name == "mask":
         from pipeline.segmenters.mask import MaskSegmenter
 
-        captioner = _captioner(params) if captions else ColourCaptioner()
-        return MaskSegmenter(name, folder, load_text_encoder(params.text), captioner)
+        text, captioner = load_text_encoder(params.text), _captioner(params, captions)
+        return MaskSegmenter(name, folder, text, captioner, precision)
     if name == "lseg":
         from pipeline.segmenters import lseg
 
-        file = lseg.find(folder)  # a missing file is said before a text encoder is loaded
-        device = choose_device(params.runtime.device)
-        return lseg.LsegSegmenter(name, file, load_text_encoder(params.text), params.segmenters.lseg, device)
+        file = lseg.find(folder)
+        text, device = load_text_encoder(params.text), _device(params)
+        return lseg.LsegSegmenter(name, file, text, section.lseg, device, precision=precision)
     if name in ("mask2former", "oneformer"):
         from pipeline.segmenters import universal
 
         universal.find(name, folder)
-        text, device = load_text_encoder(params.text), choose_device(params.runtime.device)
-        captioner = _captioner(params) if captions else ColourCaptioner()
-        return universal.UniversalSegmenter(name, folder, text, device, captioner)
+        text, captioner = load_text_encoder(params.text), _captioner(params, captions)
+        return universal.UniversalSegmenter(
+            name, folder, text, _device(params), captioner, precision=precision
+        )
     if name == "grounded":
         from pipeline.segmenters import grounded
 
         grounded.find(folder)
-        captioner = _captioner(params) if captions else ColourCaptioner()
-        return grounded.GroundedSegmenter(name, folder, choose_device(params.runtime.device), captioner)
+        captioner = _captioner(params, captions)
+        return grounded.GroundedSegmenter(name, folder, _device(params), captioner, precision=precision)
     if name == "sam3":
         from pipeline.segmenters import sam3
 
         sam3.find(folder)
-        captioner = _captioner(params) if captions else ColourCaptioner()
-        return sam3.Sam3Segmenter(name, folder, choose_device(params.runtime.device), captioner)
+        captioner = _captioner(params, captions)
+        return sam3.Sam3Segmenter(name, folder, _device(params), captioner, precision=precision)
     if name == "maskclip":
         from pipeline.segmenters import maskclip
 
         tower = maskclip.load_tower(params.text.encoder)
-        text, device = load_text_encoder(params.text), choose_device(params.runtime.device)
-        return maskclip.MaskClipSegmenter(name, tower, text, params.segmenters.maskclip, device)
+        text, device = load_text_encoder(params.text), _device(params)
+        return maskclip.MaskClipSegmenter(name, tower, text, section.maskclip, device, precision)
     raise ConfigError(
         f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(NAMES)}, and any whose "
         f"answers lie in {folder} (docs/precomputed.md)"
     )
 
 
-def _captioner(params: Params) -> Captioner:
-    if params.segmenters.captioner == "colour":
+def _captioner(params: Params, wanted: bool) -> Captioner:
+    if params.segmenters.captioner == "colour" or not wanted:
         return ColourCaptioner()
     from pipeline.segmenters.blip import BlipCaptioner
 
-    return BlipCaptioner(Path(params.segmenters.weights) / "blip", choose_device(params.runtime.device))
+    folder = Path(params.segmenters.weights) / "blip"
+    return BlipCaptioner(folder, _device(params), params.segmenters.precision)
+
+
+def _device(params: Params) -> torch.device:
+    return choose_device(params.runtime.device, params.runtime.device_memory_gib)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.device import Precision, autocast
 from pipeline.published import catalogue, reading
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters import noun_phrase, weights
@@ -36,7 +37,7 @@ def find(folder: Path) -> Path:
 class BlipCaptioner:
     """BLIP behind the Captioner protocol."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, device: torch.device, precision: Precision = "float32") -> None:
         """`folder` holds FILES; nothing is ever downloaded. Raises WeightsError where they cannot be
         loaded."""
         find(folder)
@@ -62,7 +63,7 @@ class BlipCaptioner:
                 f"{min(report['missing_keys'])} is missing{again}"
             )
         self._network.eval().requires_grad_(False).to(device)
-        self._device = device
+        self._device, self._precision = device, precision
         self._prompt = self._tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
         content = "".join(reading.digest(folder / file) for file in FILES)
         content += f" {PROMPT} {BEAMS} {LENGTH} {MARGIN}"
@@ -77,13 +78,14 @@ class BlipCaptioner:
         """What BLIP says of u1[h, w, 3]. Images go one by one, so that others can make no difference."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
-        tokens = self._network.generate(
-            pixel_values=inputs["pixel_values"].to(self._device),
-            input_ids=self._prompt.clone(),  # its first token is overwritten
-            num_beams=BEAMS,
-            do_sample=False,
-            max_new_tokens=LENGTH,
-        )
+        with autocast(self._device, self._precision):
+            tokens = self._network.generate(
+                pixel_values=inputs["pixel_values"].to(self._device),
+                input_ids=self._prompt.clone(),  # its first token is overwritten
+                num_beams=BEAMS,
+                do_sample=False,
+                max_new_tokens=LENGTH,
+            )
         return self._tokenizer.decode(tokens[0], skip_special_tokens=True)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.device import Precision, autocast
 from pipeline.segmenters import weights
 from pipeline.segmenters.backbone import Backbone, Pyramid, prepare
 from pipeline.segmenters.protocol import FeatureMap
@@ -42,7 +43,7 @@ class DenseNetwork(nn.Module):
 class DenseSegmenter:
     """DenseNetwork behind the Segmenter protocol."""
 
-    def __init__(self, name: str, folder: Path, text: TextEncoder) -> None:
+    def __init__(self, name: str, folder: Path, text: TextEncoder, precision: Precision = "float32") -> None:
         """Load from `folder`; raises WeightsError where that cannot be done."""
         self.name = name
         self.description, tensors, self.version = weights.read(folder)
@@ -52,7 +53,7 @@ class DenseSegmenter:
                 f"{folder}: holds a {architecture.get('kind')!r} model of width {architecture.get('width')}, "
                 f"wanted a dense one in the {text.width} wide text space of {text.name}"
             )
-        self._text = text
+        self._text, self._precision = text, precision
         self._side = architecture["side"]
         self._network = DenseNetwork(architecture["widths"], architecture["inner"], text.width)
         weights.fill(self._network, tensors, folder)
@@ -65,7 +66,9 @@ class DenseSegmenter:
 
         Images go through one by one: as fast as batches on a CPU, and the batch can make no difference.
         """
-        return [FeatureMap(self._network(prepare(image[None], self._side))[0]) for image in images]
+        with autocast(torch.device("cpu"), self._precision):
+            found = [self._network(prepare(image[None], self._side))[0] for image in images]
+        return [FeatureMap(feature.float()) for feature in found]
 
     @torch.inference_mode()
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:

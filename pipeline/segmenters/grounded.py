@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from segment_anything import SamPredictor, sam_model_registry
 
+from pipeline.device import Batches, Precision, autocast
 from pipeline.published import reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
@@ -78,6 +79,7 @@ class GroundedSegmenter(MaskModel):
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
+        precision: Precision = "float32",
     ) -> None:
         """`folder` holds FILES and one of SAM_FILES; nothing is ever downloaded. Raises WeightsError where
         they cannot be loaded."""
@@ -86,6 +88,7 @@ class GroundedSegmenter(MaskModel):
 
         checkpoint = find(folder)
         self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
+        self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
         pretrained.described(folder, ["grounding-dino"], SOURCE)
         self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
         self._prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
@@ -102,14 +105,17 @@ class GroundedSegmenter(MaskModel):
         found = self.boxes(image, vocabulary)
         mask = np.zeros((len(found.box), *image.shape[:2]), bool)
         if len(mask):
-            self._sam.set_image(image)
+            with autocast(self._device, self._precision):
+                self._sam.set_image(image)
+            self._sam.features = self._sam.features.float()
             box = self._sam.transform.apply_boxes_torch(found.box, image.shape[:2])
-            for start in range(0, len(box), BOXES):
-                some, _, _ = self._sam.predict_torch(
-                    None, None, boxes=box[start : start + BOXES], multimask_output=False
-                )
-                mask[start : start + BOXES] = some[:, 0].cpu().numpy()
+            masks = self._batches(self._masks, box)
+            np.concatenate(list(masks), out=mask)
         return NamedMasks(owners(mask, found.score.cpu().numpy()), found.name.cpu().numpy())
+
+    def _masks(self, box: torch.Tensor) -> np.ndarray:  # [n, 4] -> b1[n, H, W]
+        found, _, _ = self._sam.predict_torch(None, None, boxes=box, multimask_output=False)
+        return found[:, 0].cpu().numpy()
 
     @torch.inference_mode()
     def boxes(self, image: np.ndarray, vocabulary: Sequence[str]) -> Boxes:
@@ -124,12 +130,13 @@ class GroundedSegmenter(MaskModel):
         size = torch.tensor([width, height, width, height], device=self._device)
         found = [Boxes(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
         for prompt in self._asked(tuple(vocabulary)):
-            answer = self._network(
-                **inputs.to(self._device),
-                input_ids=prompt.token,
-                token_type_ids=prompt.kind,
-                attention_mask=prompt.mask,
-            )
+            with autocast(self._device, self._precision):
+                answer = self._network(
+                    **inputs.to(self._device),
+                    input_ids=prompt.token,
+                    token_type_ids=prompt.kind,
+                    attention_mask=prompt.mask,
+                )
             probability = answer.logits[0, :, : prompt.token.shape[1]].float().sigmoid()  # [Q, T]
             score = (probability * (prompt.share > 0).any(0)).amax(1)
             sure = score > self._confidence

@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import Lseg
+from pipeline.device import Precision, autocast
 from pipeline.published import catalogue, reading
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters.dpt import Architecture, DensePredictor
@@ -56,6 +57,7 @@ class LsegSegmenter:
         settings: Lseg,
         device: torch.device,
         architecture: Architecture = Architecture(),
+        precision: Precision = "float32",
     ) -> None:
         """Load from the checkpoint `file`. Raises WeightsError where that cannot be done, TextError for an
         encoder of another text space."""
@@ -66,7 +68,7 @@ class LsegSegmenter:
                 f"{text.width} wide one of {text.name}: set `text.encoder: open_clip:ViT-B-32:openai`"
             )
         self.name = name
-        self._text, self._settings, self._device = text, settings, device
+        self._text, self._settings, self._device, self._precision = text, settings, device, precision
         with torch.device("meta"):  # random values would take a minute to draw
             self._network = DensePredictor(architecture)
         fill(self._network, reading.read(file, SOURCE), file)
@@ -126,8 +128,9 @@ class LsegSegmenter:
 
     def _mirrored(self, image: torch.Tensor) -> torch.Tensor:
         """f4[1, 3, h, w] -> f4[1, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
-        both = self._network(torch.cat([image, image.flip(3)]))
-        found, mirrored = functional.normalize(both, dim=1).split(1)
+        with autocast(self._device, self._precision):
+            both = self._network(torch.cat([image, image.flip(3)]))
+        found, mirrored = functional.normalize(both.float(), dim=1).split(1)
         return (found + mirrored.flip(3)) / 2
 
 

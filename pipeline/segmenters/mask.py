@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.device import Precision, autocast
 from pipeline.segmenters import weights
 from pipeline.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
@@ -188,10 +189,15 @@ class MaskSegmenter(MaskModel):
     """MaskNetwork behind the Segmenter protocol."""
 
     def __init__(
-        self, name: str, folder: Path, text: TextEncoder, captioner: Captioner = ColourCaptioner()
+        self,
+        name: str,
+        folder: Path,
+        text: TextEncoder,
+        captioner: Captioner = ColourCaptioner(),
+        precision: Precision = "float32",
     ) -> None:
         """Load from `folder`; raises WeightsError where that cannot be done."""
-        self.name, self.captioner = name, captioner
+        self.name, self.captioner, self._precision = name, captioner, precision
         self.description, tensors, version = weights.read(folder)
         self.version = with_captioner(version, captioner)
         architecture = self.description.get("architecture", {})
@@ -215,7 +221,9 @@ class MaskSegmenter(MaskModel):
 
         A mask model has names of its own: each mask gets the embedding of the one that fits best.
         """
-        proposals = self._network(prepare(image[None], self._side, grey=True))
+        with autocast(torch.device("cpu"), self._precision):
+            found = self._network(prepare(image[None], self._side, grey=True))
+        proposals = Proposals(**{part: value.float() for part, value in vars(found).items()})
         logits, score = cover(proposals, 0)
         height, width = image.shape[:2]
         if len(logits) == 0:

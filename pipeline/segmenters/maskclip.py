@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.config import MaskClip
+from pipeline.device import Precision, autocast
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters.protocol import FeatureMap
 from pipeline.text import TextEncoder, TextError, embeddings, open_clip_model, refuse_code
@@ -62,7 +63,13 @@ class MaskClipSegmenter:
     """An open_clip ViT behind the Segmenter protocol."""
 
     def __init__(
-        self, name: str, tower: nn.Module, text: TextEncoder, settings: MaskClip, device: torch.device
+        self,
+        name: str,
+        tower: nn.Module,
+        text: TextEncoder,
+        settings: MaskClip,
+        device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         """`tower`: image tower of the same open_clip model as `text`. Raises TextError for one that is no
         plain ViT or of another width."""
@@ -78,7 +85,7 @@ class MaskClipSegmenter:
             raise TextError(f"{text.name} is {text.width} wide, its image tower {tower.output_dim}")
         self.name = name
         self._tower = tower.float().eval().requires_grad_(False).to(device)
-        self._text, self._base, self._device = text, settings.base, device
+        self._text, self._base, self._device, self._precision = text, settings.base, device, precision
         self._mean, self._std = (
             torch.tensor(tower.preprocess_cfg[key], device=device)[:, None, None] for key in ("mean", "std")
         )
@@ -109,7 +116,8 @@ class MaskClipSegmenter:
         pixels = tuple(count * side for count, side in zip(size, self._tower.patch_size, strict=True))
         x = torch.from_numpy(np.array(image)).to(self._device).permute(2, 0, 1)[None].float() / 255
         x = functional.interpolate(x, size=pixels, mode="bicubic", antialias=True).clamp(0, 1)
-        return values(self._tower, (x - self._mean) / self._std)[0]
+        with autocast(self._device, self._precision):
+            return values(self._tower, (x - self._mean) / self._std)[0]
 
 
 def values(
@@ -131,7 +139,7 @@ def values(
     x = last.ln_1(x[:, 1:])  # the class token's value is not asked for
     x = functional.linear(x, attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
     x = tower.ln_post(last.ls_1(attention.out_proj(x))) @ tower.proj
-    return functional.normalize(x, dim=2).unflatten(1, grid)
+    return functional.normalize(x.float(), dim=2).unflatten(1, grid)
 
 
 def positions(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.device import Precision, autocast
 from pipeline.published import reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
@@ -38,6 +39,7 @@ class Sam3Segmenter(MaskModel):
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
+        precision: Precision = "float32",
     ) -> None:
         """`folder` holds FILES; nothing is ever downloaded. Raises WeightsError where they cannot be
         loaded."""
@@ -47,6 +49,7 @@ class Sam3Segmenter(MaskModel):
 
         find(folder)
         self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
+        self._precision = precision
         pretrained.described(folder, KINDS, SOURCE)
         self._network = pretrained.network(Sam3Model, folder, SOURCE).to(device)
         side = self._network.config.image_size
@@ -61,19 +64,16 @@ class Sam3Segmenter(MaskModel):
         """The masks of u1[H, W, 3]; of those that overlap, whatever their names, the surer owns a pixel."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
-        seen = self._network.get_vision_features(inputs["pixel_values"].to(self._device))
+        with autocast(self._device, self._precision):
+            seen = self._network.get_vision_features(inputs["pixel_values"].to(self._device))
         masks = [np.zeros((0, *image.shape[:2]), bool)]
         scores, names = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
         for index, name in enumerate(vocabulary):
             token = self._tokenize([name], TOKENS).to(self._device)  # [1, TOKENS]
             place = torch.arange(TOKENS, device=self._device)
-            answer = self._network(
-                vision_embeds=seen,
-                input_ids=token,
-                attention_mask=(
-                    place <= token.argmax(1, keepdim=True)
-                ).long(),  # its end has the highest number
-            )
+            mask = (place <= token.argmax(1, keepdim=True)).long()  # its end has the highest number
+            with autocast(self._device, self._precision):
+                answer = self._network(vision_embeds=seen, input_ids=token, attention_mask=mask)
             # how likely a query is one of the things that are asked for, if there are any in the image
             score = answer.pred_logits[0].float().sigmoid() * answer.presence_logits[0].float().sigmoid()
             sure = score > self._confidence

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.device import Precision, autocast
 from pipeline.published import catalogue, reading
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters import weights
@@ -56,6 +57,7 @@ class UniversalSegmenter(MaskModel):
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
+        precision: Precision = "float32",
     ) -> None:
         """`name`: mask2former or oneformer. `folder` holds FILES; nothing is ever downloaded. Raises
         WeightsError where they cannot be loaded."""
@@ -64,7 +66,7 @@ class UniversalSegmenter(MaskModel):
             reading.intact(folder / file)
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
-        self._text, self._device = text, device
+        self._text, self._device, self._precision = text, device, precision
         self._network, self._prepare = _load(name, folder)
         self._network.eval().requires_grad_(False).to(device)
         config = self._network.config
@@ -86,7 +88,8 @@ class UniversalSegmenter(MaskModel):
         """The masks of u1[H, W, 3]; a pixel of which no mask is sure is in none."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
-        found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **self._extra)
+        with autocast(self._device, self._precision):
+            found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **self._extra)
         owner, label = panoptic(
             found.class_queries_logits[0],
             found.masks_queries_logits[0],

@@ -47,15 +47,27 @@ def sam3_weights(tmp_path_factory):
 NAMES = ["dense", "mask", "mask2former", "oneformer", "grounded", "sam3"]
 
 
+@pytest.fixture(scope="session")
+def build(request, minilm):
+    """build(name, **settings): the small model of random weights."""
+
+    def build(name, **settings):
+        cpu = torch.device("cpu")
+        if name == "grounded":
+            return GroundedSegmenter(name, request.getfixturevalue("grounded_weights"), cpu, **settings)
+        if name == "sam3":
+            folder = request.getfixturevalue("sam3_weights")
+            return Sam3Segmenter(name, folder, cpu, confidence=0.2, **settings)
+        if name in small_universal.KIND:
+            folder = request.getfixturevalue("universal_weights") / name
+            overlap = small_universal.OVERLAP
+            return UniversalSegmenter(name, folder, minilm, cpu, overlap=overlap, **settings)
+        folder = request.getfixturevalue("random_weights") / name
+        return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, folder, minilm, **settings)
+
+    return build
+
+
 @pytest.fixture(scope="session", params=NAMES)
-def segmenter(request, minilm):
-    name, cpu = request.param, torch.device("cpu")
-    if name == "grounded":
-        return GroundedSegmenter(name, request.getfixturevalue("grounded_weights"), cpu)
-    if name == "sam3":
-        return Sam3Segmenter(name, request.getfixturevalue("sam3_weights"), cpu, confidence=0.2)
-    if name in small_universal.KIND:
-        folder = request.getfixturevalue("universal_weights") / name
-        return UniversalSegmenter(name, folder, minilm, cpu, overlap=small_universal.OVERLAP)
-    folder = request.getfixturevalue("random_weights") / name
-    return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, folder, minilm)
+def segmenter(request, build):
+    return build(request.param)

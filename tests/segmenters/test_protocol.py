@@ -4,6 +4,7 @@ import torch
 
 from pipeline.segmenters import CaptionMap, FeatureMap, Segmenter
 from pipeline.segmenters.mask import Masks, MaskSegmenter
+from tests.segmenters.conftest import NAMES
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
 SHAPES = [(96, 96), (48, 48), (60, 80), (80, 60), (45, 160), (160, 30), (1, 1), (7, 300)]
@@ -111,6 +112,31 @@ def test_masks_carry_the_names_that_the_model_knows(random_weights, minilm):
     images = np.concatenate([noise((60, 80), 2), np.full((1, 60, 80, 3), 200, np.uint8)])
     assert set(np.unique(model.label(images, ("floor", "wall", "sofa")))) <= {-1, 1, 2}
     assert set(np.unique(model.label(images, ("couch", "ceiling", "banana")))) <= {-1, 0, 1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_computes_with_halves_and_answers_in_single(build, name, monkeypatch):
+    """Labels of models of random weights are not compared: near ties they may change."""
+    kinds = set()
+    product = torch.nn.functional.linear
+
+    def noticed(*arguments):
+        found = product(*arguments)
+        kinds.add(found.dtype)
+        return found
+
+    images = noise((60, 80), 1)
+    half, single = build(name, precision="bfloat16"), build(name)
+    monkeypatch.setattr(torch.nn.functional, "linear", noticed)
+    single.label(images, VOCABULARY)
+    assert kinds <= {torch.float32}
+    (found,), labels = half.describe(images, VOCABULARY), half.label(images, VOCABULARY)
+    assert torch.bfloat16 in kinds and labels.shape == (1, 60, 80)
+    if isinstance(found, FeatureMap):
+        assert found.feature.dtype == torch.float32
+        (wanted,) = single.describe(images, VOCABULARY)
+        cosine = torch.cosine_similarity(found.feature, wanted.feature, 2)
+        assert 0.99 < cosine.min() < 1 and not torch.equal(found.feature, wanted.feature)
 
 
 def test_maps_check_their_arrays():
