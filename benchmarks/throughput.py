@@ -2,7 +2,8 @@
 
 Each model is loaded by the pipeline's own code in a process of its own, which also tells its peak memory.
 Models of published size have random weights: that changes what they find, not what they cost. What is
-measured joins reports/throughput.json, of which docs/throughput.md is written; other figures there are kept.
+measured joins reports/throughput.json, of which docs/throughput.md is written and `anyscene doctor` reckons
+hours; other figures there are kept. Packages are imported where they are needed, for their memory counts.
 """
 
 from __future__ import annotations
@@ -10,27 +11,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
 import resource
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks import full_size
-from pipeline import config, pseudo_masks, synthesis
+from benchmarks.alone import alone
+from pipeline import config
 from pipeline.config import Params
 from pipeline.device import choose_device
-from pipeline.diffusion import read_pipeline
-from pipeline.segmenters import load_segmenter
-from pipeline.text import load_text_encoder
 
 OUTPUT, TABLE = Path("reports/throughput.json"), Path("docs/throughput.md")
 SECONDS = 20.0  # no repetition begins later
@@ -48,6 +45,7 @@ CPU thread seconds are those that it computed, so that what else the machine doe
 
 """
 
+Row = dict[str, Any]  # of reports/throughput.json: what, device, setting and the figures of Measured
 Work = Callable[[], int]  # done once; how many views, images or masks that was
 
 
@@ -58,7 +56,7 @@ class Subject:
 
     setting: str
     load: Callable[[Path, torch.device], Work]
-    prepare: Callable[[Path], object] = lambda folder: None
+    prepare: Callable[[Path], object] | None = None
     devices: tuple[str, ...] = BOTH
 
 
@@ -73,6 +71,8 @@ def segmenter(name: str, images: int, height: int, width: int, encoder: str = "m
     """Features or captions of `images` frames. encoder: `text.encoder`, with {} for the folder of weights."""
 
     def load(folder: Path, device: torch.device) -> Work:
+        from pipeline.segmenters import load_segmenter
+
         params = _parameters(folder, device, encoder) if any(folder.iterdir()) else config.load()
         model, frames = load_segmenter(name, params), _noise(images, height, width)
 
@@ -88,6 +88,9 @@ def painter(name: str, steps: int, side: int, dtype: torch.dtype, images: int = 
     """Images of `side` pixels with attention, from the full-sized pipeline `name`: the paper's settings."""
 
     def load(folder: Path, device: torch.device) -> Work:
+        from pipeline import synthesis
+        from pipeline.diffusion import read_pipeline
+
         pipeline = read_pipeline(folder / name, dtype)
         pipeline.default_sample_size = side // pipeline.vae_scale_factor
         settings = dataclasses.replace(
@@ -114,6 +117,8 @@ def painter(name: str, steps: int, side: int, dtype: torch.dtype, images: int = 
 
 
 def demo_painter(folder: Path, device: torch.device) -> Work:
+    from pipeline import synthesis
+
     settings = config.load().synthesis
     model = synthesis.load(settings, device)
     return lambda: len(model.generate("chair", range(settings.batch))[0])
@@ -123,6 +128,8 @@ def sam(file: str | None, side: int) -> Callable:
     """A mask of an image of `side` pixels, from three points. file: None is the demo's."""
 
     def load(folder: Path, device: torch.device) -> Work:
+        from pipeline import pseudo_masks
+
         model = pseudo_masks.load_sam(folder / file if file else config.load().synthesis.sam, device)
         (image,), points = _noise(1, side, side), np.array([[1, 1], [2, 1], [1, 2]]) * side // 4
 
@@ -137,6 +144,8 @@ def sam(file: str | None, side: int) -> Callable:
 
 def texts(encoder: str) -> Callable:
     def load(folder: Path, device: torch.device) -> Work:
+        from pipeline.text import load_text_encoder
+
         model = load_text_encoder(config.Text(encoder, "{}"))
         counter = iter(range(10**9))
 
@@ -187,11 +196,15 @@ def write_maskclip(folder: Path) -> None:
 
 
 def write_painter(name: str, dtype: torch.dtype, folder: Path) -> None:
+    from benchmarks import full_size
+
     full_size.write(folder / name, full_size.ARCHITECTURES[name], dtype)
 
 
 def write_sam(kind: str, folder: Path) -> None:
-    torch.save(pseudo_masks.sam_model_registry[kind]().state_dict(), folder / f"sam_{kind}.pth")
+    from segment_anything import sam_model_registry
+
+    torch.save(sam_model_registry[kind]().state_dict(), folder / f"sam_{kind}.pth")
 
 
 HALF, SINGLE, BRAIN = torch.float16, torch.float32, torch.bfloat16
@@ -251,8 +264,9 @@ SUBJECTS = {
 def measure(name: str, device: str = "auto") -> Measured:
     """One subject on `device`, its files and itself in processes of their own."""
     with tempfile.TemporaryDirectory() as folder:
-        _alone(_prepare, name, Path(folder))
-        return _alone(_measure, name, Path(folder), device)
+        if SUBJECTS[name].prepare:
+            alone(_prepare, name, Path(folder))
+        return alone(_measure, name, Path(folder), device)
 
 
 def _prepare(name: str, folder: Path) -> None:
@@ -288,27 +302,6 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _alone(function: Callable, *arguments: object) -> object:
-    """function(*arguments) in a process of its own, with as many threads as this one has."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(sender, torch.get_num_threads(), function, arguments))
-    process.start()
-    sender.close()
-    try:
-        result = receiver.recv()
-    except EOFError:
-        raise RuntimeError(f"{function.__name__}{arguments} failed; its message is above") from None
-    finally:
-        process.join()
-    return result
-
-
-def _run(sender: Connection, threads: int, function: Callable, arguments: tuple) -> None:
-    torch.set_num_threads(threads)
-    sender.send(function(*arguments))
-
-
 def _parameters(folder: Path, device: torch.device, encoder: str) -> Params:
     params = config.load()
     return dataclasses.replace(
@@ -331,14 +324,22 @@ def title(device: torch.device) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def recorded() -> dict[str, dict[str, dict[str, float]]]:
-    """Figures by device and subject."""
-    return json.loads(OUTPUT.read_text()) if OUTPUT.is_file() else {}
+def recorded() -> list[Row]:
+    """What was measured so far; `what` and `device` are those of one row only."""
+    return json.loads(OUTPUT.read_text()) if OUTPUT.is_file() else []
 
 
-def table(measured: dict[str, dict[str, dict[str, float]]]) -> str:
+def joined(rows: list[Row], name: str, device: str, measured: Measured) -> list[Row]:
+    """`rows` with those of `name` on `device` in the place of older ones, sorted."""
+    row = {"what": name, "device": device, "setting": SUBJECTS[name].setting, **dataclasses.asdict(measured)}
+    kept = [old for old in rows if (old["what"], old["device"]) != (name, device)]
+    return sorted([*kept, row], key=lambda one: (one["device"], one["what"]))
+
+
+def table(rows: list[Row]) -> str:
     """Markdown, a column for each device."""
-    columns = sorted(measured)
+    found = {(row["what"], row["device"]): row for row in rows}
+    columns = sorted({row["device"] for row in rows})
     columns += [] if any(not name.startswith("CPU") for name in columns) else ["GPU"]
     lines = [
         f"| model | setting | {' | '.join(f'{name}: per second, seconds, peak' for name in columns)} |",
@@ -347,9 +348,10 @@ def table(measured: dict[str, dict[str, dict[str, float]]]) -> str:
     for name, subject in SUBJECTS.items():
         cells = []
         for column in columns:
-            figure = measured.get(column, {}).get(name)
-            if figure:
-                cells.append("{per_second:.3g}, {seconds:.0f} s, {peak_gib:.1f} GiB".format(**figure))
+            if (name, column) in found:
+                cells.append(
+                    "{per_second:.3g}, {seconds:.0f} s, {peak_gib:.1f} GiB".format(**found[name, column])
+                )
             else:
                 possible = ("cpu" if column.startswith("CPU") else "cuda") in subject.devices
                 cells.append("not measured" if possible else "-")
@@ -365,14 +367,13 @@ def main() -> None:
     if unknown := [name for name in options.names if name not in SUBJECTS]:
         parser.error(f"no model called {unknown[0]!r}; known: {', '.join(SUBJECTS)}")
     device, console = choose_device(options.device), Console(highlight=False)
-    measured = recorded()
-    figures = measured.setdefault(title(device), {})
     for name in options.names or SUBJECTS:
         if device.type in SUBJECTS[name].devices:
-            figures[name] = dataclasses.asdict(measure(name, str(device)))
-            console.print(name, figures[name])
-            OUTPUT.write_text(json.dumps(measured, indent=2, sort_keys=True) + "\n")
-            TABLE.write_text(HEAD + table(measured))
+            measured = measure(name, str(device))
+            console.print(name, measured)
+            rows = joined(recorded(), name, title(device), measured)
+            OUTPUT.write_text(json.dumps(rows, indent=2) + "\n")
+            TABLE.write_text(HEAD + table(rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a run would cost: views, hours on a GPU, disk. Counted and measured, and where not, that is said.
+"""What a run would cost: views, hours, disk. Counted and measured, and where not, that is said.
 
-Rates come from a file, a list of {"what", "device", "per_second"}: `what` is a 2D model, of which views are
-counted, "synthesis" (images), or a stage that trains (steps).
+Rates are those of reports/throughput.json, which `python -m benchmarks.throughput` writes: a list of {"what",
+"device", "setting", "per_second", ...}. `what` is a 2D model, a diffusion model or a SAM as named there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from pipeline.published.catalogue import ANSWERS
 SAMPLE = 3  # scenes that are read to estimate all of them
 OPEN_CLIP = "open_clip:"
 WIDTHS = {"minilm": 384}
+DEMO = ("dense", "mask")
+CONDITION = "condition.json"  # in the folder of the demo's diffusion model
+PAINTERS = {"stable-diffusion-v1-5": "sd15", "stable-diffusion-xl-base-1.0": "sdxl"}
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
 
 
@@ -51,14 +54,26 @@ OFFICIAL = {
 
 
 @dataclass(frozen=True)
+class Rate:
+    """per_second on `device`, measured at `setting`: "frames of 320x240, base 640"."""
+
+    per_second: float
+    device: str
+    setting: str
+
+
+@dataclass(frozen=True)
 class Work:
-    """count of `unit` that `what` takes; seconds on `device`, None where that was not measured."""
+    """count of `unit` that `what` takes; rate: None where it was not measured."""
 
     what: str
     count: int
     unit: str
-    seconds: float | None
-    device: str | None
+    rate: Rate | None
+
+    @property
+    def hours(self) -> float | None:
+        return None if self.rate is None else self.count / self.rate.per_second / 3600
 
 
 def extent(params: Params) -> Extent:
@@ -81,25 +96,32 @@ def extent(params: Params) -> Extent:
     return Extent(len(splits), training, views, points, of)
 
 
-def work(params: Params, size: Extent, rates: dict[str, tuple[float, str]]) -> list[Work]:
-    """What takes time on a GPU, in the order of the stages."""
+def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
+    """What takes time, in the order of the stages. 2D models label the synthesised images besides."""
     weights = Path(params.segmenters.weights)
-    found = [
-        _work(model, size.views, "views", rates)
-        for model in params.segmenters.names
-        if not runs_elsewhere(model, weights)
-    ]
     images = params.synthesis.images * len(params.vocabulary)
-    found.append(_work("synthesis", images, "images", rates))
+    models = [model for model in params.segmenters.names if not runs_elsewhere(model, weights)]
+    found = [(f"{model} (demo)" if model in DEMO else model, size.views, "views") for model in models]
+    found.append((painter(params.synthesis.diffusion), images, "images"))
+    found.append((sam(params.synthesis.sam), images, "masks"))
+    found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
     objectives = len(params.distillation.objectives)
-    found.append(_work("distillation", params.distillation.steps * objectives, "steps", rates))
-    found.append(_work("ensembling", params.ensembling.steps, "steps", rates))
-    return found
+    found.append(("distillation", params.distillation.steps * objectives, "steps"))
+    found.append(("ensembling", params.ensembling.steps, "steps"))
+    return [Work(*one, rates.get(one[0])) for one in found]
 
 
-def _work(what: str, count: int, unit: str, rates: dict[str, tuple[float, str]]) -> Work:
-    rate, device = rates.get(what, (None, None))
-    return Work(what, count, unit, None if rate is None else count / rate, device)
+def painter(folder: str) -> str:
+    """What reports/throughput.json calls the text-to-image pipeline in `folder`; the folder, if not at all."""
+    if (Path(folder) / CONDITION).is_file():
+        return "diffusion (demo)"
+    return PAINTERS.get(Path(folder).name, folder)
+
+
+def sam(path: str) -> str:
+    """What reports/throughput.json calls the SAM at `path`."""
+    kinds = [kind for kind in ("vit_b", "vit_l", "vit_h") if kind in Path(path).name]
+    return f"sam {kinds[0]}" if kinds else "sam (demo)"
 
 
 def runs_elsewhere(model: str, weights: Path) -> bool:
@@ -109,17 +131,21 @@ def runs_elsewhere(model: str, weights: Path) -> bool:
     return model not in NAMES or (weights / model / ANSWERS).is_file()
 
 
-def read_rates(file: Path) -> dict[str, tuple[float, str]]:
-    """(rate per second, device) by what was measured; empty without the file. Raises PipelineError where it
-    is no such list."""
+def read_rates(file: Path) -> dict[str, Rate]:
+    """By what was measured, on the fastest device; empty without the file. Raises PipelineError where it is
+    no such list."""
     if not file.is_file():
         return {}
+    found: dict[str, Rate] = {}
     try:
-        rows = json.loads(file.read_text())
-        return {row["what"]: (float(row["per_second"]), str(row["device"])) for row in rows}
+        for row in json.loads(file.read_text()):
+            rate = Rate(float(row["per_second"]), str(row["device"]), str(row["setting"]))
+            known = found.setdefault(row["what"], rate)
+            found[row["what"]] = max(known, rate, key=lambda one: one.per_second)
+        return found
     except (ValueError, KeyError, TypeError) as error:
         raise PipelineError(
-            f"{file}: no list of what, device and per_second ({error!r}); measure again"
+            f"{file}: no list of what, device, setting and per_second ({error!r}); measure again"
         ) from error
 
 

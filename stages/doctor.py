@@ -138,9 +138,9 @@ def _cost(settings: config.Params) -> Group:
     scenes = "" if size.scenes is None else f"{size.scenes:,} scenes, "
     lines.add_row("data", Text(f"{scenes}{size.views:,} views: {size.known}"))
     for work in cost.work(settings, size, cost.read_rates(THROUGHPUT)):
-        hours = "hours on a GPU: not measured"
-        if work.seconds is not None:
-            hours = f"{work.seconds / 3600:.1f} hours on {work.device}"
+        hours = "hours: not measured"
+        if work.rate is not None:
+            hours = f"{work.hours:,.1f} hours on {work.rate.device}, as measured with {work.rate.setting}"
         lines.add_row(work.what, f"{work.count:,} {work.unit}, {hours}")
     for name, section in (("distillation", settings.distillation), ("ensembling", settings.ensembling)):
         if size.training:

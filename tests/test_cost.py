@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.throughput import SUBJECTS
 from pipeline import config, cost, presets
 from pipeline.datasets import ScanNet
 from pipeline.datasets.scannet import official_splits
 from pipeline.errors import DataError, PipelineError
+from pipeline.segmenters import NAMES
 from tests.scannet import write_root
 
 ROOT = Path(__file__).parents[1]
+UNMEASURED = ("grounded", "oneformer", "sam3")  # the benchmark has no subject for them
 SCANS = tuple(f"scene{number:04d}_00" for number in (0, 1, 2, 5, 11))
 
 
@@ -51,15 +54,25 @@ def test_of_many_scenes_a_few_are_read(tmp_path, monkeypatch):
 
 def test_hours_only_of_what_was_measured(tmp_path):
     params = settings(tmp_path / "none")
-    (tmp_path / "rates.json").write_text(json.dumps([{"what": "lseg", "device": "a GPU", "per_second": 5}]))
+    rows = [
+        {"what": "lseg", "device": device, "setting": "base 640", "per_second": rate}
+        for device, rate in (("CPU", 0.01), ("a GPU", 5), ("CPU, 2 threads", 0.02))
+    ]
+    (tmp_path / "rates.json").write_text(json.dumps(rows))
     rates = cost.read_rates(tmp_path / "rates.json")
-    found = {work.what: work for work in cost.work(params, cost.extent(params), rates)}
-    assert list(found) == ["lseg", "synthesis", "distillation", "ensembling"]  # SEEM runs elsewhere
-    assert (found["lseg"].count, found["lseg"].seconds, found["lseg"].device) == (125_000, 25_000, "a GPU")
-    assert found["synthesis"].count == 1000 and found["synthesis"].seconds is None
-    assert found["distillation"].count == 7006 and found["ensembling"].count == 3002
+    found = cost.work(params, cost.extent(params), rates)
+    assert [(work.what, work.count, work.unit) for work in found] == [
+        ("lseg", 125_000, "views"),  # SEEM runs elsewhere
+        ("sd15", 1000, "images"),
+        ("sam vit_h", 1000, "masks"),
+        ("lseg", 1000, "synthesised images"),
+        ("distillation", 7006, "steps"),
+        ("ensembling", 3002, "steps"),
+    ]
+    assert (found[0].hours, found[0].rate) == (125_000 / 5 / 3600, cost.Rate(5, "a GPU", "base 640"))
+    assert found[1].rate is None and found[1].hours is None
     assert cost.read_rates(tmp_path / "no.json") == {}
-    for broken in ("{", "[1]", '[{"what": "lseg"}]'):
+    for broken in ("{", "[1]", '[{"what": "lseg"}]', '{"CPU": {"lseg": {"per_second": 1}}}'):
         (tmp_path / "rates.json").write_text(broken)
         with pytest.raises(PipelineError, match=r"rates\.json: no list"):
             cost.read_rates(tmp_path / "rates.json")
@@ -72,7 +85,27 @@ def test_answers_on_disk_take_no_hours(tmp_path):
     )
     (tmp_path / "lseg").mkdir()
     (tmp_path / "lseg/precomputed.json").touch()
-    assert next(work.what for work in cost.work(params, cost.extent(params), {})) == "synthesis"
+    assert next(work.what for work in cost.work(params, cost.extent(params), {})) == "sd15"
+
+
+def test_rates_are_those_that_the_benchmark_writes():
+    """One name for one thing: the demo's, and what the presets take where it was measured."""
+    rates = cost.read_rates(ROOT / "reports/throughput.json")
+    params = config.load(ROOT / "params.yaml")
+    params = dataclasses.replace(
+        params,
+        synthesis=dataclasses.replace(
+            params.synthesis,
+            diffusion=str(ROOT / params.synthesis.diffusion),
+            sam=str(ROOT / params.synthesis.sam),
+        ),
+    )
+    size = cost.Extent(1, 1, 1000, None, "made up")
+    found = {work.what: work for work in cost.work(params, size, rates)}
+    measured = {name for name, work in found.items() if work.rate is not None}
+    assert measured == {"dense (demo)", "mask (demo)", "diffusion (demo)", "sam (demo)"}
+    for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *NAMES):
+        assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
 
 
 def test_bytes_of_a_point_are_those_of_the_arrays():
