@@ -30,7 +30,7 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 
 test: $(READY) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(RUN) ruff check .
-	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=40
+	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=10
 
 lint: $(READY) ## ruff
 	@$(RUN) ruff check .

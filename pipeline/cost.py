@@ -112,7 +112,7 @@ def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
 
 
 def painter(folder: str) -> str:
-    """What reports/throughput.json calls the text-to-image pipeline in `folder`; the folder, if not at all."""
+    """What reports/throughput.json calls the text-to-image pipeline in `folder`; else the folder."""
     if (Path(folder) / CONDITION).is_file():
         return "diffusion (demo)"
     return PAINTERS.get(Path(folder).name, folder)

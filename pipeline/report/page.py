@@ -25,10 +25,8 @@ from pipeline.report.template import template
 from pipeline.training import curve
 
 TILE, TILES = 72, 4  # pixels of a synthesised image, images of a class
-LARGEST_MB, ROOMS_MB = (
-    20,
-    14,
-)  # of the page, and of the rooms in it: the rest is never as large as what is left
+LARGEST_MB = 20  # of the page
+ROOMS_MB = 14  # of the rooms in it: the rest is never as large as what is left
 MANY = 40  # classes: of more the page lists those that are needed, and folds what is long
 NAMED = 3  # scenes that a line about missing ones names
 PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
