@@ -31,7 +31,7 @@ def test_evaluation_writes_metrics_and_prints_them_again(project):
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert metrics["semantic"]["capability"]["mIoU"] > 0
     short = json.loads((project / "reports/summary.json").read_text())
-    assert short["mIoU"]["capability"] == metrics["semantic"]["capability"]["mIoU"]
+    assert short["mIoU"]["capability"] == round(metrics["semantic"]["capability"]["mIoU"], 2)
     plots = {path.name for path in (project / "reports/plots").iterdir()}
     tables = {"rows.csv", "per_class.csv", "classes.csv", "capability.csv", "confusion.csv"}
     assert plots == tables | {"confusion.json"}
