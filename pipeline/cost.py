@@ -48,7 +48,11 @@ OFFICIAL = {
         None, None, 194_400, None, "all of Matterport3D (Chang et al. 2017), each view in one region"
     ),
     "nuscenes": Extent(
-        850, 700, 850 * 6, None, "nuScenes' train and val (Caesar et al. 2020), 6 cameras at one time stamp"
+        28_130 + 6_019,
+        28_130,
+        (28_130 + 6_019) * 6,
+        None,
+        "the keyframes of nuScenes' train and val (Caesar et al. 2020), 6 cameras each",
     ),
 }
 
@@ -82,8 +86,12 @@ def extent(params: Params) -> Extent:
     if not Path(params.dataset.root).is_dir():
         if params.dataset.reader not in OFFICIAL:
             raise DataError(f"{params.dataset.root}: no such folder; set dataset.root to the scans")
-        whole = OFFICIAL[params.dataset.reader]
-        return dataclasses.replace(whole, views=whole.views // params.scenes.frame_stride)
+        whole, stride = OFFICIAL[params.dataset.reader], params.scenes.frame_stride
+        if params.dataset.reader == "nuscenes":  # where keyframes are scenes
+            whole = dataclasses.replace(
+                whole, scenes=whole.scenes // stride, training=whole.training // stride
+            )
+        return dataclasses.replace(whole, views=whole.views // stride)
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     splits = dataset.splits()
     places = np.linspace(0, len(splits) - 1, min(SAMPLE, len(splits))).round().astype(int)

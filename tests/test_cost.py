@@ -28,6 +28,11 @@ def test_without_data_what_was_published(tmp_path):
     found = cost.extent(settings(tmp_path / "none"))
     assert (found.scenes, found.training, found.views, found.points) == (1513, 1201, 125_000, None)
     assert "Dai et al. 2017" in found.known
+    drives = presets.load("nuscenes", ROOT / "params.yaml", tmp_path / "none")
+    for stride, scenes in ((1, 34_149), (2, 17_074)):
+        thinned = dataclasses.replace(drives, scenes=dataclasses.replace(drives.scenes, frame_stride=stride))
+        whole = cost.extent(thinned)
+        assert (whole.scenes, whole.views) == (scenes, 204_894 // stride)
     own = presets.load("scannet", ROOT / "params.yaml")
     own = dataclasses.replace(own, dataset=dataclasses.replace(own.dataset, reader="rgbd", root="none"))
     with pytest.raises(DataError, match=r"none: no such folder; set dataset\.root"):

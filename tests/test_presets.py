@@ -74,9 +74,9 @@ def test_training_is_one_run_of_a_hundred_epochs(name):
     assert first["learning_rate"] == 1e-4 and last["final_learning_rate"] == 1e-5
     assert first["final_learning_rate"] == last["learning_rate"] == pytest.approx(1e-4 - 0.7 * 9e-5)
     assert last["steps"] / (first["steps"] + last["steps"]) == pytest.approx(0.3, abs=1e-3)
-    if name == "scannet":
-        training = list(official_splits().values()).count("train")
-        assert first["steps"] * 12 / training == pytest.approx(70, abs=0.01)
+    training = {"scannet": list(official_splits().values()).count("train"), "nuscenes": 28_130}
+    if name in training:
+        assert first["steps"] * 12 / training[name] == pytest.approx(70, abs=0.01)
 
 
 @pytest.mark.parametrize("name", READABLE)

@@ -19,13 +19,14 @@ SPLITS = Path(raw.__file__).parent / "splits"
 @dataclass(frozen=True)
 class Published:
     """scenes: name of the official list of their ids; rows: what SAS has for rows of the ablation; methods:
-    final scores."""
+    final scores; parts: how many keyframes the listed drives have."""
 
     label_set: str
     split: str
     scenes: str
     methods: Mapping[str, float]
     rows: Mapping[str, float] = field(default_factory=dict)
+    parts: int | None = None
 
 
 PUBLISHED = (
@@ -61,6 +62,7 @@ PUBLISHED = (
         "nuscenes_val",
         {"OpenScene": 42.1, "GGSD": 46.1, "OV3D": 44.6, "SAS": 47.5},
         {"ensembling": 47.5},
+        parts=6019,
     ),
 )
 
@@ -73,9 +75,10 @@ def published(metrics: dict[str, Any]) -> Published | None:
     for entry in PUBLISHED:
         if (entry.label_set, entry.split) == (metrics["label_set"], metrics["split"]):
             official = set(raw.lines(SPLITS / f"{entry.scenes}.txt"))
-            # a region of a house is HOUSE_regionN, and the list is of houses
+            # HOUSE_regionN is a region of a listed house, DRIVE_NN a keyframe of a listed drive
             found = {scene if scene in official else scene.rpartition("_")[0] for scene in metrics["scenes"]}
-            return entry if official and found == official else None
+            whole = entry.parts in (None, len(metrics["scenes"]))
+            return entry if official and found == official and whole else None
     return None
 
 

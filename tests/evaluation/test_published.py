@@ -74,6 +74,16 @@ def test_regions_belong_to_the_houses_that_are_listed():
     assert published(metrics("matterport21", "val", regions)) is None
 
 
+def test_keyframes_belong_to_the_drives_that_are_listed_and_none_may_lack():
+    """6019 keyframes of 150 drives: 19 have 41, the others 40."""
+    drives = raw.lines(SPLITS / "nuscenes_val.txt")
+    keyframes = [f"{drive}_{k:02d}" for n, drive in enumerate(drives) for k in range(41 if n < 19 else 40)]
+    assert published(metrics("nuscenes16", "val", keyframes)).methods["SAS"] == 47.5
+    assert published(metrics("nuscenes16", "val", keyframes[:-1])) is None
+    assert published(metrics("nuscenes16", "val", keyframes[::2])) is None  # every second one
+    assert published(metrics("nuscenes16", "val", [*keyframes[:-1], "scene-9999_00"])) is None
+
+
 def test_steps_of_the_ablation_lead_to_the_final_score():
     for entry in PUBLISHED:
         assert entry.rows["ensembling"] == entry.methods["SAS"]
