@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import full_size, throughput
-from pipeline import pseudo_masks
+from pipeline import sam as sam_module
 
 LIMIT_GIB = 10
 # parameters as published: Kirillov et al. 2023 give 91, 308 and 636 M for the image encoders alone
@@ -27,7 +27,7 @@ def test_networks_have_the_published_number_of_parameters(name):
 @pytest.mark.parametrize("kind", SAM)
 def test_sam_has_the_published_number_of_parameters(kind):
     with torch.device("meta"):
-        assert count(pseudo_masks.sam_model_registry[kind]()) == SAM[kind]
+        assert count(sam_module.sam_model_registry[kind]()) == SAM[kind]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import config, pseudo_masks
+from pipeline import sam as sam_module
 from pipeline.errors import SynthesisError
 
 DEMO = config.load(Path(__file__).parents[1] / "params.yaml").synthesis
@@ -110,7 +111,7 @@ WIDTHS = {"vit_b": 16, "vit_l": 24, "vit_h": 32}
 
 
 def small(kind):
-    return pseudo_masks.build_sam(**SMALL, width=WIDTHS[kind])
+    return sam_module.build_sam(**SMALL, width=WIDTHS[kind])
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def published(tmp_path, monkeypatch):
     """Folder with small checkpoints by the names of the published ones; segment-anything's own builders by
     these names make as small ones."""
     for kind in WIDTHS:
-        monkeypatch.setitem(pseudo_masks.sam_model_registry, kind, lambda kind=kind: small(kind))
+        monkeypatch.setitem(sam_module.sam_model_registry, kind, lambda kind=kind: small(kind))
         torch.manual_seed(0)
         torch.save(small(kind).state_dict(), tmp_path / f"sam_{kind}.pth")
     return tmp_path

@@ -18,7 +18,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from pipeline.demo.render import NO_LABEL
-from pipeline.pseudo_masks import ARCHITECTURE, POINTS, WEIGHTS, build_sam, select_points
+from pipeline.pseudo_masks import POINTS, select_points
+from pipeline.sam import ARCHITECTURE, WEIGHTS, build_sam
 from pipeline.zoo.schedule import move_average, rise_and_fall
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pipeline import config, pseudo_masks, synthesis
+from pipeline import sam as sam_module
 from pipeline.demo import world
 from pipeline.patch_autoencoder import PatchAutoencoder
 from pipeline.zoo import diffusion, sam
@@ -158,7 +159,7 @@ def test_sam_is_saved_and_loaded(examples, tmp_path):
 def test_batched_prompts_equal_sams_own_way(examples):
     """The training's one prompt for each of many images is what Sam gives for each image alone."""
     torch.manual_seed(0)
-    model = pseudo_masks.build_sam(**dataclasses.asdict(SMALL.architecture)).eval()
+    model = sam_module.build_sam(**dataclasses.asdict(SMALL.architecture)).eval()
     points, labels = sam._prompts(examples.mask[:3], np.random.default_rng(0))
     pixels = torch.from_numpy(examples.image[:3]).permute(0, 3, 1, 2).float()
     with torch.no_grad():
