@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +151,7 @@ class PrecomputedSegmenter:
                 f"{file}: {self.name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
                 "`anyscene frames` writes the images of all answers that are wanted"
             ) from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
             raise DataError(f"{file}: not readable ({error}); write it again") from error
 
 

@@ -205,6 +205,25 @@ def test_wrong_features_are_refused(folder, feature, message):
         load(folder).label(IMAGE[None], VOCABULARY)
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_byte_is_noticed_or_makes_no_difference(folder, save):
+    file = folder / f"{image_key(IMAGE)}.npz"
+    with np.load(file) as stored:
+        save(file, **dict(stored))
+    whole, wanted = file.read_bytes(), load(folder).label(IMAGE[None], VOCABULARY)
+    noticed = 0
+    for place in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[place] ^= 0xFF
+        file.write_bytes(content)
+        try:
+            assert np.array_equal(load(folder).label(IMAGE[None], VOCABULARY), wanted), place
+        except DataError as error:
+            assert str(file) in str(error)
+            noticed += 1
+    assert noticed > len(whole) / 7 / 3
+
+
 @pytest.mark.parametrize("keep", [0, 10, -5])
 def test_truncated_files(folder, keep):
     file = folder / f"{image_key(IMAGE)}.npz"
