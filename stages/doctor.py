@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipeline import config, cost, presets
 from pipeline.errors import PipelineError
-from pipeline.published import catalogue
+from pipeline.published import catalogue, checking
 from stages import command
 
 DISK_GB = 10
@@ -96,9 +96,9 @@ def _segmenter(model: str, settings: config.Params) -> tuple[bool, str, str]:
             return False, what, str(error)
     found = folder.is_dir() and any(folder.iterdir())
     remedy = "run `make zoo`" if model in ("dense", "mask") else "docs/segmenters.md says what belongs there"
-    entry = catalogue.entry_of(folder / catalogue.ANSWERS)
-    if entry is not None and entry.elsewhere:
-        remedy = f"it runs elsewhere ({entry.source}); docs/precomputed.md says how its answers get here"
+    for entry in catalogue.CATALOGUE:
+        if entry.name == model:
+            remedy = checking.where_from(entry)
     return found, what, str(folder) if found else f"{folder} is empty: {remedy}"
 
 

@@ -51,7 +51,7 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
 def where_from(entry: Entry) -> str:
     """What to do for weights that are not there."""
     if entry.elsewhere:
-        return f"runs elsewhere ({entry.source}); docs/precomputed.md says how its answers get here"
+        return f"it runs elsewhere ({entry.source}); docs/precomputed.md says how its answers get here"
     if entry.repository or entry.url:
         return f"`anyscene weights fetch {entry.name}`"
     return f"by hand from {entry.source}"

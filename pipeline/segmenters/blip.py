@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from pipeline.device import Precision, autocast
-from pipeline.published import catalogue, reading
-from pipeline.published.reading import WeightsError
-from pipeline.segmenters import noun_phrase, weights
+from pipeline.published import catalogue
+from pipeline.segmenters import noun_phrase, pretrained, weights
 
 FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", weights.TENSORS)
 SOURCE = catalogue.get("blip").source
@@ -25,13 +24,7 @@ MARGIN = 0.1  # of the mask's bounding box, on each side
 
 def find(folder: Path) -> Path:
     """BLIP's `folder`. Raises WeightsError saying which file is missing and where it is had."""
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise WeightsError(
-                f"{folder / file}: no such weights; get {', '.join(FILES)} from {SOURCE} and put them there "
-                "(`anyscene weights fetch blip`), or go on without: set `segmenters.captioner: colour`"
-            )
-    return folder
+    return pretrained.find("blip", folder, FILES, without="set `segmenters.captioner: colour`")
 
 
 class BlipCaptioner:
@@ -41,31 +34,16 @@ class BlipCaptioner:
         """`folder` holds FILES; nothing is ever downloaded. Raises WeightsError where they cannot be
         loaded."""
         find(folder)
-        for file in FILES:
-            reading.intact(folder / file)
+        content = pretrained.intact(folder, FILES)
         # transformers takes seconds to import: only those who caption pay for it
         from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
 
-        again = f"; get the folder again from {SOURCE}"
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-            self._prepare = BlipImageProcessor.from_pretrained(folder, local_files_only=True)
-            self._network, report = BlipForConditionalGeneration.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
-        except Exception as error:  # transformers and safetensors raise many kinds for broken folders
-            raise WeightsError(f"{folder}: damaged weights ({error}){again}") from error
-        if report["missing_keys"]:  # transformers would go on with random values
-            raise WeightsError(
-                f"{folder / weights.TENSORS}: weights of another architecture: "
-                f"{min(report['missing_keys'])} is missing{again}"
-            )
-        self._network.eval().requires_grad_(False).to(device)
+        pretrained.described(folder, ["blip"], SOURCE)
+        self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
+        self._prepare = pretrained.part(BlipImageProcessor, folder, SOURCE)
+        self._network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
         self._device, self._precision = device, precision
         self._prompt = self._tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
-        content = "".join(reading.digest(folder / file) for file in FILES)
         content += f" {PROMPT} {BEAMS} {LENGTH} {MARGIN}"
         self.version = hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from segment_anything import SamPredictor, sam_model_registry
+from segment_anything import SamPredictor
 
+from pipeline import sam
 from pipeline.device import Batches, Precision, autocast
-from pipeline.published import reading
+from pipeline.published import catalogue, reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
 
-SOURCE = "https://huggingface.co/IDEA-Research/grounding-dino-base"
+SOURCE = catalogue.get("grounded").source
 FILES = (
     "config.json",
     "preprocessor_config.json",
@@ -27,7 +28,6 @@ FILES = (
     "tokenizer_config.json",
     weights.TENSORS,
 )
-SAM_SOURCE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
 SAM_FILES = "sam_vit_*.pth"
 CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
 LONGEST = 8  # times its shorter side: DETR has no places for its queries in images that are mere stripes
@@ -59,12 +59,13 @@ class Boxes:
 def find(folder: Path) -> Path:
     """SAM's checkpoint in `folder`, which holds Grounding DINO too. Raises WeightsError saying what is
     missing and where it is had."""
-    pretrained.find("grounded", folder, FILES, SOURCE)
+    pretrained.find("grounded", folder, FILES)
     found = sorted(folder.glob(SAM_FILES))
     if len(found) != 1:
         raise weights.WeightsError(
             f"{folder / SAM_FILES}: {'more than one' if found else 'no'} checkpoint of SAM; put one of "
-            f"{SAM_SOURCE} there, or go on without: take `grounded` out of segmenters.names"
+            f"{sam.SOURCE} there (`anyscene weights fetch sam_vit_h` brings one into "
+            f"{folder.parent / 'sam'}), or go on without: take `grounded` out of segmenters.names"
         )
     return found[0]
 
@@ -87,15 +88,16 @@ class GroundedSegmenter(MaskModel):
         from transformers import AutoTokenizer, GroundingDinoForObjectDetection, GroundingDinoImageProcessor
 
         checkpoint = find(folder)
+        content = pretrained.intact(folder, FILES)
         self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
         self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
         pretrained.described(folder, ["grounding-dino"], SOURCE)
         self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
         self._prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
         self._network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
-        self._sam = SamPredictor(_sam(checkpoint).to(device))
+        self._sam = SamPredictor(sam.read(checkpoint).to(device))
         self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
-        content = "".join(reading.digest(file) for file in [*(folder / file for file in FILES), checkpoint])
+        content += reading.digest(checkpoint)
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
@@ -194,18 +196,3 @@ def _prompt(some: Sequence[int], names: Sequence[str], tokenizer, device: torch.
         share,
     )
     return Prompt(*(part.to(device) for part in parts))
-
-
-def _sam(file: Path) -> torch.nn.Module:
-    kind = next((kind for kind in ("vit_h", "vit_l", "vit_b") if kind in file.name), None)
-    if kind is None:
-        raise weights.WeightsError(f"{file}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
-    state = reading.read(file, SAM_SOURCE)
-    sam = sam_model_registry[kind]()
-    try:
-        sam.load_state_dict(state)
-    except RuntimeError as error:
-        raise weights.WeightsError(
-            f"{file}: weights of another architecture than {kind}; get the file again from {SAM_SOURCE}"
-        ) from error
-    return sam.eval().requires_grad_(False)

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pipeline.published import catalogue, reading
 from pipeline.segmenters import weights
 
 
-def find(name: str, folder: Path, files: Sequence[str], source: str) -> Path:
-    """The `folder` of the 2D model `name`. Raises WeightsError saying which file is missing and where it is
-    had."""
+def find(name: str, folder: Path, files: Sequence[str], without: str | None = None) -> Path:
+    """The `folder` of the published weights `name`. `without`: how to go on without them. Raises WeightsError
+    saying which file is missing and where it is had."""
+    source = catalogue.get(name).source
     for file in files:
         if not (folder / file).is_file():
             raise weights.WeightsError(
-                f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there, "
-                f"or go on without: take `{name}` out of segmenters.names"
+                f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there "
+                f"(`anyscene weights fetch {name}`), or go on without: "
+                f"{without or f'take `{name}` out of segmenters.names'}"
             )
     return folder
+
+
+def intact(folder: Path, files: Sequence[str]) -> str:
+    """Digests of `files` in `folder`. Raises WeightsError where one is not what was published or noted."""
+    for file in files:
+        reading.intact(folder / file)
+    return "".join(reading.digest(folder / file) for file in files)
+
+
+def read_json(file: Path, source: str) -> dict[str, Any]:
+    """The object in a file of settings. Raises WeightsError where it is damaged."""
+    again = f"; get it again from {source}"
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise weights.WeightsError(f"{file}: not readable ({error}){again}") from error
+    if not isinstance(content, dict):
+        raise weights.WeightsError(f"{file}: wanted an object{again}")
+    return content
 
 
 def described(folder: Path, kinds: Sequence[str], source: str) -> dict[str, Any]:
     """What config.json in `folder` says. Raises WeightsError unless it is of one of `kinds`."""
     file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise weights.WeightsError(f"{file}: not readable ({error}); get it again from {source}") from error
-    found = config.get("model_type") if isinstance(config, dict) else None
+    config = read_json(file, source)
+    found = config.get("model_type")
     if found not in kinds:
         raise weights.WeightsError(
             f"{file}: describes a {found!r} model, wanted {kinds[0]}; get it again from {source}"
@@ -39,16 +59,24 @@ def described(folder: Path, kinds: Sequence[str], source: str) -> dict[str, Any]
     return config
 
 
-def network(kind: Any, folder: Path, source: str) -> torch.nn.Module:
-    """The model class `kind` with the weights of `folder`, for inference. Raises WeightsError."""
+@contextmanager
+def whole(folder: Path, source: str) -> Iterator[None]:
+    """In which whatever a library raises, many kinds for broken folders, is a WeightsError."""
     try:
-        loaded, report = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except Exception as error:  # transformers and safetensors raise many kinds for broken folders
+        yield
+    except Exception as error:
         raise weights.WeightsError(
             f"{folder}: damaged weights ({error}); get the folder again from {source}"
         ) from error
+
+
+def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.nn.Module:
+    """The model class `kind` with the weights of `folder`, for inference; `config`: in the place of the
+    folder's. Raises WeightsError."""
+    with whole(folder, source):
+        loaded, report = kind.from_pretrained(
+            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
     if report["missing_keys"]:  # transformers would go on with random values
         raise weights.WeightsError(
             f"{folder / weights.TENSORS}: weights of another architecture: {min(report['missing_keys'])} is "
@@ -59,9 +87,5 @@ def network(kind: Any, folder: Path, source: str) -> torch.nn.Module:
 
 def part(kind: Any, folder: Path, source: str) -> Any:
     """A tokenizer or image processor of the class `kind` from `folder`. Raises WeightsError."""
-    try:
-        return kind.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # as above
-        raise weights.WeightsError(
-            f"{folder}: damaged weights ({error}); get the folder again from {source}"
-        ) from error
+    with whole(folder, source):
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

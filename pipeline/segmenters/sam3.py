@@ -12,12 +12,12 @@ import torch
 from torch.nn import functional
 
 from pipeline.device import Precision, autocast
-from pipeline.published import reading
+from pipeline.published import catalogue
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
 
-SOURCE = "https://huggingface.co/facebook/sam3"
+SOURCE = catalogue.get("sam3").source
 FILES = ("config.json", weights.TENSORS)
 KINDS = ("sam3_video", "sam3")  # the published weights hold a tracker besides, which is left out
 CONFIDENCE = 0.5  # of a mask; as facebookresearch/sam3 sets it
@@ -26,7 +26,7 @@ TOKENS = 32  # that a name may have
 
 def find(folder: Path) -> Path:
     """The `folder` of SAM 3. Raises WeightsError saying which file is missing and where it is had."""
-    return pretrained.find("sam3", folder, FILES, SOURCE)
+    return pretrained.find("sam3", folder, FILES)
 
 
 class Sam3Segmenter(MaskModel):
@@ -48,6 +48,7 @@ class Sam3Segmenter(MaskModel):
         from transformers import Sam3ImageProcessor, Sam3Model
 
         find(folder)
+        content = pretrained.intact(folder, FILES)
         self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
         self._precision = precision
         pretrained.described(folder, KINDS, SOURCE)
@@ -55,7 +56,6 @@ class Sam3Segmenter(MaskModel):
         side = self._network.config.image_size
         self._prepare = Sam3ImageProcessor(size={"height": side, "width": side})
         self._tokenize = tokenize  # CLIP's byte pairs, of which open_clip brings the table
-        content = "".join(reading.digest(folder / file) for file in FILES)
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 

@@ -8,7 +8,6 @@ is taken for the name of the vocabulary that is closest to it in text space.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,9 @@ import torch
 from torch.nn import functional
 
 from pipeline.device import Precision, autocast
-from pipeline.published import catalogue, reading
+from pipeline.published import catalogue
 from pipeline.published.reading import WeightsError
-from pipeline.segmenters import weights
+from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks
 from pipeline.text import TextEncoder, embeddings
@@ -35,14 +34,7 @@ OVERLAP = 0.8  # share of a mask that better ones must leave to it
 
 def find(name: str, folder: Path) -> Path:
     """The model's `folder`. Raises WeightsError saying which file is missing and where it is had."""
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise WeightsError(
-                f"{folder / file}: no such weights; get {', '.join(FILES)} from {SOURCES[name]} and put them "
-                f"there (`anyscene weights fetch {name}`), or go on without: take `{name}` out of "
-                "segmenters.names"
-            )
-    return folder
+    return pretrained.find(name, folder, FILES)
 
 
 class UniversalSegmenter(MaskModel):
@@ -62,13 +54,12 @@ class UniversalSegmenter(MaskModel):
         """`name`: mask2former or oneformer. `folder` holds FILES; nothing is ever downloaded. Raises
         WeightsError where they cannot be loaded."""
         find(name, folder)
-        for file in FILES:
-            reading.intact(folder / file)
+        content = pretrained.intact(folder, FILES)
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device, self._precision = text, device, precision
         self._network, self._prepare = _load(name, folder)
-        self._network.eval().requires_grad_(False).to(device)
+        self._network.to(device)
         config = self._network.config
         own = [names(config.id2label[number]) for number in range(len(config.id2label))]
         self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
@@ -79,7 +70,6 @@ class UniversalSegmenter(MaskModel):
             from open_clip import tokenize
 
             self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
-        content = "".join(reading.digest(folder / file) for file in FILES)
         version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
@@ -142,43 +132,18 @@ def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
     """Network and image processor."""
     import transformers
 
-    kind = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name]
-    again = f"; get the folder again from {SOURCES[name]}"
-    config, settings = (_json(folder / file, again) for file in FILES[:2])
-    if config.get("model_type") != name:
-        raise WeightsError(
-            f"{folder / FILES[0]}: describes a {config.get('model_type')!r} model, wanted {name}{again}"
-        )
+    kind, source = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name], SOURCES[name]
+    config = pretrained.described(folder, [name], source)
     if "id2label" not in config:
-        raise WeightsError(f"{folder / FILES[0]}: id2label, the names of the classes, is missing{again}")
+        raise WeightsError(
+            f"{folder / FILES[0]}: id2label, the names of the classes, is missing; get it again from {source}"
+        )
+    settings = pretrained.read_json(folder / FILES[1], source)
     # classes by task are for training, and would be downloaded; one image at a time needs no padding
     for key in ("class_info_file", "repo_path", "metadata", "pad_size"):
         settings.pop(key, None)
     network = getattr(transformers, f"{kind}ForUniversalSegmentation")
-    try:
+    with pretrained.whole(folder, source):
+        config = network.config_class.from_dict({**config, "is_training": False})
         prepare = getattr(transformers, f"{kind}ImageProcessor").from_dict(settings)
-        loaded, report = network.from_pretrained(
-            folder,
-            config=network.config_class.from_dict({**config, "is_training": False}),
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # transformers and safetensors raise many kinds for broken folders
-        raise WeightsError(f"{folder}: damaged weights ({error}){again}") from error
-    if report["missing_keys"]:  # transformers would go on with random values
-        raise WeightsError(
-            f"{folder / weights.TENSORS}: weights of another architecture: "
-            f"{min(report['missing_keys'])} is missing{again}"
-        )
-    return loaded, prepare
-
-
-def _json(file: Path, again: str) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file}: not readable ({error}){again}") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{file}: wanted an object{again}")
-    return content
+    return pretrained.network(network, folder, source, config), prepare

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.published import catalogue
 from pipeline.published.catalogue import CATALOGUE
-from pipeline.segmenters import blip, lseg, universal
+from pipeline.segmenters import NAMES, blip, grounded, lseg, sam3, universal
 
 
 def test_every_entry_says_what_it_is():
@@ -27,7 +27,13 @@ def test_the_models_read_what_is_listed():
     assert {file.name for file in catalogue.get("lseg").files} <= set(lseg.FILES)
     for name in ("mask2former", "oneformer"):
         assert {file.name for file in catalogue.get(name).files} == set(universal.FILES)
-    assert {file.name for file in catalogue.get("blip").files} >= set(blip.FILES)
+    for name, model in (("blip", blip), ("grounded", grounded), ("sam3", sam3)):
+        assert {file.name for file in catalogue.get(name).files} >= set(model.FILES)
+
+
+def test_every_model_is_listed():
+    listed = {entry.name for entry in CATALOGUE}
+    assert listed >= set(NAMES) - {"dense", "mask"}  # the demo's are in the repository
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_damaged_files_are_refused(load, copy):
         load(copy)
     save_file(state, tensors, {"format": "pt"})
     torch.save({"image_encoder.pos_embed": torch.zeros(1)}, sam)
-    with pytest.raises(WeightsError, match=rf"{sam}: weights of another architecture than vit_b"):
+    with pytest.raises(WeightsError, match=rf"{sam}: weights of another architecture: "):
         load(copy)
     (copy / "config.json").write_text('{"model_type": "detr"}')
     with pytest.raises(WeightsError, match=r"config\.json: describes a 'detr' model, wanted grounding-dino"):

@@ -73,6 +73,8 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     assert "run `make zoo`" in doctor._segmenter("dense", config.load())[2]
     assert "docs/segmenters.md" in doctor._segmenter("mine", config.load())[2]
     assert "docs/precomputed.md" in doctor._segmenter("seem", config.load())[2]
+    for name in ("maskclip", "grounded", "sam3", "mask2former"):
+        assert f"`anyscene weights fetch {name}`" in doctor._segmenter(name, config.load())[2]
 
 
 def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
@@ -91,8 +93,8 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "weights/sam/sam_vit_h_4b8939.pth: not there; `anyscene weights fetch sam_vit_h`",
         "scans/scannet: no such folder",
         "1,513 scenes, 125,000 views",
-        "125,000 views, hours on a GPU: not measured",
-        "1,000 images, hours on a GPU: not measured",
+        "125,000 views, hours: not measured",
+        "1,000 images, hours: not measured",
         "distillation: 70.0 epochs of 1,201 scenes",
         "up to 3.12 GB a million points",
     ):

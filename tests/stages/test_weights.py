@@ -1,6 +1,7 @@
 """`anyscene weights`, and weights that are missing, cut, altered or would run something, met by the stages
 that read them: one message, exit code 1, nothing run, nothing written, no scene looked at."""
 
+import functools
 import hashlib
 import json
 import shutil
@@ -17,7 +18,7 @@ from pipeline.published import catalogue, reading
 from pipeline.published.catalogue import Entry, File
 from stages import capability, projection, synthesis, weights
 from tests.malice import Code
-from tests.segmenters import small_lseg, small_universal
+from tests.segmenters import small_blip, small_grounded, small_lseg, small_sam3, small_universal
 
 ROOT = Path(__file__).parents[2]
 CLIP = "weights/clip-vit-b32/open_clip_model"
@@ -36,9 +37,9 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def change(model="lseg", encoder="minilm", **section):
+def change(model="lseg", encoder="minilm", captioner="colour", **section):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["segmenters"] |= {"names": [model], "weights": "weights"}
+    values["segmenters"] |= {"names": [model], "weights": "weights", "captioner": captioner}
     values["text"]["encoder"] = encoder
     values["runtime"] |= {"workers": 1, "device": "cpu"}
     values["synthesis"] |= {name: str(ROOT / values["synthesis"][name]) for name in ("diffusion", "sam")}
@@ -115,37 +116,110 @@ def test_lseg_holds_code(lseg, stage):
     assert "weights_only" not in said
 
 
-# --- Mask2Former -------------------------------------------------------------------------------------
+# --- models of transformers --------------------------------------------------------------------------
+
+WRITE = {
+    "mask2former": lambda folder: small_universal.write("mask2former", folder),
+    "oneformer": lambda folder: small_universal.write("oneformer", folder),
+    "grounded": small_grounded.write,
+    "sam3": small_sam3.write,
+    "blip": small_blip.write,
+}
 
 
 @pytest.fixture(scope="module")
 def small_weights(tmp_path_factory):
-    return small_universal.write("mask2former", tmp_path_factory.mktemp("weights") / "mask2former")
+    """Folder of a small model by its name; written once."""
+    root = tmp_path_factory.mktemp("weights")
+
+    @functools.cache
+    def small(name):
+        with small_grounded.small_sam():
+            return WRITE[name](root / name)
+
+    return small
 
 
-@pytest.fixture
-def universal(workspace, small_weights):
-    change("mask2former")
-    folder = workspace / "weights/mask2former"
-    shutil.copytree(small_weights, folder)
+@pytest.fixture(
+    params=[(projection, name) for name in WRITE] + [(capability, "sam3")], ids=lambda one: one[1]
+)
+def asked(request, workspace, small_weights):
+    """(what the stage says of it, folder of a model's weights); BLIP captions for the demo's mask model."""
+    stage, name = request.param
+    folder = Path(shutil.copytree(small_weights(name), workspace / "weights" / name))
+    if name == "blip":
+        shutil.copytree(ROOT / "models/demo/mask", workspace / "weights/mask")
+    model = "mask" if name == "blip" else name
+    change(model, captioner="blip" if name == "blip" else "colour")
+    return lambda: refused(stage, model), folder
+
+
+def test_a_model_is_missing_cut_altered_or_a_pickle(asked):
+    said, folder = asked
     note(folder)
-    return folder
-
-
-def test_a_mask_model_is_missing_cut_altered_or_a_pickle(universal, stage):
-    file = universal / "model.safetensors"
+    file = folder / "model.safetensors"
     content = file.read_bytes()
     alter(file)
-    assert "model.safetensors: damaged or not what was published" in refused(stage, universal.name)
-    (universal / reading.SUMS).unlink()
+    assert "model.safetensors: damaged or not what was published" in said()
+    (folder / reading.SUMS).unlink()
     file.write_bytes(content[:-20])
-    assert f"{universal.name}: damaged weights" in refused(stage, universal.name)
+    assert f"{folder.name}: damaged weights" in said()
     torch.save(Code(Path("ran").resolve()), file)
-    assert f"{universal.name}: damaged weights" in refused(stage, universal.name)
+    assert f"{folder.name}: damaged weights" in said()
+    torch.save({"a": Code(Path("ran").resolve())}, folder / "pytorch_model.bin")
     file.unlink()
-    said = refused(stage, universal.name)
-    assert "model.safetensors: no such weights" in said
-    assert f"`anyscene weights fetch {universal.name}`" in said
+    message = said()
+    assert "model.safetensors: no such weights" in message
+    assert f"`anyscene weights fetch {folder.name}`" in message
+
+
+def test_code_beside_a_model_does_not_run(asked):
+    """transformers takes classes from Python files beside the weights, if it is let."""
+    said, folder = asked
+    (folder / "evil.py").write_text(f"open({str(Path('ran').resolve())!r}, 'w')\nclass Evil: pass\n")
+    for file in (
+        folder / "config.json",
+        folder / "tokenizer_config.json",
+        folder / "preprocessor_config.json",
+    ):
+        if file.is_file():
+            content = json.loads(file.read_text()) | {
+                "auto_map": dict.fromkeys(("AutoConfig", "AutoTokenizer", "AutoImageProcessor"), "evil.Evil"),
+                "model_type": "evil" if file.name == "config.json" else None,
+            }
+            file.write_text(json.dumps(content))
+    assert "describes a 'evil' model" in said()
+    config = folder / "config.json"
+    kind = {"grounded": "grounding-dino"}.get(folder.name, folder.name)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": kind}))
+    (folder / "model.safetensors").write_bytes(b"")  # whatever else was read, this is not
+    said()
+
+
+def test_of_the_sam_beside_grounding_dino_nothing_runs(workspace, small_weights):
+    change("grounded")
+    folder = Path(shutil.copytree(small_weights("grounded"), workspace / "weights/grounded"))
+    (file,) = folder.glob("sam_vit_*.pth")
+    content = file.read_bytes()
+    file.write_bytes(content[:-20])
+    assert f"{file.name}: damaged weights" in refused(projection, "grounded")
+    torch.save({"a": Code(Path("ran").resolve())}, file)
+    assert f"{file.name}: holds more than tensors" in refused(projection, "grounded")
+    file.unlink()
+    assert "no checkpoint of SAM" in refused(projection, "grounded")
+
+
+# --- answers of models that ran elsewhere ------------------------------------------------------------
+
+
+def test_answers_are_missing_or_their_description_is_damaged(workspace, stage):
+    change("seem")
+    assert "no 2D model is called 'seem'" in refused(stage, "seem")
+    file = workspace / "weights/seem/precomputed.json"
+    file.parent.mkdir()
+    for content in ("", "{", "[]", '{"format": 1, "kind": "masks", "labels": [1]}'):
+        file.write_text(content)
+        assert "precomputed.json: " in refused(stage, "seem")
 
 
 # --- CLIP --------------------------------------------------------------------------------------------
