@@ -55,6 +55,8 @@ def test_sections_are_frozen():
         ({"distillation__batch_norm": "sync"}, r"batch_norm: 'sync' is not one of 'own', 'shared', 'frozen'"),
         ({"dataset__sweep_seconds": -0.5}, r"dataset\.sweep_seconds: -0\.5 is a time, 0 or more"),
         ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is a time"),
+        ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is no size; 0 is all"),
+        ({"segmenters__precision": "half"}, r"segmenters\.precision: 'half' is not one of 'float32', 'bf"),
         ({"segmenters__names": ["dense", 3]}, r"segmenters\.names\[1\]: expected str"),
     ],
 )

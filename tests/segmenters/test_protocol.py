@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from pipeline.segmenters import CaptionMap, FeatureMap, Segmenter
+from pipeline import config
+from pipeline.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
 from pipeline.segmenters.mask import Masks, MaskSegmenter
 from tests.segmenters.conftest import NAMES
 
@@ -137,6 +140,16 @@ def test_half_precision_computes_with_halves_and_answers_in_single(build, name, 
         (wanted,) = single.describe(images, VOCABULARY)
         cosine = torch.cosine_similarity(found.feature, wanted.feature, 2)
         assert 0.99 < cosine.min() < 1 and not torch.equal(found.feature, wanted.feature)
+
+
+def test_what_was_computed_in_another_precision_is_another_version():
+    params = config.load()
+    half = dataclasses.replace(params.segmenters, precision="bfloat16")
+    (single, other) = (
+        load_segmenter("dense", dataclasses.replace(params, segmenters=section))
+        for section in (params.segmenters, half)
+    )
+    assert other.version == f"{single.version}-bfloat16" and len(single.version) == 16
 
 
 def test_maps_check_their_arrays():
