@@ -150,6 +150,30 @@ def test_markup_in_names_stays_text(finished, tmp_path):
     assert "&lt;script&gt;x" in text and "<script" not in text
 
 
+def test_many_classes_are_folded_and_their_legend_is_of_those_that_are_shown(finished, tmp_path):
+    folder, params, _ = finished
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "reports" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["absent"] = [f"absent {number}" for number in range(60)]
+    for scores in metrics["semantic"].values():
+        scores["per_class"] = {f"class {number}": float(number) for number in range(50)}
+        scores["splits"] = {"head": {"mIoU": 12.34, "mAcc": 1.0}}
+    path.write_text(json.dumps(metrics))
+    params = replace(params, dataset=replace(params.dataset, label_set="scannet200"))
+    text = page.build(params, Artefacts(tmp_path / "copy"))
+    found = Checked(text)
+    assert not found.wrong and not found.open
+    assert "<summary>60 classes are not in these rooms, so in no mean</summary>" in text
+    assert "<summary>10 more</summary>" in text and text.count("class 9</span>") == 1
+    assert text.count("<td>12.3</td>") == len(metrics["semantic"]) and "<th>head</th>" in text
+    shown = (frozenset({3}), frozenset({150, 3}))
+    room = rooms.Room("room", tuple(rooms.Layer("layer", "", classes=classes) for classes in shown))
+    of_many = page._legend(datasets.label_set("scannet200"), [room])
+    assert [number for number, _, _ in of_many] == [4, 151] and of_many[0][1] == "table"
+    assert len(page._legend(datasets.label_set("scannet20"), [room])) == 20
+
+
 def test_it_says_which_scenes_a_stage_has_not_computed(finished, tmp_path):
     folder, params, _ = finished
     project = tmp_path / "project"
