@@ -175,6 +175,10 @@ def look(folder: Path, source: str, playwright, picture: Path | None = None) -> 
     )  # fmt: skip
 
 
+def _field(tab, label: str):
+    return tab.get_by_text(label, exact=True).first.locator("xpath=following::input[1]")
+
+
 def _when(tab, what: str) -> float:
     """Milliseconds of the page's clock."""
     tab.wait_for_function(f"window.seen && window.seen.{what} !== null", timeout=120_000)
@@ -183,7 +187,7 @@ def _when(tab, what: str) -> float:
 
 def _ask(tab, text: str) -> tuple[float, float]:
     """Seconds from typing a text until its colours arrive, and until they are drawn."""
-    tab.get_by_text("find", exact=True).locator("xpath=following::input[1]").fill(text)
+    _field(tab, "find").fill(text)
     coloured = _when(tab, "coloured")
     drawn, typed = _when(tab, "drawn"), _when(tab, "typed")
     tab.wait_for_timeout(500)
@@ -198,8 +202,7 @@ def _click(tab) -> float:
 
 
 def _layers(tab) -> list[str]:
-    box = tab.locator("input[role=combobox]").nth(1)
-    box.click()
+    _field(tab, "layer").click()
     names = tab.get_by_role("option").all_inner_texts()
     tab.keyboard.press("Escape")
     return names
@@ -207,7 +210,7 @@ def _layers(tab) -> list[str]:
 
 def _choose(tab, layer: str) -> None:
     tab.evaluate("window.seen.coloured = null; window.seen.typed = performance.now()")
-    box = tab.locator("input[role=combobox]").nth(1)
+    box = _field(tab, "layer")
     if box.input_value() == layer:
         return
     box.click()

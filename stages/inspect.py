@@ -22,7 +22,7 @@ def inspect(
     ] = None,
     scene: Annotated[Path | None, typer.Option(help="group of data/scenes with the points")] = None,
 ) -> None:
-    """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or histograms."""
+    """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED  # for grep: an array stays one line
