@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.datasets import label_set
@@ -23,25 +22,10 @@ INSTEAD = {  # where a table is wrong
 }
 
 
-@dataclass(frozen=True)
-class Synset:
-    """words: its lemmas; gloss: its definition, without the examples that follow it."""
-
-    words: tuple[str, ...]
-    gloss: str
-
-
-def synsets(nouns: Path) -> dict[str, Synset]:
-    """Those of a file in the form of wndb(5WN), by "n" and their offset."""
-    found = {}
-    for line in nouns.read_text().splitlines():
-        if line.startswith(" "):  # the licence
-            continue
-        data, _, gloss = line.partition(" | ")
-        offset, _, _, count, *rest = data.split(" ")
-        words = tuple(word.replace("_", " ") for word in rest[: 2 * int(count, 16) : 2])
-        found[f"n{offset}"] = Synset(words, gloss.partition('; "')[0].strip())
-    return found
+def definitions(nouns: Path) -> dict[str, str]:
+    """Of the synsets in a file in the form of wndb(5WN), by "n" and their offset, without the examples."""
+    lines = (line for line in nouns.read_text().splitlines() if not line.startswith(" "))  # the licence
+    return {f"n{line[:8]}": line.partition(" | ")[2].partition('; "')[0].strip() for line in lines}
 
 
 def identifiers(tables: list[Path]) -> dict[str, str]:
@@ -58,10 +42,10 @@ def identifiers(tables: list[Path]) -> dict[str, str]:
 
 def rows(tables: list[Path], nouns: Path) -> Iterator[tuple[str, str, str]]:
     """(class, synset, gloss) of every class of the indoor label sets that has one, by name."""
-    identifier, known = identifiers(tables), synsets(nouns)
+    identifier, known = identifiers(tables), definitions(nouns)
     for name in sorted({name for one in SETS for name in label_set(one).names}):
         if name in identifier:
-            yield name, identifier[name], known[identifier[name]].gloss
+            yield name, identifier[name], known[identifier[name]]
 
 
 def main(arguments: list[str]) -> None:
