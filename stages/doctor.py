@@ -39,9 +39,13 @@ def doctor(
         checks.append((False, str(params), str(error)))
     if settings is not None:
         checks += _settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
-    checks.append(_disk())
+    if preset is None:
+        checks.append(
+            (_free_gb() >= DISK_GB, "disk", f"{_free_gb():.0f} GB free, the demo takes up to {DISK_GB}")
+        )
     console = Console(highlight=False)
-    table = Table("", "what", "found", box=None)
+    table = Table("", "what", box=None)
+    table.add_column("found", overflow="fold")  # addresses and paths whole
     for fine, what, found in checks:
         table.add_row("[green]ok[/]" if fine else "[red]no[/]", what, Text(found))
     console.print(table)
@@ -127,9 +131,8 @@ def _captioner(folder: Path) -> tuple[bool, str, str]:
         return False, "captioner blip", str(error)
 
 
-def _disk() -> tuple[bool, str, str]:
-    free = shutil.disk_usage(".").free / 1e9
-    return free >= DISK_GB, "disk", f"{free:.0f} GB free, the demo takes up to {DISK_GB}"
+def _free_gb() -> float:
+    return shutil.disk_usage(".").free / 1e9
 
 
 def _cost(settings: config.Params) -> Group:
@@ -150,7 +153,7 @@ def _cost(settings: config.Params) -> Group:
     disk = f"up to {each / 1000:.2f} GB a million points; how many there are is not known without the scans"
     if size.points is not None:
         disk = f"up to {each * size.points / 1e9:.0f} GB, {size.points:,} points of {each:,} bytes"
-    lines.add_row("disk", disk)
+    lines.add_row("disk", f"{disk}; {_free_gb():.0f} GB are free")
     return Group("", lines)
 
 
