@@ -77,7 +77,7 @@ CASES = {
         "nuscenes16",
         ("scene-0103_00",),
         frozenset({"drivable surface", "manmade", "person"}),
-        changes={"superpoints": {"method": "identity"}, "network": {"input": "geometry"}},
+        changes={"superpoints": {"method": "identity"}},
     ),
     "capture": Case(_capture, "rgbd", "scannet20", ("kitchen",), frozenset()),
 }
