@@ -76,21 +76,30 @@ def markdown(metrics: Mapping[str, Any], models: Sequence[str]) -> str:
             delta = signed(PAPER[row] - highest) if PAPER[row] != highest else ""
             paper = [f"{PAPER[row]:.1f}", delta]
         lines.append(f"| {' | '.join([_name(row), *cells, *paper])} |\n")
-    return head + "".join(lines) + TAIL.format(order=order(scores), name=NAME, changes=" ".join(changes()))
+    return (
+        head
+        + "".join(lines)
+        + TAIL.format(
+            order=order(scores, doubt.get("difference", {})), name=NAME, changes=" ".join(changes())
+        )
+    )
 
 
-def order(scores: Mapping[str, Mapping[str, float]]) -> str:
-    """Which of the rows that follow each other in the paper's table are the other way round."""
-    there = [row for row in ROWS if row in scores]
-    steps = [(a, b, scores[b]["mIoU"] - scores[a]["mIoU"]) for a, b in itertools.pairwise(there)]
-    wrong = [
-        f"from {_name(a)} to {_name(b)} {signed(step)} (paper {signed(PAPER[b] - PAPER[a])})"
-        for a, b, step in steps
-        if step * (PAPER[b] - PAPER[a]) <= 0
-    ]
+def order(scores: Mapping[str, Mapping[str, float]], doubt: Mapping[str, Mapping[str, float]]) -> str:
+    """Which of the rows that follow each other in the paper's table are the other way round. doubt: intervals
+    of differences between rows, where they were measured."""
+    wrong = []
+    for a, b in itertools.pairwise(row for row in ROWS if row in scores):
+        step, papers = scores[b]["mIoU"] - scores[a]["mIoU"], PAPER[b] - PAPER[a]
+        if step * papers > 0:
+            continue
+        reach = f"paper {signed(papers)}"
+        if interval := doubt.get(f"{b} - {a}"):
+            reach = f"95 % over rooms {signed(interval['low'])} to {signed(interval['high'])}, {reach}"
+        wrong.append(f"\n- from {_name(a)} to {_name(b)} {signed(step)} ({reach})")
     if not wrong:
         return "From simple addition on, every step goes the way that it goes in the paper."
-    return f"Steps that go another way than in the paper: {'; '.join(wrong)}."
+    return f"Steps that go another way than in the paper:\n{''.join(wrong)}"
 
 
 def _name(row: str) -> str:
@@ -107,7 +116,7 @@ def main() -> None:
     except DvcException as error:
         sys.exit(f"experiment {NAME} gave no {METRICS} ({error}); `dvc queue logs {NAME}` says why")
     OUTPUT.write_text(markdown(metrics, models))
-    print(f"{OUTPUT.resolve()}\n`dvc exp show` has the experiment beside the workspace")
+    print(f"{OUTPUT.resolve()}\n`dvc exp show --only-changed --drop '.*/.*'` has it beside the workspace")
 
 
 if __name__ == "__main__":
