@@ -117,7 +117,9 @@ def blend(old, new):
     return matrix
 
 
-@pytest.mark.parametrize("size", [(24, 32), (45, 16), (1, 1), (7, 90), (64, 64)])
+@pytest.mark.parametrize(
+    "size", [(24, 32), (45, 16), (1, 1), (7, 90), (64, 64), (60, 80), (45, 160), (160, 30)]
+)
 def test_labels_are_the_best_names_at_the_nearest_cells(load, size):
     segmenter, image = load(), small_lseg.images((size,))[0]
     feature = segmenter.describe(image[None])[0].feature.numpy()
