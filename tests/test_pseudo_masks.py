@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(published):
     shutil.copy(published / "sam_vit_b.pth", published / "sam_vit_h.pth")
     with pytest.raises(SynthesisError, match=r"sam_vit_h\.pth: weights of another architecture") as caught:
         pseudo_masks.load_sam(published / "sam_vit_h.pth", CPU)
-    assert len(str(caught.value)) < 400
+    assert len(str(caught.value).replace(str(published), "")) < 400
     for content in ([torch.ones(1)], {"model": torch.ones(1)}, {"model": {}}, torch.ones(1)):
         torch.save(content, published / "sam_vit_b.pth")
         with pytest.raises(SynthesisError, match=r"sam_vit_b\.pth"):

@@ -33,9 +33,15 @@ def universal_weights(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def grounded_weights(tmp_path_factory):
-    """Folder with a small Grounding DINO and a small SAM of random weights, which is what vit_b builds."""
+    """Folder with a small Grounding DINO and a small SAM of random weights."""
+    return small_grounded.write(tmp_path_factory.mktemp("grounded") / "grounded")
+
+
+@pytest.fixture(autouse=True)
+def small_sam():
+    """What vit_b builds, here and nowhere else."""
     with small_grounded.small_sam():
-        yield small_grounded.write(tmp_path_factory.mktemp("grounded") / "grounded")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +60,8 @@ def build(request, minilm):
     def build(name, **settings):
         cpu = torch.device("cpu")
         if name == "grounded":
-            return GroundedSegmenter(name, request.getfixturevalue("grounded_weights"), cpu, **settings)
+            with small_grounded.small_sam():
+                return GroundedSegmenter(name, request.getfixturevalue("grounded_weights"), cpu, **settings)
         if name == "sam3":
             folder = request.getfixturevalue("sam3_weights")
             return Sam3Segmenter(name, folder, cpu, confidence=0.2, **settings)

@@ -29,7 +29,8 @@ def noise(height, width, seed=0):
 @pytest.fixture(scope="module")
 def load(grounded_weights):
     def load(folder=grounded_weights, **options):
-        return GroundedSegmenter("grounded", folder, CPU, **options)
+        with small_grounded.small_sam():
+            return GroundedSegmenter("grounded", folder, CPU, **options)
 
     return load
 
