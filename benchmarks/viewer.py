@@ -28,11 +28,12 @@ from scipy.spatial import cKDTree
 from pipeline import store
 from pipeline.datasets import ply
 from pipeline.evaluation.rows import NETWORKS
+from pipeline.viewer.room import SHOWN
 
 ROOT, TABLE, MARK = Path.cwd(), Path("docs/viewer.md"), "<!-- measured -->\n"
 SCENE, POINTS = "val_000", 1_000_000
 STAGES = ("scenes", "labels", "superpoints", "projection dense", "projection mask", "fusion")
-LARGE = POINTS // 3  # points of a drawing that can only be the cloud; the ceiling is not drawn
+LARGE = SHOWN // 3  # points of a drawing that can only be the cloud; the ceiling is not drawn
 TEXTS = ("somewhere to sit", "where to sleep", "a way out", "art to look at", "it lets daylight in")
 WANTED = {"first paint": 3.0, "query": 0.3, "memory": 2.0}  # seconds, seconds, GiB
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

@@ -12,7 +12,7 @@ from pipeline.errors import StoreError
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.text import load_text_encoder
 from pipeline.viewer.page import Page
-from pipeline.viewer.room import Room
+from pipeline.viewer.room import SHOWN, Room
 from stages import command
 
 
@@ -27,6 +27,7 @@ def view(
         str | None,
         typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
     ] = None,
+    points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = SHOWN,
     dark: Annotated[bool, typer.Option("--dark", help="a dark page")] = False,
     params: Path = Path("params.yaml"),
 ) -> None:
@@ -37,7 +38,9 @@ def view(
     if not scenes:
         raise StoreError(f"{artefacts.data('scenes')}: no scene was imported; run `dvc repro scenes`")
     first = scene or (store.split_ids(artefacts.data("scenes"), settings.evaluation.split) or scenes)[0]
-    page = Page(scenes, first, lambda name: Room(artefacts, name, settings, encoder, source), port, dark)
+    page = Page(
+        scenes, first, lambda name: Room(artefacts, name, settings, encoder, source, points), port, dark
+    )
     Console(highlight=False).print(f"{page.address}  (Ctrl+C ends it)", markup=False)
     try:
         while True:

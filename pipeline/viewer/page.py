@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from pipeline.viewer.room import Heat, Room, View
 
 HOST = "127.0.0.1"  # never the network: nobody asks who it is that looks
 HEAT, EVERY = "heat of the text", "all classes"
+UNDISTURBED = 1.5  # seconds that a browser has to draw the first picture before anything is computed
 STEP = 0.125  # of threshold and metres: a power of 2, so that its multiples are exact
 MARK, PICTURE = (255, 0, 255), 320  # colour of what was clicked; pixels across a view
 
@@ -61,6 +63,8 @@ class Page:
             ) from error
         # the button would hand the scene to a relay on the internet
         self.server.gui.configure_theme(dark_mode=dark, show_logo=False, show_share_button=False)
+        self._looked_at = threading.Event()
+        self.server.on_client_connect(lambda _: self._looked_at.set())
         self._build(scenes, scene)
         self._enter()
 
@@ -143,8 +147,11 @@ class Page:
 
     def _prepare(self, room: Room) -> None:
         """While the room is looked at, what its first query would wait for."""
-        with contextlib.suppress(PipelineError):  # said when somebody asks
-            room.prepare()
+        self._looked_at.wait()
+        time.sleep(UNDISTURBED)
+        if room is self.room:
+            with contextlib.suppress(PipelineError):  # said when somebody asks
+                room.prepare()
 
     def _change_scene(self) -> None:
         with self._lock:

@@ -26,6 +26,7 @@ from pipeline.viewer.features import Held, OnDisk, predicted, stored
 from pipeline.viewer.picking import spacing
 
 BEST, VIEWS, TOP = 5, 3, 5  # labels and views of a point, groups of a text
+SHOWN = 250_000  # points at once: what a browser without a GPU still draws several times a second
 TITLES = {
     "ensembling": "ensembled",
     "distillation/superpoint": "distilled",
@@ -75,7 +76,8 @@ class Room:
     """One scene with all that the pipeline has made of it so far.
 
     xyz f4[N, 3]; rgb u1[N, 3]; superpoint i4[N]; source: whose features texts are compared with, None where
-    there are none; layers: name -> u1[N, 3], computed when asked for and kept.
+    there are none; layers: name -> u1[N, 3], computed when asked for and kept; shown i8[M]: the points that
+    are drawn, evenly chosen, `spacing` metres apart. The others count in all that is computed.
     """
 
     def __init__(
@@ -85,14 +87,17 @@ class Room:
         settings: Params,
         encoder: TextEncoder,
         source: str | None = None,
+        shown: int = SHOWN,
     ) -> None:
-        """Raises StoreError naming the known scenes where it is none of them."""
+        """shown: points at once, 0 = all. Raises StoreError naming the known scenes where it is none of
+        them."""
         self._artefacts, self.scene, self._settings, self._encoder = artefacts, scene, settings, encoder
         self._lock = threading.RLock()  # what is computed once is not to be computed twice at a time
         group = store.open_imported(artefacts.data("scenes"), scene)
         self.xyz, self.rgb, self.face = group["xyz"][:], group["rgb"][:], group["face"][:]
         self._frames = group.attrs["frames"]
-        self.spacing = spacing(self.xyz)
+        self.shown = spread(len(self.xyz), shown)
+        self.spacing = spacing(self.xyz[self.shown])
         self.superpoint = self._array("superpoints", "superpoint")
         self.truth = self._array("labels", "label")
         self.label_set = datasets.label_set(settings.dataset.label_set)
@@ -166,8 +171,8 @@ class Room:
         return self._features[self.source]().held()
 
     def below(self, height: float) -> np.ndarray:
-        """i8[M]: the points not above `height` metres."""
-        return np.flatnonzero(self.xyz[:, 2] <= height)
+        """i8: the shown points not above `height` metres."""
+        return self.shown[self.xyz[self.shown, 2] <= height]
 
     def open_height(self) -> float:
         """Metres under which one looks into the room from above."""
@@ -311,6 +316,13 @@ class Room:
         mean = self.features.means(self._classes.name, self.superpoint)
         shown = np.where(np.isfinite(mean).all(1), mean.argmax(1), -1)
         return shown, groups.objects(shown, groups.touching(self.superpoint, self.xyz, self.face))
+
+
+def spread(count: int, most: int, seed: int = 0) -> np.ndarray:
+    """i8[M]: in rising order at most `most` (0 = all) of `count` points, each as likely as any."""
+    if most in (0, count) or count < most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def _there(frame: Frame) -> bool:

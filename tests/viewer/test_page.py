@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -42,6 +43,15 @@ def test_nothing_is_printed_but_by_who_serves(page, capsys):
     other = Page(["room0"], "room0", page._open_room, 0)
     assert capsys.readouterr() == ("", "")
     other.stop()
+
+
+def test_nothing_is_computed_before_somebody_looks(page, monkeypatch):
+    monkeypatch.setattr("pipeline.viewer.page.UNDISTURBED", 0)
+    begun = threading.Event()
+    page.room.prepare = begun.set
+    assert not begun.wait(0.3)
+    page._looked_at.set()
+    assert begun.wait(10)
 
 
 def test_the_cloud_follows_the_panel(page):

@@ -46,6 +46,18 @@ def test_layers_are_those_of_the_pipeline_in_its_order(room):
     assert len({p.tobytes() for p in painted}) == len(painted)
 
 
+def test_of_a_large_scene_some_points_are_drawn_and_all_count(project, room):
+    folder, params = project
+    few = Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", shown=50)
+    assert len(room.shown) == len(room.xyz) > len(few.shown) == 50
+    np.testing.assert_array_equal(few.shown, np.unique(few.shown))
+    assert set(few.below(1.0)) == {point for point in few.shown if few.xyz[point, 2] <= 1}
+    assert few.spacing > room.spacing
+    found, wanted = (one.find("a bed in a scene") for one in (few, room))
+    np.testing.assert_array_equal(found.score, wanted.score)
+    assert found.matches == wanted.matches
+
+
 def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(project, room):
     group = store.open_scene(project[0] / "data/projection/dense/room0.zarr")
     prompts = miniature.Spelling().encode(
