@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
 
 from pipeline.errors import ConfigError, DeviceMemoryError
@@ -48,6 +49,13 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context in which products are computed in `precision`; sums of many terms stay in single precision,
     and so do weights. With float32 it changes nothing."""
     return torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32")
+
+
+def passes(images: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
+    """Images [B, ...] as a network sees them: all at once on a GPU, which one small frame does not fill;
+    one by one on a CPU, where that is as fast and a batch cannot change the last bits."""
+    step = 1 if device.type == "cpu" else max(1, len(images))
+    return (images[start : start + step] for start in range(0, len(images), step))
 
 
 class Batches:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.device import Batches, autocast, choose_device
+from pipeline.device import Batches, autocast, choose_device, passes
 from pipeline.errors import ConfigError, DeviceMemoryError
 
 
@@ -100,3 +100,10 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="assert"):
         list(Batches(4, "segmenters.batch")(broken, range(4)))
+
+
+def test_a_gpu_is_given_all_images_at_once_a_cpu_one_by_one():
+    images = np.arange(3)[:, None]
+    assert [len(some) for some in passes(images, torch.device("cuda"))] == [3]
+    assert [some.tolist() for some in passes(images, torch.device("cpu"))] == [[[0]], [[1]], [[2]]]
+    assert [*passes(images[:0], torch.device("cuda"))] == [*passes(images[:0], torch.device("cpu"))] == []

@@ -5,7 +5,7 @@ in each: "Grounded SAM" (Ren et al. 2024). The first is transformers', the secon
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,9 +101,13 @@ class GroundedSegmenter(MaskModel):
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
+        return (self._named(image, vocabulary) for image in images)
+
     @torch.inference_mode()
-    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
-        """The masks of u1[H, W, 3]; of those that overlap the one of the surer box owns a pixel."""
+    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        """Of those that overlap the one of the surer box owns a pixel."""
         found = self.boxes(image, vocabulary)
         mask = np.zeros((len(found.box), *image.shape[:2]), bool)
         if len(mask):

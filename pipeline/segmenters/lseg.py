@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import Lseg
-from pipeline.device import Precision, autocast
+from pipeline.device import Precision, autocast, passes
 from pipeline.published import catalogue, reading
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters.dpt import Architecture, DensePredictor
@@ -81,34 +81,37 @@ class LsegSegmenter:
         mean of an image and its mirror is not normalised again.
 
         The grid has half the sides of the resized image; where windows are averaged, those of the image.
-        Images go through one by one, so a batch can make no difference.
         """
-        return [FeatureMap(self._features(image).permute(1, 2, 0)) for image in images]
+        return [FeatureMap(feature.permute(1, 2, 0)) for feature in self._each(images)]
 
     @torch.inference_mode()
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: the most similar name in the cell nearest to each pixel; every pixel gets one."""
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
-        for row, image in zip(labels, images, strict=True):
-            best = torch.einsum("kc,chw->khw", target, self._features(image)).argmax(0)
+        for row, feature in zip(labels, self._each(images), strict=True):
+            best = torch.einsum("kc,chw->khw", target, feature).argmax(0)
             row[...] = nearest(best.cpu().numpy(), row.shape)
         return labels
 
-    def _features(self, image: np.ndarray) -> torch.Tensor:
-        """u1[H, W, 3] -> f4[C, h, w]."""
-        height, width = resized(*image.shape[:2], self._settings.base)
-        x = torch.from_numpy(np.array(image)).to(self._device).permute(2, 0, 1)[None].float() / 255
+    def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
+        """f4[C, h, w] of each image u1[B, H, W, 3]."""
+        return (feature for some in passes(images, self._device) for feature in self._features(some))
+
+    def _features(self, images: np.ndarray) -> torch.Tensor:
+        """u1[B, H, W, 3] -> f4[B, C, h, w]."""
+        height, width = resized(*images.shape[1:3], self._settings.base)
+        x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
         x = functional.interpolate((x - 0.5) / 0.5, size=(height, width), mode="bilinear", align_corners=True)
         crop = self._settings.crop
         x = functional.pad(x, (0, max(0, crop - width), 0, max(0, crop - height)), value=BLACK)
         if max(height, width) <= crop:
-            return self._mirrored(x)[0, :, : -(-height // 2), : -(-width // 2)]
+            return self._mirrored(x)[..., : -(-height // 2), : -(-width // 2)]
         x = self._windows(x)[..., :height, :width]
-        return functional.interpolate(x, size=image.shape[:2], mode="bilinear", align_corners=True)[0]
+        return functional.interpolate(x, size=images.shape[1:3], mode="bilinear", align_corners=True)
 
     def _windows(self, image: torch.Tensor) -> torch.Tensor:
-        """f4[1, 3, h, w], no side below `crop` -> f4[1, C, h, w]: mean over the windows that hold a pixel."""
+        """f4[B, 3, h, w], no side below `crop` -> f4[B, C, h, w]: mean over the windows that hold a pixel."""
         crop = self._settings.crop
         total = count = None
         for top in starts(image.shape[2], crop):
@@ -120,17 +123,17 @@ class LsegSegmenter:
                     self._mirrored(padded), scale_factor=2, mode="bilinear", align_corners=True
                 )
                 if total is None:
-                    total = found.new_zeros(1, found.shape[1], *image.shape[2:])
+                    total = found.new_zeros(*found.shape[:2], *image.shape[2:])
                     count = found.new_zeros(image.shape[2:])
                 total[..., top : top + crop, left : left + crop] += found[..., :height, :width]
                 count[top : top + crop, left : left + crop] += 1
         return total / count
 
     def _mirrored(self, image: torch.Tensor) -> torch.Tensor:
-        """f4[1, 3, h, w] -> f4[1, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
+        """f4[B, 3, h, w] -> f4[B, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
         with autocast(self._device, self._precision):
             both = self._network(torch.cat([image, image.flip(3)]))
-        found, mirrored = functional.normalize(both.float(), dim=1).split(1)
+        found, mirrored = functional.normalize(both.float(), dim=1).chunk(2)
         return (found + mirrored.flip(3)) / 2
 
 

@@ -7,7 +7,7 @@ as a whole, from features pooled over it. The network sees grey images; colours 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -235,8 +235,8 @@ class MaskSegmenter(MaskModel):
         owner = torch.where(best > HELD, owner, -1)
         return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
 
-    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
-        """The masks of u1[H, W, 3], each with the name that is closest to the one it has."""
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], each with the name that is closest to the one it has."""
         target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
-        found = self.masks(image)
-        return NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())
+        for found in map(self.masks, images):
+            yield NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())

@@ -19,7 +19,7 @@ The refinements of the paper's section 3.3 (key smoothing, prompt denoising) are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.config import MaskClip
-from pipeline.device import Precision, autocast
+from pipeline.device import Precision, autocast, passes
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters.protocol import FeatureMap
 from pipeline.text import TextEncoder, TextError, embeddings, open_clip_model, refuse_code
@@ -93,31 +93,32 @@ class MaskClipSegmenter:
 
     @torch.inference_mode()
     def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
-        """One FeatureMap for each image u1[B, H, W, 3], on the device; a unit vector for each patch.
-
-        Images go through one by one, so a batch can make no difference.
-        """
-        return [FeatureMap(self._features(image)) for image in images]
+        """One FeatureMap for each image u1[B, H, W, 3], on the device; a unit vector for each patch."""
+        return [FeatureMap(feature) for feature in self._each(images)]
 
     @torch.inference_mode()
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: the most similar name at each pixel, similarities read bilinearly between patches."""
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
-        for row, image in zip(labels, images, strict=True):
-            similarity = (self._features(image) @ target.T).permute(2, 0, 1)[None]  # [1, K, h, w]
+        for row, feature in zip(labels, self._each(images), strict=True):
+            similarity = (feature @ target.T).permute(2, 0, 1)[None]  # [1, K, h, w]
             best = functional.interpolate(similarity, size=row.shape, mode="bilinear")[0].argmax(0)
             row[...] = best.cpu().numpy()
         return labels
 
-    def _features(self, image: np.ndarray) -> torch.Tensor:
-        """u1[H, W, 3] -> f4[h, w, C]."""
-        size = patches(image.shape[:2], self._tower.patch_size, self._base)
+    def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
+        """f4[h, w, C] of each image u1[B, H, W, 3]."""
+        return (feature for some in passes(images, self._device) for feature in self._features(some))
+
+    def _features(self, images: np.ndarray) -> torch.Tensor:
+        """u1[B, H, W, 3] -> f4[B, h, w, C]."""
+        size = patches(images.shape[1:3], self._tower.patch_size, self._base)
         pixels = tuple(count * side for count, side in zip(size, self._tower.patch_size, strict=True))
-        x = torch.from_numpy(np.array(image)).to(self._device).permute(2, 0, 1)[None].float() / 255
+        x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
         x = functional.interpolate(x, size=pixels, mode="bicubic", antialias=True).clamp(0, 1)
         with autocast(self._device, self._precision):
-            return values(self._tower, (x - self._mean) / self._std)[0]
+            return values(self._tower, (x - self._mean) / self._std)
 
 
 def values(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,24 +48,24 @@ class NamedMasks:
 
 
 class MaskModel(ABC):
-    """The Segmenter protocol for a model that finds masks in one image at a time, so that a batch can make
-    no difference."""
+    """The Segmenter protocol for a model that finds masks."""
 
     name: str
     version: str
     captioner: Captioner
 
     @abstractmethod
-    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
-        """The masks of u1[H, W, 3]."""
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3]."""
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[CaptionMap]:
         """One CaptionMap for each image u1[B, H, W, 3]: "a brown table in a scene" for each mask."""
-        return [self.named(image, vocabulary).captions(image, vocabulary, self.captioner) for image in images]
+        found = zip(self.named(images, vocabulary), images, strict=True)
+        return [masks.captions(image, vocabulary, self.captioner) for masks, image in found]
 
     def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
         """i2[B, H, W]: the name of the mask that each pixel belongs to, -1 in none."""
         labels = np.empty(images.shape[:3], np.int16)
-        for row, image in zip(labels, images, strict=True):
-            row[...] = self.named(image, vocabulary).labels()
+        for row, masks in zip(labels, self.named(images, vocabulary), strict=True):
+            row[...] = masks.labels()
         return labels

@@ -4,7 +4,7 @@ name."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +59,13 @@ class Sam3Segmenter(MaskModel):
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
+        return (self._named(image, vocabulary) for image in images)
+
     @torch.inference_mode()
-    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
-        """The masks of u1[H, W, 3]; of those that overlap, whatever their names, the surer owns a pixel."""
+    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        """Of those that overlap, whatever their names, the surer owns a pixel."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
         with autocast(self._device, self._precision):

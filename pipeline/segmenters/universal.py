@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipeline.device import Precision, autocast
+from pipeline.device import Precision, autocast, passes
 from pipeline.published import catalogue
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters import pretrained, weights
@@ -74,22 +74,23 @@ class UniversalSegmenter(MaskModel):
         self.version = with_captioner(version, captioner)
 
     @torch.inference_mode()
-    def named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
-        """The masks of u1[H, W, 3]; a pixel of which no mask is sure is in none."""
-        # said, for an image of 3 rows could be taken for one with channels first
-        inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
-        with autocast(self._device, self._precision):
-            found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **self._extra)
-        owner, label = panoptic(
-            found.class_queries_logits[0],
-            found.masks_queries_logits[0],
-            image.shape[:2],
-            self._confidence,
-            self._overlap,
-        )
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3]; a pixel of which no mask is sure is in none."""
         similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
         name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
-        return NamedMasks(owner, name[label])
+        for some in passes(images, self._device):
+            for classes, masks in zip(*self._queries(some), strict=True):
+                owner, label = panoptic(classes, masks, some.shape[1:3], self._confidence, self._overlap)
+                yield NamedMasks(owner, name[label])
+
+    def _queries(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the classes [B, Q, L + 1] and masks [B, Q, h, w] of u1[B, H, W, 3]."""
+        # said, for an image of 3 rows could be taken for one with channels first
+        inputs = self._prepare(images=list(images), input_data_format="channels_last", return_tensors="pt")
+        extra = {name: value.expand(len(images), -1) for name, value in self._extra.items()}
+        with autocast(self._device, self._precision):
+            found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **extra)
+        return found.class_queries_logits, found.masks_queries_logits
 
 
 def panoptic(

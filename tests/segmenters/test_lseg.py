@@ -145,6 +145,18 @@ def test_is_a_segmenter_that_no_batch_changes(load):
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "crop"), [(small_lseg.BASE, small_lseg.CROP), (small_lseg.WIDE_BASE, small_lseg.WINDOW)]
+)
+def test_a_batch_in_one_pass_as_on_a_gpu(load, monkeypatch, base, crop):
+    segmenter, images = load(base, crop), np.stack(small_lseg.images(((24, 32),) * 3))
+    alone, labels = segmenter.describe(images), segmenter.label(images, VOCABULARY)
+    monkeypatch.setattr(lseg, "passes", lambda images, device: iter([images]))
+    for one, together in zip(alone, segmenter.describe(images), strict=True):
+        assert torch.allclose(one.feature, together.feature, atol=1e-5)
+    assert (segmenter.label(images, VOCABULARY) != labels).mean() < 0.01
+
+
 def test_version_follows_weights_and_protocol(load, checkpoint, tmp_path):
     versions = {load().version, load(128).version, load(64, 32).version}
     state = torch.load(checkpoint, weights_only=True)

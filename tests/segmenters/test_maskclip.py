@@ -180,6 +180,15 @@ def test_protocol(load, size):
     )
 
 
+def test_a_batch_in_one_pass_as_on_a_gpu(load, monkeypatch):
+    segmenter, images = load(), noise(32, 48, 3)
+    alone, labels = segmenter.describe(images), segmenter.label(images, VOCABULARY)
+    monkeypatch.setattr(maskclip, "passes", lambda images, device: iter([images]))
+    for one, together in zip(alone, segmenter.describe(images), strict=True):
+        assert torch.allclose(one.feature, together.feature, atol=1e-5)
+    assert (segmenter.label(images, VOCABULARY) != labels).mean() < 0.01
+
+
 def test_preprocessing_is_that_of_the_model(load, encoder):
     """An image in the size of the training is seen as open_clip's own transform makes it."""
     (image,), segmenter = noise(32, 48), load(48)

@@ -156,6 +156,18 @@ def test_few_rows_are_not_taken_for_channels(load, name, size):
     assert torch.equal(seen[0], wanted["pixel_values"])
 
 
+@both
+def test_a_batch_in_one_pass_as_on_a_gpu(load, name, monkeypatch):
+    images, segmenter = np.stack([noise(60, 80, seed) for seed in range(3)]), load(name)
+    alone = [segmenter._queries(image[None]) for image in images]
+    labels = segmenter.label(images, VOCABULARY)
+    for part, together in enumerate(segmenter._queries(images)):
+        wanted = torch.cat([one[part] for one in alone])
+        assert (wanted - together).abs().max() < 1e-4 * wanted.abs().max()
+    monkeypatch.setattr(universal, "passes", lambda images, device: iter([images]))
+    assert (segmenter.label(images, VOCABULARY) != labels).mean() < 0.02
+
+
 @pytest.mark.parametrize(
     ("label", "wanted"),
     [
