@@ -1,10 +1,12 @@
-"""Functions in processes of their own, so that their memory is theirs alone."""
+"""Functions in processes of their own, so that their memory is theirs alone, and what a process held."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
@@ -24,6 +26,17 @@ def alone(function: Callable, *arguments: object) -> object:
     finally:
         process.join()
     return result
+
+
+def peak(process: int | None = None) -> float:
+    """GiB of memory that `process` (default: this one) held at its peak. Not `ru_maxrss`, which in a new
+    process begins at what the one held that started it (Linux: getrusage(2), kept over execve). 0 of
+    a process that has ended."""
+    status = Path(f"/proc/{process or os.getpid()}/status").read_text()
+    for line in status.splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 2**20
+    return 0.0
 
 
 def _run(sender: Connection, threads: int, function: Callable, arguments: tuple) -> None:

@@ -5,7 +5,6 @@ channels, one dense and one of masks, with runtime.memory_gib 4. The artefacts, 
 folder and are removed.
 """
 
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks.alone import peak
 from benchmarks.meshes import orbit
 from pipeline import store
 from pipeline.fusion import SuperpointMeans, fuse_blocks
@@ -52,8 +52,7 @@ def main(points: int = 5_000_000, views: int = 300, gib: float = 4) -> None:
     xyz, start = box(points), time.perf_counter()
 
     def report(stage: str) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        console.print(f"{stage}: {time.perf_counter() - start:.0f} s, peak {peak:.2f} GiB")
+        console.print(f"{stage}: {time.perf_counter() - start:.0f} s, peak {peak():.2f} GiB")
 
     with tempfile.TemporaryDirectory(dir=".") as folder:
         projected = []

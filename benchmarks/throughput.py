@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.alone import alone
+from benchmarks.alone import alone, peak
 from pipeline import config
 from pipeline.config import Params
 from pipeline.device import choose_device
@@ -291,10 +290,10 @@ def _measure(name: str, folder: Path, device: str) -> Measured:
         _finish(chosen)
         rates.append(done / (clock() - before))
     if chosen.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(chosen)
+        held = torch.cuda.max_memory_allocated(chosen) / 2**30
     else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Measured(max(rates), begin - start, peak / 2**30)
+        held = peak()
+    return Measured(max(rates), begin - start, held)
 
 
 def _finish(device: torch.device) -> None:

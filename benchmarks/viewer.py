@@ -25,6 +25,7 @@ import yaml
 from rich.console import Console
 from scipy.spatial import cKDTree
 
+from benchmarks.alone import peak
 from pipeline import store
 from pipeline.datasets import ply
 from pipeline.evaluation.rows import NETWORKS
@@ -163,12 +164,12 @@ def look(folder: Path, source: str, playwright, picture: Path | None = None) -> 
         if picture is not None:
             tab.screenshot(path=picture)
         click = _click(tab)
-        memory = _peak(server.pid)
+        memory = peak(server.pid)
         for layer in _layers(tab):
             _choose(tab, layer)
-        memory, browsers = max(memory, _peak(server.pid)), _children(server.pid, os.getpid())
+        memory, browsers = max(memory, peak(server.pid)), _children(server.pid, os.getpid())
         points = _points(folder)
-        held = sum(map(_peak, browsers))
+        held = sum(map(peak, browsers))
         browser.close()
     return Measured(
         source, points, start, paint, answered[0], statistics.median(answered[1:]),
@@ -221,14 +222,6 @@ def _choose(tab, layer: str) -> None:
 
 def _points(folder: Path) -> int:
     return store.open_scene(store.scene_path(folder / "data/scenes", SCENE))["xyz"].shape[0]
-
-
-def _peak(process: int) -> float:
-    """GiB that a process held at its peak."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 2**20
-    return 0.0
 
 
 def _children(but: int, process: int) -> list[int]:

@@ -3,7 +3,7 @@ import operator
 import pytest
 
 from benchmarks import throughput
-from benchmarks.alone import alone
+from benchmarks.alone import alone, peak
 
 CPU = "CPU, 1 thread"
 FIGURES = throughput.Measured(12.345, 3.2, 0.66)
@@ -12,6 +12,13 @@ FIGURES = throughput.Measured(12.345, 3.2, 0.66)
 def test_a_model_is_measured_in_a_process_of_its_own():
     measured = throughput.measure("sam (demo)", "cpu")
     assert measured.per_second > 1 and 0 < measured.seconds < 60 and 0.1 < measured.peak_gib < 2
+
+
+def test_its_peak_is_not_that_of_who_started_it():
+    held = bytearray(1 << 30)
+    held[::4096] = b"x" * (1 << 18)  # every page is touched
+    assert peak() > 1 and alone(peak) < peak() - 0.9
+    del held
 
 
 def test_what_fails_there_is_an_error_here(capfd):
