@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from pipeline.errors import StoreError
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.text import load_text_encoder
 from pipeline.viewer.page import Page
-from pipeline.viewer.room import SHOWN, Room
+from pipeline.viewer.room import DRAWN, Room
 from stages import command
 
 
@@ -27,13 +28,14 @@ def view(
         str | None,
         typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
     ] = None,
-    points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = SHOWN,
+    points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = DRAWN,
     dark: Annotated[bool, typer.Option("--dark", help="a dark page")] = False,
     params: Path = Path("params.yaml"),
 ) -> None:
     """Look at SCENE in a browser on this machine, until Ctrl+C."""
     settings, artefacts = config.load(params), Artefacts(params.parent)
     encoder = load_text_encoder(settings.text)
+    torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
     scenes = store.scene_ids(artefacts.data("scenes"))
     if not scenes:
         raise StoreError(f"{artefacts.data('scenes')}: no scene was imported; run `dvc repro scenes`")

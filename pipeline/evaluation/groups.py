@@ -67,22 +67,36 @@ def objects(shown: np.ndarray, pair: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
+def by_superpoint(
+    score: np.ndarray, left_out: np.ndarray, superpoint: np.ndarray, superpoints: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(mean f8[L] of the scores of each superpoint's points, NaN where none has one; how many have one i8[L];
+    the share of these that is left out f8[L]). score: f4[N], NaN where there is none; left_out: b1[N];
+    superpoint: i4[N]."""
+    known = np.isfinite(score)
+    count = np.bincount(superpoint[known], minlength=superpoints)
+    total = np.bincount(superpoint[known], score[known], superpoints)
+    out = np.bincount(superpoint[known & left_out], minlength=superpoints)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan), count, out / np.maximum(count, 1)
+
+
 def ranked(
-    score: np.ndarray,  # [N], NaN where there is none
+    score: np.ndarray,  # [L], the mean of each superpoint's points that have one, NaN where none has
+    count: np.ndarray,  # [L], how many these are
+    out: np.ndarray,  # [L], the share of these that is left out
     superpoint: np.ndarray,  # [N]
     group: np.ndarray,  # [L]
     xyz: np.ndarray,  # [N, 3]
-    left_out: np.ndarray,  # [N]
     top: int,
 ) -> list[Match]:
     """The `top` groups of the highest mean score over their points that have one, best first, without those
     of which half or more is left out."""
-    member, known = group[superpoint], np.isfinite(score)
-    size = np.bincount(member[known], minlength=int(group.max(initial=-1)) + 1)
-    total = np.bincount(member[known], score[known], len(size))
-    out = np.bincount(member[known & left_out], minlength=len(size))
-    mean = np.where(2 * out < size, total / np.maximum(size, 1), -np.inf)
+    groups = int(group.max(initial=-1)) + 1
+    sums = (count, count * np.where(count > 0, score, 0), count * out)
+    size, total, without = (np.bincount(group, weights, groups) for weights in sums)
+    mean = np.where(2 * without < size, total / np.maximum(size, 1), -np.inf)
     best = [index for index in np.argsort(-mean, kind="stable")[:top] if np.isfinite(mean[index])]
+    member = group[superpoint] if best else None
     return [
         _match(np.flatnonzero(group == index), float(mean[index]), xyz[member == index]) for index in best
     ]

@@ -60,8 +60,10 @@ def closer_to(negative: Sequence[np.ndarray], positive: np.ndarray) -> np.ndarra
     point than the text that is, of similarity [N]. In `relative` terms, as a short text may be closer to all
     points than a long one. No more is asked of them: their difference as a score would let any text, however
     far off, change the order of what is found."""
+    if len(negative) == 0:
+        return np.zeros(len(positive), bool)
     heat = relative(positive)
-    return np.any([relative(other) > heat for other in negative], axis=0) | np.zeros(len(positive), bool)
+    return np.any([relative(other) > heat for other in negative], axis=0)
 
 
 def shares(known: np.ndarray) -> np.ndarray:

@@ -66,7 +66,8 @@ class Searched:
         through, own = self._parts(vector, by)
         positive, others = query.both(through, own), [query.both(*self._parts(v, by)) for v in negatives]
         left_out = query.closer_to(others, positive)
-        matches = groups.ranked(positive, self.superpoint, self.group, self.xyz, left_out, top)
+        scored = groups.by_superpoint(positive, left_out, self.superpoint, len(self.group))
+        matches = groups.ranked(*scored, self.superpoint, self.group, self.xyz, top)
         score = np.where(left_out, np.nan, positive)
         # all of a group show the same class
         shows = tuple(self.classes.names[self.shown[match.superpoints[0]]] for match in matches)

@@ -1,13 +1,12 @@
-"""The features that a step gives the points of a scene, as stored, or held in a byte for each value."""
+"""The features that a step gives the points of a scene: as it left them, or held in a byte for each value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix
 
 from pipeline import store
 from pipeline.artefact import Stored
@@ -16,30 +15,70 @@ from pipeline.network import load
 from pipeline.training import read_cloud
 from pipeline.training.data import batch
 
-IN_MEMORY, ON_DISK = 1 << 11, 1 << 15  # rows widened to f4 at a time: what a cache holds; some chunks
+WIDENED, READ = 1 << 11, 1 << 15  # rows as f4 at a time: what a cache holds; rows read at once: some chunks
 LARGEST = 127  # of a signed byte
 
 
 @dataclass(frozen=True, eq=False)
+class Features:
+    """Of N points. values: f2[R, C], on disk or in memory; row: i8[N], the row of each point, None: its own;
+    valid: b1[N], whether a point has a feature."""
+
+    values: Stored | np.ndarray
+    row: np.ndarray | None
+    valid: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.valid)
+
+    def blocks(self, points: np.ndarray | None = None) -> Iterator[torch.Tensor]:
+        """f4[n, C] of `points` i8[M] in rising order (default: all), few at a time."""
+        points = np.arange(len(self)) if points is None else points
+        for start in range(0, len(self), READ):
+            some = points[slice(*np.searchsorted(points, (start, start + READ)))]
+            if len(some) == 0:
+                continue
+            if self.row is None:
+                read = self.values[start : start + READ][some - start]
+            else:
+                read = self.values[self.row[some]]
+            for block in torch.from_numpy(read).split(WIDENED):
+                yield block.float()
+
+    def labels(self, text: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """i2[M]: the closest of the texts [K, C] to each of `points` i8[M] in rising order, -1 without a
+        feature."""
+        columns, best = torch.from_numpy(text.T.copy()), [torch.empty(0, dtype=torch.int64)]
+        best += [(block @ columns).argmax(1) for block in self.blocks(points)]
+        return np.where(self.valid[points], torch.cat(best).numpy(), -1).astype(np.int16)
+
+    def of_point(self, point: int) -> np.ndarray | None:
+        """f4[C], or None where the point has no feature."""
+        if not self.valid[point]:
+            return None
+        row = point if self.row is None else self.row[point]
+        return self.values[row : row + 1][0].astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class Held:
-    """In memory, a quarter of f4: each row divided by its largest value, in whole 127ths of that.
+    """Features of length 1, a quarter of f4: each divided by its largest value, in whole 127ths of that.
 
     A cosine of 384 channels is off by 0.0003 on average and 0.002 at most (200,000 points of the demo), where
-    heat spans 0.15; what is on disk gives labels and a point's own scores exactly.
-
-    values: i1[R, C]; length: f4[R], of the rows of `values`; scale: f4[R], the feature is `values` times it;
-    row: i8[N], the row of each point, None: its own; valid: b1[N], whether a point has a feature.
+    heat spans 0.15. values: i1[M, C]; length: f4[M], of the rows of `values`, 0 for a feature of zeros.
     """
 
     values: torch.Tensor
     length: np.ndarray
-    scale: np.ndarray
-    row: np.ndarray | None
-    valid: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int, width: int) -> Held:
+        """Zeros, to be filled with `put`."""
+        return cls(torch.zeros((count, width), dtype=torch.int8), np.zeros(count, np.float32))
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(R, C)."""
+        """(M, C)."""
         return tuple(self.values.shape)
 
     def __len__(self) -> int:
@@ -47,126 +86,38 @@ class Held:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """f4[n, C] of the rows i8[n]."""
-        return self.values[torch.from_numpy(rows)].numpy() * self.scale[rows, None]
+        return self.values[torch.from_numpy(rows)].numpy() / np.maximum(self.length[rows, None], 1)
 
-    def held(self) -> Held:
-        """Itself."""
-        return self
-
-    def cosine(self, text: np.ndarray) -> np.ndarray:
-        """f4[N, K] with texts [K, C] of length 1, NaN without a feature."""
-        cosine = np.empty((len(self), len(text)), np.float32)
-        for start, block in self.cosines(text):
-            cosine[start : start + len(block)] = block
-        return self.of_points(cosine)
-
-    def of_points(self, values: np.ndarray) -> np.ndarray:
-        """f4[N, K] of the rows' values f4[R, K], NaN without a feature. May change `values`."""
-        values = values if self.row is None else values[self.row]
-        values[~self.valid] = np.nan
-        return values
-
-    def means(self, text: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """f4[L, K]: the mean cosine with texts [K, C] of length 1 of each group's points that have a feature,
-        NaN where none has. group: i4[N]. Takes no memory for N x K."""
-        points = np.flatnonzero(self.valid)
-        row = points if self.row is None else self.row[points]
-        shape = (int(group.max(initial=-1)) + 1, len(self))
-        member = coo_matrix((np.ones(len(points), np.float32), (group[points], row)), shape).tocsc()
-        total = np.zeros((shape[0], len(text)))
-        for start, block in self.cosines(text):
-            total += member[:, start : start + len(block)] @ block
-        count = np.bincount(group[points], minlength=shape[0])[:, None]
-        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
-
-    def labels(self, text: np.ndarray) -> np.ndarray:
-        """i2[N]: the closest of the texts [K, C], -1 without a feature."""
-        best = _closest(self._blocks(), text)
-        return np.where(self.valid, best if self.row is None else best[self.row], -1).astype(np.int16)
-
-    def of_point(self, point: int) -> np.ndarray | None:
-        """f4[C], or None where the point has no feature."""
-        if not self.valid[point]:
-            return None
-        return self[np.array([point if self.row is None else self.row[point]])][0]
+    def put(self, start: int, block: torch.Tensor) -> None:
+        """Hold f4[n, C] in the rows from `start` on."""
+        step = block.abs().amax(1, keepdim=True) / LARGEST
+        whole = (block / step.clamp_min(torch.finfo(torch.float32).tiny)).round_()
+        self.values[start : start + len(block)] = whole
+        self.length[start : start + len(block)] = torch.linalg.vector_norm(whole, dim=1)
 
     def cosines(self, text: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, f4[n, K]) of blocks of rows with texts [K, C] of length 1."""
-        columns, start = torch.from_numpy(text.T.copy()), 0
-        for block in self._blocks():
-            product = (block @ columns).numpy()
-            product /= np.maximum(self.length[start : start + len(block)], 1e-12)[:, None]
-            yield start, product
-            start += len(block)
-
-    def _blocks(self) -> Iterator[torch.Tensor]:
-        for start in range(0, len(self), IN_MEMORY):
-            yield self.values[start : start + IN_MEMORY].float()
+        columns = torch.from_numpy(text.T.copy())
+        for start in range(0, len(self), WIDENED):
+            end = min(start + WIDENED, len(self))
+            product = (self.values[start:end].float() @ columns).numpy()
+            yield start, product / np.maximum(self.length[start:end], 1)[:, None]
 
 
-@dataclass(frozen=True, eq=False)
-class OnDisk:
-    """Read as needed. values: f2[N, C]; valid: b1[N], whether a point has a feature."""
-
-    values: Stored
-    valid: np.ndarray
-
-    def held(self) -> Held:
-        """In memory."""
-        return _held(self._blocks(), self.values.shape, None, self.valid)
-
-    def labels(self, text: np.ndarray) -> np.ndarray:
-        """i2[N]: the closest of the texts [K, C], -1 without a feature."""
-        return np.where(self.valid, _closest(self._blocks(), text), -1).astype(np.int16)
-
-    def of_point(self, point: int) -> np.ndarray | None:
-        """f4[C], or None where the point has no feature."""
-        return self.values[point : point + 1][0].astype(np.float32) if self.valid[point] else None
-
-    def _blocks(self) -> Iterator[torch.Tensor]:
-        for start in range(0, self.values.shape[0], ON_DISK):
-            read = torch.from_numpy(self.values[start : start + ON_DISK])
-            for block in read.split(IN_MEMORY):
-                yield block.float()
-
-
-def stored(artefacts: Artefacts, scene: str, stage: str) -> OnDisk:
+def stored(artefacts: Artefacts, scene: str, stage: str) -> Features:
     """Those of data/STAGE: `fusion`, or `projection/MODEL`. Raises StoreError where they are missing or, of
     points, were not kept."""
-    path = store.scene_path(artefacts.data(stage), scene)
-    group = store.open_scene(path)
-    return OnDisk(group["feature"], group["valid"][:] if "valid" in group else group["count"][:] > 0)
+    group = store.open_scene(store.scene_path(artefacts.data(stage), scene))
+    valid = group["valid"][:] if "valid" in group else group["count"][:] > 0
+    return Features(group["feature"], None, valid)
 
 
 @torch.inference_mode()
-def predicted(artefacts: Artefacts, scene: str, name: str) -> Held:
-    """Those of the network in models/NAME: a row for each of its voxels, far fewer than points."""
+def predicted(artefacts: Artefacts, scene: str, name: str) -> Features:
+    """Those of the network in models/NAME, of length 1: a row for each voxel, far fewer than points."""
     network, meta = load(artefacts.model(name))
     network.eval()
     cloud = read_cloud(artefacts.data("scenes"), artefacts.data("superpoints"), scene)
     voxels = batch([cloud], meta["voxel"], meta["input"] == "colour")
-    values = network(voxels.maps, voxels.features)
-    return _held(values.split(IN_MEMORY), values.shape, voxels.voxels[0].voxel, np.ones(len(cloud.xyz), bool))
-
-
-def _held(
-    blocks: Iterable[torch.Tensor], shape: tuple[int, int], row: np.ndarray | None, valid: np.ndarray
-) -> Held:
-    """blocks: f4[n, C], R rows together."""
-    values, start = torch.empty(tuple(shape), dtype=torch.int8), 0
-    length, scale = np.zeros(shape[0], np.float32), np.zeros(shape[0], np.float32)
-    for block in blocks:
-        end = start + len(block)
-        step = block.abs().amax(1, keepdim=True) / LARGEST
-        whole = (block / step.clamp_min(torch.finfo(torch.float32).tiny)).round_()
-        values[start:end] = whole
-        length[start:end] = torch.linalg.vector_norm(whole, dim=1)
-        scale[start:end] = step[:, 0]
-        start = end
-    return Held(values, length, scale, row, valid)
-
-
-def _closest(blocks: Iterable[torch.Tensor], text: np.ndarray) -> np.ndarray:
-    """i8[R]: the text [K, C] of the largest product with each row."""
-    columns = torch.from_numpy(text.T.copy())
-    return torch.cat([(block @ columns).argmax(1) for block in blocks]).numpy()
+    values = torch.nn.functional.normalize(network(voxels.maps, voxels.features)).half().numpy()
+    return Features(values, voxels.voxels[0].voxel, np.ones(len(cloud.xyz), bool))

@@ -88,14 +88,22 @@ class Page:
         with self._lock:
             found = self.room.describe(point)
             self._point.content = text.point(found)
-            self._marker.position, self._marker.visible = self.room.xyz[point], True
-            for handle in self._pictures:
-                handle.remove()
+            self._forget()
+            marker = self.server.scene.add_icosphere(
+                "/clicked", radius=2 * self.room.spacing, color=MARK, position=self.room.xyz[point]
+            )
             with self._views:
-                self._pictures = [
+                pictures = [
                     self.server.gui.add_image(picture(view), label=f"view {view.frame.id}")
                     for view in found.views
                 ]
+            self._clicked_on = [marker, *pictures]
+
+    def _forget(self) -> None:
+        """Take away what showed the point that was clicked before."""
+        for handle in self._clicked_on:
+            handle.remove()
+        self._clicked_on = []
 
     def _build(self, scenes: Sequence[str], scene: str) -> None:
         gui = self.server.gui
@@ -106,11 +114,11 @@ class Page:
         self._negative = gui.add_text("but not", "", hint="texts that are not meant, between commas")
         self._threshold = gui.add_slider("threshold", 0.0, 1.0, STEP, 0.0)
         self._height = gui.add_slider("height / m", 0.0, 1.0, STEP, 1.0)
-        self._size = gui.add_slider("point size", 0.5, 4.0, 0.1, 1.5)
+        self._size = gui.add_slider("point size", 0.5, 4.0, 0.1, 1.2)
         self._about = gui.add_html("")
-        self._point = gui.add_html(text.boxed("Click a point to see what it is."))
+        self._point = gui.add_html("")
         self._views = gui.add_folder(None)
-        self._pictures: list[viser.GuiImageHandle] = []
+        self._clicked_on: list[viser.IcosphereHandle | viser.GuiImageHandle] = []
         for handle in (self._layer, self._only, self._find, self._negative, self._threshold, self._height):
             handle.on_update(lambda _: self._guarded(self._refresh))
         self._scene.on_update(lambda _: self._guarded(self._change_scene))
@@ -124,6 +132,7 @@ class Page:
         middle, reach = (low + high) / 2, float(np.linalg.norm(high - low))
         self._entering = True  # setting values below calls `_refresh`
         with self.server.atomic():
+            self._point.content = text.hint(len(room.drawn), len(room.xyz))
             self._layer.options = (*room.layers, HEAT) if room.source else room.layers
             # whole steps, for the slider writes its ends out
             self._height.min = STEP * float(np.floor(low[2] / STEP))
@@ -131,12 +140,9 @@ class Page:
             self._height.value = STEP * float(np.ceil(room.open_height() / STEP))
             self._kept = room.below(self._height.value)
             self._cloud = self.server.scene.add_point_cloud(
-                "/cloud", room.xyz[self._kept], room.rgb[self._kept], precision="float32",
+                "/cloud", room.xyz[room.drawn[self._kept]], room.rgb[self._kept], precision="float32",
                 point_size=self._size.value * room.spacing, point_shading="flat",
             )  # fmt: skip
-            self._marker = self.server.scene.add_icosphere(
-                "/clicked", radius=3 * room.spacing, color=MARK, position=middle, visible=False
-            )
             eye = middle + reach * np.array([0.5, 0.4, 0.75])
             self.server.initial_camera.position, self.server.initial_camera.look_at = eye, middle
             for client in self.server.get_clients().values():
@@ -159,10 +165,7 @@ class Page:
                 return
             self._about.content = text.boxed("Opening ...")
             self.room, self._heat = self._open_room(self._scene.value), None
-            self._point.content = ""
-            for handle in self._pictures:
-                handle.remove()
-            self._pictures = []
+            self._forget()
             self._layer.value = "colour"
             self._enter()
 
@@ -178,13 +181,12 @@ class Page:
                 # who types wants to see it; noted first, for setting a value calls this method again
                 self._shown = wanted = replace(wanted, layer=HEAT)
                 self._layer.value = HEAT
-            colours, self._about.content = self._colours(wanted)
-            if before is None or before.height != wanted.height:
-                self._kept = self.room.below(wanted.height)
-                with self.server.atomic():
-                    self._cloud.points = self.room.xyz[self._kept]
-                    self._cloud.colors = colours[self._kept]
-            else:
+            colours, about = self._colours(wanted)
+            with self.server.atomic():  # what comes apart is drawn apart, and the colours would wait for it
+                self._about.content = about
+                if before is None or before.height != wanted.height:
+                    self._kept = self.room.below(wanted.height)
+                    self._cloud.points = self.room.xyz[self.room.drawn[self._kept]]
                 self._cloud.colors = colours[self._kept]
 
     def _colours(self, wanted: Wanted) -> tuple[np.ndarray, str]:
@@ -203,13 +205,13 @@ class Page:
     def _clicked(self, event: viser.SceneClickEvent) -> None:
         with self._lock:
             found = hit(
-                self.room.xyz[self._kept],
+                self.room.xyz[self.room.drawn[self._kept]],
                 np.array(event.ray_origin),
                 np.array(event.ray_direction),
                 self.room.spacing,
             )
             if found is not None:
-                self.select(int(self._kept[found]))
+                self.select(int(self.room.drawn[self._kept[found]]))
 
     def _resize(self) -> None:
         self._cloud.point_size = self._size.value * self.room.spacing

@@ -22,12 +22,3 @@ def hit(xyz: np.ndarray, origin: np.ndarray, direction: np.ndarray, spacing: flo
         return None
     front = close[along[close] <= along[close].min() + 2 * NEAR * spacing]  # the first surface
     return int(front[apart[front].argmin()])
-
-
-def spacing(xyz: np.ndarray, cell: float = 0.1) -> float:
-    """Metres between neighbouring points of surfaces: the occupied cells of `cell` metres give their area."""
-    if len(xyz) == 0:
-        return cell
-    x, y, z = ((xyz - xyz.min(0)) / cell).astype(np.int64).T
-    occupied = len(np.unique((x << 40) | (y << 20) | z))
-    return float(np.clip(cell * np.sqrt(occupied / len(xyz)), 0.002, cell))

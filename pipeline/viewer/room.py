@@ -21,12 +21,12 @@ from pipeline.projection import visible_pixels
 from pipeline.report import images
 from pipeline.scene import Frame
 from pipeline.text import TextEncoder, embeddings
-from pipeline.viewer.classes import Shown
-from pipeline.viewer.features import Held, OnDisk, predicted, stored
-from pipeline.viewer.picking import spacing
+from pipeline.viewer.drawing import spacing, spread
+from pipeline.viewer.features import Features, predicted, stored
+from pipeline.viewer.index import Index
 
 BEST, VIEWS, TOP = 5, 3, 5  # labels and views of a point, groups of a text
-SHOWN = 250_000  # points at once: what a browser without a GPU still draws several times a second
+DRAWN = 100_000  # points at once: what a browser without a GPU still draws several times a second
 TITLES = {
     "ensembling": "ensembled",
     "distillation/superpoint": "distilled",
@@ -36,8 +36,8 @@ TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Heat:
-    """score f4[N], NaN without a feature or where another text is meant; relative f4[N] in 0..1; matches: the
-    best groups; shows: the class of the vocabulary that each shows."""
+    """Of the drawn points: score f4[M], NaN without a feature or where another text is meant; relative f4[M]
+    in 0..1. Of all: matches, the best groups; shows: the class of the vocabulary that each shows."""
 
     score: np.ndarray
     relative: np.ndarray
@@ -75,9 +75,9 @@ class Point:
 class Room:
     """One scene with all that the pipeline has made of it so far.
 
-    xyz f4[N, 3]; rgb u1[N, 3]; superpoint i4[N]; source: whose features texts are compared with, None where
-    there are none; layers: name -> u1[N, 3], computed when asked for and kept; shown i8[M]: the points that
-    are drawn, evenly chosen, `spacing` metres apart. The others count in all that is computed.
+    xyz f4[N, 3]; superpoint i4[N]; source: whose features texts are compared with, None where there are
+    none; drawn i8[M]: the points that are drawn, in rising order, evenly chosen, `spacing` metres apart;
+    layers: the names of their colours, computed when asked for and kept. A text's groups are of all points.
     """
 
     def __init__(
@@ -87,17 +87,17 @@ class Room:
         settings: Params,
         encoder: TextEncoder,
         source: str | None = None,
-        shown: int = SHOWN,
+        most: int = DRAWN,
     ) -> None:
-        """shown: points at once, 0 = all. Raises StoreError naming the known scenes where it is none of
+        """most: points at once, 0 = all. Raises StoreError naming the known scenes where it is none of
         them."""
         self._artefacts, self.scene, self._settings, self._encoder = artefacts, scene, settings, encoder
         self._lock = threading.RLock()  # what is computed once is not to be computed twice at a time
         group = store.open_imported(artefacts.data("scenes"), scene)
-        self.xyz, self.rgb, self.face = group["xyz"][:], group["rgb"][:], group["face"][:]
-        self._frames = group.attrs["frames"]
-        self.shown = spread(len(self.xyz), shown)
-        self.spacing = spacing(self.xyz[self.shown])
+        self.xyz, self._face, self._frames = group["xyz"][:], group["face"], group.attrs["frames"]
+        self.drawn = spread(self.xyz, most)
+        self.rgb = group["rgb"][:][self.drawn]
+        self.spacing = spacing(self.xyz[self.drawn])
         self.superpoint = self._array("superpoints", "superpoint")
         self.truth = self._array("labels", "label")
         self.label_set = datasets.label_set(settings.dataset.label_set)
@@ -125,17 +125,17 @@ class Room:
         """Read and compute what every text needs, so that none waits for it. Raises what `find` raises."""
         if self.source is not None:
             with self._lock:
-                _ = self._prompts, self._shown, self.superpoint is None or self._objects
+                _ = self._prompts, self._index, self._objects
 
     def colours(self, layer: str) -> np.ndarray:
-        """u1[N, 3] of a layer. Raises StoreError for a damaged artefact."""
+        """u1[M, 3] of a layer. Raises StoreError for a damaged artefact."""
         if layer not in self._painted:
             with self._lock:
                 self._painted[layer] = self._found[layer]()
         return self._painted[layer]
 
     def only(self, layer: str, name: str) -> np.ndarray:
-        """u1[N, 3] of a layer of labels, all but the class `name` in dark grey: colours that look alike to
+        """u1[M, 3] of a layer of labels, all but the class `name` in dark grey: colours that look alike to
         one's eyes are told apart one at a time. Other layers stay as they are."""
         colours = self.colours(layer)
         if layer not in self.label_layers or name not in self.label_set.names:
@@ -147,32 +147,28 @@ class Room:
         """Where `text` is meant and none of the `negative` ones. Raises StoreError without features."""
         if self.source is None:
             raise StoreError(f"{self.scene}: neither fused features nor a trained network; run `dvc repro`")
+        texts = self._encoder.encode([text, *negative])
         with self._lock:
-            similarity = self._shown.scores(self._encoder.encode([text, *negative]))
-            known = self._objects if self.superpoint is not None else None
-        positive, others = np.ascontiguousarray(similarity[:, 0]), similarity[:, 1:].T
-        left_out = query.closer_to(list(others), positive) if negative else np.zeros(len(positive), bool)
-        matches, shows = (), ()
-        if known is not None:
-            shown, group = known
-            matches = tuple(groups.ranked(positive, self.superpoint, group, self.xyz, left_out, TOP))
-            shows = tuple(self._settings.vocabulary[shown[match.superpoints[0]]] for match in matches)
+            index, group = self._index, self._objects
+        positive, *others = np.ascontiguousarray(index.points(texts).T)
+        left_out = query.closer_to(others, positive)
+        matches: list[groups.Match] = []
+        if self.superpoint is not None:
+            _, _, out = groups.by_superpoint(positive, left_out, self.superpoint[self.drawn], len(group))
+            score = index.superpoints(texts[:1])[:, 0]
+            matches = groups.ranked(score, index.count, out, self.superpoint, group, self.xyz, TOP)
+        shows = tuple(self._settings.vocabulary[index.shows[match.superpoints[0]]] for match in matches)
         score = np.where(left_out, np.nan, positive)
-        return Heat(score, query.relative(score), matches, shows)
+        return Heat(score, query.relative(score), tuple(matches), shows)
 
     def heat_colours(self, heat: Heat, threshold: float) -> np.ndarray:
-        """u1[N, 3]: grey, and the colours of heat from `threshold` (0..1) on."""
+        """u1[M, 3]: grey, and the colours of heat from `threshold` (0..1) on."""
         level = np.where(heat.relative >= threshold, np.rint(heat.relative * 255), 0).astype(np.uint8)
         return _heat_table()[self._lightness, level]
 
-    @functools.cached_property
-    def features(self) -> Held:
-        """Of the source, in memory."""
-        return self._features[self.source]().held()
-
     def below(self, height: float) -> np.ndarray:
-        """i8: the shown points not above `height` metres."""
-        return self.shown[self.xyz[self.shown, 2] <= height]
+        """i8: which of the drawn points are not above `height` metres."""
+        return np.flatnonzero(self.xyz[self.drawn, 2] <= height)
 
     def open_height(self) -> float:
         """Metres under which one looks into the room from above."""
@@ -241,9 +237,9 @@ class Room:
         path = store.scene_path(self._artefacts.data(stage), self.scene)
         return store.open_scene(path)[name][:] if path.is_dir() else None
 
-    def _steps(self) -> dict[str, Callable[[], Held | OnDisk]]:
+    def _steps(self) -> dict[str, Callable[[], Features]]:
         """What gives features, in the order of the pipeline."""
-        found: dict[str, Callable[[], Held | OnDisk]] = {}
+        found: dict[str, Callable[[], Features]] = {}
         for stage in (*(f"projection/{name}" for name in self._settings.segmenters.names), "fusion"):
             path = store.scene_path(self._artefacts.data(stage), self.scene)
             if path.is_dir() and "feature" in store.open_scene(path):
@@ -257,13 +253,13 @@ class Room:
     def _layers(self) -> dict[str, Callable[[], np.ndarray]]:
         found: dict[str, Callable[[], np.ndarray]] = {"colour": lambda: self.rgb}
         if self.truth is not None:
-            found["labels"] = lambda: images.label_colours(self.truth, self.label_set.colours)
+            found["labels"] = lambda: images.label_colours(self.truth[self.drawn], self.label_set.colours)
         for name in self._features:
             found[self._title(name)] = functools.partial(self._labels, name)
         if self.source is not None:
             found["PCA of features"] = self._principal
         if self.superpoint is not None:
-            found["superpoints"] = lambda: images.superpoint_colours(self.superpoint)
+            found["superpoints"] = lambda: images.superpoint_colours(self.superpoint)[self.drawn]
         if "fusion" in self._features:
             for index, model in enumerate(self._settings.segmenters.names):
                 found[f"weight of {model}"] = functools.partial(self._weight, index)
@@ -274,21 +270,19 @@ class Room:
         return f"2D model {model}" if stage == "projection" else TITLES.get(name, "fused")
 
     def _labels(self, name: str) -> np.ndarray:
-        label = self.label_set.of_prompts(self._features[name]().labels(self._prompts))
+        label = self.label_set.of_prompts(self._features[name]().labels(self._prompts, self.drawn))
         return images.label_colours(label, self.label_set.colours)
 
     def _principal(self) -> np.ndarray:
-        if self.features.row is not None:
-            return principal_colours(self.features)[self.features.row]
-        colours = np.full((len(self.xyz), 3), images.NEUTRAL, np.uint8)
-        seen = np.flatnonzero(self.features.valid)
-        colours[seen] = principal_colours(self.features, seen)
+        colours = np.full((len(self.drawn), 3), images.NEUTRAL, np.uint8)
+        seen = np.flatnonzero(self._index.valid)
+        colours[seen] = principal_colours(self._index.drawn, seen)
         return colours
 
     def _weight(self, model: int) -> np.ndarray:
         group = store.open_scene(store.scene_path(self._artefacts.data("fusion"), self.scene))
-        colours = images.heat(group["weight"][:][:, model])
-        colours[~group["valid"][:]] = images.NEUTRAL
+        colours = images.heat(group["weight"][:][self.drawn, model])
+        colours[~group["valid"][:][self.drawn]] = images.NEUTRAL
         return colours
 
     def _weights(self, point: int) -> tuple[tuple[str, float], ...]:
@@ -307,22 +301,16 @@ class Room:
         return Vocabulary.of(self._encoder, self._settings.vocabulary, self._settings.text.template)
 
     @functools.cached_property
-    def _shown(self) -> Shown:
-        return Shown.of(self.features, self._classes)
+    def _index(self) -> Index:
+        superpoint = np.empty(0, np.int32) if self.superpoint is None else self.superpoint
+        return Index.of(self._features[self.source](), self.drawn, superpoint, self._classes)
 
     @functools.cached_property
-    def _objects(self) -> tuple[np.ndarray, np.ndarray]:
-        """(the class that each superpoint shows i8[L], its group i4[L])."""
-        mean = self.features.means(self._classes.name, self.superpoint)
-        shown = np.where(np.isfinite(mean).all(1), mean.argmax(1), -1)
-        return shown, groups.objects(shown, groups.touching(self.superpoint, self.xyz, self.face))
-
-
-def spread(count: int, most: int, seed: int = 0) -> np.ndarray:
-    """i8[M]: in rising order at most `most` (0 = all) of `count` points, each as likely as any."""
-    if most in (0, count) or count < most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+    def _objects(self) -> np.ndarray:
+        """i4[L]: the group of each superpoint."""
+        if self.superpoint is None:
+            return np.empty(0, np.int32)
+        return groups.objects(self._index.shows, groups.touching(self.superpoint, self.xyz, self._face[:]))
 
 
 def _there(frame: Frame) -> bool:

@@ -17,6 +17,12 @@ def boxed(content: str) -> str:
     return f'<div style="padding:0 .8em .5em;font-size:.85em;line-height:1.45">{content}</div>'
 
 
+def hint(drawn: int, points: int) -> str:
+    """What one can do, and how much of the scene one sees."""
+    less = f" Drawn are {drawn:,} of {points:,} points; <code>anyscene view --points 0</code> draws all."
+    return boxed(f"Click a point to see what it is.{less if drawn < points else ''}")
+
+
 def legend(room: Room, layer: str) -> str:
     """What the colours of a layer mean: the classes that are in it, or a scale."""
     if layer.startswith("weight of "):

@@ -42,12 +42,13 @@ def test_groups_are_ranked_by_the_mean_over_their_points():
     superpoint, group = np.array([0, 0, 1, 1, 2, 1, 3]), np.array([0, 1, 2, 0])
     xyz = np.arange(21, dtype=np.float32).reshape(7, 3)
     nothing = np.zeros(7, bool)
-    found = groups.ranked(score, superpoint, group, xyz, nothing, 5)
+    scored = groups.by_superpoint(score, nothing, superpoint, 4)
+    found = groups.ranked(*scored, superpoint, group, xyz, 5)
     assert [match.superpoints for match in found] == [(1,), (0, 3)]  # 2 has no feature at all
     assert found[0].score == pytest.approx(0.6) and found[0].points == 3
     assert found[1].score == pytest.approx(0.4) and found[1].points == 3
     assert found[1].centre == (7, 8, 9) and found[1].extent == (18, 18, 18)
-    first = groups.ranked(score, superpoint, group, xyz, nothing, 1)
+    first = groups.ranked(*scored, superpoint, group, xyz, 1)
     assert [match.superpoints for match in first] == [(1,)]
 
 
@@ -55,7 +56,10 @@ def test_groups_half_left_out_are_not_ranked():
     score, superpoint = np.array([0.9, 0.8, 0.7, 0.6, 0.5, np.nan], np.float32), np.array([0, 0, 1, 1, 1, 1])
     xyz, group = np.zeros((6, 3)), np.array([0, 1])
     left_out = np.array([True, False, True, False, False, True])  # of 1 a third, and one without a score
-    found = groups.ranked(score, superpoint, group, xyz, left_out, 5)
+    mean, count, out = groups.by_superpoint(score, left_out, superpoint, 3)
+    assert mean[:2] == pytest.approx([0.85, 0.6]) and np.isnan(mean[2])
+    assert count.tolist() == [2, 3, 0] and out == pytest.approx([0.5, 1 / 3, 0])
+    found = groups.ranked(mean[:2], count[:2], out[:2], superpoint, group, xyz, 5)
     assert [match.superpoints for match in found] == [(1,)] and found[0].score == pytest.approx(0.6)
 
 

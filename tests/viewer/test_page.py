@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.viewer import text
 from pipeline.viewer.page import HEAT, Page
 from pipeline.viewer.room import Room
 from tests import miniature
@@ -88,5 +89,10 @@ def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page
 
 def test_a_chosen_point_is_marked_and_described(page):
     page.select(7)
-    np.testing.assert_allclose(page._marker.position, page.room.xyz[7])
-    assert page._marker.visible and "Point 7<" in page._point.content
+    np.testing.assert_allclose(page._clicked_on[0].position, page.room.xyz[7])
+    assert "Point 7<" in page._point.content
+
+
+def test_it_is_said_how_many_points_are_drawn(page):
+    assert "Click a point" in page._point.content and "Drawn" not in page._point.content
+    assert "Drawn are 50 of 1,000 points" in text.hint(50, 1000)

@@ -7,17 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline import datasets, store
 from pipeline.errors import StoreError
 from pipeline.evaluation import groups, query
 from pipeline.evaluation.artefacts import Artefacts
+from pipeline.evaluation.glosses import Vocabulary
 from pipeline.evaluation.search import By, Unit, open_scene
 from pipeline.report import images
-from pipeline.text import embeddings
 from pipeline.viewer import text
-from pipeline.viewer.features import predicted, stored
-from pipeline.viewer.picking import hit, spacing
+from pipeline.viewer.drawing import spacing, spread
+from pipeline.viewer.features import Held, predicted, stored
+from pipeline.viewer.index import Index
+from pipeline.viewer.picking import hit
 from pipeline.viewer.room import Room
 from tests import miniature
 
@@ -48,14 +51,30 @@ def test_layers_are_those_of_the_pipeline_in_its_order(room):
 
 def test_of_a_large_scene_some_points_are_drawn_and_all_count(project, room):
     folder, params = project
-    few = Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", shown=50)
-    assert len(room.shown) == len(room.xyz) > len(few.shown) == 50
-    np.testing.assert_array_equal(few.shown, np.unique(few.shown))
-    assert set(few.below(1.0)) == {point for point in few.shown if few.xyz[point, 2] <= 1}
+    few = Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", most=50)
+    assert len(room.drawn) == len(room.xyz) > 50 >= len(few.drawn) > 40
+    np.testing.assert_array_equal(few.drawn, np.unique(few.drawn))
+    assert {*few.drawn[few.below(1.0)]} == {point for point in few.drawn if few.xyz[point, 2] <= 1}
     assert few.spacing > room.spacing
+    for name in room.layers:
+        if name != "PCA of features":
+            np.testing.assert_array_equal(few.colours(name), room.colours(name)[few.drawn])
     found, wanted = (one.find("a bed in a scene") for one in (few, room))
-    np.testing.assert_array_equal(found.score, wanted.score)
-    assert found.matches == wanted.matches
+    np.testing.assert_allclose(found.score, wanted.score[few.drawn], atol=1e-6)
+    assert found.matches == wanted.matches and found.shows == wanted.shows
+
+
+def test_a_text_that_is_not_meant_leaves_out_by_the_points_that_are_drawn(project, room):
+    folder, params = project
+    few = Room(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", most=len(room.xyz) // 2)
+    table = NAMES.index("table")
+    for one in (room, few):
+        shown = one.find("a table in a scene").matches[0]
+        assert set(one.truth[np.isin(one.superpoint, shown.superpoints)]) == {table}
+        left = one.find("a table in a scene", ["a table in a scene, it is"]).matches
+        assert shown in left  # what is not closer leaves nothing out
+        left = one.find("a bed in a scene", ["a table in a scene"]).matches
+        assert all((one.truth[np.isin(one.superpoint, m.superpoints)] != table).any() for m in left)
 
 
 def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(project, room):
@@ -76,7 +95,7 @@ def test_a_class_with_several_prompts_is_shown_once(project, room, tmp_path):
     several = replace(params.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
     other = Room(Artefacts(folder), "room0", replace(params, dataset=several), miniature.Spelling(), "fusion")
     np.testing.assert_array_equal(other.colours("2D model dense"), room.colours("2D model dense"))
-    wall = int(np.flatnonzero((room.truth == 0) & room.features.valid)[0])
+    wall = int(np.flatnonzero((room.truth == 0) & room._index.valid)[0])
     assert other.describe(wall).scores == room.describe(wall).scores
     assert other.describe(wall).said == room.describe(wall).said
 
@@ -108,60 +127,69 @@ def test_networks_have_a_row_for_each_voxel_that_equals_the_points_feature(proje
     artefacts = Artefacts(project[0])
     found = predicted(artefacts, "room0", "ensembling")
     expected, _, _ = query.scene_features(artefacts, "room0", "ensembling")
-    assert len(found) < len(expected)
-    half = np.abs(expected).max(1, keepdims=True) / 127 / 2
-    assert (np.abs(found[found.row] - expected) <= half * 1.001 + 1e-6).all()
-    np.testing.assert_allclose(found.of_point(7), found[found.row][7])
-
-
-def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch):
-    for name in ("IN_MEMORY", "ON_DISK"):
-        monkeypatch.setattr(f"pipeline.viewer.features.{name}", 7)
-    artefacts = Artefacts(project[0])
-    words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene"])
-    expected, valid, _ = query.scene_features(artefacts, "room0", "fusion")
-    exact = query.cosine(expected, valid, words)
-    held = stored(artefacts, "room0", "fusion").held()
-    assert held.values.element_size() == 1 and not valid.all()
-    found = held.cosine(words)
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
-    np.testing.assert_allclose(found, exact, atol=0.01)
-    assert np.nanmean(np.abs(found - exact)) < 0.001 < np.nanstd(exact)
-    point = int(np.flatnonzero(valid)[0])
-    np.testing.assert_array_equal(stored(artefacts, "room0", "fusion").of_point(point), expected[point])
-    np.testing.assert_allclose(held.of_point(point), expected[point], atol=np.abs(expected).max() / 250)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert len(found.values) < len(expected) == len(found)
+    np.testing.assert_allclose(torch.cat([*found.blocks()]), expected, atol=2**-12)
+    np.testing.assert_allclose(found.of_point(7), expected[7], atol=2**-12)
 
 
 @pytest.mark.parametrize("source", ["fusion", "ensembling"])
-def test_means_of_superpoints_are_those_of_their_points(project, room, source):
-    artefacts = Artefacts(project[0])
-    held = (stored if source == "fusion" else predicted)(artefacts, "room0", source).held()
-    words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene", "x"])
-    cosine, group = held.cosine(words), room.superpoint.copy()
-    group[~held.valid] = 0  # a group that has points without a feature
-    cosine[group == 1] = np.nan
-    held.valid[group == 1] = False  # and one without any that has
-    found = held.means(words, group)
-    for index, mean in enumerate(found):
-        values = cosine[group == index]
+def test_blocks_are_those_of_the_points_asked_for(project, source, monkeypatch):
+    monkeypatch.setattr("pipeline.viewer.features.WIDENED", 7)
+    monkeypatch.setattr("pipeline.viewer.features.READ", 20)
+    found = (stored if source == "fusion" else predicted)(Artefacts(project[0]), "room0", source)
+    every = torch.cat([*found.blocks()])
+    points = np.array([0, 19, 20, 21, 77, len(found) - 1])
+    assert torch.equal(torch.cat([*found.blocks(points)]), every[points])
+    assert [*found.blocks(points[:0])] == [] and len(found.labels(np.eye(*every.shape[1:]), points[:0])) == 0
+    valid = found.valid[points]
+    labels = np.where(valid, every[points].argmax(1), -1)
+    np.testing.assert_array_equal(found.labels(np.eye(every.shape[1], dtype=np.float32), points), labels)
+
+
+def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch):
+    monkeypatch.setattr("pipeline.viewer.features.WIDENED", 7)
+    words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene"])
+    feature, valid, _ = query.scene_features(Artefacts(project[0]), "room0", "fusion")
+    exact = query.cosine(feature, valid, words)[valid]
+    held = Held.empty(*feature[valid].shape)
+    held.put(0, torch.from_numpy(feature[valid][:9]))
+    held.put(9, torch.from_numpy(feature[valid][9:]))
+    found = np.concatenate([block for _, block in held.cosines(words)])
+    assert held.values.element_size() == 1 and not valid.all()
+    np.testing.assert_allclose(found, exact, atol=0.01)
+    assert np.abs(found - exact).mean() < 0.001 < exact.std()
+    unit = feature[valid] / np.linalg.norm(feature[valid], axis=1, keepdims=True)
+    np.testing.assert_allclose(held[np.arange(len(held))], unit, atol=np.abs(unit).max() / 200)
+    empty = Held.empty(1, feature.shape[1])
+    empty.put(0, torch.zeros(1, feature.shape[1]))
+    assert (empty[np.array([0])] == 0).all() and all((block == 0).all() for _, block in empty.cosines(words))
+
+
+@pytest.mark.parametrize("source", ["fusion", "ensembling"])
+def test_scores_of_superpoints_are_the_means_of_their_points(project, room, source):
+    artefacts, encoder = Artefacts(project[0]), miniature.Spelling()
+    features = (stored if source == "fusion" else predicted)(artefacts, "room0", source)
+    group = room.superpoint.copy()
+    group[~features.valid] = 0  # a superpoint that has points without a feature
+    features.valid[group == 1] = False  # and one without any that has
+    classes = Vocabulary.of(encoder, room._settings.vocabulary, room._settings.text.template)
+    index = Index.of(features, np.arange(len(features)), group, classes)
+    words = encoder.encode(["a bed in a scene", "a table in a scene", "x"])
+    points, found = index.points(words), index.superpoints(words)
+    assert index.count[1] == 0 and np.isnan(found[1]).all() and index.shows[1] == -1
+    for one in np.flatnonzero(index.count):
+        values = points[group == one]
         values = values[np.isfinite(values).all(1)]
-        if len(values) == 0:
-            assert np.isnan(mean).all()
-        else:
-            np.testing.assert_allclose(mean, values.mean(0), atol=1e-5)
-    assert np.isnan(found[1]).all() and np.isfinite(found[0]).all()
-
-
-def test_objects_are_those_of_a_query_on_the_command_line(room):
-    known = room.features.cosine(
-        embeddings(miniature.Spelling(), room._settings.vocabulary, room._settings.text.template)
-    )
-    np.testing.assert_array_equal(room._objects[0], groups.classes(known, room.superpoint))
+        assert len(values) == index.count[one]
+        np.testing.assert_allclose(found[one], values.mean(0), atol=0.002)
+    known = query.cosine(torch.cat([*features.blocks()]).numpy(), features.valid, classes.name)
+    np.testing.assert_array_equal(index.shows, groups.classes(known, group))
 
 
 @pytest.mark.parametrize("source", ["fusion", "ensembling"])
 def test_a_text_is_found_as_on_the_command_line(project, source, monkeypatch):
-    monkeypatch.setattr("pipeline.viewer.features.IN_MEMORY", 100)
+    monkeypatch.setattr("pipeline.viewer.features.WIDENED", 100)
     folder, params = project
     texts = ["a bed in a scene", "a piece of furniture that provides a place to sleep"]
     room = Room(Artefacts(folder), "room0", params, miniature.Spelling(), source)
@@ -203,6 +231,26 @@ def test_a_ray_meets_the_first_surface():
     assert hit(xyz, np.array([0.5, 0.5, 3]), np.array([0, 0, 1.0]), step) is None
     assert hit(xyz, np.array([5, 5, 3]), np.array([0, 0, -1.0]), step) is None
     assert 0.03 < spacing(near) < 0.08
+
+
+def test_points_that_are_drawn_cover_dense_and_sparse_surfaces_alike():
+    random = np.random.default_rng(0)
+    side = np.concatenate([random.random((45_000, 2)), random.random((5_000, 2)) + [1, 0]])  # of 1 m2 each
+    xyz = np.column_stack([side, np.zeros(len(side))]).astype(np.float32)
+    drawn = spread(xyz, 1000)
+    assert 900 <= len(drawn) <= 1000 and (np.diff(drawn) > 0).all()
+    assert (drawn < 45_000).mean() == pytest.approx(0.5, abs=0.03)  # by lot it would be 0.9
+    assert spacing(xyz[drawn]) == pytest.approx((2 / len(drawn)) ** 0.5, rel=0.1)
+    np.testing.assert_array_equal(spread(xyz, 0), np.arange(len(xyz)))
+    np.testing.assert_array_equal(spread(xyz[:7], 7), np.arange(7))
+
+
+@pytest.mark.parametrize("most", [1, 2, 7])
+def test_never_more_points_are_drawn_than_wanted(most):
+    random = np.random.default_rng(0)
+    far = np.concatenate([random.random((50, 3)) * 0.01, random.random((50, 3)) * 1000])
+    for xyz in (far, np.zeros((100, 3)), np.repeat([[0, 0, 0], [5, 5, 5.0]], 50, 0)):
+        assert 1 <= len(spread(xyz.astype(np.float32), most)) <= most
 
 
 def test_a_point_is_described_with_labels_superpoint_weights_and_views(project):
