@@ -104,10 +104,10 @@ def _table(searched: Searched, one: Found) -> Table:
     table.add_column("", justify="right")
     table.add_column("shows")
     table.add_column("found as")
-    for name in ("score", "points", "superpoints", "centre / m", "extent / m"):
+    for name in ("score", "area / m²", "points", "centre / m", "extent / m"):
         table.add_column(name, justify="right")
     for rank, (name, behind, match) in enumerate(zip(one.shows, one.behind, one.matches, strict=True), 1):
-        counts = (f"{match.score:.3f}", f"{match.points:,}", str(len(match.superpoints)))
+        counts = (f"{match.score:.3f}", f"{match.area:.2f}", f"{match.points:,}")
         places = (decimals(match.centre, 2), decimals(match.extent, 2))
         table.add_row(str(rank), Text(name), Text(_found_as(behind)), *counts, *places)
     glosses = {behind.name: behind.gloss for behind in one.behind if behind and behind.gloss}

