@@ -38,17 +38,19 @@ def write(name: str, params: Path, root: Path | None = None) -> config.Params:
     """Put a preset's keys into the file `params`, whose other keys and comments stay. Raises ConfigError, and
     then leaves the file as it is."""
     settings = load(name, params, root)
-    yaml = YAML()  # keeps comments, and numbers as they are written: PyYAML takes 1e-05 for text
-    yaml.preserve_quotes, yaml.width = True, 120
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
+    # keeps comments, and numbers as they are written: PyYAML takes 1e-05 for text
+    round_trip = YAML(typ="rt")
+    round_trip.preserve_quotes, round_trip.width = True, 120
+    round_trip.indent(mapping=2, sequence=4, offset=2)
+    round_trip.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    values, overlay = yaml.load(params.read_text()), yaml.load((FOLDER / f"{name}.yaml").read_text())
+    values = round_trip.load(params.read_text())
+    overlay = round_trip.load((FOLDER / f"{name}.yaml").read_text())
     lay(values, _rooted(overlay, root), str(params))
     partial = params.with_name(f".{params.name}.partial")
     with partial.open("w") as stream:
-        yaml.dump(values, stream)
+        round_trip.dump(values, stream)
     if config.load(partial) != settings:
         raise ConfigError(f"{partial}: does not hold what preset {name} says; params.yaml is as it was")
     partial.replace(params)
