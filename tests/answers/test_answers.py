@@ -58,13 +58,13 @@ class Direct(MaskModel):
     def __init__(self, answer):
         self._answer = answer
 
-    def named(self, image, vocabulary):
-        owner, names, captions = self._answer(image)
-        similarity = (
-            embeddings(Text(), names) @ embeddings(Text(), vocabulary).T if names else np.zeros((0, 1))
-        )
-        modifiers = None if captions is None else tuple(noun_phrase.modifiers(one) for one in captions)
-        return NamedMasks(owner, similarity.argmax(1), modifiers)
+    def named(self, images, vocabulary):
+        for owner, names, captions in map(self._answer, images):
+            similarity = (
+                embeddings(Text(), names) @ embeddings(Text(), vocabulary).T if names else np.zeros((0, 1))
+            )
+            modifiers = None if captions is None else tuple(noun_phrase.modifiers(one) for one in captions)
+            yield NamedMasks(owner, similarity.argmax(1), modifiers)
 
 
 def assert_equal(converted, direct, images):
