@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline import capability, config, store
 from pipeline.device import Batches
-from pipeline.segmenters import load_segmenter
+from pipeline.segmenters import load_segmenter, require_answers, shown
 from stages import command
 
 SYNTHESIS, OUTPUT = Path("data/synthesis"), Path("data/capability")
@@ -17,6 +17,8 @@ def main(model: str, params: Path = Path("params.yaml")) -> None:
     """Measure what the 2D model MODEL knows of every class of the vocabulary."""
     settings = config.load(params)
     segmenter = load_segmenter(model, settings, captions=False)
+    keys = store.keys(SYNTHESIS)
+    require_answers(segmenter, {f"synthesis/{name}": shown.state(key) for name, key in keys.items()})
     scores = {"pooled": [], "per_image_mean": []}
     batches = Batches(settings.segmenters.batch, "segmenters.batch")
     for index, name in enumerate(settings.vocabulary):

@@ -9,6 +9,7 @@ import typer
 from PIL import Image
 
 from pipeline import config, store
+from pipeline.segmenters import shown
 from pipeline.segmenters.precomputed import image_key
 from stages import command
 
@@ -16,7 +17,7 @@ SCENES, SYNTHESIS = Path("data/scenes"), Path("data/synthesis")
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="folder of the images")] = Path("data/frames"),
+    out: Annotated[Path, typer.Option(help="folder of the images")] = shown.INDEX.parent,
     params: Path = Path("params.yaml"),
 ) -> None:
     """Write the frames of all scenes and the synthesised images as KEY.png, and index.csv, which says what is
@@ -24,16 +25,16 @@ def main(
     settings = config.load(params)
     out.mkdir(parents=True, exist_ok=True)
     size = settings.projection.width, settings.projection.height
-    with (out / "index.csv").open("w", newline="") as stream:
+    with (out / shown.INDEX.name).open("w", newline="") as stream:
         index = csv.writer(stream)
-        index.writerow(("key", "of", "image"))
-        for scene in store.scene_ids(SCENES):
+        index.writerow(shown.COLUMNS)
+        for scene, key in store.keys(SCENES).items():
             source = store.read_scene(store.scene_path(SCENES, scene), Path(settings.dataset.root))
             for frame in source.frames:
-                index.writerow((_write(frame.read_color(size), out), scene, frame.id))
-        for name in store.scene_ids(SYNTHESIS) if SYNTHESIS.is_dir() else []:
+                index.writerow((_write(frame.read_color(size), out), scene, frame.id, shown.state(key, size)))
+        for name, key in store.keys(SYNTHESIS).items() if SYNTHESIS.is_dir() else ():
             for number, image in enumerate(store.open_scene(store.scene_path(SYNTHESIS, name))["image"][:]):
-                index.writerow((_write(image, out), f"synthesis/{name}", number))
+                index.writerow((_write(image, out), f"synthesis/{name}", number, shown.state(key)))
 
 
 def _write(image: np.ndarray, folder: Path) -> str:

@@ -10,7 +10,7 @@ import zarr
 from pipeline import config, scenewise, store
 from pipeline.device import choose_device
 from pipeline.projection import project, views
-from pipeline.segmenters import Segmenter, load_segmenter
+from pipeline.segmenters import Segmenter, load_segmenter, require_answers, shown
 from pipeline.text import TextEncoder, load_text_encoder
 from stages import command
 
@@ -58,6 +58,9 @@ def main(model: str, params: Path = Path("params.yaml")) -> scenewise.Summary:
     """Project the features of the 2D model MODEL onto the points of every scene."""
     settings = config.load(params)
     segmenter, encoder = _models(model, settings)
+    keys, size = store.keys(SCENES), (settings.projection.width, settings.projection.height)
+    # no scene without the others: the answer that is added makes all of them new
+    require_answers(segmenter, {scene: shown.state(key, size) for scene, key in keys.items()})
     on_cpu = choose_device(settings.runtime.device).type == "cpu"
     workers = settings.runtime.workers if on_cpu else 1
     memory = settings.runtime.memory_gib * 2**30 / scenewise.worker_count(workers)
@@ -65,7 +68,7 @@ def main(model: str, params: Path = Path("params.yaml")) -> scenewise.Summary:
         memory = min(memory, settings.runtime.device_memory_gib * 2**30)
     return scenewise.run(
         Project(model, settings, memory),
-        store.keys(SCENES),
+        keys,
         OUTPUT / model,
         parameters={
             **config.plain(settings.projection),

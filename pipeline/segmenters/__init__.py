@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,12 +10,12 @@ import torch
 from pipeline.config import Params
 from pipeline.device import choose_device
 from pipeline.errors import ConfigError
-from pipeline.segmenters import precomputed
+from pipeline.segmenters import precomputed, shown
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 from pipeline.text import load_text_encoder
 
-__all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter"]
+__all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter", "require_answers"]
 
 # besides those that are precomputed
 NAMES = ("dense", "grounded", "lseg", "mask", "mask2former", "maskclip", "oneformer", "sam3")
@@ -30,6 +31,13 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
     if params.segmenters.precision != "float32":  # with captions, of the captioner too
         segmenter.version += f"-{params.segmenters.precision}"
     return segmenter
+
+
+def require_answers(segmenter: Segmenter, states: Mapping[str, str], index: Path = shown.INDEX) -> None:
+    """Raises DataError where `segmenter` ran elsewhere and has no answer for images of `index` whose scene or
+    class is in the state (shown.state) that `states` tells. Of others it is known when they are asked for."""
+    if isinstance(segmenter, precomputed.PrecomputedSegmenter):
+        segmenter.require(shown.noted(index, states))
 
 
 def _load(name: str, params: Params, captions: bool) -> Segmenter:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from pipeline.segmenters import noun_phrase
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import NamedMasks, owners
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, nearest
+from pipeline.segmenters.shown import Shown
 from pipeline.text import TextEncoder, embeddings
 
 DESCRIPTION = "precomputed.json"
 FORMAT = 1
+FIRST = 5  # missing answers that a message names
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,23 @@ class PrecomputedSegmenter:
         self._captions = description.get("captions", False)
         version = _version(folder)
         self.version = version if self._captions else with_captioner(version, captioner)
+
+    def require(self, images: Iterable[Shown]) -> None:
+        """Raises DataError where images have no answer. Only names of files are looked at."""
+        answered = {file.stem for file in self._folder.glob("*.npz")}
+        wanted = list(images)
+        missing = [image for image in wanted if image.key not in answered]
+        if not missing:
+            return
+        of = f"{len({image.of for image in missing})} of {len({image.of for image in wanted})}"
+        lines = [f"  {image.of} {image.image}: {self._folder / image.key}.npz" for image in missing[:FIRST]]
+        if len(missing) > FIRST:
+            lines.append(f"  and {len(missing) - FIRST} more")
+        raise DataError(
+            f"{self._folder}: {self.name} has no answer for {len(missing)} of {len(wanted)} images, in {of} "
+            "scenes or classes; nothing was computed. Show it those that `anyscene frames` wrote and add the "
+            "answers (where it finds nothing, one without masks):\n" + "\n".join(lines)
+        )
 
     def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
         """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": the adjectives of

@@ -28,8 +28,8 @@ OWN = {"wall": "wall-other-merged", "floor": "floor-other-merged", "chair": "cha
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """Two scans, images of the vocabulary with pseudo masks, and the weights of two models."""
-    for name in ("a", "b"):
-        write_scan(tmp_path / "raw", name)
+    for seed, name in enumerate(("a", "b")):
+        write_scan(tmp_path / "raw", name, seed=seed)
     write_splits(tmp_path / "raw", ["a"], ["b"])
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["dataset"] |= {"root": "raw", "name": "small"}
@@ -121,3 +121,50 @@ def test_three_models(workspace):
     for scene, weight in before.items():
         turned = store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:]
         np.testing.assert_allclose(turned, weight[:, [2, 0, 1]], atol=1e-3)
+
+
+def refused(stage, *arguments):
+    result = CliRunner().invoke(stage.app, list(arguments))
+    assert result.exit_code == 1
+    return result.output
+
+
+def test_missing_answers_are_told_before_anything_is_computed(workspace):
+    run(scenes)
+    run(frames)
+    answer_as_seem()
+    Path("labels.json").write_text(json.dumps(SEEM))
+    run(convert, "seem", "--from", "seem", "--labels", "labels.json", "--out", "weights/seem")
+    with Path("data/frames/index.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    of_b = [row for row in rows if row["of"] == "b"]
+    of_chair = [row for row in rows if row["of"] == "synthesis/chair"]
+    kept = Path("kept")
+    kept.mkdir()
+    for row in (of_b[-1], *of_chair):
+        Path(f"weights/seem/{row['key']}.npz").rename(kept / f"{row['key']}.npz")
+    said = refused(projection, "seem")
+    assert f"no answer for 1 of {len([row for row in rows if '/' not in row['of']])} images" in said
+    assert "in 1 of 2 scenes" in said and "`anyscene frames`" in said
+    assert f"b {of_b[-1]['image']}: weights/seem/{of_b[-1]['key']}.npz" in said
+    assert not Path("data/projection").exists()  # nor of the scene that has all of its answers
+    said = refused(capability, "seem")
+    assert "no answer for 3 of 12 images, in 1 of 4 scenes or classes" in said
+    assert all(f"synthesis/chair {row['image']}: weights/seem/{row['key']}.npz" in said for row in of_chair)
+    # an index of other images says nothing of these: the answer is missed when it is asked for
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["projection"] |= {"tolerance": 0.2, "width": 16, "height": 12}
+    Path("other.yaml").write_text(yaml.safe_dump(values))
+    said = refused(projection, "seem", "--params", "other.yaml")
+    assert "2 of 2 scenes failed" in said and "no answer for this image of 16x12" in said
+    for file in kept.iterdir():
+        file.rename(Path("weights/seem") / file.name)
+    projection._models.cache_clear()  # a process of its own
+    run(projection, "seem")
+    run(capability, "seem")
+    Path("data/frames/index.csv").unlink()
+    for row in of_b:
+        Path(f"weights/seem/{row['key']}.npz").unlink()
+    projection._models.cache_clear()
+    said = refused(projection, "seem")  # without an index the scene fails that lacks it, the other is done
+    assert "1 of 2 scenes failed" in said and "b: weights/seem" in said
