@@ -220,9 +220,8 @@ def weights_key(path: Path | str) -> str:
     digest = hashlib.sha256()
     try:
         for file in files:
-            content = reading.sha256(file)
-            reading.intact(file, content)
-            digest.update(f"{file.relative_to(path)} {content}\n".encode())
+            reading.intact(file)
+            digest.update(f"{file.relative_to(path)} {reading.sha256(file)}\n".encode())
     except OSError as error:
         raise SynthesisError(f"{path}: no weights here ({error}); {_source(path)}") from error
     if not files:

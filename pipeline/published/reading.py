@@ -3,8 +3,10 @@ only those that are what was published, where that is known."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.published import catalogue
 
 SUMS = "SHA256SUMS"  # in a folder of weights, as sha256sum writes it: what `anyscene weights fetch` noted
+SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
 LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes: keys of what callbacks remember
 
 
@@ -69,10 +72,9 @@ def _foreign(file: Path, again: str) -> list[str]:
     return foreign
 
 
-def intact(file: Path, found: str | None = None) -> bool:
+def intact(file: Path) -> bool:
     """Whether it is known what `file` should hold, and that it does: by what was published under its name, or
-    by SHA256SUMS beside it or one folder above. `found`: its sha256, where it was computed already. Raises
-    WeightsError where it should and does not."""
+    by SHA256SUMS beside it or one folder above. Raises WeightsError where it should and does not."""
     known, entry = catalogue.published(file), catalogue.entry_of(file)
     if known is not None and known.size is not None and file.stat().st_size != known.size:
         raise WeightsError(
@@ -86,7 +88,7 @@ def intact(file: Path, found: str | None = None) -> bool:
         remedy = f"or take it out of {sums}, if it was changed on purpose"
     if wanted is None:
         return False
-    found = found or sha256(file)
+    found = sha256(file)
     if found != wanted:
         raise WeightsError(
             f"{file}: damaged or not what was published (its sha256 is {found}, wanted {wanted}); nothing of "
@@ -132,7 +134,16 @@ def refuse_code(file: Path, source: str) -> None:
 
 
 def sha256(file: Path) -> str:
-    """Of the file's content."""
+    """Of the file's content, which is read once in a process unless it changes."""
+    state = file.stat()
+    settled = max(state.st_mtime, state.st_ctime) < time.time() - SETTLED
+    hashed = _sha256 if settled else _sha256.__wrapped__
+    return hashed(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+@functools.cache
+def _sha256(file: Path, *state: int) -> str:
+    """As long as `state` is the same: gigabytes take seconds, and what is loaded is asked for its key too."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

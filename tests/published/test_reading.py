@@ -1,15 +1,19 @@
 """Published weights are read without running anything, and only if they are what was published."""
 
 import hashlib
+import os
 import sys
+import time
 import types
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from pipeline import synthesis
 from pipeline.published import catalogue, reading
 from pipeline.published.reading import WeightsError
+from pipeline.segmenters import pretrained
 from tests.malice import Code
 
 
@@ -88,6 +92,48 @@ def test_what_was_published_is_known_wherever_it_lies(tmp_path, monkeypatch, nam
         reading.intact(tmp_path / name)
     (tmp_path / name).rename(tmp_path / f"mine_{name}")
     assert not reading.intact(tmp_path / f"mine_{name}")
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """How often a file was read for its hash."""
+    digest, calls = hashlib.file_digest, []
+    monkeypatch.setattr(hashlib, "file_digest", lambda *of: calls.append(of) or digest(*of))
+    return calls
+
+
+def test_a_file_is_hashed_once(tmp_path, monkeypatch, hashed):
+    file = tmp_path / "a.safetensors"
+    save_file({"net.a": torch.ones(500)}, file)
+    content = file.read_bytes()
+    published(monkeypatch, file.name, content, len(content))
+    reading.intact(file), reading.intact(file)
+    assert len(hashed) == 2  # just written, it may be written again before the clock ticks
+    monkeypatch.setattr(reading, "SETTLED", -60.0)
+    hashed.clear()
+    key = synthesis.weights_key(file)
+    assert pretrained.intact(tmp_path, [file.name]) == hashlib.sha256(content).hexdigest()[:16]
+    assert synthesis.weights_key(file) == key and list(reading.read(file, "there")) == ["net.a"]
+    assert len(hashed) == 1
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_hashed_file_that_is_altered_is_hashed_again(tmp_path, monkeypatch, replaced):
+    """Also where neither its size nor the time of its content tells."""
+    monkeypatch.setattr(reading, "SETTLED", -60.0)
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"abc")
+    published(monkeypatch, file.name, b"abc")
+    assert reading.intact(file)
+    state = file.stat()
+    time.sleep(0.05)  # a tick
+    if replaced:
+        file.rename(tmp_path / "kept.bin")
+    file.write_bytes(b"abd")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    with pytest.raises(WeightsError, match=r"a\.bin: damaged or not what was published"):
+        reading.intact(file)
 
 
 @pytest.mark.parametrize("where", ["a/b.bin", "a/sub/b.bin"])
