@@ -1,4 +1,5 @@
-"""python -m benchmarks.throughput [NAME ...] [--device cuda]: views per second of every 2D model.
+"""python -m benchmarks.throughput [NAME ...] [--device cuda]: views per second of every 2D model, scenes of
+training.
 
 Each model is loaded by the pipeline's own code in a process of its own, which also tells its peak memory.
 Models of published size have random weights: that changes what they find, not what they cost. What is
@@ -38,14 +39,15 @@ HEAD = """# Throughput
 Written by `python -m benchmarks.throughput` (`--device cuda` on a GPU; names of models to measure only some).
 Each model is loaded by the pipeline's own code, in a process of its own. Those of published size have random
 weights and see random images: that changes what they find, not what they cost, but for captions, which take
-time for every mask that is found. Rates are the best of up to three runs after a first one, seconds those
-from the files to the first answer, peaks those of the process (PyTorch included) or of a GPU's memory. Of one
-CPU thread seconds are those that it computed, so that what else the machine does hardly counts.
+time for every mask that is found. Networks train on rooms made for it, towards random features. Rates are the
+best of up to three runs after a first one, seconds those from the files to the first answer, peaks those of
+the process (PyTorch included) or of a GPU's memory. Of one CPU thread seconds are those that it computed, so
+that what else the machine does hardly counts.
 
 """
 
 Row = dict[str, Any]  # of reports/throughput.json: what, device, setting and the figures of Measured
-Work = Callable[[], int]  # done once; how many views, images or masks that was
+Work = Callable[[], int]  # done once; how many views, images, masks or scenes that was
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,63 @@ def texts(encoder: str) -> Callable:
     return load
 
 
+def trainer(stage: str, preset: str | None, vertices: int, width: int) -> Callable:
+    """Steps of the stage as the preset or the demo trains: on scenes of about `vertices` points, towards
+    `width` channels. On a CPU one scene at a time, for its memory: a step takes the time of its scenes."""
+
+    def load(folder: Path, device: torch.device) -> Work:
+        from benchmarks import meshes
+        from pipeline import network, presets, store, training
+        from pipeline.superpoints import segment_mesh
+        from pipeline.training.objectives import distillation, ensembling
+
+        file = Path("params.yaml")
+        params = presets.load(preset, file) if preset else config.load(file)
+        section, net = getattr(params, stage), params.network
+        batch, steps = (section.batch, 8) if device.type == "cuda" else (1, 1)
+        random, clouds = torch.Generator().manual_seed(0), []
+        for seed in range(batch):
+            xyz, face = meshes.room(vertices, seed)
+            superpoint = segment_mesh(xyz, face, params.superpoints.k, params.superpoints.min_vertices)
+            group = store.create(store.scene_path(folder / "fusion", str(seed)), "")
+            target = torch.rand(superpoint.max() + 1, width, generator=random).half().numpy()
+            store.write(group, "superpoint_feature", target)
+            store.write(group, "superpoint_valid", np.ones(len(target), bool))
+            clouds.append(training.Cloud(str(seed), xyz, np.zeros(xyz.shape, np.uint8), superpoint))
+        model = network.MinkUNet(
+            net.variant, 3, width, net.backend, width=net.width, precision=net.precision
+        ).to(device)
+        sampled = params.distillation.points_per_scene
+        if stage == "distillation":
+            objective = distillation.SuperpointDistillation(folder / "fusion", sampled)
+        else:
+            objective = ensembling.objective_of(
+                section,
+                torch.nn.functional.normalize(torch.rand(CLASSES, width, generator=random)).to(device),
+                voxel=net.voxel,
+                colour=net.input == "colour",
+                history=folder / "history",
+                fusion=folder / "fusion",
+                points_per_scene=sampled,
+            )
+            objective.begin(model, clouds, training.Processes(device))
+            objective.begin = lambda *_: None  # it is not part of a step
+        recipe = training.Recipe.of(
+            section, voxel=net.voxel, colour=net.input == "colour", augmentation=params.augmentation
+        )
+        recipe = dataclasses.replace(
+            recipe, schedule=training.Schedule(steps, 1e-5, 1e-5), batch=batch, accumulate=1
+        )
+
+        def work() -> int:
+            training.train(model, clouds, objective, recipe, label=stage)
+            return steps * batch
+
+        return work
+
+    return load
+
+
 def write_lseg(folder: Path) -> None:
     from safetensors.torch import save_file
 
@@ -206,6 +265,7 @@ def write_sam(kind: str, folder: Path) -> None:
     torch.save(sam_model_registry[kind]().state_dict(), folder / f"sam_{kind}.pth")
 
 
+CLASSES = 20  # ScanNet's, of which ensembling keeps logits
 HALF, SINGLE, BRAIN = torch.float16, torch.float32, torch.bfloat16
 CLIP_B16 = "open_clip:ViT-B-16-quickgelu:{}/maskclip/open_clip_model.safetensors"
 SUBJECTS = {
@@ -254,6 +314,21 @@ SUBJECTS = {
     "sam vit_h": Subject(
         "masks of 512x512, seen at 1024x1024", sam("sam_vit_h.pth", 512), partial(write_sam, "vit_h"), GPU
     ),
+    **{
+        f"{stage} small, 10 cm": Subject(
+            "scenes of 45,000 points, the demo's network, one at a time",
+            trainer(stage, None, 45_000, 384),
+            devices=CPU,
+        )
+        for stage in ("distillation", "ensembling")
+    },
+    **{
+        f"{stage} 18A, 2 cm": Subject(
+            "scenes of 150,000 points, MinkUNet18A, on a CPU one at a time, on a GPU 12",
+            trainer(stage, "scannet", 150_000, 512),
+        )
+        for stage in ("distillation", "ensembling")
+    },
     "minilm": Subject("texts", texts("minilm"), devices=CPU),
     "clip ViT-B/32": Subject("texts", texts("open_clip:ViT-B-32-quickgelu"), devices=CPU),
     "clip ViT-L/14@336": Subject("texts", texts("open_clip:ViT-L-14-336-quickgelu"), devices=CPU),

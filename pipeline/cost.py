@@ -1,7 +1,8 @@
 """What a run would cost: views, hours, disk. Counted and measured, and where not, that is said.
 
 Rates are those of reports/throughput.json, which `python -m benchmarks.throughput` writes: a list of {"what",
-"device", "setting", "per_second", ...}. `what` is a 2D model, a diffusion model or a SAM as named there.
+"device", "setting", "per_second", ...}. `what` is a 2D model, a diffusion model, a SAM or a training, as
+named there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import datasets
-from pipeline.config import Params
+from pipeline.config import Params, Training
 from pipeline.errors import DataError, PipelineError
 from pipeline.published.catalogue import ANSWERS
 
@@ -113,10 +114,21 @@ def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     found.append((painter(params.synthesis.diffusion), images, "images"))
     found.append((sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
-    objectives = len(params.distillation.objectives)
-    found.append(("distillation", params.distillation.steps * objectives, "steps"))
-    found.append(("ensembling", params.ensembling.steps, "steps"))
+    runs = {"distillation": len(params.distillation.objectives), "ensembling": 1}
+    for stage, times in runs.items():
+        found.append((training(stage, params), times * visits(getattr(params, stage), size), "scenes"))
     return [Work(*one, rates.get(one[0])) for one in found]
+
+
+def visits(section: Training, size: Extent) -> int:
+    """Scenes that a training goes through, each as often as it is visited."""
+    batch = section.batch if size.training is None else min(section.batch, size.training)
+    return section.steps * batch * section.accumulate
+
+
+def training(stage: str, params: Params) -> str:
+    """What reports/throughput.json calls the training of the stage's network: by what its rate depends on."""
+    return f"{stage} {params.network.variant}, {params.network.voxel * 100:g} cm"
 
 
 def painter(folder: str) -> str:

@@ -147,7 +147,7 @@ def _cost(settings: config.Params) -> Group:
         lines.add_row(work.what, f"{work.count:,} {work.unit}, {hours}")
     for name, section in (("distillation", settings.distillation), ("ensembling", settings.ensembling)):
         if size.training:
-            epochs = section.steps * section.batch * section.accumulate / size.training
+            epochs = cost.visits(section, size) / size.training
             lines.add_row("", f"{name}: {epochs:.1f} epochs of {size.training:,} scenes")
     each = cost.bytes_per_point(settings)
     disk = f"up to {each / 1000:.2f} GB a million points; how many there are is not known without the scans"

@@ -71,8 +71,8 @@ def test_hours_only_of_what_was_measured(tmp_path):
         ("sd15", 1000, "images"),
         ("sam vit_h", 1000, "masks"),
         ("lseg", 1000, "synthesised images"),
-        ("distillation", 7006, "steps"),
-        ("ensembling", 3002, "steps"),
+        ("distillation 18A, 2 cm", 7006 * 12, "scenes"),
+        ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
     ]
     assert (found[0].hours, found[0].rate) == (125_000 / 5 / 3600, cost.Rate(5, "a GPU", "base 640"))
     assert found[1].rate is None and found[1].hours is None
@@ -81,6 +81,20 @@ def test_hours_only_of_what_was_measured(tmp_path):
         (tmp_path / "rates.json").write_text(broken)
         with pytest.raises(PipelineError, match=r"rates\.json: no list"):
             cost.read_rates(tmp_path / "rates.json")
+
+
+def test_training_is_reckoned_by_the_scenes_that_it_visits(tmp_path):
+    params = settings(tmp_path / "none")
+    more = dataclasses.replace(params.distillation, objectives=["superpoint", "pixel"], accumulate=2)
+    params = dataclasses.replace(params, distillation=more)
+    rates = {"distillation 18A, 2 cm": cost.Rate(2.0, "a GPU", "scenes of 150,000 points")}
+    whole, few = cost.Extent(1513, 1201, 1000, None, ""), cost.Extent(8, 5, 1000, None, "")
+    distilled, ensembled = cost.work(params, whole, rates)[-2:]
+    assert distilled.count == 2 * 7006 * 2 * 12 and ensembled.rate is None
+    assert distilled.hours == 2 * 7006 * 2 * 12 / 2.0 / 3600
+    assert cost.visits(params.ensembling, few) == 3002 * 5  # no scene is in a batch twice
+    coarse = dataclasses.replace(params, network=dataclasses.replace(params.network, voxel=0.05))
+    assert cost.work(coarse, whole, rates)[-2].rate is None  # another voxel size costs something else
 
 
 def test_answers_on_disk_take_no_hours(tmp_path):
@@ -108,7 +122,10 @@ def test_rates_are_those_that_the_benchmark_writes():
     size = cost.Extent(1, 1, 1000, None, "made up")
     found = {work.what: work for work in cost.work(params, size, rates)}
     measured = {name for name, work in found.items() if work.rate is not None}
-    assert measured == {"dense (demo)", "mask (demo)", "diffusion (demo)", "sam (demo)"}
+    assert measured == set(found)
+    for name in ("scannet", "matterport3d"):
+        trained = cost.work(presets.load(name, ROOT / "params.yaml"), size, rates)[-2:]
+        assert all(work.what in SUBJECTS and work.unit == "scenes" for work in trained)
     for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *NAMES):
         assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
 
