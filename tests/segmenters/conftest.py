@@ -1,5 +1,11 @@
+import gzip
+import socket
+from pathlib import Path
+
+import open_clip
 import pytest
 import torch
+import transformers
 
 from pipeline.config import Text
 from pipeline.segmenters.dense import DenseSegmenter
@@ -50,26 +56,62 @@ def sam3_weights(tmp_path_factory):
     return small_sam3.write(tmp_path_factory.mktemp("sam3") / "sam3")
 
 
+@pytest.fixture
+def offline(monkeypatch):
+    """No network; the addresses that were asked for all the same."""
+    asked = []
+
+    def refuse(self, address):
+        asked.append(address)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def clip_tokenizer():
+    """CLIP's as transformers has it, of the tables that come with open_clip."""
+    table = Path(open_clip.__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
+    merges = gzip.open(table).read().decode().split("\n")[1 : 49152 - 256 - 2 + 1]
+    letters = list(open_clip.tokenizer.bytes_to_unicode().values())
+    words = [*letters, *(one + "</w>" for one in letters), *("".join(pair.split()) for pair in merges)]
+    return transformers.CLIPTokenizer(
+        vocab={word: number for number, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])},
+        merges=[tuple(pair.split()) for pair in merges],
+    )
+
+
 NAMES = ["dense", "mask", "mask2former", "oneformer", "grounded", "sam3"]
 
 
 @pytest.fixture(scope="session")
-def build(request, minilm):
+def folder_of(request):
+    """folder_of(name): with that small model of random weights; named after it."""
+
+    def folder_of(name):
+        if name in ("grounded", "sam3"):
+            return request.getfixturevalue(f"{name}_weights")
+        root = "universal_weights" if name in small_universal.KIND else "random_weights"
+        return request.getfixturevalue(root) / name
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def build(folder_of, minilm):
     """build(name, **settings): the small model of random weights."""
 
     def build(name, **settings):
-        cpu = torch.device("cpu")
+        cpu, folder = torch.device("cpu"), folder_of(name)
         if name == "grounded":
             with small_grounded.small_sam():
-                return GroundedSegmenter(name, request.getfixturevalue("grounded_weights"), cpu, **settings)
+                return GroundedSegmenter(name, folder, cpu, **settings)
         if name == "sam3":
-            folder = request.getfixturevalue("sam3_weights")
-            return Sam3Segmenter(name, folder, cpu, confidence=0.2, **settings)
+            return Sam3Segmenter(name, folder, cpu, **{"confidence": small_sam3.CONFIDENCE, **settings})
         if name in small_universal.KIND:
-            folder = request.getfixturevalue("universal_weights") / name
             overlap = small_universal.OVERLAP
             return UniversalSegmenter(name, folder, minilm, cpu, overlap=overlap, **settings)
-        folder = request.getfixturevalue("random_weights") / name
         return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, folder, minilm, **settings)
 
     return build

@@ -7,6 +7,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 SIDE, GRID = 56, 16  # of the image that it sees, and of its masks
+CONFIDENCE = 0.2  # random queries are sure of nothing
 HEAD = dict(hidden_size=32, num_attention_heads=2)
 LAYERS = dict(num_layers=1, intermediate_size=32)
 

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import shutil
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -133,17 +132,10 @@ def colours(params):
     return dataclasses.replace(params, segmenters=section)
 
 
-def test_mask_models_are_captioned_by_it_without_network(params, monkeypatch):
-    asked = []
-
-    def refuse(self, address):
-        asked.append(address)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+def test_mask_models_are_captioned_by_it_without_network(params, offline, monkeypatch):
     segmenter = load_segmenter("mask", params)
     assert isinstance(segmenter, MaskSegmenter) and isinstance(segmenter.captioner, BlipCaptioner)
-    assert asked == []
+    assert offline == []
     monkeypatch.setattr(segmenter.captioner, "caption", lambda image: "an old bed")
     (found,) = segmenter.describe(IMAGE[None], VOCABULARY)
     plain = load_segmenter("mask", colours(params))

@@ -1,6 +1,4 @@
-import dataclasses
 import shutil
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor
 
-from pipeline import config
-from pipeline.segmenters import Segmenter, grounded, load_segmenter
+from pipeline.segmenters import grounded
 from pipeline.segmenters.grounded import GroundedSegmenter, prompts
 from pipeline.segmenters.weights import WeightsError
 from tests.segmenters import small_grounded
@@ -159,14 +156,6 @@ def test_stripes_are_stretched_for_the_boxes_alone(segmenter, size):
     assert (centre >= 0).all() and (centre <= torch.tensor([size[1], size[0]])).all()
 
 
-def test_no_detections_at_all(load):
-    segmenter = load(confidence=1.0)
-    assert (segmenter.label(noise(30, 40)[None], VOCABULARY) == -1).all()
-    (found,) = segmenter.describe(noise(30, 40)[None], VOCABULARY)
-    assert found.text == () and (found.caption == -1).all()
-    assert (segmenter.label(noise(30, 40)[None], ()) == -1).all()
-
-
 def test_one_pixel_masks(segmenter, monkeypatch):
     image = noise(30, 40)
     found = segmenter.boxes(image, VOCABULARY)
@@ -180,20 +169,6 @@ def test_one_pixel_masks(segmenter, monkeypatch):
     label = segmenter.label(image[None], VOCABULARY)[0]
     assert (label >= 0).sum() == len(found.box) and label[: len(found.box), 5].tolist() == found.name.tolist()
     assert (segmenter.describe(image[None], VOCABULARY)[0].caption >= 0).sum() == len(found.box)
-
-
-def test_nothing_is_downloaded(grounded_weights, monkeypatch):
-    asked = []
-
-    def refuse(*arguments):
-        asked.append(arguments)
-        raise OSError("no network")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    params = config.load()
-    section = dataclasses.replace(params.segmenters, weights=str(grounded_weights.parent))
-    found = load_segmenter("grounded", dataclasses.replace(params, segmenters=section))
-    assert isinstance(found, Segmenter) and found.name == "grounded" and asked == []
 
 
 def test_version_follows_the_files(load, copy):

@@ -65,6 +65,22 @@ def test_same_image_same_answer(segmenter):
         assert np.array_equal(first.caption, second.caption) and first.text == second.text
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_loads_by_name_and_without_network(folder_of, name, offline):
+    params = config.load()
+    section = dataclasses.replace(params.segmenters, weights=str(folder_of(name).parent))
+    found = load_segmenter(name, dataclasses.replace(params, segmenters=section))
+    assert isinstance(found, Segmenter) and found.name == name and offline == []
+
+
+@pytest.mark.parametrize("name", ["grounded", "sam3"])
+def test_where_nothing_is_sure_nothing_is_said(build, name):
+    model, image = build(name, confidence=1.0), noise((30, 40), 1)
+    assert (model.label(image, VOCABULARY) == -1).all() and (model.label(image, ()) == -1).all()
+    (found,) = model.describe(image, VOCABULARY)
+    assert found.text == () and (found.caption == -1).all()
+
+
 def test_no_images(segmenter):
     none = np.zeros((0, 48, 64, 3), np.uint8)
     assert segmenter.label(none, VOCABULARY).shape == (0, 48, 64)
