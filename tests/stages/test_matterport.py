@@ -10,7 +10,6 @@ from pipeline import config, store
 from pipeline.evaluation.artefacts import Artefacts
 from pipeline.evaluation.study import split_by_annotation
 from stages import labels, projection, scenes, superpoints
-from tests.axes import Dense, Encoder
 from tests.matterport import image_names, room, write_house, write_root
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +35,7 @@ def run(stage, *arguments):
     return CliRunner().invoke(stage.app, arguments)
 
 
-def test_from_house_to_features(workspace, monkeypatch):
+def test_from_house_to_features(workspace, two_axes):
     assert run(scenes).exit_code == 0
     assert store.scene_ids("data/scenes") == [f"{house}_region{r}" for house in HOUSES for r in range(2)]
     scene = store.read_scene(f"data/scenes/{VAL}_region1.zarr", Path("scans"))
@@ -46,12 +45,8 @@ def test_from_house_to_features(workspace, monkeypatch):
     assert set(label.tolist()) == {-1, 0, 7, 20}  # none, wall, door, ceiling
     assert run(superpoints).exit_code == 0
 
-    projection._models.cache_clear()
-    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: Dense())
-    monkeypatch.setattr(projection, "load_text_encoder", lambda section: Encoder())
     result = run(projection, "dense")
     assert result.exit_code == 0, result.stderr
-    projection._models.cache_clear()
     group = store.open_scene(f"data/projection/dense/{VAL}_region0.zarr")
     feature, count = group["feature"][:], group["count"][:]
     x = room(0)[0][:16, 0]  # of the wall, which the level camera sees head on

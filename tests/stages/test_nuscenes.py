@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from pipeline import store
 from stages import labels, projection, scenes, superpoints
-from tests.axes import Dense, Encoder
 from tests.nuscenes import (
     CAMERAS,
     INTERVAL,
@@ -65,7 +64,7 @@ def seen_by(xyz, index):
     return found
 
 
-def test_from_tables_to_features(workspace, monkeypatch):
+def test_from_tables_to_features(workspace, two_axes):
     assert run(scenes).exit_code == 0
     assert store.scene_ids("data/scenes") == [f"{drive}_{k:02d}" for drive in (TRAIN, VAL) for k in range(2)]
     scene = store.read_scene(f"data/scenes/{VAL}_01.zarr", Path("nuscenes"))
@@ -84,12 +83,8 @@ def test_from_tables_to_features(workspace, monkeypatch):
     superpoint = store.open_scene(f"data/superpoints/{VAL}_01.zarr")["superpoint"][:]
     assert np.array_equal(superpoint, np.arange(len(scene.xyz)))
 
-    projection._models.cache_clear()
-    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: Dense())
-    monkeypatch.setattr(projection, "load_text_encoder", lambda section: Encoder())
     result = run(projection, "dense")
     assert result.exit_code == 0, result.stderr
-    projection._models.cache_clear()
     group = store.open_scene(f"data/projection/dense/{VAL}_01.zarr")
     feature, count = group["feature"][: len(xyz)], group["count"][: len(xyz)]
     pixels = np.stack(list(seen_by(xyz, 1).values()))  # [6, N, 2]

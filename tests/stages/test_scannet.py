@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from pipeline import store
 from stages import labels, projection, scenes, superpoints
-from tests.axes import Dense, Encoder
 from tests.capture import grid
 from tests.scannet import SEGMENT, segment_of_vertices, write_root
 from tests.test_store import tree_hash
@@ -43,7 +42,7 @@ def run(stage, *arguments):
     return CliRunner().invoke(stage.app, arguments)
 
 
-def test_from_stream_to_features(workspace, monkeypatch):
+def test_from_stream_to_features(workspace, two_axes):
     result = run(scenes)
     assert result.exit_code == 0
     assert "scenes: 3 frames of 3 scenes have no pose and were left out" in " ".join(result.stderr.split())
@@ -57,12 +56,8 @@ def test_from_stream_to_features(workspace, monkeypatch):
     assert run(superpoints).exit_code == 0
     assert store.open_scene(f"data/superpoints/{VAL}.zarr")["superpoint"].shape == (36,)
 
-    projection._models.cache_clear()
-    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: Dense())
-    monkeypatch.setattr(projection, "load_text_encoder", lambda section: Encoder())
     result = run(projection, "dense")
     assert result.exit_code == 0, result.stderr
-    projection._models.cache_clear()
     group = store.open_scene(f"data/projection/dense/{VAL}.zarr")
     feature, count = group["feature"][:], group["count"][:]
     x = grid(6)[0][:, 0]  # the cameras stand at 0.5 and 0.54 and look straight at the wall
