@@ -125,7 +125,7 @@ def test_rates_are_those_that_the_benchmark_writes():
     assert measured == set(found)
     for name in ("scannet", "matterport3d"):
         trained = cost.work(presets.load(name, ROOT / "params.yaml"), size, rates)[-2:]
-        assert all(work.what in SUBJECTS and work.unit == "scenes" for work in trained)
+        assert all(work.rate and work.what in SUBJECTS and work.unit == "scenes" for work in trained)
     for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *NAMES):
         assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
 
