@@ -91,6 +91,7 @@ def test_order_is_by_the_mean_less_its_standard_error():
 
     assert order(1, 1e6, 4, 1) == [2, 0, 1, 3]  # 0.75, 0.5, 0.4995, -0.5
     assert order(0.99, 1e6, 4, 1) == [2, 1, 0, 3]  # the first has 0.4975
+    assert order(0.7, 16, 4, 1) == [2, 0, 1, 3]  # 0.75, 0.402, 0.375: by the root of the area
     assert order(0, 1, 0, 1) == [1, 3, 0, 2]  # what has no area is last
     score[0] = np.nan  # half of the first has none, and the area of that does not count; the deviation: 0.495
     assert order(2, 1e6, 4, 1) == [2, 0, 1, 3]
