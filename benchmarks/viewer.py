@@ -35,9 +35,16 @@ ROOT, TABLE, MARK = Path.cwd(), Path("docs/viewer.md"), "<!-- measured -->\n"
 SCENE, POINTS = "val_000", 1_000_000
 STAGES = ("scenes", "labels", "superpoints", "projection dense", "projection mask", "fusion")
 LARGE = DRAWN // 3  # points of a drawing that can only be the cloud; the ceiling is not drawn
-TEXTS = ("somewhere to sit", "where to sleep", "a way out", "art to look at", "it lets daylight in")
+TEXTS = (
+    "somewhere to sit", "where to sleep", "a way out", "art to look at", "it lets daylight in", "to eat at",
+    "where to keep books", "to put clothes away", "what one walks on", "for reading at night", "to lie down",
+    "to cook on", "a plant",
+)  # fmt: skip
 WANTED = {"first paint": 3.0, "query": 0.3, "memory": 2.0}  # seconds, seconds, GiB
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+# WebGL in software; the page's text and boxes on the CPU, as browsers do that have no GPU
+FLAGS = [
+    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-rasterization",
+]  # fmt: skip
 # Notes when the cloud is drawn (to its last pixel), when its colours arrive, when something is typed.
 HOOK = """
 window.seen = {drawn: null, coloured: null, typed: null};
