@@ -87,16 +87,14 @@ class Page:
         """Mark a point and say what is known of it."""
         with self._lock:
             found = self.room.describe(point)
+            seen = [(view.frame.id, picture(view)) for view in found.views]
             self._point.content = text.point(found)
             self._forget()
             marker = self.server.scene.add_icosphere(
                 "/clicked", radius=2 * self.room.spacing, color=MARK, position=self.room.xyz[point]
             )
             with self._views:
-                pictures = [
-                    self.server.gui.add_image(picture(view), label=f"view {view.frame.id}")
-                    for view in found.views
-                ]
+                pictures = [self.server.gui.add_image(image, label=f"view {frame}") for frame, image in seen]
             self._clicked_on = [marker, *pictures]
 
     def _forget(self) -> None:
@@ -133,6 +131,7 @@ class Page:
         self._entering = True  # setting values below calls `_refresh`
         with self.server.atomic():
             self._point.content = text.hint(len(room.drawn), len(room.xyz))
+            self._layer.value = "colour"
             self._layer.options = (*room.layers, HEAT) if room.source else room.layers
             # whole steps, for the slider writes its ends out
             self._height.min = STEP * float(np.floor(low[2] / STEP))
@@ -162,11 +161,12 @@ class Page:
     def _change_scene(self) -> None:
         with self._lock:
             if self._scene.value == self.room.scene:
+                self._shown = None  # what was said of another that could not be opened goes
+                self._refresh()
                 return
             self._about.content = text.boxed("Opening ...")
             self.room, self._heat = self._open_room(self._scene.value), None
             self._forget()
-            self._layer.value = "colour"
             self._enter()
 
     def _refresh(self) -> None:

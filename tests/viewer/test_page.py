@@ -76,6 +76,37 @@ def test_the_cloud_follows_the_panel(page):
     np.testing.assert_array_equal(page._cloud.colors, shown)
 
 
+@pytest.mark.parametrize("layer", ["colour", "superpoints", HEAT])
+def test_a_smaller_scene_is_shown_from_any_layer(project, page, layer):
+    folder, params = project
+    page._open_room = lambda name: Room(
+        Artefacts(folder), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
+    )
+    page.select(7)
+    if layer == HEAT:
+        page._find.value = "a bed in a scene"
+    page._layer.value = layer
+    for name in ("room1", "room0"):
+        page._scene.value = name
+        assert page.room.scene == name and page._layer.value == "colour" and page._clicked_on == []
+        kept = page.room.below(page._height.value)
+        np.testing.assert_array_equal(page._cloud.colors, page.room.rgb[kept])
+        np.testing.assert_allclose(page._cloud.points, page.room.xyz[page.room.drawn[kept]])
+
+
+def test_back_from_a_scene_that_cannot_be_opened(page):
+    def damaged(name):
+        raise StoreError(f"{name}: damaged; run `dvc repro`")
+
+    page._open_room = damaged
+    page._scene.value = "room1"
+    assert "room1: damaged" in page._about.content
+    page._scene.value = "room0"
+    assert "damaged" not in page._about.content
+    page._layer.value = "superpoints"
+    assert len(page._cloud.colors) == len(page._cloud.points)
+
+
 def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page):
     def damaged(name):
         raise StoreError(f"{name}: <b>damaged</b>; run `dvc repro`")
