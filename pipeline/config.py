@@ -14,6 +14,13 @@ import yaml
 from pipeline.errors import ConfigError
 
 
+def _positive(section: str, values: object, *names: str) -> None:
+    for name in names:
+        value = getattr(values, name)
+        if not 0 < value < float("inf"):
+            raise ConfigError(f"{section}.{name}: must be more than 0, not {value}")
+
+
 @dataclass(frozen=True)
 class Dataset:
     name: str
@@ -79,11 +86,17 @@ class Segmenters:
     maskclip: MaskClip
     captioner: Literal["colour", "blip"]  # of mask models
 
+    def __post_init__(self) -> None:
+        _positive("segmenters", self, "batch")
+
 
 @dataclass(frozen=True)
 class Scenes:
     frame_stride: int  # every n-th frame of a scan
     voxel: float  # metres; of the cloud made from depth maps where a scan has no mesh
+
+    def __post_init__(self) -> None:
+        _positive("scenes", self, "frame_stride", "voxel")
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,9 @@ class Projection:
     tolerance: float  # relative to the measured depth
     border: int  # pixels
 
+    def __post_init__(self) -> None:
+        _positive("projection", self, "width", "height")
+
 
 @dataclass(frozen=True)
 class Synthesis:
@@ -116,6 +132,9 @@ class Synthesis:
     attention_recipe: Literal["paper", "code"]
     attention_layers: Literal["all", "last"]
     attention_threshold: float
+
+    def __post_init__(self) -> None:
+        _positive("synthesis", self, "images", "batch", "steps")
 
 
 @dataclass(frozen=True)

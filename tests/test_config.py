@@ -57,6 +57,11 @@ def test_sections_are_frozen():
         ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is a time"),
         ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is no size; 0 is all"),
         ({"segmenters__precision": "half"}, r"segmenters\.precision: 'half' is not one of 'float32', 'bf"),
+        ({"segmenters__batch": 0}, r"segmenters\.batch: must be more than 0, not 0"),
+        ({"synthesis__batch": -1}, r"synthesis\.batch: must be more than 0, not -1"),
+        ({"scenes__frame_stride": 0}, r"scenes\.frame_stride: must be more than 0"),
+        ({"scenes__voxel": float("nan")}, r"scenes\.voxel: must be more than 0, not nan"),
+        ({"projection__height": 0}, r"projection\.height: must be more than 0"),
         ({"segmenters__names": ["dense", 3]}, r"segmenters\.names\[1\]: expected str"),
     ],
 )
