@@ -155,7 +155,7 @@ class OpenClip(_Remembering):
             ) from error
         self._model.visual = None  # the image tower, two thirds of the memory, is not asked
         self._model.eval().requires_grad_(False)
-        self.name = f"open_clip:{model}:{pretrained or ''}"
+        self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
         self.width = self._embed("a room").shape[0]
 
     @torch.inference_mode()
@@ -178,6 +178,12 @@ def refuse_code(pretrained: str | None) -> None:
         if entry is not None:
             source = f"{entry.source} (`anyscene weights fetch {entry.name}`)"
         reading.refuse_code(Path(pretrained), source)
+
+
+def _content(pretrained: str | None) -> str:
+    """What tells a checkpoint file from another of its name, whose features are others."""
+    file = Path(pretrained or "")
+    return f"@{reading.sha256(file)[:16]}" if file.is_file() else ""
 
 
 def load_text_encoder(section: config.Text) -> TextEncoder:

@@ -132,6 +132,18 @@ def test_open_clip_is_asked_without_its_image_tower(checkpoint, model):
     }
 
 
+def test_another_checkpoint_of_the_same_name_is_another_encoder(checkpoint, tmp_path):
+    file, names = tmp_path / checkpoint.name, []
+    for change in (0, 1):
+        weights = torch.load(checkpoint, weights_only=True)
+        weights["text_projection"] += change
+        torch.save(weights, file)
+        text._open_clip.cache_clear()
+        names.append(text.load_text_encoder(Text(f"open_clip:ViT-tiny:{file}", "{}")).name)
+    text._open_clip.cache_clear()
+    assert names[0] != names[1] and all(name.startswith(f"open_clip:ViT-tiny:{file}@") for name in names)
+
+
 def test_one_open_clip_remembers_for_all(checkpoint, monkeypatch):
     section = Text(f"open_clip:ViT-tiny:{checkpoint}", "a {} in a scene")
     encoder = text.load_text_encoder(section)
