@@ -87,5 +87,6 @@ class Batches:
             else:
                 yield found
                 start += len(some)
+                del found  # not held beside what comes next
                 continue
             torch.cuda.empty_cache()  # here, where the error no longer holds what had been computed
