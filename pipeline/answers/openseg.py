@@ -9,7 +9,6 @@ scripts/feature_fusion/fusion_util.py, extract_openseg_img_feature); so is it do
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from pipeline.answers import torch_file
 from pipeline.answers.answer import Features, Size
 from pipeline.errors import DataError
+from pipeline.segmenters import archive
 from pipeline.segmenters.protocol import nearest
 
 
@@ -50,14 +50,12 @@ class OpenSeg:
 def _pixels(file: Path, size: Size) -> np.ndarray:
     """f[H, W, C] of the SavedModel's answer, for the pixels of an image of `size`."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            feature, info = stored["ppixel_ave_feat"], stored["image_info"]
+        arrays = archive.read(file, ("ppixel_ave_feat", "image_info"))
     except KeyError as error:
         raise DataError(
             f"{file}: wanted ppixel_ave_feat and image_info, as the SavedModel names them"
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: not readable ({error}); write it again") from error
+    feature, info = arrays["ppixel_ave_feat"], arrays["image_info"]
     if feature.ndim != 4 or len(feature) != 1 or info.size != 8:
         raise DataError(
             f"{file}: wanted ppixel_ave_feat [1, h, w, C] and image_info [4, 2], found {list(feature.shape)} "

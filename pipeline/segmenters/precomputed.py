@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.errors import DataError
-from pipeline.segmenters import noun_phrase
+from pipeline.segmenters import archive, noun_phrase
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import NamedMasks, owners
 from pipeline.segmenters.protocol import CaptionMap, FeatureMap, nearest
@@ -74,7 +72,7 @@ class PrecomputedSegmenter:
 
     def require(self, images: Iterable[Shown]) -> None:
         """Raises DataError where images have no answer. Only names of files are looked at."""
-        answered = {file.stem for file in self._folder.glob("*.npz")}
+        answered = {file.stem for file in _files(self._folder)}
         wanted = list(images)
         missing = [image for image in wanted if image.key not in answered]
         if not missing:
@@ -121,7 +119,7 @@ class PrecomputedSegmenter:
         names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
         file, arrays = self._read(image, names)
         mask, label, score = (arrays[name] for name in names[:3])
-        count, size = len(mask), image.shape[:2]
+        count, size = len(mask) if mask.ndim else 0, image.shape[:2]
         _check(
             file,
             mask.dtype == bool and mask.shape == (count, *size),
@@ -144,7 +142,7 @@ class PrecomputedSegmenter:
         if caption is not None:
             fine = caption.dtype.kind == "U" and caption.shape == (count,)
             _check(file, fine, "caption", f"texts [{count}]", caption)
-            caption = tuple(caption.tolist())
+            caption = _texts(file, caption)
         return Found(mask, label.astype(np.int64), score.astype(np.float32), caption)
 
     def _feature(self, image: np.ndarray) -> np.ndarray:
@@ -161,22 +159,26 @@ class PrecomputedSegmenter:
     def _read(self, image: np.ndarray, names: Sequence[str]) -> tuple[Path, dict[str, np.ndarray]]:
         file = self._folder / f"{image_key(image)}.npz"
         try:
-            with np.load(file, allow_pickle=False) as stored:
-                if missing := [name for name in names if name not in stored]:
-                    raise DataError(f"{file}: array {missing[0]!r} is missing; see docs/precomputed.md")
-                return file, {name: stored[name] for name in names}
+            return file, archive.read(file, names)
+        except KeyError as error:
+            raise DataError(f"{file}: array {error} is missing; see docs/precomputed.md") from error
         except FileNotFoundError as error:
             raise DataError(
                 f"{file}: {self.name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
                 "`anyscene frames` writes the images of all answers that are wanted"
             ) from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise DataError(f"{file}: not readable ({error}); write it again") from error
 
 
 def _check(file: Path, fine: bool, name: str, wanted: str, array: np.ndarray) -> None:
     if not fine:
         raise DataError(f"{file}: {name} must be {wanted}, not {array.dtype} {list(array.shape)}")
+
+
+def _texts(file: Path, array: np.ndarray) -> tuple[str, ...]:
+    try:
+        return tuple(array.tolist())
+    except (ValueError, SystemError) as error:  # numbers that are no letters
+        raise DataError(f"{file}: caption is not text ({error}); write it again") from error
 
 
 def _description(file: Path) -> dict:
@@ -198,10 +200,15 @@ def _description(file: Path) -> dict:
     return description
 
 
+def _files(folder: Path) -> list[Path]:
+    """The answers; a folder of such a name is none."""
+    return [file for file in folder.glob("*.npz") if file.is_file()]
+
+
 def _version(folder: Path) -> str:
     """Hash of names and contents of all files."""
     digest = hashlib.sha256()
-    for file in sorted([folder / DESCRIPTION, *folder.glob("*.npz")]):
+    for file in sorted([folder / DESCRIPTION, *_files(folder)]):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{file.name} {content}\n".encode())

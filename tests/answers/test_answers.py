@@ -337,6 +337,15 @@ def test_wrong_answers_of_openseg_are_refused(run, found, tmp_path, change, mess
         run("openseg", folder)
 
 
+def test_an_answer_of_openseg_that_is_no_archive(run, found, tmp_path):
+    folder = official.write_openseg(tmp_path / "raw", found)
+    file = folder / f"{next(iter(found))}.npz"
+    with file.open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(DataError, match=rf"{file}: not readable \(one array alone"):
+        run("openseg", folder)
+
+
 def test_missing_answers_are_counted_and_may_mean_nothing_found(run, found, tmp_path):
     folder = official.write_sas(tmp_path / "sas", found)
     *_, last = found

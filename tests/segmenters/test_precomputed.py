@@ -1,6 +1,8 @@
 import csv
 import dataclasses
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from pipeline.projection import views
 from pipeline.scene import Camera, Frame, Scene
 from pipeline.segmenters import CaptionMap, Segmenter, load_segmenter
 from pipeline.segmenters.precomputed import PrecomputedSegmenter, image_key
+from pipeline.segmenters.shown import Shown
 from pipeline.segmenters.weights import WeightsError
 from stages import frames
 from tests.segmenters.small_lseg import Text
@@ -121,6 +124,7 @@ def test_captions_of_their_own_need_no_captioner(captioned, monkeypatch):
         (np.array([b"a", b"b"]), r"caption must be texts \[2\]"),
         (np.array([1, 2]), r"caption must be texts \[2\]"),
         (np.array(["a", None], object), "not readable"),
+        (np.array([-1, -1], np.int32).view("U1"), "caption is not text"),
     ],
 )
 def test_wrong_captions_are_refused(captioned, caption, message):
@@ -230,6 +234,76 @@ def test_truncated_files(folder, keep):
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"npz: not readable"):
         load(folder).label(IMAGE[None], VOCABULARY)
+
+
+def npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def header(text):
+    """A .npy file that says `text` of itself, and holds nothing."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def archive(mask):
+    """GOOD as a .npz, whose mask.npy is `mask`."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name, array in GOOD.items():
+            file.writestr(f"{name}.npy", mask if name == "mask" else npy(array))
+    return stream.getvalue()
+
+
+def encrypted(content):
+    """The flags of all members say so."""
+    content = bytearray(content)
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(mark)
+        while place >= 0:
+            content[place + flags] |= 1
+            place = content.find(mark, place + 1)
+    return bytes(content)
+
+
+ROWS = "{'descr': '|b1', 'fortran_order': False, 'shape': (%d, 6, 8)}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npy(GOOD["mask"]), r"not readable \(one array alone"),
+        (archive(b"no array"), r"not readable \('mask' is no array\)"),
+        (archive(npy(np.array(True))), r"mask must be b1\[n, 6, 8\], not bool \[\]"),
+        (archive(header(ROWS % 10**12)), "not readable"),
+        (archive(header(ROWS % 1)), "not readable"),  # and then holds none
+        (archive(header("{'descr': (\n")), "not readable"),
+        (archive(header("[" * 3000 + "\n")), "not readable"),
+        (encrypted(archive(npy(GOOD["mask"]))), "not readable .*password"),
+        (None, "not readable .*directory"),
+    ],
+    ids=["npy", "bytes", "scalar", "huge", "short", "header", "nested", "encrypted", "folder"],
+)
+def test_what_is_no_answer_is_named(folder, content, message):
+    file = folder / f"{image_key(IMAGE)}.npz"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    segmenter = load(folder)
+    with pytest.raises(DataError, match=rf"{file}: {message}"):
+        segmenter.label(IMAGE[None], VOCABULARY)
+
+
+def test_a_folder_is_no_answer(folder):
+    before = load(folder).version
+    wanted = IMAGE + 1
+    (folder / f"{image_key(wanted)}.npz").mkdir()
+    assert load(folder).version == before
+    with pytest.raises(DataError, match="no answer for 1 of 2 images"):
+        load(folder).require([Shown(image_key(image), "a", "7") for image in (IMAGE, wanted)])
 
 
 def test_objects_are_not_unpickled(folder):
