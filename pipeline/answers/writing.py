@@ -62,8 +62,9 @@ def write(
     """Fill the folder `out` with the answers for `images`, in the place of those that it held.
 
     `missing_is_empty`: an image without an answer has no masks, as of scripts that write no file then.
-    `about` goes into precomputed.json. `out` is only replaced once everything is written. Raises DataError
-    for answers that are missing or wrong, and where `out` holds anything else than answers.
+    `about` goes into precomputed.json. `out` is only replaced once everything is written: whenever a run is
+    killed, the old answers or the new ones are whole, at worst as .NAME.old, which the next run puts back.
+    Raises DataError for answers that are missing or wrong, and where `out` holds anything else than answers.
     """
     missing = [key for key in images if not reader.has(key)]
     if missing and (not missing_is_empty or len(missing) == len(images)):
@@ -71,10 +72,13 @@ def write(
             f"{len(missing)} of {len(images)} images have no answer, first {missing[0]}; run the model on "
             "them. If its script writes no file where it finds nothing, say --missing-is-empty"
         )
-    if out.exists() and not (out / DESCRIPTION).is_file():
-        raise DataError(f"{out}: exists and holds no {DESCRIPTION}; name a new folder")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    out = out.resolve()  # where a link leads, for folders are renamed here
+    partial, old = (out.with_name(f".{out.name}.{state}") for state in ("partial", "old"))
+    if old.exists() and not out.exists():
+        old.rename(out)  # a run was killed between the two renames
+    _refuse_others(out)
+    for left in (partial, old):
+        shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         summary, description = _fill(partial, reader, images, set(missing))
@@ -84,9 +88,24 @@ def write(
     except BaseException:
         shutil.rmtree(partial)
         raise
-    shutil.rmtree(out, ignore_errors=True)
-    partial.replace(out)
+    if out.exists():
+        out.rename(old)
+    partial.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
     return summary
+
+
+def _refuse_others(out: Path) -> None:
+    """Raises DataError where `out` is there and holds anything but answers."""
+    if not out.exists():
+        return
+    if not (out / DESCRIPTION).is_file():
+        raise DataError(f"{out}: exists and holds no {DESCRIPTION}; name a new folder")
+    for file in sorted(out.iterdir()):
+        if not file.is_file() or (file.name != DESCRIPTION and file.suffix != ".npz"):
+            raise DataError(
+                f"{file}: is no answer, and {out} would be replaced; move it or name a new folder"
+            )
 
 
 def _fill(

@@ -381,6 +381,77 @@ def test_nothing_but_answers_is_replaced(run, found, tmp_path):
     assert {file.name: file.read_bytes() for file in (tmp_path / "seem").iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "model.safetensors", ".hidden", "more/x.npz", "folder.npz/x.npz"]
+)
+def test_what_lies_beside_answers_is_never_deleted(run, found, tmp_path, name):
+    folder = official.write_sas(tmp_path / "sas", found)
+    run("seem", folder, missing_is_empty=True)
+    other = tmp_path / "seem" / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("kept")
+    with pytest.raises(DataError, match=rf"{tmp_path / 'seem' / Path(name).parts[0]}: is no answer"):
+        run("seem", folder, missing_is_empty=True)
+    assert other.read_text() == "kept" and not list(tmp_path.glob(".*"))
+
+
+class Killed(BaseException):
+    """Nothing that runs afterwards may be needed."""
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_killed_run_leaves_the_old_answers_or_the_new(run, found, tmp_path, monkeypatch, step):
+    """Killed before and after each of the renames; and the run after it makes no difference of that."""
+    folder, out = official.write_sas(tmp_path / "sas", found), tmp_path / "seem"
+    run("seem", folder, missing_is_empty=True)
+    old = contents(out)
+    segment = torch.zeros(24, 32, dtype=torch.int32)
+    torch.save(segment, first(found, folder, "pano_seg"))
+    steps, rename = iter(range(100)), Path.rename
+
+    def killed(self, target):
+        for moment in range(2):
+            if next(steps) == step:
+                raise Killed
+            if not moment:
+                rename(self, target)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Path, "rename", killed)
+        run("seem", folder, missing_is_empty=True)
+    left = [contents(one) for one in (out, tmp_path / ".seem.old") if one.exists()]
+    assert any(one == old for one in left) or step == 3
+    with pytest.raises(DataError, match="broken"):  # a run that fails puts them back too
+        answers.write(Broken(), answers.wanted(tmp_path / "frames"), out)
+    whole = contents(out)
+    assert (whole == old) == (step < 3)
+    run("seem", folder, missing_is_empty=True)
+    assert contents(out) != old and not list(tmp_path.glob(".*"))
+    assert step < 3 or contents(out) == whole
+
+
+class Broken:
+    def has(self, key):
+        return True
+
+    def read(self, key, size):
+        raise DataError("broken")
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_link_is_followed(run, found, tmp_path):
+    folder = official.write_sas(tmp_path / "sas", found)
+    run("seem", folder, missing_is_empty=True)
+    (tmp_path / "seem").rename(tmp_path / "elsewhere")
+    (tmp_path / "seem").symlink_to("elsewhere")
+    (tmp_path / "elsewhere/stale.npz").touch()
+    run("seem", folder, missing_is_empty=True)
+    assert (tmp_path / "seem").is_symlink() and not (tmp_path / "elsewhere/stale.npz").exists()
+
+
 def test_classes_of_odise_are_never_taken_for_seems(run, found, tmp_path):
     folder = official.write_sas(tmp_path / "sas", found)
     with pytest.raises(DataError, match="say by --labels what the model was asked for"):
