@@ -1,6 +1,6 @@
 """Write the images that 2D models are shown, for models that run elsewhere (docs/precomputed.md)."""
 
-import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -24,17 +24,18 @@ def main(
     what. What is there already is not written again."""
     settings = config.load(params)
     out.mkdir(parents=True, exist_ok=True)
+    shown.write(_images(out, settings), out / shown.INDEX.name)
+
+
+def _images(out: Path, settings: config.Params) -> Iterator[tuple[str, str, str, str]]:
     size = settings.projection.width, settings.projection.height
-    with (out / shown.INDEX.name).open("w", newline="") as stream:
-        index = csv.writer(stream)
-        index.writerow(shown.COLUMNS)
-        for scene, key in store.keys(SCENES).items():
-            source = store.read_scene(store.scene_path(SCENES, scene), Path(settings.dataset.root))
-            for frame in source.frames:
-                index.writerow((_write(frame.read_color(size), out), scene, frame.id, shown.state(key, size)))
-        for name, key in store.keys(SYNTHESIS).items() if SYNTHESIS.is_dir() else ():
-            for number, image in enumerate(store.open_scene(store.scene_path(SYNTHESIS, name))["image"][:]):
-                index.writerow((_write(image, out), f"synthesis/{name}", number, shown.state(key)))
+    for scene, key in store.keys(SCENES).items():
+        source = store.read_scene(store.scene_path(SCENES, scene), Path(settings.dataset.root))
+        for frame in source.frames:
+            yield _write(frame.read_color(size), out), scene, frame.id, shown.state(key, size)
+    for name, key in store.keys(SYNTHESIS).items() if SYNTHESIS.is_dir() else ():
+        for number, image in enumerate(store.open_scene(store.scene_path(SYNTHESIS, name))["image"][:]):
+            yield _write(image, out), f"synthesis/{name}", str(number), shown.state(key)
 
 
 def _write(image: np.ndarray, folder: Path) -> str:

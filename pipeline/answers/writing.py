@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -17,6 +16,7 @@ from PIL import Image
 from pipeline.answers.answer import Features, Masks, Reader, Size
 from pipeline.errors import DataError
 from pipeline.progress import progress
+from pipeline.segmenters import shown
 from pipeline.segmenters.precomputed import DESCRIPTION, FORMAT
 
 
@@ -34,11 +34,8 @@ class Summary:
 def wanted(frames: Path) -> dict[str, Size]:
     """Keys and sizes (height, width) of the images that `anyscene frames` wrote into `frames`. Raises
     DataError where it did not."""
-    try:
-        with (frames / "index.csv").open(newline="") as stream:
-            keys = dict.fromkeys(row["key"] for row in csv.DictReader(stream))
-    except (OSError, KeyError) as error:
-        raise DataError(f"{frames / 'index.csv'}: not readable ({error}); run `anyscene frames`") from error
+    index = frames / shown.INDEX.name
+    keys = dict.fromkeys(row["key"] for row in shown.read(index))
     sizes = {}
     for key in keys:
         try:
@@ -47,7 +44,7 @@ def wanted(frames: Path) -> dict[str, Size]:
         except OSError as error:
             raise DataError(f"{frames / key}.png: not readable ({error}); run `anyscene frames`") from error
     if not sizes:
-        raise DataError(f"{frames / 'index.csv'}: lists no images; run `anyscene frames` after the scenes")
+        raise DataError(f"{index}: lists no images; run `anyscene frames` after the scenes")
     return sizes
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import DataError
+
 INDEX = Path("data/frames/index.csv")
 COLUMNS = ("key", "of", "image", "state")
+KEY = re.compile("[0-9a-f]{32}")  # precomputed.image_key
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,42 @@ def state(artefact: str, size: tuple[int, int] | None = None) -> str:
     return artefact[:16] if size is None else f"{artefact[:16]} {size[0]}x{size[1]}"
 
 
+def write(rows: Iterable[tuple[str, str, str, str]], index: Path) -> None:
+    """An index of `rows` of COLUMNS. It takes the place of an older one once all of them are written."""
+    partial = index.with_name(f".{index.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        written = csv.writer(stream)
+        written.writerow(COLUMNS)
+        written.writerows(rows)
+    partial.replace(index)
+
+
+def read(index: Path) -> list[dict[str, str]]:
+    """The rows of an index, by the names of COLUMNS. Raises DataError where it is missing or not as `anyscene
+    frames` writes it."""
+    try:
+        with index.open(newline="", encoding="utf-8") as stream:
+            rows = csv.reader(stream, strict=True)
+            head = next(rows, [])
+            if tuple(head) != COLUMNS:
+                raise ValueError(f"wanted the columns {','.join(COLUMNS)}, found {','.join(head)!r}")
+            found = []
+            for row in rows:
+                if len(row) != len(COLUMNS) or not KEY.fullmatch(row[0]):
+                    raise ValueError(f"line {rows.line_num} is no image")
+                found.append(dict(zip(COLUMNS, row, strict=True)))
+            return found
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{index}: not readable ({error}); run `anyscene frames`") from error
+
+
 def noted(index: Path, states: Mapping[str, str]) -> list[Shown]:
     """The images of scenes and classes that are still in the state that they were written in; none without
-    an index. states: by what images are `of`."""
-    if not index.is_file():
+    an index. Raises DataError as `read`. states: by what images are `of`."""
+    if not index.exists():
         return []
-    with index.open(newline="") as stream:
-        return [
-            Shown(row["key"], row["of"], row["image"])
-            for row in csv.DictReader(stream)
-            if row.get("state") and row["state"] == states.get(row["of"])
-        ]
+    return [
+        Shown(row["key"], row["of"], row["image"])
+        for row in read(index)
+        if row["state"] == states.get(row["of"])
+    ]

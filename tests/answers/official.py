@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import torch
 from PIL import Image
 
 from pipeline.answers.panoptic import SEEM
+from pipeline.segmenters import shown
 from pipeline.segmenters.precomputed import image_key
 
 SIZES = ((24, 32), (24, 32), (48, 64), (1, 1), (24, 32))  # height, width; in the last nothing is found
@@ -26,15 +25,14 @@ def images(folder):
     folder.mkdir()
     random = np.random.default_rng(0)
     found = {}
-    with (folder / "index.csv").open("w", newline="") as stream:
-        index = csv.writer(stream)
-        index.writerow(("key", "of", "image"))
-        for number, size in enumerate(SIZES):
-            image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
-            found[image_key(image)] = image
-            Image.fromarray(image).save(folder / f"{image_key(image)}.png")
-            index.writerow((image_key(image), "scene", number))
-        index.writerow((next(iter(found)), "other", 0))  # two frames may be equal
+    rows = []
+    for number, size in enumerate(SIZES):
+        image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+        found[image_key(image)] = image
+        Image.fromarray(image).save(folder / f"{image_key(image)}.png")
+        rows.append((image_key(image), "scene", str(number), "state"))
+    rows.append((next(iter(found)), "other", "0", "state"))  # two frames may be equal
+    shown.write(rows, folder / "index.csv")
     return found
 
 

@@ -514,7 +514,7 @@ def test_images_that_are_wanted(tmp_path, found):
         answers.wanted(tmp_path / "frames")
     with pytest.raises(DataError, match=r"none/index\.csv: not readable .*run `anyscene frames`"):
         answers.wanted(tmp_path / "none")
-    (tmp_path / "frames/index.csv").write_text("key,of,image\n")
+    (tmp_path / "frames/index.csv").write_text("key,of,image,state\n")
     with pytest.raises(DataError, match="lists no images"):
         answers.wanted(tmp_path / "frames")
 
