@@ -19,6 +19,7 @@ from pipeline.published import catalogue, reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
+from pipeline.segmenters.protocol import require_finite
 
 SOURCE = catalogue.get("grounded").source
 FILES = (
@@ -120,7 +121,8 @@ class GroundedSegmenter(MaskModel):
         return NamedMasks(owners(mask, found.score.cpu().numpy()), found.name.cpu().numpy())
 
     def _masks(self, box: torch.Tensor) -> np.ndarray:  # [n, 4] -> b1[n, H, W]
-        found, _, _ = self._sam.predict_torch(None, None, boxes=box, multimask_output=False)
+        found, _, logits = self._sam.predict_torch(None, None, boxes=box, multimask_output=False)
+        require_finite(f"{self.name}, its SAM", "masks", logits)
         return found[:, 0].cpu().numpy()
 
     @torch.inference_mode()
@@ -143,7 +145,9 @@ class GroundedSegmenter(MaskModel):
                     token_type_ids=prompt.kind,
                     attention_mask=prompt.mask,
                 )
-            probability = answer.logits[0, :, : prompt.token.shape[1]].float().sigmoid()  # [Q, T]
+            logits = answer.logits[0, :, : prompt.token.shape[1]].float()  # beyond, -inf by design
+            require_finite(self.name, "boxes", logits, answer.pred_boxes)
+            probability = logits.sigmoid()  # [Q, T]
             score = (probability * (prompt.share > 0).any(0)).amax(1)
             sure = score > self._confidence
             name = prompt.name[(probability[sure] @ prompt.share.T).argmax(1)]

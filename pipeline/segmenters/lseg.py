@@ -25,7 +25,7 @@ from pipeline.device import Precision, autocast, passes
 from pipeline.published import catalogue, reading
 from pipeline.published.reading import WeightsError
 from pipeline.segmenters.dpt import Architecture, DensePredictor
-from pipeline.segmenters.protocol import FeatureMap, nearest
+from pipeline.segmenters.protocol import FeatureMap, nearest, require_finite
 from pipeline.text import TextEncoder, TextError, embeddings
 
 FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
@@ -96,7 +96,10 @@ class LsegSegmenter:
 
     def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """f4[C, h, w] of each image u1[B, H, W, 3]."""
-        return (feature for some in passes(images, self._device) for feature in self._features(some))
+        for some in passes(images, self._device):
+            found = self._features(some)
+            require_finite(self.name, "features", found)
+            yield from found
 
     def _features(self, images: np.ndarray) -> torch.Tensor:
         """u1[B, H, W, 3] -> f4[B, C, h, w]."""

@@ -29,7 +29,7 @@ from torch.nn import functional
 from pipeline.config import MaskClip
 from pipeline.device import Precision, autocast, passes
 from pipeline.published.reading import WeightsError
-from pipeline.segmenters.protocol import FeatureMap
+from pipeline.segmenters.protocol import FeatureMap, require_finite
 from pipeline.text import TextEncoder, TextError, embeddings, open_clip_model, refuse_code
 
 KIND = "open_clip:"
@@ -109,7 +109,10 @@ class MaskClipSegmenter:
 
     def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """f4[h, w, C] of each image u1[B, H, W, 3]."""
-        return (feature for some in passes(images, self._device) for feature in self._features(some))
+        for some in passes(images, self._device):
+            found = self._features(some)
+            require_finite(self.name, "features", found)
+            yield from found
 
     def _features(self, images: np.ndarray) -> torch.Tensor:
         """u1[B, H, W, 3] -> f4[B, h, w, C]."""

@@ -15,6 +15,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from pipeline.published.reading import WeightsError
+
 
 @dataclass(frozen=True)
 class FeatureMap:
@@ -68,6 +70,16 @@ class Segmenter(Protocol):
         """One map for each image. `vocabulary` names the masks of a mask model; dense models do not need
         it."""
         ...
+
+
+def require_finite(model: str, what: str, *answers: torch.Tensor) -> None:
+    """Raises WeightsError, naming `model` and `what` it answers with, where a number is NaN or infinite: that
+    would pass for a label, or for no mask at all."""
+    if not all(bool(answer.isfinite().all()) for answer in answers):
+        raise WeightsError(
+            f"{model}: {what} are NaN or infinite: damaged weights, or too small a `segmenters.precision`; "
+            "set that to float32, or else get the weights and the settings beside them again"
+        )
 
 
 def nearest(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -16,6 +16,7 @@ from pipeline.published import catalogue
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks, owners
+from pipeline.segmenters.protocol import require_finite
 
 SOURCE = catalogue.get("sam3").source
 FILES = ("config.json", weights.TENSORS)
@@ -78,6 +79,7 @@ class Sam3Segmenter(MaskModel):
             mask = (place <= token.argmax(1, keepdim=True)).long()  # its end has the highest number
             with autocast(self._device, self._precision):
                 answer = self._network(vision_embeds=seen, input_ids=token, attention_mask=mask)
+            require_finite(self.name, "masks", answer.pred_logits, answer.presence_logits, answer.pred_masks)
             # how likely a query is one of the things that are asked for, if there are any in the image
             score = answer.pred_logits[0].float().sigmoid() * answer.presence_logits[0].float().sigmoid()
             sure = score > self._confidence

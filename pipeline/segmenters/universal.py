@@ -23,6 +23,7 @@ from pipeline.published.reading import WeightsError
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
 from pipeline.segmenters.named_masks import MaskModel, NamedMasks
+from pipeline.segmenters.protocol import require_finite
 from pipeline.text import TextEncoder, embeddings
 
 SOURCES = {name: catalogue.get(name).source for name in ("mask2former", "oneformer")}
@@ -90,6 +91,7 @@ class UniversalSegmenter(MaskModel):
         extra = {name: value.expand(len(images), -1) for name, value in self._extra.items()}
         with autocast(self._device, self._precision):
             found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **extra)
+        require_finite(self.name, "masks", found.class_queries_logits, found.masks_queries_logits)
         return found.class_queries_logits, found.masks_queries_logits
 
 

@@ -163,12 +163,22 @@ def test_one_pixel_masks(segmenter, monkeypatch):
     def predict(points, labels, boxes, multimask_output):
         masks = torch.zeros(len(boxes), 1, 30, 40, dtype=torch.bool)
         masks[torch.arange(len(boxes)), 0, torch.arange(len(boxes)), 5] = True
-        return masks, None, None
+        return masks, None, masks.float()
 
     monkeypatch.setattr(segmenter._sam, "predict_torch", predict)
     label = segmenter.label(image[None], VOCABULARY)[0]
     assert (label >= 0).sum() == len(found.box) and label[: len(found.box), 5].tolist() == found.name.tolist()
     assert (segmenter.describe(image[None], VOCABULARY)[0].caption >= 0).sum() == len(found.box)
+
+
+@pytest.mark.parametrize("damaged", ["_network", "_sam"])
+def test_nan_is_no_answer(load, damaged):
+    segmenter = load()
+    network = segmenter._network if damaged == "_network" else segmenter._sam.model.mask_decoder
+    for value in network.parameters():
+        value.fill_(torch.nan)
+    with pytest.raises(WeightsError, match=r"^grounded.*NaN or infinite: damaged weights.*precision"):
+        segmenter.label(noise(30, 40)[None], VOCABULARY)
 
 
 def test_version_follows_the_files(load, copy):

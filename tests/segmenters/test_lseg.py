@@ -132,6 +132,16 @@ def test_labels_are_the_best_names_at_the_nearest_cells(load, size):
             assert labels[0, v, u] == best[int(row), int(column)]
 
 
+@pytest.mark.parametrize("method", ["describe", "label"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize(("base", "crop"), [(64, 64), (129, 32)])  # whole, and in windows
+def test_nan_is_no_answer(load, method, value, base, crop):
+    segmenter = load(base, crop)
+    segmenter._network.scratch.head1.weight[0] = value
+    with pytest.raises(WeightsError, match=r"^lseg: features are NaN or infinite: damaged weights"):
+        getattr(segmenter, method)(small_lseg.images(((24, 32),))[0][None], VOCABULARY)
+
+
 def test_is_a_segmenter_that_no_batch_changes(load):
     segmenter, images = load(), np.stack(small_lseg.images(((24, 32),) * 3))
     assert isinstance(segmenter, Segmenter)

@@ -198,6 +198,18 @@ def test_preprocessing_is_that_of_the_model(load, encoder):
     assert torch.allclose(segmenter.describe(image[None])[0].feature, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["describe", "label"])
+@pytest.mark.parametrize("damaged", ["_tower", "_std"])
+def test_nan_is_no_answer(load, method, damaged):
+    segmenter = load()
+    if damaged == "_std":
+        segmenter._std.zero_()
+    else:
+        segmenter._tower.conv1.weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(WeightsError, match=r"^maskclip: features are NaN or infinite: damaged weights"):
+        getattr(segmenter, method)(noise(32, 48), VOCABULARY)
+
+
 def test_labels_are_of_the_nearest_text(load):
     segmenter, image = load(), noise(32, 48)
     feature = segmenter.describe(image)[0].feature.numpy()

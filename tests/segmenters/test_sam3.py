@@ -99,6 +99,19 @@ def test_one_pixel_masks(load, monkeypatch):
     assert (label >= 0).sum() == 2 and label[2, 3] == label[5, 8] == 0  # of equals the first name
 
 
+@pytest.mark.parametrize("part", ["pred_logits", "presence_logits", "pred_masks"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_nan_is_no_answer(load, monkeypatch, part, value):
+    segmenter = load()
+    answer = type("Answer", (), {})()
+    answer.pred_logits, answer.presence_logits = torch.full((1, 3), 9.0), torch.full((1, 1), 9.0)
+    answer.pred_masks = torch.full((1, 3, 6, 9), 5.0)
+    getattr(answer, part)[0, 0] = value
+    monkeypatch.setattr(segmenter, "_network", Answering(segmenter._network, answer))
+    with pytest.raises(WeightsError, match=r"^sam3: masks are NaN or infinite: damaged weights.*precision"):
+        segmenter.label(noise(6, 9)[None], VOCABULARY)
+
+
 def test_what_is_not_in_the_image_has_no_masks(load, monkeypatch):
     segmenter = load()
     answer = type("Answer", (), {})()

@@ -204,6 +204,24 @@ def test_oneformer_is_told_the_task_as_its_processor_would(load, task):
 
 
 @both
+@pytest.mark.parametrize("part", ["class_queries_logits", "masks_queries_logits"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_nan_is_no_answer(load, name, part, value):
+    """Nor one of a single query."""
+    segmenter = load(name)
+
+    def damage(module, arguments, output):
+        output[part][0, 3, 0] = value
+        return output
+
+    with (
+        segmenter._network.register_forward_hook(damage),
+        pytest.raises(WeightsError, match=rf"^{name}: masks are NaN or infinite: damaged weights.*precision"),
+    ):
+        segmenter.label(noise(30, 40)[None], VOCABULARY)
+
+
+@both
 def test_version_follows_the_files(copy, load, name):
     before = load(name).version
     folder = copy(name)
