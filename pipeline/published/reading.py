@@ -31,7 +31,7 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
 
     No code in a PyTorch file is run, and none of Lightning's. `source` is where the file is had. Raises
     WeightsError where the file is missing, truncated, no weights, not what was published, or holds anything
-    but data.
+    but plain tensors of real numbers.
     """
     again = f"; get the file again from {source}"
     if not file.is_file():
@@ -39,7 +39,7 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
     try:
         if file.suffix == ".safetensors":
             intact(file)
-            return load_file(file)
+            return _plain(load_file(file), file, again)
         with file.open("rb") as stream:
             zipped = stream.read(2) == b"PK"
         # torch.load itself looks through the format from before PyTorch 1.6
@@ -59,6 +59,23 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{file}: holds no state dict{again}")
+    return _plain(state, file, again)
+
+
+def _plain(state: dict, file: Path, again: str) -> dict[str, torch.Tensor]:
+    """`state`. Raises WeightsError for a name that is no text, and for tensors that a network of plain ones
+    cannot take, or would take for other numbers than they mean."""
+    for name, value in state.items():
+        if not isinstance(name, str):
+            raise WeightsError(f"{file}: holds no state dict: {name!r} is not the name of a tensor{again}")
+        strange = {
+            "quantised": value.is_quantized or value.dtype is torch.int8,
+            "sparse": value.layout is not torch.strided,
+            "complex": value.is_complex(),
+            "without values": value.is_meta,
+        }
+        if found := [what for what, is_so in strange.items() if is_so]:
+            raise WeightsError(f"{file}: {name} is {found[0]}, wanted a plain tensor of real numbers{again}")
     return state
 
 

@@ -156,7 +156,8 @@ def starts(length: int, crop: int) -> Iterator[int]:
 
 def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
     """Make `tensors` the parameters of `network`. Names may begin with `net.`, as published; then those
-    without it are left, as CLIP's are in either case. Raises WeightsError where names or shapes differ."""
+    without it are left, as CLIP's are in either case. Raises WeightsError where names or shapes differ, or
+    where there are integers for fractions."""
     if any(key.startswith(NETWORK) for key in tensors):
         tensors = {
             key.removeprefix(NETWORK): value for key, value in tensors.items() if key.startswith(NETWORK)
@@ -166,13 +167,18 @@ def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Pat
         for key, value in tensors.items()
         if not key.startswith(IGNORED)
     }
-    own = {key: value.shape for key, value in network.state_dict().items()}
+    own = network.state_dict()
     for key in sorted(own.keys() | tensors.keys()):
-        if key not in tensors or key not in own or tensors[key].shape != own[key]:
-            found = list(tensors[key].shape) if key in tensors else "nothing"
-            wanted = list(own[key]) if key in own else "nothing"
+        found, wanted = _described(tensors.get(key)), _described(own.get(key))
+        if found != wanted:
             raise WeightsError(
                 f"{file}: weights of another architecture: {key} is {found}, wanted {wanted}; take "
                 f"demo_e200.ckpt from {SOURCE}"
             )
     network.load_state_dict(tensors, assign=True)
+
+
+def _described(tensor: torch.Tensor | None) -> str:
+    if tensor is None:
+        return "nothing"
+    return f"{list(tensor.shape)}{'' if tensor.is_floating_point() else ' of integers'}"

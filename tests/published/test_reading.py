@@ -68,6 +68,38 @@ def test_published_weights_that_are_missing_or_none(tmp_path):
             reading.read(tmp_path / "a.ckpt", "there")
 
 
+ONES = torch.ones(3, 3)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of what it means to change
+@pytest.mark.parametrize(
+    ("make", "message", "safetensors"),
+    [
+        (lambda: torch.quantize_per_tensor(ONES, 1.0, 0, torch.qint8), "quantised", False),
+        (lambda: ONES.to(torch.int8), "quantised", True),
+        (ONES.to_sparse, "sparse", False),
+        (ONES.to_sparse_csr, "sparse", False),
+        (lambda: ONES.to(torch.complex64), "complex", True),
+        (lambda: ONES.to("meta"), "without values", False),
+    ],
+)
+def test_tensors_that_no_network_takes(tmp_path, make, message, safetensors):
+    wanted = rf"b is {message}, wanted a plain tensor.*get the file again from there"
+    torch.save({"state_dict": {"net.a": ONES, "b": make()}}, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=rf"a\.ckpt: {wanted}"):
+        reading.read(tmp_path / "a.ckpt", "there")
+    if safetensors:  # can hold it
+        save_file({"net.a": ONES, "b": make()}, tmp_path / "a.safetensors")
+        with pytest.raises(WeightsError, match=rf"a\.safetensors: {wanted}"):
+            reading.read(tmp_path / "a.safetensors", "there")
+
+
+def test_names_of_tensors_are_texts(tmp_path):
+    torch.save({"net.a": ONES, 3: ONES}, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"a\.ckpt: holds no state dict: 3 is not the name.*from there"):
+        reading.read(tmp_path / "a.ckpt", "there")
+
+
 def published(monkeypatch, name, content, size=None):
     """One entry, with the sha256 of `content`."""
     file = catalogue.File(name, hashlib.sha256(content).hexdigest(), size)

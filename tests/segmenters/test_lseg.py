@@ -195,6 +195,10 @@ def test_half_precision_weights_are_computed_with_in_single(load, tmp_path):
     [
         (lambda state: state.pop("net.scratch.head1.weight"), r"scratch\.head1\.weight is nothing"),
         (
+            lambda state: state.update({"net.scratch.head1.bias": torch.ones(512, dtype=torch.int64)}),
+            r"head1\.bias is \[512\] of integers, wanted \[512\]",
+        ),
+        (
             lambda state: state.update({"net.scratch.extra": torch.zeros(1)}),
             r"extra is \[1\], wanted nothing",
         ),
