@@ -15,6 +15,7 @@ from segment_anything import SamPredictor
 
 from pipeline import sam
 from pipeline.device import Batches, Precision, autocast
+from pipeline.errors import DataError
 from pipeline.published import catalogue, reading
 from pipeline.segmenters import pretrained, weights
 from pipeline.segmenters.captioner import Captioner, ColourCaptioner, with_captioner
@@ -31,6 +32,7 @@ FILES = (
 )
 SAM_FILES = "sam_vit_*.pth"
 CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
+UNKNOWN = ("chair", "\U0001f984")  # the second has no token of its own
 LONGEST = 8  # times its shorter side: DETR has no places for its queries in images that are mere stripes
 BOXES = 32  # that SAM is asked for at a time
 
@@ -95,9 +97,12 @@ class GroundedSegmenter(MaskModel):
         pretrained.described(folder, ["grounding-dino"], SOURCE)
         self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
         self._prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
+        pretrained.try_out(self._prepare, folder, SOURCE)
         self._network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
         self._sam = SamPredictor(sam.read(checkpoint).to(device))
         self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
+        with pretrained.whole(folder, SOURCE):
+            self._asked(UNKNOWN)
         content += reading.digest(checkpoint)
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
@@ -170,12 +175,18 @@ class GroundedSegmenter(MaskModel):
 
 def prompts(vocabulary: Sequence[str], tokenizer, most: int, device: torch.device) -> list[Prompt]:
     """ "chair. table." in as few texts as hold all names in at most `most` tokens each. Grounding DINO lets
-    the words between full stops see each other alone, so none may be inside a name."""
+    the words between full stops see each other alone, so none may be inside a name. Raises DataError for a
+    name that does not fit."""
     plain = [" ".join(name.lower().replace(".", " ").replace("?", " ").split()) for name in vocabulary]
     texts: list[list[int]] = []
     left = 0
     for index, name in enumerate(plain):
         length = len(tokenizer(name, add_special_tokens=False)["input_ids"]) + 1  # and a full stop
+        if length > most - 2:
+            raise DataError(
+                f"Grounding DINO reads texts of {most} tokens, and with begin, end and full stop "
+                f"{vocabulary[index]!r} takes {length + 2}: give that class a shorter name"
+            )
         if length > left:
             texts.append([])
             left = most - 2  # begin and end

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.published import catalogue, reading
@@ -68,6 +69,16 @@ def whole(folder: Path, source: str) -> Iterator[None]:
         raise weights.WeightsError(
             f"{folder}: damaged weights ({error}); get the folder again from {source}"
         ) from error
+
+
+def try_out(prepare: Any, folder: Path, source: str) -> None:
+    """Show the image processor `prepare` a black image. Raises WeightsError where it makes nothing of it: of
+    most of its settings it would only say so at the first frame of a scene."""
+    black = np.zeros((48, 64, 3), np.uint8)
+    with whole(folder, source):
+        inputs = prepare(images=[black], input_data_format="channels_last", return_tensors="pt")
+        if not inputs["pixel_values"].isfinite().all():
+            raise ValueError("image_std or image_mean make pixels NaN or infinite")
 
 
 def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.nn.Module:

@@ -137,9 +137,12 @@ def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
 
     kind, source = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name], SOURCES[name]
     config = pretrained.described(folder, [name], source)
-    if "id2label" not in config:
+    labels = config.get("id2label")
+    numbered = isinstance(labels, dict) and labels.keys() == {str(number) for number in range(len(labels))}
+    if not labels or not numbered or not all(isinstance(label, str) for label in labels.values()):
         raise WeightsError(
-            f"{folder / FILES[0]}: id2label, the names of the classes, is missing; get it again from {source}"
+            f"{folder / FILES[0]}: id2label, a text for each class from 0 on, is missing or has gaps; get it "
+            f"again from {source}"
         )
     settings = pretrained.read_json(folder / FILES[1], source)
     # classes by task are for training, and would be downloaded; one image at a time needs no padding
@@ -149,4 +152,5 @@ def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
     with pretrained.whole(folder, source):
         config = network.config_class.from_dict({**config, "is_training": False})
         prepare = getattr(transformers, f"{kind}ImageProcessor").from_dict(settings)
+    pretrained.try_out(prepare, folder, source)
     return pretrained.network(network, folder, source, config), prepare

@@ -36,6 +36,15 @@ OWN = {
 }
 KIND = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}
 OVERLAP = 0.2  # random masks leave each other less than trained ones
+# settings that an image processor takes, and only trips over when it has an image
+UNUSABLE = (
+    {"image_std": "x"},
+    {"image_std": [0, 0, 0]},
+    {"image_mean": [0.5, 0.5]},
+    {"resample": 99},
+    {"rescale_factor": "a"},
+    {"size": -5},
+)
 SIZE = {"shortest_edge": 64, "longest_edge": 128}
 
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor
 
+from pipeline.errors import DataError
 from pipeline.segmenters import grounded
 from pipeline.segmenters.grounded import GroundedSegmenter, prompts
 from pipeline.segmenters.weights import WeightsError
-from tests.segmenters import small_grounded
+from tests.segmenters import small_grounded, small_universal
 
 CPU = torch.device("cpu")
 VOCABULARY = ("sofa", "shower curtain", "Wall", "refrigerator", "bathtub")
@@ -128,6 +130,13 @@ def test_long_vocabularies_are_asked_in_several_texts(grounded_weights):
                 )
 
 
+def test_a_name_that_no_text_holds_is_said(grounded_weights):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(grounded_weights)
+    assert len(prompts(["what a long name"], tokenizer, 7, CPU)) == 1
+    with pytest.raises(DataError, match=r"texts of 6 tokens.* 'what a long name' takes 7: give"):
+        prompts(["sofa", "what a long name"], tokenizer, 6, CPU)
+
+
 def test_names_are_numbered_across_texts(load):
     segmenter, image = load(confidence=0), noise(60, 80)
     segmenter._network.config.max_text_len, before = 12, segmenter._network.config.max_text_len
@@ -207,6 +216,24 @@ def test_one_checkpoint_of_sam_is_wanted(load, copy):
     for file in copy.glob("sam_*"):
         file.unlink()
     with pytest.raises(WeightsError, match=r"sam_vit_\*\.pth: no checkpoint of SAM; .*segment-anything"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        *(("preprocessor_config.json", change) for change in small_universal.UNUSABLE),
+        ("tokenizer.json", {"added_tokens": []}),
+        ("config.json", {"max_text_len": 2}),
+        ("config.json", {"max_text_len": -3}),
+    ],
+)
+def test_settings_that_only_a_scene_would_trip_over_are_refused(load, copy, file, change):
+    content = json.loads((copy / file).read_text()) | change
+    if file == "tokenizer.json":
+        del content["model"]["vocab"]["[UNK]"]
+    (copy / file).write_text(json.dumps(content))
+    with pytest.raises(WeightsError, match=rf"{copy}: damaged weights"):
         load(copy)
 
 

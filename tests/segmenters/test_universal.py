@@ -270,9 +270,14 @@ def small(name, folder):
     [
         ("config.json", {"model_type": "maskformer"}, "describes a 'maskformer' model"),
         ("config.json", {"id2label": None}, "id2label"),
+        ("config.json", {"id2label": {}}, "id2label"),
+        ("config.json", {"id2label": ["wall", "floor", "couch", "table", "door"]}, "id2label"),
+        ("config.json", {"id2label": dict(zip("01235", "abcde", strict=True))}, "id2label"),
+        ("config.json", {"id2label": dict(zip("01234", range(5), strict=True))}, "id2label"),
         ("config.json", {"hidden_dim": 64}, "damaged weights"),
         ("config.json", None, "not readable"),
         ("preprocessor_config.json", None, "not readable"),
+        *(("preprocessor_config.json", change, "damaged weights") for change in small_universal.UNUSABLE),
     ],
 )
 def test_wrong_descriptions_are_refused(copy, load, name, file, change, message):
