@@ -135,27 +135,39 @@ def test_masks_carry_the_names_that_the_model_knows(random_weights, minilm):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_computes_with_halves_and_answers_in_single(build, name, monkeypatch):
-    """Labels of models of random weights are not compared: near ties they may change."""
-    kinds = set()
-    product = torch.nn.functional.linear
+    """Labels of models of random weights are not compared: near ties they may change.
 
-    def noticed(*arguments):
-        found = product(*arguments)
-        kinds.add(found.dtype)
-        return found
+    A product in bfloat16 rounds its input, its weights and its result, each by a unit roundoff of 2^-8 at
+    most. Such errors are independent, so that behind P products the squared relative error of all features
+    together is at most 3 P 2^-16. How a CPU adds up the terms of a product decides which way a result is
+    rounded, so the error of single cells differs between CPUs and is not bounded here.
+    """
+    kinds, products = set(), {torch.float32: 0, torch.bfloat16: 0}
+
+    def noticing(product):
+        def noticed(*arguments, **options):
+            found = product(*arguments, **options)
+            kinds.add(found.dtype)
+            products[found.dtype] += 1
+            return found
+
+        return noticed
 
     images = noise((60, 80), 1)
     half, single = build(name, precision="bfloat16"), build(name)
-    monkeypatch.setattr(torch.nn.functional, "linear", noticed)
+    for product in ("linear", "conv2d"):
+        monkeypatch.setattr(torch.nn.functional, product, noticing(getattr(torch.nn.functional, product)))
     single.label(images, VOCABULARY)
     assert kinds <= {torch.float32}
-    (found,), labels = half.describe(images, VOCABULARY), half.label(images, VOCABULARY)
+    labels = half.label(images, VOCABULARY)
+    products[torch.bfloat16] = 0
+    (found,) = half.describe(images, VOCABULARY)
     assert torch.bfloat16 in kinds and labels.shape == (1, 60, 80)
     if isinstance(found, FeatureMap):
         assert found.feature.dtype == torch.float32
         (wanted,) = single.describe(images, VOCABULARY)
-        cosine = torch.cosine_similarity(found.feature, wanted.feature, 2)
-        assert 0.99 < cosine.min() < 1 and not torch.equal(found.feature, wanted.feature)
+        error = (found.feature - wanted.feature).square().sum() / wanted.feature.square().sum()
+        assert 0 < error < 3 * products[torch.bfloat16] * 2.0**-16
 
 
 def test_what_was_computed_in_another_precision_is_another_version():
