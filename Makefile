@@ -36,14 +36,14 @@ lint: $(READY) ## ruff
 	@$(RUN) ruff check .
 
 bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/
-	@$(RUN) python -m benchmarks
-	@$(RUN) python -m benchmarks.codecs
+	@$(RUN) python -m benchmarks.speed
+	@$(RUN) python -m benchmarks.speed.codecs
 
 ablation: demo ## the paper's Table 3 as an experiment of DVC -> reports/ablation.md
-	@$(RUN) python -m benchmarks.ablation
+	@$(RUN) python -m benchmarks.quality.ablation
 
 zoo: $(READY) ## train the demo's small models anew (models/demo/)
-	@$(RUN) python -m stages.zoo
+	@$(RUN) python -m anyscene_demo.commands.zoo
 
 clean: ## remove what `make demo` computed (keeps the virtual environment)
 	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html reports/timings.html .cache/training .cache/timings .dvc/cache

@@ -19,7 +19,7 @@ without() {
 install_wheel() { "$python" -m pip install --quiet --no-deps --force-reinstall "$cache"/[Mm]inkowski[Ee]ngine-$version-*.whl; }
 
 importable() {
-  "$python" -c 'from pipeline.network.minkowski import engine; engine()' 2>>"$log"
+  "$python" -c 'from anyscene.networks.sparse.minkowski import engine; engine()' 2>>"$log"
 }
 
 if ls "$cache"/[Mm]inkowski[Ee]ngine-$version-*.whl >/dev/null 2>&1; then

@@ -5,20 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import capability, config, store
-from pipeline.device import Batches
-from pipeline.segmenters import load_segmenter, require_answers, shown
-from stages import command
+from anyscene.capability import score
+from anyscene.cli.command import command
+from anyscene.project import parameters, store
+from anyscene.project.device import Batches
+from anyscene.segmenters import load_segmenter, require_answers
+from anyscene.segmenters.precomputed import image_index
 
 SYNTHESIS, OUTPUT = Path("data/synthesis"), Path("data/capability")
 
 
 def main(model: str, params: Path = Path("params.yaml")) -> None:
     """Measure what the 2D model MODEL knows of every class of the vocabulary."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     segmenter = load_segmenter(model, settings, captions=False)
     keys = store.keys(SYNTHESIS)
-    require_answers(segmenter, {f"synthesis/{name}": shown.state(key) for name, key in keys.items()})
+    require_answers(segmenter, {f"synthesis/{name}": image_index.state(key) for name, key in keys.items()})
     scores = {"pooled": [], "per_image_mean": []}
     batches = Batches(settings.segmenters.batch, "segmenters.batch")
     for index, name in enumerate(settings.vocabulary):
@@ -27,7 +29,7 @@ def main(model: str, params: Path = Path("params.yaml")) -> None:
         labels = batches(lambda some: segmenter.label(some, settings.vocabulary), images)
         predicted = np.concatenate(list(labels))
         for recipe, column in scores.items():
-            column.append(capability.score(pseudo, predicted == index, pooled=recipe == "pooled"))
+            column.append(score.score(pseudo, predicted == index, pooled=recipe == "pooled"))
     chosen = scores["pooled" if settings.capability.pooled else "per_image_mean"]
     result = {
         "model": model,

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from pipeline import config, network, store, training
-from pipeline.errors import ConfigError
-from pipeline.training.objectives.distillation import OBJECTIVES
-from stages import command
+from anyscene import learning, networks
+from anyscene.cli.command import command
+from anyscene.errors import ConfigError
+from anyscene.learning.objectives.distillation import OBJECTIVES
+from anyscene.project import parameters, store
 
 SCENES, SUPERPOINTS, FUSION = Path("data/scenes"), Path("data/superpoints"), Path("data/fusion")
 OUTPUT, CHECKPOINTS = Path("models/distillation"), Path(".cache/training/distillation")
@@ -17,24 +18,24 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
     """Train the 3D network on the training scenes: OBJECTIVE superpoint, or the baseline pixel."""
     if objective not in OBJECTIVES:
         raise ConfigError(f"no objective {objective!r}; there are {', '.join(OBJECTIVES)}")
-    settings = config.load(params)
+    settings = parameters.load(params)
     distillation, net = settings.distillation, settings.network
-    clouds = training.read_training_clouds(SCENES, SUPERPOINTS)
+    clouds = learning.read_training_clouds(SCENES, SUPERPOINTS)
     width = store.open_scene(store.scene_path(FUSION, clouds[0].id))["superpoint_feature"].shape[1]
-    recipe = training.Recipe.of(
+    recipe = learning.Recipe.of(
         distillation, voxel=net.voxel, colour=net.input == "colour", augmentation=settings.augmentation
     )
-    with training.joined(settings.runtime.device, settings.runtime.device_memory_gib) as processes:
+    with learning.joined(settings.runtime.device, settings.runtime.device_memory_gib) as processes:
         torch.manual_seed(distillation.seed)
-        student = network.MinkUNet(
+        student = networks.MinkUNet(
             net.variant, 3, width, net.backend, width=net.width, precision=net.precision
         ).to(processes.device)
         teacher = OBJECTIVES[objective](FUSION, distillation.points_per_scene)
         if distillation.initial is None:
             teacher.align(student.final, [cloud.id for cloud in clouds])
         else:
-            training.start_from(student, Path(distillation.initial), recipe)
-        training.fit(
+            learning.start_from(student, Path(distillation.initial), recipe)
+        learning.fit(
             student,
             clouds,
             teacher,
@@ -42,7 +43,7 @@ def main(objective: str, params: Path = Path("params.yaml")) -> None:
             label=f"distillation {objective}",
             name=objective,
             output=OUTPUT / objective,
-            checkpoints=training.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds),
+            checkpoints=learning.Checkpoints(CHECKPOINTS / objective, settings.runtime.checkpoint_seconds),
             processes=processes,
         )
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from pipeline import config, datasets, network, training
-from pipeline.text import embeddings, load_text_encoder
-from pipeline.training.objectives.ensembling import objective_of
-from stages import command
+from anyscene import datasets, learning, networks
+from anyscene.cli.command import command
+from anyscene.learning.objectives.ensembling import objective_of
+from anyscene.project import parameters
+from anyscene.text import embeddings, load_text_encoder
 
 SCENES, SUPERPOINTS, FUSION = Path("data/scenes"), Path("data/superpoints"), Path("data/fusion")
 STUDENT, OUTPUT = Path("models/distillation/superpoint"), Path("models/ensembling")
@@ -16,18 +17,18 @@ CHECKPOINTS = Path(".cache/training/ensembling")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Self-distil the network on the training scenes, over the prompts of the label set."""
-    settings = config.load(params)
-    clouds = training.read_training_clouds(SCENES, SUPERPOINTS)
-    student, meta = network.load(STUDENT)
+    settings = parameters.load(params)
+    clouds = learning.read_training_clouds(SCENES, SUPERPOINTS)
+    student, meta = networks.load(STUDENT)
     prompts = datasets.label_set(settings.dataset.label_set).prompts
     text = embeddings(load_text_encoder(settings.text), prompts, settings.text.template)
-    recipe = training.Recipe.of(
+    recipe = learning.Recipe.of(
         settings.ensembling,
         voxel=meta["voxel"],
         colour=meta["input"] == "colour",
         augmentation=settings.augmentation,
     )
-    with training.joined(settings.runtime.device, settings.runtime.device_memory_gib) as processes:
+    with learning.joined(settings.runtime.device, settings.runtime.device_memory_gib) as processes:
         student.to(processes.device)
         objective = objective_of(
             settings.ensembling,
@@ -38,7 +39,7 @@ def main(params: Path = Path("params.yaml")) -> None:
             fusion=FUSION,
             points_per_scene=settings.distillation.points_per_scene,
         )
-        training.fit(
+        learning.fit(
             student,
             clouds,
             objective,
@@ -46,7 +47,7 @@ def main(params: Path = Path("params.yaml")) -> None:
             label="ensembling",
             name="ensembling",
             output=OUTPUT,
-            checkpoints=training.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds),
+            checkpoints=learning.Checkpoints(CHECKPOINTS, settings.runtime.checkpoint_seconds),
             processes=processes,
         )
 

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline import config, datasets
-from pipeline.errors import StoreError
-from stages import command
+from anyscene import datasets
+from anyscene.cli.command import command
+from anyscene.errors import StoreError
+from anyscene.project import parameters
 
 METRICS, SUMMARY = Path("reports/metrics.json"), Path("reports/summary.json")
 PLOTS, PAGE = Path("reports/plots"), Path("reports/index.html")
@@ -28,11 +29,12 @@ def evaluation(
 
 
 def _compute(params: Path) -> None:
-    from pipeline.evaluation import plots, study
-    from pipeline.evaluation.artefacts import Artefacts
-    from pipeline.evaluation.summary import summary
+    from anyscene.project.layout import Artefacts
+    from anyscene.study import evaluation as study
+    from anyscene.study import plots
+    from anyscene.study.summary import summary
 
-    settings = config.load(params)
+    settings = parameters.load(params)
     result = study.run(settings, Artefacts(params.parent))
     METRICS.parent.mkdir(parents=True, exist_ok=True)
     METRICS.write_text(json.dumps(result.metrics, indent=2) + "\n")
@@ -41,7 +43,7 @@ def _compute(params: Path) -> None:
 
 
 def _print() -> None:
-    from pipeline.evaluation.table import tables
+    from anyscene.study.table import tables
 
     if not METRICS.is_file():
         raise StoreError(f"{METRICS}: nothing was evaluated yet; run `dvc repro`")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from pipeline import config, scenewise, store
-from pipeline.fusion import FusionError, SuperpointMeans, fuse_blocks
-from pipeline.text import embeddings, load_text_encoder
-from stages import command
+from anyscene.cli.command import command
+from anyscene.fusion import FusionError, SuperpointMeans, fuse_blocks
+from anyscene.project import parameters, per_scene, store
+from anyscene.text import embeddings, load_text_encoder
 
 PROJECTION, CAPABILITY = Path("data/projection"), Path("data/capability")
 SUPERPOINTS, OUTPUT = Path("data/superpoints"), Path("data/fusion")
@@ -21,7 +21,7 @@ VERSION = 1
 @dataclass(frozen=True, eq=False)
 class Fuse:
     models: tuple[str, ...]
-    settings: config.Fusion
+    settings: parameters.Fusion
     capability: np.ndarray  # f8[M, K]
     text: np.ndarray  # f4[K, C]
 
@@ -73,20 +73,20 @@ def read_capability(model: str, vocabulary: tuple[str, ...]) -> list[float]:
     return record["capability"]
 
 
-def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
+def main(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Fuse the projected features of all 2D models, weighted by what each is good at."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     models, encoder = settings.segmenters.names, load_text_encoder(settings.text)
     capability = [read_capability(model, settings.vocabulary) for model in models]
     text = embeddings(encoder, settings.vocabulary, settings.text.template)
-    return scenewise.run(
+    return per_scene.run(
         Fuse(models, settings.fusion, np.array(capability), text),
-        scenewise.join(
+        per_scene.join(
             superpoints=store.keys(SUPERPOINTS), **{model: store.keys(PROJECTION / model) for model in models}
         ),
         OUTPUT,
         parameters={
-            **config.plain(settings.fusion),
+            **parameters.plain(settings.fusion),
             "models": models,
             "capability": capability,
             "text": encoder.name,

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from pipeline import config, datasets, scenewise, store
-from pipeline.errors import DataError, PipelineError, StoreError
-from stages import command
+from anyscene import datasets
+from anyscene.cli.command import command
+from anyscene.errors import DataError, PipelineError, StoreError
+from anyscene.project import parameters, per_scene, store
 
 SCENES, OUTPUT = Path("data/scenes"), Path("data/labels")
 VERSION = 1
@@ -34,14 +35,14 @@ class Annotate:
         store.write(group, "instance", truth.instance)
 
 
-def labels(params: Path = Path("params.yaml")) -> scenewise.Summary:
+def labels(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Import the annotation of the scenes that have one, for evaluation alone."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     dataset = datasets.open_dataset(settings.dataset, settings.scenes)
     label_set = datasets.label_set(settings.dataset.label_set)
     truth, cloud = dataset.truth_keys(), store.keys(SCENES)
     keys = {scene: _key(scene, key, cloud.get(scene)) for scene, key in truth.items()}
-    return scenewise.run(
+    return per_scene.run(
         Annotate(dataset, len(label_set)),
         keys,
         OUTPUT,
@@ -55,7 +56,7 @@ def labels(params: Path = Path("params.yaml")) -> scenewise.Summary:
 def _key(scene: str, truth: str | PipelineError, cloud: str | None) -> str | PipelineError:
     if cloud is None:
         return StoreError(f"{store.scene_path(SCENES, scene)}: missing; run scenes first")
-    return truth if isinstance(truth, PipelineError) else scenewise.content_key(truth, cloud)
+    return truth if isinstance(truth, PipelineError) else per_scene.content_key(truth, cloud)
 
 
 app = command(labels)

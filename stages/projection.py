@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from pipeline import config, scenewise, store
-from pipeline.device import choose_device
-from pipeline.projection import project, views
-from pipeline.segmenters import Segmenter, load_segmenter, require_answers, shown
-from pipeline.text import TextEncoder, load_text_encoder
-from stages import command
+from anyscene.cli.command import command
+from anyscene.lifting.projection import described_frames, project
+from anyscene.project import parameters, per_scene, store
+from anyscene.project.device import choose_device
+from anyscene.segmenters import Segmenter, load_segmenter, require_answers
+from anyscene.segmenters.precomputed import image_index
+from anyscene.text import TextEncoder, load_text_encoder
 
 SCENES, OUTPUT = Path("data/scenes"), Path("data/projection")
 VERSION = 1
@@ -21,7 +22,7 @@ VERSION = 1
 @dataclass(frozen=True)
 class Project:
     model: str
-    params: config.Params
+    params: parameters.Params
     memory: float  # bytes
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
@@ -31,7 +32,7 @@ class Project:
         size = (settings.width, settings.height)
         blocks = project(
             source.xyz,
-            views(source.frames, segmenter, params.vocabulary, size, params.segmenters.batch),
+            described_frames(source.frames, segmenter, params.vocabulary, size, params.segmenters.batch),
             encoder.encode,
             tolerance=settings.tolerance,
             border=settings.border,
@@ -49,29 +50,29 @@ class Project:
 
 
 @functools.cache
-def _models(model: str, params: config.Params) -> tuple[Segmenter, TextEncoder]:
+def _models(model: str, params: parameters.Params) -> tuple[Segmenter, TextEncoder]:
     """Loaded once in each process."""
     return load_segmenter(model, params), load_text_encoder(params.text)
 
 
-def main(model: str, params: Path = Path("params.yaml")) -> scenewise.Summary:
+def main(model: str, params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Project the features of the 2D model MODEL onto the points of every scene."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     segmenter, encoder = _models(model, settings)
     keys, size = store.keys(SCENES), (settings.projection.width, settings.projection.height)
     # no scene without the others: the answer that is added makes all of them new
-    require_answers(segmenter, {scene: shown.state(key, size) for scene, key in keys.items()})
+    require_answers(segmenter, {scene: image_index.state(key, size) for scene, key in keys.items()})
     on_cpu = choose_device(settings.runtime.device).type == "cpu"
     workers = settings.runtime.workers if on_cpu else 1
-    memory = settings.runtime.memory_gib * 2**30 / scenewise.worker_count(workers)
+    memory = settings.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
     if not on_cpu and settings.runtime.device_memory_gib:  # sums of a dense model are where its maps are
         memory = min(memory, settings.runtime.device_memory_gib * 2**30)
-    return scenewise.run(
+    return per_scene.run(
         Project(model, settings, memory),
         keys,
         OUTPUT / model,
         parameters={
-            **config.plain(settings.projection),
+            **parameters.plain(settings.projection),
             "segmenter": segmenter.version,
             "text": encoder.name,
             "vocabulary": settings.vocabulary,

@@ -7,12 +7,13 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from pipeline import config, datasets, store
-from pipeline.evaluation.artefacts import Artefacts
-from pipeline.report import rooms, timings
-from pipeline.report.page import build
-from pipeline.report.strip import strip
-from stages import command
+from anyscene import datasets
+from anyscene.cli.command import command
+from anyscene.project import parameters, store
+from anyscene.project.layout import Artefacts
+from anyscene.show.report import drawn_scene, timings
+from anyscene.show.report.page import build
+from anyscene.show.report.strip import strip
 
 PAGE, TIMINGS = Path("reports/index.html"), Path("reports/timings.html")
 
@@ -25,7 +26,7 @@ def report(
     scene: Annotated[str | None, typer.Option(help="the room; default: the first of the page")] = None,
 ) -> None:
     """Write reports/index.html, and say in it what is missing where the run is partial."""
-    settings, artefacts = config.load(params), Artefacts(params.parent)
+    settings, artefacts = parameters.load(params), Artefacts(params.parent)
     if picture is not None:
         _draw(settings, artefacts, scene, picture)
         return
@@ -36,10 +37,12 @@ def report(
     Console(highlight=False).print(f"report: {PAGE.resolve()} ({len(page) / 1e6:.1f} MB)")
 
 
-def _draw(settings: config.Params, artefacts: Artefacts, scene: str | None, picture: Path) -> None:
+def _draw(settings: parameters.Params, artefacts: Artefacts, scene: str | None, picture: Path) -> None:
     label_set = datasets.label_set(settings.dataset.label_set)
     scene = scene or store.split_ids(artefacts.data("scenes"), settings.evaluation.split)[0]
-    room = rooms.draw(scene, settings, artefacts, label_set, rooms.ablation(settings, artefacts, label_set))
+    room = drawn_scene.draw(
+        scene, settings, artefacts, label_set, drawn_scene.ablation(settings, artefacts, label_set)
+    )
     picture.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(strip(room)).quantize(256).save(picture, optimize=True)
 

@@ -7,8 +7,9 @@ import numpy as np
 import zarr
 from rich.console import Console
 
-from pipeline import config, datasets, scenewise, store
-from stages import command
+from anyscene import datasets
+from anyscene.cli.command import command
+from anyscene.project import parameters, per_scene, store
 
 OUTPUT = Path("data/scenes")
 VERSION = 1
@@ -22,15 +23,15 @@ class Import:
         store.write_scene(group, self.dataset.read(scene), self.dataset.root)
 
 
-def scenes(params: Path = Path("params.yaml")) -> scenewise.Summary:
+def scenes(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Import the raw scans of dataset.root, without any annotation."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     dataset = datasets.open_dataset(settings.dataset, settings.scenes)
-    summary = scenewise.run(
+    summary = per_scene.run(
         Import(dataset),
         dataset.keys(),
         OUTPUT,
-        parameters=config.plain(settings.scenes),
+        parameters=parameters.plain(settings.scenes),
         version=VERSION,
         workers=settings.runtime.workers,
         label="scenes",

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from pipeline import config, scenewise, store
-from pipeline.superpoints import segment
-from stages import command
+from anyscene.cli.command import command
+from anyscene.lifting.superpoints import segment
+from anyscene.project import parameters, per_scene, store
 
 SCENES, OUTPUT = Path("data/scenes"), Path("data/superpoints")
 VERSION = 1
@@ -16,7 +16,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Segment:
-    settings: config.Superpoints
+    settings: parameters.Superpoints
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         source = store.open_scene(store.scene_path(SCENES, scene))
@@ -25,14 +25,14 @@ class Segment:
         store.write(group, "size", np.bincount(superpoint).astype(np.int32))
 
 
-def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
+def main(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Divide every scene into superpoints: by its mesh, or by nearest neighbours where it has no faces."""
-    settings = config.load(params)
-    return scenewise.run(
+    settings = parameters.load(params)
+    return per_scene.run(
         Segment(settings.superpoints),
         store.geometry_keys(SCENES),
         OUTPUT,
-        parameters=config.plain(settings.superpoints),
+        parameters=parameters.plain(settings.superpoints),
         version=VERSION,
         workers=settings.runtime.workers,
         label="superpoints",

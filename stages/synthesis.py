@@ -8,9 +8,10 @@ import numpy as np
 import torch
 import zarr
 
-from pipeline import config, pseudo_masks, scenewise, store, synthesis
-from pipeline.device import choose_device
-from stages import command
+from anyscene.capability import pseudo_masks, synthesis
+from anyscene.cli.command import command
+from anyscene.project import parameters, per_scene, store
+from anyscene.project.device import choose_device
 
 OUTPUT = Path("data/synthesis")
 VERSION = 1
@@ -18,7 +19,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Synthesise:
-    settings: config.Synthesis
+    settings: parameters.Synthesis
     device: torch.device
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
@@ -36,7 +37,7 @@ class Synthesise:
 
 @functools.cache
 def _models(
-    settings: config.Synthesis, device: torch.device
+    settings: parameters.Synthesis, device: torch.device
 ) -> tuple[synthesis.Synthesiser, pseudo_masks.PointPrompted]:
     """Loaded once in each process."""
     return (
@@ -45,17 +46,17 @@ def _models(
     )
 
 
-def main(params: Path = Path("params.yaml")) -> scenewise.Summary:
+def main(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Synthesise images of every class of the vocabulary, with pseudo masks."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     device = choose_device(settings.runtime.device, settings.runtime.device_memory_gib)
     weights = [synthesis.weights_key(path) for path in (settings.synthesis.diffusion, settings.synthesis.sam)]
     _models(settings.synthesis, device)  # broken weights are one error here, not one for every class
-    return scenewise.run(
+    return per_scene.run(
         Synthesise(settings.synthesis, device),
-        {name.replace(" ", "_"): scenewise.content_key(*weights) for name in settings.vocabulary},
+        {name.replace(" ", "_"): per_scene.content_key(*weights) for name in settings.vocabulary},
         OUTPUT,
-        parameters=config.plain(settings.synthesis),
+        parameters=parameters.plain(settings.synthesis),
         version=VERSION,
         workers=settings.runtime.workers if device.type == "cpu" else 1,
         label="synthesis",

@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-from pipeline import config
-from pipeline.demo import world as demo
-from stages import command
+from anyscene.cli.command import command
+from anyscene.project import parameters
+from anyscene_demo import world as demo
 
 OUTPUT = Path("data/world")
 
 
 def world(params: Path = Path("params.yaml")) -> None:
     """Furnish rooms, walk a noisy RGB-D camera through them and reconstruct their meshes (demo only)."""
-    settings = config.load(params)
+    settings = parameters.load(params)
     workers = settings.runtime.workers or len(os.sched_getaffinity(0))
     demo.make_world(settings.world, OUTPUT, workers)
 

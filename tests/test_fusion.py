@@ -5,7 +5,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.fusion import UNSEEN, FusionError, fuse, fuse_blocks, superpoint_means
+from anyscene.fusion import UNSEEN, FusionError, fuse, fuse_blocks, superpoint_means
 
 METHODS = ["capability", "add", "linear", "max"]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import DataError
-from pipeline.scene import Camera, Frame
+from anyscene.errors import DataError
+from anyscene.scene import Camera, Frame
 
 K = np.array([[577.870605, 0, 319.5], [0, 577.870605, 239.5], [0, 0, 1]])
 

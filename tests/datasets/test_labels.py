@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.datasets import label_set
-from pipeline.datasets.labels import FOLDER
-from pipeline.errors import DataError
+from anyscene.datasets import label_set
+from anyscene.datasets.label_sets import FOLDER
+from anyscene.errors import DataError
 
 HEAD = "index,name,prompt,red,green,blue,foreground\n"
 IDS = HEAD.strip() + ",nyu40_id\n"

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline.datasets import Matterport, label_set, matterport, matterport_truth
-from pipeline.errors import DataError
-from tests.matterport import (
+from anyscene.datasets import Matterport, label_set
+from anyscene.datasets.matterport import reader
+from anyscene.datasets.matterport import truth as matterport_truth
+from anyscene.errors import DataError
+from tests.builders.matterport import (
     BOTTOM,
     CENTRE,
     FOCAL,
@@ -36,7 +38,7 @@ def conf(root):
 
 
 def test_official_splits():
-    splits = matterport.official_splits()
+    splits = reader.official_splits()
     assert [list(splits.values()).count(n) for n in ("train", "val", "test")] == [61, 11, 18]
     assert (splits[TRAIN], splits[VAL], splits[TEST]) == ("train", "val", "test")
 
@@ -119,7 +121,7 @@ def test_frames_by_box_or_by_house_file(root):
 
 
 def test_region_without_a_camera_takes_the_nearest_frames(root, monkeypatch):
-    monkeypatch.setattr(matterport, "NEAREST", 6)
+    monkeypatch.setattr(reader, "NEAREST", 6)
     write_house(root, TEST, regions=3, assigned=(0, 1))
     scene = Matterport(root, "test").read(f"{TEST}_region2")
     assert {frame.id[:32] for frame in scene.frames} == {name(1)} and len(scene.frames) == 6

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets import NuScenes, label_set, nuscenes, nuscenes_tables
-from pipeline.errors import DataError
-from tests.nuscenes import (
+from anyscene.datasets import NuScenes, label_set
+from anyscene.datasets.nuscenes import reader, tables
+from anyscene.errors import DataError
+from tests.builders.nuscenes import (
     CAMERAS,
     CATEGORIES,
     INTERVAL,
@@ -56,7 +57,7 @@ def image_file(root, channel="CAM_FRONT", index=2):
 
 
 def test_official_splits():
-    splits = nuscenes.official_splits()
+    splits = reader.official_splits()
     assert [list(splits.values()).count(n) for n in ("train", "val", "test")] == [700, 150, 150]
     assert (splits[TRAIN], splits[VAL], splits[TEST]) == ("train", "val", "test")
     mini_train = [61, 553, 655, 757, 796, 1077, 1094, 1100]
@@ -275,17 +276,17 @@ def test_truth_changes_with_labels_categories_and_label_set(root):
 
 
 def test_a_table_is_read_in_blocks(root, monkeypatch):
-    whole = nuscenes_tables.read(root / VERSION, True)
-    nuscenes_tables._read.cache_clear()
-    monkeypatch.setattr(nuscenes_tables, "BLOCK", 701)
-    blocks = nuscenes_tables.read(root / VERSION, True)
+    whole = tables.read(root / VERSION, True)
+    tables._read.cache_clear()
+    monkeypatch.setattr(tables, "BLOCK", 701)
+    blocks = tables.read(root / VERSION, True)
     assert blocks is not whole
     assert (blocks.captures, blocks.sweeps, blocks.mounts) == (whole.captures, whole.sweeps, whole.mounts)
     assert (blocks.ego_poses, blocks.keyframes) == (whole.ego_poses, whole.keyframes)
     path = root / VERSION / "sample_data.json"
     path.write_text(path.read_text().replace("}", ";;", 1))
     with pytest.raises(DataError, match=r"sample_data\.json: not a readable table"):
-        nuscenes_tables.read(root / VERSION, True)
+        tables.read(root / VERSION, True)
 
 
 def drop(name):
@@ -317,7 +318,7 @@ def test_bad_tables(root, table, change, message):
         NuScenes(root, "test").splits()
 
 
-@pytest.mark.parametrize("table", nuscenes_tables.TABLES)
+@pytest.mark.parametrize("table", tables.TABLES)
 def test_missing_and_truncated_tables(root, table):
     path = root / VERSION / f"{table}.json"
     content = path.read_text()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import store
-from pipeline.datasets import Rgbd, cloud, ply, support
-from pipeline.errors import DataError
-from tests.capture import grid, write_ply, write_scan, write_splits
+from anyscene.datasets import Rgbd, cloud_from_depth, depth_votes, ply
+from anyscene.errors import DataError
+from anyscene.project import store
+from tests.builders.capture import grid, write_ply, write_scan, write_splits
 
 
 @pytest.fixture
@@ -371,7 +371,7 @@ def test_points_come_from_depth_without_a_mesh(tmp_path):
 
 def test_back_projection_hits_the_pixel_again(root):
     frame = read(root).frames[1]
-    xyz, _ = cloud.back_project(frame)
+    xyz, _ = cloud_from_depth.back_project(frame)
     camera = frame.camera
     local = (xyz - camera.pose[:3, 3]) @ camera.pose[:3, :3]
     pixel = local @ camera.intrinsics.T
@@ -488,7 +488,7 @@ def test_votes_equal_a_plain_count(tmp_path):
             if 0 <= column < 32 and 0 <= row < 24:
                 around = frame.read_depth()[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
                 around = around[around > 0]
-                seen = (abs(around - z) <= support.TOLERANCE * z).any()
+                seen = (abs(around - z) <= depth_votes.TOLERANCE * z).any()
                 balance += 1 if seen else -1 if len(around) and (around > z).all() else 0
         expected.append(balance >= 0)
-    assert np.array_equal(support.supported(xyz, frames), expected) and 40 < sum(expected) < 380
+    assert np.array_equal(depth_votes.supported(xyz, frames), expected) and 40 < sum(expected) < 380

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets import ScanNet, scannet
-from pipeline.errors import DataError
-from tests.capture import LEVEL, grid
-from tests.scannet import (
+from anyscene.datasets import ScanNet
+from anyscene.datasets.scannet import reader
+from anyscene.errors import DataError
+from tests.builders.capture import LEVEL, grid
+from tests.builders.scannet import (
     DEPTH,
     FOCAL,
     TABLE,
@@ -52,7 +53,7 @@ def extracted(root, every=1):
 
 
 def test_official_splits():
-    splits = scannet.official_splits()
+    splits = reader.official_splits()
     counts = {name: list(splits.values()).count(name) for name in ("train", "val", "test")}
     assert counts == {"train": 1201, "val": 312, "test": 100}
     assert (splits[TRAIN], splits[VAL], splits[TEST]) == ("train", "val", "test")

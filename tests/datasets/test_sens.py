@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets.sens import FRAME, HEADER, read_index
-from pipeline.errors import DataError
-from pipeline.scene import Camera, Frame, Part
-from tests.scannet import COLOR, DEPTH, intrinsics, make_frames, write_sens
+from anyscene.datasets.scannet.sens import FRAME, HEADER, read_index
+from anyscene.errors import DataError
+from anyscene.scene import Camera, Frame, Part
+from tests.builders.scannet import COLOR, DEPTH, intrinsics, make_frames, write_sens
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 import pytest
 
-from pipeline import config
-from pipeline.demo import world
+from anyscene.project import parameters
+from anyscene_demo import world
 
 
 @pytest.fixture(scope="session")
 def tiny_section():
-    return config.World(seed=0, train_rooms=1, val_rooms=1, views=3, width=48, height=36)
+    return parameters.World(seed=0, train_rooms=1, val_rooms=1, views=3, width=48, height=36)
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from pipeline.demo import furniture, generated
-from pipeline.demo.furniture import TEXTURE_SIZE, FurnitureError, Model
-from pipeline.demo.rooms import CLASSES
+from anyscene_demo import furniture, generated
+from anyscene_demo.furniture import TEXTURE_SIZE, FurnitureError, Model
+from anyscene_demo.rooms import CLASSES
 
 # Metres: least and greatest height, and greatest extent on the floor.
 PLAUSIBLE = {

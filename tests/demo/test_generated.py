@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from pipeline.demo import generated
+from anyscene_demo import generated
 
 SPLITS = ("zoo", "evaluation")
 

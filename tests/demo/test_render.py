@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.demo.generated import _Parts
-from pipeline.demo.render import Light, Rendered, Renderer, look_at, sensor_noise
-from pipeline.demo.rooms import CLASSES, assemble, shell_model
-from pipeline.scene import Camera
+from anyscene.scene import Camera
+from anyscene_demo.generated import _Parts
+from anyscene_demo.render import Light, Rendered, Renderer, look_at, sensor_noise
+from anyscene_demo.rooms import CLASSES, assemble, shell_model
 
 SIZE = np.array([3.0, 4.0, 2.5])
 WIDTH, HEIGHT = 64, 48

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.demo import rooms, world
+from anyscene_demo import rooms, world
 
 KINDS = rooms.KINDS
 

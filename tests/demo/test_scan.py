@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.demo.scan import reconstruct
-from pipeline.scene import Camera
+from anyscene.scene import Camera
+from anyscene_demo.scan import reconstruct
 
 SIZE = np.array([3.0, 4.0, 2.4])
 INTRINSICS = np.array([[65.0, 0, 39.5], [0, 65.0, 29.5], [0, 0, 1]])

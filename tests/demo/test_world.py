@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets import Rgbd
-from pipeline.demo import world
-from pipeline.demo.generated import _Parts
-from pipeline.demo.render import Renderer
-from pipeline.demo.rooms import CLASSES, assemble, shell_model
+from anyscene.datasets import Rgbd
+from anyscene_demo import world
+from anyscene_demo.generated import _Parts
+from anyscene_demo.render import Renderer
+from anyscene_demo.rooms import CLASSES, assemble, shell_model
 
 SCENES = ("train_000", "val_000")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.workspace import Workspace
+from tests.builders.workspace import Workspace
 
 TARGETS = ("fusion", "labels")
 

@@ -10,7 +10,8 @@ import sys
 import pytest
 import yaml
 
-from tests.end_to_end.workspace import ROOT, Workspace
+from tests.builders import REPOSITORY
+from tests.builders.workspace import Workspace
 
 STAGE = """
 import json, yaml
@@ -41,7 +42,7 @@ def workspace(tmp_path):
     (tmp_path / "reports/.gitignore").touch()
     for name in ("params.yaml", ".dvc/config", ".dvc/.gitignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copy(REPOSITORY / name, tmp_path / name)
     workspace = Workspace(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert workspace.dvc("repro").code == 0
@@ -59,10 +60,10 @@ def test_the_ablation_is_an_experiment_that_leaves_the_workspace_alone(workspace
 
     before = content()
     assert "pixel_distillation" not in json.loads(before["reports/metrics.json"])["semantic"]
-    path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     for _ in range(2):  # the second replaces the first
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.ablation"],
+            [sys.executable, "-m", "benchmarks.quality.ablation"],
             cwd=workspace.folder,
             env=workspace.environment | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import label_set
-from tests import capture, matterport, nuscenes, scannet
+from anyscene.datasets import label_set
+from tests.builders import capture, matterport, nuscenes, scannet
 
 STAGES = (
     *("scenes", "labels", "superpoints", "projection@dense", "projection@mask", "fusion"),

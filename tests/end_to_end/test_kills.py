@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.end_to_end.workspace import Workspace
+from tests.builders.workspace import Workspace
 
 FEW = dict.fromkeys(("world", "superpoints", "projection@dense", "synthesis", "fusion", "ensembling"), 1)
 KILLS = {

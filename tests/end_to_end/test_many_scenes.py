@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.capture import write_scan, write_splits
-from tests.end_to_end.workspace import Workspace
+from tests.builders.capture import write_scan, write_splits
+from tests.builders.workspace import Workspace
 
 SCANS = [f"scan{index:03}" for index in range(200)]
 STAGES = ("scenes", "superpoints", "projection of dense", "projection of mask", "fusion")

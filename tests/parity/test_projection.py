@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from benchmarks import meshes
-from benchmarks.peers import projection as peer
-from pipeline.projection import View, project, visible_pixels
-from pipeline.scene import Camera
-from pipeline.segmenters.protocol import FeatureMap
+from anyscene.lifting.projection import DescribedFrame, project, visible_pixels
+from anyscene.scene import Camera
+from anyscene.segmenters.protocol import FeatureMap
+from benchmarks.speed import meshes
+from benchmarks.speed.peers import projection as peer
 
 
 def scannet(seed, width=320, height=240):
@@ -50,7 +50,7 @@ def test_means_over_a_room_equal_those_of_the_loop_over_all_points():
     for camera, depth, feature in zip(cameras, depths, features, strict=True):
         peer.accumulate(total, count, *peer.seen(xyz, camera, depth, 0.25, 10), feature)
     views = [
-        View(camera, depth, FeatureMap(feature.permute(1, 2, 0)))
+        DescribedFrame(camera, depth, FeatureMap(feature.permute(1, 2, 0)))
         for camera, depth, feature in zip(cameras, depths, features, strict=True)
     ]
     ((feature, times),) = project(xyz, views, lambda texts: None, tolerance=0.25, border=10)

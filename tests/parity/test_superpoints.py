@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from benchmarks import meshes
-from benchmarks.peers.superpoints import Compiled, has_compiler
-from pipeline import introsort
-from pipeline.superpoints import segment_mesh
+from anyscene.lifting import introsort
+from anyscene.lifting.superpoints import segment_mesh
+from benchmarks.speed import meshes
+from benchmarks.speed.peers.superpoints import Compiled, has_compiler
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="needs g++")
 

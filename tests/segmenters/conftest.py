@@ -7,14 +7,14 @@ import pytest
 import torch
 import transformers
 
-from pipeline.config import Text
-from pipeline.segmenters.dense import DenseSegmenter
-from pipeline.segmenters.grounded import GroundedSegmenter
-from pipeline.segmenters.mask import MaskSegmenter
-from pipeline.segmenters.sam3 import Sam3Segmenter
-from pipeline.segmenters.universal import UniversalSegmenter
-from pipeline.text import load_text_encoder
-from tests.segmenters import small_demo, small_grounded, small_sam3, small_universal
+from anyscene.project.parameters import Text
+from anyscene.segmenters.grounded import GroundedSegmenter
+from anyscene.segmenters.sam3 import Sam3Segmenter
+from anyscene.segmenters.universal import UniversalSegmenter
+from anyscene.text import load_text_encoder
+from anyscene_demo.segmenters.dense import DenseSegmenter
+from anyscene_demo.segmenters.mask import MaskSegmenter
+from tests.builders import small_demo, small_grounded, small_sam3, small_universal
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor
 
-from pipeline.errors import DataError
-from pipeline.segmenters import grounded
-from pipeline.segmenters.grounded import GroundedSegmenter, prompts
-from pipeline.segmenters.weights import WeightsError
-from tests.segmenters import small_grounded, small_universal
+from anyscene.errors import DataError
+from anyscene.segmenters import grounded
+from anyscene.segmenters.grounded import GroundedSegmenter, prompts
+from anyscene.weights.described import WeightsError
+from tests.builders import small_grounded, small_universal
 
 CPU = torch.device("cpu")
 VOCABULARY = ("sofa", "shower curtain", "Wall", "refrigerator", "bathtub")

@@ -9,13 +9,13 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from scipy.special import erf
 
-from pipeline import config
-from pipeline.config import MaskClip, Text
-from pipeline.errors import ConfigError
-from pipeline.segmenters import Segmenter, load_segmenter, maskclip
-from pipeline.segmenters.maskclip import MaskClipSegmenter
-from pipeline.segmenters.weights import WeightsError
-from pipeline.text import TextError, load_text_encoder
+from anyscene.errors import ConfigError
+from anyscene.project import parameters
+from anyscene.project.parameters import MaskClip, Text
+from anyscene.segmenters import Segmenter, load_segmenter, maskclip
+from anyscene.segmenters.maskclip import MaskClipSegmenter
+from anyscene.text import TextError, load_text_encoder
+from anyscene.weights.described import WeightsError
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
 CPU = torch.device("cpu")
@@ -230,7 +230,7 @@ def test_version_follows_weights_and_size(load, encoder, tmp_path):
 
 
 def with_encoder(name):
-    return dataclasses.replace(config.load(), text=Text(name, "a {} in a scene"))
+    return dataclasses.replace(parameters.load(), text=Text(name, "a {} in a scene"))
 
 
 def test_loads_by_name_in_the_space_of_the_text(encoder):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import config
-from pipeline.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
-from pipeline.segmenters.mask import Masks, MaskSegmenter
+from anyscene.project import parameters
+from anyscene.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
+from anyscene_demo.segmenters.mask import Masks, MaskSegmenter
 from tests.segmenters.conftest import NAMES
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
@@ -67,7 +67,7 @@ def test_same_image_same_answer(segmenter):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loads_by_name_and_without_network(folder_of, name, offline):
-    params = config.load()
+    params = parameters.load()
     section = dataclasses.replace(params.segmenters, weights=str(folder_of(name).parent))
     found = load_segmenter(name, dataclasses.replace(params, segmenters=section))
     assert isinstance(found, Segmenter) and found.name == name and offline == []
@@ -171,7 +171,7 @@ def test_half_precision_computes_with_halves_and_answers_in_single(build, name, 
 
 
 def test_what_was_computed_in_another_precision_is_another_version():
-    params = config.load()
+    params = parameters.load()
     half = dataclasses.replace(params.segmenters, precision="bfloat16")
     (single, other) = (
         load_segmenter("dense", dataclasses.replace(params, segmenters=section))

@@ -9,11 +9,11 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from pipeline.segmenters import sam3
-from pipeline.segmenters.sam3 import Sam3Segmenter
-from pipeline.segmenters.weights import WeightsError
-from tests.segmenters import small_sam3
-from tests.segmenters.small_sam3 import CONFIDENCE, GRID
+from anyscene.segmenters import sam3
+from anyscene.segmenters.sam3 import Sam3Segmenter
+from anyscene.weights.described import WeightsError
+from tests.builders import small_sam3
+from tests.builders.small_sam3 import CONFIDENCE, GRID
 
 CPU = torch.device("cpu")
 VOCABULARY = ("sofa", "shower curtain", "Wall", "what!")

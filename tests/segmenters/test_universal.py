@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from pipeline.segmenters import universal
-from pipeline.segmenters.universal import UniversalSegmenter, panoptic
-from pipeline.segmenters.weights import WeightsError
-from tests.segmenters import small_universal
-from tests.segmenters.small_universal import OVERLAP
+from anyscene.segmenters import universal
+from anyscene.segmenters.universal import UniversalSegmenter, panoptic
+from anyscene.weights.described import WeightsError
+from tests.builders import small_universal
+from tests.builders.small_universal import OVERLAP
 
 VOCABULARY = ("sofa", "table", "wall", "floor", "door")
 CPU = torch.device("cpu")

@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline import config
-from pipeline.errors import ConfigError
-from pipeline.segmenters import load_segmenter, weights
-from pipeline.segmenters.dense import DenseSegmenter
-from pipeline.segmenters.mask import MaskSegmenter
+from anyscene.errors import ConfigError
+from anyscene.project import parameters
+from anyscene.segmenters import load_segmenter
+from anyscene.weights import described
+from anyscene_demo.segmenters.dense import DenseSegmenter
+from anyscene_demo.segmenters.mask import MaskSegmenter
 
 KINDS = {"dense": DenseSegmenter, "mask": MaskSegmenter}
 
@@ -27,62 +28,62 @@ def load(folder, text):
 def test_version_follows_the_content(copied, minilm):
     before = load(copied, minilm).version
     assert load(copied, minilm).version == before
-    tensors = load_file(copied / weights.TENSORS)
+    tensors = load_file(copied / described.TENSORS)
     name = sorted(tensors)[0]
     tensors[name] = tensors[name] + 1
-    save_file(tensors, copied / weights.TENSORS)
+    save_file(tensors, copied / described.TENSORS)
     assert load(copied, minilm).version != before
 
 
 def test_missing_weights_name_the_file(copied, minilm):
-    (copied / weights.TENSORS).unlink()
-    with pytest.raises(weights.WeightsError, match=r"model\.safetensors.*make zoo"):
+    (copied / described.TENSORS).unlink()
+    with pytest.raises(described.WeightsError, match=r"model\.safetensors.*make zoo"):
         load(copied, minilm)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 1000, -1])
 def test_truncated_weights(copied, minilm, keep):
-    whole = (copied / weights.TENSORS).read_bytes()
-    (copied / weights.TENSORS).write_bytes(whole[:keep])
-    with pytest.raises(weights.WeightsError, match="damaged"):
+    whole = (copied / described.TENSORS).read_bytes()
+    (copied / described.TENSORS).write_bytes(whole[:keep])
+    with pytest.raises(described.WeightsError, match="damaged"):
         load(copied, minilm)
 
 
 def test_damaged_description(copied, minilm):
-    (copied / weights.DESCRIPTION).write_text('{"architecture":')
-    with pytest.raises(weights.WeightsError, match="damaged"):
+    (copied / described.DESCRIPTION).write_text('{"architecture":')
+    with pytest.raises(described.WeightsError, match="damaged"):
         load(copied, minilm)
 
 
 def test_a_pickle_is_not_executed(copied, minilm):
-    torch.save({"a": torch.zeros(1)}, copied / weights.TENSORS)
-    with pytest.raises(weights.WeightsError, match="damaged"):
+    torch.save({"a": torch.zeros(1)}, copied / described.TENSORS)
+    with pytest.raises(described.WeightsError, match="damaged"):
         load(copied, minilm)
 
 
 def test_other_kind_or_text_space(copied, minilm):
-    description = json.loads((copied / weights.DESCRIPTION).read_text())
+    description = json.loads((copied / described.DESCRIPTION).read_text())
     description["architecture"]["width"] = 512
-    (copied / weights.DESCRIPTION).write_text(json.dumps(description))
-    with pytest.raises(weights.WeightsError, match="384 wide text space of minilm"):
+    (copied / described.DESCRIPTION).write_text(json.dumps(description))
+    with pytest.raises(described.WeightsError, match="384 wide text space of minilm"):
         load(copied, minilm)
 
 
 def test_tensors_that_do_not_fit(copied, minilm):
-    tensors = load_file(copied / weights.TENSORS)
+    tensors = load_file(copied / described.TENSORS)
     name = next(n for n in tensors if n.startswith("pyramid"))
-    save_file({n: t for n, t in tensors.items() if n != name}, copied / weights.TENSORS)
-    with pytest.raises(weights.WeightsError, match=name):
+    save_file({n: t for n, t in tensors.items() if n != name}, copied / described.TENSORS)
+    with pytest.raises(described.WeightsError, match=name):
         load(copied, minilm)
-    save_file(tensors | {name: torch.zeros(3, 3, 3, 3, 3)}, copied / weights.TENSORS)
-    with pytest.raises(weights.WeightsError, match="shape"):
+    save_file(tensors | {name: torch.zeros(3, 3, 3, 3, 3)}, copied / described.TENSORS)
+    with pytest.raises(described.WeightsError, match="shape"):
         load(copied, minilm)
 
 
 def test_loaded_by_name_from_the_parameters(random_weights):
-    params = config.load()
-    section = config.dataclasses.replace(params.segmenters, weights=str(random_weights))
-    params = config.dataclasses.replace(params, segmenters=section)
+    params = parameters.load()
+    section = parameters.dataclasses.replace(params.segmenters, weights=str(random_weights))
+    params = parameters.dataclasses.replace(params, segmenters=section)
     assert isinstance(load_segmenter("mask", params), MaskSegmenter)
     assert isinstance(load_segmenter("dense", params), DenseSegmenter)
     with pytest.raises(ConfigError, match="known: dense, grounded, lseg, mask"):

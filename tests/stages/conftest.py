@@ -1,7 +1,7 @@
 import pytest
 
 from stages import projection
-from tests.axes import Dense, Encoder
+from tests.builders.axes import Dense, Encoder
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import store
-from pipeline.errors import StoreError
-from pipeline.fusion import fuse, superpoint_means
-from pipeline.segmenters.protocol import CaptionMap, FeatureMap
-from pipeline.superpoints import segment_mesh
+from anyscene.errors import StoreError
+from anyscene.fusion import fuse, superpoint_means
+from anyscene.lifting.superpoints import segment_mesh
+from anyscene.project import store
+from anyscene.segmenters.protocol import CaptionMap, FeatureMap
 from stages import fusion, projection, scenes, superpoints
-from tests.capture import write_scan, write_splits
-from tests.test_store import tree_hash
+from tests.builders import REPOSITORY
+from tests.builders.capture import write_scan, write_splits
+from tests.project.test_store import tree_hash
 
-ROOT = Path(__file__).parents[2]
 VOCABULARY = ("wall", "floor", "chair")
 
 
@@ -64,7 +64,7 @@ def workspace(tmp_path, monkeypatch):
     for name in ("a", "b"):
         write_scan(tmp_path / "raw", name)
     write_splits(tmp_path / "raw", ["a"], ["b"])
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"] |= {"root": "raw", "name": "small"}
     values["projection"] |= {"width": 32, "height": 24, "border": 1, "tolerance": 0.25}
     values["segmenters"] |= {"names": ["dense", "mask"], "batch": 2}

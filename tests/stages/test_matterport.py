@@ -6,20 +6,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import config, store
-from pipeline.evaluation.artefacts import Artefacts
-from pipeline.evaluation.study import split_by_annotation
+from anyscene.project import parameters, store
+from anyscene.project.layout import Artefacts
+from anyscene.study.evaluation import split_by_annotation
 from stages import labels, projection, scenes, superpoints
-from tests.matterport import image_names, room, write_house, write_root
+from tests.builders import REPOSITORY
+from tests.builders.matterport import image_names, room, write_house, write_root
 
-ROOT = Path(__file__).parents[2]
 HOUSES = TRAIN, VAL = "17DRP5sb8fy", "2azQ1b91cZZ"
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     write_root(tmp_path, *HOUSES)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"] |= {
         "root": "scans", "name": "matterport3d", "reader": "matterport", "label_set": "matterport21",
     }  # fmt: skip
@@ -63,7 +63,7 @@ def test_published_scores_are_of_the_test_split(workspace):
     write_house(workspace / "scans", "2t7WUuJeko7", regions=1, assigned=(0,))
     assert run(scenes).exit_code == 0
     assert run(labels).exit_code == 0
-    split = config.load(workspace / "params.yaml").evaluation.split
+    split = parameters.load(workspace / "params.yaml").evaluation.split
     assert split_by_annotation(Artefacts(workspace), split) == (["2t7WUuJeko7_region0"], [])
 
 

@@ -7,9 +7,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import store
+from anyscene.project import store
 from stages import labels, projection, scenes, superpoints
-from tests.nuscenes import (
+from tests.builders import REPOSITORY
+from tests.builders.nuscenes import (
     CAMERAS,
     INTERVAL,
     INTRINSICS,
@@ -23,7 +24,6 @@ from tests.nuscenes import (
     write_root,
 )
 
-ROOT = Path(__file__).parents[2]
 DRIVES = VAL, TRAIN = "scene-0103", "scene-0061"
 BORDER = 1
 
@@ -37,7 +37,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 def configure(folder, **superpoint_section):
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"] |= {
         "root": "nuscenes", "name": "nuscenes", "reader": "nuscenes", "label_set": "nuscenes16",
     }  # fmt: skip

@@ -7,20 +7,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import store
+from anyscene.project import store
 from stages import labels, projection, scenes, superpoints
-from tests.capture import grid
-from tests.scannet import SEGMENT, segment_of_vertices, write_root
-from tests.test_store import tree_hash
+from tests.builders import REPOSITORY
+from tests.builders.capture import grid
+from tests.builders.scannet import SEGMENT, segment_of_vertices, write_root
+from tests.project.test_store import tree_hash
 
-ROOT = Path(__file__).parents[2]
 SCANS = TRAIN, BAD, VAL = "scene0000_00", "scene0001_00", "scene0011_00"
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     write_root(tmp_path, *SCANS)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"] |= {"root": "scans", "name": "scannet", "reader": "scannet"}
     values["scenes"]["frame_stride"] = 2
     values["projection"] |= {"width": 16, "height": 12, "border": 1, "tolerance": 0.25}

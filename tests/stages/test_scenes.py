@@ -8,12 +8,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import store
+from anyscene.project import store
 from stages import labels, scenes
-from tests.capture import write_scan, write_splits
-from tests.test_store import tree_hash
-
-ROOT = Path(__file__).parents[2]
+from tests.builders import REPOSITORY
+from tests.builders.capture import write_scan, write_splits
+from tests.project.test_store import tree_hash
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def workspace(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         write_scan(tmp_path / "raw", name)
     write_splits(tmp_path / "raw", ["a", "b"], ["c"])
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"] |= {"root": "raw", "name": "small"}
     values["runtime"]["workers"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))

@@ -11,16 +11,16 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline import store
-from pipeline.answers.panoptic import SEEM
-from pipeline.config import Text
-from pipeline.fusion import fuse
-from pipeline.text import embeddings, load_text_encoder
-from stages import capability, convert, frames, fusion, projection, scenes, superpoints
-from tests.capture import write_scan, write_splits
-from tests.segmenters import small_demo
+from anyscene.cli import convert, frames
+from anyscene.fusion import fuse
+from anyscene.project import store
+from anyscene.project.parameters import Text
+from anyscene.segmenters.precomputed.converters.panoptic import SEEM
+from anyscene.text import embeddings, load_text_encoder
+from stages import capability, fusion, projection, scenes, superpoints
+from tests.builders import REPOSITORY, small_demo
+from tests.builders.capture import write_scan, write_splits
 
-ROOT = Path(__file__).parents[2]
 VOCABULARY = ("wall", "floor", "chair", "table")
 OWN = {"wall": "wall-other-merged", "floor": "floor-other-merged", "chair": "chair", "table": "table-merged"}
 
@@ -31,7 +31,7 @@ def workspace(tmp_path, monkeypatch):
     for seed, name in enumerate(("a", "b")):
         write_scan(tmp_path / "raw", name, seed=seed)
     write_splits(tmp_path / "raw", ["a"], ["b"])
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"] |= {"root": "raw", "name": "small"}
     values["projection"] |= {"width": 32, "height": 24, "border": 1, "tolerance": 0.25}
     values["segmenters"] |= {"names": ["dense", "mask", "seem"], "weights": "weights", "batch": 2}

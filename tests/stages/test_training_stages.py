@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +13,14 @@ import yaml
 from plyfile import PlyData
 from typer.testing import CliRunner
 
-from pipeline import network, store
-from pipeline.training import curve
-from stages import distillation, ensembling, predict, query
-from tests import miniature
-from tests.capture import write_scan
-from tests.training import rooms
+from anyscene import networks
+from anyscene.cli import predict, query
+from anyscene.learning.engine import curve
+from anyscene.project import store
+from stages import distillation, ensembling
+from tests.builders import REPOSITORY, miniature, training_rooms
+from tests.builders.capture import write_scan
 
-ROOT = Path(__file__).parents[2]
 TEXT_WIDTH = 384
 
 
@@ -33,12 +32,12 @@ def run(app, *arguments: str):
 def project(tmp_path_factory):
     """A project folder after distillation (both objectives) and ensembling."""
     folder = tmp_path_factory.mktemp("project")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
     params["distillation"] |= {"initial": None, "batch_norm": "own", "steps": 3, "batch": 2, "warmup": 1}
     params["ensembling"] |= {"steps": 2, "batch": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    _, _, fusion = rooms.write(folder / "data", range(3))
+    _, _, fusion = training_rooms.write(folder / "data", range(3))
     for scene in store.scene_ids(fusion):  # features as wide as the text encoder's
         group = store.open_scene(store.scene_path(fusion, scene))
         arrays = {
@@ -83,15 +82,15 @@ def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
     (tmp_path / "data").symlink_to(project / "data")
     monkeypatch.chdir(tmp_path)
     assert run(distillation.app, "superpoint").exit_code == 0
-    before, _ = network.load(trained)
-    after, _ = network.load(tmp_path / "models" / "distillation" / "superpoint")
+    before, _ = networks.load(trained)
+    after, _ = networks.load(tmp_path / "models" / "distillation" / "superpoint")
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
         assert torch.equal(old, new), name
 
 
 def test_weights_of_another_network_are_refused(project, monkeypatch, tmp_path, capsys):
     params = yaml.safe_load((project / "params.yaml").read_text())
-    params["distillation"]["initial"] = str(ROOT / "models/demo/student/model.safetensors")
+    params["distillation"]["initial"] = str(REPOSITORY / "models/demo/student/model.safetensors")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     (tmp_path / "data").symlink_to(project / "data")
     monkeypatch.chdir(tmp_path)
@@ -129,7 +128,7 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
     """The same command under torchrun, over gloo, half the batch each."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
-    # gently: in float32 Adam makes whole steps of rounding errors (tests/training/test_processes.py has none)
+    # gently: in float32 Adam makes whole steps of rounding errors (tests/learning/test_processes.py has none)
     params["distillation"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
     params["ensembling"] |= {"batch_norm": "shared", "steps": 6, "start": "code", "loss": "paper"}
     curves = []
@@ -145,7 +144,7 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
         subprocess.run(
             [sys.executable, "-m", *(launcher if processes > 1 else ()), f"stages.{stage[0]}", *stage[1:]],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             check=True,
         )
         model = folder / "models" / "/".join(stage)
@@ -185,5 +184,5 @@ def test_a_text_is_found(project, monkeypatch, tmp_path):
     result = run(query.app, "room0", "somewhere to sit", "--out", str(tmp_path / "heat.ply"))
     assert result.exit_code == 0, result.output
     similarity = PlyData.read(tmp_path / "heat.ply")["vertex"]["similarity"]
-    assert len(similarity) == len(rooms.room(0)[0].xyz)
+    assert len(similarity) == len(training_rooms.room(0)[0].xyz)
     assert -1 <= similarity.min() < similarity.max() <= 1

@@ -1,0 +1,52 @@
+"""python -m benchmarks [NAME ...]: measure and print; reports/benchmarks.json, of all docs/benchmarks.md."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmarks.speed import against_peers
+
+OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/benchmarks.md")
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks` (`make bench`): the shortest of five runs of either side, taken in turn in
+one process, one thread unless more are named. Where the peer cannot be installed its published algorithm is
+restated, as the last column says. A ratio below 1 is in our favour; of a rate it is the share of the
+limit that is reached.
+
+| what | setting | ours | theirs | ratio | against |
+|---|---|---|---|---|---|
+"""
+
+
+def main(names: list[str]) -> None:
+    known = {measure.__name__: measure for measure in against_peers.ALL}
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"no benchmark called {unknown[0]}; known: {', '.join(known)}")
+    console, measured = Console(soft_wrap=True, highlight=False), []
+    torch.set_num_threads(1)
+    for name in names or known:
+        for figure in known[name]():
+            console.print(
+                f"[bold]{figure.name}[/]: {figure.ratio:.3f} x ({figure.shown(figure.ours)} to "
+                f"{figure.shown(figure.peer)})\n    {figure.setting}\n    against {figure.against}"
+            )
+            measured.append(figure)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    records = [{**vars(figure), "ratio": figure.ratio} for figure in measured]
+    result = {"cores": os.cpu_count(), "threads": 1, "figures": records}
+    OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
+    if not names:
+        rows = (
+            (f.name, f.setting, f.shown(f.ours), f.shown(f.peer), f"{f.ratio:.3f}", f.against)
+            for f in measured
+        )
+        TABLE.write_text(HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,188 @@
+"""Speed of the network and of training, on two threads or as many as there are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anyscene import datasets, learning, networks
+from anyscene.learning.engine.history import History
+from anyscene.learning.objectives.distillation import SuperpointDistillation
+from anyscene.learning.objectives.ensembling import Ensembling
+from anyscene.learning.views.voxels import voxelise
+from anyscene.networks.sparse.backend import Space
+from anyscene.project import parameters, store
+from anyscene.text import embeddings, load_text_encoder
+from benchmarks.speed import meshes
+from benchmarks.speed.measurement import Figure, alternate, seconds
+from benchmarks.speed.peers import training as peer
+
+STEPS = 12
+SCENES, SUPERPOINTS, FUSION = Path("data/scenes"), Path("data/superpoints"), Path("data/fusion")
+
+
+class Counting:
+    """A space that adds up the multiplications of its convolutions."""
+
+    def __init__(self, space: Space, maps: networks.CoordinateMaps):
+        self._space, self._maps, self.products = space, maps, 0
+
+    def __getattr__(self, name):
+        return getattr(self._space, name)
+
+    def convolve(self, features, kernel, level, size):
+        pairs = int((self._maps.neighbours(level, size).table < self._maps.size(level)).sum())
+        self.products += pairs * kernel[0].numel()
+        return self._space.convolve(features, kernel, level, size)
+
+    def down(self, features, kernel, level):
+        self.products += self._maps.size(level) * kernel[0].numel()
+        return self._space.down(features, kernel, level)
+
+    def up(self, features, kernel, level):
+        self.products += self._maps.size(level - 1) * kernel[0].numel()
+        return self._space.up(features, kernel, level)
+
+
+def backends() -> list[Figure]:
+    """Forward and backward of MinkUNet18A, kernel maps included, and the rate of multiplying against a matrix
+    product's."""
+    xyz, _ = meshes.room(148_000)
+    voxels = voxelise(xyz, 0.0565)
+    coordinates = np.column_stack([np.zeros(len(voxels.point), np.int32), voxels.coordinates])
+    features = torch.rand(len(coordinates), 3, generator=torch.Generator().manual_seed(0))
+    with _all_threads() as threads:
+        models = []
+        for backend in ("torch", "minkowski"):
+            torch.manual_seed(0)
+            models.append(networks.MinkUNet("18A", 3, 512, backend))
+
+        arriving = torch.rand(len(coordinates), 512)
+
+        def step(model: networks.MinkUNet) -> None:
+            model.zero_grad()
+            model(networks.CoordinateMaps(coordinates), features).backward(arriving)
+
+        ours, theirs = alternate(*(partial(seconds, partial(step, model)) for model in models))
+        maps = networks.CoordinateMaps(coordinates)
+        counting = Counting(models[0].space(maps), maps)
+        with torch.no_grad():
+            models[0]._unet(counting, maps.gather(features))
+        products = counting.products + len(coordinates) * models[0].final.kernel.numel()
+        matrix = torch.rand(2048, 2048)
+        peak = 2 * 2048**3 / min(seconds(lambda: matrix @ matrix) for _ in range(10))
+        rate = 3 * 2 * products / ours  # backward: one product for the inputs, one for the kernels
+    setting = (
+        f"MinkUNet18A, {len(coordinates)} voxels, 512 outputs, float32, {threads} threads, maps included"
+    )
+    return [
+        Figure("forward and backward of the network", setting, "s", ours, theirs, "MinkowskiEngine 0.5.4"),
+        Figure(
+            "the same as useful GFLOP/s", setting, "GFLOP/s", rate / 1e9, peak / 1e9,
+            "limit: a product of 2048 x 2048 matrices",
+        ),
+    ]  # fmt: skip
+
+
+def distillation() -> list[Figure]:
+    return [_steps("distillation")]
+
+
+def ensembling() -> list[Figure]:
+    return [_steps("ensembling")]
+
+
+def _steps(kind: str) -> Figure:
+    settings = parameters.load()
+    clouds = learning.read_training_clouds(SCENES, SUPERPOINTS)
+    section = getattr(settings, kind)
+    prompts = datasets.label_set(settings.dataset.label_set).prompts
+    text = torch.from_numpy(embeddings(load_text_encoder(settings.text), prompts, settings.text.template))
+    net = settings.network
+
+    def student() -> networks.MinkUNet:
+        model = networks.MinkUNet(
+            net.variant, 3, text.shape[1], net.backend, width=net.width, precision=net.precision
+        )
+        networks.load_weights(model, Path(settings.distillation.initial))
+        return model.train()
+
+    with tempfile.TemporaryDirectory() as name, _all_threads() as threads:
+        folder = Path(name)
+        if kind == "distillation":
+            for cloud in clouds:
+                feature, valid = store.fused_points(store.scene_path(FUSION, cloud.id))
+                peer.write(folder, cloud, feature, valid)
+            objective = SuperpointDistillation(FUSION, settings.distillation.points_per_scene)
+        else:
+            for cloud in clouds:
+                feature = learning.predict_features(student(), cloud, net.voxel, True)
+                torch.save(torch.from_numpy(feature).half(), folder / f"{cloud.id}.pt")
+            objective = Ensembling(
+                text,
+                History(folder / "history"),
+                momentum=section.momentum,
+                temperature=section.temperature,
+                voxel=net.voxel,
+                colour=True,
+                labels=section.loss,
+                balance=section.balance,
+            )
+            objective.begin(student(), clouds, learning.Processes(torch.device("cpu")))
+            objective.begin = lambda *_: None  # it is not part of a step
+        recipe = learning.Recipe.of(section, voxel=net.voxel, colour=True, augmentation=settings.augmentation)
+        targets = folder if kind == "distillation" else None
+        batches = peer.loader(peer.Scenes(clouds, section.batch, net.voxel, settings.augmentation, targets))
+        rival = student()
+        optimiser = torch.optim.Adam(rival.parameters(), lr=1e-5)
+
+        def ours() -> float:
+            curve = learning.Curve(folder / "model")
+            begin = time.perf_counter()
+            learning.train(student(), clouds, objective, _steps_of(recipe), label=kind, curve=curve)
+            return (time.perf_counter() - begin) / STEPS
+
+        def theirs() -> float:
+            begin = time.perf_counter()
+            for _ in range(STEPS):
+                scenes, files = next(batches)
+                if kind == "distillation":
+                    peer.distillation_step(rival, optimiser, scenes, files)
+                else:
+                    peer.ensembling_step(rival, optimiser, scenes, folder, text, section.momentum)
+            return (time.perf_counter() - begin) / STEPS
+
+        times = alternate(ours, theirs)
+    points = int(np.mean([len(cloud.xyz) for cloud in clouds]))
+    setting = (
+        f"the demo's rooms of {points} points on average, {section.batch} a step, {text.shape[1]} channels, "
+        f"MinkUNet {net.variant} on voxels of {net.voxel} m, {threads} threads"
+    )
+    against = {
+        "distillation": "the released code restated: features from .pt files, written out",
+        "ensembling": "the released code restated: a half precision history [N, C] loaded and saved",
+    }[kind]
+    return Figure(f"a step of {kind}", setting, "s", *times, against)
+
+
+def _steps_of(recipe: learning.Recipe) -> learning.Recipe:
+    return replace(recipe, schedule=learning.Schedule(STEPS, 1e-5, 1e-5))
+
+
+@contextlib.contextmanager
+def _all_threads() -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""Language-aligned features for every point of a posed RGB-D scan, without annotation."""

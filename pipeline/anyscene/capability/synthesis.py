@@ -1,0 +1,313 @@
+"""Images of a class from a text-to-image model, and where the model looked while it drew the word.
+
+Any diffusers pipeline of the Stable Diffusion family serves (`anyscene.capability.diffusion` loads it).
+Cross-attention A = softmax(QK^T / sqrt(d)) of the class word's tokens is read in every denoising step and put
+together into one map per image; a pseudo mask grows from it (`anyscene.capability.pseudo_masks`). Recipes and
+constants: SAS, annotation-free model capability.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DiffusionPipeline
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from anyscene.capability.diffusion import CONDITION, read_pipeline
+from anyscene.errors import SynthesisError
+from anyscene.project import parameters
+from anyscene.project.device import Batches
+from anyscene.text import TextEncoder, load_text_encoder
+from anyscene.weights import catalogue, reading
+
+COARSEST = (
+    4  # recipe "code": maps below a quarter of the latent size are left out (16, 32, 64 remain of 512 px)
+)
+
+Recipe = Literal["paper", "code"]
+Layers = Literal["all", "last"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a prompt enters the pipeline (one image's worth), and the tokens that stand for the class word."""
+
+    arguments: Mapping[str, Any]
+    word: tuple[int, ...]
+
+
+class _Recording:
+    """Attention processor: what diffusers computes, and the word's probabilities kept aside."""
+
+    def __init__(self, attention: WordAttention, layer: str) -> None:
+        self._attention, self._layer, self._plain = attention, layer, AttnProcessor()
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,  # [B, Q, C]
+        encoder_hidden_states: Tensor | None = None,  # [B, T, D]
+        attention_mask: Tensor | None = None,
+        **rest: Any,
+    ) -> Tensor:
+        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
+        key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
+        probability = attn.get_attention_scores(query, key, attention_mask)  # [B * heads, Q, T]
+        self._attention.add(self._layer, probability.unflatten(0, (-1, attn.heads)))
+        return self._plain(attn, hidden_states, encoder_hidden_states, attention_mask, **rest)
+
+
+class WordAttention:
+    """Records the attention that image positions pay to a word in chosen cross-attention layers of a UNet."""
+
+    def __init__(self, unet: torch.nn.Module, layers: Layers = "all") -> None:
+        """`layers`: all cross-attention layers, or those of the last block that has any."""
+        names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+        if not names:
+            raise SynthesisError("this UNet has no cross-attention on text; its words leave no trace")
+        if layers == "last":
+            ups = [name for name in names if name.startswith("up_blocks")] or names
+            block = ".".join(max(ups, key=lambda name: int(name.split(".")[1])).split(".")[:2])
+            names = [name for name in names if name.startswith(block + ".")]
+        self.names = tuple(names)
+        self._unet = unet
+
+    def start(self, word: Sequence[int], images: int, aspect: float) -> None:
+        """Forget the past; from now on keep the tokens `word` of the last `images` rows of each batch (under
+        guidance the first rows are the unconditional ones). aspect: width / height."""
+        self._word, self._images, self._aspect = list(word), images, aspect
+        self._maps: dict[str, list[Tensor]] = {name: [] for name in self.names}
+        self._before = self._unet.attn_processors
+        recording = {name: _Recording(self, name) for name in self.names}
+        self._unet.set_attn_processor(self._before | recording)
+
+    def add(self, layer: str, probability: Tensor) -> None:  # [B, heads, Q, T]
+        maps = probability[-self._images :, :, :, self._word].float().mean(1)  # [m, Q, n]
+        height = round((maps.shape[1] / self._aspect) ** 0.5)
+        self._maps[layer].append(maps.transpose(1, 2).unflatten(2, (height, -1)))
+
+    def stop(self) -> dict[str, Tensor]:
+        """f4[S, m, n, h, w] of every layer: steps, images, tokens of the word; mean over heads. On the UNet's
+        device: to copy each map as it comes would make the device wait."""
+        maps = self._maps
+        self.forget()
+        return {layer: torch.stack(found) for layer, found in maps.items()}
+
+    def forget(self) -> None:
+        """End without an answer: the UNet is as before, and no map is held."""
+        self._unet.set_attn_processor(self._before)
+        self._maps = {}
+
+
+def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe, latent: int) -> Tensor:
+    """One attention map per image, f4[m, H, W] in 0..1.
+
+    maps: per layer f4[S, m, n, h, w] as WordAttention gives them. Every map is upsampled bicubically to
+    `size` (H, W) and divided by its maximum before maps are averaged; the word's tokens are averaged last,
+    and the result is stretched to 0..1. "paper": mean over all layers and steps of A / max(A). "code" (of the
+    paper's authors): first the mean over steps and layers of one resolution, then the division, then the mean
+    over the resolutions of at least a quarter of `latent`, the height of the latents.
+    """
+    if recipe == "paper":
+        parts = (_peak_one(_upsample(step, size)) for layer in maps.values() for step in layer)
+    else:
+        resolutions: dict[int, list[Tensor]] = {}
+        for layer in maps.values():
+            if layer.shape[-2] * COARSEST >= latent:
+                resolutions.setdefault(layer.shape[-2], []).append(layer.mean(0))
+        if not resolutions:
+            raise SynthesisError(
+                "recipe 'code' needs attention layers of at least a quarter of the latents' size"
+            )
+        parts = (_peak_one(_upsample(torch.stack(group).mean(0), size)) for group in resolutions.values())
+    word = _mean(parts).mean(1)  # [m, H, W]
+    low, high = word.amin((1, 2), keepdim=True), word.amax((1, 2), keepdim=True)
+    return (word - low) / (high - low).clamp(min=torch.finfo(word.dtype).tiny)
+
+
+def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:  # [m, n, h, w] -> [m, n, H, W]
+    return F.interpolate(maps, size=size, mode="bicubic", align_corners=False)
+
+
+def _peak_one(maps: Tensor) -> Tensor:  # [m, n, H, W]
+    return maps / maps.amax((2, 3), keepdim=True)
+
+
+def _mean(maps: Iterator[Tensor]) -> Tensor:
+    """Their mean, two held at a time: "paper" averages every layer of every step, 800 maps of the image's
+    size for Stable Diffusion 1.5. Adds into the first."""
+    total, count = next(maps), 1
+    for one in maps:
+        total += one
+        count += 1
+    return total / count
+
+
+class Synthesiser:
+    """A text-to-image pipeline that returns images together with their attention to the class word."""
+
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        condition: Callable[[str, str], Condition],
+        settings: parameters.Synthesis,
+    ) -> None:
+        """condition(template, word) makes the prompt with `word` for {} the pipeline's input."""
+        self._pipeline, self._condition, self._settings = pipeline, condition, settings
+        self._attention = WordAttention(pipeline.unet, settings.attention_layers)
+        # kernels chosen by batch size differ in the last bits: a CPU takes one image at a time
+        batch = 1 if pipeline.device.type == "cpu" else settings.batch
+        self._batches = Batches(batch, "synthesis.batch")
+        pipeline.set_progress_bar_config(disable=True)
+
+    def generate(self, name: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """image u1[m, H, W, 3] and attention f4[m, H, W] of class `name`, one image per seed.
+
+        An image depends on its own seed alone. On a CPU the denoiser therefore takes one at a time; elsewhere
+        `settings.batch` of them, or fewer where a GPU's memory does not suffice.
+        """
+        condition = self._condition(self._settings.prompt, name)
+        parts = self._batches(lambda some: self._batch(condition, some), seeds)
+        images, attention = zip(*parts, strict=True)
+        return np.concatenate(images), np.concatenate(attention)
+
+    @torch.inference_mode()
+    def _batch(self, condition: Condition, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        pipeline, settings = self._pipeline, self._settings
+        # drawn on the CPU, so noise is the same on every device
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        latent = pipeline.unet.config.sample_size
+        self._attention.start(condition.word, len(seeds), aspect=1.0)
+        try:
+            output = pipeline(
+                **condition.arguments,
+                num_images_per_prompt=len(seeds),
+                generator=generators,
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                guidance_rescale=settings.guidance_rescale,
+                output_type="np",
+            )
+        except BaseException:  # out of memory, above all: fewer seeds come next
+            self._attention.forget()
+            raise
+        maps = self._attention.stop()
+        if not np.isfinite(output.images).all():
+            raise SynthesisError(
+                f"{settings.diffusion}: overflows in {pipeline.dtype}, images of seeds {list(seeds)} are not "
+                "numbers; set `runtime.device: cpu`, or take one whose VAE was made for half precision"
+            )
+        image = (np.clip(output.images, 0, 1) * 255).round().astype(np.uint8)
+        attention = aggregate(maps, image.shape[1:3], settings.attention_recipe, latent)
+        return image, attention.cpu().numpy()
+
+
+def weights_key(path: Path | str) -> str:
+    """sha256 of the names and contents of the files at `path`. Raises SynthesisError where there are none,
+    WeightsError where one is not what was published under its name."""
+    path = Path(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    try:
+        for file in files:
+            reading.intact(file)
+            digest.update(f"{file.relative_to(path)} {reading.sha256(file)}\n".encode())
+    except OSError as error:
+        raise SynthesisError(f"{path}: no weights here ({error}); {_source(path)}") from error
+    if not files:
+        raise SynthesisError(f"{path}: no weights here (empty folder); {_source(path)}")
+    return digest.hexdigest()
+
+
+def _source(path: Path) -> str:
+    entry = catalogue.entry_of(path)
+    if entry is None:
+        return "see `synthesis` in params.yaml"
+    return f"`anyscene weights fetch {entry.name}` gets them from {entry.source}"
+
+
+def load(settings: parameters.Synthesis, device: torch.device) -> Synthesiser:
+    """The pipeline in the folder `settings.diffusion` (diffusers' layout, safetensors only; never downloads).
+
+    Raises SynthesisError where it is missing, incomplete or truncated, or holds code.
+    """
+    folder = Path(settings.diffusion)
+    pipeline = read_pipeline(folder, torch.float16 if device.type == "cuda" else torch.float32)
+    return Synthesiser(pipeline.to(device), conditioning(folder, pipeline), settings)
+
+
+def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, str], Condition]:
+    """How the pipeline that was read from `folder` takes a prompt and the class word in it."""
+    if (folder / CONDITION).is_file():
+        own = json.loads((folder / CONDITION).read_text())
+        encoder = load_text_encoder(parameters.Text(encoder=own["text_encoder"], template="{}"))
+        return _ByTokenStates(encoder, own["tokens"])
+    found = (getattr(pipeline, name, None) for name in ("tokenizer", "tokenizer_2"))
+    return _ByOwnText(tuple(tokenizer for tokenizer in found if tokenizer is not None))
+
+
+@dataclass(frozen=True)
+class _ByTokenStates:
+    """The pipeline has no text tower: it is given the states of our encoder's tokens."""
+
+    encoder: TextEncoder
+    length: int
+
+    def __call__(self, template: str, word: str) -> Condition:
+        tokens = self.encoder.tokens([template.format(word), ""], self.length)
+        state = torch.from_numpy(tokens.state)
+        return Condition(
+            {"prompt_embeds": state[:1], "negative_prompt_embeds": state[1:]},
+            tuple(tokens.covering(0, *_span(template, word)).tolist()),
+        )
+
+
+@dataclass(frozen=True)
+class _ByOwnText:
+    """The pipeline's own tokenizers and text towers read the prompt.
+
+    SDXL has two, whose states are put side by side, token by token: both must cut the prompt alike.
+    """
+
+    tokenizers: tuple[PreTrainedTokenizerBase, ...]
+
+    def __call__(self, template: str, word: str) -> Condition:
+        prompt = template.format(word)
+        start, end = _span(template, word)
+        first, *others = (_covering(tokenizer, prompt, start, end) for tokenizer in self.tokenizers)
+        if any(other != first for other in others):
+            raise SynthesisError(f"the two tokenizers of this pipeline cut {prompt!r} differently")
+        return Condition({"prompt": prompt}, first)
+
+
+def _covering(tokenizer: PreTrainedTokenizerBase, prompt: str, start: int, end: int) -> tuple[int, ...]:
+    """Tokens of the prompt that overlap its characters [start, end). Raises SynthesisError where there are
+    none, or where the text tower would not see them."""
+    offsets = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+    places = enumerate(offsets)
+    found = tuple(i for i, (first, last) in places if first < end and last > start and last > first)
+    most = tokenizer.model_max_length - 1  # the last one is the end of the text
+    if not found or found[-1] >= most:
+        raise SynthesisError(
+            f"{prompt[start:end]!r} is not among the first {most} tokens of the prompt {prompt!r}, which are "
+            "all that the diffusion model reads: shorten `synthesis.prompt`, or the name in `vocabulary`"
+        )
+    return found
+
+
+def _span(template: str, word: str) -> tuple[int, int]:
+    """Characters [start, end) of `word` in the prompt."""
+    start = template.find("{}")
+    if start < 0:
+        raise SynthesisError(f"`synthesis.prompt` is {template!r}; it needs one {{}} for the class name")
+    return start, start + len(word)

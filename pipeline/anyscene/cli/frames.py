@@ -1,0 +1,53 @@
+"""Write the images that 2D models are shown, for models that run elsewhere (docs/precomputed.md)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from anyscene.cli.command import command
+from anyscene.project import parameters, store
+from anyscene.segmenters.precomputed import image_index
+from anyscene.segmenters.precomputed.segmenter import image_key
+
+SCENES, SYNTHESIS = Path("data/scenes"), Path("data/synthesis")
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="folder of the images")] = image_index.INDEX.parent,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Write the frames of all scenes and the synthesised images as KEY.png, and index.csv, which says what is
+    what. What is there already is not written again."""
+    settings = parameters.load(params)
+    out.mkdir(parents=True, exist_ok=True)
+    image_index.write(_images(out, settings), out / image_index.INDEX.name)
+
+
+def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, str, str]]:
+    size = settings.projection.width, settings.projection.height
+    for scene, key in store.keys(SCENES).items():
+        source = store.read_scene(store.scene_path(SCENES, scene), Path(settings.dataset.root))
+        for frame in source.frames:
+            yield _write(frame.read_color(size), out), scene, frame.id, image_index.state(key, size)
+    for name, key in store.keys(SYNTHESIS).items() if SYNTHESIS.is_dir() else ():
+        for number, image in enumerate(store.open_scene(store.scene_path(SYNTHESIS, name))["image"][:]):
+            yield _write(image, out), f"synthesis/{name}", str(number), image_index.state(key)
+
+
+def _write(image: np.ndarray, folder: Path) -> str:
+    key = image_key(image)
+    if not (folder / f"{key}.png").exists():
+        partial = folder / f".{key}.partial"
+        Image.fromarray(image).save(partial, "png")
+        partial.replace(folder / f"{key}.png")
+    return key
+
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,38 @@
+"""Look at an artefact."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from rich.console import Console
+
+from anyscene.cli.command import command
+from anyscene.show import inspection
+
+PIPED = 400
+
+
+def inspect(
+    path: Annotated[
+        Path, typer.Argument(help="a .zarr group, a model, a file of data/capability, or a folder of them")
+    ],
+    picture: Annotated[
+        Path | None, typer.Option("--png", "--picture", help="write a picture (PNG) here")
+    ] = None,
+    scene: Annotated[Path | None, typer.Option(help="group of data/scenes with the points")] = None,
+) -> None:
+    """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED  # for grep: an array stays one line
+    console.print(inspection.tree(path))
+    if picture is not None:
+        Image.fromarray(inspection.picture(path, scene)).save(picture)
+        console.print(f"picture: {picture}", markup=False)
+
+
+app = command(inspect)
+
+if __name__ == "__main__":
+    app()

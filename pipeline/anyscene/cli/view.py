@@ -1,0 +1,57 @@
+"""A scene in the browser: layers, text queries, what is known of a point."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from anyscene.cli.command import command
+from anyscene.errors import StoreError
+from anyscene.project import parameters, store
+from anyscene.project.layout import Artefacts
+from anyscene.show.viewer.page import Page
+from anyscene.show.viewer.scene_view import DRAWN, SceneView
+from anyscene.text import load_text_encoder
+
+
+def view(
+    scene: Annotated[
+        str | None, typer.Argument(help="id of an imported scene; default: the first of the split")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="of 127.0.0.1; the next free one if taken")
+    ] = 8080,
+    source: Annotated[
+        str | None,
+        typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
+    ] = None,
+    points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = DRAWN,
+    dark: Annotated[bool, typer.Option("--dark", help="a dark page")] = False,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Look at SCENE in a browser on this machine, until Ctrl+C."""
+    settings, artefacts = parameters.load(params), Artefacts(params.parent)
+    encoder = load_text_encoder(settings.text)
+    torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
+    scenes = store.scene_ids(artefacts.data("scenes"))
+    if not scenes:
+        raise StoreError(f"{artefacts.data('scenes')}: no scene was imported; run `dvc repro scenes`")
+    first = scene or (store.split_ids(artefacts.data("scenes"), settings.evaluation.split) or scenes)[0]
+    page = Page(
+        scenes, first, lambda name: SceneView(artefacts, name, settings, encoder, source, points), port, dark
+    )
+    Console(highlight=False).print(f"{page.address}  (Ctrl+C ends it)", markup=False)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        page.stop()
+
+
+app = command(view)
+
+if __name__ == "__main__":
+    app()

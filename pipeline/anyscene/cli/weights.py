@@ -1,0 +1,91 @@
+"""Published weights: which there are, whether those on disk are they, and fetching them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from anyscene.cli.command import reporting
+from anyscene.errors import PipelineError
+from anyscene.project import parameters
+from anyscene.weights import catalogue
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Published weights: which there are, whether those on disk are they, and fetching them.",
+)
+Names = Annotated[list[str] | None, typer.Argument(help="of `anyscene weights list`; default: those there")]
+MARKS = {"fine": "green", "unverified": "yellow", "missing": "red", "damaged": "red"}
+
+
+@app.command("list")
+@reporting
+def list_(params: Path = Path("params.yaml")) -> None:
+    """What is known: source, licence, size, sha256, and where it is expected."""
+    root = Path(parameters.load(params).segmenters.weights)
+    console = Console(highlight=False, soft_wrap=True)
+    for entry in catalogue.CATALOGUE:
+        there = all((root / entry.folder / file.name).is_file() for file in entry.files)
+        console.print(f"[bold]{entry.name}[/] {entry.what}{', there' if there else ''}")
+        console.print(f"    {entry.source}, {entry.licence}, {_size(entry.size)}", markup=False)
+        for file in entry.files:
+            sha256 = f"  sha256 {file.sha256}" if file.sha256 else ""
+            console.print(f"    {root / entry.folder / file.name}{sha256}", markup=False)
+
+
+@app.command()
+@reporting
+def verify(names: Names = None, params: Path = Path("params.yaml")) -> None:
+    """Check what is on disk: there, whole, and what was published, where that is known."""
+    from anyscene.weights import verifying
+
+    root = Path(parameters.load(params).segmenters.weights)
+    entries = [catalogue.get(name) for name in names or ()]
+    entries = entries or [entry for entry in catalogue.CATALOGUE if _begun(entry, root)]
+    if not entries:
+        raise PipelineError(f"{root}: no published weights are there; `anyscene weights list` names them")
+    found = [finding for entry in entries for finding in verifying.verify(entry, root)]
+    _print(found)
+    bad = [finding for finding in found if finding.state in ("missing", "damaged")]
+    if bad:
+        raise PipelineError(f"{len(bad)} of {len(found)} files are missing or damaged")
+
+
+@app.command()
+@reporting
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="of `anyscene weights list`")],
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Download weights to where they are expected, whole and checked or not at all."""
+    from anyscene.weights import fetching
+
+    root = Path(parameters.load(params).segmenters.weights)
+    for entry in [catalogue.get(name) for name in names]:
+        typer.echo(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
+        fetching.fetch(entry, root, typer.echo)
+
+
+def _begun(entry: catalogue.Entry, root: Path) -> bool:
+    return any((root / entry.folder / file.name).is_file() for file in entry.files)
+
+
+def _print(found: Iterable) -> None:
+    table = Table("", "file", "found", box=None)
+    for finding in found:
+        table.add_row(f"[{MARKS[finding.state]}]{finding.state}[/]", str(finding.file), Text(finding.said))
+    Console(highlight=False).print(table)
+
+
+def _size(size: int | None) -> str:
+    return "size not published" if size is None else f"{size / 1e9:.2f} GB"
+
+
+if __name__ == "__main__":
+    app()

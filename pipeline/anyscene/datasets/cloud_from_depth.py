@@ -1,0 +1,73 @@
+"""A point cloud out of posed depth maps, for scans that come without a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from anyscene.errors import DataError
+from anyscene.scene import Frame
+
+NEIGHBOURS = 16
+VERSION = 2  # of clouds that are made here
+
+
+def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3]): all depth pixels in the world, averaged in cubes of `voxel`
+    metres, without those that more views see past than see (`support.supported`), with the normal of the
+    plane through each point's neighbours, turned to the cameras that saw it.
+
+    Raises DataError where no depth map has a reading.
+    """
+    cells, sums = np.zeros((0, 3), np.int64), np.zeros((0, 10))  # count, xyz, rgb, camera centre
+    for frame in frames:
+        xyz, rgb = back_project(frame)
+        centre = np.broadcast_to(frame.camera.pose[:3, 3], xyz.shape)
+        rows = np.column_stack([np.ones(len(xyz)), xyz, rgb, centre])
+        keys = np.concatenate([cells, np.floor(xyz / voxel).astype(np.int64)])
+        cells, inverse = np.unique(keys, axis=0, return_inverse=True)
+        rows = np.concatenate([sums, rows])
+        sums = np.stack([np.bincount(inverse.ravel(), column, len(cells)) for column in rows.T], 1)
+    if len(cells) <= NEIGHBOURS:
+        raise DataError(
+            f"{frames[0].depth.parent if frames else 'depth'}: hardly any depth readings; check "
+            "depth_scale, or add mesh.ply"
+        )
+    mean = sums[:, 1:] / sums[:, :1]
+    xyz = mean[:, :3].astype(np.float32)
+    from anyscene.datasets.depth_votes import supported  # here, as numba takes a second
+
+    kept = supported(xyz, frames)
+    if np.count_nonzero(kept) <= NEIGHBOURS:
+        raise DataError(
+            f"{frames[0].depth.parent}: the depth maps contradict each other; check the poses and depth_scale"
+        )
+    xyz, mean = xyz[kept], mean[kept]
+    return xyz, np.rint(mean[:, 3:6]).astype(np.uint8), point_normals(xyz, mean[:, 6:])
+
+
+def back_project(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """(xyz f8[P,3] in the world, rgb u1[P,3]) of the pixels with a depth reading."""
+    depth = frame.read_depth()
+    height, width = depth.shape
+    rgb = frame.read_color((width, height))
+    intrinsics = frame.camera.resized(width, height).intrinsics
+    row, column = np.nonzero(depth > 0)
+    z = depth[row, column].astype(np.float64)
+    x = (column - intrinsics[0, 2]) / intrinsics[0, 0] * z
+    y = (row - intrinsics[1, 2]) / intrinsics[1, 1] * z
+    pose = frame.camera.pose
+    return np.stack([x, y, z], 1) @ pose[:3, :3].T + pose[:3, 3], rgb[row, column]
+
+
+def point_normals(xyz: np.ndarray, viewpoint: np.ndarray) -> np.ndarray:
+    """f4[N,3]: smallest principal axis of the NEIGHBOURS nearest points, turned towards `viewpoint` [N,3]."""
+    _, nearest = cKDTree(xyz).query(xyz, NEIGHBOURS)
+    around = xyz[nearest].astype(np.float64)  # [N, NEIGHBOURS, 3]
+    around -= around.mean(1, keepdims=True)
+    _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))
+    normal = axes[:, :, 0]
+    away = np.einsum("ni,ni->n", normal, viewpoint - xyz) < 0
+    return np.where(away[:, None], -normal, normal).astype(np.float32)

@@ -1,0 +1,56 @@
+"""Which points of a cloud the depth maps agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+
+from anyscene.scene import Frame
+
+TOLERANCE = 0.05  # of the distance: more than a device's noise and drift
+
+
+def supported(xyz: np.ndarray, frames: Sequence[Frame]) -> np.ndarray:
+    """b1[N]: points that no more views see past than see. xyz: f4[N,3].
+
+    At the edges of things a depth camera mixes near and far, and points of it fly between the two; other
+    views look through where they are. A view sees a point if a depth reading among the 3x3 pixels about its
+    own is within TOLERANCE, and sees past it if all readings there are farther, which at a thing's edge they
+    are not. Pixels without a reading say nothing.
+    """
+    votes = np.zeros(len(xyz), np.int32)
+    for frame in frames:
+        depth = frame.read_depth()
+        height, width = depth.shape
+        camera = frame.camera.resized(width, height)
+        _vote(votes, xyz, np.linalg.inv(camera.pose), camera.intrinsics, depth, TOLERANCE)
+    return votes >= 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _vote(votes, xyz, m, intrinsics, depth, tolerance):
+    """Add 1 to the votes [N] of each point that is seen, take 1 from those that are seen past; `m` [4, 4]
+    takes world to camera."""
+    height, width = depth.shape
+    for i in range(len(xyz)):
+        a, b, c = np.float64(xyz[i, 0]), np.float64(xyz[i, 1]), np.float64(xyz[i, 2])
+        z = m[2, 0] * a + m[2, 1] * b + m[2, 2] * c + m[2, 3]
+        if not z > 0:
+            continue
+        u = (m[0, 0] * a + m[0, 1] * b + m[0, 2] * c + m[0, 3]) * intrinsics[0, 0] / z + intrinsics[0, 2]
+        v = (m[1, 0] * a + m[1, 1] * b + m[1, 2] * c + m[1, 3]) * intrinsics[1, 1] / z + intrinsics[1, 2]
+        if not (-0.5 <= u < width - 0.5 and -0.5 <= v < height - 0.5):
+            continue
+        row, column = int(np.rint(v)), int(np.rint(u))
+        seen, nearest = False, np.inf
+        for r in range(max(row - 1, 0), min(row + 2, height)):
+            for q in range(max(column - 1, 0), min(column + 2, width)):
+                if depth[r, q] > 0:
+                    nearest = min(nearest, depth[r, q])
+                    seen |= abs(depth[r, q] - z) <= tolerance * z
+        if seen:
+            votes[i] += 1
+        elif np.isfinite(nearest) and nearest > z:
+            votes[i] -= 1

@@ -1,0 +1,21 @@
+"""Captures of phones and of structure from motion -> the plain files that the reader `rgbd` takes."""
+
+from anyscene.datasets.imports.export_options import ExportOptions, direction
+from anyscene.datasets.imports.formats import READERS, read
+from anyscene.datasets.imports.orientation import Capture
+from anyscene.datasets.imports.rgbd_writer import Summary, write
+from anyscene.datasets.imports.source_frame import SourceFrame
+from anyscene.datasets.imports.temporary_scan import as_scan, refuse
+
+__all__ = [
+    "READERS",
+    "Capture",
+    "ExportOptions",
+    "SourceFrame",
+    "Summary",
+    "as_scan",
+    "direction",
+    "read",
+    "refuse",
+    "write",
+]  # fmt: skip

@@ -1,0 +1,38 @@
+"""Exports that come as an archive, or unpacked."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyscene.datasets.imports.source_frame import UNREADABLE, Source
+from anyscene.errors import DataError
+
+
+def root(path: Path, marks: Sequence[str]) -> Source | None:
+    """The folder that holds one of `marks`: `path`, or in a zip file its top or the only folder there that
+    does; None where there is none. Raises DataError for a file that is no archive."""
+    folders: list[Source] = [path]
+    if path.is_file():
+        try:
+            top = zipfile.Path(path)
+            folders = [top, *(child for child in top.iterdir() if child.is_dir())]
+        except UNREADABLE as error:
+            raise DataError(f"{path}: not a readable archive ({error}); export it again") from error
+    found = [folder for folder in folders if any((folder / mark).exists() for mark in marks)]
+    return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
+
+
+def read_json(source: Source) -> dict:
+    """Raises DataError naming the file where it is missing or no JSON object."""
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except (FileNotFoundError, KeyError) as error:
+        raise DataError(f"{source}: missing; export it again") from error
+    except UNREADABLE as error:
+        raise DataError(f"{source}: not readable ({error}); export it again") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{source}: not a JSON object; export it again")
+    return content

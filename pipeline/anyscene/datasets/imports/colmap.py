@@ -1,0 +1,293 @@
+"""A reconstruction of COLMAP: a dense workspace (image_undistorter), or a project's folder.
+
+    FOLDER/images/NAME                        the images
+    FOLDER/sparse/, or its only sub-folder    cameras, images and points3D, as .bin (preferred) or .txt
+    FOLDER/stereo/depth_maps/NAME.geometric.bin   depth, where patch_match_stereo has run
+
+Source: colmap.github.io, "Output Format"; sensor/models.h for the numbers and parameters of camera models,
+and for pixels, of which the first has its middle at (0.5, 0.5). Poses are world to camera, OpenCV axes.
+
+The world of a reconstruction is arbitrary: its unit and what is up are asked for. The points are only looked
+at to tell a scale that no room has.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.orientation import Capture, place
+from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
+from anyscene.datasets.imports.source_frame import Depth, Source, SourceFrame, fitted, named, rescaled
+from anyscene.errors import DataError
+from anyscene.scene import Camera
+
+MARKS = ("sparse", "cameras.bin", "cameras.txt")
+REMEDY = "give the folder that holds sparse/ and images/"
+MODELS = (  # by their number in binary files
+    *(
+        "SIMPLE_PINHOLE",
+        "PINHOLE",
+        "SIMPLE_RADIAL",
+        "RADIAL",
+        "OPENCV",
+        "OPENCV_FISHEYE",
+        "FULL_OPENCV",
+        "FOV",
+    ),
+    *("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE"),
+    *("SIMPLE_DIVISION", "DIVISION", "SIMPLE_FISHEYE", "FISHEYE", "EUCM", "EQUIRECTANGULAR"),
+)
+PARAMETERS = {  # of those that are OpenCV's perspective model with some coefficients 0
+    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
+    "PINHOLE": ("fx", "fy", "cx", "cy"),
+    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+}
+DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """intrinsics f8[3,3] of width x height pixels, centres on whole numbers; distortion as of a Shot."""
+
+    intrinsics: np.ndarray
+    width: int
+    height: int
+    distortion: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RegisteredImage:
+    """pose f8[4,4]: camera to world, in the unit of the reconstruction."""
+
+    name: str
+    camera: int
+    pose: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """xyz f8[3] in the world; images: ids of those that see it."""
+
+    xyz: np.ndarray
+    images: tuple[int, ...]
+
+
+def read(folder: Source, given: ExportOptions) -> Capture:
+    """The images of the reconstruction, in the order of their names. With depth maps, images without one are
+    left out.
+
+    Raises DataError naming the file for what is missing, damaged or of another camera model, where scale or
+    up is not given, and for a scale at which the points are no room.
+    """
+    model = _model(folder)
+    given.refuse("depth_unit", because="COLMAP's depth is in the unit of its poses")
+    if given.scale is None:
+        raise DataError(
+            f"{model}: COLMAP's unit is arbitrary; give --scale, the metres of a unit, by a length that you "
+            "know"
+        )
+    if given.up is None:
+        raise DataError(
+            f"{model}: COLMAP's world lies anyhow; give --up images where they were held level, or what is "
+            "up in it (-y after colmap model_orientation_aligner)"
+        )
+    lenses = _read(model, "cameras", _cameras_text, _cameras_binary)
+    views = _read(model, "images", _images_text, _images_binary)
+    _check_scale(model, views, given.scale)
+    depth_maps = folder / "stereo" / "depth_maps"
+    with_depth = any(_depth_path(depth_maps, view).is_file() for view in views.values())
+    shots, left_out = [], []
+    for view in sorted(views.values(), key=lambda view: view.name):
+        color, depth = folder / "images" / view.name, _depth_path(depth_maps, view)
+        if not color.is_file():
+            raise DataError(f"{color}: missing; link the images of the reconstruction there")
+        if with_depth and not depth.is_file():
+            left_out.append(f"{view.name} has no {depth.name}")
+            continue
+        if view.camera not in lenses:
+            raise DataError(
+                f"{model}: {view.name} has camera {view.camera}, which is not there; export it again"
+            )
+        lens = lenses[view.camera]
+        try:
+            factor, exif = fitted((lens.width, lens.height), color)
+            camera = rescaled(Camera(lens.intrinsics, view.pose, lens.width, lens.height), factor)
+        except DataError as error:
+            raise DataError(f"{model}: {view.name}: {error}") from error
+        depth = Depth(depth, given.scale, depth_map) if with_depth else None
+        shots.append(SourceFrame(view.name, color, depth, camera, lens.distortion, exif))
+    return place(named(shots, model), model, given.up, given.scale, left_out)
+
+
+def depth_map(source: Source) -> np.ndarray:
+    """f4[H,W] in units of the reconstruction, 0 = none. Raises ValueError for a file of another form."""
+    data = source.read_bytes()
+    header = data[:64].split(b"&", 3)
+    if len(header) != 4:
+        raise ValueError("no header width&height&channels&")
+    width, height, channels = (int(value) for value in header[:3])
+    offset = sum(len(value) + 1 for value in header[:3])
+    if channels != 1 or len(data) != offset + 4 * width * height:
+        raise ValueError(f"{len(data) - offset} bytes for {width}x{height}x{channels} numbers")
+    return np.frombuffer(data, "<f4", offset=offset).reshape(height, width)
+
+
+def _depth_path(folder: Source, view: RegisteredImage) -> Source:
+    return folder / f"{view.name}.geometric.bin"
+
+
+def _model(folder: Source) -> Source:
+    """The folder of the sparse model. Raises DataError where there is none, or more than one."""
+    sparse = folder / "sparse"
+    parts = [path for path in sparse.iterdir() if _holds_model(path)] if sparse.is_dir() else []
+    found = [path for path in (sparse, folder) if _holds_model(path)][:1] or parts
+    if not found:
+        raise DataError(f"{sparse}: no cameras.bin or cameras.txt; {REMEDY}")
+    if len(found) > 1:
+        raise DataError(
+            f"{sparse}: {len(found)} models, the reconstruction fell apart; leave only the one that you want"
+        )
+    return found[0]
+
+
+def _holds_model(folder: Source) -> bool:
+    return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))
+
+
+def _check_scale(model: Source, views: Mapping[int, RegisteredImage], scale: float) -> None:
+    """The median distance of points before the cameras that see them; nothing where there are none."""
+    if not any((model / f"points3D.{kind}").is_file() for kind in ("bin", "txt")):
+        return
+    points = _read(model, "points3D", _points_text, _points_binary).values()
+    seen = [(point.xyz, views[id].pose[:3]) for point in points for id in point.images if id in views]
+    if not seen:
+        return
+    xyz, pose = (np.array(column) for column in zip(*seen, strict=True))
+    median = scale * float(np.median(np.einsum("ni,ni->n", xyz - pose[:, :, 3], pose[:, :, 2])))
+    if not PLAUSIBLE[0] <= median <= PLAUSIBLE[1]:
+        raise DataError(
+            f"{model}: its points lie {median:.3g} m before the cameras that see them, which is no room; "
+            f"check --scale ({scale:g} m of a unit)"
+        )
+
+
+# ---------------------------------------------------------------------------------------------- the two forms
+
+
+def _read(model: Source, name: str, text: Callable, binary: Callable) -> dict[int, object]:
+    """What NAME.bin, else NAME.txt, holds, by id."""
+    path = model / f"{name}.bin"
+    try:
+        if path.is_file():
+            return dict(binary(_Bytes(path.read_bytes())))
+        path = model / f"{name}.txt"
+        return dict(text(path.read_text().splitlines()))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing, as is the .bin; export the model again") from error
+    except (OSError, ValueError, IndexError, struct.error) as error:
+        raise DataError(f"{path}: not as COLMAP writes it ({error}); export the model again") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+class _Bytes:
+    """Little-endian values, one after the other. Raises struct.error behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def values(self, form: str) -> tuple:
+        found = struct.unpack_from(f"<{form}", self._data, self._at)
+        self._at += struct.calcsize(f"<{form}")
+        return found
+
+    def count(self) -> range:
+        return range(self.values("Q")[0])
+
+    def name(self) -> str:
+        end = self._data.index(b"\0", self._at)
+        found = self._data[self._at : end].decode()
+        self._at = end + 1
+        return found
+
+
+def _cameras_text(lines: list[str]) -> Iterator[tuple[int, Lens]]:
+    for line in _content(lines):
+        id, model, width, height, *values = line.split()
+        yield int(id), _lens(model, int(width), int(height), [float(value) for value in values])
+
+
+def _cameras_binary(data: _Bytes) -> Iterator[tuple[int, Lens]]:
+    for _ in data.count():
+        id, number, width, height = data.values("IiQQ")
+        model = MODELS[number] if 0 <= number < len(MODELS) else f"number {number}"
+        yield id, _lens(model, width, height, data.values(f"{len(_parameters(model))}d"))
+
+
+def _images_text(lines: list[str]) -> Iterator[tuple[int, RegisteredImage]]:
+    rest = iter(lines)
+    for line in rest:
+        if line.strip() and not line.startswith("#"):
+            id, *values = line.split(maxsplit=9)
+            *pose, camera, name = values
+            yield int(id), _view([float(value) for value in pose], int(camera), name.strip())
+            if len(next(rest, "").split()) % 3:
+                raise ValueError(f"no line of points, which may be empty, after image {id}")
+
+
+def _images_binary(data: _Bytes) -> Iterator[tuple[int, RegisteredImage]]:
+    for _ in data.count():
+        id, *pose, camera = data.values("I7dI")
+        name = data.name()
+        data.values(f"{24 * len(data.count())}x")  # its points
+        yield id, _view(pose, camera, name)
+
+
+def _points_text(lines: list[str]) -> Iterator[tuple[int, Point]]:
+    for line in _content(lines):
+        values = line.split()
+        yield int(values[0]), Point(np.array(values[1:4], np.float64), tuple(map(int, values[8::2])))
+
+
+def _points_binary(data: _Bytes) -> Iterator[tuple[int, Point]]:
+    for _ in data.count():
+        id, x, y, z, *_ = data.values("Q3d3Bd")
+        track = data.values(f"{2 * len(data.count())}I")
+        yield id, Point(np.array([x, y, z]), track[::2])
+
+
+def _content(lines: list[str]) -> Iterator[str]:
+    return (line for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _parameters(model: str) -> tuple[str, ...]:
+    if model not in PARAMETERS:
+        raise DataError(
+            f"camera model {model} is none that is undistorted here ({', '.join(PARAMETERS)}); run colmap "
+            "image_undistorter and import its output"
+        )
+    return PARAMETERS[model]
+
+
+def _lens(model: str, width: int, height: int, values: list[float]) -> Lens:
+    of = dict(zip(_parameters(model), values, strict=True))
+    fx, fy = of.get("fx", of.get("f")), of.get("fy", of.get("f"))
+    intrinsics = np.array([[fx, 0, of["cx"] - 0.5], [0, fy, of["cy"] - 0.5], [0, 0, 1]])
+    return Lens(intrinsics, width, height, tuple(of.get(name, 0.0) for name in DISTORTION))
+
+
+def _view(values: list[float], camera: int, name: str) -> RegisteredImage:
+    """values: QW, QX, QY, QZ, TX, TY, TZ, world to camera."""
+    w, x, y, z, *translation = values
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_quat([x, y, z, w]).as_matrix().T
+    pose[:3, 3] = -pose[:3, :3] @ translation
+    return RegisteredImage(name, camera, pose)

@@ -1,0 +1,48 @@
+"""What a person says of a capture because its files do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anyscene.errors import DataError
+
+IMAGES = "images"  # up is where the images' upper edges are
+
+
+@dataclass(frozen=True, eq=False)
+class ExportOptions:
+    """None: not said.
+
+    scale: metres of a unit of its poses; depth_unit: metres of a step of its depth; up: f8[3] in its world,
+    of any length, or IMAGES; confidence: depth that the device was less sure of than this is dropped, of 0
+    (low), 1 and 2 (high).
+    """
+
+    scale: float | None = None
+    depth_unit: float | None = None
+    up: np.ndarray | str | None = None
+    confidence: int = 1
+
+    def refuse(self, *names: str, because: str) -> None:
+        """Raise DataError for what was said although the files do: it might contradict them."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise DataError(f"--{name.replace('_', '-')} is not for this export: {because}; leave it out")
+
+
+def direction(text: str) -> np.ndarray | str:
+    """`up` of a text: x, -x, y, -y, z, -z, three numbers X,Y,Z, or images. Raises DataError for others."""
+    if text == IMAGES:
+        return IMAGES
+    axis = text.removeprefix("-")
+    if axis in ("x", "y", "z"):
+        return np.eye(3)["xyz".index(axis)] * (-1 if text.startswith("-") else 1)
+    try:
+        vector = np.array([float(value) for value in text.split(",")])
+    except ValueError:
+        vector = np.zeros(0)
+    if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
+        raise DataError(f"--up {text}: give x, -x, y, -y, z, -z, three numbers (0,-0.9,0.1), or images")
+    return vector

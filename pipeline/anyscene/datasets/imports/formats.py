@@ -1,0 +1,39 @@
+"""Which importer an export is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from anyscene.datasets.imports import archive, colmap, nerfstudio, polycam, record3d
+from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.orientation import Capture
+from anyscene.errors import DataError
+
+READERS = {"colmap": colmap, "nerfstudio": nerfstudio, "polycam": polycam, "record3d": record3d}
+
+
+def read(path: Path, source: str | None, given: ExportOptions, every: int = 1) -> Capture:
+    """Every `every`-th frame of the export at `path`, a folder or an archive of it, by the reader `source`,
+    or by the only one whose files are there.
+
+    Raises DataError naming the file, and where it is the form of none of them, or of several."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give that of the export")
+    reader = READERS[source or recognised(path)]
+    folder = archive.root(path, reader.MARKS)
+    if folder is None:
+        raise DataError(f"{path}: holds no {' or '.join(reader.MARKS)}; {reader.REMEDY}")
+    capture = reader.read(folder, given)
+    return replace(capture, shots=capture.shots[::every])
+
+
+def recognised(path: Path) -> str:
+    """The only reader whose files are in `path`. Raises DataError where there is none, or more."""
+    found = [name for name, reader in READERS.items() if archive.root(path, reader.MARKS) is not None]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{path}: may be of {' or of '.join(found)}; say which, by --from")
+    marks = ", ".join(f"{reader.MARKS[0]} ({name})" for name, reader in READERS.items())
+    raise DataError(f"{path}: neither a scan (color/, pose/) nor an export that is known here: {marks}")

@@ -1,0 +1,117 @@
+"""A capture in nerfstudio's form (Polycam, Record3D and others by way of ns-process-data; instant-ngp's too).
+
+    FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each
+    FOLDER/file_path          its image, and FOLDER/depth_file_path its depth, where there is any
+
+Source: docs.nerf.studio, "Data conventions". Cameras have OpenGL axes (x right, y up, z back), the world's z
+is up, and the middle of the first pixel is (0.5, 0.5): 0.5 less here, where it is (0, 0).
+
+Two things the file does not say, and are asked for: the length of its unit (a capture that went through
+COLMAP has any), and the unit of its depth. Up is z unless another is given: ns-process-data keeps the world
+of what it converts, which is z up of Polycam, but not of Record3D and COLMAP.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+
+from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.orientation import Capture, place
+from anyscene.datasets.imports.source_frame import OPENGL, Depth, Source, SourceFrame, fitted, named, rescaled
+from anyscene.errors import DataError
+from anyscene.scene import Camera
+
+MARKS = ("transforms.json",)
+REMEDY = "give the folder that ns-process-data wrote"
+PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
+DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+UP = np.array([0.0, 0.0, 1.0])
+
+
+def read(folder: Source, given: ExportOptions) -> Capture:
+    """The frames in file order. Raises DataError naming the frame for anything missing, unknown or
+    contradictory, and where the scale, or the unit of depth that is there, is not given."""
+    path = folder / MARKS[0]
+    try:
+        content = json.loads(path.read_text())
+        frames = content["frames"]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing; {REMEDY}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a nerfstudio capture ({error!r}); export it again") from error
+    if not isinstance(frames, list) or not frames:
+        raise DataError(f"{path}: no frames; export it again")
+    if given.scale is None:
+        raise DataError(
+            f"{path}: does not say how long its unit is; give --scale 1 where a device measured it (Polycam, "
+            "Record3D, ARKit), or the metres of a unit, by a length that you know (COLMAP)"
+        )
+    places = [f"{path}: frame {number}" for number in range(len(frames))]
+    for frame, where in zip(frames, places, strict=True):
+        if not isinstance(frame, dict):
+            raise DataError(f"{where}: not an object; export it again")
+    if given.depth_unit is None and any("depth_file_path" in frame for frame in frames):
+        raise DataError(
+            f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
+            "the metres of one step"
+        )
+    shots = [
+        _shot(folder, {**content, **frame}, where, given.depth_unit)
+        for frame, where in zip(frames, places, strict=True)
+    ]
+    return place(named(shots, path), path, UP if given.up is None else given.up, given.scale)
+
+
+def _shot(folder: Source, values: dict, where: str, depth_unit: float | None) -> SourceFrame:
+    color = _file(folder, values.get("file_path"), where)
+    depth = values.get("depth_file_path")
+    depth = None if depth is None else Depth(_file(folder, depth, where), depth_unit)
+    try:
+        pose = np.array(values["transform_matrix"], np.float64) @ OPENGL
+        size, intrinsics = _intrinsics(values)
+        distortion = _distortion(values)
+        factor, exif = fitted(size, color)
+        camera = rescaled(Camera(intrinsics, pose, *size), factor)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"{where}: camera lacks or garbles {error}; export it again") from error
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    return SourceFrame(values["file_path"], color, depth, camera, distortion, exif)
+
+
+def _intrinsics(values: dict) -> tuple[tuple[int, int], np.ndarray]:
+    """((width, height), [3,3] with pixel centres on whole numbers)."""
+    width, height = int(values["w"]), int(values["h"])
+    if "fl_x" in values:
+        fx = float(values["fl_x"])
+        fy = float(values.get("fl_y", fx))
+    else:  # instant-ngp
+        fx = width / 2 / math.tan(float(values["camera_angle_x"]) / 2)
+        fy = height / 2 / math.tan(float(values["camera_angle_y"]) / 2) if "camera_angle_y" in values else fx
+    cx, cy = float(values.get("cx", width / 2)), float(values.get("cy", height / 2))
+    return (width, height), np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+
+
+def _distortion(values: dict) -> tuple[float, float, float, float, float]:
+    model = values.get("camera_model", "OPENCV")
+    coefficients = {name: float(values.get(name, 0)) for name in (*DISTORTION, "k4", "k5", "k6")}
+    if model not in PERSPECTIVE or values.get("is_fisheye"):
+        raise DataError(
+            f"camera model {model} is none that is undistorted here; run colmap image_undistorter"
+        )
+    unknown = [name for name in ("k4", "k5", "k6") if coefficients[name]]
+    if unknown:
+        raise DataError(f"{unknown[0]} of {model} is not supported; run colmap image_undistorter")
+    return tuple(coefficients[name] for name in DISTORTION)
+
+
+def _file(folder: Source, name: object, where: str) -> Source:
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{where}: names no file_path; export it again")
+    path = folder / name
+    if not path.is_file():
+        raise DataError(f"{path}: missing, {where} names it; export it again or take the frame out")
+    return path

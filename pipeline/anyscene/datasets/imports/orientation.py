@@ -1,0 +1,96 @@
+"""Shots in the world of their export -> in metres, z up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from anyscene.datasets.imports.export_options import IMAGES
+from anyscene.datasets.imports.source_frame import Source, SourceFrame
+from anyscene.errors import DataError
+
+TILT = np.sin(np.radians(15))  # how far from level images held by hand may lie on the whole
+SPREAD = np.sin(np.radians(10))  # how far apart their right edges must point to tell what is level
+CONTRADICTION = np.cos(np.radians(45))
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """Shots in metres, z up, and world f8[4,4], which takes points of the export's world to theirs.
+    left_out: what was not taken, and why; remarks: what a person should know besides."""
+
+    shots: tuple[SourceFrame, ...]
+    world: np.ndarray
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def place(
+    shots: Sequence[SourceFrame],
+    source: Source,
+    up: np.ndarray | str,
+    scale: float = 1.0,
+    left_out: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+) -> Capture:
+    """The shots turned so that `up` (f8[3] of their world, or IMAGES) is +z; scale: metres of a unit.
+
+    Raises DataError naming `source` where up is to be had from the images and they do not tell, and where
+    they clearly tell another vertical than `up`.
+    """
+    if not shots:
+        why = "; ".join(left_out[:3]) or "there is none"
+        raise DataError(f"{source}: no frame that can be taken ({why}); export it again")
+    seen = vertical(np.array([shot.camera.pose for shot in shots]))
+    if isinstance(up, str):
+        if seen is None:
+            raise DataError(
+                f"{source}: the images do not agree on what is up (--up {IMAGES}): they must be held level "
+                "and look in several directions; give --up as an axis or a vector"
+            )
+        up = seen
+    up = up / np.linalg.norm(up)
+    if seen is not None and abs(seen @ up) < CONTRADICTION:
+        raise DataError(
+            f"{source}: up would be {_text(up)}, but the images are level about {_text(seen)}; "
+            f"give --up {IMAGES}, or --up as an axis or a vector"
+        )
+    world = np.eye(4)
+    world[:3, :3] = scale * _to_z(up)
+    moved = tuple(_moved(shot, world, scale) for shot in shots)
+    return Capture(moved, world, tuple(left_out), tuple(remarks))
+
+
+def vertical(poses: np.ndarray) -> np.ndarray | None:
+    """f8[3], the unit direction that the images' right edges are perpendicular to, upwards on the whole, of
+    poses f8[N,4,4] (OpenCV axes); None where there is none or more than one: images on their side among
+    upright ones, or all looking the same way. How far each looks up or down does not matter."""
+    right, up = poses[:, :3, 0], -poses[:, :3, 1]
+    share, axis = np.linalg.eigh(right.T @ right / len(poses))
+    if share[0] > TILT**2 or share[1] < SPREAD**2 or share[1] < 4 * share[0]:
+        return None
+    height = up @ axis[:, 0]
+    sign = np.sign(np.median(height))
+    return sign * axis[:, 0] if np.quantile(sign * height, 0.1) > 0.2 else None
+
+
+def _to_z(up: np.ndarray) -> np.ndarray:
+    """f8[3,3]: a rotation of the unit vector `up` to +z, by at most a right angle where that is enough."""
+    x, y, z = up
+    if z < 0:
+        half = np.diag([1.0, -1.0, -1.0])
+        return _to_z(half @ up) @ half
+    cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + z)
+
+
+def _moved(shot: SourceFrame, world: np.ndarray, scale: float) -> SourceFrame:
+    pose = world @ shot.camera.pose
+    pose[:3, :3] /= scale
+    return replace(shot, camera=replace(shot.camera, pose=pose))
+
+
+def _text(vector: np.ndarray) -> str:
+    return ",".join(f"{round(value, 2) + 0:.2f}" for value in vector)

@@ -1,0 +1,108 @@
+"""A raw export of Polycam (developer mode), as a folder or zipped.
+
+    keyframes/corrected_images/TIME.jpg     with corrected_cameras/TIME.json: undistorted, poses optimised; or
+    keyframes/images/TIME.jpg               with cameras/TIME.json, for sessions too long for that
+    keyframes/depth/TIME.png                16 bits, millimetres
+    keyframes/confidence/TIME.png           8 bits: 0 low, 127 medium, 255 high
+
+Source: the README of PolyCam/polyform, "Polycam's data format". Poses are camera to world, rows t_00..t_23,
+in ARKit's axes (x right, y up, z back) and gravity-aligned world, +y up, in metres. Images lie as the sensor
+does, whichever way the device was held. The principal point counts from the image's corner.
+
+raw.glb is aligned anew (mesh_info.json) and not taken; the points come from the depth.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from anyscene.datasets import raw_files
+from anyscene.datasets.imports.archive import read_json
+from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.orientation import Capture, place
+from anyscene.datasets.imports.source_frame import (
+    OPENGL,
+    Depth,
+    Source,
+    SourceFrame,
+    fitted,
+    numbers,
+    rescaled,
+)
+from anyscene.errors import DataError
+from anyscene.scene import Camera
+
+MARKS = ("keyframes",)
+REMEDY = "export the raw data (Polycam's developer mode)"
+UP = np.array([0.0, 1.0, 0.0])
+MILLIMETRE = 0.001
+CONFIDENCE = (0, 127, 255)
+DISTORTED = (
+    "the session has no corrected_images: poses are not optimised, and the lens's distortion is not taken out"
+)
+
+
+def read(folder: Source, given: ExportOptions) -> Capture:
+    """The keyframes in the order of their times, without those that lack their image or depth. Raises
+    DataError naming the file."""
+    given.refuse("scale", "depth_unit", "up", because="Polycam measures metres and millimetres, +y is up")
+    frames = folder / "keyframes"
+    corrected = (frames / "corrected_cameras").is_dir() and (frames / "corrected_images").is_dir()
+    prefix = "corrected_" if corrected else ""
+    cameras, images = frames / f"{prefix}cameras", frames / f"{prefix}images"
+    if not cameras.is_dir():
+        raise DataError(f"{cameras}: missing; {REMEDY}")
+    ids = sorted(
+        (file.stem for file in cameras.iterdir() if file.suffix == ".json" and not file.name.startswith(".")),
+        key=raw_files.natural,
+    )
+    with_depth = (frames / "depth").is_dir() and any(_depth(frames, id).is_file() for id in ids)
+    shots, left_out = [], []
+    for id in ids:
+        color = images / f"{id}.jpg"
+        if not color.is_file():
+            left_out.append(f"{id} has no {images.name}/{id}.jpg")
+        elif with_depth and not _depth(frames, id).is_file():
+            left_out.append(f"{id} has no depth/{id}.png")
+        else:
+            depth = _read_depth(frames, id, given.confidence) if with_depth else None
+            shots.append(_shot(id, cameras / f"{id}.json", color, depth))
+    return place(shots, frames, UP, 1.0, left_out, () if corrected else (DISTORTED,))
+
+
+def _shot(id: str, source: Source, color: Source, depth: Depth | None) -> SourceFrame:
+    values = read_json(source)
+    try:
+        rows = [[float(values[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
+        fx, fy, cx, cy = (float(values[name]) for name in ("fx", "fy", "cx", "cy"))
+        size = int(values["width"]), int(values["height"])
+        intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+        factor, exif = fitted(size, color)
+        camera = Camera(intrinsics, np.array([*rows, [0, 0, 0, 1]]) @ OPENGL, *size)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source}: camera lacks or garbles {error}; export it again") from error
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+    return SourceFrame(id, color, depth, rescaled(camera, factor), exif=exif)
+
+
+def _depth(frames: Source, id: str) -> Source:
+    return frames / "depth" / f"{id}.png"
+
+
+def _read_depth(frames: Source, id: str, least: int) -> Depth:
+    confidence = frames / "confidence" / f"{id}.png"
+    if not confidence.is_file():
+        return Depth(_depth(frames, id), MILLIMETRE)
+    read = partial(_sure, confidence=confidence, least=CONFIDENCE[least])
+    return Depth(_depth(frames, id), MILLIMETRE, read)
+
+
+def _sure(source: Source, *, confidence: Source, least: int) -> np.ndarray:
+    """The depth map, 0 where the device was less sure than `least`. Raises ValueError where sizes differ."""
+    depth, sure = numbers(source), numbers(confidence)
+    if sure.shape != depth.shape or sure.dtype != np.uint8:
+        raise ValueError(f"its confidence is {sure.dtype}{list(sure.shape)}, not uint8{list(depth.shape)}")
+    return np.where(sure >= least, depth, 0).astype(depth.dtype)

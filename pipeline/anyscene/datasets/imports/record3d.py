@@ -1,0 +1,148 @@
+"""A LiDAR recording of Record3D (.r3d, which is a zip file, or unpacked).
+
+    metadata               JSON: K (column by column), w, h, dw, dh, poses, perFrameIntrinsicCoeffs, ...
+    rgbd/NUMBER.jpg        colour, numbered like the poses
+    rgbd/NUMBER.depth      float32 metres, row by row, compressed by LZFSE
+    rgbd/NUMBER.conf       uint8: 0 low, 1 medium, 2 high; compressed too
+
+Source: the author's answers in the issues of marek-simonik/record3d: 7 (depth), 33 and 36 (poses: qx, qy, qz,
+qw, x, y, z, camera to world), 64 (OpenGL axes), 81 (confidence), 93 (the archive), 27: the world is that of
+the first camera, however it was held. So what is up is asked for. Intrinsics are of w x h pixels, by ARKit,
+whose principal point counts from the image's corner; poses are those of the images as they are stored.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import isqrt
+from types import ModuleType
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from anyscene.datasets.imports.archive import read_json
+from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.orientation import Capture, place
+from anyscene.datasets.imports.source_frame import OPENGL, Depth, Source, SourceFrame, fitted, rescaled
+from anyscene.errors import DataError
+from anyscene.scene import Camera
+
+MARKS = ("rgbd",)
+REMEDY = "export the video as .r3d"
+Size = tuple[int, int]
+
+
+def read(folder: Source, given: ExportOptions) -> Capture:
+    """The frames by number. Raises DataError naming the file, also where its depth cannot be decompressed for
+    want of the decoder, and where up is not given."""
+    given.refuse("scale", "depth_unit", because="Record3D measures metres")
+    metadata = read_json(folder / "metadata")
+    poses, intrinsics, size, shape = _cameras(metadata, folder / "metadata")
+    if given.up is None:
+        raise DataError(
+            f"{folder / 'metadata'}: does not say what is up, its world is the first camera's; give --up "
+            "images where it was held level on the whole, or what is up in it (y where the first image is "
+            "level)"
+        )
+    with_depth = (folder / "rgbd" / "0.depth").is_file()
+    decoder = _decoder(folder) if with_depth else None
+    shots = []
+    for number, (pose, matrix) in enumerate(zip(poses, intrinsics, strict=True)):
+        color, depth, confidence = (folder / "rgbd" / f"{number}.{kind}" for kind in ("jpg", "depth", "conf"))
+        for file in (color, depth) if with_depth else (color,):
+            if not file.is_file():
+                raise DataError(
+                    f"{file}: missing, of {len(poses)} frames; the export was cut short, repeat it"
+                )
+        try:
+            factor, exif = fitted(size, color)
+            camera = rescaled(Camera(matrix, pose, *size), factor)
+        except DataError as error:
+            raise DataError(f"{folder}: frame {number}: {error}") from error
+        decoded = partial(
+            _decoded,
+            shape=shape,
+            size=size,
+            decoder=decoder,
+            confidence=confidence if confidence.is_file() else None,
+            least=given.confidence,
+        )
+        depth = Depth(depth, 1.0, decoded) if with_depth else None
+        shots.append(SourceFrame(f"{number:05d}", color, depth, camera, exif=exif))
+    return place(shots, folder, given.up)
+
+
+def _cameras(metadata: dict, source: Source) -> tuple[np.ndarray, np.ndarray, Size, Size | None]:
+    """(poses f8[N,4,4] in OpenCV axes, intrinsics f8[N,3,3], pixel centres on whole numbers, size of colour,
+    shape of depth if it says so)."""
+    try:
+        given = np.array(metadata["poses"], np.float64)
+        size = int(metadata["w"]), int(metadata["h"])
+        shape = (int(metadata["dh"]), int(metadata["dw"])) if {"dw", "dh"} <= metadata.keys() else None
+        if given.ndim != 2 or given.shape[1] != 7 or not np.isfinite(given).all():
+            raise ValueError(f"poses of shape {list(given.shape)}, not N of 7 numbers")
+        if len(given) > 1 and not np.ptp(given, axis=0).any():
+            raise DataError(
+                f"{source}: all poses are the same, as in videos of the selfie camera; record by LiDAR"
+            )
+        poses = np.tile(np.eye(4), (len(given), 1, 1))
+        poses[:, :3, :3] = Rotation.from_quat(given[:, :4]).as_matrix()
+        poses[:, :3, 3] = given[:, 4:]
+        intrinsics = np.tile(np.array(metadata["K"], np.float64).reshape(3, 3).T, (len(given), 1, 1))
+        if each := metadata.get("perFrameIntrinsicCoeffs"):
+            focal = np.array(each, np.float64).reshape(len(given), 4)
+            intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]] = focal
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source}: lacks or garbles {error}; export it again") from error
+    intrinsics[:, :2, 2] -= 0.5
+    return poses @ OPENGL, intrinsics, size, shape
+
+
+def _decoder(folder: Source) -> ModuleType:
+    try:
+        import lzfse
+    except ImportError as error:
+        raise DataError(
+            f"{folder}: its depth is compressed by LZFSE; pip install lzfse (anyscene[record3d]), or "
+            "convert it to nerfstudio's form with depth as 16-bit PNG"
+        ) from error
+    return lzfse
+
+
+def _decoded(
+    source: Source,
+    *,
+    shape: Size | None,
+    size: Size,
+    decoder: ModuleType,
+    confidence: Source | None,
+    least: int,
+) -> np.ndarray:
+    """f4[dh,dw] in metres, 0 where the device was less sure than `least`. Raises ValueError for other sizes
+    than `shape`, which where the file does not say it is that of the image's proportions."""
+    depth = np.frombuffer(_bytes(source, decoder), "<f4")
+    height, width = shape or _shape(len(depth), size)
+    if len(depth) != height * width:
+        raise ValueError(f"{len(depth)} numbers for {width}x{height}")
+    if confidence is not None:
+        sure = np.frombuffer(_bytes(confidence, decoder), np.uint8)
+        if len(sure) != len(depth):
+            raise ValueError(f"{len(sure)} values of confidence for {width}x{height}")
+        depth = np.where(sure >= least, depth, np.float32(0))
+    return depth.reshape(height, width)
+
+
+def _bytes(source: Source, decoder: ModuleType) -> bytes:
+    try:
+        return decoder.decompress(source.read_bytes())
+    except (decoder.error, MemoryError) as error:  # the second where it was cut short
+        raise ValueError(f"{source.name} is damaged, or not of LZFSE") from error
+
+
+def _shape(count: int, size: Size) -> Size:
+    """(height, width) of so many numbers in the proportions of `size` (width, height). Raises ValueError."""
+    width = isqrt(count * size[0] // size[1])
+    height = count // max(width, 1)
+    if width * height != count or width * size[1] != height * size[0]:
+        raise ValueError(f"{count} numbers, and the metadata lack dw and dh")
+    return height, width

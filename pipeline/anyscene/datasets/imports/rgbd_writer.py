@@ -1,0 +1,154 @@
+"""Shots -> a scan in the form that the reader `rgbd` takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from anyscene.datasets import ply
+from anyscene.datasets.imports.orientation import Capture
+from anyscene.datasets.imports.source_frame import Picture, SourceFrame, load, quarters
+from anyscene.errors import DataError
+from anyscene.visibility import visible_pixels
+
+DEPTH_SCALE = 1000  # what is written: millimetres
+LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
+PLAUSIBLE = (0.1, 50.0)  # metres: the median of a room's depth, generously
+LOOKED_AT = 0.1  # of a mesh's vertices, at the least, if it lies where the cameras look
+
+Size = tuple[int, int]  # width, height
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written, and what had to be changed for it: numbers of frames."""
+
+    frames: int
+    depth: int
+    undistorted: int
+    turned: int
+    sizes: tuple[Size, ...]  # of colour images
+    left_out: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{width}x{height}" for width, height in self.sizes)
+        lines = [
+            f"{self.frames} frames of {sizes}; {self.depth} with depth, {self.undistorted} without their "
+            f"distortion, {self.turned} turned upright"
+        ]
+        if self.left_out:
+            more = "; ..." if len(self.left_out) > 3 else ""
+            lines.append(f"left out {len(self.left_out)}: {'; '.join(self.left_out[:3])}{more}")
+        return "\n".join([*lines, *self.remarks])
+
+
+def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
+    """Make the folder `out`, whole or not at all; mesh: a PLY in the world of the export, with faces. Raises
+    DataError naming the file, where `out` exists, and where no camera looks at the mesh."""
+    shots = capture.shots
+    if out.exists():
+        raise DataError(f"{out}: exists; delete it or give another --out")
+    with_depth = [shot for shot in shots if shot.depth is not None]
+    if mesh is None and len(with_depth) < len(shots):
+        lacking = next(shot for shot in shots if shot.depth is None)
+        raise DataError(
+            f"{lacking.color}: no depth, and no mesh: the points come from either; give --mesh, or export "
+            "depth with every frame"
+        )
+    if with_depth and len(with_depth) < len(shots):
+        lacking = next(shot for shot in shots if shot.depth is None)
+        raise DataError(f"{lacking.color}: no depth, other frames have it; take those frames out")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
+            (partial / name).mkdir(parents=True)
+        written = {shot.id: _write_shot(partial, shot) for shot in shots}
+        if with_depth:
+            _write_capture(partial, written)
+        if mesh is not None:
+            _write_mesh(partial / "mesh.ply", mesh, capture)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Summary(
+        len(shots),
+        len(with_depth),
+        sum(any(shot.distortion) for shot in shots),
+        sum(quarters(shot.camera) > 0 for shot in shots),
+        tuple(sorted({color for color, _ in written.values()})),
+        capture.left_out,
+        capture.remarks,
+    )
+
+
+def _write_shot(folder: Path, shot: SourceFrame) -> tuple[Size, Size | None]:
+    """Colour, depth, pose and intrinsics; returns the sizes of colour and depth."""
+    id, picture = shot.id, load(shot)
+    camera = picture.camera
+    copied = not any(shot.distortion) and not shot.exif and not quarters(shot.camera)
+    if copied and shot.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
+        (folder / "color" / (id + shot.color.suffix.lower())).write_bytes(shot.color.read_bytes())
+    else:
+        Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
+            folder / "color" / f"{id}.jpg", quality=95, subsampling=0
+        )
+    if picture.depth is not None:
+        _write_depth(folder / "depth" / f"{id}.png", picture, shot)
+    np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.9g")
+    np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
+    depth = None if picture.depth is None else picture.depth.shape[::-1]
+    return (camera.width, camera.height), depth
+
+
+def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]) -> None:
+    """capture.json, which has one size for all depth maps: where they differ, each takes that of its colour
+    image, by nearest samples."""
+    capture, sizes = {"depth_scale": DEPTH_SCALE}, {depth for _, depth in written.values()}
+    if len(sizes) == 1:
+        capture["depth_size"] = list(sizes.pop())
+    else:
+        for id, (color, _) in written.items():
+            path = folder / "depth" / f"{id}.png"
+            with Image.open(path) as image:
+                image.resize(color, Image.Resampling.NEAREST).save(path)
+    (folder / "capture.json").write_text(json.dumps(capture) + "\n")
+
+
+def _write_depth(path: Path, picture: Picture, shot: SourceFrame) -> None:
+    depth = picture.depth
+    readings = depth[depth > 0]
+    if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
+        raise DataError(
+            f"{shot.depth.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
+            f"check the unit (a step was taken for {shot.depth.unit:g} m: --depth-unit, --scale for COLMAP)"
+        )
+    steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
+    Image.fromarray(steps).save(path)
+
+
+def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
+    xyz, rgb, _, face = ply.read_mesh(mesh)
+    if len(face) == 0:
+        raise DataError(
+            f"{mesh}: points without faces; make a mesh of them (colmap poisson_mesher), or leave --mesh out "
+            "where there is depth"
+        )
+    xyz = (xyz @ capture.world[:3, :3].T + capture.world[:3, 3]).astype(np.float32)
+    looked_at = np.zeros(len(xyz), bool)
+    for shot in capture.shots:
+        looked_at[visible_pixels(xyz, shot.camera, tolerance=0, border=0)[0]] = True
+    if looked_at.mean() < LOOKED_AT:
+        raise DataError(
+            f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "
+            "the poses, unaligned and unscaled"
+        )
+    ply.write_mesh(path, xyz, rgb, face)

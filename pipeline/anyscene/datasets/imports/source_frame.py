@@ -1,0 +1,218 @@
+"""One picture of a capture as it was exported, and what makes it one that the pipeline can take."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps
+from scipy import ndimage
+
+from anyscene.errors import DataError
+from anyscene.scene import Camera
+
+ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels lie as they are meant to be seen
+QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new camera axes in the old
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes x right, y up, z back, to OpenCV's
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+Source = Path | zipfile.Path  # a file, or one inside an archive
+
+
+def numbers(source: Source) -> np.ndarray:
+    """What an .npy or an image holds, as it is stored. Raises one of UNREADABLE."""
+    data = io.BytesIO(source.read_bytes())
+    if source.suffix == ".npy":
+        return np.load(data)
+    with Image.open(data) as image:
+        return np.asarray(image)
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """A depth map in a file. unit: metres of one of its steps; read: what decodes it into numbers [h,w], of
+    which 0, below 0 and NaN are no reading, and raises one of UNREADABLE."""
+
+    source: Source
+    unit: float
+    read: Callable[[Source], np.ndarray] = numbers
+
+
+@dataclass(frozen=True, eq=False)
+class SourceFrame:
+    """A posed image in files. `camera` is a pinhole of the colour image, pixel centres on whole numbers.
+
+    distortion: (k1, k2, p1, p2, k3) of OpenCV's perspective model, all 0 without any; exif: whether the
+    camera is that of the image as its EXIF orientation turns it, not as its pixels are stored.
+    """
+
+    id: str
+    color: Source
+    depth: Depth | None
+    camera: Camera
+    distortion: tuple[float, float, float, float, float] = (0.0,) * 5
+    exif: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What is written of a shot: rgb u1[H,W,3], depth f4[h,w] in metres (0 = none) or None, its camera."""
+
+    rgb: np.ndarray
+    depth: np.ndarray | None
+    camera: Camera
+
+
+def named(shots: Sequence[SourceFrame], place: Source) -> list[SourceFrame]:
+    """Shots whose ids are paths relative to the export, under the names of the files alone where those
+    differ, else with their folders. Raises DataError naming `place` where two are one."""
+    paths = [PurePosixPath(shot.id).with_suffix("") for shot in shots]
+    ids = [path.name for path in paths]
+    if len(set(ids)) < len(ids):
+        ids = [path.as_posix().replace("/", "_") for path in paths]
+    if len(set(ids)) < len(ids):
+        twice = next(id for id in ids if ids.count(id) > 1)
+        raise DataError(f"{place}: two frames are the file {twice}; delete one of them")
+    return [replace(shot, id=id) for shot, id in zip(shots, ids, strict=True)]
+
+
+def fitted(camera_size: tuple[int, int], path: Source) -> tuple[tuple[float, float], bool]:
+    """How the stored image at `path` relates to the size (width, height) that its intrinsics are given for:
+    (factors to its size, whether its EXIF orientation turns it to that size).
+
+    Raises DataError where neither the stored nor the turned image has those proportions, and where it is
+    upside down by EXIF, which a size cannot tell.
+    """
+    if min(camera_size) < 1:
+        raise DataError(f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again")
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            stored, orientation = image.size, image.getexif().get(ORIENTATION, 1)
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path}: not a readable image ({error}); export it again or delete its frame"
+        ) from error
+    turned = stored[::-1] if orientation in (5, 6, 7, 8) else stored
+    for size, exif in ((stored, False), (turned, True)):
+        # An image of half the size may have lost half a pixel by rounding.
+        if abs(size[0] * camera_size[1] - size[1] * camera_size[0]) <= max(camera_size) and (
+            exif is False or size != stored
+        ):
+            if orientation in (2, 3, 4) or (orientation != 1 and size[0] == size[1]):
+                raise DataError(
+                    f"{path}: EXIF orientation {orientation}, and its size does not say whether the "
+                    "intrinsics count with it; turn the pixels (exiftran -ai) or remove the tag "
+                    "(exiftool -Orientation=)"
+                )
+            return (size[0] / camera_size[0], size[1] / camera_size[1]), exif
+    raise DataError(
+        f"{path}: {stored[0]}x{stored[1]} pixels, the intrinsics are of {camera_size[0]}x{camera_size[1]}, "
+        "turned or cropped; export images and cameras together"
+    )
+
+
+def load(shot: SourceFrame) -> Picture:
+    """The shot without distortion, turned by quarters so that up is up. Raises DataError naming the file."""
+    rgb, depth = _rgb(shot), None if shot.depth is None else _depth(shot)
+    if any(shot.distortion):
+        rgb = undistorted(rgb, shot.camera, shot.distortion, order=1)
+        if depth is not None:
+            camera = shot.camera.resized(depth.shape[1], depth.shape[0])
+            depth = undistorted(depth, camera, shot.distortion, order=0)
+    picture = Picture(rgb, depth, shot.camera)
+    for _ in range(quarters(shot.camera)):
+        picture = _turned(picture)
+    return picture
+
+
+def quarters(camera: Camera) -> int:
+    """How many quarter turns to the left (as numpy.rot90) put the world's +z up in the image; 0 for a camera
+    that looks within 30 degrees of straight up or down, where none does."""
+    right, up = camera.pose[2, 0], -camera.pose[2, 1]  # of +z, in the image
+    if np.hypot(right, up) < 0.5:
+        return 0
+    return int(np.rint(np.arctan2(right, up) / (np.pi / 2))) % 4
+
+
+def undistorted(image: np.ndarray, camera: Camera, distortion: tuple[float, ...], order: int) -> np.ndarray:
+    """The image [H,W] or [H,W,3] that a pinhole camera of the same intrinsics would have taken, sampled
+    bilinearly (order 1) or by the nearest pixel (order 0); what lies outside is 0.
+
+    distortion: k1, k2, p1, p2, k3 of OpenCV's model (docs.opencv.org, "Camera Calibration", 2.4.13).
+    """
+    k1, k2, p1, p2, k3 = distortion
+    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+    row, column = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
+    x, y = (column - cx) / fx, (row - cy) / fy
+    square = x * x + y * y
+    radial = 1 + square * (k1 + square * (k2 + square * k3))
+    u = fx * (x * radial + 2 * p1 * x * y + p2 * (square + 2 * x * x)) + cx
+    v = fy * (y * radial + p1 * (square + 2 * y * y) + 2 * p2 * x * y) + cy
+    channels = image[..., None] if image.ndim == 2 else image
+    sampled = [
+        ndimage.map_coordinates(channels[..., c].astype(np.float64), (v, u), order=order, cval=0)
+        for c in range(channels.shape[2])
+    ]
+    result = np.stack(sampled, -1).reshape(image.shape)
+    return np.rint(result).astype(image.dtype) if image.dtype.kind == "u" else result.astype(image.dtype)
+
+
+def _turned(picture: Picture) -> Picture:
+    """A quarter turn to the left: pixel (u, v) goes to (v, W - 1 - u)."""
+    camera = picture.camera
+    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+    intrinsics = np.array([[fy, 0, cy], [0, fx, camera.width - 1 - cx], [0, 0, 1]])
+    camera = Camera(intrinsics, camera.pose @ QUARTER, camera.height, camera.width)
+    depth = None if picture.depth is None else np.rot90(picture.depth)
+    return Picture(np.rot90(picture.rgb), depth, camera)
+
+
+def _rgb(shot: SourceFrame) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(shot.color.read_bytes())) as image:
+            seen = ImageOps.exif_transpose(image) if shot.exif else image
+            return np.asarray(seen.convert("RGB"))
+    except UNREADABLE as error:
+        raise DataError(
+            f"{shot.color}: not a readable image ({error}); export it again or delete its frame"
+        ) from error
+
+
+def _depth(shot: SourceFrame) -> np.ndarray:
+    source = shot.depth.source
+    try:
+        raw = shot.depth.read(source)
+    except UNREADABLE as error:
+        raise DataError(f"{source}: not a readable depth map ({error}); export it again") from error
+    if raw.ndim == 3 and raw.shape[2] == 1:
+        raw = raw[..., 0]
+    if raw.ndim != 2 or raw.dtype == np.uint8 or raw.dtype.kind not in "uif":
+        raise DataError(
+            f"{source}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; "
+            "export 16-bit PNG or npy"
+        )
+    depth = np.nan_to_num(raw.astype(np.float64) * shot.depth.unit, nan=0, posinf=0, neginf=0)
+    depth = np.maximum(depth, 0).astype(np.float32)
+    height, width = depth.shape
+    expected = shot.camera.width, shot.camera.height
+    if abs(width * expected[1] - height * expected[0]) > max(expected):
+        raise DataError(
+            f"{source}: {width}x{height}, its image {expected[0]}x{expected[1]}: turned or cropped; "
+            "register the depth to the image"
+        )
+    return depth
+
+
+def rescaled(camera: Camera, factor: tuple[float, float]) -> Camera:
+    """The camera of the image resized by the factors (x, y), as images are resized: pixel edges on edges."""
+    intrinsics = camera.intrinsics.copy()
+    intrinsics[0, 0] *= factor[0]
+    intrinsics[1, 1] *= factor[1]
+    intrinsics[:2, 2] = (intrinsics[:2, 2] + 0.5) * factor - 0.5
+    width, height = round(camera.width * factor[0]), round(camera.height * factor[1])
+    return replace(camera, intrinsics=intrinsics, width=width, height=height)

@@ -1,0 +1,119 @@
+"""Label sets: classes with prompts, colours and ids, one csv file each.
+
+A class may have several prompts and stand for several categories of an annotation, separated by `|`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.errors import DataError
+
+FOLDER = Path(__file__).parent
+COLUMNS = ("index", "name", "prompt", "red", "green", "blue", "foreground")
+ID = "_id"  # ends the names of columns that hold the classes' ids in a table of the field, e.g. nyu40_id
+CATEGORY = "_category"  # of those that hold names of categories, e.g. nuscenes_category
+SEVERAL = "|"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSet:
+    """Classes in the order of their label. `foreground` marks those that the f-metrics count;
+    `split` is head, common, tail or empty. `ids` are the classes' numbers in annotation files, by whose they
+    are: "nyu40", "scannet" for the ids of scannetv2-labels.combined.tsv, "matterport" for the first index of
+    each nyuClass in category_mapping.tsv, or "nuscenes" for those of its lidarseg challenge. `categories` are
+    the names that annotation has for each class, by whose they are: "nuscenes"."""
+
+    name: str
+    names: tuple[str, ...]
+    prompts: tuple[str, ...]  # P nouns that go into the text template, those of a class side by side
+    colours: np.ndarray  # u1[K,3]
+    foreground: np.ndarray  # b1[K]
+    split: tuple[str, ...] = ()
+    ids: Mapping[str, np.ndarray] = field(default_factory=dict)  # i4[K] each
+    categories: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)  # [K] each
+    prompt_class: np.ndarray | None = None  # i8[P]; None: one prompt for each class
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of_prompts(self, prompt: np.ndarray) -> np.ndarray:
+        """The class that each prompt (its index, or -1 for none) asks for, in the shape of `prompt`."""
+        return prompt if self.prompt_class is None else np.append(self.prompt_class, -1)[prompt]
+
+    def prompts_among(self, classes: np.ndarray) -> np.ndarray:
+        """i8: indices of the prompts that ask for one of the `classes` (rows), ascending."""
+        return np.flatnonzero(np.isin(self.of_prompts(np.arange(len(self.prompts))), classes))
+
+
+def label_set(name: str | Path) -> LabelSet:
+    """The label set that ships as `name`, or the csv file at that path. Raises DataError naming the line."""
+    path = Path(name)
+    if path.suffix != ".csv":
+        path = FOLDER / f"{name}.csv"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv")))
+        raise DataError(f"no label set {str(name)!r}; known are {known}, or give the path of a csv file")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or (missing := [column for column in COLUMNS if column not in rows[0]]):
+        raise DataError(
+            f"{path}: needs rows with the columns {', '.join(COLUMNS)}; lacks {missing if rows else 'all'}"
+        )
+    try:
+        for line, row in enumerate(rows):
+            if int(row["index"]) != line:
+                raise ValueError(f"index {row['index']} should be {line}: labels are row numbers")
+        colours = np.array([[row["red"], row["green"], row["blue"]] for row in rows]).astype(np.uint8)
+        foreground = np.array([{"0": False, "1": True}[row["foreground"]] for row in rows])
+        ids = {
+            column.removesuffix(ID): np.array([row[column] for row in rows]).astype(np.int32)
+            for column in rows[0]
+            if column.endswith(ID)
+        }
+        categories = {
+            column.removesuffix(CATEGORY): tuple(_several(row[column], column) for row in rows)
+            for column in rows[0]
+            if column.endswith(CATEGORY)
+        }
+        prompts = [_several(row["prompt"], "prompt") for row in rows]
+    except (ValueError, KeyError, OverflowError) as error:
+        raise DataError(f"{path}: {error}") from error
+    names = tuple(row["name"] for row in rows)
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: a class name appears twice")
+    for name, values in ids.items():
+        if len(np.unique(values)) < len(values) or values.min() < 1:
+            raise DataError(f"{path}: {name}{ID} must be positive and different in every row; 0 is no class")
+    for name, values in categories.items():
+        if twice := _twice([category for of_class in values for category in of_class]):
+            raise DataError(f"{path}: {name}{CATEGORY} {twice!r} appears twice; it can mean one class alone")
+    split = tuple(row["split"] for row in rows) if "split" in rows[0] else ()
+    several = [len(of_class) for of_class in prompts]
+    return LabelSet(
+        path.stem,
+        names,
+        tuple(prompt for of_class in prompts for prompt in of_class),
+        colours,
+        foreground,
+        split,
+        ids,
+        categories,
+        np.repeat(np.arange(len(rows)), several) if max(several) > 1 else None,
+    )
+
+
+def _several(value: str, column: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in value.split(SEVERAL))
+    if "" in parts:
+        raise ValueError(f"{column} {value!r} has an empty part; separate several by one {SEVERAL!r}")
+    return parts
+
+
+def _twice(values: list[str]) -> str | None:
+    return next((value for index, value in enumerate(values) if value in values[:index]), None)

@@ -1,0 +1,1 @@
+"""Matterport3D as it is released."""

@@ -1,0 +1,1 @@
+"""nuScenes as it is released."""

@@ -1,0 +1,96 @@
+"""Meshes with vertex colours from PLY files, vertex order kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from plyfile import PlyData, PlyElement, PlyParseError
+
+from anyscene.errors import DataError
+
+TRIANGLES = {"face": dict.fromkeys(("vertex_indices", "vertex_index"), 3)}  # read at once, not one by one
+
+
+def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) in file order; polygons become triangle fans.
+
+    Raises DataError for a truncated or empty file, missing colours, points that are not finite and faces that
+    name vertices beyond the last.
+    """
+    try:
+        mesh = _load(path)
+        vertex = mesh["vertex"]
+        xyz = np.column_stack([vertex[axis] for axis in "xyz"]).astype(np.float32)
+        rgb = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
+        face = _triangles(mesh["face"]) if "face" in mesh else np.zeros((0, 3), np.int64)
+    except (OSError, PlyParseError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable PLY mesh ({error}); export it again") from error
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: needs vertices with x, y, z, red, green, blue, and faces ({error})"
+        ) from error
+    if len(xyz) == 0:
+        raise DataError(f"{path}: the mesh is empty; export it again, or delete it to take points from depth")
+    if not np.isfinite(xyz).all():
+        raise DataError(f"{path}: vertex {np.flatnonzero(~np.isfinite(xyz).all(1))[0]} is NaN or infinite")
+    if rgb.dtype != np.uint8:
+        raise DataError(f"{path}: colours must be uchar 0..255, not {rgb.dtype}")
+    if len(face) and (face.min() < 0 or face.max() >= len(xyz)):
+        bad = np.flatnonzero(((face < 0) | (face >= len(xyz))).any(1))[0]
+        raise DataError(
+            f"{path}: face {bad} names vertex {face[bad].max()}, but there are {len(xyz)}; export again"
+        )
+    face = face.astype(np.int32)
+    return xyz, rgb, vertex_normals(xyz, face), face
+
+
+def write_mesh(
+    path: Path,
+    xyz: np.ndarray,
+    rgb: np.ndarray,
+    face: np.ndarray,
+    comments: Sequence[str] = (),
+    **values: np.ndarray,
+) -> None:
+    """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
+    `values` [N]; `comments`: ASCII, a line each."""
+    columns = dict(zip(("x", "y", "z"), xyz.astype(np.float32).T, strict=True))
+    columns |= dict(zip(("red", "green", "blue"), rgb.astype(np.uint8).T, strict=True))
+    columns |= values
+    vertex = np.empty(len(xyz), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        vertex[name] = column
+    triangle = np.empty(len(face), [("vertex_indices", np.int32, (3,))])
+    triangle["vertex_indices"] = face
+    elements = [PlyElement.describe(vertex, "vertex"), PlyElement.describe(triangle, "face")]
+    PlyData(elements if len(face) else elements[:1], comments=list(comments)).write(path)
+
+
+def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """f4[N,3]: mean of the adjacent face normals weighted by area, unit length; 0 where there is no face."""
+    corner = xyz.astype(np.float64)[face]  # [F, 3, 3]
+    area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    normal = np.stack(
+        [np.bincount(face.ravel(), np.repeat(area[:, axis], 3), len(xyz)) for axis in range(3)], 1
+    ).astype(np.float64)  # without faces numpy counts in integers
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    return np.divide(normal, length, out=np.zeros_like(normal), where=length > 0).astype(np.float32)
+
+
+def _load(path: Path) -> PlyData:
+    try:
+        return PlyData.read(path, known_list_len=TRIANGLES)
+    except PlyParseError:
+        return PlyData.read(path)
+
+
+def _triangles(element: PlyElement) -> np.ndarray:
+    name = "vertex_indices" if "vertex_indices" in element.data.dtype.names else "vertex_index"
+    polygons = element[name]
+    if polygons.dtype != object:
+        return np.asarray(polygons, dtype=np.int64).reshape(-1, 3)
+    fans = [(polygon[0], *pair) for polygon in polygons for pair in itertools.pairwise(polygon[1:])]
+    return np.array(fans, dtype=np.int64).reshape(-1, 3)

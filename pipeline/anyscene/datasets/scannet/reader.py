@@ -1,0 +1,239 @@
+"""ScanNet v2 as it is released, one folder per scan:
+
+    ROOT/SCENE/SCENE.sens                    colour, depth and poses; or, where there is none, the extracted
+    ROOT/SCENE/color|depth|pose/FRAME.*      frames, as ScanNet's SensReader and OpenScene write them, with
+    ROOT/SCENE/intrinsic/intrinsic_depth.txt (SensReader) or ROOT/intrinsics.txt (OpenScene: one for all)
+    ROOT/SCENE/SCENE_vh_clean_2.ply          the mesh whose vertices are annotated: the scene's points
+    ROOT/SCENE/SCENE.txt                     its axisAlignment, read where dataset.axis_alignment asks for it
+    ROOT/splits/train.txt, val.txt, test.txt optional: other splits than the official ones
+
+and the annotation, which pipeline/anyscene/datasets/scannet/truth.py reads.
+
+Colour (1296x968) and depth (640x480) have one field of view; frames carry the depth camera, as OpenScene's
+do, so that the occlusion test is exact; colour is off by at most half a pixel of 240 rows. The extrinsics in
+.sens are not applied, as in OpenScene and ScanNet's own exports.
+
+Axis alignment, where asked for, turns the points, their normals and the poses together, so that pixels and
+points still correspond; a scan whose SCENE.txt has none (the test scans) stays as it is, as in ScanNet200's
+preprocessing. Without it (OpenScene, SAS) the vertices are those of the released mesh, bit for bit.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.datasets import ply, raw_files
+from anyscene.datasets.label_sets import LabelSet, label_set
+from anyscene.datasets.scannet import sens, truth
+from anyscene.datasets.truth import Truth
+from anyscene.errors import DataError
+from anyscene.project.digests import Digests
+from anyscene.scene import Camera, Frame, Scene, Source
+
+SCAN = re.compile(r"scene\d{4}_\d{2}")
+NAMES = ("train", "val", "test")
+EXTRACTED = ("color", "depth", "pose", "intrinsic")
+DEPTH_SCALE = 1000.0  # of extracted frames, which do not say
+UNLISTED = "unlisted"
+
+
+@dataclass(frozen=True)
+class ScanNet:
+    """The scans in `root`, every `stride`-th frame; labels as rows of `labels`, a label set with nyu40_id or
+    scannet_id; what files were hashed to is remembered in the folder `memory`, if any."""
+
+    root: Path
+    name: str
+    stride: int = 1
+    labels: str | Path = "scannet20"
+    align: bool = False
+    memory: Path | None = None
+
+    def splits(self) -> dict[str, str]:
+        """Split of every scene, sorted by id: as ROOT/splits lists them, or of the scans that are there after
+        the official lists. Raises DataError where there are no scenes."""
+        if not self.root.is_dir():
+            raise DataError(
+                f"{self.root}: no such folder; dataset.root must hold the folders scene0000_00, ..."
+            )
+        splits = raw_files.listed_splits(self.root, NAMES)
+        if splits is None:
+            there = [path.name for path in self.root.iterdir() if SCAN.fullmatch(path.name)]
+            official = official_splits()
+            splits = {scene: official.get(scene, UNLISTED) for scene in there}
+        if not splits:
+            raise DataError(f"{self.root}: no scenes; each is a folder named like scene0000_00")
+        return dict(sorted(splits.items()))
+
+    def keys(self) -> dict[str, str | DataError]:
+        """Hash of every scene's split and files but the annotation; an error where they cannot be read."""
+        with Digests(self.memory) as digest:
+            return {scene: self._key(scene, split, digest) for scene, split in self.splits().items()}
+
+    def truth_keys(self) -> dict[str, str | DataError]:
+        """Hash of the annotation of every scene that has one, and of what its labels mean."""
+        chosen = self._label_set()
+        meaning = {name: ids.tolist() for name, ids in chosen.ids.items()}
+        if "nyu40" not in chosen.ids:  # labels are found by their category
+            meaning["table"] = truth.table_text(self.root)
+        with Digests(self.memory) as digest:
+            return {
+                scene: raw_files.key(self.root, scene, digest, truth.files(scene).__contains__, [meaning])
+                for scene in self.splits()
+                if truth.is_annotated(self.root / scene)
+            }
+
+    def read(self, scene: str) -> Scene:
+        """The whole scene but the pixels. Raises DataError naming the file and what to do."""
+        folder = raw_files.scene_folder(self.root, scene)
+        mesh = folder / f"{scene}_vh_clean_2.ply"
+        if not mesh.is_file():
+            raise DataError(f"{mesh}: missing; download it")
+        xyz, rgb, normal, face = ply.read_mesh(mesh)
+        turn = np.eye(4)
+        if self.align and (found := axis_alignment(folder / f"{scene}.txt")) is not None:
+            turn = found
+            xyz = (xyz @ turn[:3, :3].T + turn[:3, 3]).astype(np.float32)
+            normal = (normal @ turn[:3, :3].T).astype(np.float32)
+        stream = folder / f"{scene}.sens"
+        if stream.is_file():
+            records = _streamed(stream, self.stride)
+        else:
+            records = _extracted(folder, self.root, self.stride)
+        frames, lost = _posed(records, turn)
+        if not frames:
+            raise DataError(f"{folder}: none of {len(lost)} frames has a pose; take {scene} off the split")
+        split = self.splits().get(scene, UNLISTED)
+        return Scene(scene, xyz, rgb, normal, face, frames, split, self.name, lost)
+
+    def read_truth(self, scene: str) -> Truth:
+        """The annotation of the vertices. Raises DataError naming the file and what to do."""
+        return truth.read(raw_files.scene_folder(self.root, scene), self._label_set())
+
+    def read_frame_truth(self, scene: str, frame: str) -> np.ndarray | None:
+        """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
+        Raises DataError naming the file."""
+        return truth.read_frame(raw_files.scene_folder(self.root, scene), frame, self._label_set())
+
+    def _label_set(self) -> LabelSet:
+        return label_set(self.labels)
+
+    def _key(self, scene: str, split: str, digest: Digests) -> str | DataError:
+        if split == UNLISTED:
+            return DataError(
+                f"{self.root / scene}: in none of ScanNet's official splits; list it in "
+                f"{self.root / 'splits'}/train.txt, val.txt or test.txt"
+            )
+        streamed, shared = (self.root / scene / f"{scene}.sens").is_file(), self.root / "intrinsics.txt"
+        own = {f"{scene}_vh_clean_2.ply"}
+        own |= {f"{scene}.sens"} if streamed else set()
+        own |= {f"{scene}.txt"} if self.align else set()
+
+        def wanted(file: Path) -> bool:
+            return file.as_posix() in own or (not streamed and file.parts[0] in EXTRACTED)
+
+        intrinsics = shared.read_text() if not streamed and shared.is_file() else None
+        return raw_files.key(self.root, scene, digest, wanted, [split, self.name, self.align, intrinsics])
+
+
+def official_splits() -> dict[str, str]:
+    """Split of every scan of ScanNet v2: 1201 train, 312 val, 100 test."""
+    return {
+        scene: name for name in NAMES for scene in raw_files.lines(raw_files.SPLITS / f"scannet_{name}.txt")
+    }
+
+
+def axis_alignment(path: Path) -> np.ndarray | None:
+    """f8[4,4] that turns a scan's world to its axes, or None where SCENE.txt gives none. Raises DataError
+    where it is missing or the matrix is not rigid."""
+    if not path.is_file():
+        raise DataError(f"{path}: missing; download it, or set dataset.axis_alignment to false")
+    for line in path.read_text(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "axisAlignment":
+            try:
+                matrix = np.array([float(v) for v in value.split()]).reshape(4, 4)
+                return np.array(Camera(np.eye(3), matrix, 1, 1).pose)  # checked as poses are
+            except (ValueError, DataError) as error:
+                raise DataError(
+                    f"{path}: axisAlignment is no rigid 4x4 matrix; download the file again"
+                ) from error
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """A frame before its pose is looked at; intrinsics [3,3] and size are the depth camera's."""
+
+    id: str
+    color: Source
+    depth: Source
+    depth_scale: float
+    intrinsics: np.ndarray
+    pose: np.ndarray
+    size: tuple[int, int]
+    place: str  # of the pose, for messages
+
+
+def _posed(records: list[_Record], turn: np.ndarray) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+    """(frames, turned to the axes by [4,4]; ids of those whose pose is not finite: tracking was lost)."""
+    frames, lost = [], []
+    for record in records:
+        if not np.isfinite(record.pose).all():
+            lost.append(record.id)
+            continue
+        try:
+            camera = Camera(record.intrinsics, record.pose, *record.size)
+            camera = Camera(record.intrinsics, turn @ camera.pose, *record.size)
+        except DataError as error:
+            raise DataError(f"{record.place}: {error}, or leave the frame out") from error
+        frames.append(Frame(record.id, record.color, record.depth, record.depth_scale, camera))
+    return tuple(frames), tuple(lost)
+
+
+def _streamed(path: Path, stride: int) -> list[_Record]:
+    index = sens.read_index(path)
+    intrinsics = raw_files.centred(index.depth_intrinsics[:3, :3], index.depth_size, path)
+    return [
+        _Record(
+            str(k), index.color[k], index.depth[k], index.depth_scale, intrinsics, index.pose[k],
+            index.depth_size, f"{path}: frame {k}",
+        )
+        for k in range(0, len(index), stride)
+    ]  # fmt: skip
+
+
+def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
+    if not (folder / "color").is_dir():
+        raise DataError(
+            f"{folder / folder.name}.sens: missing; download it, or extract its frames to color/, ..."
+        )
+    color, depth = raw_files.images_by_id(folder / "color"), raw_files.images_by_id(folder / "depth")
+    own, shared = folder / "intrinsic" / "intrinsic_depth.txt", root / "intrinsics.txt"
+    path = own if own.is_file() else shared
+    if not path.is_file():
+        raise DataError(f"{own}: missing; export it with the frames (OpenScene's is {shared})")
+    matrix = raw_files.matrix(path, ((3, 3), (4, 4)))[:3, :3]
+    records = []
+    for id in sorted(color, key=raw_files.natural)[::stride]:
+        if id not in depth:
+            raise DataError(f"{folder / 'depth' / id}.png: missing; extract frame {id} again or delete it")
+        size, pose = raw_files.depth_size(depth[id]), folder / "pose" / f"{id}.txt"
+        matrix = raw_files.centred(matrix, size, path)
+        records.append(
+            _Record(
+                id,
+                color[id],
+                depth[id],
+                DEPTH_SCALE,
+                matrix,
+                raw_files.matrix(pose, ((4, 4),)),
+                size,
+                str(pose),
+            )
+        )
+    return records

@@ -1,0 +1,233 @@
+"""ScanNet's annotation of vertices and frames, as rows of a label set.
+
+    SCENE_vh_clean_2.labels.ply                 NYU40 id of every vertex, 0 = none
+    SCENE.aggregation.json                      objects: category and segments of each
+    SCENE_vh_clean_2.0.010000.segs.json         segment of every vertex
+    SCENE_2d-label-filt.zip or label-filt/      annotated frames: category id of every pixel, 0 = none
+    scannetv2-labels.combined.tsv               in ROOT or beside it: category -> id and NYU40 id
+
+Two conventions. A label set with nyu40_id (ScanNet's 20 classes, NYU40) takes labels.ply as it is, as
+OpenScene does. One with scannet_id (ScanNet200) takes each object's category, looked up in the table, as
+ScanNet200's preprocessing does. Instances are the objects of aggregation.json in both; where objects share a
+segment the later one has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from plyfile import PlyData, PlyParseError
+
+from anyscene.datasets.label_sets import LabelSet
+from anyscene.datasets.truth import Truth
+from anyscene.errors import DataError
+
+TABLE = "scannetv2-labels.combined.tsv"
+NYU40 = 40  # ids 1..40, 0 = none
+NONE = 255  # in frames
+
+
+def files(scene: str) -> set[Path]:
+    """That hold the annotation of the vertices, relative to the scene's folder."""
+    return {Path(_labels(scene)), Path(_aggregation(scene)), Path(_segments(scene))}
+
+
+def is_annotated(folder: Path) -> bool:
+    """Whether labels or objects were downloaded: the test scans have neither."""
+    return any((folder / name(folder.name)).is_file() for name in (_labels, _aggregation))
+
+
+def table_text(root: Path) -> str:
+    """Content of the table of categories. Raises DataError where it is missing."""
+    return _table_path(root).read_text()
+
+
+def read(folder: Path, label_set: LabelSet) -> Truth:
+    """The annotation of the vertices of the scan in `folder`. Raises DataError naming the file."""
+    scene = folder.name
+    if "nyu40" in label_set.ids:
+        path = folder / _labels(scene)
+        id, space = _vertex_ids(path), "nyu40"
+        objects = [folder / _aggregation(scene), folder / _segments(scene)]
+        if not any(file.is_file() for file in objects):  # OpenScene's recipe downloads labels.ply alone
+            instance = np.full(len(id), -1, np.int32)
+        else:
+            instance = _objects(folder)[0]
+    elif "scannet" in label_set.ids:
+        path, space = folder / _aggregation(scene), "scannet"
+        instance, categories = _objects(folder)
+        id = _category_ids(instance, categories, folder)
+    else:
+        raise DataError(f"label set {label_set.name} has neither a column nyu40_id nor scannet_id; add one")
+    if len(instance) != len(id):
+        raise DataError(
+            f"{folder / _segments(scene)}: {len(instance)} vertices, {path.name} has {len(id)}; "
+            "download both again"
+        )
+    rows = _rows(label_set.ids[space], int(id.max(initial=0)))
+    return Truth(rows[id], instance, path)
+
+
+def read_frame(folder: Path, frame: str, label_set: LabelSet) -> np.ndarray | None:
+    """u1[H,W] of one frame, 255 = none; None where it is not annotated. Raises DataError naming the file."""
+    pixels, place = _frame_ids(folder, frame)
+    if pixels is None:
+        return None
+    if "scannet" in label_set.ids:
+        space, value = "scannet", pixels
+    else:
+        space, table = "nyu40", _table(folder.parent, "id", "nyu40id")
+        lookup = np.full(1 + max(int(pixels.max()), *map(int, table)), -1, np.int32)
+        lookup[0] = 0
+        for id, nyu40 in table.items():
+            lookup[int(id)] = nyu40
+        value = lookup[pixels]
+        if (value < 0).any():
+            unknown = int(pixels[value < 0][0])
+            raise DataError(f"{place}: category id {unknown} is not in {TABLE}; download the newest table")
+    if space not in label_set.ids:
+        raise DataError(f"label set {label_set.name} has neither a column nyu40_id nor scannet_id; add one")
+    rows = _rows(label_set.ids[space], int(value.max()))[value]
+    return np.where(rows < 0, NONE, rows).astype(np.uint8)
+
+
+def _rows(ids: np.ndarray, largest: int) -> np.ndarray:
+    """i2: row of the label set of every id up to the largest one, -1 = none."""
+    rows = np.full(1 + max(int(ids.max()), largest), -1, np.int16)
+    rows[ids] = np.arange(len(ids))
+    return rows
+
+
+def _vertex_ids(path: Path) -> np.ndarray:
+    """i8[N] NYU40 ids."""
+    try:
+        id = np.asarray(PlyData.read(path, known_list_len={"face": {"vertex_indices": 3}})["vertex"]["label"])
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing; download it beside aggregation.json") from error
+    except (OSError, PlyParseError, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: not a readable PLY with a label per vertex ({error}); download it again"
+        ) from error
+    if id.size and (id.min() < 0 or id.max() > NYU40):
+        vertex = int(np.flatnonzero((id < 0) | (id > NYU40))[0])
+        raise DataError(
+            f"{path}: vertex {vertex} has category {id[vertex]}, NYU40 has 1..40; download it again"
+        )
+    return id.astype(np.int64)
+
+
+def _objects(folder: Path) -> tuple[np.ndarray, dict[int, str]]:
+    """(objectId of every vertex i4[N], -1 = none; category of each object)."""
+    scene = folder.name
+    path = folder / _segments(scene)
+    try:
+        segment = np.array(_json(path)["segIndices"])
+        if segment.ndim != 1 or segment.dtype.kind not in "iu" or (segment < 0).any():
+            raise ValueError("segIndices must be integers, one per vertex")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a segmentation of the mesh ({error!r}); download it again") from error
+    path = folder / _aggregation(scene)
+    owner, categories = np.full(int(segment.max(initial=0)) + 1, -1, np.int32), {}
+    present = np.zeros(len(owner), bool)
+    present[segment] = True
+    try:
+        for group in _json(path)["segGroups"]:
+            segments = np.array(group["segments"], np.int64)
+            missing = segments[(segments < 0) | (segments >= len(owner)) | ~present[segments % len(owner)]]
+            if len(missing):
+                raise DataError(
+                    f"{path}: object {group['objectId']} has segment {missing[0]}, which no vertex of "
+                    f"{_segments(scene)} has; download both again"
+                )
+            owner[segments] = group["objectId"]
+            categories[int(group["objectId"])] = str(group["label"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: not a list of objects ({error!r}); download it again") from error
+    return owner[segment], categories
+
+
+def _category_ids(instance: np.ndarray, categories: dict[int, str], folder: Path) -> np.ndarray:
+    """i8[N] ids of the objects' categories, 0 where there is no object."""
+    table = _table(folder.parent, "raw_category", "id")
+    id = np.zeros(len(instance), np.int64)
+    for number, category in categories.items():
+        if category not in table:
+            raise DataError(
+                f"{folder / _aggregation(folder.name)}: category {category!r} of object {number} is not in "
+                f"{_table_path(folder.parent)}; download the newest table (it grew with ScanNet200)"
+            )
+        id[instance == number] = table[category]
+    return id
+
+
+def _table(root: Path, name: str, value: str) -> dict[str, int]:
+    """One column of the table of categories by another."""
+    path = _table_path(root)
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text()), delimiter="\t", quoting=csv.QUOTE_NONE))
+        return {row[name]: int(row[value]) for row in rows if row[value]}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: not ScanNet's table of categories ({error!r}); download it again"
+        ) from error
+
+
+def _table_path(root: Path) -> Path:
+    for folder in (root, root.resolve().parent):
+        if (folder / TABLE).is_file():
+            return folder / TABLE
+    raise DataError(
+        f"{root / TABLE}: missing; download it (download-scannet.py --label_map) into dataset.root or "
+        "the folder above"
+    )
+
+
+def _frame_ids(folder: Path, frame: str) -> tuple[np.ndarray | None, str]:
+    """(category id of every pixel i4[H,W], or None; the file)."""
+    loose, packed = folder / "label-filt" / f"{frame}.png", folder / f"{folder.name}_2d-label-filt.zip"
+    try:
+        if loose.is_file():
+            place, data = str(loose), loose.read_bytes()
+        elif packed.is_file():
+            place = f"{packed}: label-filt/{frame}.png"
+            with zipfile.ZipFile(packed) as archive:
+                if f"label-filt/{frame}.png" not in archive.namelist():
+                    return None, place
+                data = archive.read(f"label-filt/{frame}.png")
+        else:
+            return None, str(loose)
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = np.asarray(image)
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+        path = loose if loose.is_file() else packed
+        raise DataError(f"{path}: frame {frame} is not readable ({error}); download it again") from error
+    if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
+        raise DataError(f"{place}: expected one integer per pixel, not {pixels.dtype}{list(pixels.shape)}")
+    return pixels.astype(np.int32), place
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing; download it") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable JSON ({error}); download it again") from error
+
+
+def _labels(scene: str) -> str:
+    return f"{scene}_vh_clean_2.labels.ply"
+
+
+def _aggregation(scene: str) -> str:
+    return f"{scene}.aggregation.json"
+
+
+def _segments(scene: str) -> str:
+    return f"{scene}_vh_clean_2.0.010000.segs.json"

@@ -1,0 +1,1 @@
+"""The training loop and what it rests on: processes, checkpoints, histories, curves."""

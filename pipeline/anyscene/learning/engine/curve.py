@@ -1,0 +1,43 @@
+"""Training curves: written with DVCLive, drawn by `dvc plots` and by the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from dvclive import Live
+
+from anyscene.errors import TrainingError
+
+FOLDER = "curves"  # in the folder of the network
+Row = dict[str, float]  # step, and its figures by name
+
+
+class Curve:
+    """The curve of the network that will lie in `folder`."""
+
+    def __init__(self, folder: Path):
+        self._live = Live(str(Path(folder) / FOLDER), dvcyaml=None, report=None, save_dvc_exp=False)
+
+    def add(self, row: Row) -> None:
+        self._live.step = int(row["step"])
+        for name, value in row.items():
+            if name != "step":
+                self._live.log_metric(name, value)
+        self._live.make_summary()
+
+    def replay(self, rows: Iterable[Row]) -> None:
+        """Begin with rows of an earlier run."""
+        for row in rows:
+            self.add(row)
+
+
+def read(folder: Path, name: str = "loss") -> tuple[np.ndarray, np.ndarray]:
+    """(step, value) of a figure, each f8[n]. Raises TrainingError where it was not recorded."""
+    path = Path(folder) / FOLDER / "plots" / "metrics" / f"{name}.tsv"
+    try:
+        table = np.loadtxt(path, skiprows=1, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path}: not readable as a curve ({error}); train again") from error
+    return table[:, 0], table[:, 1]

@@ -1,0 +1,75 @@
+"""Arrays that grow with the data set and change at every step: one memory-mapped file per scene.
+
+Between two checkpoints a scene is updated in place. Once frozen a file is never written again: the next
+update goes to a new one, so that a checkpoint names files whose content stays, and costs no copy of them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.errors import TrainingError
+
+
+class History:
+    """f4 arrays by scene, in `folder`. Two processes may share a folder if they keep different scenes."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self._maps: dict[str, np.memmap] = {}
+        self._files: dict[str, str] = {}
+        self._frozen: dict[str, str] = {}  # checksum, of scenes whose file a checkpoint names
+        self._generation = 0
+
+    def __getitem__(self, scene: str) -> np.ndarray:
+        """A view of the file; change it by assignment only."""
+        return self._maps[scene]
+
+    def __setitem__(self, scene: str, values: np.ndarray) -> None:
+        if scene not in self._files or scene in self._frozen:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._files[scene] = f"{scene}.{self._generation}.npy"
+            self._maps[scene] = np.lib.format.open_memmap(
+                self.folder / self._files[scene], "w+", np.float32, values.shape
+            )
+            self._frozen.pop(scene, None)
+        self._maps[scene][:] = values
+
+    def freeze(self) -> dict[str, tuple[str, str]]:
+        """The file of every scene, flushed, and its checksum; from now on none of them is written."""
+        for scene in self._files.keys() - self._frozen.keys():
+            self._maps[scene].flush()
+            self._frozen[scene] = checksum(self._maps[scene])
+        self._generation += 1
+        return {scene: (file, self._frozen[scene]) for scene, file in self._files.items()}
+
+    def restore(self, frozen: Mapping[str, Sequence[str]]) -> None:
+        """Take up what `freeze` gave. Raises TrainingError naming a file that is missing or altered."""
+        for scene, (name, expected) in frozen.items():
+            try:
+                self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # its file is not written
+                if checksum(self._maps[scene]) != expected:
+                    raise ValueError("its bytes have changed since it was written")
+            except (OSError, ValueError) as error:
+                raise TrainingError(
+                    f"{self.folder / name}: the history of {scene} cannot be read ({error}); remove "
+                    f"{self.folder.parent} to train from the start"
+                ) from error
+            self._files[scene], self._frozen[scene] = name, expected
+            self._generation = max(self._generation, int(name.split(".")[-2]) + 1)
+
+    def prune(self) -> None:
+        """Remove the files of this history's scenes that are no longer in use."""
+        used = set(self._files.values())
+        for file in self.folder.glob("*.npy"):
+            if file.name.rsplit(".", 2)[0] in self._files and file.name not in used:
+                file.unlink()
+
+
+def checksum(content: bytes | np.ndarray) -> str:
+    """Of bytes, or of a contiguous array's."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

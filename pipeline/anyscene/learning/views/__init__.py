@@ -1,0 +1,1 @@
+"""What a training sees of a scene: clouds, voxels, augmentation."""

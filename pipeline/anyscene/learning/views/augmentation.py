@@ -1,0 +1,90 @@
+"""Random variation of a scene, with OpenScene's constants (method: scale, rotation, elastic distortion,
+flips)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from scipy import ndimage
+
+from anyscene.project.parameters import Augmentation
+
+PAPER = Augmentation(turn="free", elastic=0.95)
+SCALE = (0.9, 1.1)
+TILT = np.pi / 64  # about x and y
+SKEW = np.pi / 64  # about z, beside quarter turns
+FLIP = 0.5
+ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # (distance between the knots of the noise, its amplitude), metres
+CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
+
+
+def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPER) -> np.ndarray:  # [N, 3]
+    """f4[N,3]: the points bent, scaled, turned and mirrored about their centre."""
+    points = centred(xyz)
+    if rng.random() < how.elastic:
+        for granularity, magnitude in ELASTIC:
+            points = elastic(points, granularity, magnitude, rng)
+    angles = rng.uniform(-1, 1, 3) * (TILT, TILT, np.pi if how.turn == "free" else SKEW)
+    if how.turn == "quarter":
+        angles[2] += rng.integers(4) * np.pi / 2
+    matrix = rotation(*angles) * rng.uniform(*SCALE)
+    matrix[:, :2] *= np.where(rng.random(2) < FLIP, -1, 1)
+    return (points @ matrix.T.astype(np.float32)).astype(np.float32)
+
+
+def centred(xyz: np.ndarray) -> np.ndarray:  # [N, 3]
+    """Points about the middle of their bounding box.
+
+    Without it the walls of a scan whose origin is its corner lie on the boundary between two layers of
+    voxels, and noise tears them apart."""
+    return xyz - (xyz.min(0) + xyz.max(0)) / 2
+
+
+def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] in -1..1
+    """f4[N,3]: contrast, brightness and tint of the whole scene varied, and noise on every value."""
+    gain = 1 + rng.uniform(-CONTRAST, CONTRAST)
+    offset = rng.uniform(-BRIGHTNESS, BRIGHTNESS) + rng.uniform(-TINT, TINT, 3)
+    noise = rng.normal(0, NOISE, rgb.shape)
+    return np.clip(rgb * gain + offset + noise, -1, 1).astype(np.float32)
+
+
+def rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
+    """f8[3,3]: turns about x, then y, then z, in radians."""
+    (cx, sx), (cy, sy), (cz, sz) = ((np.cos(a), np.sin(a)) for a in (about_x, about_y, about_z))
+    x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return z @ y @ x
+
+
+def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.random.Generator) -> np.ndarray:
+    """f4[N,3]: points moved along a smooth random field: normal noise on knots `granularity` metres
+    apart, blurred twice by three knots along each axis, interpolated linearly, times `magnitude`
+    metres."""
+    low = xyz.min(0)
+    knots = np.ceil((xyz.max(0) - low) / granularity).astype(int) + 3
+    field = rng.normal(size=(3, *knots)).astype(np.float32)
+    for _ in range(2):
+        for along in (1, 2, 3):
+            field = ndimage.uniform_filter1d(field, 3, axis=along, mode="constant")
+    return _displaced(xyz, field, low, np.float32(granularity), np.float32(magnitude))
+
+
+@numba.njit(cache=True, nogil=True)
+def _displaced(xyz, field, low, granularity, magnitude):  # [N,3], [3,X,Y,Z], [3]
+    """Points moved by the trilinear interpolation of `field`, whose knot 1 lies at `low`."""
+    moved = np.empty_like(xyz)
+    for i in range(len(xyz)):
+        x = (xyz[i, 0] - low[0]) / granularity + 1
+        y = (xyz[i, 1] - low[1]) / granularity + 1
+        z = (xyz[i, 2] - low[2]) / granularity + 1
+        a, b, c = int(x), int(y), int(z)
+        u, v, w = x - a, y - b, z - c
+        for axis in range(3):
+            f = field[axis]
+            near = (f[a, b, c] * (1 - w) + f[a, b, c + 1] * w) * (1 - v)
+            near += (f[a, b + 1, c] * (1 - w) + f[a, b + 1, c + 1] * w) * v
+            far = (f[a + 1, b, c] * (1 - w) + f[a + 1, b, c + 1] * w) * (1 - v)
+            far += (f[a + 1, b + 1, c] * (1 - w) + f[a + 1, b + 1, c + 1] * w) * v
+            moved[i, axis] = xyz[i, axis] + magnitude * (near * (1 - u) + far * u)
+    return moved

@@ -1,0 +1,248 @@
+"""Projection: 2D features onto the points that the views see (method.md §2 and §3).
+
+Nothing here costs points x channels per view: only visible points are touched, a feature map is read at their
+pixels alone, and of masks only captions are counted, to be multiplied by their embeddings once at the end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from scipy import sparse
+
+from anyscene.errors import ProjectionError
+from anyscene.project.device import Batches
+from anyscene.scene import Camera, Frame
+from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
+from anyscene.visibility import visible_pixels
+
+PENDING = 1 << 22  # sightings of captions kept apart before they are added up
+SAMPLED = 1 << 14  # points whose features are read at a time on a GPU
+
+Encode = Callable[[Sequence[str]], np.ndarray]  # K texts -> f4[K, C]
+Block = tuple[np.ndarray, np.ndarray]  # mean feature f4[n, C], number of views u2[n]
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedFrame:
+    """What a 2D model says about one frame; depth f4[H, W] in metres of the camera's size, or None."""
+
+    camera: Camera
+    depth: np.ndarray | None
+    map: FeatureMap | CaptionMap
+
+
+def described_frames(
+    frames: Sequence[Frame],
+    segmenter: Segmenter,
+    vocabulary: Sequence[str],
+    size: tuple[int, int],
+    batch: int,
+) -> Iterator[DescribedFrame]:
+    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time, fewer
+    where a GPU's memory does not suffice; the next ones are read and decoded meanwhile."""
+    batches = Batches(batch, "segmenters.batch")
+    groups = [frames[start : start + batch] for start in range(0, len(frames), batch)]
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(_read, groups[0], size) if groups else None
+        for group, following in itertools.zip_longest(groups, groups[1:]):
+            colors, depths = reading.result()
+            reading = reader.submit(_read, following, size) if following else None
+            found = batches(lambda some: segmenter.describe(some, vocabulary), colors)
+            maps = itertools.chain.from_iterable(found)
+            for frame, depth, described in zip(group, depths, maps, strict=True):
+                yield DescribedFrame(frame.camera.resized(*size), depth, described)
+
+
+def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """u1[B, H, W, 3] and the depth of each."""
+    depths = [frame.read_depth(size) for frame in frames]
+    return np.stack([frame.read_color(size) for frame in frames]), depths
+
+
+def project(
+    xyz: np.ndarray,
+    views: Iterable[DescribedFrame],
+    encode: Encode,
+    *,
+    tolerance: float,
+    border: int,
+    rows: int | None = None,
+    spool: Path | None = None,
+) -> Iterator[Block]:
+    """Mean over the views that see a point of the model's feature at its pixel, not renormalised.
+
+    xyz: f4[N, 3]; `encode` embeds captions. Yields (feature f4[n, C], count u2[n]) for `rows` points at a
+    time (all, by default), with the same result for any number; a point that no view sees has count 0 and
+    zeros for a feature. If there are several blocks, feature maps wait in a nameless file in `spool`.
+    Raises ProjectionError where there are no views or they see no point.
+    """
+    views = iter(described_frames)
+    first = next(described_frames, None)
+    if first is None:
+        raise ProjectionError("the scene has no frames to project")
+    views = itertools.chain([first], described_frames)
+    rows = max(1, min(rows or len(xyz), len(xyz)))
+    sights = partial(visible_pixels, tolerance=tolerance, border=border)
+    if isinstance(first.map, CaptionMap):
+        blocks = _caption_means(xyz, views, encode, sights, rows)
+    else:
+        blocks = _feature_means(xyz, views, sights, rows, spool)
+    seen = 0
+    for feature, count in blocks:
+        seen += np.count_nonzero(count)
+        yield feature, count
+    if not seen:
+        raise ProjectionError(
+            "no view sees any point: poses must be camera-to-world with OpenCV axes, "
+            "points and depth in metres"
+        )
+
+
+def _feature_means(xyz, views, sights, rows, spool) -> Iterator[Block]:
+    if rows < len(xyz):
+        views = _Spooled(described_frames, spool)
+    for start in range(0, len(xyz), rows):
+        block = xyz[start : start + rows]
+        total, count = None, np.zeros(len(block), np.uint16)
+        for view in views:
+            feature = view.map.feature.float()
+            if total is None:
+                total = torch.zeros(len(block), feature.shape[2], device=feature.device)
+            point, row, column = sights(block, view.camera, view.depth)
+            count[point] += 1
+            size = view.camera.width, view.camera.height
+            if total.device.type == "cpu":
+                cells = np.ascontiguousarray(feature.numpy(force=True))
+                _add_sampled(total.numpy(), point, row, column, cells, *size)
+            else:
+                add_sampled(total, point, row, column, feature, *size)
+        mean = total.numpy(force=True)
+        mean /= np.maximum(count, 1)[:, None]
+        yield mean, count
+
+
+def add_sampled(
+    total: torch.Tensor,  # [N, C]
+    point: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    feature: torch.Tensor,  # [h, w, C]
+    width: int,
+    height: int,
+) -> None:
+    """What `_add_sampled` does, with the same operations in the same order, on the device of `total` and
+    `feature`: of a map only what is added up ever leaves it."""
+    h, w, _ = feature.shape
+    x0, x1, right = _between(column, w, width)
+    y0, y1, down = _between(row, h, height)
+    left, up = 1 - right, 1 - down
+    corners = ((y0, x0, up * left), (y0, x1, up * right), (y1, x0, down * left), (y1, x1, down * right))
+    for start in range(0, len(point), SAMPLED):
+        some, found = slice(start, start + SAMPLED), 0
+        for corner in corners:
+            rows, columns, share = (torch.from_numpy(part[some]).to(feature.device) for part in corner)
+            found = found + share[:, None] * feature[rows, columns]
+        total[torch.from_numpy(point[some]).to(feature.device)] += found  # a view holds each point once
+
+
+def _between(
+    place: np.ndarray, cells: int, pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # i8[V] first cell, i8[V] the next, f4[V] the latter's share
+    at = np.clip((place + 0.5) * cells / pixels - 0.5, 0.0, cells - 1.0)
+    first = at.astype(np.int64)
+    return first, np.minimum(first + 1, cells - 1), (at - first).astype(np.float32)
+
+
+class _Spooled:
+    """Views that can be gone through again: the first time they are kept in a file without a name, which
+    vanishes with the process."""
+
+    def __init__(self, views: Iterable[DescribedFrame], folder: Path | None) -> None:
+        self._views = views
+        self._file = tempfile.TemporaryFile(dir=folder)
+        self._kept: list[tuple[Camera, tuple[int, ...], bool]] = []
+
+    def __iter__(self) -> Iterator[DescribedFrame]:
+        self._file.seek(0)
+        if not self._kept:
+            for view in self._views:
+                feature = np.ascontiguousarray(view.map.feature.numpy(force=True), np.float32)
+                feature.tofile(self._file)
+                if view.depth is not None:
+                    view.depth.astype(np.float32, copy=False).tofile(self._file)
+                self._kept.append((view.camera, feature.shape, view.depth is not None))
+                yield view
+            return
+        for camera, shape, has_depth in self._kept:
+            feature, depth = self._read(shape), None
+            if has_depth:
+                depth = self._read((camera.height, camera.width))
+            yield DescribedFrame(camera, depth, FeatureMap(torch.from_numpy(feature)))
+
+    def _read(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.fromfile(self._file, np.float32, int(np.prod(shape))).reshape(shape)
+
+
+def _caption_means(xyz, views, encode, sights, rows) -> Iterator[Block]:
+    names: dict[str, int] = {}  # sentence -> column of the counts
+    counts = sparse.csr_array((len(xyz), 0), dtype=np.int32)
+    sightings = np.empty((2, 0), np.int32)  # points and columns that are not yet in the counts
+    for view in views:
+        column_of = np.array([names.setdefault(text, len(names)) for text in view.map.text], np.int32)
+        point, row, column = sights(xyz, view.camera, view.depth)
+        caption = view.map.caption[row, column]
+        point, caption = point[caption >= 0], caption[caption >= 0]
+        sightings = np.concatenate([sightings, np.stack([point, column_of[caption]])], 1, dtype=np.int32)
+        if sightings.shape[1] > PENDING:
+            counts, sightings = _counted(counts, sightings, len(names)), sightings[:, :0]
+    counts = _counted(counts, sightings, len(names)).astype(np.float32)
+    table = encode(list(names))
+    for start in range(0, len(xyz), rows):
+        block = counts[start : start + rows]
+        count = block.sum(1)
+        mean = block @ table
+        mean /= np.maximum(count, 1)[:, None]
+        yield mean, count.astype(np.uint16)
+
+
+def _counted(counts, sightings, captions):
+    """The counts i4[N, T] and the sightings together, T = captions: how often each point had each caption."""
+    shape = counts.shape[0], captions
+    counts.resize(shape)
+    new = sparse.coo_array((np.ones(sightings.shape[1], np.int32), tuple(sightings)), shape)
+    total = counts + new.tocsr()
+    total.sort_indices()  # products then add up in one order, however the counts came about
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_sampled(total, point, row, column, feature, width, height):
+    """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
+    h, w, channels = feature.shape
+    for n in range(len(point)):
+        x = min(max((column[n] + 0.5) * w / width - 0.5, 0.0), w - 1.0)
+        y = min(max((row[n] + 0.5) * h / height - 0.5, 0.0), h - 1.0)
+        x0, y0 = int(x), int(y)
+        right, down = np.float32(x - x0), np.float32(y - y0)
+        target = total[point[n]]
+        if right == 0 and down == 0:
+            cell = feature[y0, x0]
+            for c in range(channels):
+                target[c] += cell[c]
+            continue
+        x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
+        left, up = np.float32(1) - right, np.float32(1) - down
+        f00, f01, f10, f11 = feature[y0, x0], feature[y0, x1], feature[y1, x0], feature[y1, x1]
+        w00, w01, w10, w11 = up * left, up * right, down * left, down * right
+        for c in range(channels):
+            target[c] += w00 * f00[c] + w01 * f01[c] + w10 * f10[c] + w11 * f11[c]

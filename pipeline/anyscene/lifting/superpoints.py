@@ -1,0 +1,215 @@
+"""Superpoints: small connected parts of a scene that a crease of the surface does not cross (method.md §1).
+
+The graph segmentation of Felzenszwalb and Huttenlocher (IJCV 59, 2004) on the edges of a mesh, with the
+constants and the float32 arithmetic of ScanNet's Segmentator, whose partition it reproduces exactly.
+"""
+
+import numba
+import numpy as np
+from scipy.spatial import cKDTree
+
+from anyscene.errors import PipelineError
+from anyscene.lifting import introsort
+from anyscene.project import parameters
+
+VERSION = 1  # of the algorithm: a new one recomputes every scene
+ONE = np.float32(1)
+
+
+class SuperpointError(PipelineError):
+    """Points or faces that no graph can be made of."""
+
+
+def segment(
+    xyz: np.ndarray, normal: np.ndarray, face: np.ndarray, settings: parameters.Superpoints
+) -> np.ndarray:
+    """i4[N]: the superpoints of a scene as params.yaml asks for them, by its mesh, or by nearest neighbours
+    where it has no faces. xyz: f4[N, 3]; normal: f4[N, 3] unit; face: i4[F, 3]."""
+    size = {"k": settings.k, "min_vertices": settings.min_vertices}
+    if settings.method == "identity":
+        return np.arange(len(xyz), dtype=np.int32)
+    if settings.method == "mesh" and len(face):
+        return segment_mesh(xyz, face, **size)
+    return segment_points(xyz, normal, neighbours=settings.neighbours, **size)
+
+
+def segment_mesh(xyz: np.ndarray, face: np.ndarray, k: float = 0.01, min_vertices: int = 60) -> np.ndarray:
+    """Superpoint of every vertex of a mesh, exactly as ScanNet's Segmentator divides it.
+
+    xyz: f4[N, 3] in metres; face: integers [F, 3]; k: scale, larger merges more; min_vertices: smaller
+    superpoints are joined to a neighbour where there is one (ScanNet ships 20, SAS uses 60).
+    Returns i4[N], dense ids 0..L-1 in order of their first vertex; a vertex without face is alone.
+    Raises SuperpointError for arrays of another shape and for face indices outside 0..N-1.
+    """
+    xyz, face = np.ascontiguousarray(xyz, np.float32), np.asarray(face)
+    if xyz.ndim != 2 or xyz.shape[1] != 3 or face.ndim != 2 or face.shape[1] != 3:
+        raise SuperpointError(f"expected xyz [N, 3] and face [F, 3], got {xyz.shape} and {face.shape}")
+    if face.size and not 0 <= face.min() <= face.max() < len(xyz):
+        wrong = face.min() if face.min() < 0 else face.max()
+        raise SuperpointError(f"a face names vertex {wrong} of a mesh with {len(xyz)}: repair the mesh")
+    face = np.ascontiguousarray(face, np.int32)
+    return _segment_graph(xyz, _vertex_normals(xyz, face), _mesh_edges(face), np.float32(k), min_vertices)
+
+
+def segment_points(
+    xyz: np.ndarray, normal: np.ndarray, *, neighbours: int = 8, k: float = 0.01, min_vertices: int = 60
+) -> np.ndarray:
+    """Superpoint of every point of a cloud without faces: the same, on edges to the nearest neighbours.
+
+    xyz: f4[N, 3] in metres; normal: f4[N, 3] unit; neighbours: edges from each point (an edge found from both
+    of its ends counts twice, like one that two faces share). Returns i4[N] as `segment_mesh`.
+    Raises SuperpointError for arrays of another shape, points that are not finite and neighbours < 1.
+    """
+    xyz, normal = np.ascontiguousarray(xyz, np.float32), np.ascontiguousarray(normal, np.float32)
+    if xyz.ndim != 2 or xyz.shape[1] != 3 or normal.shape != xyz.shape:
+        raise SuperpointError(f"expected xyz and normal [N, 3], got {xyz.shape} and {normal.shape}")
+    if not np.isfinite(xyz).all():
+        broken = np.sum(~np.isfinite(xyz).all(1))
+        raise SuperpointError(f"{broken} points have coordinates that are not finite: leave them out")
+    if neighbours < 1:
+        raise SuperpointError(f"neighbours = {neighbours}: a graph needs at least one")
+    return _segment_graph(xyz, normal, _nearest_edges(xyz, neighbours), np.float32(k), min_vertices)
+
+
+def _segment_graph(xyz, normal, edge, k, min_vertices):
+    weight = _edge_weights(xyz, normal, edge)
+    order = np.arange(len(edge), dtype=np.int32)
+    introsort.sort(weight, order)
+    return _dense(_merge(len(xyz), _reordered(edge, order), weight, k, min_vertices))
+
+
+def _nearest_edges(xyz, neighbours):
+    """Edges i4[E, 2] from every point to its nearest others, in blocks: a query returns 16 bytes per edge."""
+    if len(xyz) < 2:
+        return np.empty((0, 2), np.int32)
+    tree, nearest = cKDTree(xyz), min(neighbours + 1, len(xyz))
+    blocks = []
+    for start in range(0, len(xyz), 1 << 18):
+        _, found = tree.query(xyz[start : start + (1 << 18)], nearest)
+        source = np.broadcast_to(np.arange(start, start + len(found), dtype=np.int32)[:, None], found.shape)
+        other = found != source
+        # Among coincident points a point need not find itself first, nor at all.
+        other &= np.cumsum(other, 1) <= nearest - 1
+        blocks.append(np.stack([source[other], found[other].astype(np.int32)], 1))
+    return np.concatenate(blocks)
+
+
+@numba.njit(cache=True, nogil=True)
+def _mesh_edges(face):
+    """Three edges i4[3F, 2] per face, shared ones kept twice, in the order (1, 2), (1, 3), (3, 2)."""
+    edge = np.empty((3 * len(face), 2), np.int32)
+    for f in range(len(face)):
+        edge[3 * f, 0], edge[3 * f, 1] = face[f, 0], face[f, 1]
+        edge[3 * f + 1, 0], edge[3 * f + 1, 1] = face[f, 0], face[f, 2]
+        edge[3 * f + 2, 0], edge[3 * f + 2, 1] = face[f, 2], face[f, 1]
+    return edge
+
+
+@numba.njit(cache=True, nogil=True)
+def _reordered(edge, order):
+    new = np.empty_like(edge)
+    for e in range(len(order)):
+        new[e, 0], new[e, 1] = edge[order[e], 0], edge[order[e], 1]
+    return new
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _vertex_normals(xyz, face):
+    """Running unweighted mean f4[N, 3] of the unit normals of a vertex's faces, not renormalised.
+
+    A face without area has a normal of NaN, which its vertices keep, as in the Segmentator.
+    """
+    normal = np.zeros((len(xyz), 3), np.float32)
+    count = np.zeros(len(xyz), np.int32)
+    for f in range(len(face)):
+        a, b, c = face[f, 0], face[f, 1], face[f, 2]
+        ux, uy, uz = xyz[b, 0] - xyz[a, 0], xyz[b, 1] - xyz[a, 1], xyz[b, 2] - xyz[a, 2]
+        vx, vy, vz = xyz[c, 0] - xyz[a, 0], xyz[c, 1] - xyz[a, 1], xyz[c, 2] - xyz[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        length = np.sqrt(nx * nx + ny * ny + nz * nz)
+        nx, ny, nz = nx / length, ny / length, nz / length
+        for corner in range(3):
+            i = face[f, corner]
+            new = ONE / (np.float32(count[i]) + ONE)
+            old = ONE - new
+            normal[i, 0] = new * nx + old * normal[i, 0]
+            normal[i, 1] = new * ny + old * normal[i, 1]
+            normal[i, 2] = new * nz + old * normal[i, 2]
+        # Counted only now: a face that names one vertex twice blends in with the same share both times.
+        count[a] += 1
+        count[b] += 1
+        count[c] += 1
+    return normal
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _edge_weights(xyz, normal, edge):
+    """w = 1 - n_a·n_b f4[E], squared where the surface is convex: a convex edge seldom parts two objects."""
+    weight = np.empty(len(edge), np.float32)
+    for e in range(len(edge)):
+        a, b = edge[e, 0], edge[e, 1]
+        dx, dy, dz = xyz[b, 0] - xyz[a, 0], xyz[b, 1] - xyz[a, 1], xyz[b, 2] - xyz[a, 2]
+        length = np.sqrt(dx * dx + dy * dy + dz * dz)
+        dx, dy, dz = dx / length, dy / length, dz / length
+        across = normal[a, 0] * normal[b, 0] + normal[a, 1] * normal[b, 1] + normal[a, 2] * normal[b, 2]
+        along = normal[b, 0] * dx + normal[b, 1] * dy + normal[b, 2] * dz
+        w = ONE - across
+        weight[e] = w * w if along > 0 else w
+    return weight
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _find(parent, i):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _join(parent, size, a, b):
+    """Unite the sets of two roots under that of the larger; either choice would give the same partition."""
+    if size[a] > size[b]:
+        a, b = b, a
+    parent[a] = b
+    size[b] += size[a]
+    return b
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _merge(count, edge, weight, k, min_vertices):
+    """Root i4[N] of every vertex: edges [E, 2] come by ascending `weight` and are used up."""
+    parent = np.arange(count, dtype=np.int32)
+    size, threshold = np.ones(count, np.int32), np.full(count, k, np.float32)
+    open_edges = 0  # those between two sets are moved to the front: a second pass needs no others
+    for e in range(len(edge)):
+        a, b = _find(parent, edge[e, 0]), _find(parent, edge[e, 1])
+        if a == b:
+            continue
+        if weight[e] <= threshold[a] and weight[e] <= threshold[b]:
+            root = _join(parent, size, a, b)
+            threshold[root] = weight[e] + k / np.float32(size[root])
+        else:
+            edge[open_edges, 0], edge[open_edges, 1] = a, b
+            open_edges += 1
+    for e in range(open_edges):
+        a, b = _find(parent, edge[e, 0]), _find(parent, edge[e, 1])
+        if a != b and (size[a] < min_vertices or size[b] < min_vertices):
+            _join(parent, size, a, b)
+    for i in range(count):
+        parent[i] = _find(parent, i)
+    return parent
+
+
+@numba.njit(cache=True, nogil=True)
+def _dense(root):
+    """Ids i4[N] 0..L-1 in order of first appearance."""
+    name = np.full(len(root), -1, np.int32)
+    dense = np.empty(len(root), np.int32)
+    names = 0
+    for i in range(len(root)):
+        if name[root[i]] < 0:
+            name[root[i]] = names
+            names += 1
+        dense[i] = name[root[i]]
+    return dense

@@ -1,0 +1,119 @@
+"""Trained networks on disk: weights as safetensors, everything else as JSON beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from anyscene.errors import PipelineError
+from anyscene.networks.minkunet import MinkUNet
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
+PREFIXES = ("module.", "net3d.")  # of data-parallel training and of OpenScene's wrapper
+
+
+class CheckpointError(PipelineError):
+    """Weights that are missing, damaged, or of another network."""
+
+
+def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
+    """Write model.safetensors and network.json (the network's settings under "network", beside `meta`) to
+    `folder`; each file is replaced as a whole."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = {
+        "network": network.settings,
+        "backend": network.backend,
+        "precision": network.precision,
+        **meta,
+    }
+    _replace(folder / WEIGHTS, safetensors.torch.save(weights))
+    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
+    """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it
+    was trained with. Raises CheckpointError naming the file."""
+    folder = Path(folder)
+    meta = description(folder)
+    try:
+        network = MinkUNet(**meta["network"], backend=backend or meta["backend"], precision=meta["precision"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _undescribed(folder, error) from error
+    load_weights(network, folder / WEIGHTS)
+    return network.eval(), meta
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """The network.json in `folder`. Raises CheckpointError naming it."""
+    try:
+        return dict(json.loads((folder / DESCRIPTION).read_text()))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder}: no trained network here; run the stage that trains it (`dvc repro`)"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise _undescribed(folder, error) from error
+
+
+def _undescribed(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / DESCRIPTION}: not the description of a network ({error}); train it again"
+    )
+
+
+def load_weights(network: MinkUNet, path: Path) -> None:
+    """Load a state dict from .safetensors, or from a PyTorch file of nothing but tensors, into `network`.
+
+    Prefixes `module.` and `net3d.` are removed, "state_dict" is looked into. Raises CheckpointError with
+    the keys that are missing, unknown or of another shape."""
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)") from error
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as weights ({error})") from error
+    except Exception as error:  # torch raises pickle's own error for files with more than tensors in them
+        raise CheckpointError(
+            f"{path}: holds more than tensors; convert it to safetensors first ({error})"
+        ) from error
+    state = {_bare(name): tensor for name, tensor in state.get("state_dict", state).items()}
+    wanted = network.state_dict()
+    problems = [f"missing {name}" for name in wanted if name not in state]
+    problems += [f"unknown {name}" for name in state if name not in wanted]
+    problems += [
+        f"{name} is {list(state[name].shape)}, the network has {list(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise CheckpointError(
+            f"{path}: weights of another network: {shown}. Check variant, width, channels and bias "
+            "(distillation.initial: null starts from random weights)"
+        )
+    network.load_state_dict(state, strict=True)
+
+
+def _bare(name: str) -> str:
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
+    return name
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

@@ -1,0 +1,252 @@
+"""MinkUNet (Choy, Gwak, Savarese 2019): a residual U-Net on sparse voxels, five levels, with the
+parameter names, shapes and kernel order of MinkowskiEngine's, so that published weights load."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import distributed, nn
+from torch.nn import functional
+
+from anyscene.networks.sparse.backend import Space
+from anyscene.networks.sparse.coordinates import CoordinateMaps
+from anyscene.networks.sparse.minkowski import MinkowskiSpace
+from anyscene.networks.sparse.torch_backend import Precision, TorchSpace
+
+Backend = Literal["auto", "minkowski", "torch"]
+Statistics = Literal["own", "shared", "frozen"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Channels of the eight blocks (four down, four up) and how many residual units each has."""
+
+    planes: tuple[int, ...]
+    units: tuple[int, ...]
+    stem: int = 32
+
+
+VARIANTS = {
+    "14A": Variant((32, 64, 128, 256, 128, 128, 96, 96), (1,) * 8),
+    "18A": Variant((32, 64, 128, 256, 128, 128, 96, 96), (2,) * 8),
+    # ours: few channels where voxels are many, so that a CPU can train it
+    "small": Variant((16, 32, 64, 96, 64, 48, 32, 32), (1,) * 8, stem=16),
+    "34C": Variant((32, 64, 128, 256, 256, 128, 96, 96), (2, 3, 4, 6, 2, 2, 2, 2)),
+}
+
+
+class MinkUNet(nn.Module):
+    """forward(coordinates, features) -> features, one output row per input row."""
+
+    def __init__(
+        self,
+        variant: str = "18A",
+        in_channels: int = 3,
+        out_channels: int = 512,
+        backend: Backend = "auto",
+        *,
+        width: float = 1.0,
+        bias: bool = True,
+        precision: Precision = "float32",
+    ):
+        """variant: a key of VARIANTS; width multiplies the channels of every layer but the last. bias: of
+        the last layer (OpenScene's weights have none). precision: of the products of the torch backend;
+        parameters, sums and everything between convolutions stay float32. Random weights come from
+        torch's generator."""
+        super().__init__()
+        self.backend, self.precision = resolve(backend), precision
+        shape = VARIANTS[variant]
+        planes = [round(width * p) for p in shape.planes]
+        stem = round(width * shape.stem)
+        self.settings = {
+            "variant": variant,
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "width": width,
+            "bias": bias,
+        }
+        self.hidden_channels = planes[7]
+
+        self.conv0p1s1 = Convolution(in_channels, stem, size=5)
+        self.bn0 = BatchNorm(stem)
+        self.conv1p1s2 = Convolution(stem, stem, size=2)
+        self.bn1 = BatchNorm(stem)
+        self.block1 = _block(stem, planes[0], shape.units[0])
+        self.conv2p2s2 = Convolution(planes[0], planes[0], size=2)
+        self.bn2 = BatchNorm(planes[0])
+        self.block2 = _block(planes[0], planes[1], shape.units[1])
+        self.conv3p4s2 = Convolution(planes[1], planes[1], size=2)
+        self.bn3 = BatchNorm(planes[1])
+        self.block3 = _block(planes[1], planes[2], shape.units[2])
+        self.conv4p8s2 = Convolution(planes[2], planes[2], size=2)
+        self.bn4 = BatchNorm(planes[2])
+        self.block4 = _block(planes[2], planes[3], shape.units[3])
+
+        self.convtr4p16s2 = Convolution(planes[3], planes[4], size=2, up=True)
+        self.bntr4 = BatchNorm(planes[4])
+        self.block5 = _block(planes[4] + planes[2], planes[4], shape.units[4])
+        self.convtr5p8s2 = Convolution(planes[4], planes[5], size=2, up=True)
+        self.bntr5 = BatchNorm(planes[5])
+        self.block6 = _block(planes[5] + planes[1], planes[5], shape.units[5])
+        self.convtr6p4s2 = Convolution(planes[5], planes[6], size=2, up=True)
+        self.bntr6 = BatchNorm(planes[6])
+        self.block7 = _block(planes[6] + planes[0], planes[6], shape.units[6])
+        self.convtr7p2s2 = Convolution(planes[6], planes[7], size=2, up=True)
+        self.bntr7 = BatchNorm(planes[7])
+        self.block8 = _block(planes[7] + stem, planes[7], shape.units[7])
+        self.final = Convolution(planes[7], out_channels, size=1, bias=bias)
+
+    def forward(self, coordinates: torch.Tensor | CoordinateMaps, features: torch.Tensor) -> torch.Tensor:
+        """coordinates i4[V,4], batch index first; features f4[V,Cin] -> f4[V,Cout], rows in the order given.
+
+        Rows with the same coordinates are one voxel: its input is their mean, and each gets its output. Give
+        CoordinateMaps instead of coordinates to use kernel maps again."""
+        return self.final(self.hidden(coordinates, features))
+
+    def hidden(self, coordinates: torch.Tensor | CoordinateMaps, features: torch.Tensor) -> torch.Tensor:
+        """What the last, voxel-wise linear layer `final` is given: f4[V, hidden_channels]."""
+        maps = coordinates if isinstance(coordinates, CoordinateMaps) else CoordinateMaps(coordinates)
+        space = self.space(maps)
+        return space.leave(self._unet(space, space.enter(features)))
+
+    def space(self, maps: CoordinateMaps) -> Space:
+        """The backend's view of the voxels."""
+        if self.backend == "minkowski":
+            return MinkowskiSpace(maps)
+        return TorchSpace(maps, self.precision)
+
+    def _unet(self, space: Space, x: torch.Tensor) -> torch.Tensor:  # [U_0, Cin] -> [U_0, hidden_channels]
+        skip0 = torch.relu(self.bn0(self.conv0p1s1(x, space, 0)))
+        x = torch.relu(self.bn1(self.conv1p1s2(skip0, space, 0)))
+        skip1 = _run(self.block1, x, space, 1)
+        x = torch.relu(self.bn2(self.conv2p2s2(skip1, space, 1)))
+        skip2 = _run(self.block2, x, space, 2)
+        x = torch.relu(self.bn3(self.conv3p4s2(skip2, space, 2)))
+        skip3 = _run(self.block3, x, space, 3)
+        x = torch.relu(self.bn4(self.conv4p8s2(skip3, space, 3)))
+        x = _run(self.block4, x, space, 4)
+
+        x = torch.relu(self.bntr4(self.convtr4p16s2(x, space, 4)))
+        x = _run(self.block5, torch.cat([x, skip3], 1), space, 3)
+        x = torch.relu(self.bntr5(self.convtr5p8s2(x, space, 3)))
+        x = _run(self.block6, torch.cat([x, skip2], 1), space, 2)
+        x = torch.relu(self.bntr6(self.convtr6p4s2(x, space, 2)))
+        x = _run(self.block7, torch.cat([x, skip1], 1), space, 1)
+        x = torch.relu(self.bntr7(self.convtr7p2s2(x, space, 1)))
+        return _run(self.block8, torch.cat([x, skip0], 1), space, 0)
+
+
+class Convolution(nn.Module):
+    """`size` 1: every voxel by itself; 2: to the next coarser level, or with `up` to the next finer; 3,
+    5: stride 1."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, up: bool = False, bias: bool = False):
+        super().__init__()
+        self.size, self.up = size, up
+        shape = (inputs, outputs) if size == 1 else (size**3, inputs, outputs)
+        self.kernel = nn.Parameter(torch.empty(shape))
+        self.bias = nn.Parameter(torch.zeros(1, outputs)) if bias else None
+        # He et al. 2015, fan-out; only one of the eight offsets of an upward kernel reaches a voxel
+        fan = outputs * (1 if up else size**3)
+        nn.init.normal_(self.kernel, std=math.sqrt(2 / fan))
+
+    def forward(self, x: torch.Tensor, space: Space | None = None, level: int = 0) -> torch.Tensor:
+        """[U_level, Cin] -> [U of the target level, Cout]"""
+        if self.size == 1:
+            return x @ self.kernel if self.bias is None else torch.addmm(self.bias, x, self.kernel)
+        if self.size == 2:
+            return (space.up if self.up else space.down)(x, self.kernel, level)
+        return space.convolve(x, self.kernel, level, self.size)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over voxels, nested as in MinkowskiEngine for the names' sake."""
+
+    statistics: Statistics = "own"  # in training
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bn = nn.BatchNorm1d(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [U, C]
+        if self.training and self.statistics == "shared" and distributed.is_initialized():
+            return self._over_processes(x)
+        if self.training and (self.statistics == "frozen" or len(x) == 1):  # one voxel has no variance
+            bn = self.bn
+            return functional.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+        return self.bn(x)
+
+    def _over_processes(self, x: torch.Tensor) -> torch.Tensor:
+        """torch.nn.SyncBatchNorm, which knows GPUs alone."""
+        bn = self.bn
+        count = _AllReduce.apply(x.new_tensor(len(x))).clamp_min(2)
+        mean = _AllReduce.apply(x.sum(0)) / count
+        centred = x - mean
+        variance = _AllReduce.apply(centred.square().sum(0)) / count
+        with torch.no_grad():
+            bn.running_mean.lerp_(mean, bn.momentum)
+            bn.running_var.lerp_(variance * count / (count - 1), bn.momentum)
+            bn.num_batches_tracked += 1
+        return centred * (variance + bn.eps).rsqrt() * bn.weight + bn.bias
+
+
+class _AllReduce(torch.autograd.Function):
+    """The sum over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx, value):
+        value = value.clone()
+        distributed.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(gradient)
+        return gradient
+
+
+class Residual(nn.Module):
+    """Two 3x3x3 convolutions and a short cut (BasicBlock of He et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv1 = Convolution(inputs, outputs, size=3)
+        self.norm1 = BatchNorm(outputs)
+        self.conv2 = Convolution(outputs, outputs, size=3)
+        self.norm2 = BatchNorm(outputs)
+        self.downsample = None
+        if inputs != outputs:
+            self.downsample = nn.Sequential(Convolution(inputs, outputs, size=1), BatchNorm(outputs))
+
+    def forward(self, x: torch.Tensor, space: Space, level: int) -> torch.Tensor:
+        y = torch.relu(self.norm1(self.conv1(x, space, level)))
+        y = self.norm2(self.conv2(y, space, level))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def _block(inputs: int, outputs: int, units: int) -> nn.ModuleList:
+    return nn.ModuleList([Residual(inputs if i == 0 else outputs, outputs) for i in range(units)])
+
+
+def _run(block: nn.ModuleList, x: torch.Tensor, space: Space, level: int) -> torch.Tensor:
+    for unit in block:
+        x = unit(x, space, level)
+    return x
+
+
+def normalise_by(network: MinkUNet, statistics: Statistics) -> None:
+    """In training, normalise by the statistics of the "own" batch, of the batches of all processes together
+    ("shared", torch.distributed), or by the running ones, which stay as they are ("frozen")."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.statistics = statistics
+
+
+def resolve(backend: Backend) -> Literal["minkowski", "torch"]:
+    """`auto` is the torch backend: measured faster on the CPU, bit-identical from run to run at any number of
+    threads (MinkowskiEngine only at one), and the only one on current GPUs."""
+    return "torch" if backend == "auto" else backend

@@ -1,0 +1,1 @@
+"""Sparse convolutions behind one interface."""

@@ -1,0 +1,224 @@
+"""Sparse convolution in plain PyTorch, on any device: the `torch` backend.
+
+Two ways to multiply, both free of races, so that a result depends on nothing but its inputs:
+- by offset: gather the inputs of one offset, multiply, add to its outputs. No wasted work; for float32.
+  Voxels near in Morton order are near in space, so a block of outputs, its inputs and all between them stay
+  in the cache while the offsets are gone through. Every thread has blocks of its own.
+- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour)
+  and multiply once. Sums inside the product and writes each output once, but multiplies about two zeros
+  per neighbour on surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few
+  input channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
+
+import numba
+import torch
+
+from anyscene.networks.sparse.coordinates import CoordinateMaps, Neighbourhood, Pairs
+
+Precision = Literal["float32", "bfloat16"]
+T = TypeVar("T")
+
+BLOCK = 1024  # outputs per gathered matrix: 27 x 48 bfloat16 channels of them just fill a 2.5 MB cache
+CACHE = 1 << 19  # bytes of a block's outputs
+BLOCK_ON_GPU = 1 << 16  # 27 x 256 bfloat16 channels of them: 0.9 GB
+FEW_CHANNELS = 12  # below, products by offset are all overhead
+
+
+class TorchSpace:
+    """anyscene.networks.sparse.backend.Space on kernel maps held by `maps`."""
+
+    def __init__(self, maps: CoordinateMaps, precision: Precision = "float32"):
+        self.maps = maps
+        self.half = precision == "bfloat16"
+
+    def enter(self, features: torch.Tensor) -> torch.Tensor:  # [V, C] -> [U_0, C]
+        return self.maps.gather(features)
+
+    def leave(self, features: torch.Tensor) -> torch.Tensor:  # [U_0, C] -> [V, C]
+        return self.maps.spread(features)
+
+    def convolve(self, features: torch.Tensor, kernel: torch.Tensor, level: int, size: int) -> torch.Tensor:
+        around = self.maps.neighbours(level, size)
+        if self.half or features.shape[1] < FEW_CHANNELS:
+            dtype = torch.bfloat16 if self.half else features.dtype
+            return _ByRows.apply(features, kernel, around.table, dtype)
+        return _ByBlocks.apply(features, kernel, around)
+
+    def down(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
+        return _ByOffset.apply(features, kernel, self.maps.families(level), self.maps.size(level + 1))
+
+    def up(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
+        pairs = tuple((parent, child) for child, parent in self.maps.families(level - 1))
+        return _ByOffset.apply(features, kernel, pairs, self.maps.size(level - 1))
+
+
+class _ByBlocks(torch.autograd.Function):
+    """Stride 1. The map is its own mirror image: where j meets i at offset k, i meets j at the opposite one.
+    So gradients of the inputs, too, are gathered for a block at a time, along the same pairs."""
+
+    @staticmethod
+    def forward(ctx, features, kernel, around: Neighbourhood):  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
+        ctx.save_for_backward(features, kernel)
+        ctx.around = around
+        rows = _rows_of_block(features, kernel)
+        centre = len(kernel) // 2
+        result = features.new_empty(len(features), kernel.shape[2])
+        blocks = around.blocks(rows)
+
+        def fill(share: range) -> None:
+            for block in share:
+                here = slice(block * rows, (block + 1) * rows)
+                torch.mm(features[here], kernel[centre], out=result[here])
+                for k, (source, target) in enumerate(blocks[block]):
+                    if k != centre and len(source):
+                        _add_rows(result, target, features.index_select(0, source) @ kernel[k])
+
+        _share_out(fill, len(blocks))
+        return result
+
+    @staticmethod
+    def backward(ctx, gradient):  # [U, Cout]
+        features, kernel = ctx.saved_tensors
+        rows = _rows_of_block(features, kernel)
+        volume = len(kernel)
+        centre = volume // 2
+        transposed = kernel.transpose(1, 2)
+        by_feature = torch.empty_like(features)
+        blocks = ctx.around.blocks(rows)
+
+        def fill(share: range) -> torch.Tensor:
+            by_kernel = torch.zeros_like(kernel)
+            for block in share:
+                here = slice(block * rows, (block + 1) * rows)
+                torch.mm(gradient[here], transposed[centre], out=by_feature[here])
+                by_kernel[centre].addmm_(features[here].T, gradient[here])
+                for opposite, (there, own) in enumerate(blocks[block]):
+                    k = volume - 1 - opposite
+                    if k != centre and len(own):
+                        arriving = gradient.index_select(0, there)
+                        by_kernel[k].addmm_(features.index_select(0, own).T, arriving)
+                        _add_rows(by_feature, own, arriving @ transposed[k])
+            return by_kernel
+
+        by_kernel, *others = _share_out(fill, len(blocks))
+        for part in others:
+            by_kernel += part
+        return by_feature, by_kernel, None
+
+
+def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
+    """work(share) of equal shares of the blocks, each on a thread of its own: dividing the small products of
+    one block among the threads would have them wait for each other."""
+    threads = torch.get_num_threads()
+    shares = max(1, min(threads, blocks))
+    if shares == 1:
+        return [work(range(blocks))]
+    bounds = [blocks * i // shares for i in range(shares + 1)]
+    try:
+        with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(torch.no_grad()(work), map(range, bounds, bounds[1:])))
+    finally:
+        torch.set_num_threads(threads)  # the number is one for the whole process
+
+
+def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) -> None:
+    """result.index_add_(0, target, rows)"""
+    if result.device.type == "cpu":
+        _add_rows_compiled(result.numpy(), target.numpy(), rows.numpy())
+    else:
+        result.index_add_(0, target, rows)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_rows_compiled(result, target, rows):
+    for i in range(len(target)):
+        for c in range(rows.shape[1]):
+            result[target[i], c] += rows[i, c]
+
+
+def _rows_of_block(features: torch.Tensor, kernel: torch.Tensor) -> int:
+    """Outputs whose features and inputs fill the cache; on a GPU all of them."""
+    if features.device.type != "cpu":
+        return max(1, len(features))
+    return max(256, CACHE // (features.element_size() * max(kernel.shape[1:])))
+
+
+class _ByOffset(torch.autograd.Function):
+    """To the next level: every voxel of the finer one takes part once."""
+
+    @staticmethod
+    def forward(ctx, features, kernel, pairs: Pairs, outputs: int):  # [U, Cin], [8, Cin, Cout]
+        ctx.save_for_backward(features, kernel)
+        ctx.pairs = pairs
+        result = features.new_zeros(outputs, kernel.shape[2])
+        for k, (source, target) in enumerate(pairs):
+            result.index_add_(0, target, features.index_select(0, source) @ kernel[k])
+        return result
+
+    @staticmethod
+    def backward(ctx, gradient):  # [outputs, Cout]
+        features, kernel = ctx.saved_tensors
+        by_kernel = torch.zeros_like(kernel)
+        by_feature = torch.zeros_like(features)
+        for k, (source, target) in enumerate(ctx.pairs):
+            arriving = gradient.index_select(0, target)
+            torch.mm(features.index_select(0, source).T, arriving, out=by_kernel[k])
+            by_feature.index_add_(0, source, arriving @ kernel[k].T)
+        return by_feature, by_kernel, None, None
+
+
+class _ByRows(torch.autograd.Function):
+    """Stride 1. The map is its own mirror image, so the gradient of the input is the same product with
+    the kernel's offsets reversed."""
+
+    @staticmethod
+    def forward(ctx, features, kernel, table, dtype):  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]
+        padded = _with_zero_row(features, dtype)
+        ctx.save_for_backward(padded, kernel, table)
+        ctx.dtype = dtype
+        return _by_rows(padded, kernel.to(dtype), table).to(features.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):  # [U, Cout]
+        padded, kernel, table = ctx.saved_tensors
+        arriving = _with_zero_row(gradient, ctx.dtype)
+        by_feature = None
+        if ctx.needs_input_grad[0]:
+            by_feature = _by_rows(arriving, kernel.to(ctx.dtype).flip(0).transpose(1, 2), table)
+            by_feature = by_feature.to(gradient.dtype)
+        volume, inputs, outputs = kernel.shape
+        by_kernel = kernel.new_zeros(volume * inputs, outputs)
+        for rows, part in zip(*(t.split(_block(table)) for t in (table, arriving[:-1])), strict=True):
+            by_kernel += _neighbourhoods(padded, rows).T @ part
+        return by_feature, by_kernel.view_as(kernel), None, None
+
+
+def _by_rows(padded: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """[U + 1, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]"""
+    matrix = kernel.reshape(-1, kernel.shape[2])
+    result = padded.new_empty(len(table), kernel.shape[2])
+    for rows, out in zip(table.split(_block(table)), result.split(_block(table)), strict=True):
+        torch.mm(_neighbourhoods(padded, rows), matrix, out=out)
+    return result
+
+
+def _block(table: torch.Tensor) -> int:
+    return BLOCK if table.device.type == "cpu" else BLOCK_ON_GPU
+
+
+def _neighbourhoods(padded: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """[U + 1, C], i4[n, K] -> [n, K C]"""
+    return padded.index_select(0, table.reshape(-1)).view(len(table), -1)
+
+
+def _with_zero_row(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """[U, C] -> [U + 1, C]: the last row is what a missing neighbour contributes."""
+    padded = features.new_zeros(len(features) + 1, features.shape[1], dtype=dtype)
+    padded[:-1] = features
+    return padded

@@ -1,0 +1,92 @@
+"""Where tensors are computed, in which precision, and with how much of a GPU's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+
+from anyscene.errors import ConfigError, DeviceMemoryError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Found = TypeVar("Found")
+
+
+def choose_device(name: str, memory_gib: float = 0.0) -> torch.device:
+    """The device that `runtime.device` names; "auto" is the first GPU, or the CPU where there is none.
+
+    memory_gib: of a GPU, that this process may take from now on; 0 = all of it. Raises ConfigError for a name
+    that torch does not know, or a GPU that this machine does not have.
+    """
+    if name == "auto":
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    else:
+        try:
+            device = torch.device(name)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"runtime.device: {name!r} is no device; use auto, cpu, cuda or cuda:1"
+            ) from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ConfigError(
+                f"runtime.device: {name!r}, but torch finds {torch.cuda.device_count()} GPUs here; set it "
+                "to auto"
+            )
+    limit_memory(device, memory_gib)
+    return device
+
+
+def limit_memory(device: torch.device, gib: float) -> None:
+    """Let this process take no more than so much of a GPU's memory; 0 = all of it."""
+    if device.type == "cuda" and gib:
+        whole = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / whole), device)
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context in which products are computed in `precision`; sums of many terms stay in single precision,
+    and so do weights. With float32 it changes nothing."""
+    return torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32")
+
+
+def passes(images: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
+    """Images [B, ...] as a network sees them: all at once on a GPU, which one small frame does not fill;
+    one by one on a CPU, where that is as fast and a batch cannot change the last bits."""
+    step = 1 if device.type == "cpu" else max(1, len(images))
+    return (images[start : start + step] for start in range(0, len(images), step))
+
+
+class Batches:
+    """Batches that fit into a GPU's memory: `size` at a time, half as many from where that is too much on.
+
+    For work whose result does not depend on the batch.
+    """
+
+    def __init__(self, size: int, parameter: str) -> None:
+        """parameter: what `size` is called in params.yaml, for the error."""
+        self.size, self._parameter = size, parameter
+
+    def __call__(self, work: Callable[[Sequence], Found], items: Sequence) -> Iterator[Found]:
+        """work(some) of the items, in their order. Raises DeviceMemoryError where one is too much."""
+        start = 0
+        while start < len(items):
+            some = items[start : start + self.size]
+            try:
+                found = work(some)
+            except torch.OutOfMemoryError as error:
+                if len(some) == 1:
+                    cause = str(error).partition(". ")[0]
+                    raise DeviceMemoryError(
+                        f"{self._parameter}: the GPU's memory does not suffice for one at a time ({cause}); "
+                        "raise runtime.device_memory_gib (0 is all there is), end other programs on it, or "
+                        "set runtime.device: cpu"
+                    ) from error
+                self.size = len(some) // 2
+            else:
+                yield found
+                start += len(some)
+                del found  # not held beside what comes next
+                continue
+            torch.cuda.empty_cache()  # here, where the error no longer holds what had been computed

@@ -1,0 +1,48 @@
+"""Where the pipeline's artefacts lie, and which of them a row needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """Folders that other stages have written, under the folder of params.yaml."""
+
+    root: Path = Path(".")
+
+    def data(self, stage: str) -> Path:
+        """data/STAGE: scenes, labels, superpoints, projection/MODEL, synthesis, fusion."""
+        return self.root / "data" / stage
+
+    def model(self, name: str) -> Path:
+        """models/NAME: distillation/OBJECTIVE, ensembling."""
+        return self.root / "models" / name
+
+    def has(self, folder: Path) -> bool:
+        """Whether a stage has finished something there."""
+        return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+
+    def capability(self, model: str, vocabulary: Sequence[str]) -> np.ndarray | None:
+        """f8[V] in 0..1 of a 2D model, or None where it was not measured.
+
+        Raises StoreError for a file that is damaged or was measured over another vocabulary.
+        """
+        path = self.data("capability") / f"{model}.json"
+        if not path.is_file():
+            return None
+        try:
+            stored = json.loads(path.read_text())
+            measured = dict(zip(stored["vocabulary"], stored["capability"], strict=True))
+            return np.array([measured[name] for name in vocabulary], np.float64)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path}: not the capability over this vocabulary ({error}); run the stage capability again"
+            ) from error

@@ -1,0 +1,77 @@
+"""Settings of the paper for a data set: NAME.yaml beside this file, laid over params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from anyscene.errors import ConfigError
+from anyscene.project import parameters
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Of all presets."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def read(name: str) -> dict[str, Any]:
+    """The sections and keys that a preset sets. Raises ConfigError for one that is not there."""
+    if name not in names():
+        raise ConfigError(f"no preset is called {name!r}; there are {', '.join(names())}")
+    return parameters.read(FOLDER / f"{name}.yaml")
+
+
+def load(name: str, params: Path, root: Path | None = None) -> parameters.Params:
+    """The parameters of the file `params` under a preset, without writing anything. `root`: of the scans.
+    Raises ConfigError."""
+    values = parameters.read(params)
+    lay(values, _rooted(read(name), root), str(params))
+    return parameters.parse(values, f"{params} with preset {name}")
+
+
+def write(name: str, params: Path, root: Path | None = None) -> parameters.Params:
+    """Put a preset's keys into the file `params`, whose other keys and comments stay. Raises ConfigError, and
+    then leaves the file as it is."""
+    settings = load(name, params, root)
+    # keeps comments, and numbers as they are written: PyYAML takes 1e-05 for text
+    round_trip = YAML(typ="rt")
+    round_trip.preserve_quotes, round_trip.width = True, 120
+    round_trip.indent(mapping=2, sequence=4, offset=2)
+    round_trip.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    values = round_trip.load(params.read_text())
+    overlay = round_trip.load((FOLDER / f"{name}.yaml").read_text())
+    lay(values, _rooted(overlay, root), str(params))
+    partial = params.with_name(f".{params.name}.partial")
+    with partial.open("w") as stream:
+        round_trip.dump(values, stream)
+    if parameters.load(partial) != settings:
+        raise ConfigError(f"{partial}: does not hold what preset {name} says; params.yaml is as it was")
+    partial.replace(params)
+    return settings
+
+
+def lay(values: Any, overlay: Mapping[str, Any], where: str) -> None:
+    """Replace the leaves of the nested mapping `values` by those of `overlay`, in place. A list is a leaf.
+    Raises ConfigError for a key that `values` does not have."""
+    for key, value in overlay.items():
+        if key not in values:
+            raise ConfigError(f"{where}: has no key '{key}', which the preset sets")
+        if isinstance(value, Mapping):
+            lay(values[key], value, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
+        elif isinstance(value, list) and isinstance(values[key], list):
+            values[key][:] = value  # in place: the old list keeps its style
+        else:
+            values[key] = value
+
+
+def _rooted(overlay: dict[str, Any], root: Path | None) -> dict[str, Any]:
+    if root is not None:
+        overlay["dataset"]["root"] = str(root)
+    return overlay

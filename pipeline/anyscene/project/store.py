@@ -1,0 +1,271 @@
+"""Artefacts: one zarr v3 group per scene, one sharded file per array, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numcodecs import BitRound
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from anyscene.errors import StoreError
+from anyscene.project.artefact import Artefact
+from anyscene.scene import Frame, Scene
+
+FORMAT = 2  # schema version: older artefacts are computed again
+SOFTWARE = "anyscene 0.1.0"
+SUFFIX = ".zarr"
+CHUNK_BYTES = 1 << 20
+SHARD_BYTES = 1 << 28  # a shard is put together in memory: larger arrays are several files
+FEATURE_BITS = 6  # of mantissa: cosine to the exact feature >= 0.99999, a third fewer bytes
+
+
+def create(path: Path, key: str) -> zarr.Group:
+    """A new, empty group at `path` that carries its content key, the schema version and the software."""
+    return zarr.create_group(
+        path, zarr_format=3, overwrite=False, attributes={"format": FORMAT, "key": key, "software": SOFTWARE}
+    )
+
+
+def write(
+    group: zarr.Group,
+    name: str,
+    array: np.ndarray,
+    *,
+    chunks: tuple[int, ...] | None = None,
+    keep_bits: int | None = None,
+) -> None:
+    """Write `array` as `name`: rows in chunks of about 1 MiB, up to 256 MiB of them in one shard, that is one
+    file.
+
+    `chunks` sets the chunk shape, for arrays that are read in another way than by rows. `keep_bits` rounds
+    f2 values to so many bits of mantissa: FEATURE_BITS for features.
+    """
+    if keep_bits is not None:
+        array = _rounded(array, keep_bits)
+    array = np.ascontiguousarray(array)
+    stored = _allocate(group, name, array.shape, array.dtype, chunks)
+    if array.ndim == 0:
+        stored[...] = array
+    elif array.size:
+        for start in range(0, len(array), stored.shards[0]):
+            stored[start : start + stored.shards[0]] = array[start : start + stored.shards[0]]
+
+
+class Appending:
+    """An array written row block by row block, with the bytes that `write` would give; one shard is held.
+
+        with Appending(group, "feature", (N, C), np.float16) as rows:
+            rows.add(block)
+
+    Raises StoreError where the rows added are not N in the end.
+    """
+
+    def __init__(
+        self,
+        group: zarr.Group,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype | type,
+        *,
+        keep_bits: int | None = None,
+    ) -> None:
+        self._stored = _allocate(group, name, shape, np.dtype(dtype), None)
+        self._keep_bits = keep_bits
+        self._shard = np.empty((min(self._stored.shards[0], shape[0]), *shape[1:]), dtype)
+        self._flushed, self._held = 0, 0  # rows
+
+    def add(self, block: np.ndarray) -> None:
+        """The next rows, cast to the array's type."""
+        while len(block):
+            if self._flushed + self._held == self._stored.shape[0]:
+                raise StoreError(f"{self._stored.name}: more rows than its length of {self._stored.shape[0]}")
+            rows = min(len(block), len(self._shard) - self._held)
+            self._shard[self._held : self._held + rows] = block[:rows]
+            self._held += rows
+            block = block[rows:]
+            if self._held == len(self._shard) or self._flushed + self._held == self._stored.shape[0]:
+                self._flush()
+
+    def _flush(self) -> None:
+        shard = self._shard[: self._held]
+        if self._keep_bits is not None:
+            shard = _rounded(shard, self._keep_bits)
+        self._stored[self._flushed : self._flushed + self._held] = shard
+        self._flushed, self._held = self._flushed + self._held, 0
+
+    def __enter__(self) -> Appending:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None and self._flushed != self._stored.shape[0]:
+            rows, length = self._flushed + self._held, self._stored.shape[0]
+            raise StoreError(f"{self._stored.name}: {rows} rows for a length of {length}")
+
+
+def _allocate(
+    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: tuple[int, ...] | None
+) -> zarr.Array:
+    if chunks is None:
+        row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:])))
+        rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, shape[0] if shape else 1))
+        chunks = (rows, *(max(1, size) for size in shape[1:])) if shape else ()
+    shards = [max(1, -(-size // chunk)) * chunk for size, chunk in zip(shape, chunks, strict=True)]
+    if shards:
+        bytes_per_chunk_row = dtype.itemsize * chunks[0] * int(np.prod(shards[1:]))
+        shards[0] = min(shards[0], max(1, SHARD_BYTES // bytes_per_chunk_row) * chunks[0])
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=tuple(shards) or None,
+        compressors=[_codec(dtype), Crc32cCodec()],
+        filters=None,
+        config={"write_empty_chunks": True},  # so that a file that is not there is known to be lost
+    )
+
+
+def _rounded(array: np.ndarray, keep_bits: int) -> np.ndarray:
+    """To the nearest value with `keep_bits` bits of mantissa, ties to even."""
+    codec = BitRound(keep_bits)
+    return codec.decode(codec.encode(np.ascontiguousarray(array)))
+
+
+def _codec(dtype: np.dtype) -> BloscCodec:
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=dtype.itemsize)
+
+
+def open_scene(path: Path) -> Artefact:
+    """Open an artefact for reading. Raises StoreError where it is missing, not ours or of another format."""
+    return Artefact(Path(path), _attributes(Path(path)))
+
+
+def open_imported(folder: Path, scene: str) -> Artefact:
+    """A scene of data/scenes that a person names. Raises StoreError with those that there are."""
+    path = scene_path(folder, scene)
+    if not path.is_dir():
+        raise StoreError(f"{scene}: no such scene; imported are {', '.join(scene_ids(folder))}")
+    return open_scene(path)
+
+
+def key(path: Path) -> str:
+    """The content key of the artefact at `path`."""
+    return _attributes(Path(path))["key"]
+
+
+def keys(folder: Path) -> dict[str, str]:
+    """Content key of every artefact in `folder`, by scene id."""
+    return {scene: key(scene_path(folder, scene)) for scene in scene_ids(folder)}
+
+
+def geometry_keys(folder: Path) -> dict[str, str]:
+    """Hash of points, normals and faces of every scene in data/scenes: what depends on nothing else need not
+    be made again for another pose or another split."""
+    return {scene: _attributes(scene_path(folder, scene))["geometry"] for scene in scene_ids(folder)}
+
+
+def scene_path(folder: Path, scene: str) -> Path:
+    return Path(folder) / f"{scene}{SUFFIX}"
+
+
+def scene_ids(folder: Path) -> list[str]:
+    """Ids of the artefacts in `folder`, sorted. Raises StoreError where the folder is missing."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StoreError(f"{folder}: no such folder; run the stage that writes it (`dvc repro`)")
+    return sorted(
+        path.name.removesuffix(SUFFIX)
+        for path in folder.iterdir()
+        if path.name.endswith(SUFFIX) and not path.name.startswith(".")
+    )
+
+
+def split_ids(folder: Path, split: str) -> list[str]:
+    """Ids of the scenes of one split in data/scenes. Where a data set has no training split every scene
+    trains: nothing is learnt from annotation, so there is nothing to hold out."""
+    splits = {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
+    chosen = [scene for scene, name in splits.items() if name == split]
+    return list(splits) if split == "train" and not chosen else chosen
+
+
+def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
+    """Fill a group of data/scenes: the cloud as arrays, everything else as attributes."""
+    geometry = {
+        "xyz": np.ascontiguousarray(scene.xyz, np.float32),
+        "normal": np.ascontiguousarray(scene.normal, np.float32),
+        "face": np.ascontiguousarray(scene.face, np.int32).reshape(-1, 3),
+    }
+    digest = hashlib.sha256()
+    for name, array in geometry.items():
+        write(group, name, array)
+        digest.update(f"{name} {array.shape}".encode() + array.tobytes())
+    write(group, "rgb", scene.rgb.astype(np.uint8, copy=False))
+    group.attrs.update(
+        {
+            "geometry": digest.hexdigest(),
+            "dataset": scene.dataset,
+            "split": scene.split,
+            "units": "m",
+            "up": "z",
+            "frames": [frame.to_attributes(root) for frame in scene.frames],
+            **({"lost_frames": list(scene.lost)} if scene.lost else {}),
+        }
+    )
+
+
+def read_scene(path: Path, root: Path) -> Scene:
+    """The scene stored at `path`; `root` is where the dataset's raw frames are now."""
+    group = open_scene(path)
+    frames = tuple(Frame.from_attributes(record, Path(root)) for record in group.attrs["frames"])
+    return Scene(
+        Path(path).name.removesuffix(SUFFIX),
+        group["xyz"][:],
+        group["rgb"][:],
+        group["normal"][:],
+        group["face"][:],
+        frames,
+        group.attrs["split"],
+        group.attrs["dataset"],
+        tuple(group.attrs.get("lost_frames", ())),
+    )
+
+
+def lost_frames(path: Path) -> tuple[str, ...]:
+    """Ids of the frames of a scene in data/scenes that were left out because their pose is not known."""
+    return tuple(_attributes(path).get("lost_frames", ()))
+
+
+def fused_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(feature f2[N,C], valid b1[N]) of the artefact of data/fusion at `path`. Raises StoreError where the
+    features of points were not kept."""
+    group = open_scene(path)
+    if "feature" not in group:
+        raise StoreError(
+            f"{path}: holds features of superpoints alone; "
+            "set fusion.point_features to true and run fusion again"
+        )
+    return group["feature"][:], group["valid"][:]
+
+
+def _attributes(path: Path) -> Mapping:
+    try:
+        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
+    except (NotADirectoryError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"{path}: not an artefact of this project; delete it and run its stage again"
+        ) from error
+    if "key" not in attributes or "format" not in attributes:
+        raise StoreError(f"{path}: not an artefact of this project; delete it and run its stage again")
+    if attributes["format"] != FORMAT:
+        raise StoreError(
+            f"{path}: written in format {attributes['format']}, this version reads {FORMAT}; "
+            "run its stage again"
+        )
+    return attributes

@@ -1,0 +1,215 @@
+"""The nouns: a scene is a point cloud seen by posed frames."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from anyscene.errors import DataError
+
+RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole camera: OpenCV axes (x right, y down, z forward), metres.
+
+    intrinsics: f8[3,3] of an image of width x height pixels; pose: f8[4,4], camera to world.
+    Raises DataError where they are not finite, the focal lengths not positive, or the pose not rigid.
+    """
+
+    intrinsics: np.ndarray
+    pose: np.ndarray
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        intrinsics = np.array(self.intrinsics, dtype=np.float64)
+        pose = np.array(self.pose, dtype=np.float64)
+        if intrinsics.shape != (3, 3) or pose.shape != (4, 4):
+            raise DataError(
+                f"camera needs intrinsics [3,3] and pose [4,4], not {intrinsics.shape} and {pose.shape}"
+            )
+        if not np.isfinite(intrinsics).all():
+            raise DataError("camera intrinsics contain NaN or infinity")
+        if not np.isfinite(pose).all():
+            raise DataError("camera pose contains NaN or infinity; leave the frame out if tracking was lost")
+        if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
+            raise DataError(
+                f"focal lengths must be positive, not {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g}"
+            )
+        if self.width < 1 or self.height < 1:
+            raise DataError(f"image size must be positive, not {self.width}x{self.height}")
+        rotation = pose[:3, :3]
+        error = np.abs(rotation.T @ rotation - np.eye(3)).max()
+        if (
+            error > RIGID_TOLERANCE
+            or np.linalg.det(rotation) < 0
+            or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6
+        ):
+            raise DataError(
+                f"camera pose is singular or not rigid (rotation is off by {error:.2g}): "
+                "give camera-to-world [R t; 0 0 0 1] with R a rotation"
+            )
+        intrinsics.flags.writeable = pose.flags.writeable = False
+        object.__setattr__(self, "intrinsics", intrinsics)
+        object.__setattr__(self, "pose", pose)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The camera of the image resized to width x height, pixel centres on corners as in ScanNet's tools:
+        fx' = fx W'/W, cx' = cx (W'-1)/(W-1), the same for y."""
+        intrinsics = self.intrinsics.copy()
+        intrinsics[0, :2] *= width / self.width
+        intrinsics[1, 1] *= height / self.height
+        intrinsics[0, 2] *= (width - 1) / max(self.width - 1, 1)
+        intrinsics[1, 2] *= (height - 1) / max(self.height - 1, 1)
+        return replace(self, intrinsics=intrinsics, width=width, height=height)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An image inside a file that holds many (ScanNet's .sens): `size` bytes from `offset` on.
+
+    A byte range rather than the index of a frame: whoever reads it needs one seek, neither the reader of the
+    data set nor the headers of the frames before. zlib_ushort: (width, height) where the bytes are not an
+    image file but zlib-compressed rows of little-endian u2.
+    """
+
+    path: Path
+    offset: int
+    size: int
+    zlib_ushort: tuple[int, int] | None = None
+
+    @property
+    def parent(self) -> Path:
+        """What it lies in, as a folder holds an image file."""
+        return self.path
+
+    def __str__(self) -> str:
+        return f"{self.path}: bytes {self.offset} to {self.offset + self.size}"
+
+    def open(self) -> Image.Image:
+        """The image. Raises OSError or ValueError where the bytes are none."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.size)
+        if self.zlib_ushort is None:
+            return Image.open(io.BytesIO(data))
+        width, height = self.zlib_ushort
+        expected, stream = 2 * width * height, zlib.decompressobj()
+        try:
+            pixels = stream.decompress(data, expected + 1)  # no more: damaged bytes may claim to be gigabytes
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        if len(pixels) != expected or not stream.eof:
+            raise ValueError(f"{len(pixels)} bytes or more for {width}x{height} pixels of 2")
+        return Image.frombytes("I;16", (width, height), pixels)
+
+
+Source = Path | Part
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One posed image and the depth registered to it, stored as integers: value / depth_scale = metres."""
+
+    id: str
+    color: Source
+    depth: Source | None
+    depth_scale: float
+    camera: Camera
+
+    def read_color(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """u1[H,W,3]; `size` (width, height) resizes bilinearly. Raises DataError naming the file."""
+        try:
+            with _open(self.color) as image:
+                image = image.convert("RGB")
+                if size is not None and image.size != tuple(size):
+                    image = image.resize(size, Image.Resampling.BILINEAR)
+                return np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
+
+    def read_depth(self, size: tuple[int, int] | None = None) -> np.ndarray | None:
+        """f4[H,W] in metres, 0 = no reading, or None where the scan has no depth; `size` (width, height)
+        resizes by nearest sample. Raises DataError naming the file."""
+        if self.depth is None:
+            return None
+        try:
+            with _open(self.depth) as image:
+                if size is not None and image.size != tuple(size):
+                    image = image.resize(size, Image.Resampling.NEAREST)
+                depth = np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(
+                f"{self.depth}: not a readable depth image ({error}); {_remedy(self.depth)}"
+            ) from error
+        if depth.ndim != 2:
+            raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
+        return (depth / np.float32(self.depth_scale)).astype(np.float32)
+
+    def to_attributes(self, root: Path) -> dict:
+        """What a store keeps of the frame, paths relative to the dataset's root."""
+        return {
+            "id": self.id,
+            "color": _to_attribute(self.color, root),
+            "depth": None if self.depth is None else _to_attribute(self.depth, root),
+            "depth_scale": self.depth_scale,
+            "pose": self.camera.pose.tolist(),
+            "intrinsics": self.camera.intrinsics.tolist(),
+            "size": [self.camera.width, self.camera.height],
+        }
+
+    @classmethod
+    def from_attributes(cls, record: dict, root: Path) -> Frame:
+        """The inverse of `to_attributes`."""
+        camera = Camera(np.array(record["intrinsics"]), np.array(record["pose"]), *record["size"])
+        depth = None if record["depth"] is None else _from_attribute(record["depth"], Path(root))
+        color = _from_attribute(record["color"], Path(root))
+        return cls(record["id"], color, depth, record["depth_scale"], camera)
+
+
+def _open(source: Source) -> Image.Image:
+    return source.open() if isinstance(source, Part) else Image.open(source)
+
+
+def _remedy(source: Source) -> str:
+    if isinstance(source, Part):
+        return "download the file again; if it was replaced, run scenes again"
+    return "export the frame again or leave it out"
+
+
+def _to_attribute(source: Source, root: Path) -> str | dict[str, Any]:
+    if isinstance(source, Path):
+        return source.relative_to(root).as_posix()
+    record = {"path": source.path.relative_to(root).as_posix(), "offset": source.offset, "size": source.size}
+    return record if source.zlib_ushort is None else record | {"zlib_ushort": list(source.zlib_ushort)}
+
+
+def _from_attribute(value: str | dict[str, Any], root: Path) -> Source:
+    if isinstance(value, str):
+        return root / value
+    shape = value.get("zlib_ushort")
+    return Part(root / value["path"], value["offset"], value["size"], None if shape is None else tuple(shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A point cloud in metres, z up, with the frames that saw it. `face` may be empty; `lost` are the ids of
+    frames that were left out because their pose is not known."""
+
+    id: str
+    xyz: np.ndarray  # f4[N,3]
+    rgb: np.ndarray  # u1[N,3]
+    normal: np.ndarray  # f4[N,3]
+    face: np.ndarray  # i4[F,3]
+    frames: tuple[Frame, ...]
+    split: str  # "train", "val" or "test"
+    dataset: str
+    lost: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Captions of masks: who writes them, and the sentences made of them."""

@@ -1,0 +1,78 @@
+"""BLIP (Li et al. 2022) as a captioner, through transformers: what it says of the part of the image around a
+mask, of which the adjectives are kept. It stands in for TAP, which the paper takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anyscene.project.device import Precision, autocast
+from anyscene.segmenters import pretrained
+from anyscene.segmenters.captions import noun_phrase
+from anyscene.weights import catalogue, described
+
+FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", described.TENSORS)
+SOURCE = catalogue.get("blip").source
+PROMPT = "a picture of"  # prompt, beams and length: BLIP's own settings for COCO captions
+BEAMS = 3
+LENGTH = 20  # tokens
+MARGIN = 0.1  # of the mask's bounding box, on each side
+
+
+def find(folder: Path) -> Path:
+    """BLIP's `folder`. Raises WeightsError saying which file is missing and where it is had."""
+    return pretrained.find("blip", folder, FILES, without="set `segmenters.captioner: colour`")
+
+
+class BlipCaptioner:
+    """BLIP behind the Captioner protocol."""
+
+    def __init__(self, folder: Path, device: torch.device, precision: Precision = "float32") -> None:
+        """`folder` holds FILES; nothing is ever downloaded. Raises WeightsError where they cannot be
+        loaded."""
+        find(folder)
+        content = pretrained.intact(folder, FILES)
+        # transformers takes seconds to import: only those who caption pay for it
+        from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
+
+        pretrained.description(folder, ["blip"], SOURCE)
+        self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
+        self._prepare = pretrained.part(BlipImageProcessor, folder, SOURCE)
+        self._network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
+        self._device, self._precision = device, precision
+        self._prompt = self._tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
+        content += f" {PROMPT} {BEAMS} {LENGTH} {MARGIN}"
+        self.version = hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
+        """The adjectives of the caption of u1[H, W, 3] around b1[H, W]: "brown wooden"; "" for no pixels."""
+        return noun_phrase.modifiers(self.caption(image[crop(mask)])) if mask.any() else ""
+
+    @torch.inference_mode()
+    def caption(self, image: np.ndarray) -> str:
+        """What BLIP says of u1[h, w, 3]. Images go one by one, so that others can make no difference."""
+        # said, for an image of 3 rows could be taken for one with channels first
+        inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
+        with autocast(self._device, self._precision):
+            tokens = self._network.generate(
+                pixel_values=inputs["pixel_values"].to(self._device),
+                input_ids=self._prompt.clone(),  # its first token is overwritten
+                num_beams=BEAMS,
+                do_sample=False,
+                max_new_tokens=LENGTH,
+            )
+        return self._tokenizer.decode(tokens[0], skip_special_tokens=True)
+
+
+def crop(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the bounding box of b1[H, W], not empty, with a margin inside the image."""
+    slices = []
+    for axis, length in zip((1, 0), mask.shape, strict=True):
+        places = np.flatnonzero(mask.any(axis))
+        margin = round(MARGIN * (places[-1] + 1 - places[0]))
+        slices.append(slice(max(0, int(places[0]) - margin), min(length, int(places[-1]) + 1 + margin)))
+    return slices[0], slices[1]

@@ -1,0 +1,216 @@
+"""Grounding DINO (Liu et al. 2024) finds the vocabulary's names as boxes, SAM (Kirillov et al. 2023) the mask
+in each: "Grounded SAM" (Ren et al. 2024). The first is transformers', the second segment-anything's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from segment_anything import SamPredictor
+
+from anyscene.errors import DataError
+from anyscene.project.device import Batches, Precision, autocast
+from anyscene.segmenters import pretrained
+from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
+from anyscene.segmenters.protocol import require_finite
+from anyscene.weights import catalogue, described, reading, sam
+
+SOURCE = catalogue.get("grounded").source
+FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    described.TENSORS,
+)
+SAM_FILES = "sam_vit_*.pth"
+CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
+UNKNOWN = ("chair", "\U0001f984")  # the second has no token of its own
+LONGEST = 8  # times its shorter side: DETR has no places for its queries in images that are mere stripes
+BOXES = 32  # that SAM is asked for at a time
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text that lists names. token, kind, mask: i8[1, T]; name: i8[k], index into the vocabulary; share:
+    f4[k, T], 1/n at each of the n tokens of a name."""
+
+    token: torch.Tensor
+    kind: torch.Tensor
+    mask: torch.Tensor
+    name: torch.Tensor
+    share: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """box: f4[n, 4] (left, top, right, bottom) in pixels; name: i8[n], index into the vocabulary; score:
+    f4[n] in 0..1."""
+
+    box: torch.Tensor
+    name: torch.Tensor
+    score: torch.Tensor
+
+
+def find(folder: Path) -> Path:
+    """SAM's checkpoint in `folder`, which holds Grounding DINO too. Raises WeightsError saying what is
+    missing and where it is had."""
+    pretrained.find("grounded", folder, FILES)
+    found = sorted(folder.glob(SAM_FILES))
+    if len(found) != 1:
+        raise described.WeightsError(
+            f"{folder / SAM_FILES}: {'more than one' if found else 'no'} checkpoint of SAM; put one of "
+            f"{sam.SOURCE} there (`anyscene weights fetch sam_vit_h` brings one into "
+            f"{folder.parent / 'sam'}), or go on without: take `grounded` out of segmenters.names"
+        )
+    return found[0]
+
+
+class GroundedSegmenter(MaskModel):
+    """Grounding DINO and SAM behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        device: torch.device,
+        captioner: Captioner = ColourCaptioner(),
+        confidence: float = CONFIDENCE,
+        precision: Precision = "float32",
+    ) -> None:
+        """`folder` holds FILES and one of SAM_FILES; nothing is ever downloaded. Raises WeightsError where
+        they cannot be loaded."""
+        # transformers takes seconds to import: only those who ask for it pay for it
+        from transformers import AutoTokenizer, GroundingDinoForObjectDetection, GroundingDinoImageProcessor
+
+        checkpoint = find(folder)
+        content = pretrained.intact(folder, FILES)
+        self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
+        self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
+        pretrained.description(folder, ["grounding-dino"], SOURCE)
+        self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
+        self._prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
+        pretrained.try_out(self._prepare, folder, SOURCE)
+        self._network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
+        self._sam = SamPredictor(sam.read(checkpoint).to(device))
+        self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
+        with pretrained.whole(folder, SOURCE):
+            self._asked(UNKNOWN)
+        content += reading.digest(checkpoint)
+        version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
+        self.version = with_captioner(version, captioner)
+
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
+        return (self._named(image, vocabulary) for image in images)
+
+    @torch.inference_mode()
+    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        """Of those that overlap the one of the surer box owns a pixel."""
+        found = self.boxes(image, vocabulary)
+        mask = np.zeros((len(found.box), *image.shape[:2]), bool)
+        if len(mask):
+            with autocast(self._device, self._precision):
+                self._sam.set_image(image)
+            self._sam.features = self._sam.features.float()
+            box = self._sam.transform.apply_boxes_torch(found.box, image.shape[:2])
+            masks = self._batches(self._masks, box)
+            np.concatenate(list(masks), out=mask)
+        return NamedMasks(owners(mask, found.score.cpu().numpy()), found.name.cpu().numpy())
+
+    def _masks(self, box: torch.Tensor) -> np.ndarray:  # [n, 4] -> b1[n, H, W]
+        found, _, logits = self._sam.predict_torch(None, None, boxes=box, multimask_output=False)
+        require_finite(f"{self.name}, its SAM", "masks", logits)
+        return found[:, 0].cpu().numpy()
+
+    @torch.inference_mode()
+    def boxes(self, image: np.ndarray, vocabulary: Sequence[str]) -> Boxes:
+        """Boxes in u1[H, W, 3] that a token of a name is sure of. Each has the name whose tokens are most
+        likely on average, as in Grounding DINO's own evaluation on COCO."""
+        height, width = image.shape[:2]
+        stretched = image.repeat(-(-width // (LONGEST * height)), 0).repeat(
+            -(-height // (LONGEST * width)), 1
+        )
+        # said, for an image of 3 rows could be taken for one with channels first
+        inputs = self._prepare(images=[stretched], input_data_format="channels_last", return_tensors="pt")
+        size = torch.tensor([width, height, width, height], device=self._device)
+        found = [Boxes(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
+        for prompt in self._asked(tuple(vocabulary)):
+            with autocast(self._device, self._precision):
+                answer = self._network(
+                    **inputs.to(self._device),
+                    input_ids=prompt.token,
+                    token_type_ids=prompt.kind,
+                    attention_mask=prompt.mask,
+                )
+            logits = answer.logits[0, :, : prompt.token.shape[1]].float()  # beyond, -inf by design
+            require_finite(self.name, "boxes", logits, answer.pred_boxes)
+            probability = logits.sigmoid()  # [Q, T]
+            score = (probability * (prompt.share > 0).any(0)).amax(1)
+            sure = score > self._confidence
+            name = prompt.name[(probability[sure] @ prompt.share.T).argmax(1)]
+            centre, extent = answer.pred_boxes[0, sure].float().split(2, 1)
+            box = torch.cat([centre - extent / 2, centre + extent / 2], 1) * size
+            found.append(Boxes(box, name, score[sure]))
+        return Boxes(
+            *(
+                torch.cat([getattr(one, part).to(self._device) for one in found])
+                for part in ("box", "name", "score")
+            )
+        )
+
+    def _asked(self, vocabulary: tuple[str, ...]) -> list[Prompt]:
+        if vocabulary not in self._prompts:
+            most = self._network.config.max_text_len
+            self._prompts[vocabulary] = prompts(vocabulary, self._tokenizer, most, self._device)
+        return self._prompts[vocabulary]
+
+
+def prompts(vocabulary: Sequence[str], tokenizer, most: int, device: torch.device) -> list[Prompt]:
+    """ "chair. table." in as few texts as hold all names in at most `most` tokens each. Grounding DINO lets
+    the words between full stops see each other alone, so none may be inside a name. Raises DataError for a
+    name that does not fit."""
+    plain = [" ".join(name.lower().replace(".", " ").replace("?", " ").split()) for name in vocabulary]
+    texts: list[list[int]] = []
+    left = 0
+    for index, name in enumerate(plain):
+        length = len(tokenizer(name, add_special_tokens=False)["input_ids"]) + 1  # and a full stop
+        if length > most - 2:
+            raise DataError(
+                f"Grounding DINO reads texts of {most} tokens, and with begin, end and full stop "
+                f"{vocabulary[index]!r} takes {length + 2}: give that class a shorter name"
+            )
+        if length > left:
+            texts.append([])
+            left = most - 2  # begin and end
+        texts[-1].append(index)
+        left -= length
+    return [_prompt(some, plain, tokenizer, device) for some in texts]
+
+
+def _prompt(some: Sequence[int], names: Sequence[str], tokenizer, device: torch.device) -> Prompt:
+    text, ends = "", []
+    for index in some:
+        text += ("" if not text else " ") + names[index]
+        ends.append(len(text))
+        text += "."
+    encoded = tokenizer(text, return_offsets_mapping=True, return_token_type_ids=True, return_tensors="pt")
+    first, last = encoded["offset_mapping"][0].T  # [T] characters that a token stands for
+    end = torch.tensor(ends)[:, None]
+    start = end - torch.tensor([len(names[index]) for index in some])[:, None]
+    share = ((first < end) & (last > start) & (last > first)).float()  # [k, T]
+    share /= share.sum(1, keepdim=True).clamp_min(1)
+    parts = (
+        encoded["input_ids"],
+        encoded["token_type_ids"],
+        encoded["attention_mask"],
+        torch.tensor(some),
+        share,
+    )
+    return Prompt(*(part.to(device) for part in parts))

@@ -1,0 +1,184 @@
+"""LSeg (Li et al. 2022): every pixel gets a feature in the text space of CLIP ViT-B/32.
+
+Network and protocol are those with which OpenScene and SAS extract features: one scale, the image and its
+mirror image averaged, pixels normalised by mean and standard deviation 0.5. An image is resized until its
+longer side is `base`, and padded with black, on the right and below, to a square of `crop`. Features have
+a stride of 2, so base = 2 * longer side gives one for each pixel; both papers choose it so: 640 for ScanNet
+at 320x240, 1280 for Matterport3D at 640x512. A larger image is seen in windows that overlap by a third.
+
+Of the published checkpoint, `demo_e200.ckpt`, the CLIP towers are ignored (`net.clip_pretrained`): LSeg was
+trained with CLIP's text tower frozen, so `text.encoder: open_clip:ViT-B-32:openai` is the same one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from anyscene.project.device import Precision, autocast, passes
+from anyscene.project.parameters import Lseg
+from anyscene.segmenters.lseg.dpt import Architecture, DensePredictor
+from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite
+from anyscene.text import TextEncoder, TextError, embeddings
+from anyscene.weights import catalogue, reading
+from anyscene.weights.reading import WeightsError
+
+FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
+SOURCE = catalogue.get("lseg").source
+TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; other 512 wide encoders have other spaces
+NETWORK, IGNORED = "net.", "clip_pretrained."
+BLACK = -1.0  # (0 - mean) / std
+
+
+def find(folder: Path) -> Path:
+    """The checkpoint in `folder`. Raises WeightsError saying which file is missing and where it is had."""
+    for name in FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(
+        f"{folder / FILES[-1]}: no LSeg weights; get demo_e200.ckpt from {SOURCE} and put it there (or a "
+        f"copy converted to {FILES[0]}), or go on without LSeg: take `lseg` out of segmenters.names"
+    )
+
+
+class LsegSegmenter:
+    """LSeg behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        file: Path,
+        text: TextEncoder,
+        settings: Lseg,
+        device: torch.device,
+        architecture: Architecture = Architecture(),
+        precision: Precision = "float32",
+    ) -> None:
+        """Load from the checkpoint `file`. Raises WeightsError where that cannot be done, TextError for an
+        encoder of another text space."""
+        model = text.name.split(":")[1] if text.name.startswith("open_clip:") else None
+        if text.width != architecture.out or model not in TEXT_MODELS:
+            raise TextError(
+                f"{name} lives in the {architecture.out} wide text space of CLIP ViT-B/32, not in the "
+                f"{text.width} wide one of {text.name}: set `text.encoder: open_clip:ViT-B-32:openai`"
+            )
+        self.name = name
+        self._text, self._settings, self._device, self._precision = text, settings, device, precision
+        with torch.device("meta"):  # random values would take a minute to draw
+            self._network = DensePredictor(architecture)
+        fill(self._network, reading.read(file, SOURCE), file)
+        self._network.eval().requires_grad_(False).to(device)
+        self.version = f"{reading.digest(file)}-{settings.base}-{settings.crop}"
+
+    @torch.inference_mode()
+    def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+        """One FeatureMap for each image u1[B, H, W, 3], on the device; not quite unit vectors, because the
+        mean of an image and its mirror is not normalised again.
+
+        The grid has half the sides of the resized image; where windows are averaged, those of the image.
+        """
+        return [FeatureMap(feature.permute(1, 2, 0)) for feature in self._each(images)]
+
+    @torch.inference_mode()
+    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+        """i2[B, H, W]: the most similar name in the cell nearest to each pixel; every pixel gets one."""
+        target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
+        labels = np.empty(images.shape[:3], np.int16)
+        for row, feature in zip(labels, self._each(images), strict=True):
+            best = torch.einsum("kc,chw->khw", target, feature).argmax(0)
+            row[...] = nearest(best.cpu().numpy(), row.shape)
+        return labels
+
+    def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
+        """f4[C, h, w] of each image u1[B, H, W, 3]."""
+        for some in passes(images, self._device):
+            found = self._features(some)
+            require_finite(self.name, "features", found)
+            yield from found
+
+    def _features(self, images: np.ndarray) -> torch.Tensor:
+        """u1[B, H, W, 3] -> f4[B, C, h, w]."""
+        height, width = resized(*images.shape[1:3], self._settings.base)
+        x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
+        x = functional.interpolate((x - 0.5) / 0.5, size=(height, width), mode="bilinear", align_corners=True)
+        crop = self._settings.crop
+        x = functional.pad(x, (0, max(0, crop - width), 0, max(0, crop - height)), value=BLACK)
+        if max(height, width) <= crop:
+            return self._mirrored(x)[..., : -(-height // 2), : -(-width // 2)]
+        x = self._windows(x)[..., :height, :width]
+        return functional.interpolate(x, size=images.shape[1:3], mode="bilinear", align_corners=True)
+
+    def _windows(self, image: torch.Tensor) -> torch.Tensor:
+        """f4[B, 3, h, w], no side below `crop` -> f4[B, C, h, w]: mean over the windows that hold a pixel."""
+        crop = self._settings.crop
+        total = count = None
+        for top in starts(image.shape[2], crop):
+            for left in starts(image.shape[3], crop):
+                window = image[..., top : top + crop, left : left + crop]
+                height, width = window.shape[2:]
+                padded = functional.pad(window, (0, crop - width, 0, crop - height), value=BLACK)
+                found = functional.interpolate(
+                    self._mirrored(padded), scale_factor=2, mode="bilinear", align_corners=True
+                )
+                if total is None:
+                    total = found.new_zeros(*found.shape[:2], *image.shape[2:])
+                    count = found.new_zeros(image.shape[2:])
+                total[..., top : top + crop, left : left + crop] += found[..., :height, :width]
+                count[top : top + crop, left : left + crop] += 1
+        return total / count
+
+    def _mirrored(self, image: torch.Tensor) -> torch.Tensor:
+        """f4[B, 3, h, w] -> f4[B, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
+        with autocast(self._device, self._precision):
+            both = self._network(torch.cat([image, image.flip(3)]))
+        found, mirrored = functional.normalize(both.float(), dim=1).chunk(2)
+        return (found + mirrored.flip(3)) / 2
+
+
+def resized(height: int, width: int, base: int) -> tuple[int, int]:
+    """Height and width with `base` for the longer side and the other in proportion, halves rounded up."""
+    if height > width:
+        return base, max(1, int(width * base / height + 0.5))
+    return max(1, int(height * base / width + 0.5)), base
+
+
+def starts(length: int, crop: int) -> Iterator[int]:
+    """Where windows of `crop` begin along a side of `length` >= crop: every two thirds of a window, the last
+    one possibly reaching over the end."""
+    stride = int(crop * (2 / 3))
+    return iter(range(0, (math.ceil((length - crop) / stride) + 1) * stride, stride))
+
+
+def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Make `tensors` the parameters of `network`. Names may begin with `net.`, as published; then those
+    without it are left, as CLIP's are in either case. Raises WeightsError where names or shapes differ, or
+    where there are integers for fractions."""
+    if any(key.startswith(NETWORK) for key in tensors):
+        tensors = {
+            key.removeprefix(NETWORK): value for key, value in tensors.items() if key.startswith(NETWORK)
+        }
+    tensors = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in tensors.items()
+        if not key.startswith(IGNORED)
+    }
+    own = network.state_dict()
+    for key in sorted(own.keys() | tensors.keys()):
+        found, wanted = _described(tensors.get(key)), _described(own.get(key))
+        if found != wanted:
+            raise WeightsError(
+                f"{file}: weights of another architecture: {key} is {found}, wanted {wanted}; take "
+                f"demo_e200.ckpt from {SOURCE}"
+            )
+    network.load_state_dict(tensors, assign=True)
+
+
+def _described(tensor: torch.Tensor | None) -> str:
+    if tensor is None:
+        return "nothing"
+    return f"{list(tensor.shape)}{'' if tensor.is_floating_point() else ' of integers'}"

@@ -1,0 +1,1 @@
+"""2D models that ran elsewhere: their answers, read from files."""

@@ -1,0 +1,151 @@
+"""Segments of SEEM and ODISE, with what TAP says of each.
+
+pano_seg/KEY.pth holds the segments, in one of two forms:
+
+- what both models answer under "panoptic_seg", as Mask2Former does: a map of segment numbers, 0 = none, and a
+  list of {"id", "category_id", ...} (UX-Decoder/Segment-Everything-Everywhere-All-At-Once, branch v1.0,
+  inference/xdecoder/infer_panoseg.py; NVlabs/ODISE, demo/demo.py). Both scripts only draw it.
+- the map alone, as SAS writes it for SEEM (peoplelu/SAS,
+  point_feat_extraction/seem_feat/extract_seem_pano.py). The classes are then in sem_seg/KEY.pth, a map of
+  them (extract_seem_semantic.py), which need not respect the segments: each part of a segment that has
+  another class becomes a mask of its own, as in SAS's fusion_util.py, where pixels take the adjectives of
+  their segment and the noun of their class.
+
+caption/KEY.pth, if there is such a folder, is SAS's TAP/infer.py: its n-th caption is that of segment n.
+(SAS's fusion_util.py takes the next one's, and thus fails at the last; what was run for the paper must have
+differed.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anyscene.errors import DataError
+from anyscene.segmenters.precomputed.converters import tap, torch_file
+from anyscene.segmenters.precomputed.converters.answer import Masks, Options, Size
+from anyscene.segmenters.protocol import nearest
+from anyscene.segmenters.universal import names
+
+# classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds to them
+SEEM = tuple(
+    """
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant,
+    stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe,
+    backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat,
+    baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon,
+    bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch,
+    potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard, cell phone, microwave,
+    oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush,
+    banner, blanket, bridge, cardboard, counter, curtain, door-stuff, floor-wood, flower, fruit, gravel,
+    house, light, mirror-stuff, net, pillow, platform, playingfield, railroad, river, road, roof, sand,
+    sea, shelf, snow, stairs, tent, towel, wall-brick, wall-stone, wall-tile, wall-wood, water-other,
+    window-blind, window-other, tree-merged, fence-merged, ceiling-merged, sky-other-merged,
+    cabinet-merged, table-merged, floor-other-merged, pavement-merged, mountain-merged, grass-merged,
+    dirt-merged, paper-merged, food-other-merged, building-other-merged, rock-merged, wall-other-merged,
+    rug-merged,
+    sofa, bookshelf, desk, shower curtain, bathtub, others
+    """.replace("\n    ", " ")
+    .strip()
+    .split(", ")
+)
+
+
+def seem(folder: Path, options: Options) -> Panoptic:
+    """Reader of SEEM's files."""
+    return Panoptic(folder, options.labels, SEEM)
+
+
+def odise(folder: Path, options: Options) -> Panoptic:
+    """Reader of ODISE's files."""
+    return Panoptic(folder, options.labels)
+
+
+@dataclass(frozen=True)
+class Panoptic:
+    """Segments in `folder`, of classes that `labels` names. `usual` are those of a map of classes where there
+    are no labels; classes in a list of segments are whatever the model was asked for."""
+
+    folder: Path
+    labels: tuple[str, ...] | None
+    usual: tuple[str, ...] | None = None
+
+    def has(self, key: str) -> bool:
+        return self._file("pano_seg", key).is_file()
+
+    def read(self, key: str, size: Size) -> Masks:
+        """Masks that do not overlap, by their segments' numbers. Maps of another size are read at the cell in
+        which each pixel's centre lies."""
+        file = self._file("pano_seg", key)
+        stored = torch_file.load(file)
+        pair = isinstance(stored, (tuple, list)) and len(stored) >= 2
+        labels = self.labels or (None if pair else self.usual)
+        if labels is None:
+            raise DataError(
+                f"{file}: holds numbers of classes; say by --labels what the model was asked for "
+                "(docs/precomputed.md says how its script writes that)"
+            )
+        segment = nearest(_map(file, stored[0] if pair else stored), size)
+        if pair:
+            part, classes = np.where(segment > 0, segment, -1), _classes(file, stored[1])
+            numbers = _values(part)
+            if unknown := [number for number in numbers if number not in classes]:
+                raise DataError(f"{file}: segment {unknown[0]} is not in the list of segments beside the map")
+            label, of = [classes[number] for number in numbers], numbers
+        else:
+            file = self._file("sem_seg", key)
+            count = len(labels)
+            semantic = _map(file, torch_file.load(file))
+            if semantic.max() >= count:
+                raise DataError(f"{file}: class {semantic.max()} has no name; there are {count}, from 0")
+            part = segment * count + nearest(semantic, size)
+            numbers = _values(part)
+            label, of = [number % count for number in numbers], [number // count for number in numbers]
+        if wrong := [one for one in label if not 0 <= one < len(labels)]:
+            raise DataError(f"{file}: class {wrong[0]} has no name; there are {len(labels)}, from 0")
+        return Masks(
+            part == np.array(numbers, np.int64).reshape(-1, 1, 1),
+            tuple(names(labels[one])[0] for one in label),
+            np.ones(len(numbers), np.float32),
+            self._captions(key, of),
+        )
+
+    def _captions(self, key: str, segments: list[int]) -> tuple[str, ...] | None:
+        """Of each of the segments; of what is in none, nothing is said."""
+        if not (self.folder / "caption").is_dir():
+            return None
+        if not any(segments):
+            return ("",) * len(segments)  # TAP's script writes no file then
+        file = self._file("caption", key)
+        said = tap.captions(file)
+        if max(segments) > len(said):
+            raise DataError(f"{file}: {len(said)} captions, but there is a segment {max(segments)}")
+        return tuple(said[number - 1] if number else "" for number in segments)
+
+    def _file(self, kind: str, key: str) -> Path:
+        return self.folder / kind / f"{key}.pth"
+
+
+def _map(file: Path, stored: Any) -> np.ndarray:
+    """i8[h, w], not negative."""
+    fine = isinstance(stored, torch.Tensor) and not stored.is_floating_point() and stored.numel()
+    value = stored.squeeze() if fine and stored.ndim > 2 else stored
+    if not fine or value.ndim != 2 or value.min() < 0:
+        raise DataError(f"{file}: wanted a map [h, w] of numbers from 0, alone or with the list of segments")
+    return value.numpy().astype(np.int64)
+
+
+def _classes(file: Path, segments: Any) -> dict[int, int]:
+    """Class of each segment."""
+    try:
+        return {int(one["id"]): int(one["category_id"]) for one in segments}
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(f'{file}: wanted a list of {{"id", "category_id"}} beside the map') from error
+
+
+def _values(part: np.ndarray) -> list[int]:
+    return [int(number) for number in np.unique(part) if number >= 0]

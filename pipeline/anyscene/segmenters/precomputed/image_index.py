@@ -1,0 +1,71 @@
+"""Which images 2D models are shown: the index that `anyscene frames` writes (docs/precomputed.md)."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyscene.errors import DataError
+
+INDEX = Path("data/frames/index.csv")
+COLUMNS = ("key", "of", "image", "state")
+KEY = re.compile("[0-9a-f]{32}")  # precomputed.image_key
+
+
+@dataclass(frozen=True)
+class IndexedImage:
+    """key: image_key of its pixels; of: its scene, or synthesis/CLASS; image: which one of that."""
+
+    key: str
+    of: str
+    image: str
+
+
+def state(artefact: str, size: tuple[int, int] | None = None) -> str:
+    """What the images of a scene or class depend on: the content key of its artefact, and the size (width,
+    height) that frames are resized to. Another one: the images may be others."""
+    return artefact[:16] if size is None else f"{artefact[:16]} {size[0]}x{size[1]}"
+
+
+def write(rows: Iterable[tuple[str, str, str, str]], index: Path) -> None:
+    """An index of `rows` of COLUMNS. It takes the place of an older one once all of them are written."""
+    partial = index.with_name(f".{index.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        written = csv.writer(stream)
+        written.writerow(COLUMNS)
+        written.writerows(rows)
+    partial.replace(index)
+
+
+def read(index: Path) -> list[dict[str, str]]:
+    """The rows of an index, by the names of COLUMNS. Raises DataError where it is missing or not as `anyscene
+    frames` writes it."""
+    try:
+        with index.open(newline="", encoding="utf-8") as stream:
+            rows = csv.reader(stream, strict=True)
+            head = next(rows, [])
+            if tuple(head) != COLUMNS:
+                raise ValueError(f"wanted the columns {','.join(COLUMNS)}, found {','.join(head)!r}")
+            found = []
+            for row in rows:
+                if len(row) != len(COLUMNS) or not KEY.fullmatch(row[0]):
+                    raise ValueError(f"line {rows.line_num} is no image")
+                found.append(dict(zip(COLUMNS, row, strict=True)))
+            return found
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{index}: not readable ({error}); run `anyscene frames`") from error
+
+
+def noted(index: Path, states: Mapping[str, str]) -> list[IndexedImage]:
+    """The images of scenes and classes that are still in the state that they were written in; none without
+    an index. Raises DataError as `read`. states: by what images are `of`."""
+    if not index.exists():
+        return []
+    return [
+        IndexedImage(row["key"], row["of"], row["image"])
+        for row in read(index)
+        if row["state"] == states.get(row["of"])
+    ]

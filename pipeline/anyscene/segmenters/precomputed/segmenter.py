@@ -1,0 +1,216 @@
+"""A 2D model that ran elsewhere: its answers are read from files, one for each image (docs/precomputed.md).
+
+An answer belongs to the pixels of an image, not to a frame's name, so frames and synthesised images are found
+alike, and a frame that was exported again is never taken for the one that was segmented.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anyscene.errors import DataError
+from anyscene.segmenters.captions import noun_phrase
+from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.named_masks import NamedMasks, owners
+from anyscene.segmenters.precomputed import archive
+from anyscene.segmenters.precomputed.image_index import IndexedImage
+from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
+from anyscene.text import TextEncoder, embeddings
+
+DESCRIPTION = "precomputed.json"
+FORMAT = 1
+FIRST = 5  # missing answers that a message names
+
+
+@dataclass(frozen=True)
+class Found:
+    """Masks of one image. mask: b1[n, H, W]; label: i8[n], index into the model's labels; score: f4[n];
+    caption: what the model says of each mask, where it says anything."""
+
+    mask: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+    caption: tuple[str, ...] | None
+
+
+def image_key(image: np.ndarray) -> str:
+    """Name of the file that belongs to an image u1[H, W, 3], without its ending."""
+    head = "x".join(map(str, image.shape)).encode()
+    return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
+
+
+def wants_captioner(folder: Path) -> bool:
+    """Whether the answers in `folder` are masks without captions of their own. Raises DataError as
+    PrecomputedSegmenter."""
+    description = _description(folder / DESCRIPTION)
+    return description["kind"] == "masks" and not description.get("captions")
+
+
+class PrecomputedSegmenter:
+    """The files in a folder behind the Segmenter protocol."""
+
+    def __init__(
+        self, name: str, folder: Path, text: TextEncoder, captioner: Captioner = ColourCaptioner()
+    ) -> None:
+        """`folder` holds precomputed.json and KEY.npz for every image. Raises DataError where the description
+        is missing or wrong; files of images are checked when they are asked for."""
+        self.name, self._captioner = name, captioner
+        self._folder, self._text = folder, text
+        description = _description(folder / DESCRIPTION)
+        self._kind = description["kind"]
+        if self._kind == "masks":
+            self._own = embeddings(text, description["labels"])  # [L, C]
+        self._captions = description.get("captions", False)
+        version = _version(folder)
+        self.version = version if self._captions else with_captioner(version, captioner)
+
+    def require(self, images: Iterable[IndexedImage]) -> None:
+        """Raises DataError where images have no answer. Only names of files are looked at."""
+        answered = {file.stem for file in _files(self._folder)}
+        wanted = list(images)
+        missing = [image for image in wanted if image.key not in answered]
+        if not missing:
+            return
+        of = f"{len({image.of for image in missing})} of {len({image.of for image in wanted})}"
+        lines = [f"  {image.of} {image.image}: {self._folder / image.key}.npz" for image in missing[:FIRST]]
+        if len(missing) > FIRST:
+            lines.append(f"  and {len(missing) - FIRST} more")
+        raise DataError(
+            f"{self._folder}: {self.name} has no answer for {len(missing)} of {len(wanted)} images, in {of} "
+            "scenes or classes; nothing was computed. Show it those that `anyscene frames` wrote and add the "
+            "answers (where it finds nothing, one without masks):\n" + "\n".join(lines)
+        )
+
+    def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
+        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": the adjectives of
+        its own caption or else of the captioner, and the name of the vocabulary that is closest to the
+        model's label."""
+        if self._kind == "features":
+            return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
+        return [
+            self._named(image, vocabulary).captions(image, vocabulary, self._captioner) for image in images
+        ]
+
+    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+        """i2[B, H, W]: of masks the name closest to their label, -1 in none; of features the most similar
+        name at the nearest cell."""
+        labels = np.empty(images.shape[:3], np.int16)
+        target = embeddings(self._text, vocabulary)  # [K, C]
+        for row, image in zip(labels, images, strict=True):
+            if self._kind == "features":
+                row[...] = nearest((self._feature(image) @ target.T).argmax(2), row.shape)
+            else:
+                row[...] = self._named(image, vocabulary).labels()
+        return labels
+
+    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+        found = self._masks(image)
+        name = (self._own[found.label] @ embeddings(self._text, vocabulary).T).argmax(1)
+        modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
+        return NamedMasks(owners(found.mask, found.score), name, modifiers)
+
+    def _masks(self, image: np.ndarray) -> Found:
+        names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
+        file, arrays = self._read(image, names)
+        mask, label, score = (arrays[name] for name in names[:3])
+        count, size = len(mask) if mask.ndim else 0, image.shape[:2]
+        _check(
+            file,
+            mask.dtype == bool and mask.shape == (count, *size),
+            "mask",
+            f"b1[n, {size[0]}, {size[1]}]",
+            mask,
+        )
+        _check(
+            file, label.dtype.kind in "iu" and label.shape == (count,), "label", f"integers [{count}]", label
+        )
+        _check(file, score.dtype.kind == "f" and score.shape == (count,), "score", f"floats [{count}]", score)
+        if count and not (0 <= score.min() and score.max() <= 1):  # nor NaN
+            raise DataError(f"{file}: scores must lie in 0..1")
+        if count and not (0 <= label.min() and label.max() < len(self._own)):
+            raise DataError(
+                f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
+                f"{DESCRIPTION} lists {len(self._own)} labels, counted from 0"
+            )
+        caption = arrays.get("caption")
+        if caption is not None:
+            fine = caption.dtype.kind == "U" and caption.shape == (count,)
+            _check(file, fine, "caption", f"texts [{count}]", caption)
+            caption = _texts(file, caption)
+        return Found(mask, label.astype(np.int64), score.astype(np.float32), caption)
+
+    def _feature(self, image: np.ndarray) -> np.ndarray:
+        file, arrays = self._read(image, ("feature",))
+        feature = arrays["feature"]
+        fits = feature.ndim == 3 and feature.shape[2] == self._text.width and 0 not in feature.shape
+        _check(
+            file, feature.dtype.kind == "f" and fits, "feature", f"floats [h, w, {self._text.width}]", feature
+        )
+        if not np.isfinite(feature).all():
+            raise DataError(f"{file}: features contain NaN or infinity")
+        return feature.astype(np.float32)
+
+    def _read(self, image: np.ndarray, names: Sequence[str]) -> tuple[Path, dict[str, np.ndarray]]:
+        file = self._folder / f"{image_key(image)}.npz"
+        try:
+            return file, archive.read(file, names)
+        except KeyError as error:
+            raise DataError(f"{file}: array {error} is missing; see docs/precomputed.md") from error
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{file}: {self.name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
+                "`anyscene frames` writes the images of all answers that are wanted"
+            ) from error
+
+
+def _check(file: Path, fine: bool, name: str, wanted: str, array: np.ndarray) -> None:
+    if not fine:
+        raise DataError(f"{file}: {name} must be {wanted}, not {array.dtype} {list(array.shape)}")
+
+
+def _texts(file: Path, array: np.ndarray) -> tuple[str, ...]:
+    try:
+        return tuple(array.tolist())
+    except (ValueError, SystemError) as error:  # numbers that are no letters
+        raise DataError(f"{file}: caption is not text ({error}); write it again") from error
+
+
+def _description(file: Path) -> dict:
+    """Checked content of precomputed.json."""
+    try:
+        description = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not readable ({error}); docs/precomputed.md says what it holds") from error
+    fine = isinstance(description, dict) and description.get("format") == FORMAT
+    if not fine or description.get("kind") not in ("masks", "features"):
+        raise DataError(f'{file}: wanted "format": {FORMAT} and "kind": "masks" or "features"')
+    labels = description.get("labels")
+    if description["kind"] == "masks" and not (
+        isinstance(labels, list) and labels and all(isinstance(label, str) and label for label in labels)
+    ):
+        raise DataError(f'{file}: wanted "labels": the names that masks are labelled with')
+    if not isinstance(description.get("captions", False), bool):
+        raise DataError(f'{file}: wanted "captions": true where masks carry captions, or false')
+    return description
+
+
+def _files(folder: Path) -> list[Path]:
+    """The answers; a folder of such a name is none."""
+    return [file for file in folder.glob("*.npz") if file.is_file()]
+
+
+def _version(folder: Path) -> str:
+    """Hash of names and contents of all files."""
+    digest = hashlib.sha256()
+    for file in sorted([folder / DESCRIPTION, *_files(folder)]):
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.name} {content}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,101 @@
+"""Published models in transformers' form: files in a local folder, nothing downloaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anyscene.weights import catalogue, described, reading
+
+
+def find(name: str, folder: Path, files: Sequence[str], without: str | None = None) -> Path:
+    """The `folder` of the published weights `name`. `without`: how to go on without them. Raises WeightsError
+    saying which file is missing and where it is had."""
+    source = catalogue.get(name).source
+    for file in files:
+        if not (folder / file).is_file():
+            raise described.WeightsError(
+                f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there "
+                f"(`anyscene weights fetch {name}`), or go on without: "
+                f"{without or f'take `{name}` out of segmenters.names'}"
+            )
+    return folder
+
+
+def intact(folder: Path, files: Sequence[str]) -> str:
+    """Digests of `files` in `folder`. Raises WeightsError where one is not what was published or noted."""
+    for file in files:
+        reading.intact(folder / file)
+    return "".join(reading.digest(folder / file) for file in files)
+
+
+def read_json(file: Path, source: str) -> dict[str, Any]:
+    """The object in a file of settings. Raises WeightsError where it is damaged."""
+    again = f"; get it again from {source}"
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise described.WeightsError(f"{file}: not readable ({error}){again}") from error
+    if not isinstance(content, dict):
+        raise described.WeightsError(f"{file}: wanted an object{again}")
+    return content
+
+
+def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, Any]:
+    """What config.json in `folder` says. Raises WeightsError unless it is of one of `kinds`."""
+    file = folder / "config.json"
+    config = read_json(file, source)
+    found = config.get("model_type")
+    if found not in kinds:
+        raise described.WeightsError(
+            f"{file}: describes a {found!r} model, wanted {kinds[0]}; get it again from {source}"
+        )
+    return config
+
+
+@contextmanager
+def whole(folder: Path, source: str) -> Iterator[None]:
+    """In which whatever a library raises, many kinds for broken folders, is a WeightsError."""
+    try:
+        yield
+    except Exception as error:
+        raise described.WeightsError(
+            f"{folder}: damaged weights ({error}); get the folder again from {source}"
+        ) from error
+
+
+def try_out(prepare: Any, folder: Path, source: str) -> None:
+    """Show the image processor `prepare` a black image. Raises WeightsError where it makes nothing of it: of
+    most of its settings it would only say so at the first frame of a scene."""
+    black = np.zeros((48, 64, 3), np.uint8)
+    with whole(folder, source):
+        inputs = prepare(images=[black], input_data_format="channels_last", return_tensors="pt")
+        if not inputs["pixel_values"].isfinite().all():
+            raise ValueError("image_std or image_mean make pixels NaN or infinite")
+
+
+def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.nn.Module:
+    """The model class `kind` with the weights of `folder`, for inference; `config`: in the place of the
+    folder's. Raises WeightsError."""
+    with whole(folder, source):
+        loaded, report = kind.from_pretrained(
+            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    if report["missing_keys"]:  # transformers would go on with random values
+        raise described.WeightsError(
+            f"{folder / described.TENSORS}: weights of another architecture: "
+            f"{min(report['missing_keys'])} is missing; get the folder again from {source}"
+        )
+    return loaded.eval().requires_grad_(False)
+
+
+def part(kind: Any, folder: Path, source: str) -> Any:
+    """A tokenizer or image processor of the class `kind` from `folder`. Raises WeightsError."""
+    with whole(folder, source):
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

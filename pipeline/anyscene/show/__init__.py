@@ -1,0 +1,1 @@
+"""Step 11: what a person looks at."""

@@ -1,0 +1,64 @@
+"""Heat maps of queries: a picture for each text, the groups that were found numbered by their rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from anyscene.show import palette
+from anyscene.show.viewpoint import OVERSAMPLING, Viewpoint, corner_viewpoint
+from anyscene.tasks.query.session import Answer, Session
+from anyscene.tasks.query.similarity import relative
+
+COLUMNS, CAPTION, MARGIN, DISC = 3, 44, 14, 13  # pictures in a row at most; pixels
+GROUND, INK, MARK = (255, 255, 255), (40, 44, 52), (255, 255, 255)
+
+
+def colours(searched: Session, found: Sequence[Answer]) -> np.ndarray:
+    """u1[N, 3]: the scene in grey, each point under the heat of the text that means it most."""
+    return palette.heat_over(searched.rgb, np.max([relative(one.score) for one in found], axis=0))
+
+
+def sheet(searched: Session, found: Sequence[Answer], size: tuple[int, int]) -> np.ndarray:
+    """u1[H, W, 3]: pictures of `size` (width, height) under their texts, in rows."""
+    view = corner_viewpoint(searched.xyz, searched.normal, size)
+    width, height = size[0], size[1] + CAPTION
+    columns = 2 if len(found) == 4 else min(COLUMNS, len(found))
+    rows = -(-len(found) // columns)
+    image = Image.new("RGB", (columns * width, rows * height), GROUND)
+    draw = ImageDraw.Draw(image)
+    for index, one in enumerate(found):
+        x, y = index % columns * width, index // columns * height
+        picture = Image.fromarray(view.picture(colours(searched, [one]), shaded=False))
+        image.paste(picture, (x, y + CAPTION), picture)
+        _caption(draw, one, x, y, width)
+        for rank, match in enumerate(one.matches, 1):
+            if place := _place(view, np.isin(searched.superpoint, match.superpoints)):
+                _number(draw, x + place[0], y + CAPTION + place[1], str(rank))
+    return np.asarray(image)
+
+
+def _caption(draw: ImageDraw.ImageDraw, one: Answer, x: int, y: int, width: int) -> None:
+    text = one.text + "".join(f", not {negative}" for negative in one.negative)
+    font, room = ImageFont.load_default(24), width - 2 * MARGIN
+    if font.getlength(text) > room:
+        while text and font.getlength(text + "...") > room:
+            text = text[:-1]
+        text += "..."
+    draw.text((x + MARGIN, y + CAPTION / 2), text, INK, font, anchor="lm")
+
+
+def _place(view: Viewpoint, member: np.ndarray) -> tuple[float, float] | None:
+    """Column and row of the seen point of the group that is closest to the middle of those seen."""
+    row, column = np.nonzero((view.point >= 0) & member[view.point])
+    if len(row) == 0:
+        return None
+    closest = np.argmin((row - row.mean()) ** 2 + (column - column.mean()) ** 2)
+    return float(column[closest] / OVERSAMPLING), float(row[closest] / OVERSAMPLING)
+
+
+def _number(draw: ImageDraw.ImageDraw, x: float, y: float, text: str) -> None:
+    draw.ellipse((x - DISC, y - DISC, x + DISC, y + DISC), INK, MARK, 2)
+    draw.text((x, y), text, MARK, ImageFont.load_default(18), anchor="mm")

@@ -1,0 +1,382 @@
+"""Look at an artefact: its tree with shapes, codecs, ranges and counts, and its values as a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.markup import escape
+from rich.text import Text
+from rich.tree import Tree
+
+from anyscene.errors import StoreError
+from anyscene.project import store
+from anyscene.project.artefact import Artefact, Stored
+from anyscene.show.viewpoint import corner_viewpoint
+
+WANTED = (
+    "give a .zarr folder, a model (folder or .safetensors), a file of data/capability, or what holds them"
+)
+DEEP = 3  # folders below the one given, as in models/demo/diffusion/unet
+PANELS, LONGEST, BRIEF = 9, 32, 300  # histograms in a picture; characters of a name above one; of a record
+BLOCK = 1 << 22  # values looked at at a time
+
+
+def tree(path: Path) -> Tree:
+    """The group at `path`, all groups in a folder, or a model, as a tree to print.
+
+    Raises StoreError for what this pipeline did not write, with what it is instead where that is known.
+    """
+    path = Path(path)
+    if weights := _weights_file(path):
+        return _weights(weights)
+    if (path / "zarr.json").is_file():
+        return _group(path)
+    if path.is_file():
+        return _capability(path)
+    if not path.is_dir():
+        raise StoreError(
+            f"{path}: no such folder; artefacts lie under data/ and models/ once `dvc repro` ran"
+        )
+    if (path / "mesh.ply").is_file():
+        raise StoreError(f"{path}: a raw scan; once it is imported look at data/scenes/{path.name}.zarr")
+    if next(path.glob("*/mesh.ply"), None):
+        raise StoreError(f"{path}: raw scans; once they are imported look at data/scenes")
+    found = list(_folders(path))
+    if not found:
+        raise StoreError(f"{path}: no artefact here; {WANTED}")
+    count, size = sum(len(inside) for _, inside in found), sum(_size(one) for _, all in found for one in all)
+    root = Tree(f"[bold]{escape(str(path))}[/]  {count} artefacts, {_bytes(size)}")
+    if [folder for folder, _ in found] == [path]:
+        for one in found[0][1]:
+            root.add(_line(one))
+    else:
+        for folder, inside in found:
+            size = _bytes(sum(map(_size, inside)))
+            name = "." if folder == path else str(folder.relative_to(path))
+            root.add(
+                Text(f"{name}  {len(inside)} of them, {size}: {inside[0].name}{' ...' * (len(inside) > 1)}")
+            )
+    return root
+
+
+def _folders(path: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Each folder from `path` down to DEEP below that holds artefacts, with them."""
+    for folder, below, files in os.walk(path):
+        here = Path(folder)
+        inside = [here / name for name in below if name.endswith(store.SUFFIX) and name[0] != "."]
+        inside += [here / name for name in files if name.endswith(".safetensors")]
+        inside += [here / name for name in files if here.name == "capability" and name.endswith(".json")]
+        deepest = len(here.relative_to(path).parts) == DEEP
+        below[:] = sorted(
+            name for name in below if here / name not in inside and name[0] != "." and not deepest
+        )
+        if inside:
+            yield here, sorted(inside)
+
+
+def _line(path: Path) -> Text:
+    if path.name.endswith(store.SUFFIX):
+        try:
+            arrays = store.open_scene(path).items()
+            what = ", ".join(f"{name}{list(array.shape)}" for name, array in arrays)
+        except StoreError as error:
+            return Text(str(error), "red")
+    else:
+        what = ""
+    return Text(f"{path.name}  {_bytes(_size(path))}  {what}".rstrip())
+
+
+def _measured(path: Path) -> dict[str, float]:
+    """Capability in 0..1 by class, of a file of data/capability."""
+    try:
+        record = json.loads(path.read_text())
+        return dict(zip(record["vocabulary"], map(float, record["capability"]), strict=True))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "`anyscene evaluation --show` prints it" if path.name == "metrics.json" else WANTED
+        raise StoreError(f"{path}: a file, no artefact; {hint}") from error
+
+
+def _capability(path: Path) -> Tree:
+    measured = _measured(path)
+    root = Tree(f"[bold]{escape(str(path))}[/]  {_bytes(path.stat().st_size)}")
+    line = root.add(
+        f"[bold]capability[/]  {len(measured)} classes  {_contents(np.array([*measured.values()]))}"
+    )
+    for name, value in measured.items():
+        line.add(Text(f"{value:.3f}  {name}"))
+    return root
+
+
+def _open(path: Path) -> Artefact:
+    """The artefact at `path`, unless it is someone else's store or an array of ours."""
+    try:
+        node = json.loads((path / "zarr.json").read_text())
+        ours = {"key", "format"} <= set(node.get("attributes", {}))
+        kind = node.get("node_type")
+    except (OSError, ValueError, AttributeError):
+        return store.open_scene(path)
+    if kind == "array":
+        raise StoreError(f"{path}: one array; give the artefact that holds it, {path.parent}")
+    if not ours:
+        raise StoreError(f"{path}: a zarr store of another program, `zarr.open` reads it; {WANTED}")
+    return store.open_scene(path)
+
+
+def _group(path: Path) -> Tree:
+    group = _open(path)
+    root = Tree(f"[bold]{escape(str(path))}[/]  {_bytes(_size(path))}")
+    for name, value in group.attrs.items():
+        text = f"{len(value)} of them" if isinstance(value, list) else json.dumps(value)
+        root.add(f"{name}: {text}", style="dim")
+    for name in group:
+        try:
+            root.add(f"[bold]{name}[/]  {_array(group[name], _size(path / name))}")
+        except StoreError as error:
+            root.add(Text(str(error), "red"))
+    return root
+
+
+def _weights_file(path: Path) -> Path | None:
+    if path.is_file() and path.suffix == ".safetensors":
+        return path
+    inside = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    return inside[0] if len(inside) == 1 else None
+
+
+def _weights(path: Path) -> Tree:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:  # NumPy has no bfloat16
+            lines, count = [], 0
+            for name in sorted(file.keys()):
+                kind, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
+                values = file.get_tensor(name)
+                values = values.float() if values.is_floating_point() else values
+                lines.append(f"{escape(name)}  {kind}\\{shape}  {_contents(np.atleast_1d(values.numpy()))}")
+                count += values.numel()
+    except SafetensorError as error:
+        raise StoreError(f"{path}: damaged ({error}); train it again, or fetch it again") from error
+    root = Tree(f"[bold]{escape(str(path))}[/]  {count:,} parameters, {_bytes(path.stat().st_size)}")
+    for record in sorted(path.parent.glob("*.json")):
+        root.add(Text(f"{record.name}: {_brief(record)}", "dim"))
+    for line in lines:
+        root.add(line)
+    return root
+
+
+def _brief(record: Path) -> str:
+    try:
+        text = json.dumps(json.loads(record.read_text()), ensure_ascii=False)
+    except ValueError as error:
+        return f"damaged ({error})"
+    return text if len(text) <= BRIEF else f"{text[:BRIEF]} ..."
+
+
+def _array(array: Stored, stored: int) -> str:
+    """stored: bytes on disk"""
+    ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
+    shape = ", ".join(map(str, array.shape))
+    return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  [dim]{array.codecs}[/]  {_contents(array)}"
+
+
+def _contents(array: Stored | np.ndarray) -> str:
+    """Range of all finite values, and how many are not: NaN, infinite, -1 of signed integers (none there),
+    rows of floats that are all 0 (empty), True of booleans."""
+    if array.size == 0:
+        return "empty"
+    low, high, count = np.inf, -np.inf, Counter()
+    for values in _blocks(array):
+        if values.dtype == bool:
+            count["true"] += np.count_nonzero(values)
+        elif values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            nan = np.count_nonzero(np.isnan(values))
+            count["NaN"] += nan
+            count["infinite"] += finite.size - np.count_nonzero(finite) - nan
+            if values.ndim == 2:
+                count["empty rows"] += len(values) - np.count_nonzero(values.any(1))
+            values = values[finite]
+        elif values.dtype.kind == "i":
+            count["of -1"] += np.count_nonzero(values == -1)
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    found = [f"{number:,} {what}" for what, number in count.items() if number]
+    if array.dtype == bool:
+        return f"{count['true']:,} of {array.size:,} true"
+    return ", ".join([f"{low:.4g} .. {high:.4g}" if low <= high else "no finite value", *found])
+
+
+def _blocks(array: Stored | np.ndarray) -> Iterator[np.ndarray]:
+    """All of the array, some rows at a time."""
+    rows = max(1, BLOCK * array.shape[0] // array.size)
+    for start in range(0, array.shape[0], rows):
+        yield array[start : start + rows]
+
+
+def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarray:
+    """u1[size,size,3]: a scene from above a corner, synthesised images, capability as bars, or histograms of
+    what is none of these.
+
+    Features are shown by their three principal axes, superpoints and labels by a colour each, a scene in its
+    own colours. `scene`: the group of data/scenes with the points, where the artefact has none itself.
+    Raises StoreError where there is nothing to show.
+    """
+    path = Path(path)
+    if weights := _weights_file(path):
+        from safetensors.torch import load_file  # NumPy has no bfloat16
+
+        return histograms({name: value.float().numpy() for name, value in load_file(weights).items()}, size)
+    if path.is_file():
+        return bars(_measured(path), size)
+    if not (path / "zarr.json").is_file() and path.is_dir():
+        raise StoreError(f"{path}: a folder has no picture; give one of the artefacts in it")
+    group = _open(path)
+    if "image" in group:
+        return _sheet(group, size)
+    colours = _colours(group)
+    if colours is None:
+        return histograms({name: group[name][:] for name in group}, size)
+    points = group if "xyz" in group else store.open_scene(scene or _scene_of(path))
+    view = corner_viewpoint(points["xyz"][:], points["normal"][:], (size, size)).picture(
+        colours, shaded=False
+    )
+    white = Image.new("RGB", (size, size), "white")
+    white.paste(Image.fromarray(view), mask=Image.fromarray(view[..., 3]))
+    return np.asarray(white)
+
+
+def _scene_of(path: Path) -> Path:
+    for folder in Path(path).resolve().parents:
+        candidate = folder / "scenes" / Path(path).name
+        if candidate.is_dir():
+            return candidate
+    raise StoreError(f"{path}: its scene is not in a folder 'scenes' beside it; give it with --scene")
+
+
+def _colours(group: Artefact) -> np.ndarray | None:
+    """u1[N,3] of its points; None where nothing in it has a value for each point."""
+    if "rgb" in group:
+        return group["rgb"][:]
+    if "feature" in group and ("valid" in group or "count" in group):
+        seen = group["valid"][:] if "valid" in group else group["count"][:] > 0
+        colours = np.full((len(seen), 3), 40, np.uint8)  # dark grey: no feature
+        colours[seen] = principal_colours(group["feature"][:], np.flatnonzero(seen))
+        return colours
+    for name in ("superpoint", "label", "prediction"):
+        if name in group:
+            ids = group[name][:]
+            return distinct_colours(ids if ids.ndim == 1 else ids[:, 0])
+    return None
+
+
+def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """u1[n,3] of the `rows` i8[n] (default: all) of `feature` [N,C], or of what gives its rows when asked:
+    their first three principal components, each stretched from its 2nd to its 98th percentile; the sign is
+    fixed, so equal features give equal pictures."""
+    rows = np.arange(len(feature)) if rows is None else rows
+    if len(rows) == 0:
+        return np.zeros((0, 3), np.uint8)
+    sample = feature[rows[:: max(1, len(rows) // 20000)]].astype(np.float32)
+    mean = sample.mean(0)
+    _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
+    axes = axes[:, ::-1][:, :3]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
+    component = np.empty((len(rows), axes.shape[1]), np.float32)
+    step = max(1, BLOCK // feature.shape[1])
+    for start in range(0, len(rows), step):  # widened all at once they would take twice what is stored
+        block = rows[start : start + step]
+        component[start : start + step] = (feature[block].astype(np.float32) - mean) @ axes
+    low, high = np.percentile(component, [2, 98], axis=0)
+    colours = np.zeros((len(rows), 3), np.uint8)
+    colours[:, : axes.shape[1]] = np.clip((component - low) / np.maximum(high - low, 1e-9), 0, 1) * 255
+    return colours
+
+
+def distinct_colours(label: np.ndarray) -> np.ndarray:
+    """u1[N,3]: a colour for every id in `label` [N], grey for negative ones."""
+    ids = label.astype(np.int64)
+    table = np.random.default_rng(0).integers(50, 256, (int(ids.max(initial=0)) + 1, 3), np.uint8)
+    colours = np.full((len(ids), 3), 40, np.uint8)
+    colours[ids >= 0] = table[ids[ids >= 0]]
+    return colours
+
+
+def histograms(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
+    """u1[size,size,3]: how the finite values of each of the largest PANELS arrays are spread, counts on a
+    logarithmic axis. Raises StoreError where no array has any."""
+    finite = {name: values[np.isfinite(values)].astype(np.float32) for name, values in arrays.items()}
+    largest = sorted((n for n in finite if finite[n].size), key=lambda n: -finite[n].size)[:PANELS]
+    if not largest:
+        raise StoreError("no array in it holds a value that could be shown")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = int(np.ceil(np.sqrt(len(largest))))
+    rows = -(-len(largest) // columns)
+    figure = Figure((size / 100, size / 100), dpi=100, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, largest, strict=False):
+        panel.hist(finite[name], bins=60, log=True, color="#33608c")
+        dropped = arrays[name].size - finite[name].size
+        note = f"{finite[name].size:,} values" + (f", {dropped:,} not finite" if dropped else "")
+        panel.set_title(f"{_short(name)}\n{note}", fontsize=8)
+        panel.tick_params(labelsize=7)
+        panel.locator_params(axis="x", nbins=4)
+    for panel in panels[len(largest) :]:
+        panel.axis("off")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def bars(measured: Mapping[str, float], size: int) -> np.ndarray:
+    """u1[size,size,3]: a bar for each value in 0..1."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((size / 100, size / 100), dpi=100, layout="constrained")
+    panel = figure.subplots()
+    panel.barh(list(map(_short, measured)), list(measured.values()), color="#33608c")
+    panel.set(xlim=(0, 1), xlabel="capability")
+    panel.invert_yaxis()
+    panel.tick_params(labelsize=8 if len(measured) <= 40 else 4)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _short(name: str) -> str:
+    """Its end, where it is too long for a panel."""
+    return name if len(name) <= LONGEST else "..." + name[3 - LONGEST :]
+
+
+def _sheet(group: Artefact, size: int) -> np.ndarray:
+    """The first synthesised images above their masks."""
+    images = group["image"][:8]
+    rows = [np.concatenate(list(images), 1)]
+    if "mask" in group:
+        masks = np.repeat(group["mask"][:8][..., None].astype(np.uint8) * 255, 3, -1)
+        rows.append(np.concatenate(list(masks), 1))
+    sheet = np.concatenate(rows)
+    height = max(1, round(size * len(sheet) / sheet.shape[1]))
+    return np.asarray(Image.fromarray(sheet).resize((size, height), Image.Resampling.NEAREST))
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _bytes(count: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,91 @@
+"""What the viewer's panel says, as HTML; names and texts in it are never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+import numpy as np
+
+from anyscene.show import palette
+from anyscene.show.viewer.scene_view import Heat, Point, SceneView
+from anyscene.tasks.query.groups import decimals
+
+
+def boxed(content: str) -> str:
+    """`content` with the panel's margin."""
+    return f'<div style="padding:0 .8em .5em;font-size:.85em;line-height:1.45">{content}</div>'
+
+
+def hint(drawn: int, points: int) -> str:
+    """What one can do, and how much of the scene one sees."""
+    less = f" Drawn are {drawn:,} of {points:,} points; <code>anyscene view --points 0</code> draws all."
+    return boxed(f"Click a point to see what it is.{less if drawn < points else ''}")
+
+
+def legend(room: SceneView, layer: str) -> str:
+    """What the colours of a layer mean: the classes that are in it, or a scale."""
+    if layer.startswith("weight of "):
+        return boxed(_scale("0", "1"))
+    if layer in ("colour", "superpoints", "PCA of features"):
+        return ""
+    shown = {tuple(colour) for colour in np.unique(room.colours(layer), axis=0).tolist()}
+    classes = zip(room.label_set.names, map(tuple, room.label_set.colours.tolist()), strict=True)
+    parts = [_swatch(colour, name) for name, colour in classes if colour in shown]
+    if palette.NEUTRAL in shown:
+        parts.append(_swatch(palette.NEUTRAL, "none"))
+    return boxed(" ".join(parts))
+
+
+def matches(room: SceneView, text: str, heat: Heat) -> str:
+    """A text's best groups."""
+    rows = [
+        (str(rank), name, f"{match.score:.3f}", f"{match.area:.2f}", decimals(match.centre, 1))
+        for rank, (name, match) in enumerate(zip(heat.shows, heat.matches, strict=True), 1)
+    ]
+    table = _table(("", "shows", "score", "area / m²", "centre / m"), rows)
+    return boxed(f"{_scale('median', 'highest')}<b>{escape(text)}</b> ({escape(room.source or '')}){table}")
+
+
+def point(found: Point) -> str:
+    """What is known of a point."""
+    parts = [f"<b>Point {found.index:,}</b> at {decimals(found.xyz, 2)} m"]
+    if found.superpoint >= 0:
+        parts.append(f"Superpoint {found.superpoint} of {found.superpoint_points:,} points")
+    if found.scores:
+        parts.append(_table(("label", "cosine"), [(name, f"{score:.3f}") for name, score in found.scores]))
+    said = [*found.said, *([("annotation", found.truth)] if found.truth else [])]
+    if said:
+        parts.append(_table(("step", "says"), said))
+    if found.weight:
+        parts.append("Weight: " + ", ".join(f"{escape(n)} {value:.2f}" for n, value in found.weight))
+    views = ", ".join(f"{escape(view.frame.id)} ({view.distance:.1f} m)" for view in found.views)
+    parts.append(f"Seen closest in {views}" if views else "Seen in no frame that is here")
+    return boxed("<br>".join(parts))
+
+
+def problem(message: str) -> str:
+    """Why something cannot be shown."""
+    return boxed(f'<b style="color:#c0392b">{escape(message)}</b>')
+
+
+def _swatch(colour: tuple[int, ...], name: str) -> str:
+    square = f"background:{palette.hexadecimal(colour)};width:.8em;height:.8em;border:1px solid #888"
+    return (
+        '<span style="white-space:nowrap;margin-right:.5em">'
+        f'<i style="display:inline-block;{square}"></i> {escape(name)}</span>'
+    )
+
+
+def _scale(low: str, high: str) -> str:
+    stops = ",".join(palette.hexadecimal(colour) for colour in palette.heat(np.linspace(0, 1, 6)).tolist())
+    bar = f'<i style="display:block;height:.7em;background:linear-gradient(90deg,{stops})"></i>'
+    ends = f"<span>{escape(low)}</span><span>{escape(high)}</span>"
+    return f'{bar}<span style="display:flex;justify-content:space-between">{ends}</span>'
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    cell = 'style="padding:0 .9em 0 0;text-align:left;font-weight:normal"'
+    top = "".join(f'<th {cell}><span style="opacity:.7">{escape(name)}</span></th>' for name in head)
+    body = "".join("<tr>" + "".join(f"<td {cell}>{escape(v)}</td>" for v in row) + "</tr>" for row in rows)
+    return f"<table>{f'<tr>{top}</tr>'}{body}</table>"

@@ -1,0 +1,124 @@
+"""One evaluation from end to end: all rows on all annotated scenes, scene by scene."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from anyscene import datasets
+from anyscene.project import store
+from anyscene.project.layout import Artefacts
+from anyscene.project.parameters import Params
+from anyscene.project.progress import progress
+from anyscene.segmenters import load_segmenter
+from anyscene.study import metrics_json
+from anyscene.study.ablation import Ablation
+from anyscene.study.true_iou import known_classes, true_iou
+from anyscene.tasks.segmentation.metrics import EvaluationError, tally
+from anyscene.text import load_text_encoder
+from anyscene.text.text_space import TextSpace
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """metrics: what goes into metrics.json; confusion: i8[K, K+1] of each row, its variants added up."""
+
+    metrics: dict[str, Any]
+    confusion: dict[str, np.ndarray]
+
+
+def run(params: Params, artefacts: Artefacts) -> Study:
+    """Evaluate everything that exists. Without an annotated scene in the split there are no scores, only what
+    is known without them. Raises EvaluationError where nothing predicts."""
+    settings = params.evaluation
+    label_set = datasets.label_set(params.dataset.label_set)
+    models, vocabulary = params.segmenters.names, params.vocabulary
+    scenes, unannotated = split_by_annotation(artefacts, settings.split)
+    truth = {model: _truth(params, artefacts, scenes, model, label_set.names) for model in models}
+    ablation = Ablation(
+        artefacts,
+        models,
+        vocabulary,
+        TextSpace.of(load_text_encoder(params.text), label_set, vocabulary, params.text.template),
+        params.fusion,
+        known={model: _known(params, model) for model in models},
+        truth=truth,
+        shuffles=settings.shuffles,
+        seed=settings.seed,
+        turns=settings.turns,
+    )
+    if not ablation.rows:
+        raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
+    rooms, points = metrics_json.SceneTallies(), 0
+    with progress("evaluation", len(scenes)) as advance:
+        for scene in scenes:
+            label = store.open_scene(store.scene_path(artefacts.data("labels"), scene))["label"][:]
+            points += int(np.count_nonzero(label >= 0))
+            for row, variants in ablation.predictions(scene).items():
+                rooms.add(row, [tally(label, variant, label_set) for variant in variants])
+            advance()
+    scores = rooms.metrics(label_set, settings.unpredicted)
+    measured = {model: artefacts.capability(model, vocabulary) for model in models}
+    metrics = {
+        "semantic": metrics_json.semantic(scores),
+        "bootstrap": metrics_json.doubt(
+            rooms, scores, models, settings.bootstrap, settings.unpredicted, settings.seed
+        ),
+        "capability": metrics_json.capability(measured, truth, vocabulary),
+        "label_set": label_set.name,
+        "absent": list(next(iter(scores.values())).absent) if scores else [],
+        "missing": ablation.missing,
+        "split": settings.split,
+        "scenes": scenes,
+        "unannotated": unannotated,
+        "points": points,
+        "unpredicted": settings.unpredicted,
+        "turns": settings.turns,
+        "backend": ablation.backends,
+        "seed": settings.seed,
+    }
+    confusion = {row: rooms.matrices(row).sum((0, 1)) for row in scores}
+    return Study(metrics_json.rounded(metrics), confusion)
+
+
+def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
+    """(scenes of the split with annotation, those without)."""
+    scenes = store.split_ids(artefacts.data("scenes"), split)
+    labels = artefacts.data("labels")
+    known = set(store.scene_ids(labels)) if artefacts.has(labels) else set()
+    return [scene for scene in scenes if scene in known], [scene for scene in scenes if scene not in known]
+
+
+def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> np.ndarray | None:
+    """True IoU of a 2D model on the annotated frames of the scenes; None where there are none."""
+    if next(_annotated_frames(params, artefacts, scenes), None) is None:
+        return None
+    frames = _annotated_frames(params, artefacts, scenes)
+    segmenter = load_segmenter(model, params, captions=False)
+    return true_iou(segmenter, frames, names, params.vocabulary, params.segmenters.batch)
+
+
+def _annotated_frames(
+    params: Params, artefacts: Artefacts, scenes
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Colour u1[H,W,3] as the 2D models see it in projection, and truth u1[H,W], frame by frame."""
+    dataset = datasets.open_dataset(params.dataset, params.scenes)
+    size = params.projection.width, params.projection.height
+    for scene in scenes:
+        path = store.scene_path(artefacts.data("scenes"), scene)
+        for frame in store.read_scene(path, dataset.root).frames:
+            truth = dataset.read_frame_truth(scene, frame.id)
+            if truth is not None:
+                truth = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+                yield frame.read_color(size), truth
+
+
+def _known(params: Params, model: str) -> np.ndarray | None:
+    path = Path(params.segmenters.weights) / model / "model.json"
+    return known_classes(json.loads(path.read_text()), params.vocabulary) if path.is_file() else None

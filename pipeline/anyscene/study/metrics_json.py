@@ -1,0 +1,152 @@
+"""metrics.json: every figure of an evaluation, in percent but for rank correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from anyscene.datasets import LabelSet
+from anyscene.study.bootstrap import Interval, draws, resampled_miou
+from anyscene.study.true_iou import agreement
+from anyscene.tasks.segmentation.metrics import Metrics, Tally, Unpredicted, measure
+
+DECIMALS = 4
+BEST_SINGLE = "best single"
+DIFFERENCES = (
+    ("capability", BEST_SINGLE),
+    ("capability", "add"),
+    ("capability", "linear"),
+    ("capability", "max"),
+    ("capability", "shuffled"),
+    ("capability", "swapped"),
+    ("oracle", "capability"),
+    ("superpoint", "capability"),
+    ("superpoint_distillation", "capability"),
+    ("superpoint_distillation", "pixel_distillation"),
+    ("ensembling", "superpoint_distillation"),
+)
+
+
+class SceneTallies:
+    """Confusion matrices of each room, row and variant of the row, kept while rooms go by."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, list[list[Tally]]] = {}  # row -> room -> variant
+
+    def add(self, row: str, variants: Sequence[Tally]) -> None:
+        """One more room of a row."""
+        self._tallies.setdefault(row, []).append(list(variants))
+
+    def matrices(self, row: str) -> np.ndarray:
+        """i8[P, S, K, K+1] of P variants in S rooms."""
+        return np.stack([[variant.every for variant in room] for room in self._tallies[row]], 1)
+
+    def metrics(self, label_set: LabelSet, unpredicted: Unpredicted) -> dict[str, Metrics]:
+        """Scores of each row over all rooms, the mean over its variants."""
+        found = {}
+        for row, rooms in self._tallies.items():
+            sums = [sum(variants[1:], variants[0]) for variants in zip(*rooms, strict=True)]
+            found[row] = _average([measure(s.every, s.foreground, label_set, unpredicted) for s in sums])
+        return found
+
+
+def _average(variants: Sequence[Metrics]) -> Metrics:
+    """Of variants that were measured on the same points: all have the same classes."""
+
+    def mean(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: mean([value[name] for value in values]) for name in values[0]}
+        return float(np.mean(values))
+
+    names = [field.name for field in fields(Metrics) if field.name != "absent"]
+    means = {name: mean([getattr(metrics, name) for metrics in variants]) for name in names}
+    return Metrics(**means, absent=variants[0].absent)
+
+
+def semantic(metrics: Mapping[str, Metrics]) -> dict[str, Any]:
+    """The section `semantic` of metrics.json; `splits` only where the label set has any."""
+    found = {row: asdict(scores) for row, scores in metrics.items()}
+    for scores in found.values():
+        del scores["absent"]
+        if not scores["splits"]:
+            del scores["splits"]
+    return found
+
+
+def doubt(
+    rooms: SceneTallies,
+    metrics: Mapping[str, Metrics],
+    models: Sequence[str],
+    resamples: int,
+    unpredicted: Unpredicted,
+    seed: int,
+) -> dict[str, Any]:
+    """The section `bootstrap`: mIoU of each row, and the differences that matter, over resampled rooms.
+
+    `value` is a difference on all rooms. It need not be the mean over samples: where few rooms have a class,
+    samples often lack it. The best single model is that with the highest mIoU on all rooms, in all samples.
+    """
+    if not metrics:
+        return {"rooms": 0, "resamples": 0, "mIoU": {}, "difference": {}}
+    count = rooms.matrices(next(iter(metrics))).shape[1]
+    draw = draws(count, resamples, np.random.default_rng(seed))
+    scores = {row: resampled_miou(rooms.matrices(row), draw, unpredicted) for row in metrics}
+    result: dict[str, Any] = {
+        "rooms": count,
+        "resamples": resamples,
+        "mIoU": {row: asdict(Interval.of(values)) for row, values in scores.items()},
+    }
+    if single := [model for model in models if model in scores]:
+        result["best_single"] = max(single, key=lambda model: metrics[model].mIoU)
+        scores[BEST_SINGLE] = scores[result["best_single"]]
+    whole = {row: scores_of.mIoU for row, scores_of in metrics.items()}
+    whole[BEST_SINGLE] = whole.get(result.get("best_single"), 0)
+    result["difference"] = {
+        f"{a} - {b}": {"value": whole[a] - whole[b], **asdict(Interval.of(scores[a] - scores[b]))}
+        for a, b in DIFFERENCES
+        if a in scores and b in scores
+    }
+    return result
+
+
+def capability(
+    measured: Mapping[str, np.ndarray | None],
+    truth: Mapping[str, np.ndarray | None],
+    vocabulary: Sequence[str],
+) -> dict[str, Any]:
+    """The section `capability`: measured capability beside true IoU, class by class, and their agreement.
+
+    measured and truth: f8[V] in 0..1 of each 2D model, None where there is none.
+    """
+    section: dict[str, Any] = {"model": {}, "difference": {}}
+    for model, values in measured.items():
+        if values is None:
+            continue
+        true = truth.get(model)
+        entry: dict[str, Any] = {"capability": _percent(values, vocabulary)}
+        if true is not None:
+            entry |= {"true_iou": _percent(true, vocabulary), "spearman": agreement(values, true)}
+        section["model"][model] = entry
+    both = [m for m in section["model"] if truth.get(m) is not None]
+    for a, b in combinations(both, 2):
+        section["difference"][f"{a} - {b}"] = {
+            "spearman": agreement(measured[a] - measured[b], truth[a] - truth[b])
+        }
+    return section
+
+
+def _percent(values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    return {name: 100 * float(v) for name, v in zip(names, values, strict=True) if np.isfinite(v)}
+
+
+def rounded(value: Any) -> Any:
+    """The same structure with every float at DECIMALS decimals, so that files compare well."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    return round(value, DECIMALS) if isinstance(value, float) else value

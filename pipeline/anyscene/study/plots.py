@@ -1,0 +1,79 @@
+"""Tables for `dvc plots` and for the report: csv, one row per point of a plot."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anyscene.study.evaluation import Study
+from anyscene.study.summary import FINAL
+
+CLASS = ("class", "IoU", "precision", "recall")
+
+
+def write(study: Study, names: Sequence[str], folder: Path) -> None:
+    """Fill `folder`: {rows, per_class, capability}.csv; {classes, confusion}.csv of the last step; and
+    confusion.json with all matrices."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = study.metrics
+    _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
+    each = {row: list(_per_class(scores)) for row, scores in metrics["semantic"].items()}
+    _csv(
+        folder / "per_class.csv",
+        ("row", *CLASS),
+        ((row, *values) for row, classes in each.items() for values in classes),
+    )
+    final = next((row for row in (*FINAL, *study.confusion) if row in study.confusion), None)
+    best_first = sorted(each[final], key=lambda values: -values[1]) if final else ()
+    _csv(folder / "classes.csv", CLASS, best_first)
+    _csv(folder / "capability.csv", ("model", "class", "capability", "true_iou"), _capability(metrics))
+    counted = _hundredths(study.confusion[final], names) if final else ()
+    _csv(folder / "confusion.csv", ("actual", "predicted"), counted)
+    matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
+    text = json.dumps({"row": final, "names": list(names), "confusion": matrices}, separators=(",", ":"))
+    (folder / "confusion.json").write_text(text + "\n")
+
+
+def _rows(metrics: dict[str, Any]) -> Iterable[tuple]:
+    for row, scores in metrics["semantic"].items():
+        doubt = metrics["bootstrap"]["mIoU"][row]
+        yield row, scores["mIoU"], doubt["low"], doubt["high"]
+
+
+def _per_class(scores: dict[str, Any]) -> Iterable[tuple]:
+    for name, iou in scores["per_class"].items():
+        yield name, iou, scores["precision"][name], scores["recall"][name]
+
+
+def _capability(metrics: dict[str, Any]) -> Iterable[tuple]:
+    for model, entry in metrics["capability"]["model"].items():
+        for name, value in entry["capability"].items():
+            if (true := entry.get("true_iou", {}).get(name)) is not None:
+                yield model, name, value, true
+
+
+def _hundredths(matrix: np.ndarray, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """A hundred (actual, predicted) for each annotated class, in the proportions of its points: the confusion
+    template of DVC counts rows, so its cells are percent."""
+    columns = (*names, "nothing")
+    for name, counts in zip(names, matrix, strict=True):
+        if counts.sum() == 0:
+            continue
+        share = 100 * counts / counts.sum()
+        whole = np.floor(share).astype(int)
+        largest = np.argsort(whole - share, kind="stable")[: 100 - whole.sum()]
+        whole[largest] += 1
+        for column, count in zip(columns, whole, strict=True):
+            yield from ((name, column) for _ in range(count))
+
+
+def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

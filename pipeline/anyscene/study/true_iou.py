@@ -1,0 +1,56 @@
+"""What a 2D model really knows: its IoU on annotated frames, and whether its measured capability says so."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from anyscene.project.device import Batches
+from anyscene.segmenters import Segmenter
+from anyscene.tasks.segmentation.metrics import confusion, per_class
+
+
+def true_iou(
+    segmenter: Segmenter,
+    frames: Iterable[tuple[np.ndarray, np.ndarray]],
+    names: Sequence[str],
+    vocabulary: Sequence[str],
+    batch: int,
+) -> np.ndarray:
+    """f8[V] IoU in 0..1 of each class of the vocabulary over all pixels with a label, NaN where none has it.
+
+    frames: (image u1[H, W, 3], truth u1[H, W] = index into `names`, 255 = none). The model chooses among
+    the vocabulary, as when its capability is measured; pixels of other classes can only be false positives.
+    """
+    elsewhere = len(vocabulary)
+    row = np.full(256, -1, np.int16)  # of a truth value, in the vocabulary
+    for index, name in enumerate(names):
+        row[index] = vocabulary.index(name) if name in vocabulary else elsewhere
+    matrix = np.zeros((elsewhere + 1, elsewhere + 2), np.int64)
+    frames, batches = iter(frames), Batches(batch, "segmenters.batch")
+    while group := list(itertools.islice(frames, batch)):
+        images = np.stack([image for image, _ in group])
+        said = batches(lambda some: segmenter.label(some, vocabulary), images)
+        for label, (_, truth) in zip(itertools.chain.from_iterable(said), group, strict=True):
+            matrix += confusion(row[truth].ravel(), label.ravel(), elsewhere + 1)
+    return per_class(matrix)[0][:elsewhere]
+
+
+def agreement(capability: np.ndarray, truth: np.ndarray) -> float | None:
+    """Spearman's rank correlation of capability [V] and true IoU [V] over the classes whose truth is known;
+    None where fewer than three are, or one of both is the same for all."""
+    known = np.isfinite(truth)
+    a, b = capability[known], truth[known]
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return float(spearmanr(a, b).statistic)
+
+
+def known_classes(description: dict, vocabulary: Sequence[str]) -> np.ndarray | None:
+    """f8[V]: 1 for each name that a 2D model was taught, which its description has under "names", else 0.
+    None where it does not say."""
+    names = description.get("names")
+    return None if names is None else np.array([float(name in names) for name in vocabulary])

@@ -1,0 +1,155 @@
+"""Average precision of labelled proposals by the rule of ScanNet's benchmark (evaluate_semantic_instance.py).
+
+An object is a set of points, a proposal one with a class and a score. At an overlap t, scene by scene:
+of the proposals of its class whose IoU with an object is above t and that no earlier object has, the first is
+the object's; the best of their scores counts as right, each other as wrong; no proposal, and it is missed. A
+proposal that is above t with no object of its class is wrong, unless more than t of it is ignored: points of
+no object, and objects of the class below SMALLEST points. Proposals below SMALLEST points are passed over.
+One above t with an object that has another already stays free for the next; only below t = 1/2 there is one.
+
+AP is the area under precision over recall, by trapezoids in recall from score to score, precision 1 at recall
+0; its mean over overlaps 0.5, 0.55, ..., 0.9; AP50 and AP25 at one. Means are over classes that have objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from anyscene.datasets import LabelSet
+from anyscene.tasks.segmentation.metrics import EvaluationError
+
+OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # as the script has them, to the last bit
+SMALLEST = 100  # points
+STUFF = ("wall", "floor")  # no objects, in ScanNet's and ScanNet200's benchmark
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledScene:
+    """Truth and proposals of N points: target i[N], rows of the label set, and instance i[N], -1 = none;
+    mask b1[P,N], label i[P] (-1 = none) and score f8[P] of the proposals, in the order of their file."""
+
+    target: np.ndarray
+    instance: np.ndarray
+    mask: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class InstanceMetrics:
+    """Percent. `per_class`: (AP, AP50, AP25) of each class that has objects; the others are in `absent`."""
+
+    AP: float
+    AP50: float
+    AP25: float
+    per_class: dict[str, tuple[float, float, float]]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Overlaps:
+    """Of one class in one scene: iou f8[P,G], score f8[P], ignored f8[P] (a share), counted b1[G]."""
+
+    iou: np.ndarray
+    score: np.ndarray
+    ignored: np.ndarray
+    counted: np.ndarray
+
+
+def things(label_set: LabelSet) -> np.ndarray:
+    """i8: rows of the label set that objects can have."""
+    return np.flatnonzero([name not in STUFF for name in label_set.names])
+
+
+def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> InstanceMetrics:
+    """Scores over all scenes. Raises EvaluationError for arrays that do not fit each other, and where no
+    class has an object of SMALLEST points or more."""
+    classes = things(label_set)
+    found: dict[int, list[_Overlaps]] = {int(row): [] for row in classes}
+    for scene in scenes:
+        _check(scene)
+        void = ~np.isin(scene.target, classes) | (scene.instance < 0)
+        size = np.count_nonzero(scene.mask, axis=1)
+        for row, overlaps in found.items():
+            overlaps.append(_of_class(scene, row, void, size))
+    ap = np.array(
+        [[_average_precision(found[row], t) for t in OVERLAPS] for row in found]
+    )  # [classes, overlaps]
+    there = ~np.isnan(ap[:, 0])
+    if not there.any():
+        raise EvaluationError(f"no scene has an annotated object of {SMALLEST} points; nothing to score")
+    each = 100 * np.column_stack([ap[:, :-1].mean(1), ap[:, 0], ap[:, -1]])  # [classes, 3]
+    names = [label_set.names[row] for row in found]
+    mean = each[there].mean(0)
+    return InstanceMetrics(
+        float(mean[0]),
+        float(mean[1]),
+        float(mean[2]),
+        {name: tuple(map(float, row)) for name, row, has in zip(names, each, there, strict=True) if has},
+        tuple(name for name, has in zip(names, there, strict=True) if not has),
+    )
+
+
+def _check(scene: LabelledScene) -> None:
+    points, proposals = scene.target.shape, scene.label.shape
+    if scene.instance.shape != points or scene.mask.shape != proposals + points:
+        raise EvaluationError(
+            f"masks {list(scene.mask.shape)} and instances {list(scene.instance.shape)} for "
+            f"{list(proposals)} proposals of {list(points)} points; all must fit"
+        )
+    if scene.score.shape != proposals or not np.isfinite(scene.score).all():
+        raise EvaluationError("every proposal needs a finite score")
+
+
+def _of_class(scene: LabelledScene, row: int, void: np.ndarray, size: np.ndarray) -> _Overlaps:
+    chosen = np.flatnonzero((scene.label == row) & (size >= SMALLEST))
+    points = np.flatnonzero((scene.target == row) & (scene.instance >= 0))
+    _, owner = np.unique(scene.instance[points], return_inverse=True)
+    count = np.bincount(owner)  # [G]
+    mask, size = scene.mask[chosen], size[chosen, None]
+    common = np.zeros((len(chosen), len(count)))  # [P, G]
+    for index, inside in enumerate(mask[:, points]):
+        common[index] = np.bincount(owner[inside], minlength=len(count))
+    counted = count >= SMALLEST
+    ignored = np.count_nonzero(mask[:, void], axis=1) + common[:, ~counted].sum(1)
+    return _Overlaps(common / (size + count - common), scene.score[chosen], ignored / size[:, 0], counted)
+
+
+def _average_precision(scenes: list[_Overlaps], threshold: float) -> float:
+    """0..1, NaN where the class has no object."""
+    right, wrong, missed = [], [], 0
+    for scene in scenes:
+        missed += _assign(scene, threshold, right, wrong)
+    if not right and not missed:
+        return float("nan")
+    if not right:
+        return 0.0
+    right, wrong = np.sort(right), np.sort(wrong)
+    score = np.unique(np.concatenate([right, wrong]))
+    true = len(right) - np.searchsorted(right, score)  # with that score or a higher one
+    false = len(wrong) - np.searchsorted(wrong, score)
+    precision = np.append(true / (true + false), 1.0)
+    recall = np.append(true / (len(right) + missed), 0.0)
+    around = np.concatenate([recall[:1], recall, [0.0]])
+    return float(precision @ (around[:-2] - around[2:]) / 2)
+
+
+def _assign(scene: _Overlaps, threshold: float, right: list[float], wrong: list[float]) -> int:
+    """Adds the scores of right and wrong proposals; returns the number of missed objects."""
+    above, missed = scene.iou > threshold, 0
+    taken = np.zeros(len(scene.score), bool)
+    for thing in np.flatnonzero(scene.counted):
+        candidates = np.flatnonzero(above[:, thing] & ~taken)
+        if not len(candidates):
+            missed += 1
+            continue
+        taken[candidates[0]] = True
+        *others, best = sorted(scene.score[candidates].tolist())
+        right.append(best)
+        wrong += others
+    lost = ~above.any(1) & (scene.ignored <= threshold)
+    wrong += scene.score[lost].tolist()
+    return missed

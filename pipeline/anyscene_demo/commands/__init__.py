@@ -1,0 +1,1 @@
+"""Commands that make the demo's committed files anew."""

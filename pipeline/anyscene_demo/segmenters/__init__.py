@@ -1,0 +1,1 @@
+"""The demo's two 2D models."""

@@ -1,0 +1,160 @@
+"""Rendered training images of the zoo, and what the frozen backbone makes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from anyscene.errors import PipelineError
+from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, prepare
+from anyscene_demo.zoo.knowledge import IGNORE
+
+SOFT = 0.3  # share of images that are softened: generated images are
+
+
+@dataclass(frozen=True)
+class Images:
+    """rgb u1[n, H, W, 3]; label u1[n, H, W], 255 = none; instance u2[n, H, W], 0 = none; place i8[n], the
+    room (or the image itself, for single objects) within which an instance number means one object."""
+
+    rgb: np.ndarray
+    label: np.ndarray
+    instance: np.ndarray
+    place: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+
+def rendered(cache: Path, part: str, most: int | None = None) -> Images:
+    """The `part` ("rooms", "objects", "heldout_rooms", ...) of the renderings in `cache`, mapped from disk;
+    the first `most` of its images.
+
+    Raises PipelineError naming the file that is missing or unreadable.
+    """
+    arrays = {}
+    for name in ("rgb", "label", "instance"):
+        path = cache / f"{part}_{name}.npy"
+        if name == "instance" and part.endswith("objects"):
+            continue
+        try:
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise PipelineError(
+                f"{path}: no readable renderings ({error}); run `make zoo` from the start"
+            ) from error
+    label = arrays["label"]
+    views = label.shape[1] if label.ndim == 4 else 1  # rooms come as [R, V, H, W]
+    size = label.shape[-2:]
+    count = int(np.prod(label.shape[:-2]))
+    if "instance" not in arrays:  # views of one object: what is of one class is one thing
+        arrays["instance"] = np.where(label == IGNORE, 0, label + np.uint16(1))
+    # rooms and single objects draw from different places
+    place = np.arange(count, dtype=np.int64) // views + (0 if label.ndim == 4 else 10_000_000)
+    return Images(
+        arrays["rgb"].reshape(count, *size, 3)[:most],
+        label.reshape(count, *size)[:most],
+        arrays["instance"].reshape(count, *size)[:most],
+        place[:most],
+    )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images as a network sees them: one random variation each, through the frozen backbone.
+
+    maps: f2[n, h, w, c] at strides 4, 8, 16, 32; label: u1[n, h, w] and instance: u2[n, h, w] at stride 4.
+    """
+
+    maps: tuple[np.ndarray, ...]
+    label: np.ndarray
+    instance: np.ndarray
+
+
+@torch.inference_mode()
+def see(
+    images: Images,
+    backbone: Backbone,
+    folder: Path,
+    *,
+    side: int,
+    grey: bool,
+    seed: int,
+    say: Callable[[str], None],
+) -> Seen:
+    """Draw a variation of each image (crop, exposure, tint, softness) and map it; kept in `folder`, where a
+    second call with the same images and settings finds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "done.json"
+    content = hashlib.blake2b(np.ascontiguousarray(images.rgb)).hexdigest()
+    key = {"side": side, "grey": grey, "seed": seed, "rgb": content}
+    names = [*(f"stride{4 << level}" for level in range(len(CHANNELS))), "label", "instance"]
+    paths = [folder / f"{name}.npy" for name in names]
+    if not (done.exists() and json.loads(done.read_text()) == key):
+        done.unlink(missing_ok=True)
+        backbone = backbone.to(memory_format=torch.channels_last)
+        files: list[np.ndarray] = []
+        for i in range(len(images)):
+            rgb, label, instance = _vary(images, i, np.random.default_rng([seed, i]))
+            maps = backbone(prepare(rgb[None], side, grey))
+            found = [m[0].permute(1, 2, 0).numpy().astype(np.float16) for m in maps]
+            cells = found[0].shape[:2]
+            found += [at_cells(label, cells), at_cells(instance, cells)]
+            if not files:
+                files = [
+                    np.lib.format.open_memmap(path, "w+", a.dtype, (len(images), *a.shape))
+                    for path, a in zip(paths, found, strict=True)
+                ]
+            for file, array in zip(files, found, strict=True):
+                file[i] = array
+            if i % 500 == 0:
+                say(f"seen {i} of {len(images)} images")
+        for file in files:
+            file.flush()
+        done.write_text(json.dumps(key))
+    *maps, label, instance = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
+    return Seen(tuple(maps), label, instance)
+
+
+def at_cells(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """[H, W] read at the centres of a grid of `size` cells that covers it."""
+    rows, columns = (
+        ((np.arange(cells) + 0.5) * length / cells).astype(int)
+        for cells, length in zip(size, image.shape, strict=True)
+    )
+    return image[rows][:, columns]
+
+
+def _vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, label and instance of number i: a part of it, at another exposure and tint, some of them
+    soft."""
+    height, width = images.label.shape[1:]
+    part = rng.uniform(0.75, 1)
+    h, w = round(height * part), round(width * part)
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    window = (i, slice(top, top + h), slice(left, left + w))
+    # every image the same size, so that maps stack
+    rgb = _resize(images.rgb[window], (height, width))
+    if rng.random() < SOFT:
+        factor = rng.uniform(1.3, 2.5)
+        rgb = _resize(_resize(rgb, (round(height / factor), round(width / factor))), (height, width))
+    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3)
+    rgb = np.clip(rgb * gain + rng.uniform(-15, 15), 0, 255).astype(np.uint8)
+    return (
+        rgb,
+        at_cells(images.label[window], (height, width)),
+        at_cells(images.instance[window], (height, width)),
+    )
+
+
+def _resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(
+        Image.fromarray(np.ascontiguousarray(rgb)).resize(size[::-1], Image.Resampling.BILINEAR)
+    )

@@ -1,0 +1,80 @@
+"""Where the demo's 3D network starts from: the pipeline itself, run on other rooms and for longer than a demo
+may take. No annotation is read; the rooms hold zoo furniture and come from another seed."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import yaml
+
+from anyscene.errors import PipelineError
+from anyscene.learning.engine import curve
+
+ROOMS, WORLD_SEED = 240, 1000
+STEPS = 18_000
+STAGES = (
+    ("world",),
+    ("scenes",),
+    ("superpoints",),
+    ("projection", "dense"),
+    ("projection", "mask"),
+    ("synthesis",),
+    ("capability", "dense"),
+    ("capability", "mask"),
+    ("fusion",),
+    ("distillation", "superpoint"),
+)
+TRAINED = Path("models/distillation/superpoint")
+
+
+def recipe(params: dict[str, Any]) -> dict[str, Any]:
+    """The demo's parameters (params.yaml as a mapping) with more rooms, more steps and random weights."""
+    changed = copy.deepcopy(params)
+    changed["world"] |= {"seed": WORLD_SEED, "train_rooms": ROOMS, "val_rooms": 0}
+    changed["distillation"] |= {
+        "initial": None,
+        "seed": 0,
+        "steps": STEPS,
+        "batch": 2,
+        "learning_rate": 6e-3,
+        "final_learning_rate": 1e-5,
+        "schedule": "linear",
+        "warmup": 100,
+        "points_per_scene": 10_000,
+        "accumulate": 1,
+        "batch_norm": "own",
+    }
+    return changed
+
+
+def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
+    """Run the stages in `cache` with the data and models of the repository `root`.
+
+    Returns the loss of every step; the network lies in cache / TRAINED. Raises PipelineError naming the stage
+    that failed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    for folder in ("data/demo", "models/demo"):
+        link = cache / folder
+        link.parent.mkdir(exist_ok=True)
+        if not link.exists():
+            link.symlink_to((root / folder).resolve(), target_is_directory=True)
+    environment = os.environ | {"PYTHONPATH": str(root.resolve())}
+    for stage in STAGES:
+        command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
+        if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
+            raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
+    return curve.read(cache / TRAINED)[1].tolist()
+
+
+def halve(source: Path, target: Path) -> None:
+    """Copy safetensors weights, floating point ones in half precision."""
+    state = safetensors.torch.load_file(source)
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    safetensors.torch.save_file(halved, target)

@@ -1,0 +1,118 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from anyscene.cli import main
+from anyscene.project import parameters
+
+
+def test_help_lists_all_commands_without_importing_them():
+    code = """
+import sys
+from anyscene.cli.main import app
+app(["--help"], standalone_mode=False)
+print("torch" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "False"
+    for name in (*main.STAGES, *main.TOOLS):
+        assert f"  {name} " in result.stdout
+
+
+def test_subcommand_has_its_own_help():
+    result = CliRunner().invoke(main.app, ["scenes", "--help"])
+    assert result.exit_code == 0 and "Import the raw scans" in result.stdout and "--params" in result.stdout
+
+
+def test_unknown_command():
+    result = CliRunner().invoke(main.app, ["nonsense"])
+    assert result.exit_code == 2 and "No such command 'nonsense'" in result.stderr
+
+
+@pytest.mark.parametrize("name", [*main.STAGES, *main.TOOLS])
+def test_every_command_exists(name):
+    result = CliRunner().invoke(main.load(name), ["--help"])
+    assert result.exit_code == 0 and "Usage" in result.stdout
+
+
+def test_a_stage_is_run_in_a_project_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main.app, ["fusion"])
+    assert result.exit_code == 2 and "fusion is a stage of a project" in result.stderr
+
+
+def test_tools_import_nothing_from_the_current_folder(tmp_path):
+    (tmp_path / "anyscene.py").write_text("raise SystemExit('taken from the current folder')")
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").write_text("raise SystemExit('taken from the current folder')")
+    (tmp_path / "stages/query.py").write_text("raise SystemExit('taken from the current folder')")
+    command = [str(Path(sys.executable).with_name("anyscene")), "query", "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0 and "Usage: anyscene query" in result.stdout, result.stderr
+
+
+def test_doctor(tmp_path, monkeypatch):
+    from anyscene.cli import doctor
+
+    result = CliRunner().invoke(doctor.app, [])
+    assert "torch" in result.stdout and "sparse backend" in result.stdout and "GB free" in result.stdout
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(doctor.app, [])
+    assert result.exit_code == 1 and "no such file" in result.stdout
+
+
+def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
+    from anyscene.cli import doctor
+
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["segmenters"] |= {"names": ["lseg"], "weights": "weights"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    found, _, said = doctor._segmenter("lseg", parameters.load())
+    assert not found and "weights/lseg/demo_e200.ckpt" in said and "isl-org/lang-seg" in said
+    (tmp_path / "weights/lseg").mkdir(parents=True)
+    (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
+    assert doctor._segmenter("lseg", parameters.load())[0]
+    found, _, said = doctor._segmenter("oneformer", parameters.load())
+    assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said
+    values["segmenters"] |= {"names": [], "captioner": "blip"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    checks = doctor._settings(parameters.load(), Path("params.yaml"))
+    said = [said for found, what, said in checks if what == "captioner blip"]
+    assert len(said) == 1 and "weights/blip/config.json" in said[0] and "huggingface.co/Salesforce" in said[0]
+    assert "run `make zoo`" in doctor._segmenter("dense", parameters.load())[2]
+    assert "docs/segmenters.md" in doctor._segmenter("mine", parameters.load())[2]
+    assert "docs/precomputed.md" in doctor._segmenter("seem", parameters.load())[2]
+    for name in ("maskclip", "grounded", "sam3", "mask2former"):
+        assert f"`anyscene weights fetch {name}`" in doctor._segmenter(name, parameters.load())[2]
+
+
+def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
+    from anyscene.cli import doctor
+
+    params = str(Path("params.yaml").resolve())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    result = CliRunner().invoke(doctor.app, ["--preset", "scannet", "--params", params])
+    assert result.exit_code == 1
+    for words in (
+        "weights/lseg/demo_e200.ckpt: no LSeg weights",
+        "weights/seem is empty: it runs elsewhere (https://github.com/UX-Decoder",
+        "weights/clip-vit-b32/open_clip_model.safetensors: not there; `anyscene weights fetch clip-vit-b32`",
+        "weights/stable-diffusion-v1-5: not there; `anyscene weights fetch stable-diffusion-v1-5`",
+        "weights/sam/sam_vit_h_4b8939.pth: not there; `anyscene weights fetch sam_vit_h`",
+        "scans/scannet: no such folder",
+        "1,513 scenes, 125,000 views",
+        "125,000 views, hours: not measured",
+        "1,000 images, hours: not measured",
+        "distillation: 70.0 epochs of 1,201 scenes",
+        "up to 3.12 GB a million points",
+    ):
+        assert words in result.stdout, result.stdout
+    assert list(tmp_path.iterdir()) == []
+    result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
+    assert result.exit_code == 1 and "no preset is called 'none'" in result.stdout

@@ -1,0 +1,157 @@
+"""Raw exports of Polycam, imported and read again."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anyscene.datasets import Rgbd, imports
+from anyscene.datasets.imports import ExportOptions
+from anyscene.errors import DataError
+from tests.builders.polycam import write_export
+from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
+
+POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
+
+
+def read(path, **given):
+    return imports.read(path, None, ExportOptions(**given))
+
+
+def imported(path, out, **given):
+    """(summary, frames that the reader finds)."""
+    capture = read(path, **given)
+    summary = imports.write(capture, out)
+    return summary, Rgbd(out.parent, "test").read(out.name).frames
+
+
+def test_depth_and_colour_agree_as_rendered(tmp_path):
+    ids = write_export(tmp_path / "in", views(POSES, depth_size=(48, 32)))
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert (summary.frames, summary.depth, summary.turned, summary.remarks) == (3, 3, 0, ())
+    assert [frame.id for frame in frames] == ids
+    for frame in frames:
+        check_on_wall(frame, place=0.02)  # the reader resizes cameras corner to corner
+
+
+def test_held_upright_images_lie_on_their_side_and_are_turned(tmp_path):
+    write_export(tmp_path / "in", views([rolled(1), rolled(1, yaw=-20.0), rolled(3, yaw=5.0), rolled()]))
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert summary.turned == 3 and summary.sizes == ((HEIGHT, WIDTH), (WIDTH, HEIGHT))
+    for frame in frames:
+        check_on_wall(frame, depth=0.02)
+        rgb = frame.read_color().astype(int)
+        assert rgb[0, :, 2].mean() > rgb[-1, :, 2].mean() + 20  # blue grows upwards
+        assert rgb[:, -1, 0].mean() > rgb[:, 0, 0].mean() + 20  # red to the right
+
+
+def test_without_correction_the_device_is_taken_at_its_word(tmp_path):
+    write_export(tmp_path / "in", views(POSES), corrected=False)
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    for frame in frames:
+        check_on_wall(frame)
+    assert "has no corrected_images: poses are not optimised" in str(summary)
+
+
+def test_an_archive_is_read_in_place(tmp_path):
+    write_export(tmp_path / "Mar4" / "Mar4at2-46PM-poly", views(POSES))
+    archive = shutil.make_archive(str(tmp_path / "Mar4at2-46PM"), "zip", tmp_path / "Mar4")
+    _, frames = imported(tmp_path / archive, tmp_path / "out")
+    for frame in frames:
+        check_on_wall(frame)
+
+
+@pytest.mark.parametrize(("least", "dropped"), [(0, 0), (1, 1), (2, 2)])
+def test_depth_of_low_confidence_is_dropped(tmp_path, least, dropped):
+    sure = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    sure[: HEIGHT // 2, : WIDTH // 2], sure[: HEIGHT // 2, WIDTH // 2 :] = 0, 127
+    rendered = views(POSES)
+    for view in rendered:
+        view.depth[: HEIGHT // 2, : WIDTH // 2] = 3.0  # as a guess may be
+    write_export(tmp_path / "in", rendered, confidence=[sure] * 3)
+    _, frames = imported(tmp_path / "in", tmp_path / "out", confidence=least)
+    depth = frames[0].read_depth()
+    assert (depth == 0).mean() == pytest.approx(dropped / 4) and (depth[HEIGHT // 2 :] > 0).all()
+    if least:
+        for frame in (frames[0], frames[2]):
+            check_on_wall(frame, drop=dropped / 4)
+
+
+def test_keyframes_that_lack_a_file_are_left_out(tmp_path):
+    ids = write_export(tmp_path / "in", views([*POSES, rolled(yaw=5.0)]))
+    frames = tmp_path / "in" / "keyframes"
+    (frames / "depth" / f"{ids[0]}.png").unlink()
+    (frames / "corrected_images" / f"{ids[1]}.jpg").unlink()
+    summary, found = imported(tmp_path / "in", tmp_path / "out")
+    assert [frame.id for frame in found] == ids[2:]
+    assert summary.left_out == (
+        f"{ids[0]} has no depth/{ids[0]}.png",
+        f"{ids[1]} has no corrected_images/{ids[1]}.jpg",
+    )
+
+
+def test_every_second_frame(tmp_path):
+    ids = write_export(tmp_path / "in", views(POSES))
+    capture = imports.read(tmp_path / "in", "polycam", ExportOptions(), every=2)
+    assert [shot.id for shot in capture.shots] == ids[::2]
+
+
+@pytest.mark.parametrize("given", [{"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}])
+def test_what_the_files_say_is_not_asked_for(tmp_path, given):
+    write_export(tmp_path / "in", views(POSES))
+    with pytest.raises(DataError, match="is not for this export: Polycam measures metres and millimetres"):
+        read(tmp_path / "in", **given)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fx": None}, "camera lacks or garbles 'fx'"),
+        ({"t_23": "far"}, "camera lacks or garbles could not convert"),
+        ({"t_00": 3.0}, "camera pose is singular or not rigid"),
+        ({"width": 64, "height": 96}, r"jpg: 96x64 pixels, the intrinsics are of 64x96"),
+        ({"fy": -80.0}, "focal lengths must be positive"),
+    ],
+)
+def test_bad_cameras(tmp_path, values, message):
+    ids = write_export(tmp_path / "in", views(POSES))
+    path = tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{ids[1]}.json"
+    content = json.loads(path.read_text()) | values
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    with pytest.raises(DataError, match=rf"{ids[1]}\.json: .*{message}"):
+        read(tmp_path / "in")
+    path.write_text("{")
+    with pytest.raises(DataError, match=rf"{ids[1]}\.json: not readable"):
+        read(tmp_path / "in")
+    path.write_text("[]")
+    with pytest.raises(DataError, match=rf"{ids[1]}\.json: not a JSON object"):
+        read(tmp_path / "in")
+
+
+def test_bad_depth_and_confidence(tmp_path):
+    ids = write_export(
+        tmp_path / "in", views(POSES), confidence=[np.full((HEIGHT, WIDTH), 255, np.uint8)] * 3
+    )
+    confidence = tmp_path / "in" / "keyframes" / "confidence" / f"{ids[1]}.png"
+    Image.new("L", (48, 32)).save(confidence)
+    with pytest.raises(DataError, match=r"png: not a readable depth map \(its confidence is uint8\[32, 48\]"):
+        imported(tmp_path / "in", tmp_path / "out")
+    confidence.unlink()
+    depth = tmp_path / "in" / "keyframes" / "depth" / f"{ids[1]}.png"
+    depth.write_bytes(depth.read_bytes()[:60])
+    with pytest.raises(DataError, match=rf"{ids[1]}\.png: not a readable depth map"):
+        imported(tmp_path / "in", tmp_path / "out")
+
+
+def test_missing_folders(tmp_path):
+    (tmp_path / "in" / "keyframes" / "images").mkdir(parents=True)
+    with pytest.raises(DataError, match="cameras: missing; export the raw data"):
+        read(tmp_path / "in")
+    (tmp_path / "in" / "keyframes" / "cameras").mkdir()
+    with pytest.raises(DataError, match="no frame that can be taken"):
+        read(tmp_path / "in")
+    (tmp_path / "other.zip").write_bytes(b"PK nothing")
+    with pytest.raises(DataError, match=r"other\.zip: not a readable archive"):
+        read(tmp_path / "other.zip")

@@ -1,0 +1,164 @@
+"""Recordings of Record3D, imported and read again."""
+
+import shutil
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from anyscene.datasets import Rgbd, imports
+from anyscene.datasets.imports import ExportOptions
+from anyscene.errors import DataError
+from tests.builders.record3d import write_video
+from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
+
+lzfse = pytest.importorskip("lzfse")
+POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
+Y = imports.direction("y")
+
+
+def write(path, rendered, **options):
+    return write_video(path, rendered, lzfse.compress, **options)
+
+
+def read(path, up=Y, **given):
+    return imports.read(path, None, ExportOptions(up=up, **given))
+
+
+def imported(path, out, world, **given):
+    """(summary, frames that the reader finds, what the true world has become)."""
+    capture = read(path, **given)
+    summary = imports.write(capture, out)
+    became = capture.world @ world
+    assert np.allclose(became[2, :3], [0, 0, 1], atol=1e-5)
+    return summary, Rgbd(out.parent, "test").read(out.name).frames, became
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_depth_and_colour_agree_as_rendered(tmp_path, each):
+    world = write(tmp_path / "room.r3d", views(POSES, depth_size=(48, 32)), each=each)
+    summary, frames, became = imported(tmp_path / "room.r3d", tmp_path / "out", world)
+    assert (summary.frames, summary.depth, summary.turned) == (3, 3, 0)
+    assert [frame.id for frame in frames] == ["00000", "00001", "00002"]
+    for frame in frames:
+        check_on_wall(frame, place=0.02, world=became)  # the reader resizes cameras corner to corner
+
+
+def test_up_as_the_images_have_it_where_the_first_was_tilted(tmp_path):
+    down = rolled()
+    down[:3, :3] = down[:3, :3] @ Rotation.from_euler("x", -20, degrees=True).as_matrix()
+    world = write(tmp_path / "room.r3d", views([down, *POSES[1:]]))
+    _, frames, became = imported(tmp_path / "room.r3d", tmp_path / "out", world, up="images")
+    for frame in frames[1:]:
+        check_on_wall(frame, world=became)
+
+
+def test_portrait_video_stays_portrait_and_landscape_of_old_versions_is_turned(tmp_path):
+    world = write(tmp_path / "portrait.r3d", views(POSES, (44, 66)))
+    summary, frames, became = imported(tmp_path / "portrait.r3d", tmp_path / "a", world)
+    assert summary.turned == 0 and summary.sizes == ((44, 66),)
+    for frame in frames:
+        check_on_wall(frame, world=became)
+    world = write(tmp_path / "lying.r3d", views([rolled(1), rolled(1, yaw=-20.0), rolled(1, yaw=0.0)]))
+    summary, frames, became = imported(tmp_path / "lying.r3d", tmp_path / "b", world, up=world[:3, 2])
+    assert summary.turned == 3 and summary.sizes == ((HEIGHT, WIDTH),)
+    for frame in frames:
+        check_on_wall(frame, depth=0.02, world=became)
+
+
+def test_unpacked_and_without_the_size_of_depth(tmp_path):
+    world = write(tmp_path / "room.r3d", views(POSES, depth_size=(48, 32)), dw=None, dh=None)
+    shutil.unpack_archive(tmp_path / "room.r3d", tmp_path / "room", "zip")
+    _, frames, became = imported(tmp_path / "room", tmp_path / "out", world)
+    assert frames[0].read_depth().shape == (32, 48)
+    for frame in frames:
+        check_on_wall(frame, place=0.02, world=became)
+
+
+def test_depth_of_low_confidence_is_dropped_and_nan_is_none(tmp_path):
+    sure = np.full((HEIGHT, WIDTH), 2, np.uint8)
+    sure[0], sure[1] = 0, 1
+    rendered = views(POSES)
+    for view in rendered:
+        view.depth[0], view.depth[2] = 9.0, np.nan
+    world = write(tmp_path / "room.r3d", rendered, confidence=[sure] * 3)
+    for least, rows in ((0, [2]), (1, [0, 2]), (2, [0, 1, 2])):
+        _, frames, _ = imported(tmp_path / "room.r3d", tmp_path / f"out{least}", world, confidence=least)
+        assert np.flatnonzero((frames[0].read_depth() == 0).any(1)).tolist() == rows
+
+
+def test_what_the_file_does_not_say_is_asked_for(tmp_path):
+    write(tmp_path / "room.r3d", views(POSES))
+    with pytest.raises(DataError, match=r"metadata: does not say what is up, .*give --up images"):
+        read(tmp_path / "room.r3d", up=None)
+    with pytest.raises(DataError, match="--scale is not for this export: Record3D measures metres"):
+        read(tmp_path / "room.r3d", scale=1.0)
+    with pytest.raises(DataError, match=r"up would be 1\.00,0\.00,0\.00, but the images are level about"):
+        read(tmp_path / "room.r3d", up=imports.direction("x"))
+
+
+def test_without_the_decoder_it_says_what_to_install(tmp_path, monkeypatch):
+    write(tmp_path / "room.r3d", views(POSES))
+    monkeypatch.setitem(sys.modules, "lzfse", None)
+    with pytest.raises(DataError, match=r"room\.r3d.*LZFSE; pip install .* nerfstudio"):
+        read(tmp_path / "room.r3d")
+
+
+def test_videos_of_the_selfie_camera_have_no_poses(tmp_path):
+    write(tmp_path / "room.r3d", views(POSES), poses=[[0, 0, 0, 1, 0, 0, 0]] * 3)
+    with pytest.raises(DataError, match=r"metadata: all poses are the same, .* record by LiDAR"):
+        read(tmp_path / "room.r3d")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"K": None}, "metadata: lacks or garbles 'K'"),
+        ({"K": [1, 2]}, "metadata: lacks or garbles cannot reshape"),
+        ({"poses": [[0, 0, 0, 1]] * 3}, r"metadata: lacks or garbles poses of shape \[3, 4\]"),
+        ({"poses": [[0, 0, 0, 0, 1, 2, 3], [0, 0, 0, 1, 0, 0, 0]]}, "metadata: lacks or garbles"),
+        ({"perFrameIntrinsicCoeffs": [[1, 2, 3, 4]]}, "metadata: lacks or garbles"),
+        ({"w": HEIGHT, "h": WIDTH}, "frame 0: .*96x64 pixels, the intrinsics are of 64x96"),
+    ],
+)
+def test_bad_metadata(tmp_path, metadata, message):
+    write(tmp_path / "room.r3d", views(POSES), **metadata)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "room.r3d")
+
+
+@pytest.mark.parametrize("name", ["rgbd/2.jpg", "rgbd/1.depth"])
+def test_an_export_that_was_cut_short(tmp_path, name):
+    write(tmp_path / "room.r3d", views(POSES), without=[name])
+    with pytest.raises(DataError, match=rf"{name}: missing, of 3 frames; the export was cut short"):
+        read(tmp_path / "room.r3d")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dw": 50}, "6144 numbers for 50x64"),
+        ({"dw": None, "w": 96, "h": 65}, "6144 numbers, and the metadata lack dw and dh"),
+        ({"confidence": [np.zeros((2, 2), np.uint8)] * 3}, "4 values of confidence for 96x64"),
+    ],
+)
+def test_depth_of_another_size(tmp_path, options, message):
+    write(tmp_path / "room.r3d", views(POSES), **options)
+    with pytest.raises(DataError, match=message):
+        imports.write(read(tmp_path / "room.r3d"), tmp_path / "out")
+
+
+def test_depth_that_is_damaged(tmp_path):
+    write_video(tmp_path / "room.r3d", views(POSES), lambda data: b"no lzfse")
+    with pytest.raises(DataError, match=r"rgbd/0\.depth: not a readable depth map"):
+        imports.write(read(tmp_path / "room.r3d"), tmp_path / "out")
+    write(tmp_path / "other.r3d", views(POSES))
+    data = bytearray((tmp_path / "other.r3d").read_bytes())
+    with zipfile.ZipFile(tmp_path / "other.r3d") as archive:
+        start = archive.getinfo("rgbd/1.depth").header_offset
+    data[start + 60] ^= 0xFF
+    (tmp_path / "other.r3d").write_bytes(data)
+    with pytest.raises(DataError, match=r"rgbd/1\.depth: not a readable depth map \(Bad CRC"):
+        imports.write(read(tmp_path / "other.r3d"), tmp_path / "out")

@@ -1,0 +1,102 @@
+"""Training that is killed, resumed, and ends with the bits of one that was not."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from anyscene.errors import TrainingError
+from anyscene.learning import Checkpoints
+from tests.builders import REPOSITORY, resumable, training_rooms
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    training_rooms.write(folder, range(5))
+    return folder
+
+
+def test_killed_at_ten_random_steps_it_ends_with_the_same_bits(world, tmp_path):
+    resumable.run(world, tmp_path / "undisturbed", tmp_path / "whole")
+    rng = np.random.default_rng(0)
+    for step in np.sort(rng.choice(np.arange(2, resumable.STEPS - 1), 10, replace=False)):
+        process = started(world, tmp_path)
+        for line in process.stdout:
+            if int(line) >= step:
+                break
+        time.sleep(rng.uniform(0, 0.1))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    assert list((tmp_path / "checkpoints").glob("step-*"))
+    process = started(world, tmp_path)
+    assert len(process.communicate()[0].split()) == resumable.STEPS
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def started(world, folder):
+    """The training, in a process of its own; it prints the number of every step done."""
+    arguments = (world, folder / "checkpoints", folder / "resumed")
+    command = [sys.executable, "-m", "tests.builders.resumable", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def stopped(world, tmp_path, monkeypatch):
+    """Checkpoints of a training that stopped after ten steps."""
+    save = Checkpoints.save
+
+    def stop(self, identity, rows, *rest):
+        save(self, identity, rows, *rest)
+        if len(rows) == 10:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", stop)
+        patch.setattr(resumable, "SECONDS", 0)
+        with pytest.raises(KeyboardInterrupt):
+            resumable.run(world, tmp_path / "checkpoints", tmp_path / "out")
+    return tmp_path / "checkpoints"
+
+
+def test_only_the_last_checkpoint_is_kept(stopped):
+    assert sorted(path.name for path in stopped.iterdir()) == ["history", "step-10"]
+    assert len(list((stopped / "history").iterdir())) == 5
+
+
+def test_a_checkpoint_of_another_training_is_left_alone(world, stopped, tmp_path, capsys):
+    resumable.run(world, stopped, tmp_path / "other", seed=1, steps=3)
+    assert capsys.readouterr().out.split()[-3:] == ["0", "1", "2"]
+    resumable.run(world, tmp_path / "fresh", tmp_path / "again", seed=1, steps=3)
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "again").read_bytes()
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors", "state.json", "history"])
+def test_a_damaged_checkpoint_is_named(world, stopped, tmp_path, file):
+    damaged = next((stopped / "history").iterdir()) if file == "history" else stopped / "step-10" / file
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(TrainingError, match=r"(step-10|room).*remove .*checkpoints"):
+        resumable.run(world, stopped, tmp_path / "out")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors"])
+def test_altered_bytes_are_noticed(world, stopped, tmp_path, file):
+    damaged = stopped / "step-10" / file
+    content = bytearray(damaged.read_bytes())
+    content[-40] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(TrainingError, match="its bytes have changed"):
+        resumable.run(world, stopped, tmp_path / "out")
+
+
+def test_a_half_written_checkpoint_does_not_count(world, stopped, tmp_path, capsys):
+    (stopped / ".12.partial").mkdir()
+    (stopped / ".12.partial" / "state.json").write_text("{")
+    resumable.run(world, stopped, tmp_path / "resumed")
+    resumable.run(world, tmp_path / "fresh", tmp_path / "whole")
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()

@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anyscene.lifting.superpoints import SuperpointError, segment_mesh, segment_points
+from tests.twins.slow_sort import introsort
+
+f4 = np.float32
+
+
+def dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def unit(a):
+    return a / np.sqrt(dot(a, a))
+
+
+def twin_mesh(xyz, face, k, min_vertices):
+    """The algorithm of method.md §1 in plain Python, one float32 operation at a time."""
+    xyz = xyz.astype(f4)
+    normal, count = np.zeros_like(xyz), np.zeros(len(xyz), int)
+    for a, b, c in face:
+        (ux, uy, uz), (vx, vy, vz) = xyz[b] - xyz[a], xyz[c] - xyz[a]
+        n = unit(np.array([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], f4))
+        for i in (a, b, c):
+            share = f4(1) / f4(count[i] + 1)
+            normal[i] = share * n + (f4(1) - share) * normal[i]
+        for i in (a, b, c):
+            count[i] += 1
+    edges = [edge for a, b, c in face.tolist() for edge in ((a, b), (a, c), (c, b))]
+    return twin_graph(xyz, normal, edges, k, min_vertices)
+
+
+def twin_graph(xyz, normal, edges, k, min_vertices):
+    weights = []
+    for a, b in edges:
+        w = f4(1) - dot(normal[a], normal[b])
+        convex = dot(normal[b], unit(xyz[b] - xyz[a])) > 0
+        weights.append(w * w if convex else w)
+    order = introsort(range(len(edges)), lambda i, j: bool(weights[i] < weights[j]))
+    sets = {i: [i] for i in range(len(xyz))}
+    owner = list(range(len(xyz)))
+    threshold = dict.fromkeys(sets, f4(k))
+
+    def join(a, b):
+        for i in sets[a]:
+            owner[i] = b
+        sets[b] += sets.pop(a)
+
+    for e in order:
+        a, b = (owner[i] for i in edges[e])
+        if a != b and weights[e] <= threshold[a] and weights[e] <= threshold[b]:
+            join(a, b)
+            threshold[b] = weights[e] + f4(k) / f4(len(sets[b]))
+    for e in order:
+        a, b = (owner[i] for i in edges[e])
+        if a != b and (len(sets[a]) < min_vertices or len(sets[b]) < min_vertices):
+            join(a, b)
+    ids = {}
+    return [ids.setdefault(i, len(ids)) for i in owner]
+
+
+def bumpy_grid(rng, rows, columns, step):
+    """A sheet with a fold, heights in multiples of `step`: many edges of exactly equal weight."""
+    x, y = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    z = np.maximum(0, x - rows // 2) + step * rng.integers(-2, 3, x.shape)
+    i = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = (part.ravel() for part in (i[:-1, :-1], i[1:, :-1], i[1:, 1:], i[:-1, 1:]))
+    face = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    return np.stack([x, y, z], -1).reshape(-1, 3).astype(f4), face
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(2, 12),
+    st.integers(2, 12),
+    st.sampled_from([0, 0.05, 0.25]),
+    st.sampled_from([1, 5, 20, 60]),
+    st.integers(0, 2**32 - 1),
+)
+def test_mesh_equals_twin_with_duplicate_and_degenerate_faces(rows, columns, step, min_vertices, seed):
+    rng = np.random.default_rng(seed)
+    xyz, face = bumpy_grid(rng, rows, columns, step)
+    twice = face[rng.integers(0, len(face), 3)]
+    thin = rng.integers(0, len(xyz), (3, 3))
+    thin[0, 1] = thin[0, 0]
+    thin[1] = thin[1, 0]
+    face = rng.permutation(np.concatenate([face, twice, twice[:, ::-1], thin]))
+    for k in (0.01, 0.3):
+        assert segment_mesh(xyz, face, k, min_vertices).tolist() == twin_mesh(xyz, face, k, min_vertices)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 80), st.integers(1, 6), st.sampled_from([1, 4, 30]), st.integers(0, 2**32 - 1))
+def test_points_equal_twin_on_brute_force_neighbours(count, neighbours, min_vertices, seed):
+    rng = np.random.default_rng(seed)
+    xyz = rng.random((count, 3)).astype(f4)
+    normal = rng.choice(np.array([[0, 0, 1], [0.6, 0, 0.8], [1, 0, 0]], f4), count)
+    distance = np.linalg.norm(xyz[:, None].astype(float) - xyz, axis=2)
+    np.fill_diagonal(distance, np.inf)
+    nearest = np.argsort(distance, 1)[:, : min(neighbours, count - 1)]
+    edges = [(i, j) for i in range(count) for j in nearest[i].tolist()]
+    found = segment_points(xyz, normal, neighbours=neighbours, k=0.05, min_vertices=min_vertices)
+    assert found.tolist() == twin_graph(xyz, normal, edges, 0.05, min_vertices)
+
+
+def folded_strip(length):
+    """2 x length vertices on the floor that share a row with 2 x length on a wall."""
+    x = np.arange(length, dtype=f4)
+    o = np.zeros(length, f4)
+    rows = [np.stack([x, o + y, o + z], 1) for y, z in ((2, 0), (1, 0), (0, 0), (0, 1), (0, 2))]
+    face = []
+    for r in range(4):
+        a, b = r * length, (r + 1) * length
+        for i in range(length - 1):
+            face += [[a + i, a + i + 1, b + i], [a + i + 1, b + i + 1, b + i]]
+    return np.concatenate(rows), np.array(face)
+
+
+def test_a_concave_fold_parts_floor_from_wall():
+    xyz, face = folded_strip(10)
+    superpoint = segment_mesh(xyz, face[:, ::-1], min_vertices=5).reshape(5, 10)
+    assert (superpoint[:2] == superpoint[0, 0]).all() and (superpoint[3:] == superpoint[4, 0]).all()
+    assert superpoint[0, 0] != superpoint[4, 0]
+
+
+def test_small_superpoints_are_joined():
+    xyz, face = folded_strip(10)
+    assert segment_mesh(xyz, face[:, ::-1], min_vertices=26).max() == 0
+
+
+def test_weight_of_a_convex_edge_is_squared():
+    # Two faces with 60 degrees between their normals. The outer vertices 2 and 3 have their face's normal,
+    # the two on the ridge the mean of both, of length cos 30: not renormalised, so that every edge weighs 1 -
+    # 0.75 = 0.25. Only (2, 1) runs up against the normal at its end, where d·n > 0: squared, it weighs
+    # 0.0625.
+    s, c = np.sin(np.pi / 3), np.cos(np.pi / 3)
+    xyz = np.array([[0, 0, 0], [0, 1, 0], [-1, 0.5, 0], [c, 0.5, -s]], f4)
+    face = np.array([[0, 1, 2], [0, 3, 1]])
+    assert segment_mesh(xyz, face, k=0.062, min_vertices=1).tolist() == [0, 1, 2, 3]
+    assert segment_mesh(xyz, face, k=0.063, min_vertices=1).tolist() == [0, 1, 1, 2]
+    # Joined, 1 and 2 have the threshold 0.0625 + k/2: the rest follows from 0.25 = 0.0625 + 0.375/2.
+    assert segment_mesh(xyz, face, k=0.37, min_vertices=1).tolist()[1:3] == [1, 1]
+    assert segment_mesh(xyz, face, k=0.38, min_vertices=1).max() == 0
+
+
+def test_vertices_without_faces_stay_alone_whatever_the_minimum():
+    xyz, face = folded_strip(4)
+    xyz = np.concatenate([[[9, 9, 9]], xyz, [[8, 8, 8]]]).astype(f4)
+    assert segment_mesh(xyz, face + 1, min_vertices=100).tolist() == [0] + 20 * [1] + [2]
+
+
+def test_ids_are_dense_in_order_of_first_vertex():
+    xyz, face = bumpy_grid(np.random.default_rng(1), 30, 30, 0.3)
+    found = segment_mesh(xyz, face, min_vertices=3)
+    first = [np.flatnonzero(found == i)[0] for i in range(found.max() + 1)]
+    assert found.dtype == np.int32 and found[0] == 0 and first == sorted(first) and len(first) > 3
+
+
+def test_empty_inputs_give_empty_or_single_superpoints():
+    none = np.empty((0, 3), f4)
+    assert segment_mesh(none, np.empty((0, 3), int)).shape == (0,)
+    assert segment_mesh(np.ones((2, 3), f4), np.empty((0, 3), int)).tolist() == [0, 1]
+    assert segment_points(none, none).shape == (0,)
+    assert segment_points(np.zeros((1, 3), f4), np.ones((1, 3), f4)).tolist() == [0]
+
+
+def test_two_walls_apart_are_two_superpoints_and_coincident_points_do_no_harm():
+    rng = np.random.default_rng(0)
+    wall = np.concatenate([rng.random((300, 2)), np.zeros((300, 1))], 1)
+    xyz = np.concatenate([wall, wall + np.array([0, 0, 5]), np.repeat(wall[:1], 12, 0)]).astype(f4)
+    normal = np.tile(np.array([0, 0, 1], f4), (len(xyz), 1))
+    found = segment_points(xyz, normal, neighbours=8, min_vertices=20)
+    assert set(found[:300]) == {0} and set(found[300:600]) == {1}
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_a_face_outside_the_mesh_is_an_error_that_names_it(index):
+    with pytest.raises(SuperpointError, match=f"vertex {index} of a mesh with 3"):
+        segment_mesh(np.zeros((3, 3), f4), np.array([[0, 1, 2], [0, 1, index]]))
+
+
+def test_wrong_shapes_and_values_are_errors():
+    points = np.zeros((3, 3), f4)
+    with pytest.raises(SuperpointError, match="face"):
+        segment_mesh(points, np.zeros((2, 4), int))
+    with pytest.raises(SuperpointError, match="normal"):
+        segment_points(points, np.zeros((2, 3), f4))
+    with pytest.raises(SuperpointError, match="1 points have coordinates that are not finite"):
+        segment_points(np.array([[0, 0, 0], [np.nan, 0, 0]], f4), np.zeros((2, 3), f4))
+    with pytest.raises(SuperpointError, match="neighbours = 0"):
+        segment_points(points, points, neighbours=0)

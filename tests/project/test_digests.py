@@ -1,0 +1,87 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from anyscene.project import digests
+from anyscene.project.digests import Digests
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "scan"
+    (folder / "sub").mkdir(parents=True)
+    for name, text in (("a", "one"), ("sub/b", "two"), ("truth", "three")):
+        write(folder / name, text)
+    return folder
+
+
+def write(file, text, age=60):
+    """As if it had been written so many seconds ago."""
+    file.write_text(text)
+    os.utime(file, (time.time() - age,) * 2)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Names of the files whose content is read."""
+    names, read = [], Path.open
+
+    def watched(path, *arguments, **options):
+        names.append(path.name)
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", watched)
+    return names
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """As if the files' last change, whose time cannot be set, were long ago."""
+    monkeypatch.setattr(digests, "SETTLED", -1.0)
+
+
+def digest(folder, memory=None):
+    with Digests(memory) as of:
+        return of(folder, lambda file: file.name != "truth")
+
+
+def test_depends_on_names_and_contents_of_what_is_wanted(folder, tmp_path):
+    first = digest(folder)
+    write(folder / "truth", "four")
+    assert digest(folder) == first
+    folder.rename(tmp_path / "moved")
+    assert digest(tmp_path / "moved") == first
+    write(tmp_path / "moved" / "a", "eno")
+    changed = digest(tmp_path / "moved")
+    (tmp_path / "moved" / "a").rename(tmp_path / "moved" / "c")
+    assert len({first, changed, digest(tmp_path / "moved")}) == 3
+
+
+def test_files_are_read_once(folder, tmp_path, opened, settled):
+    first = digest(folder, tmp_path / "memory")
+    assert sorted(opened) == ["a", "b"]
+    assert digest(folder, tmp_path / "memory") == first and len(opened) == 2
+    write(folder / "sub" / "b", "owt", age=50)  # of the same length
+    opened.clear()
+    assert digest(folder, tmp_path / "memory") != first and sorted(opened) == ["a", "b"]
+
+
+def test_what_has_just_changed_is_not_remembered(folder, tmp_path, opened):
+    digest(folder, tmp_path / "memory")
+    digest(folder, tmp_path / "memory")
+    assert len(opened) == 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_unreadable_folders_are_errors(folder, tmp_path, monkeypatch):
+    (folder / "sub").chmod(0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError, match="sub"):
+            digest(Path("scan"))
+    finally:
+        os.seteuid(0)

@@ -1,0 +1,302 @@
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anyscene.errors import DataError, ScenesFailed, StoreError
+from anyscene.project import per_scene, store
+from tests.builders import REPOSITORY
+from tests.builders.per_scene_tasks import Count, Threads
+from tests.project.test_store import tree_hash
+
+KEYS = {f"s{index}": f"key{index}" for index in range(6)}
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "data" / "out"
+
+
+@pytest.fixture
+def task(tmp_path):
+    return Count(tmp_path / "log")
+
+
+def go(task, output, keys=KEYS, parameters=None, version=1, workers=1):
+    parameters = {"a": 1} if parameters is None else parameters
+    return per_scene.run(
+        task, keys, output, parameters=parameters, version=version, workers=workers, label="test"
+    )
+
+
+def computed(task):
+    return Counter(task.log.read_text().split()) if task.log.exists() else Counter()
+
+
+def test_all_then_nothing(task, output):
+    assert go(task, output).done == tuple(KEYS)
+    assert go(task, output).skipped == tuple(KEYS)
+    assert computed(task) == Counter(list(KEYS))
+    assert store.scene_ids(output) == list(KEYS)
+    assert os.listdir(output.parent) == ["out"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_same_bytes_whatever_the_workers(tmp_path, task, workers):
+    go(task, tmp_path / "one")
+    go(task, tmp_path / "other", workers=workers)
+    assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "other")
+
+
+def test_a_new_scene_costs_one_scene(task, output):
+    go(task, output)
+    assert go(task, output, KEYS | {"new": "k"}).done == ("new",)
+    assert computed(task) == Counter([*KEYS, "new"])
+
+
+def test_a_changed_input_costs_its_scene(task, output):
+    go(task, output)
+    assert go(task, output, KEYS | {"s2": "changed"}).done == ("s2",)
+
+
+def test_a_deleted_artefact_is_computed_again(task, output):
+    go(task, output)
+    before = tree_hash(output)
+    shutil.rmtree(output / "s3.zarr")
+    assert go(task, output).done == ("s3",)
+    assert tree_hash(output) == before
+
+
+def test_parameters_and_version_are_part_of_the_key(task, output):
+    go(task, output)
+    assert len(go(task, output, parameters={"a": 2}).done) == len(KEYS)
+    assert len(go(task, output, parameters={"a": 2}, version=2).done) == len(KEYS)
+    assert len(go(task, output, parameters={"a": 2}, version=2).skipped) == len(KEYS)
+
+
+def test_orphans_are_removed(task, output):
+    go(task, output)
+    keys = {scene: key for scene, key in KEYS.items() if scene != "s1"}
+    assert go(task, output, keys).removed == ("s1",)
+    assert store.scene_ids(output) == list(keys)
+
+
+def test_half_written_artefact_is_replaced(task, output):
+    (output / "s0.zarr").mkdir(parents=True)
+    (output / "s0.zarr" / "rubbish").write_text("x")
+    assert "s0" in go(task, output).done
+    assert not (output / "s0.zarr" / "rubbish").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_are_tried_and_failures_listed(tmp_path, output, workers):
+    task = Count(tmp_path / "log", failing=("s1",), crashing=("s4",))
+    with pytest.raises(ScenesFailed) as caught:
+        go(task, output, workers=workers)
+    assert "2 of 6 scenes failed" in str(caught.value)
+    assert caught.value.failures["s1"] == "s1/color/3.png: broken; export it again"
+    assert caught.value.failures["s4"].startswith("ZeroDivisionError: oops (per_scene_tasks.py:")
+    assert store.scene_ids(output) == ["s0", "s2", "s3", "s5"]
+    assert go(Count(tmp_path / "log"), output).done == ("s1", "s4")
+    assert os.listdir(output.parent) == ["out"]
+
+
+def test_a_failed_scene_keeps_its_older_artefact(tmp_path, task, output):
+    go(task, output)
+    with pytest.raises(ScenesFailed):
+        go(Count(tmp_path / "log", failing=("s1",)), output, KEYS | {"s1": "changed"})
+    assert store.scene_ids(output) == list(KEYS)
+    assert go(task, output, KEYS | {"s1": "changed"}).done == ("s1",)
+
+
+def test_errors_in_place_of_keys_are_listed(task, output):
+    with pytest.raises(ScenesFailed, match="s9: no permission"):
+        go(task, output, KEYS | {"s9": DataError("no permission")})
+    assert store.scene_ids(output) == list(KEYS)
+
+
+@pytest.mark.parametrize("scene", ["a/b", "..", ".hidden", "", "two words", "back\\slash"])
+def test_ids_that_cannot_name_a_folder_are_listed(task, output, scene):
+    with pytest.raises(ScenesFailed, match="cannot name a folder"):
+        go(task, output, KEYS | {scene: "k"})
+    assert store.scene_ids(output) == list(KEYS)
+
+
+def test_a_killed_worker_costs_its_scene_alone(tmp_path, output):
+    with pytest.raises(ScenesFailed) as caught:
+        go(Count(tmp_path / "log", dying=("s2",)), output, workers=2)
+    assert list(caught.value.failures) == ["s2"] and "was killed" in caught.value.failures["s2"]
+    assert store.scene_ids(output) == ["s0", "s1", "s3", "s4", "s5"]
+
+
+def test_no_scenes_leave_an_empty_folder(task, output):
+    go(task, output)
+    assert go(task, output, {}).removed == tuple(KEYS)
+    assert output.is_dir() and store.scene_ids(output) == []
+
+
+def test_second_run_is_refused_and_told_who_holds_the_output(task, output):
+    with (
+        per_scene._workspace(output),
+        pytest.raises(StoreError, match=rf"out is being written by process {os.getpid()} on "),
+    ):
+        go(task, output)
+    assert len(go(task, output).done) == len(KEYS)
+
+
+def test_a_lock_that_nobody_holds_is_taken_over(task, output):
+    left_over = output.parent / ".out.partial"
+    (left_over / "s1.99.zarr").mkdir(parents=True)
+    (left_over / "holder").write_text("process 1 on nowhere")
+    assert len(go(task, output).done) == len(KEYS)
+    assert not left_over.exists()
+
+
+def test_progress_without_a_terminal_is_a_line_a_tenth(task, output, capfd):
+    go(task, output, {f"s{index}": "k" for index in range(40)})
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 11 and lines[0].startswith("test: 4/40, ") and lines[0].endswith("left")
+    assert lines[-1] == "test: 40 computed, 0 unchanged, 0 removed"
+
+
+def test_workers_share_the_cores(output):
+    before = dict(os.environ)
+    limit = max(1, len(os.sched_getaffinity(0)) // 2)
+    for scene in "ab":  # each run has one scene to compute, and yet no more threads
+        go(Threads(), output, dict.fromkeys({"a", scene}, "k"), workers=2)
+        assert store.open_scene(output / f"{scene}.zarr")["threads"][:].tolist() == [limit, limit]
+    assert dict(os.environ) == before
+
+
+def test_content_key_is_fixed():
+    key = per_scene.content_key("up", {"b": 1.5, "a": (1, 2)}, 3)
+    assert key == per_scene.content_key("up", {"a": [1, 2], "b": 1.5}, 3)
+    assert key == hashlib.sha256(b'["up",{"a":[1,2],"b":1.5},3]').hexdigest()
+    assert key != per_scene.content_key("up", {"a": [1, 2], "b": 1.5}, 4)
+
+
+def test_join():
+    joined = per_scene.join(one={"a": "1", "b": "2"}, two={"a": "3", "b": "4"})
+    assert list(joined) == ["a", "b"]
+    assert joined["a"] != per_scene.join(one={"a": "3"}, two={"a": "1"})["a"]
+    with pytest.raises(StoreError, match=r"two lacks scene b \(and 0 more\)"):
+        per_scene.join(one={"a": "1", "b": "2"}, two={"a": "3"})
+
+
+def test_replace_is_whole_at_every_rename(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "value").write_text(name)
+    seen = []
+    rename = os.rename
+
+    def watched(source, target):
+        rename(source, target)
+        value = tmp_path / "old" / "value"
+        seen.append(value.read_text() if value.exists() else None)
+
+    monkeypatch.setattr(os, "rename", watched)
+    per_scene.replace(tmp_path / "new", tmp_path / "old")
+    assert seen == [None, "new"] and os.listdir(tmp_path) == ["old"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from anyscene.project import per_scene
+from tests.builders.per_scene_tasks import Count
+if __name__ == "__main__":
+    keys = {f"s{index}": f"key{index}" for index in range(6)}
+    task = Count(Path(sys.argv[2]), pause=0.02)
+    output, workers = Path(sys.argv[1]), int(sys.argv[3])
+    per_scene.run(task, keys, output, parameters={"a": 1}, version=1, workers=workers, label="test")
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_random_moments_and_resumed(tmp_path, workers):
+    go(Count(tmp_path / "log"), tmp_path / "whole")
+    (tmp_path / "run.py").write_text(KILLED)
+    rng = np.random.default_rng(workers)
+    for attempt in range(4):
+        output = tmp_path / f"killed{attempt}"
+        command = [sys.executable, tmp_path / "run.py", output, tmp_path / "killed.log", str(workers)]
+        process = start(command)
+        deadline = time.monotonic() + 60
+        while not store_started(output) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for scene in store.scene_ids(output):
+            assert tree_hash(output / f"{scene}.zarr") == tree_hash(tmp_path / "whole" / f"{scene}.zarr")
+        go(Count(tmp_path / "log"), output)
+        assert tree_hash(output) == tree_hash(tmp_path / "whole")
+        assert not (tmp_path / f".killed{attempt}.partial").exists()
+
+
+def start(command):
+    return subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.DEVNULL
+    )
+
+
+def store_started(output):
+    partial = output.with_name(f".{output.name}.partial")
+    return output.exists() and partial.exists() and len(list(partial.iterdir())) > 1
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    (tmp_path / "run.py").write_text(KILLED.replace("pause=0.02", "pause=5"))
+    output = tmp_path / "out"
+    command = [sys.executable, tmp_path / "run.py", output, tmp_path / "log", "2"]
+    process = start(command)
+    while not store_started(output):
+        time.sleep(0.01)
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 4
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert workers and not any(map(alive, workers))
+
+
+def children(pid):
+    return [int(pid) for pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root"
+)
+def test_full_disk_fails_the_scene_and_keeps_the_others(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True
+    ).returncode:
+        pytest.skip("no permission to mount")
+    try:
+        with pytest.raises(ScenesFailed, match="No space left on device"):
+            go(Count(tmp_path / "log"), disk / "out", {f"s{index:02}": "k" for index in range(60)})
+        kept = store.scene_ids(disk / "out")
+        assert kept
+        for scene in kept:
+            assert store.open_scene(disk / "out" / f"{scene}.zarr")["part2"].shape == (50, 8)
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,35 @@
+from anyscene.project.progress import progress
+
+
+def test_a_line_at_every_tenth(capfd):
+    with progress("work", 30) as advance:
+        for step in range(30):
+            advance(f"loss {step}")
+    lines = capfd.readouterr().err.splitlines()
+    assert (
+        len(lines) == 10
+        and lines[0].startswith("work: 3/30, loss 2, ")
+        and lines[-1].startswith("work: 30/30")
+    )
+    assert lines[0].endswith("s left")
+
+
+def test_few_pieces_have_a_line_each(capfd):
+    with progress("work", 2) as advance:
+        advance()
+        advance()
+    assert [line.split(",")[0] for line in capfd.readouterr().err.splitlines()] == ["work: 1/2", "work: 2/2"]
+
+
+def test_nothing_to_do_is_silent(capfd):
+    with progress("work", 0) as advance:
+        advance()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capfd):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress("work", 2) as advance:
+        advance("loss 3")
+        advance("loss 4")
+    assert "2/2" in capfd.readouterr().err

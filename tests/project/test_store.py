@@ -1,0 +1,155 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from anyscene.errors import StoreError
+from anyscene.project import store
+
+
+def tree_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(str(file.relative_to(path)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "u1", "u2", "i2", "i4", "b1"])
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (7,), (70001,), (3, 5, 4), (2500, 384)])
+def test_round_trip(tmp_path, dtype, shape):
+    array = np.random.default_rng(0).integers(0, 2 if dtype == "b1" else 100, shape).astype(dtype)
+    store.write(store.create(tmp_path / "a.zarr", "k"), "x", array)
+    found = store.open_scene(tmp_path / "a.zarr")["x"][:]
+    assert found.dtype == array.dtype and np.array_equal(found, array)
+
+
+def test_every_array_is_one_file(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    store.write(group, "x", np.random.default_rng(0).normal(size=(60000, 30)))
+    files = [p for p in (tmp_path / "a.zarr" / "x").rglob("*") if p.is_file()]
+    assert sorted(p.name for p in files) == ["0", "zarr.json"]
+    assert group["x"].chunks[0] < 60000 <= group["x"].shards[0]
+
+
+def test_own_chunks(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    array = np.arange(10 * 6).reshape(10, 6)
+    store.write(group, "x", array, chunks=(4, 6))
+    assert group["x"].chunks == (4, 6) and np.array_equal(group["x"][:], array)
+
+
+def test_bytes_are_deterministic(tmp_path):
+    for name in "ab":
+        group = store.create(tmp_path / name, "k")
+        store.write(group, "x", np.random.default_rng(0).normal(size=(9000, 64)).astype(np.float16))
+        group.attrs["split"] = "val"
+    assert tree_hash(tmp_path / "a") == tree_hash(tmp_path / "b")
+
+
+def test_attributes(tmp_path):
+    store.create(tmp_path / "a.zarr", "k")
+    attributes = dict(zarr.open(tmp_path / "a.zarr", mode="r").attrs)
+    assert attributes == {"key": "k", "format": store.FORMAT, "software": store.SOFTWARE}
+    assert store.key(tmp_path / "a.zarr") == "k" and store.keys(tmp_path) == {"a": "k"}
+
+
+def test_missing_artefact(tmp_path):
+    with pytest.raises(StoreError, match=r"a\.zarr: no artefact here; run the stage"):
+        store.open_scene(tmp_path / "a.zarr")
+    with pytest.raises(StoreError, match="no such folder"):
+        store.scene_ids(tmp_path / "none")
+
+
+def test_foreign_group(tmp_path):
+    zarr.create_group(tmp_path / "a.zarr")
+    with pytest.raises(StoreError, match="not an artefact of this project"):
+        store.open_scene(tmp_path / "a.zarr")
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr" / "zarr.json").write_text("{")
+    with pytest.raises(StoreError, match="not an artefact of this project"):
+        store.key(tmp_path / "b.zarr")
+
+
+def test_other_format(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    group.attrs["format"] = store.FORMAT + 1
+    with pytest.raises(StoreError, match=f"format {store.FORMAT + 1}, this version reads {store.FORMAT}"):
+        store.open_scene(tmp_path / "a.zarr")
+
+
+def test_scene_ids_are_sorted_and_whole(tmp_path):
+    for name in ("b.zarr", "a.zarr", ".c.zarr", "d"):
+        (tmp_path / name).mkdir()
+    assert store.scene_ids(tmp_path) == ["a", "b"]
+
+
+def test_stored_features_keep_their_direction(tmp_path):
+    rng = np.random.default_rng(0)
+    feature = rng.normal(size=(2000, 384)).astype(np.float32) * rng.uniform(0.01, 3, (2000, 1))
+    group = store.create(tmp_path / "a.zarr", "k")
+    store.write(group, "feature", feature.astype(np.float16), keep_bits=store.FEATURE_BITS)
+    found = group["feature"][:].astype(np.float64)
+    cosine = (found * feature).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(feature, axis=1)
+    assert cosine.min() >= 0.9999
+    store.write(group, "exact", feature.astype(np.float16))
+    assert group["feature"].nbytes_stored() < 0.8 * group["exact"].nbytes_stored()
+
+
+def test_features_are_rounded_to_the_nearest_and_halves_to_even(tmp_path):
+    group, step = store.create(tmp_path / "a.zarr", "k"), 2.0**-store.FEATURE_BITS
+    values = np.array([1 + step / 2, 1 + 3 * step / 2, 1 + 0.6 * step, -1 - 0.4 * step], np.float16)
+    store.write(group, "feature", values, keep_bits=store.FEATURE_BITS)
+    assert group["feature"][:].tolist() == [1, 1 + 2 * step, 1 + step, -1]
+
+
+@pytest.mark.parametrize("bits", range(1, 10))
+def test_every_half_is_rounded_to_the_nearest(tmp_path, bits):
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    value = halves[np.abs(halves) <= 32768]
+    group = store.create(tmp_path / "a.zarr", "k")
+    store.write(group, "feature", value, keep_bits=bits)
+    found, value = group["feature"][:].astype(float), value.astype(float)
+    exponent = np.maximum(np.frexp(value)[1], -13)  # below, f2 is subnormal and evenly spaced
+    step = 2.0 ** (exponent - 1 - bits)
+    assert (np.abs(found - value) <= step / 2).all() and (found == np.round(value / step) * step).all()
+    assert (np.signbit(found) == np.signbit(value)).all()
+
+
+def test_split_ids(tmp_path):
+    for name, split in (("a", "train"), ("b", "val"), ("c", "val")):
+        store.create(tmp_path / f"{name}.zarr", "k").attrs["split"] = split
+    assert store.split_ids(tmp_path, "train") == ["a"] and store.split_ids(tmp_path, "val") == ["b", "c"]
+
+
+def test_every_scene_trains_without_a_training_split(tmp_path):
+    for name in "ab":
+        store.create(tmp_path / f"{name}.zarr", "k").attrs["split"] = "val"
+    assert store.split_ids(tmp_path, "train") == store.split_ids(tmp_path, "val") == ["a", "b"]
+
+
+@pytest.mark.parametrize("length", [0, 1, 999, 1000, 5300])
+@pytest.mark.parametrize("block", [1, 300, 9999])
+def test_appended_rows_give_the_bytes_of_a_whole_write(tmp_path, monkeypatch, length, block):
+    monkeypatch.setattr(store, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(store, "SHARD_BYTES", 6100)
+    array = np.random.default_rng(0).normal(size=(length, 3)).astype(np.float32)
+    store.write(store.create(tmp_path / "a.zarr", "k"), "x", array.astype(np.float16), keep_bits=6)
+    group = store.create(tmp_path / "b.zarr", "k")
+    with store.Appending(group, "x", array.shape, np.float16, keep_bits=6) as rows:
+        for start in range(0, length, block):
+            rows.add(array[start : start + block])
+    assert tree_hash(tmp_path / "a.zarr") == tree_hash(tmp_path / "b.zarr")
+    files = [p for p in (tmp_path / "b.zarr" / "x" / "c").rglob("*") if p.is_file()]
+    assert len(files) == -(-length // 996) if length else not files
+
+
+def test_appending_too_few_or_too_many_rows_is_an_error(tmp_path):
+    group = store.create(tmp_path / "a.zarr", "k")
+    with pytest.raises(StoreError, match="3 rows for a length of 4"):
+        with store.Appending(group, "x", (4,), np.int32) as rows:
+            rows.add(np.arange(3))
+    with pytest.raises(StoreError, match="more rows than its length of 4"):
+        with store.Appending(group, "y", (4,), np.int32) as rows:
+            rows.add(np.arange(5))

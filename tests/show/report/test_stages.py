@@ -1,0 +1,61 @@
+"""The commands `evaluation` and `report` in a project's folder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from anyscene.show.report import drawn_scene
+from anyscene.study import evaluation as study
+from stages import evaluation, report
+from tests.builders import miniature
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    miniature.write(tmp_path, scenes=1, spacing=0.25)
+    monkeypatch.chdir(tmp_path)
+    for module in (study, drawn_scene):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
+    monkeypatch.setattr(drawn_scene, "PICTURE", (80, 60))
+    return tmp_path
+
+
+def test_evaluation_writes_metrics_and_prints_them_again(project):
+    result = CliRunner().invoke(evaluation.app)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics["semantic"]["capability"]["mIoU"] > 0
+    short = json.loads((project / "reports/summary.json").read_text())
+    assert short["mIoU"]["capability"] == round(metrics["semantic"]["capability"]["mIoU"], 2)
+    plots = {path.name for path in (project / "reports/plots").iterdir()}
+    tables = {"rows.csv", "per_class.csv", "classes.csv", "capability.csv", "confusion.csv"}
+    assert plots == tables | {"confusion.json"}
+    (project / "params.yaml").unlink()  # --show reads nothing else
+    shown = CliRunner().invoke(evaluation.app, ["--show"])
+    table = result.output[result.output.index("scannet20, val") :]
+    assert shown.exit_code == 0 and shown.output == table and "capability fusion" in table
+
+
+def test_nothing_to_show_says_what_to_run(project):
+    result = CliRunner().invoke(evaluation.app, ["--show"])
+    assert result.exit_code == 1 and "dvc repro" in result.output
+
+
+def test_report_writes_one_page_and_says_where(project):
+    result = CliRunner().invoke(report.app)
+    assert result.exit_code == 0, result.output
+    text = (project / "reports/index.html").read_text()
+    assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
+    assert "<th>evaluation</th><td>–</td>" in (project / "reports/timings.html").read_text()
+    assert "reports/index.html" in result.output.replace("\n", "")
+
+
+def test_report_draws_one_room(project):
+    result = CliRunner().invoke(report.app, ["--picture", "docs/room.png", "--scene", "room0"])
+    assert result.exit_code == 0, result.output
+    assert Image.open(project / "docs/room.png").size[0] > 1000

@@ -1,0 +1,170 @@
+"""What is exported, as independent readers see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from plyfile import PlyData
+from typer.testing import CliRunner
+
+from anyscene import datasets
+from anyscene.cli import export as stage
+from anyscene.errors import DataError, StoreError
+from anyscene.project import parameters, store
+from anyscene.project.layout import Artefacts
+from anyscene.show import export
+from anyscene.text import embeddings
+from tests.builders import miniature
+
+NAMES = datasets.label_set("scannet20").names
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    miniature.write(folder, scenes=1, spacing=0.25, frames=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def light_text(monkeypatch):
+    monkeypatch.setattr(stage, "load_text_encoder", lambda section: miniature.Spelling())
+
+
+@pytest.fixture
+def stored(project):
+    """Arrays of the scene as the pipeline's stages wrote them, by stage."""
+    stages = ("scenes", "superpoints", "fusion", "labels")
+    return {name: store.open_scene(project / f"data/{name}/room0.zarr") for name in stages}
+
+
+@pytest.fixture
+def label(stored):
+    """The expected label of each point, by hand."""
+    feature, valid = stored["fusion"]["feature"][:].astype(np.float32), stored["fusion"]["valid"][:]
+    text = embeddings(miniature.Spelling(), datasets.label_set("scannet20").prompts)
+    return np.array(
+        [(row @ text.T).argmax() if seen else -1 for row, seen in zip(feature, valid, strict=True)]
+    )
+
+
+def run(project, form: str, out: Path, *arguments: str):
+    asked = ("room0", "--format", form, "--out", str(out), "--source", "fusion", *arguments)
+    result = CliRunner().invoke(stage.app, [*asked, "--params", str(project / "params.yaml")])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_ply_with_labels(project, stored, label, tmp_path):
+    out = tmp_path / "new/folder/labels.ply"
+    assert str(out) in run(project, "ply", out).output.replace("\n", "")
+    content = PlyData.read(out)
+    vertex = content["vertex"]
+    assert np.array_equal(np.column_stack([vertex[axis] for axis in "xyz"]), stored["scenes"]["xyz"][:])
+    assert np.array_equal(vertex["label"], label) and (label == -1).any() and (label == 3).any()
+    assert np.array_equal(vertex["superpoint"], stored["superpoints"]["superpoint"][:])
+    assert content.comments == [f"label {index} {name}" for index, name in enumerate(NAMES)]
+    rgb = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
+    assert (rgb[label == 3] == datasets.label_set("scannet20").colours[3]).all()
+    assert (rgb[label == -1] == export.UNKNOWN).all()
+
+
+def test_label_of_a_class_with_several_prompts(project, label, tmp_path):
+    settings = parameters.load(project / "params.yaml")
+    several = replace(settings.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
+    result = export.read(
+        Artefacts(project), "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion"
+    )
+    assert np.array_equal(result.label, label)
+
+
+def test_ply_keeps_the_mesh(tmp_path):
+    face = np.array([[0, 1, 2], [2, 3, 4]], np.int32)
+    colour = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    label_set = datasets.label_set("scannet20")
+    xyz = np.arange(15, dtype=np.float32).reshape(5, 3) ** 2
+    result = export.Result(
+        "a", "fusion", xyz, colour, xyz, face, np.arange(5, dtype=np.int32), np.zeros((5, 4), np.float32),
+        np.ones(5, bool), np.array([0, 1, 2, 3, 19], np.int32), label_set, None,
+    )  # fmt: skip
+    mesh = trimesh.load(export.write_ply(result, tmp_path / "mesh.ply"), process=False)
+    assert np.array_equal(mesh.faces, face) and np.array_equal(mesh.vertices.astype(np.float32), xyz)
+    assert np.array_equal(mesh.visual.vertex_colors[:, :3], label_set.colours[result.label])
+
+
+def test_pointcept_folder(project, stored, label, tmp_path):
+    run(project, "pointcept", tmp_path / "val")
+    folder = tmp_path / "val/room0"
+    found = {file.stem: np.load(file, allow_pickle=False) for file in folder.iterdir()}
+    scenes, count = stored["scenes"], len(label)
+    expected = {
+        "coord": scenes["xyz"][:],
+        "color": scenes["rgb"][:],
+        "normal": scenes["normal"][:],
+        "segment": label.astype(np.int32),
+        "instance": stored["labels"]["instance"][:],
+        "feature": stored["fusion"]["feature"][:],
+        "valid": stored["fusion"]["valid"][:],
+    }
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype and np.array_equal(found[name], array), name
+    assert found["coord"].shape == (count, 3) and found["segment"].shape == (count,)
+
+
+def test_pointcept_without_annotation_has_no_instances(project, label, tmp_path):
+    run(project, "pointcept", tmp_path)
+    assert (tmp_path / "room0/instance.npy").is_file()
+    labels = project / "data/labels"
+    labels.rename(project / "data/elsewhere")
+    try:
+        run(project, "pointcept", tmp_path)
+    finally:
+        (project / "data/elsewhere").rename(labels)
+    assert not (tmp_path / "room0/instance.npy").exists() and (tmp_path / "room0/segment.npy").is_file()
+
+
+def test_openscene_features(project, stored, tmp_path):
+    run(project, "openscene", tmp_path)
+    content = torch.load(tmp_path / "room0_0.pt", weights_only=True)
+    assert list(content) == [
+        "feat",
+        "mask_full",
+    ]  # FusedFeatureLoader takes more than two keys for its old form
+    feature, valid = stored["fusion"]["feature"][:], stored["fusion"]["valid"][:]
+    assert content["feat"].dtype == torch.float16 and content["mask_full"].dtype == torch.bool
+    assert np.array_equal(content["mask_full"].numpy(), valid) and not valid.all()
+    whole = torch.zeros(content["mask_full"].shape[0], content["feat"].shape[1], dtype=torch.float16)
+    whole[content["mask_full"]] = content["feat"]  # as the loader spreads them over the scene
+    assert np.array_equal(whole.numpy()[valid], feature[valid]) and (whole.numpy()[~valid] == 0).all()
+
+
+def test_the_network_answers_for_every_point(project, tmp_path):
+    result = export.read(
+        Artefacts(project), "room0", parameters.load(project / "params.yaml"), miniature.Spelling()
+    )
+    assert result.source == "ensembling" and result.valid.all() and (result.label >= 0).all()
+
+
+def test_unknown_scenes_are_named_with_the_known(project):
+    with pytest.raises(StoreError, match="room7: no such scene; imported are room0"):
+        export.read(
+            Artefacts(project), "room7", parameters.load(project / "params.yaml"), miniature.Spelling()
+        )
+
+
+def test_a_file_in_the_way_is_named(project, tmp_path):
+    result = export.read(
+        Artefacts(project), "room0", parameters.load(project / "params.yaml"), miniature.Spelling(), "fusion"
+    )
+    (tmp_path / "file").write_text("")
+    for write, out in ((export.write_openscene, "file"), (export.write_ply, "file/a.ply")):
+        with pytest.raises(DataError, match="a file is in the way"):
+            write(result, tmp_path / out)
+    with pytest.raises(DataError, match="is a folder"):
+        export.write_ply(result, tmp_path)

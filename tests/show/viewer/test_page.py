@@ -1,0 +1,129 @@
+"""The viewer's panel and cloud as the server holds them, without a browser."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from anyscene.errors import StoreError
+from anyscene.project.layout import Artefacts
+from anyscene.show.viewer import panel_html
+from anyscene.show.viewer.page import HEAT, Page
+from anyscene.show.viewer.scene_view import SceneView
+from tests.builders import miniature
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    return folder, miniature.write(folder, scenes=2, spacing=0.4)
+
+
+@pytest.fixture
+def page(project):
+    folder, params = project
+
+    def open_room(name):
+        return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
+
+    served = Page(["room0", "room1"], "room0", open_room, 0)
+    yield served
+    served.stop()
+
+
+def test_only_this_machine_is_served(page):
+    assert page.address.startswith("http://127.0.0.1:")
+    with socket.socket() as other:
+        assert other.connect_ex(("127.0.0.2", page.server.get_port())) != 0  # also this machine, not bound
+
+
+def test_nothing_is_printed_but_by_who_serves(page, capsys):
+    other = Page(["room0"], "room0", page._open_room, 0)
+    assert capsys.readouterr() == ("", "")
+    other.stop()
+
+
+def test_nothing_is_computed_before_somebody_looks(page, monkeypatch):
+    monkeypatch.setattr("anyscene.show.viewer.page.UNDISTURBED", 0)
+    begun = threading.Event()
+    page.room.prepare = begun.set
+    assert not begun.wait(0.3)
+    page._looked_at.set()
+    assert begun.wait(10)
+
+
+def test_the_cloud_follows_the_panel(page):
+    room = page.room
+    page._layer.value = "labels"
+    np.testing.assert_array_equal(page._cloud.colors, room.colours("labels")[room.below(page._height.value)])
+    page._only.value = "bed"
+    expected = room.only("labels", "bed")[room.below(page._height.value)]
+    np.testing.assert_array_equal(page._cloud.colors, expected)
+    page._height.value = 1.0
+    assert len(page._cloud.points) == len(page._cloud.colors) == (room.xyz[:, 2] <= 1).sum()
+    page._find.value = "a bed in a scene"
+    assert page._layer.value == HEAT and "a bed in a scene" in page._about.content
+    every = page._cloud.colors.copy()
+    page._threshold.value = 1.0
+    assert (page._cloud.colors != every).any()
+    page._layer.value = "labels"
+    page._scene.value = "room1"
+    assert page.room.scene == "room1" and page._layer.value == "colour"
+    shown = page.room.rgb[page.room.below(page._height.value)]
+    np.testing.assert_array_equal(page._cloud.colors, shown)
+
+
+@pytest.mark.parametrize("layer", ["colour", "superpoints", HEAT])
+def test_a_smaller_scene_is_shown_from_any_layer(project, page, layer):
+    folder, params = project
+    page._open_room = lambda name: SceneView(
+        Artefacts(folder), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
+    )
+    page.select(7)
+    if layer == HEAT:
+        page._find.value = "a bed in a scene"
+    page._layer.value = layer
+    for name in ("room1", "room0"):
+        page._scene.value = name
+        assert page.room.scene == name and page._layer.value == "colour" and page._clicked_on == []
+        kept = page.room.below(page._height.value)
+        np.testing.assert_array_equal(page._cloud.colors, page.room.rgb[kept])
+        np.testing.assert_allclose(page._cloud.points, page.room.xyz[page.room.drawn[kept]])
+
+
+def test_back_from_a_scene_that_cannot_be_opened(page):
+    def damaged(name):
+        raise StoreError(f"{name}: damaged; run `dvc repro`")
+
+    page._open_room = damaged
+    page._scene.value = "room1"
+    assert "room1: damaged" in page._about.content
+    page._scene.value = "room0"
+    assert "damaged" not in page._about.content
+    page._layer.value = "superpoints"
+    assert len(page._cloud.colors) == len(page._cloud.points)
+
+
+def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page):
+    def damaged(name):
+        raise StoreError(f"{name}: <b>damaged</b>; run `dvc repro`")
+
+    page.room.colours = damaged
+    page._layer.value = "superpoints"
+    assert "superpoints: &lt;b&gt;damaged" in page._about.content
+    page._find.value = "a bed in a scene"
+    assert "a bed in a scene" in page._about.content
+
+
+def test_a_chosen_point_is_marked_and_described(page):
+    page.select(7)
+    np.testing.assert_allclose(page._clicked_on[0].position, page.room.xyz[7])
+    assert "Point 7<" in page._point.content
+
+
+def test_it_is_said_how_many_points_are_drawn(page):
+    assert "Click a point" in page._point.content and "Drawn" not in page._point.content
+    assert "Drawn are 50 of 1,000 points" in panel_html.hint(50, 1000)

@@ -1,0 +1,148 @@
+"""What a run would cost: counted, estimated from a few scenes, or published; never made up."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from anyscene.datasets import ScanNet
+from anyscene.datasets.scannet.reader import official_splits
+from anyscene.errors import DataError, PipelineError
+from anyscene.project import parameters, presets
+from anyscene.segmenters import NAMES
+from anyscene.study import cost
+from benchmarks.speed.throughput import SUBJECTS
+from tests.builders import REPOSITORY
+from tests.builders.scannet import write_root
+
+UNMEASURED = ("grounded", "oneformer", "sam3")  # the benchmark has no subject for them
+SCANS = tuple(f"scene{number:04d}_00" for number in (0, 1, 2, 5, 11))
+
+
+def settings(root, stride=20):
+    params = presets.load("scannet", REPOSITORY / "params.yaml", Path(root))
+    return dataclasses.replace(params, scenes=dataclasses.replace(params.scenes, frame_stride=stride))
+
+
+def test_without_data_what_was_published(tmp_path):
+    found = cost.extent(settings(tmp_path / "none"))
+    assert (found.scenes, found.training, found.views, found.points) == (1513, 1201, 125_000, None)
+    assert "Dai et al. 2017" in found.known
+    drives = presets.load("nuscenes", REPOSITORY / "params.yaml", tmp_path / "none")
+    for stride, scenes in ((1, 34_149), (2, 17_074)):
+        thinned = dataclasses.replace(drives, scenes=dataclasses.replace(drives.scenes, frame_stride=stride))
+        whole = cost.extent(thinned)
+        assert (whole.scenes, whole.views) == (scenes, 204_894 // stride)
+    own = presets.load("scannet", REPOSITORY / "params.yaml")
+    own = dataclasses.replace(own, dataset=dataclasses.replace(own.dataset, reader="rgbd", root="none"))
+    with pytest.raises(DataError, match=r"none: no such folder; set dataset\.root"):
+        cost.extent(own)
+
+
+def test_with_data_it_is_counted(tmp_path):
+    root = write_root(tmp_path, *SCANS[:2])
+    found = cost.extent(settings(root, 2))
+    # six frames, every second of them, of which the fifth has no pose; a grid of 6 x 6
+    assert (found.scenes, found.views, found.points) == (2, 2 * 2, 2 * 36) and found.known == "counted"
+
+
+def test_of_many_scenes_a_few_are_read(tmp_path, monkeypatch):
+    root, whole, read = write_root(tmp_path, *SCANS), ScanNet.read, []
+    monkeypatch.setattr(ScanNet, "read", lambda self, scene: read.append(scene) or whole(self, scene))
+    found = cost.extent(settings(root, 2))
+    assert read == [SCANS[0], SCANS[2], SCANS[4]]
+    assert found.known == f"estimated from {', '.join(read)}"
+    training = [scan for scan in SCANS if official_splits()[scan] == "train"]
+    assert (found.scenes, found.views, found.points) == (5, 5 * 2, 5 * 36)
+    assert found.training == len(training)
+
+
+def test_hours_only_of_what_was_measured(tmp_path):
+    params = settings(tmp_path / "none")
+    rows = [
+        {"what": "lseg", "device": device, "setting": "base 640", "per_second": rate}
+        for device, rate in (("CPU", 0.01), ("a GPU", 5), ("CPU, 2 threads", 0.02))
+    ]
+    (tmp_path / "rates.json").write_text(json.dumps(rows))
+    rates = cost.read_rates(tmp_path / "rates.json")
+    found = cost.work(params, cost.extent(params), rates)
+    assert [(work.what, work.count, work.unit) for work in found] == [
+        ("lseg", 125_000, "views"),  # SEEM runs elsewhere
+        ("sd15", 1000, "images"),
+        ("sam vit_h", 1000, "masks"),
+        ("lseg", 1000, "synthesised images"),
+        ("distillation 18A, 2 cm", 7006 * 12, "scenes"),
+        ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
+    ]
+    assert (found[0].hours, found[0].rate) == (125_000 / 5 / 3600, cost.Rate(5, "a GPU", "base 640"))
+    assert found[1].rate is None and found[1].hours is None
+    assert cost.read_rates(tmp_path / "no.json") == {}
+    for broken in ("{", "[1]", '[{"what": "lseg"}]', '{"CPU": {"lseg": {"per_second": 1}}}'):
+        (tmp_path / "rates.json").write_text(broken)
+        with pytest.raises(PipelineError, match=r"rates\.json: no list"):
+            cost.read_rates(tmp_path / "rates.json")
+
+
+def test_training_is_reckoned_by_the_scenes_that_it_visits(tmp_path):
+    params = settings(tmp_path / "none")
+    more = dataclasses.replace(params.distillation, objectives=["superpoint", "pixel"], accumulate=2)
+    params = dataclasses.replace(params, distillation=more)
+    rates = {"distillation 18A, 2 cm": cost.Rate(2.0, "a GPU", "scenes of 150,000 points")}
+    whole, few = cost.Extent(1513, 1201, 1000, None, ""), cost.Extent(8, 5, 1000, None, "")
+    distilled, ensembled = cost.work(params, whole, rates)[-2:]
+    assert distilled.count == 2 * 7006 * 2 * 12 and ensembled.rate is None
+    assert distilled.hours == 2 * 7006 * 2 * 12 / 2.0 / 3600
+    assert cost.visits(params.ensembling, few) == 3002 * 5  # no scene is in a batch twice
+    coarse = dataclasses.replace(params, network=dataclasses.replace(params.network, voxel=0.05))
+    assert cost.work(coarse, whole, rates)[-2].rate is None  # another voxel size costs something else
+
+
+def test_answers_on_disk_take_no_hours(tmp_path):
+    params = settings(tmp_path / "none")
+    params = dataclasses.replace(
+        params, segmenters=dataclasses.replace(params.segmenters, weights=str(tmp_path))
+    )
+    (tmp_path / "lseg").mkdir()
+    (tmp_path / "lseg/precomputed.json").touch()
+    assert next(work.what for work in cost.work(params, cost.extent(params), {})) == "sd15"
+
+
+def test_rates_are_those_that_the_benchmark_writes():
+    """One name for one thing: the demo's, and what the presets take where it was measured."""
+    rates = cost.read_rates(REPOSITORY / "reports/throughput.json")
+    params = parameters.load(REPOSITORY / "params.yaml")
+    params = dataclasses.replace(
+        params,
+        synthesis=dataclasses.replace(
+            params.synthesis,
+            diffusion=str(REPOSITORY / params.synthesis.diffusion),
+            sam=str(REPOSITORY / params.synthesis.sam),
+        ),
+    )
+    size = cost.Extent(1, 1, 1000, None, "made up")
+    found = {work.what: work for work in cost.work(params, size, rates)}
+    measured = {name for name, work in found.items() if work.rate is not None}
+    assert measured == set(found)
+    for name in ("scannet", "matterport3d"):
+        trained = cost.work(presets.load(name, REPOSITORY / "params.yaml"), size, rates)[-2:]
+        assert all(work.rate and work.what in SUBJECTS and work.unit == "scenes" for work in trained)
+    for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *NAMES):
+        assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
+
+
+def test_bytes_of_a_point_are_those_of_the_arrays():
+    """xyz, normal f4[3] each, rgb u1[3], label i2, instance and superpoint i4; of two models features f2[C]
+    and counts u2; fused features f2[C], valid b1, weights f2[2], predictions u1[2]."""
+    params = presets.load("scannet", REPOSITORY / "params.yaml")
+    assert cost.bytes_per_point(params) == 37 + 2 * (1024 + 2) + 1024 + 1 + 4 + 2
+    lean = dataclasses.replace(params, fusion=dataclasses.replace(params.fusion, point_features=False))
+    assert cost.bytes_per_point(params) - cost.bytes_per_point(lean) == 1024
+
+
+def test_width_of_text_encoders():
+    assert cost.text_width(parameters.load(REPOSITORY / "params.yaml").text.encoder) == 384
+    assert cost.text_width("open_clip:ViT-L-14-336-quickgelu:weights/none.safetensors") == 768
+    for name in ("open_clip:none", "bert"):
+        with pytest.raises(PipelineError, match="not known"):
+            cost.text_width(name)

@@ -1,0 +1,208 @@
+"""All rows of a small finished project, and of partial ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from anyscene import datasets
+from anyscene.errors import StoreError
+from anyscene.fusion import fuse
+from anyscene.project import store
+from anyscene.project.layout import Artefacts
+from anyscene.study import evaluation, plots
+from anyscene.study.ablation import CONTROLS, METHODS, NETWORKS, Ablation
+from anyscene.study.table import tables
+from anyscene.tasks.segmentation import EvaluationError, evaluate
+from anyscene.text import embeddings
+from anyscene.text.text_space import TextSpace
+from tests.builders import miniature
+
+SCANNET = datasets.label_set("scannet20")
+EVERY = ("dense", "mask", *METHODS, "superpoint", *NETWORKS, *CONTROLS)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, miniature.write(folder)
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy that a test may damage."""
+    folder = tmp_path / "project"
+    shutil.copytree(finished[0], folder)
+    params = finished[1]
+    return folder, replace(
+        params,
+        dataset=replace(params.dataset, root=str(folder / "data/world")),
+        segmenters=replace(params.segmenters, weights=str(folder / "models/demo")),
+    )
+
+
+@pytest.fixture(autouse=True)
+def light_models(monkeypatch):
+    monkeypatch.setattr(evaluation, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
+
+
+def ablation(folder, params, **controls):
+    space = TextSpace.of(miniature.Spelling(), SCANNET, params.vocabulary, params.text.template)
+    return Ablation(
+        Artefacts(folder), params.segmenters.names, params.vocabulary, space, params.fusion, **controls
+    )
+
+
+@pytest.fixture(scope="module")
+def result(finished):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "load_text_encoder", lambda section: miniature.Spelling())
+        patch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
+        return evaluation.run(finished[1], Artefacts(finished[0]))
+
+
+def test_every_row_is_there_in_order(result):
+    assert tuple(result.metrics["semantic"]) == EVERY
+    assert result.metrics["missing"] == {} and result.metrics["unannotated"] == []
+    assert result.metrics["backend"] == dict.fromkeys(NETWORKS, "torch")
+
+
+def test_each_row_equals_an_independent_computation(finished, result):
+    """From the full features, without the reduction, over both rooms at once."""
+    folder, params = finished
+    encoder = miniature.Spelling()
+    labels = embeddings(encoder, SCANNET.prompts, params.text.template)
+    vocabulary = embeddings(encoder, params.vocabulary, params.text.template)
+    capability = np.array([Artefacts(folder).capability(m, params.vocabulary) for m in ("dense", "mask")])
+    groups = {
+        stage: [store.open_scene(folder / f"data/{stage}/room{i}.zarr") for i in (0, 1)]
+        for stage in ("labels", "projection/dense", "projection/mask", "superpoints", "fusion")
+    }
+    target = np.concatenate([group["label"][:] for group in groups["labels"]])
+    models = [groups["projection/dense"], groups["projection/mask"]]
+    features = [np.concatenate([g["feature"][:] for g in m]).astype(np.float32) for m in models]
+    valid = [np.concatenate([g["count"][:] > 0 for g in m]) for m in models]
+
+    def scores(feature, seen):
+        similarity = feature @ labels.T
+        inside = np.where(SCANNET.foreground, similarity, -np.inf)
+        return evaluate(
+            target,
+            np.where(seen, similarity.argmax(1), -1),
+            SCANNET,
+            foreground_prediction=np.where(seen, inside.argmax(1), -1),
+        )
+
+    expected = {"dense": scores(features[0], valid[0]), "mask": scores(features[1], valid[1])}
+    for row, weights, method in (
+        ("add", capability, "add"),
+        ("linear", capability, "linear"),
+        ("max", capability, "max"),
+        ("capability", capability, "capability"),
+        ("swapped", capability[::-1].copy(), "capability"),
+    ):
+        fused = fuse(
+            features, valid, weights.astype(np.float32), vocabulary, tau=params.fusion.tau, method=method
+        )
+        expected[row] = scores(fused.feature, fused.valid)
+    spread = [
+        (g["superpoint_feature"][:][s["superpoint"][:]], g["superpoint_valid"][:][s["superpoint"][:]])
+        for g, s in zip(groups["fusion"], groups["superpoints"], strict=True)
+    ]
+    expected["superpoint"] = scores(
+        np.concatenate([f for f, _ in spread]).astype(np.float32), np.concatenate([v for _, v in spread])
+    )
+    found = result.metrics["semantic"]
+    for row, metrics in expected.items():
+        assert found[row]["mIoU"] == pytest.approx(metrics.mIoU, abs=0.05), row
+        assert found[row]["f_mIoU"] == pytest.approx(metrics.f_mIoU, abs=0.05), row
+        assert found[row]["mAcc"] == pytest.approx(metrics.mAcc, abs=0.05), row
+    assert found["capability"]["mIoU"] > max(found[row]["mIoU"] for row in ("dense", "mask", "swapped"))
+
+
+def test_capability_section_has_true_iou_of_the_frames(result):
+    section = result.metrics["capability"]
+    assert section["model"]["dense"]["true_iou"]["bed"] == 100  # what the painter never confuses
+    assert section["model"]["dense"]["true_iou"]["chair"] == 0
+    assert 0 < section["model"]["mask"]["true_iou"]["wall"] < 100  # beds are called walls
+    assert section["difference"]["dense - mask"]["spearman"] > 0.5
+
+
+def test_two_runs_give_the_same_metrics(finished, result):
+    again = evaluation.run(finished[1], Artefacts(finished[0]))
+    assert json.dumps(again.metrics) == json.dumps(result.metrics)
+
+
+@pytest.mark.parametrize(
+    ("gone", "rows"),
+    [
+        (["data/fusion"], {"superpoint"}),
+        (["models/ensembling", "models/distillation/pixel"], {"ensembling", "pixel_distillation"}),
+        (["data/capability/mask.json"], {"capability", "shuffled", "swapped"}),
+        (["models/demo/mask/model.json"], {"vocabulary"}),
+        (["data/projection/mask"], {"mask", *METHODS, *CONTROLS}),
+        (["data/world/room0/truth", "data/world/room1/truth"], {"oracle"}),
+    ],
+)
+def test_what_is_missing_is_left_out_and_named(project, gone, rows):
+    folder, params = project
+    for path in gone:
+        shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    assert set(metrics["missing"]) == rows
+    assert set(metrics["semantic"]) == set(EVERY) - rows
+
+
+def test_unannotated_scenes_are_named(project):
+    folder, params = project
+    shutil.rmtree(folder / "data/labels/room1.zarr")
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    assert (metrics["scenes"], metrics["unannotated"]) == (["room0"], ["room1"])
+
+
+def test_no_annotation_at_all_gives_no_scores_and_says_what_still_works(project):
+    folder, params = project
+    shutil.rmtree(folder / "data/labels")
+    shutil.rmtree(folder / "data/world")
+    found = evaluation.run(params, Artefacts(folder))
+    assert found.metrics["semantic"] == {} and found.metrics["unannotated"] == ["room0", "room1"]
+    assert found.metrics["capability"]["model"]["dense"]["capability"]["bed"] > 0
+    plots.write(found, SCANNET.names, folder / "plots")
+    assert (folder / "plots/rows.csv").read_text() == "row,mIoU,low,high\n"
+    out = io.StringIO()
+    Console(file=out, width=200).print(tables(found.metrics))
+    assert "anyscene query" in out.getvalue()
+
+
+def test_nothing_that_predicts_is_an_error(project):
+    folder, params = project
+    for path in ("data/projection", "data/fusion", "models/distillation", "models/ensembling"):
+        shutil.rmtree(folder / path)
+    with pytest.raises(EvaluationError, match="nothing predicts"):
+        evaluation.run(params, Artefacts(folder))
+
+
+def test_capability_of_another_vocabulary_is_refused(project):
+    folder, _ = project
+    with pytest.raises(StoreError, match=r"mask\.json"):
+        Artefacts(folder).capability("mask", ("wall", "piano"))
+
+
+def test_shuffled_capability_keeps_each_models_values(finished):
+    folder, params = finished
+    rows = ablation(folder, params, shuffles=3, seed=1)
+    assert len(rows.predictions("room0", ("shuffled",))["shuffled"]) == 3
+    assert "shuffled" in ablation(folder, params, shuffles=0).missing
+
+
+def test_only_the_rows_asked_for(finished):
+    folder, params = finished
+    found = ablation(folder, params).predictions("room0", ("mask", "superpoint"))
+    assert list(found) == ["mask", "superpoint"]

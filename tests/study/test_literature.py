@@ -1,0 +1,92 @@
+"""Published scores stand beside ours on the official split alone."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from anyscene.datasets import raw_files
+from anyscene.show.report import scores
+from anyscene.study.literature import PUBLISHED, note, published
+from anyscene.study.table import tables
+
+SCANNET = raw_files.lines(raw_files.SPLITS / "scannet_val.txt")
+HOUSES = raw_files.lines(raw_files.SPLITS / "matterport_test.txt")
+
+
+def metrics(label_set="scannet20", split="val", scenes=SCANNET, unannotated=()):
+    of_row = {"mIoU": 50.0, "mAcc": 60.0, "f_mIoU": 50.0, "f_mAcc": 60.0, "per_class": {}}
+    rows = ("lseg", "mine", "capability", "ensembling", "swapped")
+    return {
+        "semantic": {row: of_row for row in rows},
+        "bootstrap": {"rooms": 3, "mIoU": {row: {"low": 49.0, "high": 51.0} for row in rows}},
+        "capability": {"model": {}, "difference": {}},
+        "label_set": label_set,
+        "split": split,
+        "scenes": list(scenes),
+        "unannotated": list(unannotated),
+        "absent": [],
+        "missing": {},
+        "points": 10,
+    }
+
+
+def printed(found):
+    out = io.StringIO()
+    Console(file=out, width=160).print(tables(found))
+    return out.getvalue()
+
+
+def test_the_ablation_of_the_paper_beside_ours():
+    text = printed(metrics())
+    lines = {line.split("  ")[0].strip(): line.split() for line in text.splitlines()}
+    assert "mIoU in SAS" in text
+    assert lines["2D model lseg"][-1] == "51.2" and lines["capability fusion"][-1] == "55.5"
+    assert lines["+ temporal ensembling"][-1] == "61.9"
+    assert lines["2D model mine"][-1] == "51.0"  # the interval's end: nothing is published of it
+    assert "published mIoU on these scenes: OpenScene 54.2, GGSD 56.5, OV3D 57.3, SAS 61.9" in text
+    assert scores.table(metrics())["literature"] == note(metrics())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"scenes": SCANNET[1:]},
+        {"scenes": [*SCANNET, "scene0000_00"]},
+        {"scenes": ["val_000", "val_001"]},
+        {"unannotated": ["scene0011_00"]},
+        {"split": "train"},
+        {"label_set": "nyu40"},
+    ],
+)
+def test_nothing_beside_other_scenes(other):
+    found = metrics(**other)
+    assert published(found) is None and note(found) is None
+    assert "SAS" not in printed(found) and scores.table(found)["literature"] is None
+
+
+def test_regions_belong_to_the_houses_that_are_listed():
+    regions = [f"{house}_region{number}" for house in HOUSES for number in range(2)]
+    assert published(metrics("matterport21", "test", regions)).methods["SAS"] == 48.6
+    assert published(metrics("matterport160", "test", regions)).methods == {"SAS": 8.1}
+    assert published(metrics("matterport21", "test", regions[2:])) is None
+    assert published(metrics("matterport21", "val", regions)) is None
+
+
+def test_keyframes_belong_to_the_drives_that_are_listed_and_none_may_lack():
+    """6019 keyframes of 150 drives: 19 have 41, the others 40."""
+    drives = raw_files.lines(raw_files.SPLITS / "nuscenes_val.txt")
+    keyframes = [f"{drive}_{k:02d}" for n, drive in enumerate(drives) for k in range(41 if n < 19 else 40)]
+    assert published(metrics("nuscenes16", "val", keyframes)).methods["SAS"] == 47.5
+    assert published(metrics("nuscenes16", "val", keyframes[:-1])) is None
+    assert published(metrics("nuscenes16", "val", keyframes[::2])) is None  # every second one
+    assert published(metrics("nuscenes16", "val", [*keyframes[:-1], "scene-9999_00"])) is None
+
+
+def test_steps_of_the_ablation_lead_to_the_final_score():
+    for entry in PUBLISHED:
+        assert entry.rows["ensembling"] == entry.methods["SAS"]
+        assert all(0 < score < 100 for score in (*entry.rows.values(), *entry.methods.values()))
+    rows = list(PUBLISHED[0].rows.values())
+    assert np.all(np.diff(rows[2:]) > 0)

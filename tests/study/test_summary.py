@@ -1,0 +1,46 @@
+"""What `dvc metrics show` has a column for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from anyscene.study.summary import summary
+from tests.builders import REPOSITORY
+
+
+def metrics(**rows: float) -> dict:
+    scores = {row: {"mIoU": v, "mAcc": v + 1, "f_mIoU": v + 2, "f_mAcc": v + 3} for row, v in rows.items()}
+    return {"semantic": scores, "bootstrap": {}, "capability": {"model": {}, "difference": {}}}
+
+
+def test_steps_are_chosen_and_the_last_is_named():
+    full = metrics(dense=10, mask=12, add=11, capability=20, superpoint=21, max=5)
+    full["bootstrap"]["best_single"] = "mask"
+    full["capability"]["model"] = {"dense": {"spearman": 0.8}, "mask": {"spearman": 0.9}, "third": {}}
+    assert summary(full) == {
+        "mIoU": {"best_2d_model": 12, "add": 11, "capability": 20, "superpoint": 21},
+        "last_step": {"f_mIoU": 23, "mAcc": 22},
+        "capability_spearman": pytest.approx(0.85),
+    }
+    assert summary(metrics(capability=20.0049))["mIoU"] == {"capability": 20.0}
+    assert summary(metrics(capability=20, ensembling=30))["last_step"] == {"f_mIoU": 32, "mAcc": 31}
+
+
+def test_a_run_without_annotation_has_none():
+    assert summary(metrics()) == {}
+
+
+def test_of_the_recorded_run_there_are_about_a_dozen_columns():
+    found = summary(json.loads((REPOSITORY / "reports/metrics.json").read_text()))
+    columns = sum(len(value) if isinstance(value, dict) else 1 for value in found.values())
+    assert 8 <= columns <= 13 and found["mIoU"]["ensembling"] > found["mIoU"]["best_2d_model"]
+
+
+def test_dvc_reads_the_summary_alone():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    files = [file for stage in stages.values() for entry in stage.get("metrics", []) for file in entry]
+    assert files == ["reports/summary.json"]
+    assert {"reports/metrics.json": {"cache": False}} in stages["evaluation"]["outs"]

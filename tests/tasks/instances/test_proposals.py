@@ -1,0 +1,139 @@
+"""Proposals in the benchmark's format: read, named by their features, scored."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from anyscene import datasets
+from anyscene.cli import instances as stage
+from anyscene.errors import DataError
+from anyscene.project import store
+from anyscene.tasks.instances import average_precision
+from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
+from anyscene.tasks.instances.proposals import label_proposals, read_proposals
+from anyscene.text import embeddings
+from tests.builders import miniature
+
+SET = datasets.label_set("scannet20")
+
+
+def write(folder, scene, masks, scores, label=1):
+    """As Mask3D writes them, with a class that says nothing."""
+    (folder / "pred_mask").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for index, (mask, score) in enumerate(zip(masks, scores, strict=True)):
+        np.savetxt(folder / f"pred_mask/{scene}_{index}.txt", mask.astype(int), fmt="%d")
+        lines.append(f"pred_mask/{scene}_{index}.txt {label} {score}\n")
+    (folder / f"{scene}.txt").write_text("".join(lines))
+
+
+def test_reads_what_was_written(tmp_path):
+    masks = np.random.default_rng(0).random((3, 40)) < 0.4
+    write(tmp_path, "a", masks, [0.5, 1e-3, 1.0])
+    found = read_proposals(tmp_path, "a", 40)
+    assert np.array_equal(found.mask, masks) and found.score.tolist() == [0.5, 0.001, 1.0]
+    write(tmp_path, "none", masks[:0], [])
+    assert read_proposals(tmp_path, "none", 40).mask.shape == (0, 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pred_mask/a_0.txt 1\n", r"a\.txt: line 1: expected a mask's file, a class and a score"),
+        ("\npred_mask/a_0.txt 1 high\n", r"a\.txt: line 2: expected"),
+        ("pred_mask/a_0.txt 1 nan\n", "line 1: the score nan is not finite"),
+        ("pred_mask/a_9.txt 1 0.5\n", r"a_9\.txt: missing, .*a\.txt: line 1 names it"),
+        ("../elsewhere.txt 1 0.5\n", r"line 1: \.\./elsewhere\.txt is not inside"),
+        ("pred_mask/bad.txt 1 0.5\n", r"bad\.txt: not a mask of one integer per point"),
+        ("pred_mask/a_0.txt 1 0.5\n", r"a_0\.txt: 39 lines for 40 points; export it of the mesh"),
+    ],
+)
+def test_bad_files(tmp_path, text, message):
+    folder = tmp_path / "in"
+    write(folder, "a", np.ones((1, 39), bool), [1.0])
+    (tmp_path / "elsewhere.txt").write_text("1\n" * 40)
+    (folder / "pred_mask/bad.txt").write_text("1\n" * 39 + "yes\n")
+    (folder / "a.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_proposals(folder, "a", 40)
+    with pytest.raises(DataError, match=r"b\.txt: missing; export the proposals of every annotated scene"):
+        read_proposals(folder, "b", 40)
+
+
+def test_name_is_that_of_the_mean_of_the_valid_features():
+    text = np.eye(3, dtype=np.float32)
+    feature = np.array([[1, 0, 0], [0.9, 0, 0], [0, 1, 0], [0, 0, 9], [0, 0.2, 0]], np.float32)
+    valid = np.array([True, True, True, False, True])
+    mask = np.array([[1, 1, 1, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]], bool)
+    assert label_proposals(mask, feature, valid, text, np.arange(3)).tolist() == [0, 1, -1, 0]
+    assert label_proposals(mask, feature, valid, text, np.array([1, 2])).tolist() == [1, 1, -1, 1]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Two annotated rooms, whose furniture is proposed as it is annotated."""
+    monkeypatch.setattr(stage, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(average_precision, "SMALLEST", 5)
+    miniature.write(tmp_path, scenes=2, spacing=0.25, frames=False)
+    for scene in ("room0", "room1"):
+        label = store.open_scene(tmp_path / f"data/labels/{scene}.zarr")["label"][:]
+        kinds = [row for row in np.unique(label[label >= 0]) if SET.names[row] not in ("wall", "floor")]
+        write(tmp_path / "proposals", scene, [label == row for row in kinds], np.linspace(1, 0.1, len(kinds)))
+    return tmp_path
+
+
+def run(project, *arguments):
+    fixed = [
+        "--source",
+        "fusion",
+        "--params",
+        str(project / "params.yaml"),
+        "--out",
+        str(project / "out.json"),
+    ]
+    return CliRunner().invoke(stage.app, [str(project / "proposals"), *fixed, *arguments])
+
+
+def by_hand(project, scene):
+    """Annotation, and each proposal with the name that its features have, point by point."""
+    truth = store.open_scene(project / f"data/labels/{scene}.zarr")
+    feature, valid = store.fused_points(project / f"data/fusion/{scene}.zarr")
+    text = embeddings(miniature.Spelling(), SET.prompts)
+    masks, names, scores = [], [], []
+    for line in (project / f"proposals/{scene}.txt").read_text().splitlines():
+        mask = np.loadtxt(project / "proposals" / line.split()[0]) == 1
+        points = [i for i in np.flatnonzero(mask) if valid[i]]
+        mean = sum(feature[i].astype(np.float64) for i in points) / len(points)
+        names.append(max(range(2, 20), key=lambda row: text[row] @ mean))  # 0, 1: wall, floor
+        masks.append(mask)
+        scores.append(float(line.split()[2]))
+    label, instance = truth["label"][:], truth["instance"][:]
+    return LabelledScene(label, instance, np.array(masks), np.array(names), np.array(scores))
+
+
+def test_scores_of_a_split_and_what_is_missing(project):
+    result = run(project)
+    assert result.exit_code == 0, result.output
+    found = json.loads((project / "out.json").read_text())
+    assert (found["scenes"], found["source"], found["split"]) == (["room0", "room1"], "fusion", "val")
+    expected = asdict(evaluate_instances([by_hand(project, scene) for scene in found["scenes"]], SET))
+    assert found["per_class"] == {name: list(scores) for name, scores in expected.pop("per_class").items()}
+    assert all(found[name] == pytest.approx(value) for name, value in expected.items() if name != "absent")
+    assert 0 < found["AP50"] < 100
+    assert "mean" in result.output and found["proposals"] > 2
+
+    params = project / "params.yaml"
+    several = miniature.doubled(project / "scannet20.csv")
+    params.write_text(params.read_text().replace("label_set: scannet20", f"label_set: {several}"))
+    assert run(project).exit_code == 0 and json.loads((project / "out.json").read_text()) == found
+
+    (project / "proposals/room1.txt").unlink()
+    result = run(project)
+    assert result.exit_code == 1 and "room1.txt: missing; export the proposals" in result.output
+    for scene in ("room0", "room1"):
+        (project / f"data/labels/{scene}.zarr").rename(project / f"{scene}.zarr")
+    result = run(project)
+    assert result.exit_code == 1 and "no scene of val is annotated; run labels first" in result.output

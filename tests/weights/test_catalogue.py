@@ -1,0 +1,70 @@
+"""The table of published weights holds together, and with the models that read them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from anyscene.errors import ConfigError
+from anyscene.segmenters import NAMES, grounded, sam3, universal
+from anyscene.segmenters.captions import blip
+from anyscene.segmenters.lseg import segmenter
+from anyscene.weights import catalogue
+from anyscene.weights.catalogue import CATALOGUE
+
+
+def test_every_entry_says_what_it_is():
+    assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE)
+    for entry in CATALOGUE:
+        assert entry.source.startswith("https://") and entry.licence and entry.what and entry.files
+        assert not (entry.repository and entry.url) and not (entry.elsewhere and entry.repository)
+        for file in entry.files:
+            assert not Path(file.name).is_absolute() and ".." not in file.name
+            assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
+        hashed = [file for file in entry.files if file.sha256]
+        assert bool(hashed) == bool(entry.sha256_from)
+
+
+def test_the_models_read_what_is_listed():
+    assert {file.name for file in catalogue.get("lseg").files} <= set(segmenter.FILES)
+    for name in ("mask2former", "oneformer"):
+        assert {file.name for file in catalogue.get(name).files} == set(universal.FILES)
+    for name, model in (("blip", blip), ("grounded", grounded), ("sam3", sam3)):
+        assert {file.name for file in catalogue.get(name).files} >= set(model.FILES)
+
+
+def test_every_model_is_listed():
+    listed = {entry.name for entry in CATALOGUE}
+    assert listed >= set(NAMES) - {"dense", "mask"}  # the demo's are in the repository
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"),
+    [
+        ("weights/sam/sam_vit_h_4b8939.pth", "sam_vit_h"),
+        ("elsewhere/sam_vit_b_01ec64.pth", "sam_vit_b"),
+        ("mine_sam_vit_b_01ec64.pth", None),
+        ("weights/clip-vit-b32/open_clip_model.safetensors", "clip-vit-b32"),
+        ("weights/mine/open_clip_model.safetensors", None),
+        ("weights/stable-diffusion-v1-5", "stable-diffusion-v1-5"),
+        ("weights/stable-diffusion-v1-5/unet/config.json", "stable-diffusion-v1-5"),
+        ("models/demo/diffusion/unet/config.json", None),
+        ("models/demo/diffusion/model_index.json", None),
+        ("models/demo/sam", None),
+        ("models/demo/dense/model.safetensors", None),
+        ("weights/seem/precomputed.json", "seem"),
+    ],
+)
+def test_a_path_tells_its_entry(path, entry):
+    found = catalogue.entry_of(Path(path))
+    assert (found and found.name) == entry
+
+
+def test_sizes_are_known_whole_or_not_at_all():
+    assert catalogue.get("sam_vit_h").size == 2564550879
+    assert catalogue.get("blip").size is None
+
+
+def test_unknown_name():
+    with pytest.raises(ConfigError, match="no published weights are called 'sam'; known: lseg, seem"):
+        catalogue.get("sam")
