@@ -1,7 +1,6 @@
 """A scene in the browser: layers, text queries, what is known of a point."""
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -9,9 +8,9 @@ import typer
 from rich.console import Console
 
 from anyscene.cli.command import command
+from anyscene.cli.options import ParamsFile, Source, project
 from anyscene.errors import StoreError
-from anyscene.project import parameters, store
-from anyscene.project.layout import Artefacts
+from anyscene.project import store
 from anyscene.show.viewer.page import Page
 from anyscene.show.viewer.scene_view import DRAWN, SceneView
 from anyscene.text import load_text_encoder
@@ -24,16 +23,13 @@ def view(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="of 127.0.0.1; the next free one if taken")
     ] = 8080,
-    source: Annotated[
-        str | None,
-        typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
-    ] = None,
+    source: Source = None,
     points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = DRAWN,
     dark: Annotated[bool, typer.Option("--dark", help="a dark page")] = False,
-    params: Path = Path("params.yaml"),
+    params: ParamsFile = None,
 ) -> None:
     """Look at SCENE in a browser on this machine, until Ctrl+C."""
-    settings, artefacts = parameters.load(params), Artefacts(params.parent)
+    settings, artefacts = project(params)
     encoder = load_text_encoder(settings.text)
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
     scenes = store.scene_ids(artefacts.data("scenes"))
