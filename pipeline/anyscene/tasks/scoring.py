@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.project.progress import progress
-from anyscene.tasks import sources
+from anyscene.tasks import TASKS, sources
 from anyscene.tasks.features import Features
 from anyscene.tasks.surface import Surface
-from anyscene.tasks.task import TASKS, Task, Texts, task
+from anyscene.tasks.task import Task, Texts, task
 from anyscene.tasks.truth import Truth, split_by_annotation
 from anyscene.text import TextEncoder
 

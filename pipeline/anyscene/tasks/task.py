@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from anyscene.project.registry import Registry
+from anyscene.tasks import TASKS
 from anyscene.tasks.layer import Layer
 
 if TYPE_CHECKING:  # torch takes seconds, and a list of tasks needs none of it
@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # torch takes seconds, and a list of tasks needs none of it
     from anyscene.tasks.truth import Truth
     from anyscene.text import TextEncoder
     from anyscene.text.glosses import Vocabulary
-
-TASKS = Registry("anyscene.tasks")
 
 Answer = TypeVar("Answer")  # of one scene; a task has its own type of it
 

@@ -17,14 +17,14 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Frame
 from anyscene.show import palette
 from anyscene.show.inspection import principal_colours
-from anyscene.tasks import sources
+from anyscene.tasks import TASKS, sources
 from anyscene.tasks.features import Features, predicted, stored
 from anyscene.tasks.layer import NEUTRAL, Classes, Layer, Scale, distinct_colours, label_layer
 from anyscene.tasks.query.session import SAMPLE, Answer, Session
 from anyscene.tasks.query.thinning import spacing, spread
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
-from anyscene.tasks.task import TASKS, Task, Texts, task
+from anyscene.tasks.task import Task, Texts, task
 from anyscene.text import TextEncoder
 from anyscene.visibility import visible_pixels
 
@@ -237,7 +237,7 @@ class SceneView:
         networks = [name for name in self._titles if name != sources.FUSION and name not in models]
         if source is not None and source not in self._titles and sources.is_network(source):
             networks.append(source)
-            self._titles[source] = source
+            self._titles[source] = Path(source).name
         for name in networks if self.superpoint is not None else ():
             found[name] = functools.lru_cache(1)(functools.partial(self._predicted, name))
         return found
