@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from anyscene.datasets import Rgbd
-from anyscene.project import parameters
+from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.scene import Scene
 
@@ -31,6 +31,11 @@ def project(params: Path | None) -> tuple[parameters.Params, Artefacts]:
     path = params or PARAMS
     settings = parameters.load(path) if params or path.is_file() else parameters.defaults()
     return settings, Artefacts(path.parent)
+
+
+def is_imported(artefacts: Artefacts, scene: str) -> bool:
+    """Whether `scene` is the id of an imported scene, and not the path of a scan."""
+    return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
 
 
 def read_scan(folder: Path, settings: parameters.Params) -> Scene:

@@ -16,9 +16,8 @@ from rich.text import Text
 
 from anyscene.cli.command import command
 from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, given
-from anyscene.cli.options import ParamsFile, Source, project, read_scan
+from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
 from anyscene.datasets import imports, ply
-from anyscene.project import store
 from anyscene.show import heat_map
 from anyscene.tasks import sources
 from anyscene.tasks.query.groups import decimals
@@ -71,7 +70,7 @@ def query(
     """
     (settings, artefacts), console = project(params), Console(highlight=False)
     encoder, options = load_text_encoder(settings.text), given(scale, depth_unit, up, confidence)
-    imported = scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+    imported = is_imported(artefacts, scene)
     if imported or not Path(scene).exists():
         if imported:
             because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"

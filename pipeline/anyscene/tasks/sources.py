@@ -46,18 +46,16 @@ def network(artefacts: Artefacts, source: str | None = None) -> TrainedNetwork:
     """The network `source`: its name, or the path of its folder; by default the most refined one.
 
     Raises StoreError naming those that there are, and CheckpointError where its files are damaged."""
-    trained = {found.name: found for found in networks(artefacts)}
-    if source is None:
-        if not trained:
-            raise StoreError(f"{artefacts.root / 'models'}: {UNTRAINED}")
-        source = next(reversed(trained))
-    if source in trained:
-        about = trained[source]
-        return replace(TrainedNetwork.load(about.folder), description=about)
-    if is_network(source):
-        return TrainedNetwork.load(Path(source))
-    there = ", ".join(names(artefacts)) or "none"
-    raise StoreError(f"no features of {source}; there are {there}, or give the folder of a network")
+    about = _described(artefacts, source)
+    if isinstance(about, Path):
+        return TrainedNetwork.load(about)
+    return replace(TrainedNetwork.load(about.folder), description=about)
+
+
+def folder(artefacts: Artefacts, source: str | None = None) -> Path:
+    """Where the network `source` lies. Raises what `network` raises."""
+    about = _described(artefacts, source)
+    return about if isinstance(about, Path) else about.folder
 
 
 def of_scene(artefacts: Artefacts, scene: str, source: str | None = None) -> Features:
@@ -80,12 +78,17 @@ def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None) -> Fe
     """The features of a scan that was not imported, from a network.
 
     Raises StoreError where none is trained, or `source` is none."""
+    refuse_fusion(source)
+    return predicted(network(artefacts, source), cloud)
+
+
+def refuse_fusion(source: str | None) -> None:
+    """Raise StoreError where the features of a scan that was not imported are to be fused ones."""
     if source == FUSION:
         raise StoreError(
             "fusion: features of scenes that were imported; set dataset.root, run `dvc repro fusion` and "
             "give the scene's id, or take a network"
         )
-    return predicted(network(artefacts, source), cloud)
 
 
 def is_network(folder: str | Path) -> bool:
@@ -100,3 +103,18 @@ def _fused(artefacts: Artefacts, scene: str) -> Features:
     if there := ", ".join(names(artefacts, scene)):
         raise StoreError(f"{path}: no fused features; there are features of {there}")
     raise StoreError(f"{path}: neither fused features nor a trained network; run `dvc repro`")
+
+
+def _described(artefacts: Artefacts, source: str | None) -> Description | Path:
+    """A network under models/, or the folder of another one."""
+    trained = {found.name: found for found in networks(artefacts)}
+    if source is None and trained:
+        return next(reversed(trained.values()))
+    if source is None:
+        raise StoreError(f"{artefacts.root / 'models'}: {UNTRAINED}")
+    if source in trained:
+        return trained[source]
+    if is_network(source):
+        return Path(source)
+    there = ", ".join(names(artefacts)) or "none"
+    raise StoreError(f"no features of {source}; there are {there}, or give the folder of a network")
