@@ -36,11 +36,6 @@ NETWORKS = {  # name -> kind of its objective, the network that it began from, i
     "distilled": ("superpoint", None),
     "ensembled": ("ensembling", "distilled"),
 }
-TITLES = {
-    "pixelwise": "pixel distillation",
-    "distilled": "superpoint distillation",
-    "ensembled": "+ temporal ensembling",
-}
 SIZE = (32, 24)
 
 
@@ -77,8 +72,11 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
     values["segmenters"] |= {"names": ["dense", "mask"], "weights": str(folder / "models/demo")}
     values["projection"] |= {"width": SIZE[0], "height": SIZE[1]}
     values["evaluation"] |= {"bootstrap": 30, "shuffles": 2}
+    distilled = values["training"]["distilled"]
+    pixelwise = distilled | {"kind": "pixel", "title": "pixel distillation"}
+    values["training"] = {"pixelwise": pixelwise, **values["training"]}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     for index in range(scenes):
         _write_scene(folder, f"room{index}", np.random.default_rng(index), spacing, frames)
     rng = np.random.default_rng(9)
@@ -92,7 +90,7 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"names": names}))
     for index, name in enumerate(NETWORKS):
-        write_network(folder, name, TITLES[name], index)
+        write_network(folder, name, values["training"][name]["title"], index)
     _write_synthesis(folder, rng)
     return parameters.load(folder / "params.yaml")
 
