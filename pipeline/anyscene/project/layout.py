@@ -23,7 +23,7 @@ class Artefacts:
         return self.root / "data" / stage
 
     def model(self, name: str) -> Path:
-        """models/NAME: distillation/OBJECTIVE, ensembling."""
+        """models/NAME, of a trained network."""
         return self.root / "models" / name
 
     def has(self, folder: Path) -> bool:
