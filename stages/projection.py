@@ -27,7 +27,7 @@ class Project:
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         params, settings = self.params, self.params.projection
-        segmenter, encoder = _models(self.model, params)
+        segmenter, encoder = models(self.model, params)
         source = store.read_scene(store.scene_path(SCENES, scene), Path(params.dataset.root))
         size = (settings.width, settings.height)
         blocks = project(
@@ -50,15 +50,15 @@ class Project:
 
 
 @functools.cache
-def _models(model: str, params: parameters.Params) -> tuple[Segmenter, TextEncoder]:
-    """Loaded once in each process."""
+def models(model: str, params: parameters.Params) -> tuple[Segmenter, TextEncoder]:
+    """The 2D model and the text encoder, loaded once in each process."""
     return load_segmenter(model, params), load_text_encoder(params.text)
 
 
 def main(model: str, params: Path = Path("params.yaml")) -> per_scene.RunSummary:
     """Project the features of the 2D model MODEL onto the points of every scene."""
     settings = parameters.load(params)
-    segmenter, encoder = _models(model, settings)
+    segmenter, encoder = models(model, settings)
     keys, size = store.keys(SCENES), (settings.projection.width, settings.projection.height)
     # no scene without the others: the answer that is added makes all of them new
     require_answers(segmenter, {scene: image_index.state(key, size) for scene, key in keys.items()})

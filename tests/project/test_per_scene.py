@@ -14,8 +14,8 @@ import pytest
 from anyscene.errors import DataError, ScenesFailed, StoreError
 from anyscene.project import per_scene, store
 from tests.builders import REPOSITORY
+from tests.builders.files import tree_hash
 from tests.builders.per_scene_tasks import Count, Threads
-from tests.project.test_store import tree_hash
 
 KEYS = {f"s{index}": f"key{index}" for index in range(6)}
 

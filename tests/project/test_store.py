@@ -1,19 +1,10 @@
-import hashlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 import zarr
 
 from anyscene.errors import StoreError
 from anyscene.project import store
-
-
-def tree_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(str(file.relative_to(path)).encode() + file.read_bytes())
-    return digest.hexdigest()
+from tests.builders.files import tree_hash
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "u1", "u2", "i2", "i4", "b1"])
