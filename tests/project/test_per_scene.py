@@ -123,6 +123,14 @@ def test_errors_in_place_of_keys_are_listed(task, output):
     assert store.scene_ids(output) == list(KEYS)
 
 
+def test_a_scene_whose_key_cannot_be_had_keeps_its_older_artefact(task, output):
+    go(task, output)
+    before = tree_hash(output)
+    with pytest.raises(ScenesFailed, match="s2: no permission"):
+        go(task, output, KEYS | {"s2": StoreError("no permission")})
+    assert tree_hash(output) == before
+
+
 @pytest.mark.parametrize("scene", ["a/b", "..", ".hidden", "", "two words", "back\\slash"])
 def test_ids_that_cannot_name_a_folder_are_listed(task, output, scene):
     with pytest.raises(ScenesFailed, match="cannot name a folder"):

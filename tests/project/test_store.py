@@ -4,6 +4,7 @@ import zarr
 
 from anyscene.errors import StoreError
 from anyscene.project import store
+from anyscene.scene import Scene
 from tests.builders.files import tree_hash
 
 
@@ -144,3 +145,18 @@ def test_appending_too_few_or_too_many_rows_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="more rows than its length of 4"):
         with store.Appending(group, "y", (4,), np.int32) as rows:
             rows.add(np.arange(5))
+
+
+@pytest.mark.parametrize("changed", ["xyz", "normal", "face"])
+def test_the_geometry_key_is_of_points_normals_and_faces(tmp_path, changed):
+    arrays = {
+        "xyz": np.eye(3, dtype=np.float32),
+        "normal": np.eye(3, dtype=np.float32),
+        "face": np.array([[0, 1, 2]], np.int32),
+    }
+    for name, values in (("a", arrays), ("b", arrays | {changed: arrays[changed][:, ::-1]})):
+        rgb = np.zeros((3, 3), np.uint8)
+        scene = Scene(name, values["xyz"], rgb, values["normal"], values["face"], (), "val", "test")
+        store.write_scene(store.create(store.scene_path(tmp_path, name), name), scene, tmp_path)
+    keys = store.geometry_keys(tmp_path)
+    assert keys["a"] != keys["b"]

@@ -221,3 +221,20 @@ def test_a_scan_whose_frames_see_nothing_fails_alone(workspace):
     message = run(projection, "dense", code=1)
     assert "1 of 2 scenes failed" in message and "a: no view sees any point" in message
     assert store.scene_ids(Path("data/projection/dense")) == ["b"]
+
+
+def test_fusion_in_blocks_writes_the_same_bytes(workspace, monkeypatch):
+    edit("superpoints", method="identity")
+    run_all()
+    whole = Path("data/fusion").rename("whole")
+    monkeypatch.setattr(f"{fuse.__module__}.BLOCK_ELEMENTS", 5 * 2 * 3)  # five of the 36 points at a time
+    run(fusion)
+    assert tree_hash(Path("data/fusion")) == tree_hash(whole)
+
+
+def test_texts_are_part_of_the_keys(workspace):
+    run_all()
+    edit("text", template="this is a {}")
+    assert computed(run_all()) == [0, 0, 0, 0, 2]
+    Project(Path.cwd()).change(vocabulary=[*VOCABULARY, "lamp"])
+    assert computed([run(projection, model).splitlines()[-1] for model in ("dense", "mask")]) == [2, 2]

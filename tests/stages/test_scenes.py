@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from anyscene.project import store
 from stages import labels, scenes
-from tests.builders.capture import write_scans, write_splits
+from tests.builders.capture import grid, write_ply, write_scans, write_splits
 from tests.builders.files import tree_hash
 
 
@@ -107,3 +107,14 @@ def test_labels_of_a_scene_that_was_not_imported_are_listed(workspace):
     result = run(labels)
     assert result.exit_code == 1 and "data/scenes/b.zarr: missing; run scenes first" in result.stderr
     assert store.scene_ids("data/labels") == ["a", "c"]
+
+
+def test_labels_are_of_the_cloud_that_they_were_made_for(workspace):
+    run(scenes)
+    assert run(labels).exit_code == 0
+    xyz, face = grid(5)
+    write_ply(workspace.folder / "raw/a/mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), face)
+    run(scenes)
+    result = run(labels)
+    assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
+    assert "36 labels for 25 vertices" in result.stderr
