@@ -209,6 +209,15 @@ class Ensembling(Training):
 
 
 @dataclass(frozen=True)
+class TrainingEntry:
+    """A network of the section `training`."""
+
+    kind: str  # of the objective
+    title: str  # for people
+    seed: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     split: Literal["train", "val", "test"]
     unpredicted: Literal["error", "ignore"]
@@ -255,6 +264,7 @@ class Params:
     augmentation: Augmentation
     distillation: Distillation
     ensembling: Ensembling
+    training: dict[str, TrainingEntry]
     evaluation: Evaluation
     report: Report
     runtime: Runtime
