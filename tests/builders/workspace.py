@@ -16,7 +16,7 @@ from tests.builders import REPOSITORY
 
 SOURCES = (
     *("pipeline", "stages", "data/demo", "models/demo"),
-    *("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
+    *("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 )
 MINIATURE = {
     "world": {"train_rooms": 2, "val_rooms": 1, "views": 4, "width": 96, "height": 72},
