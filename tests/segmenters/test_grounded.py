@@ -10,10 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor
 
-from anyscene.errors import DataError
+from anyscene.errors import DataError, WeightsError
 from anyscene.segmenters import grounded
 from anyscene.segmenters.grounded import GroundedSegmenter, prompts
-from anyscene.weights.described import WeightsError
 from tests.builders import small_grounded, small_universal
 
 CPU = torch.device("cpu")

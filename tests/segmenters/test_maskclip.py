@@ -9,13 +9,12 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from scipy.special import erf
 
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, TextError, WeightsError
 from anyscene.project import parameters
 from anyscene.project.parameters import MaskClip, Text
 from anyscene.segmenters import Segmenter, load_segmenter, maskclip
 from anyscene.segmenters.maskclip import MaskClipSegmenter
-from anyscene.text import TextError, load_text_encoder
-from anyscene.weights.described import WeightsError
+from anyscene.text import load_text_encoder
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
 CPU = torch.device("cpu")

@@ -9,9 +9,9 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from anyscene.errors import WeightsError
 from anyscene.segmenters import sam3
 from anyscene.segmenters.sam3 import Sam3Segmenter
-from anyscene.weights.described import WeightsError
 from tests.builders import small_sam3
 from tests.builders.small_sam3 import CONFIDENCE, GRID
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from anyscene.errors import WeightsError
 from anyscene.segmenters import universal
 from anyscene.segmenters.universal import UniversalSegmenter, panoptic
-from anyscene.weights.described import WeightsError
 from tests.builders import small_universal
 from tests.builders.small_universal import OVERLAP
 

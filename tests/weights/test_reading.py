@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from anyscene.capability import synthesis
+from anyscene.errors import WeightsError
 from anyscene.segmenters import pretrained
 from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
 from tests.builders.malice import Code
 
 

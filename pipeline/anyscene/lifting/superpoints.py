@@ -8,16 +8,12 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anyscene.errors import PipelineError
+from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
 from anyscene.project import parameters
 
 VERSION = 1  # of the algorithm: a new one recomputes every scene
 ONE = np.float32(1)
-
-
-class SuperpointError(PipelineError):
-    """Points or faces that no graph can be made of."""
 
 
 def segment(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from segment_anything import SamPredictor
 
-from anyscene.errors import DataError
+from anyscene.errors import DataError, WeightsError
 from anyscene.project.device import Batches, Precision, autocast
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
@@ -64,7 +64,7 @@ def find(folder: Path) -> Path:
     pretrained.find("grounded", folder, FILES)
     found = sorted(folder.glob(SAM_FILES))
     if len(found) != 1:
-        raise described.WeightsError(
+        raise WeightsError(
             f"{folder / SAM_FILES}: {'more than one' if found else 'no'} checkpoint of SAM; put one of "
             f"{sam.SOURCE} there (`anyscene weights fetch sam_vit_h` brings one into "
             f"{folder.parent / 'sam'}), or go on without: take `grounded` out of segmenters.names"

@@ -26,11 +26,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.errors import TextError, WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.project.parameters import MaskClip
 from anyscene.segmenters.protocol import FeatureMap, require_finite
-from anyscene.text import TextEncoder, TextError, embeddings, open_clip_model, refuse_code
-from anyscene.weights.reading import WeightsError
+from anyscene.text import TextEncoder, embeddings, open_clip_model, refuse_code
 
 KIND = "open_clip:"
 

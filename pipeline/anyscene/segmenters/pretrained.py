@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from anyscene.errors import WeightsError
 from anyscene.weights import catalogue, described, reading
 
 
@@ -20,7 +21,7 @@ def find(name: str, folder: Path, files: Sequence[str], without: str | None = No
     source = catalogue.get(name).source
     for file in files:
         if not (folder / file).is_file():
-            raise described.WeightsError(
+            raise WeightsError(
                 f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there "
                 f"(`anyscene weights fetch {name}`), or go on without: "
                 f"{without or f'take `{name}` out of segmenters.names'}"
@@ -41,9 +42,9 @@ def read_json(file: Path, source: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise described.WeightsError(f"{file}: not readable ({error}){again}") from error
+        raise WeightsError(f"{file}: not readable ({error}){again}") from error
     if not isinstance(content, dict):
-        raise described.WeightsError(f"{file}: wanted an object{again}")
+        raise WeightsError(f"{file}: wanted an object{again}")
     return content
 
 
@@ -53,7 +54,7 @@ def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, An
     config = read_json(file, source)
     found = config.get("model_type")
     if found not in kinds:
-        raise described.WeightsError(
+        raise WeightsError(
             f"{file}: describes a {found!r} model, wanted {kinds[0]}; get it again from {source}"
         )
     return config
@@ -65,7 +66,7 @@ def whole(folder: Path, source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise described.WeightsError(
+        raise WeightsError(
             f"{folder}: damaged weights ({error}); get the folder again from {source}"
         ) from error
 
@@ -88,7 +89,7 @@ def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.n
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     if report["missing_keys"]:  # transformers would go on with random values
-        raise described.WeightsError(
+        raise WeightsError(
             f"{folder / described.TENSORS}: weights of another architecture: "
             f"{min(report['missing_keys'])} is missing; get the folder again from {source}"
         )

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from anyscene.weights.reading import WeightsError
+from anyscene.errors import WeightsError
 
 
 @dataclass(frozen=True)

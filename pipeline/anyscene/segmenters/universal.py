@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
@@ -24,7 +25,6 @@ from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.protocol import require_finite
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import catalogue, described
-from anyscene.weights.reading import WeightsError
 
 SOURCES = {name: catalogue.get(name).source for name in ("mask2former", "oneformer")}
 FILES = ("config.json", "preprocessor_config.json", described.TENSORS)

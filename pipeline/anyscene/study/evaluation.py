@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from anyscene import datasets
+from anyscene.errors import EvaluationError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -20,7 +21,7 @@ from anyscene.segmenters import load_segmenter
 from anyscene.study import metrics_json
 from anyscene.study.ablation import Ablation
 from anyscene.study.true_iou import known_classes, true_iou
-from anyscene.tasks.segmentation.metrics import EvaluationError, tally
+from anyscene.tasks.segmentation.metrics import tally
 from anyscene.text import load_text_encoder
 from anyscene.text.text_space import TextSpace
 

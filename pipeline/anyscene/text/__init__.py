@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from anyscene.errors import PipelineError
+from anyscene.errors import TextError
 from anyscene.weights import catalogue, reading
 
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")  # no tags of open_clip end so
 TEMPLATE = "a {} in a scene"
 BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
-
-
-class TextError(PipelineError):
-    """A text encoder that cannot be loaded or asked."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from anyscene.weights.reading import WeightsError
+from anyscene.errors import WeightsError
 
 TENSORS = "model.safetensors"
 DESCRIPTION = "model.json"

@@ -11,14 +11,10 @@ from pathlib import Path
 import huggingface_hub
 import torch.hub
 
-from anyscene.errors import PipelineError
+from anyscene.errors import FetchError, WeightsError
 from anyscene.weights import reading
 from anyscene.weights.catalogue import Entry, File
 from anyscene.weights.verifying import where_from
-
-
-class FetchError(PipelineError):
-    """Weights that cannot be fetched."""
 
 
 def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
@@ -57,7 +53,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
 def _is_known(path: Path) -> bool:
     try:
         return reading.intact(path)
-    except reading.WeightsError:
+    except WeightsError:
         return False
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
+from anyscene.errors import WeightsError
 from anyscene.weights import reading
 from anyscene.weights.catalogue import ANSWERS, Entry, File
-from anyscene.weights.reading import WeightsError
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from anyscene.errors import WeightsError
 from anyscene.project import parameters
 from anyscene.segmenters import load_segmenter
 from anyscene.segmenters.captions import blip
 from anyscene.segmenters.captions.blip import BlipCaptioner
 from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
-from anyscene.weights.described import WeightsError
 from anyscene_demo.segmenters.mask import MaskSegmenter
 from tests.builders import small_blip
 

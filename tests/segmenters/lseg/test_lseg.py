@@ -7,13 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, TextError, WeightsError
 from anyscene.project import parameters
 from anyscene.project.parameters import Lseg
 from anyscene.segmenters import Segmenter, load_segmenter
 from anyscene.segmenters.lseg import segmenter as lseg
-from anyscene.text import TextError, embeddings
-from anyscene.weights.described import WeightsError
+from anyscene.text import embeddings
 from tests.builders import small_lseg
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.errors import TextError, WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.project.parameters import Lseg
 from anyscene.segmenters.lseg.dpt import Architecture, DensePredictor
 from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite
-from anyscene.text import TextEncoder, TextError, embeddings
+from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
 
 FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
 SOURCE = catalogue.get("lseg").source
