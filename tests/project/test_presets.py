@@ -105,7 +105,8 @@ def test_what_a_preset_does_not_set_stays_and_one_follows_another(params):
     presets.write("scannet", params)
     assert parameters.load(params) == presets.load("scannet", params)
     found = parameters.load(params)
-    assert found.runtime.workers == 7 and found.projection.height == 240 and found.segmenters.lseg.base == 640
+    assert found.runtime.workers == 7 and found.projection.height == 240
+    assert found.segmenters.settings("lseg").base == 640
 
 
 @pytest.mark.parametrize("name", FRAMES)

@@ -9,8 +9,8 @@ from anyscene.errors import ConfigError, WeightsError
 from anyscene.project import parameters
 from anyscene.segmenters import load_segmenter
 from anyscene.weights import described
-from anyscene_demo.segmenters.dense import DenseSegmenter
-from anyscene_demo.segmenters.mask import MaskSegmenter
+from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
+from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 
 KINDS = {"dense": DenseSegmenter, "mask": MaskSegmenter}
 

@@ -12,21 +12,7 @@ import numpy as np
 import torch
 
 from anyscene.errors import WeightsError
-from anyscene.weights import catalogue, described, reading
-
-
-def find(name: str, folder: Path, files: Sequence[str], without: str | None = None) -> Path:
-    """The `folder` of the published weights `name`. `without`: how to go on without them. Raises WeightsError
-    saying which file is missing and where it is had."""
-    source = catalogue.get(name).source
-    for file in files:
-        if not (folder / file).is_file():
-            raise WeightsError(
-                f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there "
-                f"(`anyscene weights fetch {name}`), or go on without: "
-                f"{without or f'take `{name}` out of segmenters.names'}"
-            )
-    return folder
+from anyscene.weights import catalogue, reading
 
 
 def intact(folder: Path, files: Sequence[str]) -> str:
@@ -62,7 +48,7 @@ def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, An
 
 @contextmanager
 def whole(folder: Path, source: str) -> Iterator[None]:
-    """In which whatever a library raises, many kinds for broken folders, is a WeightsError."""
+    """A context in which whatever a library raises, many kinds for broken folders, is a WeightsError."""
     try:
         yield
     except Exception as error:
@@ -90,7 +76,7 @@ def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.n
         )
     if report["missing_keys"]:  # transformers would go on with random values
         raise WeightsError(
-            f"{folder / described.TENSORS}: weights of another architecture: "
+            f"{folder / catalogue.TENSORS}: weights of another architecture: "
             f"{min(report['missing_keys'])} is missing; get the folder again from {source}"
         )
     return loaded.eval().requires_grad_(False)

@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from anyscene import datasets
+from anyscene import datasets, segmenters
 from anyscene.errors import DataError, PipelineError
 from anyscene.project.parameters import Params, Training
-from anyscene.weights.catalogue import ANSWERS
 
 SAMPLE = 3  # scenes that are read to estimate all of them
 OPEN_CLIP = "open_clip:"
 WIDTHS = {"minilm": 384}
-DEMO = ("dense", "mask")
 CONDITION = "condition.json"  # in the folder of the demo's diffusion model
 PAINTERS = {"stable-diffusion-v1-5": "sd15", "stable-diffusion-xl-base-1.0": "sdxl"}
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
@@ -106,10 +104,10 @@ def extent(params: Params) -> Extent:
 
 def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     """What takes time, in the order of the stages. 2D models label the synthesised images besides."""
-    weights = Path(params.segmenters.weights)
     images = params.synthesis.images * len(params.vocabulary)
-    models = [model for model in params.segmenters.names if not runs_elsewhere(model, weights)]
-    found = [(f"{model} (demo)" if model in DEMO else model, size.views, "views") for model in models]
+    section = params.segmenters
+    models = [model for model in section.names if not segmenters.runs_elsewhere(model, section)]
+    found = [(segmenters.entry(model).title, size.views, "views") for model in models]
     found.append((painter(params.synthesis.diffusion), images, "images"))
     found.append((sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
@@ -141,13 +139,6 @@ def sam(path: str) -> str:
     """What reports/throughput.json calls the SAM at `path`."""
     kinds = [kind for kind in ("vit_b", "vit_l", "vit_h") if kind in Path(path).name]
     return f"sam {kinds[0]}" if kinds else "sam (demo)"
-
-
-def runs_elsewhere(model: str, weights: Path) -> bool:
-    """Whether a 2D model's answers are read from files, or are to be: it is none of ours."""
-    from anyscene.segmenters import NAMES
-
-    return model not in NAMES or (weights / model / ANSWERS).is_file()
 
 
 def read_rates(file: Path) -> dict[str, Rate]:

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from anyscene.errors import WeightsError
+from anyscene.weights.catalogue import TENSORS
 
-TENSORS = "model.safetensors"
 DESCRIPTION = "model.json"
 
 

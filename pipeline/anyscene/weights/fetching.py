@@ -14,7 +14,6 @@ import torch.hub
 from anyscene.errors import FetchError, WeightsError
 from anyscene.weights import reading
 from anyscene.weights.catalogue import Entry, File
-from anyscene.weights.verifying import where_from
 
 
 def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
@@ -26,7 +25,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
     if entry.elsewhere or not (entry.repository or entry.url):
-        raise FetchError(f"{entry.name} cannot be fetched: {where_from(entry)}. It belongs into {folder}")
+        raise FetchError(f"{entry.name} cannot be fetched: {entry.remedy}. It belongs into {folder}")
     for file in entry.files:
         path = folder / file.name
         if path.is_file() and _is_known(path):
