@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from anyscene.cli import weights
+from anyscene.project import digests
 from anyscene.weights import catalogue, reading
 from anyscene.weights.catalogue import Entry, File
 from stages import capability, projection, synthesis
@@ -61,7 +62,7 @@ def refused(stage, *arguments):
 def note(folder):
     """SHA256SUMS of what is in the folder, as fetching leaves it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{reading.sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    lines = [f"{digests.sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / reading.SUMS).write_text("".join(lines))
 
 

@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerBase
 
 from anyscene.capability.diffusion import CONDITION, read_pipeline
 from anyscene.errors import SynthesisError
-from anyscene.project import parameters
+from anyscene.project import digests, parameters
 from anyscene.project.device import Batches
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.weights import catalogue, reading
@@ -221,7 +221,7 @@ def weights_key(path: Path | str) -> str:
     try:
         for file in files:
             reading.intact(file)
-            digest.update(f"{file.relative_to(path)} {reading.sha256(file)}\n".encode())
+            digest.update(f"{file.relative_to(path)} {digests.sha256(file)}\n".encode())
     except OSError as error:
         raise SynthesisError(f"{path}: no weights here ({error}); {_source(path)}") from error
     if not files:

@@ -1,7 +1,9 @@
-"""Content hashes of raw files, folder by folder, remembered for as long as no file changes."""
+"""Content hashes of files, remembered for as long as no file changes: of single files by the process, of
+folders on disk."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +15,13 @@ from pathlib import Path
 import diskcache
 
 SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
+
+
+def sha256(file: Path) -> str:
+    """Of the file's content, which is read once in a process unless it changes. Raises OSError."""
+    state = file.stat()
+    known = _remembered if _settled(state.st_mtime, state.st_ctime) else _remembered.__wrapped__
+    return known(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
 class Digests(AbstractContextManager):
@@ -39,16 +48,29 @@ class Digests(AbstractContextManager):
         if (known := self._known.get(state)) is not None:
             return known
         for file in files:
-            with (folder / file).open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{file.as_posix()}\0{content}\n".encode())
-        if changed < time.time() - SETTLED:
+            digest.update(f"{file.as_posix()}\0{_content(folder / file)}\n".encode())
+        if _settled(changed):
             self._known[state] = digest.hexdigest()
         return digest.hexdigest()
 
     def __exit__(self, *_: object) -> None:
         if isinstance(self._known, diskcache.Cache):
             self._known.close()
+
+
+def _settled(*changed: float) -> bool:
+    return max(changed) < time.time() - SETTLED
+
+
+@functools.cache
+def _remembered(file: Path, *state: int) -> str:
+    """As long as `state` is the same: gigabytes take seconds, and what is loaded is asked for its key too."""
+    return _content(file)
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -10,15 +9,17 @@ import os
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import zarr
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from anyscene.errors import PipelineError, ScenesFailed, StoreError
@@ -27,6 +28,8 @@ from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
 
+HOLDER = "holder"  # in the workspace: a file that names the process that has it
+LOCK_RETRY = 0.01  # seconds
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -76,13 +79,13 @@ def run(
         if scene not in failures
     }
     output.mkdir(parents=True, exist_ok=True)
-    with _workspace(output) as workspace:
-        removed = _remove_orphans(output, set(keys), workspace)
+    with workspace(output) as unfinished:
+        removed = _remove_orphans(output, set(keys), unfinished)
         stale = {
             scene: key for scene, key in wanted.items() if _stored_key(store.scene_path(output, scene)) != key
         }
         with progress(label, len(stale)) as advance:
-            for scene, cause in _execute(_Task(compute, output, workspace), stale, workers):
+            for scene, cause in _execute(_Task(compute, output, unfinished), stale, workers):
                 if cause is not None:
                     failures[scene] = cause
                 advance()
@@ -185,37 +188,38 @@ def _remove_orphans(output: Path, wanted: set[str], workspace: Path) -> tuple[st
 
 
 @contextmanager
-def _workspace(output: Path) -> Iterator[Path]:
-    """A hidden sibling of the output for unfinished scenes; holding it keeps a second run off the output."""
-    workspace = output.with_name(f".{output.name}.partial")
-    holder = workspace / "holder"
-    while True:
-        workspace.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = open(holder, "a+")  # kept open: it is the lock
-        except FileNotFoundError:
-            continue  # the run before has just removed it
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            name = handle.read().strip() or "another process"
-            handle.close()
-            raise StoreError(f"{output} is being written by {name}; wait for it or stop it") from None
-        if holder.exists() and os.path.samestat(os.fstat(handle.fileno()), holder.stat()):
-            break
-        handle.close()  # removed between opening and locking: try again
+def workspace(output: Path) -> Iterator[Path]:
+    """A hidden sibling of `output` for unfinished scenes. Nobody else can write the output while it is held.
+
+    It is empty at first and gone in the end. What a killed run left there is removed, and its hold ended with
+    it. Raises StoreError that names the process which holds it now.
+    """
+    folder = output.with_name(f".{output.name}.partial")
+    lock = _lock(folder, output)
     try:
-        for left_over in workspace.iterdir():
-            if left_over != holder:
-                shutil.rmtree(left_over, ignore_errors=True)
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        yield workspace
+        for left_over in folder.glob("*/"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield folder
     finally:
-        shutil.rmtree(workspace, ignore_errors=True)
-        handle.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _lock(folder: Path, output: Path) -> FileLock:
+    """A lock in `folder`, which is made. Raises StoreError where another process has it."""
+    lock = FileLock(folder / "lock", timeout=0)
+    while True:
+        try:
+            lock.acquire()
+            return lock
+        except Timeout:
+            with suppress(FileNotFoundError):
+                holder = (folder / HOLDER).read_text()
+                raise StoreError(f"{output} is being written by {holder}; wait for it or stop it") from None
+        except (FileNotFoundError, FileExistsError):
+            pass
+        time.sleep(LOCK_RETRY)  # the run before is about to end and removes the folder, or another begins
 
 
 def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[tuple[str, str | None]]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from anyscene.errors import TextError
+from anyscene.project import digests
 from anyscene.weights import catalogue, reading
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def refuse_code(pretrained: str | None) -> None:
 def _content(pretrained: str | None) -> str:
     """What tells a checkpoint file from another of its name, whose features are others."""
     file = Path(pretrained or "")
-    return f"@{reading.sha256(file)[:16]}" if file.is_file() else ""
+    return f"@{digests.sha256(file)[:16]}" if file.is_file() else ""
 
 
 def load_text_encoder(section: parameters.Text) -> TextEncoder:

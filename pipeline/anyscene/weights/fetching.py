@@ -12,6 +12,7 @@ import huggingface_hub
 import torch.hub
 
 from anyscene.errors import FetchError, WeightsError
+from anyscene.project import digests
 from anyscene.weights import reading
 from anyscene.weights.catalogue import Entry, File
 
@@ -35,7 +36,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
             partial.mkdir(parents=True, exist_ok=True)
             arrived, checked = _download(entry, file, partial, endpoint)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _note(folder, file.name, reading.sha256(arrived))
+            _note(folder, file.name, digests.sha256(arrived))
             arrived.replace(path)
         except FetchError:
             raise
@@ -70,7 +71,7 @@ def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> 
         arrived = Path(
             huggingface_hub.hf_hub_download(entry.repository, file.name, local_dir=partial, **place)
         )
-    found = reading.sha256(arrived)
+    found = digests.sha256(arrived)
     for wanted, by in ((file.sha256, f"sha256 by {entry.sha256_from}"), (etag, "hash as the hub says")):
         if wanted is not None and (actual := _hash_like(wanted, arrived, found)) is not None:
             if actual != wanted:

@@ -11,6 +11,7 @@ from typing import Literal
 from safetensors import SafetensorError, safe_open
 
 from anyscene.errors import WeightsError
+from anyscene.project import digests
 from anyscene.weights import reading
 from anyscene.weights.catalogue import ANSWERS, Entry, File
 
@@ -44,7 +45,7 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
     if entry.elsewhere:
         return Finding(path, "fine", content)
     return Finding(
-        path, "unverified", f"{content}; no sha256 is known, that of this file is {reading.sha256(path)}"
+        path, "unverified", f"{content}; no sha256 is known, that of this file is {digests.sha256(path)}"
     )
 
 

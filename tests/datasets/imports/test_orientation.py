@@ -77,6 +77,8 @@ def test_the_world_is_turned_without_a_shear_and_poses_follow(up, scale):
     turn = capture.world[:3, :3] / scale
     assert np.allclose(turn @ turn.T, np.eye(3)) and np.linalg.det(turn) > 0
     assert np.allclose(turn @ (np.array(up) / np.linalg.norm(up)), [0, 0, 1], atol=1e-6)
+    between = np.arccos(np.clip(np.array(up)[2] / np.linalg.norm(up), -1, 1))
+    assert np.isclose(Rotation.from_matrix(turn).magnitude(), between, atol=1e-6)  # and no more about z
     for shot, pose in zip(capture.shots, poses, strict=True):
         point = np.array([0.3, -0.2, 2.0, 1])  # in a unit of the export before the camera
         metres = np.array([*(scale * point[:3]), 1])

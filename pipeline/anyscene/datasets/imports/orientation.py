@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from anyscene.datasets.imports.export_options import IMAGES
 from anyscene.datasets.imports.source_frame import Source, SourceFrame
@@ -35,7 +36,8 @@ def place(
     left_out: Sequence[str] = (),
     remarks: Sequence[str] = (),
 ) -> Capture:
-    """The shots turned so that `up` (f8[3] of their world, or IMAGES) is +z; scale: metres of a unit.
+    """The shots turned so that `up` (f8[3] of their world, or IMAGES) is +z, by no more than it takes;
+    scale: metres of a unit.
 
     Raises DataError naming `source` where up is to be had from the images and they do not tell, and where
     they clearly tell another vertical than `up`.
@@ -58,7 +60,7 @@ def place(
             f"give --up {IMAGES}, or --up as an axis or a vector"
         )
     world = np.eye(4)
-    world[:3, :3] = scale * _to_z(up)
+    world[:3, :3] = scale * Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
     moved = tuple(_moved(shot, world, scale) for shot in shots)
     return Capture(moved, world, tuple(left_out), tuple(remarks))
 
@@ -74,16 +76,6 @@ def vertical(poses: np.ndarray) -> np.ndarray | None:
     height = up @ axis[:, 0]
     sign = np.sign(np.median(height))
     return sign * axis[:, 0] if np.quantile(sign * height, 0.1) > 0.2 else None
-
-
-def _to_z(up: np.ndarray) -> np.ndarray:
-    """f8[3,3]: a rotation of the unit vector `up` to +z, by at most a right angle where that is enough."""
-    x, y, z = up
-    if z < 0:
-        half = np.diag([1.0, -1.0, -1.0])
-        return _to_z(half @ up) @ half
-    cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + z)
 
 
 def _moved(shot: SourceFrame, world: np.ndarray, scale: float) -> SourceFrame:
