@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anyscene.datasets import ScanNet
-from anyscene.datasets.scannet.reader import official_splits
+from anyscene.datasets.scannet.reader import ScanNet, official_splits
 from anyscene.errors import DataError, PipelineError
 from anyscene.project import parameters, presets
 from anyscene.segmenters import REGISTRY

@@ -47,15 +47,27 @@ class Sections:
 class Dataset:
     name: str
     root: str  # folder of raw scans
-    reader: Literal["rgbd", "scannet", "matterport", "nuscenes"]
+    reader: str  # one of the entry points anyscene.readers
     axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
     region_frames: Literal["box", "house"]  # matterport: of cameras in the region's box, or as .house says
     sweep_seconds: float  # nuscenes: before a keyframe, whose sweeps join it
     label_set: str  # a name in pipeline/anyscene/datasets/label_sets or a path to a csv file
 
+    sections: Sections = Sections()  # of readers of other packages, by their names
+
+    ENTRIES: ClassVar[Registry] = Registry("anyscene.readers")
+
     def __post_init__(self) -> None:
+        if self.reader not in self.ENTRIES.names():
+            known = ", ".join(self.ENTRIES.names())
+            raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
+        self.sections.require([self.reader], self.ENTRIES, "dataset")
         if not 0 <= self.sweep_seconds < float("inf"):
             raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is a time, 0 or more")
+
+    def settings(self, name: str) -> Any:
+        """The section of the reader `name`. Raises ConfigError where there is none."""
+        return self.sections.get(name, "dataset")
 
 
 @dataclass(frozen=True)

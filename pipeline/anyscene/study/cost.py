@@ -6,7 +6,6 @@ Rates are those of reports/throughput.json, written by `python -m benchmarks.spe
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anyscene import datasets, segmenters
+from anyscene.datasets import Extent
 from anyscene.errors import DataError, PipelineError
 from anyscene.project.parameters import Params, Training
 
@@ -24,35 +24,6 @@ WIDTHS = {"minilm": 384}
 CONDITION = "condition.json"  # in the folder of the demo's diffusion model
 PAINTERS = {"stable-diffusion-v1-5": "sd15", "stable-diffusion-xl-base-1.0": "sdxl"}
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much there is to do, and how that is known; None what is not. training: scenes to train on."""
-
-    scenes: int | None
-    training: int | None
-    views: int
-    points: int | None
-    known: str
-
-
-# before scenes.frame_stride
-OFFICIAL = {
-    "scannet": Extent(
-        1513, 1201, 2_500_000, None, "ScanNet's train and val: 2.5 million views (Dai et al. 2017)"
-    ),
-    "matterport": Extent(
-        None, None, 194_400, None, "all of Matterport3D (Chang et al. 2017), each view in one region"
-    ),
-    "nuscenes": Extent(
-        28_130 + 6_019,
-        28_130,
-        (28_130 + 6_019) * 6,
-        None,
-        "the keyframes of nuScenes' train and val (Caesar et al. 2020), 6 cameras each",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -82,14 +53,10 @@ def extent(params: Params) -> Extent:
     """What lies in dataset.root: scenes counted, views and points estimated from a few scenes; where nothing
     does, what was published about the data set. Raises DataError where neither is known."""
     if not Path(params.dataset.root).is_dir():
-        if params.dataset.reader not in OFFICIAL:
+        published = datasets.entry(params.dataset.reader).published(params.scenes.frame_stride)
+        if published is None:
             raise DataError(f"{params.dataset.root}: no such folder; set dataset.root to the scans")
-        whole, stride = OFFICIAL[params.dataset.reader], params.scenes.frame_stride
-        if params.dataset.reader == "nuscenes":  # where keyframes are scenes
-            whole = dataclasses.replace(
-                whole, scenes=whole.scenes // stride, training=whole.training // stride
-            )
-        return dataclasses.replace(whole, views=whole.views // stride)
+        return published
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     splits = dataset.splits()
     places = np.linspace(0, len(splits) - 1, min(SAMPLE, len(splits))).round().astype(int)
