@@ -9,7 +9,8 @@ import numpy as np
 import zarr
 
 from anyscene.cli.command import command
-from anyscene.fusion import FusionError, SuperpointMeans, fuse_blocks
+from anyscene.errors import FusionError
+from anyscene.fusion import SuperpointMeans, fuse_blocks
 from anyscene.project import parameters, per_scene, store
 from anyscene.text import embeddings, load_text_encoder
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import NuScenes, label_set
+from anyscene.datasets import label_set
 from anyscene.datasets.nuscenes import reader, tables
+from anyscene.datasets.nuscenes.reader import NuScenes
 from anyscene.errors import DataError
 from tests.builders.nuscenes import (
     CAMERAS,

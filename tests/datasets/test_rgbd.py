@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd, cloud_from_depth, depth_votes, ply
+from anyscene.datasets import cloud_from_depth, depth_votes, ply
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.project import store
 from tests.builders.capture import HEIGHT, WIDTH, grid, write_ply, write_scan, write_splits

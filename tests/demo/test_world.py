@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd
+from anyscene.datasets.rgbd import Rgbd
 from anyscene_demo import world
 from anyscene_demo.generated import _Parts
 from anyscene_demo.render import Renderer

@@ -6,7 +6,7 @@ import torch
 
 from anyscene.project import parameters
 from anyscene.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
-from anyscene_demo.segmenters.mask import Masks, MaskSegmenter
+from anyscene_demo.segmenters.mask.segmenter import Masks, MaskSegmenter
 from tests.segmenters.conftest import NAMES
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from anyscene.datasets import ScanNet
-from anyscene.datasets.scannet.reader import official_splits
+from anyscene.datasets.scannet.reader import ScanNet, official_splits
 from anyscene.errors import DataError, PipelineError
 from anyscene.project import parameters, presets
-from anyscene.segmenters import NAMES
+from anyscene.segmenters import REGISTRY
 from anyscene.study import cost
 from benchmarks.speed.throughput import SUBJECTS
 from tests.builders import REPOSITORY
@@ -127,7 +126,7 @@ def test_rates_are_those_that_the_benchmark_writes():
     for name in ("scannet", "matterport3d"):
         trained = cost.work(presets.load(name, REPOSITORY / "params.yaml"), size, rates)[-2:]
         assert all(work.rate and work.what in SUBJECTS and work.unit == "scenes" for work in trained)
-    for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *NAMES):
+    for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *REGISTRY.names()):
         assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
 
 

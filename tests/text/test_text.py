@@ -9,7 +9,7 @@ import torch
 
 from anyscene import text
 from anyscene.project.parameters import Text
-from anyscene.segmenters import maskclip
+from anyscene.segmenters.maskclip import segmenter as maskclip
 
 NAMES = ["wall", "chair", "shower curtain", "other"]
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from anyscene.capability import synthesis
+from anyscene.errors import WeightsError
 from anyscene.project import digests
 from anyscene.segmenters import pretrained
 from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
 from tests.builders.malice import Code
 
 

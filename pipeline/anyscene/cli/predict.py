@@ -9,6 +9,7 @@ import typer
 from anyscene import datasets, learning, networks
 from anyscene.cli.command import command
 from anyscene.datasets import ply
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.project import parameters
 from anyscene.text import embeddings, load_text_encoder
 
@@ -27,9 +28,7 @@ def main(
     settings = parameters.load(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
     folder = folder.resolve()
-    reader = datasets.Rgbd(
-        folder.parent, settings.dataset.name, settings.scenes.frame_stride, settings.scenes.voxel
-    )
+    reader = Rgbd(folder.parent, settings.dataset.name, settings.scenes.frame_stride, settings.scenes.voxel)
     scene = reader.read(folder.name)
     student, meta = networks.load(model)
     cloud = learning.Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))

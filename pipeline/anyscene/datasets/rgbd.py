@@ -25,8 +25,10 @@ import numpy as np
 from PIL import Image
 
 from anyscene.datasets import cloud_from_depth, ply, raw_files
+from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
+from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
 
@@ -223,3 +225,11 @@ def _array(path: Path) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{path}: expected one integer per vertex, not {array.dtype}{list(array.shape)}")
     return array
+
+
+class _Entry(Entry):
+    def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Rgbd:
+        return Rgbd(Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory)
+
+
+ENTRY = _Entry("rgbd")

@@ -8,16 +8,12 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anyscene.errors import PipelineError
+from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
 from anyscene.project import parameters
 
 BLOCK_POINTS = 1 << 18  # whose neighbours are asked for at once
 ONE = np.float32(1)
-
-
-class SuperpointError(PipelineError):
-    """Points or faces that no graph can be made of."""
 
 
 def segment(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 
 from anyscene.errors import ConfigError
+from anyscene.project.registry import Registry
 
 
 def _positive(section: str, values: object, *names: str) -> None:
@@ -22,18 +24,50 @@ def _positive(section: str, values: object, *names: str) -> None:
 
 
 @dataclass(frozen=True)
+class Sections:
+    """Sections whose keys and bounds a package declares: of 2D models and readers, by their names."""
+
+    values: tuple[tuple[str, Any], ...] = ()  # (name, settings): what a dataclass of the package holds
+
+    def get(self, name: str, where: str) -> Any:
+        """The settings of `name`. Raises ConfigError where there are none in the section `where`."""
+        for known, settings in self.values:
+            if known == name:
+                return settings
+        raise ConfigError(f"{where}: missing key '{name}'")
+
+    def require(self, names: Sequence[str], entries: Registry, where: str) -> None:
+        """Raises ConfigError where one of `names` is an entry that wants settings and there are none."""
+        for name in set(names) & set(entries.names()):
+            if _settings_of(entries, name) is not None:
+                self.get(name, where)
+
+
+@dataclass(frozen=True)
 class Dataset:
     name: str
     root: str  # folder of raw scans
-    reader: Literal["rgbd", "scannet", "matterport", "nuscenes"]
+    reader: str  # one of the entry points anyscene.readers
     axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
     region_frames: Literal["box", "house"]  # matterport: of cameras in the region's box, or as .house says
     sweep_seconds: float  # nuscenes: before a keyframe, whose sweeps join it
     label_set: str  # a name in pipeline/anyscene/datasets/label_sets or a path to a csv file
 
+    sections: Sections = Sections()  # of readers of other packages, by their names
+
+    ENTRIES: ClassVar[Registry] = Registry("anyscene.readers")
+
     def __post_init__(self) -> None:
+        if self.reader not in self.ENTRIES.names():
+            known = ", ".join(self.ENTRIES.names())
+            raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
+        self.sections.require([self.reader], self.ENTRIES, "dataset")
         if not 0 <= self.sweep_seconds < float("inf"):
             raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is a time, 0 or more")
+
+    def settings(self, name: str) -> Any:
+        """The section of the reader `name`. Raises ConfigError where there is none."""
+        return self.sections.get(name, "dataset")
 
 
 @dataclass(frozen=True)
@@ -55,39 +89,23 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Lseg:
-    base: int  # pixels that an image's longer side is resized to
-    crop: int  # side of the square that the network sees at a time
-
-    def __post_init__(self) -> None:
-        if self.base < 1 or self.crop < 32 or self.crop % 32:
-            raise ConfigError(
-                f"segmenters.lseg: base must be positive and crop a multiple of 32, not {self.base} and "
-                f"{self.crop}"
-            )
-
-
-@dataclass(frozen=True)
-class MaskClip:
-    base: int  # pixels that an image's longer side is resized to, rounded to whole patches
-
-    def __post_init__(self) -> None:
-        if self.base < 1:
-            raise ConfigError(f"segmenters.maskclip: base must be positive, not {self.base}")
-
-
-@dataclass(frozen=True)
 class Segmenters:
     names: tuple[str, ...]  # the 2D models, in the order of the fusion
     weights: str  # folder of their weights
     batch: int  # frames at a time; fewer where a GPU's memory does not suffice
     precision: Literal["float32", "bfloat16", "float16"]  # of the models' products
-    lseg: Lseg
-    maskclip: MaskClip
     captioner: Literal["colour", "blip"]  # of mask models
+    sections: Sections = Sections()  # of registered models, by their names
+
+    ENTRIES: ClassVar[Registry] = Registry("anyscene.segmenters")
 
     def __post_init__(self) -> None:
         _positive("segmenters", self, "batch")
+        self.sections.require(self.names, self.ENTRIES, "segmenters")
+
+    def settings(self, name: str) -> Any:
+        """The section of the model `name`. Raises ConfigError where there is none."""
+        return self.sections.get(name, "segmenters")
 
 
 @dataclass(frozen=True)
@@ -332,14 +350,35 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
 def _section(value: Any, kind: type, where: str) -> Any:
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a section, not {value!r}")
-    kinds = typing.get_type_hints(kind)
-    if unknown := [key for key in value if key not in kinds]:
-        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(kinds)}")
+    hints = typing.get_type_hints(kind)
+    kinds = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    kinds = {name: of for name, of in kinds.items() if of is not Sections}
+    entries = getattr(kind, "ENTRIES", None)
+    offered = {} if entries is None else _offered(entries, value.keys() - kinds)
+    if unknown := [key for key in value if key not in kinds and key not in offered]:
+        known = [*kinds, *(() if entries is None else _wanting(entries))]
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(known)}")
     if missing := [key for key in kinds if key not in value]:
         raise ConfigError(f"{where}: missing key '{missing[0]}'")
-    return kind(
-        **{
-            key: _typed(value[key], kinds[key], f"{where}: {key}" if ": " not in where else f"{where}.{key}")
-            for key in kinds
-        }
-    )
+
+    def typed(key: str, kind: Any) -> Any:
+        return _typed(value[key], kind, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
+
+    found = {key: typed(key, kind) for key, kind in kinds.items()}
+    if entries is not None:
+        found["sections"] = Sections(tuple((name, typed(name, kind)) for name, kind in offered.items()))
+    return kind(**found)
+
+
+def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
+    """The kinds of the sections that are named like an entry, sorted by name."""
+    kinds = {name: _settings_of(entries, name) for name in sorted(keys) if name in entries.names()}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _wanting(entries: Registry) -> list[str]:
+    return [name for name in entries.names() if _settings_of(entries, name) is not None]
+
+
+def _settings_of(entries: Registry, name: str) -> type | None:
+    return getattr(entries.get(name), "settings", None)

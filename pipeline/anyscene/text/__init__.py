@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from anyscene.errors import PipelineError
+from anyscene.errors import TextError
 from anyscene.project import digests
 from anyscene.weights import catalogue, reading
 
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")  # no tags of open_clip end so
 TEMPLATE = "a {} in a scene"
 BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
-
-
-class TextError(PipelineError):
-    """A text encoder that cannot be loaded or asked."""
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,10 @@ from pathlib import Path
 import huggingface_hub
 import torch.hub
 
-from anyscene.errors import PipelineError
+from anyscene.errors import FetchError, WeightsError
 from anyscene.project import digests
 from anyscene.weights import reading
 from anyscene.weights.catalogue import Entry, File
-from anyscene.weights.verifying import where_from
-
-
-class FetchError(PipelineError):
-    """Weights that cannot be fetched."""
 
 
 def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
@@ -31,7 +26,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
     if entry.elsewhere or not (entry.repository or entry.url):
-        raise FetchError(f"{entry.name} cannot be fetched: {where_from(entry)}. It belongs into {folder}")
+        raise FetchError(f"{entry.name} cannot be fetched: {entry.remedy}. It belongs into {folder}")
     for file in entry.files:
         path = folder / file.name
         if path.is_file() and _is_known(path):
@@ -58,7 +53,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
 def _is_known(path: Path) -> bool:
     try:
         return reading.intact(path)
-    except reading.WeightsError:
+    except WeightsError:
         return False
 
 

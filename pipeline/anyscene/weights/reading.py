@@ -11,16 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from anyscene.errors import PipelineError
+from anyscene.errors import WeightsError
 from anyscene.project.digests import sha256
 from anyscene.weights import catalogue
 
 SUMS = "SHA256SUMS"  # in a folder of weights, as sha256sum writes it: what `anyscene weights fetch` noted
 LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes: keys of what callbacks remember
-
-
-class WeightsError(PipelineError):
-    """Weights that are missing, damaged or of another architecture."""
 
 
 def read(file: Path, source: str) -> dict[str, torch.Tensor]:

@@ -14,8 +14,8 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from anyscene.errors import WeightsError
 from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
 
 ARCHITECTURE, WEIGHTS = "sam.json", "model.safetensors"  # of ours
 SOURCE = catalogue.get("sam_vit_h").source

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions, colmap
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace

@@ -12,8 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from anyscene.cli import import_
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions, nerfstudio, source_frame
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 from tests.builders.capture import grid, write_ply

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.polycam import write_export
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.protocol import CaptionMap
+
+if TYPE_CHECKING:
+    from anyscene.project.parameters import Params, Segmenters
 
 # sRGB prototypes of the basic colour terms of English (Berlin & Kay 1969), several for those that span much
 PROTOTYPES = (
@@ -83,6 +87,21 @@ class ColourCaptioner:
 
     def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
         return " and ".join(adjectives(image[mask]))
+
+
+def weights(section: Segmenters) -> Sequence[Path]:
+    """None: colours are seen without weights."""
+    return ()
+
+
+def find(section: Segmenters) -> str:
+    """What there is to find: nothing."""
+    return "needs no weights"
+
+
+def load(params: Params) -> ColourCaptioner:
+    """The captioner that sees colours."""
+    return ColourCaptioner()
 
 
 def with_captioner(version: str, captioner: Captioner) -> str:

@@ -23,8 +23,8 @@ from anyscene.segmenters.precomputed import archive
 from anyscene.segmenters.precomputed.image_index import IndexedImage
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from anyscene.text import TextEncoder, embeddings
+from anyscene.weights.catalogue import ANSWERS
 
-DESCRIPTION = "precomputed.json"
 FORMAT = 1
 FIRST = 5  # missing answers that a message names
 
@@ -49,7 +49,7 @@ def image_key(image: np.ndarray) -> str:
 def wants_captioner(folder: Path) -> bool:
     """Whether the answers in `folder` are masks without captions of their own. Raises DataError as
     PrecomputedSegmenter."""
-    description = _description(folder / DESCRIPTION)
+    description = _description(folder / ANSWERS)
     return description["kind"] == "masks" and not description.get("captions")
 
 
@@ -63,7 +63,7 @@ class PrecomputedSegmenter:
         is missing or wrong; files of images are checked when they are asked for."""
         self.name, self._captioner = name, captioner
         self._folder, self._text = folder, text
-        description = _description(folder / DESCRIPTION)
+        description = _description(folder / ANSWERS)
         self._kind = description["kind"]
         if self._kind == "masks":
             self._own = embeddings(text, description["labels"])  # [L, C]
@@ -137,7 +137,7 @@ class PrecomputedSegmenter:
         if count and not (0 <= label.min() and label.max() < len(self._own)):
             raise DataError(
                 f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
-                f"{DESCRIPTION} lists {len(self._own)} labels, counted from 0"
+                f"{ANSWERS} lists {len(self._own)} labels, counted from 0"
             )
         caption = arrays.get("caption")
         if caption is not None:
@@ -209,7 +209,7 @@ def _files(folder: Path) -> list[Path]:
 def _version(folder: Path) -> str:
     """Hash of names and contents of all files."""
     digest = hashlib.sha256()
-    for file in sorted([folder / DESCRIPTION, *_files(folder)]):
+    for file in sorted([folder / ANSWERS, *_files(folder)]):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{file.name} {content}\n".encode())

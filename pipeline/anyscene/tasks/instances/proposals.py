@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from anyscene import datasets
-from anyscene.errors import DataError
+from anyscene.errors import DataError, EvaluationError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -25,7 +25,6 @@ from anyscene.project.progress import progress
 from anyscene.study.evaluation import split_by_annotation
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances, things
 from anyscene.tasks.query.similarity import scene_features
-from anyscene.tasks.segmentation.metrics import EvaluationError
 from anyscene.text import TextEncoder, embeddings
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anyscene.datasets import Rgbd
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import StoreError
 from anyscene.learning import Cloud
 from anyscene.lifting import superpoints

@@ -15,13 +15,9 @@ from typing import Literal
 import numpy as np
 
 from anyscene.datasets import LabelSet
-from anyscene.errors import PipelineError
+from anyscene.errors import EvaluationError
 
 Unpredicted = Literal["error", "ignore"]
-
-
-class EvaluationError(PipelineError):
-    """Labels or predictions that cannot be compared."""
 
 
 @dataclass(frozen=True, eq=False)
