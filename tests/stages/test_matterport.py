@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.study.evaluation import split_by_annotation
+from anyscene.tasks.truth import split_by_annotation
 from stages import labels, projection, scenes, superpoints
 from tests.builders.matterport import image_names, room, write_house, write_root
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from anyscene.errors import PipelineError
+from anyscene.tasks import TASKS
 
 STAGES = {  # in the order in which data flow
     "world": "Build the demo's raw scans.",
@@ -30,7 +31,7 @@ TOOLS = {
     "import": "Turn the export of another tool into a scan.",
     "query": "Find what free texts name in a scene.",
     "view": "Look at a scene in the browser: layers, text queries, points.",
-    "predict": "Label the points of a scene with the trained network.",
+    "predict": "Label the points of a scan with a trained network.",
     "export": "Write a scene's results for other tools.",
     "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",
@@ -63,6 +64,8 @@ class Commands(TyperGroup):
         for title, commands in (("Stages", STAGES), ("Tools", TOOLS)):
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
+        with formatter.section("Tasks, which evaluation scores and report and viewer show"):
+            formatter.write_text(", ".join(TASKS.names()))
 
 
 def load(name: str) -> typer.Typer:

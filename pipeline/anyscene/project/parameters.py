@@ -15,6 +15,8 @@ import yaml
 from anyscene.errors import ConfigError
 from anyscene.project.registry import Registry
 
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+
 
 def _positive(section: str, values: object, *names: str) -> None:
     for name in names:
@@ -291,6 +293,11 @@ class Params:
 def load(path: Path | str = "params.yaml") -> Params:
     """Read and check the parameters. Raises ConfigError naming the file and the key."""
     return parse(read(path), str(path))
+
+
+def defaults() -> Params:
+    """What the tools take outside any project: the built-in values, in DEFAULTS."""
+    return load(DEFAULTS)
 
 
 def read(path: Path | str = "params.yaml") -> Any:

@@ -10,12 +10,15 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-NEUTRAL = (125, 130, 138)  # no label, no prediction
+from anyscene.tasks.layer import NEUTRAL, Layer, distinct_colours
+from anyscene.tasks.layer import label_colours as label_colours
+
 RIGHT, WRONG = (
     (178, 196, 214),
     (213, 94, 0),
 )  # told apart by lightness and by hue, whatever one's colour vision
 QUALITY = 82
+superpoint_colours = distinct_colours
 
 
 def data_uri(image: np.ndarray, quality: int = QUALITY) -> str:
@@ -30,22 +33,18 @@ def hexadecimal(colour: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def label_colours(label: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """u1[N, 3] of labels [N] in the colours u1[K, 3] of a label set; neutral grey for -1."""
-    table = np.concatenate([colours, [NEUTRAL]]).astype(np.uint8)
-    return table[label]
-
-
 def error_colours(target: np.ndarray, label: np.ndarray) -> np.ndarray:
     """u1[N, 3]: right, wrong, or not annotated."""
     colours = np.where((target == label)[:, None], RIGHT, WRONG)
     return np.where((target < 0)[:, None], NEUTRAL, colours).astype(np.uint8)
 
 
-def superpoint_colours(superpoint: np.ndarray) -> np.ndarray:
-    """u1[N, 3]: a colour for each superpoint; only that neighbours differ matters."""
-    table = np.random.default_rng(0).integers(60, 240, (int(superpoint.max(initial=0)) + 1, 3), np.uint8)
-    return table[superpoint]
+def layer_colours(layer: Layer) -> np.ndarray:
+    """u1[N, 3]: a layer's colours, or those of heat for its values, neutral grey where these are NaN."""
+    if layer.colours is not None:
+        return layer.colours
+    known = np.isfinite(layer.values)[:, None]
+    return np.where(known, heat(np.nan_to_num(layer.values)), NEUTRAL).astype(np.uint8)
 
 
 def heat(values: np.ndarray | float) -> np.ndarray:

@@ -24,6 +24,7 @@ from anyscene.study.losses import Loss
 from anyscene.study.losses import losses as read_losses
 from anyscene.study.true_iou import known_classes, true_iou
 from anyscene.tasks.segmentation.metrics import tally
+from anyscene.tasks.truth import split_by_annotation
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +88,6 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     }
     confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
     return Study(metrics_json.rounded(metrics), confusion, losses)
-
-
-def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
-    """(scenes of the split with annotation, those without)."""
-    scenes = store.split_ids(artefacts.data("scenes"), split)
-    labels = artefacts.data("labels")
-    known = set(store.scene_ids(labels)) if artefacts.has(labels) else set()
-    return [scene for scene in scenes if scene in known], [scene for scene in scenes if scene not in known]
 
 
 def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> np.ndarray | None:
