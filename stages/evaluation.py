@@ -1,6 +1,6 @@
 """Everything that predicts -> reports/{metrics,summary}.json and reports/plots, and the closing table."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,14 @@ from anyscene.project import layout
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params
 from anyscene.project.stages import Stage
+
+
+def plot(name: str, title: str, template: str, x: str, y: str, **labels: str) -> dict[str, Any]:
+    """reports/plots/NAME.csv as dvc.yaml has its plots."""
+    return {
+        name: {"title": title, "template": template, "x": x, "y": {f"{layout.PLOTS / name}.csv": y}, **labels}
+    }
+
 
 STAGE = Stage(
     "evaluation",
@@ -43,6 +51,27 @@ STAGE = Stage(
     files=named.together(named.labelling_files, named.text_file, named.label_table, named.reader_files),
     modules=named.together(named.labelling_code, named.reader_code, named.task_code),
     settings=named.together(named.segmenter_settings, named.reader_settings),
+    plots=(
+        plot("losses", "Training loss of every network", "by_network", "step", "loss"),
+        plot("rows", "mIoU of every row, in percent", "bar_horizontal", "mIoU", "row"),
+        plot("classes", "IoU of every class by the last step, in percent", "bar_horizontal", "IoU", "class"),
+        plot(
+            "capability",
+            "Capability and true IoU, class by class",
+            "scatter",
+            "capability",
+            "true_iou",
+            x_label="capability, in percent",
+            y_label="true IoU, in percent",
+        ),
+        plot(
+            "confusion",
+            "Confusion of the last step, in percent of each class",
+            "confusion",
+            "actual",
+            "predicted",
+        ),
+    ),
 )
 
 

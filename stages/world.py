@@ -8,6 +8,7 @@ from anyscene.project.stages import Stage
 
 STAGE = Stage(
     "world",
+    resumes=True,
     reads=("data/demo",),
     writes=(layout.WORLD,),
     parameters=("world",),

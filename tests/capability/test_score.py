@@ -8,7 +8,7 @@ import pytest
 
 from anyscene.capability import measure
 from anyscene.capability.score import score
-from anyscene.project import layout, store
+from anyscene.project import layout, parameters, store
 
 
 def row(*cells):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from anyscene import segmenters
-from anyscene.project.parameters import Params
+from anyscene.project.parameters import OBJECTIVES, Params
 from anyscene.project.registry import Registry
 from anyscene.project.stages import Item
 from anyscene.tasks import TASKS
 
-READERS, OBJECTIVES = Registry("anyscene.readers"), Registry("anyscene.objectives")
+READERS = Registry("anyscene.readers")
 
 Named = Callable[[Params, Item], Sequence[Any]]
 
@@ -97,13 +97,28 @@ def synthesis_files(params: Params, item: Item) -> Sequence[Path]:
 
 def objective_code(params: Params, item: Item) -> Sequence[str]:
     """The objective of the training `item`."""
-    assert item is not None
-    return (OBJECTIVES.get(params.training[item].kind).module,)
+    return (_objective(params, item).module,)
+
+
+def objective_files(params: Params, item: Item) -> Sequence[Path]:
+    """The text encoder's file and the label table, where the objective asks for prompts."""
+    return [*text_file(params, item), *label_table(params, item)] if _objective(params, item).texts else ()
+
+
+def objective_settings(params: Params, item: Item) -> Sequence[Any]:
+    """Encoder, template and label set, where the objective asks for prompts."""
+    if not _objective(params, item).texts:
+        return ()
+    return dataclasses.asdict(params.text), params.dataset.label_set
 
 
 def task_code(params: Params, item: Item) -> Sequence[str]:
     """All tasks that packages offer."""
-    return [TASKS.get(name).__module__ for name in TASKS.names()]
+    return [TASKS.module(name) for name in TASKS.names()]
+
+
+def _objective(params: Params, item: Item) -> Any:
+    return OBJECTIVES.get(params.training[str(item)].kind)
 
 
 def _models(params: Params, item: Item) -> Sequence[str]:

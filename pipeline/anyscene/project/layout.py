@@ -12,6 +12,7 @@ import numpy as np
 from anyscene.errors import StoreError
 
 # Relative to the project, the folder of params.yaml.
+DATA = Path("data")
 WORLD = Path("data/world")  # the demo's raw scans
 SCENES = Path("data/scenes")
 LABELS = Path("data/labels")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from anyscene.errors import StoreError
+from anyscene.project.layout import WORLD
 from anyscene.project.parameters import Params
 
 Item = str | None  # of a stage that runs once for each: the name of a 2D model or of a training
@@ -40,6 +41,7 @@ class Stage:
     modules: Callable[[Params, Item], Sequence[str]] = nothing  # of a registry, that its parameters name
     settings: Callable[[Params, Item], Sequence[Any]] = nothing  # JSON-like, of entries of a registry
     by_scene: bool = False  # whether it writes an artefact for each scene, by `per_scene.run`
+    resumes: bool = False  # whether it keeps what an earlier run wrote; all stages by scene do
     plots: tuple[Mapping[str, Any], ...] = ()  # for `dvc plots`, as dvc.yaml has them
     cached: bool = True  # by DVC; else what it writes is kept by git
     metrics: tuple[Path | str, ...] = ()  # of what it writes, figures for `dvc metrics`; never cached
@@ -62,8 +64,9 @@ class Stage:
         if self.reads:
             body["deps"] = [str(path) for path in self.reads]
         body["params"] = [*self.parameters, {str(FRESHNESS): [fresh]}]
-        kept: dict[str, Any] = {"persist": True} if self.cached else {"cache": False}
-        body["outs"] = [{str(path): dict(kept)} for path in self.writes]
+        options = {} if self.cached else {"cache": False}
+        options |= {"persist": True} if self.by_scene or self.resumes else {}
+        body["outs"] = [{str(path): dict(options)} if options else str(path) for path in self.writes]
         if self.metrics:
             body["metrics"] = [{str(path): {"cache": False}} for path in self.metrics]
         if self.each is None:
@@ -112,7 +115,9 @@ def _reads(stage: Stage, other: Stage) -> bool:
 
 
 def _fixed(path: Path | str) -> Path:
-    """The part of a path before what DVC fills in."""
+    """The part of a path before what DVC fills in. The raw scans are the demo's, where these are computed."""
+    if path == "${dataset.root}":
+        return WORLD
     return Path(str(path).partition("${")[0].rstrip("/") or "${")
 
 
