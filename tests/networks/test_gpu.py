@@ -8,8 +8,9 @@ from anyscene.learning import Checkpoints, Recipe, Schedule, read_training_cloud
 from anyscene.learning.engine.history import History
 from anyscene.learning.objectives.ensembling import Ensembling
 from anyscene.networks import CoordinateMaps, MinkUNet
+from anyscene.testing.clouds import CLOUDS
 from tests.builders import training_rooms
-from tests.builders.clouds import CLOUDS, demo_room
+from tests.builders.clouds import demo_room
 
 pytestmark = [
     pytest.mark.gpu,
