@@ -18,8 +18,8 @@ from anyscene import datasets, learning, networks
 from anyscene.learning.engine.history import History
 from anyscene.learning.objectives.distillation import SuperpointDistillation
 from anyscene.learning.objectives.ensembling import Ensembling
-from anyscene.learning.views.voxels import voxelise
 from anyscene.networks.sparse.backend import Space
+from anyscene.networks.voxels import voxelise
 from anyscene.project import parameters, store
 from anyscene.text import embeddings, load_text_encoder
 from benchmarks.speed import meshes

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from anyscene.learning.views.voxels import voxelise
+from anyscene.networks.voxels import voxelise
 from anyscene_demo.rooms import generate
 from anyscene_demo.world import sample_surface
 

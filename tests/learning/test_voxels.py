@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from anyscene.learning.views import augmentation
-from anyscene.learning.views.voxels import voxelise
+from anyscene.networks.voxels import voxelise
 
 
 def test_points_meet_in_the_voxel_they_lie_in():

@@ -81,6 +81,8 @@ def test_tokens_know_the_words_they_stand_for(encoder):
     assert not tokens.state[~tokens.mask].any()
     assert tokens.covering(1, 2, 16).tolist() == [2, 3]
     assert tokens.covering(0, 0, 1).tolist() == [1]
+    first, second = tokens.offset[1, 2], tokens.offset[1, 3]
+    assert first[1] <= second[0] and tokens.covering(1, first[1], second[1]).tolist() == [3]
 
 
 def test_token_states_are_not_contextual(encoder):

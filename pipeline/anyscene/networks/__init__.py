@@ -1,17 +1,28 @@
-"""Sparse voxel networks: MinkUNet on two backends, and its checkpoints."""
+"""Sparse voxel networks: MinkUNet on two backends, its files, and the features of trained networks."""
 
+from anyscene.networks.batch import Batch, Inputs, View
 from anyscene.networks.checkpoint import CheckpointError, load, load_weights, save
+from anyscene.networks.cloud import Cloud, read_cloud
 from anyscene.networks.minkunet import VARIANTS, MinkUNet, normalise_by
 from anyscene.networks.sparse.coordinates import CoordinateMaps, CoordinatesError
+from anyscene.networks.trained import Description, TrainedNetwork, described
 
 __all__ = [
     "VARIANTS",
+    "Batch",
     "CheckpointError",
+    "Cloud",
     "CoordinateMaps",
     "CoordinatesError",
+    "Description",
+    "Inputs",
     "MinkUNet",
+    "TrainedNetwork",
+    "View",
+    "described",
     "load",
     "load_weights",
     "normalise_by",
+    "read_cloud",
     "save",
 ]

@@ -1,7 +1,8 @@
-"""Trained networks on disk: weights as safetensors, everything else as JSON beside them."""
+"""Networks on disk: weights as safetensors, everything else as JSON beside them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -20,26 +21,29 @@ PREFIXES = ("module.", "net3d.")  # of data-parallel training and of OpenScene's
 
 
 def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write model.safetensors and network.json (the network's settings under "network", beside `meta`) to
-    `folder`; each file is replaced as a whole."""
+    """Write model.safetensors and network.json (the network's settings under "network" and the sha256 of its
+    weights, beside `meta`) to `folder`; each file is replaced as a whole."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    weights = safetensors.torch.save(tensors)
     content = {
         "network": network.settings,
         "backend": network.backend,
         "precision": network.precision,
+        "sha256": hashlib.sha256(weights).hexdigest(),
         **meta,
     }
-    _replace(folder / WEIGHTS, safetensors.torch.save(weights))
+    _replace(folder / WEIGHTS, weights)
     _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
 def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
     """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it
-    was trained with. Raises CheckpointError naming the file."""
+    was trained with. Raises CheckpointError naming the file that is missing, damaged or altered."""
     folder = Path(folder)
     meta = description(folder)
+    check_weights(folder, meta)
     try:
         network = MinkUNet(**meta["network"], backend=backend or meta["backend"], precision=meta["precision"])
     except (ValueError, KeyError, TypeError) as error:
@@ -58,6 +62,21 @@ def description(folder: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, TypeError) as error:
         raise _undescribed(folder, error) from error
+
+
+def check_weights(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where the weights in `folder` are missing, or not those that its network.json
+    `meta` was written with."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != meta.get("sha256"):
+        raise CheckpointError(
+            f"{path}: not the weights that {DESCRIPTION} beside it describes (sha256 {found[:16]}..., not "
+            f"{str(meta.get('sha256'))[:16]}...); train the network again"
+        )
 
 
 def _undescribed(folder: Path, error: Exception) -> CheckpointError:
@@ -98,7 +117,7 @@ def load_weights(network: MinkUNet, path: Path) -> None:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise CheckpointError(
             f"{path}: weights of another network: {shown}. Check variant, width, channels and bias "
-            "(distillation.initial: null starts from random weights)"
+            "(`from: random` in an entry of `training` starts from random weights)"
         )
     network.load_state_dict(state, strict=True)
 

@@ -32,24 +32,26 @@ class Digests(AbstractContextManager):
         # An entry is a hundred bytes a scan: none need ever be given up.
         self._known = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
 
-    def __call__(self, folder: Path, wanted: Callable[[Path], bool]) -> str:
-        """Of the names and contents of the files in `folder` whose path relative to it is `wanted`. Raises
-        OSError where something cannot be read."""
-        return self.of_files(folder, [file for file in _files(folder) if wanted(file)])
+    def __call__(self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False) -> str:
+        """Of the names and contents of the files in `folder` whose path relative to it is `wanted`.
 
-    def of_files(self, folder: Path, files: Sequence[Path]) -> str:
+        ours: this process alone has just written them, so they are remembered at once, and stay so where the
+        folder is renamed. Raises OSError where something cannot be read."""
+        return self.of_files(folder, [file for file in _files(folder) if wanted(file)], ours)
+
+    def of_files(self, folder: Path, files: Sequence[Path], ours: bool = False) -> str:
         """Of these files, by their path relative to `folder`. Raises OSError where one cannot be read."""
         digest, listing, changed = hashlib.sha256(), [], 0.0
         for file in files:
             state = (folder / file).stat()
-            listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino))
+            listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev))
             changed = max(changed, state.st_mtime, state.st_ctime)
-        state = hashlib.sha256(json.dumps([str(folder.resolve()), *listing]).encode()).digest()
+        state = hashlib.sha256(json.dumps(listing).encode()).digest()
         if (known := self._known.get(state)) is not None:
             return known
         for file in files:
             digest.update(f"{file.as_posix()}\0{_content(folder / file)}\n".encode())
-        if _settled(changed):
+        if ours or _settled(changed):
             self._known[state] = digest.hexdigest()
         return digest.hexdigest()
 

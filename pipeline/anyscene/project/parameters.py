@@ -15,12 +15,40 @@ import yaml
 from anyscene.errors import ConfigError
 from anyscene.project.registry import Registry
 
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+
+INFINITE = float("inf")
+# endings of checkpoints: no tags of open_clip end so
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
+
 
 def _positive(section: str, values: object, *names: str) -> None:
+    """Raises ConfigError for a value that is not above 0, or infinite."""
     for name in names:
         value = getattr(values, name)
-        if not 0 < value < float("inf"):
+        if not 0 < value < INFINITE:
             raise ConfigError(f"{section}.{name}: must be more than 0, not {value}")
+
+
+def _between(section: str, values: object, low: float, high: float, *names: str) -> None:
+    """Raises ConfigError for a value outside `low`..`high`, both included; infinite ones are outside."""
+    for name in names:
+        value = getattr(values, name)
+        if not (low <= value <= high and value < INFINITE):
+            bounds = f"at least {low:g}" if high == INFINITE else f"{low:g} to {high:g}"
+            raise ConfigError(f"{section}.{name}: must be {bounds}, not {value}")
+
+
+def _one_place(key: str, template: str) -> None:
+    """Raises ConfigError for a sentence without exactly one {} for the class."""
+    try:
+        fits = template.format("\0").count("\0") == 1
+    except (IndexError, KeyError, ValueError):
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"{key}: wants one {{}} where the class stands, as in 'a {{}} in a scene', not {template!r}"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,11 +109,25 @@ class World:
     width: int
     height: int
 
+    def __post_init__(self) -> None:
+        _between("world", self, 0, INFINITE, "seed", "train_rooms", "val_rooms")
+        _positive("world", self, "views", "width", "height")
+
 
 @dataclass(frozen=True)
 class Text:
     encoder: str  # "minilm" or "open_clip:MODEL:PRETRAINED"
     template: str  # of class names, with one {}
+
+    def __post_init__(self) -> None:
+        _one_place("text.template", self.template)
+
+    @property
+    def file(self) -> Path | None:
+        """The checkpoint that `encoder` names; None where it names a package or a tag of open_clip."""
+        pretrained = self.encoder.removeprefix("open_clip:").partition(":")[2]
+        known = "/" in pretrained or Path(pretrained).suffix in WEIGHT_FILES
+        return Path(pretrained) if self.encoder.startswith("open_clip:") and known else None
 
 
 @dataclass(frozen=True)
@@ -124,6 +166,9 @@ class Superpoints:
     min_vertices: int
     neighbours: int  # of the kNN graph where there are no faces
 
+    def __post_init__(self) -> None:
+        _positive("superpoints", self, "k", "min_vertices", "neighbours")
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -134,6 +179,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
+        _between("projection", self, 0, INFINITE, "tolerance", "border")
 
 
 @dataclass(frozen=True)
@@ -153,6 +199,9 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         _positive("synthesis", self, "images", "batch", "steps")
+        _between("synthesis", self, 0, INFINITE, "seed", "guidance")
+        _between("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
+        _one_place("synthesis.prompt", self.prompt)
 
 
 @dataclass(frozen=True)
@@ -167,6 +216,9 @@ class Fusion:
     normalise: bool
     point_features: bool  # keep those of points beside those of superpoints
 
+    def __post_init__(self) -> None:
+        _positive("fusion", self, "tau")
+
 
 @dataclass(frozen=True)
 class Network:
@@ -177,11 +229,17 @@ class Network:
     input: Literal["geometry", "colour"]
     voxel: float  # metres
 
+    def __post_init__(self) -> None:
+        _positive("network", self, "width", "voxel")
+
 
 @dataclass(frozen=True)
 class Augmentation:
     turn: Literal["free", "quarter"]  # about the vertical: by any angle, or by right angles and a little
     elastic: float  # probability of elastic distortion
+
+    def __post_init__(self) -> None:
+        _between("augmentation", self, 0, 1, "elastic")
 
 
 # whose statistics normalise: those of each process's own scenes, shared by all processes, or frozen as loaded
@@ -227,6 +285,15 @@ class Ensembling(Training):
 
 
 @dataclass(frozen=True)
+class TrainingEntry:
+    """A network of the section `training`."""
+
+    kind: str  # of the objective
+    title: str  # for people
+    seed: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     split: Literal["train", "val", "test"]
     unpredicted: Literal["error", "ignore"]
@@ -235,10 +302,17 @@ class Evaluation:
     seed: int
     turns: int  # equal turns about the vertical that predictions are averaged over
 
+    def __post_init__(self) -> None:
+        _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")
+        _between("evaluation", self, 0, INFINITE, "shuffles", "seed")
+
 
 @dataclass(frozen=True)
 class Report:
     scenes: int  # shown in the page
+
+    def __post_init__(self) -> None:
+        _between("report", self, 0, INFINITE, "scenes")
 
 
 @dataclass(frozen=True)
@@ -254,6 +328,8 @@ class Runtime:
             raise ConfigError(
                 f"runtime.device_memory_gib: {self.device_memory_gib} is no size; 0 is all of a GPU's memory"
             )
+        _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
+        _positive("runtime", self, "memory_gib")
 
 
 @dataclass(frozen=True)
@@ -273,6 +349,7 @@ class Params:
     augmentation: Augmentation
     distillation: Distillation
     ensembling: Ensembling
+    training: dict[str, TrainingEntry]
     evaluation: Evaluation
     report: Report
     runtime: Runtime
@@ -281,6 +358,11 @@ class Params:
 def load(path: Path | str = "params.yaml") -> Params:
     """Read and check the parameters. Raises ConfigError naming the file and the key."""
     return parse(read(path), str(path))
+
+
+def defaults() -> Params:
+    """What the tools take outside any project: the built-in values, in DEFAULTS."""
+    return load(DEFAULTS)
 
 
 def read(path: Path | str = "params.yaml") -> Any:

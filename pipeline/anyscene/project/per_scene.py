@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import socket
 import threading
@@ -24,6 +26,8 @@ from rich.console import Console
 
 from anyscene.errors import PipelineError, ScenesFailed, StoreError
 from anyscene.project import store
+from anyscene.project.digests import Digests
+from anyscene.project.freshness import DIGESTS, Freshness
 from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
@@ -57,7 +61,7 @@ def run(
     output: Path,
     *,
     parameters: Mapping[str, Any],
-    version: int,
+    fresh: Freshness,
     workers: int = 1,
     label: str,
 ) -> RunSummary:
@@ -65,27 +69,38 @@ def run(
 
     compute(scene, group) fills the group of one scene; it must be picklable where workers != 1. keys maps
     each scene to the content key of all that it is computed from, or to the error met while making the key,
-    which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like) or
-    `version` (of the algorithm) differ from what its artefact was made with. workers 0 = one per core; they
-    share the cores among them, one worker is this process with all of them.
-    Raises ScenesFailed after all were tried, StoreError where another run holds the output.
+    which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like), or what
+    it is made by (`fresh`) differ from what its artefact was made with, and where the artefact is not whole:
+    a file is cut, altered or missing. workers 0 = one per core; they share the cores among them, one worker
+    is this process with all of them.
+
+    With `fresh.check` scenes of which only code or packages changed are not computed: so many of them, drawn
+    at random, are, and if their bytes are equal all are taken over, which their attributes then say.
+    Raises ScenesFailed after all were tried, StoreError where another run holds the output, or bytes that
+    were to be taken over are not equal.
     """
     output = Path(output)
     failures = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
     failures |= {scene: cause for scene in keys if (cause := _unusable_id(scene))}
     wanted = {
-        scene: content_key(upstream, parameters, version)
+        scene: content_key(upstream, parameters, fresh.given)
         for scene, upstream in sorted(keys.items())
         if scene not in failures
     }
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(output) as unfinished:
+    with workspace(output) as unfinished, Digests(DIGESTS) as digests:
+        whole = {scene: _whole(store.scene_path(output, scene), digests) for scene in wanted}
+        task = _Task(compute, output, unfinished, fresh.made_by)
+        if fresh.check:
+            return _adopt(task, wanted, whole, fresh, workers, label)
         removed = _remove_orphans(output, set(keys), unfinished)
         stale = {
-            scene: key for scene, key in wanted.items() if _stored_key(store.scene_path(output, scene)) != key
+            scene: given
+            for scene, given in wanted.items()
+            if (made := whole[scene]) is None or (made.given, made.by) != (given, fresh.made_by)
         }
         with progress(label, len(stale)) as advance:
-            for scene, cause in _execute(_Task(compute, output, unfinished), stale, workers):
+            for scene, cause in _execute(task, stale, workers):
                 if cause is not None:
                     failures[scene] = cause
                 advance()
@@ -94,6 +109,64 @@ def run(
     summary = RunSummary(tuple(stale), tuple(scene for scene in wanted if scene not in stale), removed)
     Console(stderr=True).print(f"{label}: {summary}", highlight=False)
     return summary
+
+
+def _adopt(
+    task: _Task,
+    wanted: Mapping[str, str],
+    whole: Mapping[str, store.Made | None],
+    fresh: Freshness,
+    workers: int,
+    label: str,
+) -> RunSummary:
+    """Take over what older code made, where today's makes the same bytes of some of it."""
+    older = {
+        scene: made
+        for scene, given in wanted.items()
+        if (made := whole[scene]) is not None and made.given == given and made.by != fresh.made_by
+    }
+    drawn = sorted(random.Random(fresh.seed).sample(sorted(older), min(fresh.check, len(older))))
+    again = dataclasses.replace(task, output=task.workspace / "again")
+    again.output.mkdir()
+    with progress(f"{label}, compared", len(drawn)) as advance, Digests(None) as digests:
+        for scene, cause in _execute(again, {scene: wanted[scene] for scene in drawn}, workers):
+            if cause is not None:
+                raise ScenesFailed({scene: cause}, len(drawn))
+            new, old = (store.scene_path(folder, scene) for folder in (again.output, task.output))
+            if store.content(new, digests) != older[scene].content:
+                raise StoreError(
+                    f"{old}: today's code makes other bytes ({', '.join(_differing(new, old))}); nothing was "
+                    "taken over; run the stage, which computes its scenes again"
+                )
+            advance()
+    for scene, made in older.items():
+        path = store.scene_path(task.output, scene)
+        taken = [*store.open_scene(path).attrs.get("adopted", []), {"from": made.by, "compared": drawn}]
+        store.note(path, made_by=fresh.made_by, adopted=taken)
+    summary = RunSummary((), tuple(older), ())
+    Console(stderr=True).print(f"{label}: {len(drawn)} compared, {len(older)} adopted", highlight=False)
+    return summary
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    """Names of the arrays of which the two artefacts hold other bytes."""
+    names = sorted({*store.open_scene(one), *store.open_scene(other)})
+    with Digests(None) as digests:
+        return [
+            name
+            for name in names
+            if not ((one / name).is_dir() and (other / name).is_dir())
+            or digests(one / name, lambda _: True) != digests(other / name, lambda _: True)
+        ]
+
+
+def _whole(path: Path, digests: Digests) -> store.Made | None:
+    """How the artefact was made; None where there is none, or its files are not those that were written."""
+    try:
+        made = store.made(path)
+        return made if store.content(path, digests) == made.content else None
+    except (StoreError, OSError):
+        return None
 
 
 def worker_count(workers: int) -> int:
@@ -137,12 +210,16 @@ class _Task:
     compute: Compute
     output: Path
     workspace: Path
+    made_by: str  # digest of code and packages
 
-    def __call__(self, scene: str, key: str) -> str | None:
-        """None, or the cause of the failure."""
+    def __call__(self, scene: str, given: str) -> str | None:
+        """None, or the cause of the failure. given: digest of inputs, parameters and files."""
         partial = store.scene_path(self.workspace, f"{scene}.{os.getpid()}")
         try:
-            self.compute(scene, store.create(partial, key))
+            self.compute(scene, store.create(partial, content_key(given, self.made_by)))
+            with Digests(DIGESTS) as digests:
+                content = store.content(partial, digests, ours=True)
+            store.note(partial, given=given, made_by=self.made_by, content=content)
             replace(partial, store.scene_path(self.output, scene))
         except PipelineError as error:
             return str(error)
@@ -169,13 +246,6 @@ def _origin(error: BaseException) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return "unknown" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-
-
-def _stored_key(path: Path) -> str | None:
-    try:
-        return store.key(path)
-    except StoreError:
-        return None
 
 
 def _remove_orphans(output: Path, wanted: set[str], workspace: Path) -> tuple[str, ...]:

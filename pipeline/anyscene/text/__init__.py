@@ -20,12 +20,12 @@ import torch
 
 from anyscene.errors import TextError
 from anyscene.project import digests
+from anyscene.project.parameters import WEIGHT_FILES
 from anyscene.weights import catalogue, reading
 
 if TYPE_CHECKING:
     from anyscene.project import parameters
 
-FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")  # no tags of open_clip end so
 TEMPLATE = "a {} in a scene"
 BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
 
@@ -169,7 +169,7 @@ class OpenClip(_Remembering):
 def refuse_code(pretrained: str | None) -> None:
     """Raises WeightsError where `pretrained` is a file that is missing, not what was published under its
     name, or could run anything; tags are open_clip's own affair."""
-    if pretrained and ("/" in pretrained or Path(pretrained).suffix in FILES):
+    if pretrained and ("/" in pretrained or Path(pretrained).suffix in WEIGHT_FILES):
         entry = catalogue.entry_of(Path(pretrained))
         source = "whoever published them"
         if entry is not None:

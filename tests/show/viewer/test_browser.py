@@ -36,10 +36,10 @@ def shown(project, browser):
     """The viewer's page in the browser, with what it asked the network for."""
     folder, params = project
 
-    def open_room(name):
+    def open_view(name):
         return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
 
-    served = Page(store.scene_ids(folder / "data/scenes"), NAME, open_room, 0)
+    served = Page(store.scene_ids(folder / "data/scenes"), NAME, open_view, 0)
     tab = browser.new_page(viewport={"width": 900, "height": 600})
     tab.asked, tab.alerts = [], []
     tab.on("request", lambda request: tab.asked.append(request.url))

@@ -9,24 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anyscene.errors import DataError
 from anyscene.learning.views.augmentation import PAPER, centred
 from anyscene.learning.views.augmentation import colour as vary_colour
 from anyscene.learning.views.augmentation import geometry as vary_geometry
-from anyscene.learning.views.voxels import Voxels, voxelise
-from anyscene.networks import CoordinateMaps
+from anyscene.networks.cloud import Cloud, read_cloud
+from anyscene.networks.sparse.coordinates import CoordinateMaps
+from anyscene.networks.voxels import Voxels, voxelise
 from anyscene.project import store
 from anyscene.project.parameters import Augmentation
-
-
-@dataclass(frozen=True, eq=False)
-class Cloud:
-    """The input of the network: xyz f4[N,3] in metres, rgb u1[N,3], superpoint i4[N]."""
-
-    id: str
-    xyz: np.ndarray
-    rgb: np.ndarray
-    superpoint: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +37,6 @@ class Batch:
     @property
     def names(self) -> str:
         return ", ".join(cloud.id for cloud in self.clouds)
-
-
-def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:
-    """Raises StoreError where an artefact is missing, DataError where the two do not fit."""
-    cloud = store.open_scene(store.scene_path(scenes, scene))
-    superpoint = store.open_scene(store.scene_path(superpoints, scene))["superpoint"][:]
-    if len(superpoint) != cloud["xyz"].shape[0]:
-        raise DataError(
-            f"{scene}: {len(superpoint)} superpoint labels for {cloud['xyz'].shape[0]} points; "
-            "run the stage superpoints again"
-        )
-    return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], superpoint)
 
 
 def read_training_clouds(scenes: Path, superpoints: Path) -> list[Cloud]:

@@ -128,7 +128,10 @@ def caption_map(
 
 
 def cielab(rgb: np.ndarray) -> np.ndarray:
-    """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15."""
+    """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15.
+
+    scikit-image's rgb2lab takes other digits of the constants: 1,093 of the 2^24 colours would have another
+    name, and captions made so far other words."""
     value = rgb.astype(np.float32) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(

@@ -1,0 +1,74 @@
+"""From clouds to batches: a cloud is voxelised to a view, several views are a batch, the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from anyscene.networks.cloud import Cloud
+from anyscene.networks.sparse.coordinates import CoordinateMaps
+from anyscene.networks.voxels import Voxels, voxelise
+
+Inputs = Literal["geometry", "colour"]  # what a voxel says of itself: ones, or its mean colour
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A cloud as the network sees it."""
+
+    cloud: Cloud
+    voxels: Voxels  # of the cloud's points, which may have been moved
+    features: np.ndarray  # f4[V, 3], the input
+    random: np.random.Generator | None = None  # for choices about this view; in training alone
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Views that pass through the network together."""
+
+    views: tuple[View, ...]
+    maps: CoordinateMaps  # of all their voxels
+    features: torch.Tensor  # f4[V, 3]
+    start: np.ndarray  # i8[S+1], where the voxels of each view begin
+
+    def select(self, places: Sequence[int]) -> Batch:
+        """A batch of these of the views alone."""
+        return join([self.views[place] for place in places], self.features.device)
+
+
+def join(views: Sequence[View], device: torch.device | str = "cpu") -> Batch:
+    """The batch of `views`, on `device`."""
+    start = np.cumsum([0, *(len(view.features) for view in views)])
+    coordinates = [
+        np.column_stack([np.full(len(view.features), place, np.int32), view.voxels.coordinates])
+        for place, view in enumerate(views)
+    ]
+    features = torch.from_numpy(np.concatenate([view.features for view in views]))
+    return Batch(
+        tuple(views), CoordinateMaps(np.concatenate(coordinates), device), features.to(device), start
+    )
+
+
+def as_it_is(cloud: Cloud, voxel: float, inputs: Inputs) -> View:
+    """The view of prediction: nothing varied, voxels of `voxel` metres."""
+    voxels = voxelise(centred(cloud.xyz), voxel)
+    return View(cloud, voxels, input_features(cloud, voxels, inputs))
+
+
+def input_features(cloud: Cloud, voxels: Voxels, inputs: Inputs) -> np.ndarray:
+    """f4[V, 3]: the mean colour of every voxel in -1..1, or ones, which leaves its place alone."""
+    if inputs == "colour":
+        return voxels.mean(cloud.rgb) / np.float32(127.5) - 1
+    return np.ones((len(voxels.point), 3), np.float32)
+
+
+def centred(xyz: np.ndarray) -> np.ndarray:  # [N, 3]
+    """Points about the middle of their bounding box.
+
+    Without it the walls of a scan whose origin is its corner lie on the boundary between two layers of
+    voxels, and noise tears them apart."""
+    return xyz - (xyz.min(0) + xyz.max(0)) / 2

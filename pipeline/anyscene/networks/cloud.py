@@ -1,0 +1,35 @@
+"""The points that a network is given: a scene's cloud with its superpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.errors import DataError
+from anyscene.project import store
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """The points of a scene."""
+
+    id: str  # of the scene
+    xyz: np.ndarray  # f4[N, 3], metres
+    rgb: np.ndarray  # u1[N, 3]
+    superpoint: np.ndarray  # i4[N], 0..L-1
+
+
+def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:
+    """The cloud of `scene`, from the folders of the stages scenes and superpoints.
+
+    Raises StoreError where an artefact is missing, DataError where the two do not fit."""
+    cloud = store.open_scene(store.scene_path(scenes, scene))
+    superpoint = store.open_scene(store.scene_path(superpoints, scene))["superpoint"][:]
+    if len(superpoint) != cloud["xyz"].shape[0]:
+        raise DataError(
+            f"{scene}: {len(superpoint)} superpoint labels for {cloud['xyz'].shape[0]} points; "
+            "run the stage superpoints again"
+        )
+    return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], superpoint)
