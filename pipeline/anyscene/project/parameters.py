@@ -415,9 +415,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: expected a mapping, not {value!r}")
-        return Named(
-            {_typed(k, arguments[0], where): _typed(v, arguments[1], f"{where}.{k}") for k, v in value.items()}
-        )
+        key, item = arguments
+        return Named({_typed(k, key, where): _typed(v, item, f"{where}.{k}") for k, v in value.items()})
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
