@@ -23,13 +23,13 @@ from anyscene.weights.catalogue import ANSWERS
 
 @dataclass(frozen=True)
 class Summary:
-    """images: that were answered; empty: of these, by no mask; masks: in all; labels: that occur."""
+    """What was written."""
 
-    images: int
-    empty: int
-    masks: int
-    labels: int
-    kind: str
+    images: int  # that were answered
+    empty: int  # of these, images without a mask
+    masks: int  # in all images
+    labels: int  # names that occur
+    kind: str  # "masks" or "features"
 
 
 def wanted(frames: Path) -> dict[str, Size]:
