@@ -1,4 +1,4 @@
-"""Test suites for whoever adds a 2D model, a reader or a sparse backend; the built-in ones run them too.
+"""Test suites for whoever adds a 2D model, a reader, a backend or a task; the built-in ones run them too.
 
 A suite is a class. Derive from it in a test module of your own, and give it the fixture that it asks for:
 
@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from anyscene.testing.backends import BackendTests
     from anyscene.testing.readers import ReaderTests
     from anyscene.testing.segmenters import SegmenterTests
+    from anyscene.testing.tasks import TaskTests
 
-__all__ = ["BackendTests", "ReaderTests", "SegmenterTests"]
+__all__ = ["BackendTests", "ReaderTests", "SegmenterTests", "TaskTests"]
 
-MODULES = {"BackendTests": "backends", "ReaderTests": "readers", "SegmenterTests": "segmenters"}
+MODULES = {
+    "BackendTests": "backends",
+    "ReaderTests": "readers",
+    "SegmenterTests": "segmenters",
+    "TaskTests": "tasks",
+}
 
 # so that a failing assertion of a suite says what it compared
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES.values()))

@@ -13,6 +13,7 @@ from pathlib import Path
 from anyscene.errors import ConfigError, WeightsError
 
 TENSORS = "model.safetensors"  # of a model, as transformers writes it
+SAM_KINDS = ("vit_h", "vit_l", "vit_b")  # in the names of its checkpoints
 ANSWERS = "precomputed.json"  # beside the answers of a model that runs elsewhere
 
 
