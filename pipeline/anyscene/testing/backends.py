@@ -32,6 +32,8 @@ class BackendTests:
 
     # Clouds on which rounding in single precision tips some ReLUs over, a difference of neither backend.
     in_double_precision: ClassVar[tuple[str, ...]] = ("room at 5 cm",)
+    # Whether the same input gives the same bits each time; else it gives the same numbers to TOLERANCE.
+    same_bits: ClassVar[bool] = True
 
     @pytest.fixture
     def space(self) -> MakeSpace:
@@ -60,8 +62,11 @@ class BackendTests:
         turned, plain = network(cloud[order], features[order]), network(cloud, features)
         assert torch.allclose(turned, plain[order], atol=1e-6)
 
-    def test_the_same_input_gives_the_same_bits(self, space: MakeSpace) -> None:
+    def test_the_same_input_gives_the_same_answer(self, space: MakeSpace) -> None:
         first, second = (run(space, CLOUDS["batch of three"]) for _ in range(2))
+        if not self.same_bits:
+            assert_agree(first, second)
+            return
         assert torch.equal(first[0], second[0])
         assert all(torch.equal(first[1][name], second[1][name]) for name in first[1])
 
