@@ -21,7 +21,7 @@ STAGE = Stage(
 
 def capability(model: str, params: Params, fresh: Freshness) -> None:
     """Measure what the 2D model MODEL knows of every class of the vocabulary."""
-    from anyscene.capability.over_classes import measure
+    from anyscene.capability.measure import measure
 
     measure(model, params)
 

@@ -19,7 +19,7 @@ STAGE = Stage(
 
 def fusion(params: Params, fresh: Freshness) -> object:
     """Fuse the projected features of all 2D models, weighted by what each is good at."""
-    from anyscene.fusion.over_scenes import fuse_scenes
+    from anyscene.fusion.fuse_scenes import fuse_scenes
 
     return fuse_scenes(params, fresh)
 

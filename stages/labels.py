@@ -21,7 +21,7 @@ STAGE = Stage(
 
 def labels(params: Params, fresh: Freshness) -> object:
     """Import the annotation of the scenes that have one."""
-    from anyscene.datasets.over_scenes import import_labels
+    from anyscene.datasets.import_labels import import_labels
 
     return import_labels(params, fresh)
 

@@ -22,7 +22,7 @@ STAGE = Stage(
 
 def projection(model: str, params: Params, fresh: Freshness) -> object:
     """Project the features of the 2D model MODEL onto the points of every scene."""
-    from anyscene.lifting.over_scenes import project_scenes
+    from anyscene.lifting.project_scenes import project_scenes
 
     return project_scenes(model, params, fresh)
 

@@ -28,7 +28,7 @@ STAGE = Stage(
 
 def scenes(params: Params, fresh: Freshness) -> object:
     """Import the raw scans of dataset.root, without any annotation."""
-    from anyscene.datasets.over_scenes import import_scenes
+    from anyscene.datasets.import_scenes import import_scenes
 
     return import_scenes(params, fresh)
 

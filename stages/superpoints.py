@@ -17,7 +17,7 @@ STAGE = Stage(
 
 def superpoints(params: Params, fresh: Freshness) -> object:
     """Divide every scene into superpoints: by its mesh, or by nearest neighbours where it has no faces."""
-    from anyscene.lifting.over_scenes import segment_scenes
+    from anyscene.lifting.segment_scenes import segment_scenes
 
     return segment_scenes(params, fresh)
 

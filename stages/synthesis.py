@@ -18,7 +18,7 @@ STAGE = Stage(
 
 def synthesis(params: Params, fresh: Freshness) -> object:
     """Synthesise images of every class of the vocabulary, with pseudo masks."""
-    from anyscene.capability.over_classes import synthesise_classes
+    from anyscene.capability.synthesise_classes import synthesise_classes
 
     return synthesise_classes(params, fresh)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anyscene.capability import measure
 from anyscene.capability.score import score
-from anyscene.project import store
-from stages import capability as stage
+from anyscene.project import layout, store
 
 
 def row(*cells):
@@ -72,12 +72,12 @@ class LeftHalf:
 
 @pytest.fixture
 def left_half(monkeypatch):
-    monkeypatch.setattr(stage, "load_segmenter", lambda name, params, captions: LeftHalf())
+    monkeypatch.setattr(measure, "load_segmenter", lambda name, params, captions: LeftHalf())
 
 
 def write_synthesis(scene, shares):
     """An image for each share of it, from the left, that its pseudo mask covers."""
-    path = store.scene_path(stage.SYNTHESIS, scene)
+    path = store.scene_path(layout.SYNTHESIS, scene)
     path.parent.mkdir(parents=True, exist_ok=True)
     group = store.create(path, "key")
     mask = np.zeros((len(shares), 4, 8), bool)
@@ -88,7 +88,7 @@ def write_synthesis(scene, shares):
 
 
 def measured():
-    stage.main("dense")
+    measure.measure("dense", parameters.load())
     return json.loads(Path("data/capability/dense.json").read_text())
 
 

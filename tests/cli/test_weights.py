@@ -14,7 +14,9 @@ import yaml
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from anyscene.capability import measure, synthesise_classes
 from anyscene.cli import weights
+from anyscene.lifting import project_scenes
 from anyscene.project import digests
 from anyscene.weights import catalogue, reading
 from anyscene.weights.catalogue import Entry, File
@@ -31,9 +33,9 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights").mkdir()
     change()
-    monkeypatch.setattr(projection.store, "keys", lambda *_: pytest.fail("looked at scenes"))
-    monkeypatch.setattr(capability.store, "open_scene", lambda *_: pytest.fail("looked at images"))
-    monkeypatch.setattr(synthesis.per_scene, "run", lambda *_, **__: pytest.fail("began"))
+    monkeypatch.setattr(project_scenes.store, "keys", lambda *_: pytest.fail("looked at scenes"))
+    monkeypatch.setattr(measure.store, "open_scene", lambda *_: pytest.fail("looked at images"))
+    monkeypatch.setattr(synthesise_classes.per_scene, "run", lambda *_, **__: pytest.fail("began"))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Scenes -> data/superpoints, and data/projection/MODEL: the 2D model's feature of every point."""
+"""Scenes -> data/projection/MODEL: the 2D model's feature of every point, mean over its frames."""
 
 from __future__ import annotations
 
@@ -10,27 +10,13 @@ import numpy as np
 import zarr
 
 from anyscene.lifting.projection import described_frames, project
-from anyscene.lifting.superpoints import segment
 from anyscene.project import layout, per_scene, store
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
-from anyscene.project.parameters import Params, Superpoints, plain
+from anyscene.project.parameters import Params, plain
 from anyscene.segmenters import Segmenter, load_segmenter, require_answers
 from anyscene.segmenters.precomputed import image_index
 from anyscene.text import TextEncoder, load_text_encoder
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Writes the superpoint of every point, and the number of points of each superpoint."""
-
-    settings: Superpoints
-
-    def __call__(self, scene: str, group: zarr.Group) -> None:
-        source = store.open_scene(store.scene_path(layout.SCENES, scene))
-        superpoint = segment(source["xyz"][:], source["normal"][:], source["face"][:], self.settings)
-        store.write(group, "superpoint", superpoint)
-        store.write(group, "size", np.bincount(superpoint).astype(np.int32))
 
 
 @dataclass(frozen=True)
@@ -69,19 +55,6 @@ class Project:
 def models(model: str, params: Params) -> tuple[Segmenter, TextEncoder]:
     """The 2D model and the text encoder, loaded once in each process."""
     return load_segmenter(model, params), load_text_encoder(params.text)
-
-
-def segment_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/superpoints up to date: by the mesh, or by nearest neighbours where there are no faces."""
-    return per_scene.run(
-        Segment(params.superpoints),
-        store.geometry_keys(layout.SCENES),
-        layout.SUPERPOINTS,
-        parameters=plain(params.superpoints),
-        fresh=fresh,
-        workers=params.runtime.workers,
-        label="superpoints",
-    )
 
 
 def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.RunSummary:
