@@ -94,13 +94,12 @@ def test_files_beside_the_scans_are_told(load, tmp_path, reader, table):
     root = tmp_path / "data" / "scans"
     root.mkdir(parents=True)
     params = load(reader=reader, root=str(root))
-    assert datasets.files(params.dataset) == ()
+    found = datasets.entry(reader)
+    assert found.files(params.dataset) == ()
     (root.parent / table).touch()
-    assert datasets.files(params.dataset) == (root.parent / table,)
-    own = load(reader=reader, root=str(root), label_set=str(tmp_path / "mine.csv"))
-    assert datasets.files(own.dataset) == (root.parent / table, tmp_path / "mine.csv")
+    assert found.files(params.dataset) == (root.parent / table,)
     (root / table).touch()  # which is read before the one beside it
-    assert datasets.files(params.dataset) == ()
+    assert found.files(params.dataset) == ()
 
 
 def test_what_is_no_entry_is_refused(monkeypatch):

@@ -82,9 +82,6 @@ def clip_tokenizer():
     )
 
 
-NAMES = ["dense", "mask", "mask2former", "oneformer", "grounded", "sam3"]
-
-
 @pytest.fixture(scope="session")
 def folder_of(request):
     """folder_of(name): with that small model of random weights; named after it."""
@@ -115,8 +112,3 @@ def build(folder_of, minilm):
         return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, folder, minilm, **settings)
 
     return build
-
-
-@pytest.fixture(scope="session", params=NAMES)
-def segmenter(request, build):
-    return build(request.param)

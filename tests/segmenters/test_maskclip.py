@@ -16,6 +16,7 @@ from anyscene.segmenters import Segmenter, load_segmenter
 from anyscene.segmenters.maskclip import Settings
 from anyscene.segmenters.maskclip import segmenter as maskclip
 from anyscene.segmenters.maskclip.segmenter import MaskClipSegmenter
+from anyscene.testing import SegmenterTests
 from anyscene.text import load_text_encoder
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
@@ -62,6 +63,14 @@ def load(encoder, text):
     return lambda base=48: MaskClipSegmenter(
         "maskclip", maskclip.load_tower(encoder), text, Settings(base), CPU
     )
+
+
+class TestProtocol(SegmenterTests):
+    labels_everywhere = True
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, load):
+        return load()
 
 
 def noise(height, width, count=1):

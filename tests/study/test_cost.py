@@ -11,6 +11,7 @@ from anyscene.errors import DataError, PipelineError
 from anyscene.project import parameters, presets
 from anyscene.segmenters import REGISTRY
 from anyscene.study import cost
+from anyscene.text import width_of
 from benchmarks.speed.throughput import SUBJECTS
 from tests.builders import REPOSITORY
 from tests.builders.scannet import write_root
@@ -140,8 +141,8 @@ def test_bytes_of_a_point_are_those_of_the_arrays():
 
 
 def test_width_of_text_encoders():
-    assert cost.text_width(parameters.load(REPOSITORY / "params.yaml").text.encoder) == 384
-    assert cost.text_width("open_clip:ViT-L-14-336-quickgelu:weights/none.safetensors") == 768
+    assert width_of(parameters.load(REPOSITORY / "params.yaml").text.encoder) == 384
+    assert width_of("open_clip:ViT-L-14-336-quickgelu:weights/none.safetensors") == 768
     for name in ("open_clip:none", "bert"):
         with pytest.raises(PipelineError, match="not known"):
-            cost.text_width(name)
+            width_of(name)

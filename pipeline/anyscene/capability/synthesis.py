@@ -23,7 +23,8 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from anyscene.capability.diffusion import CONDITION, read_pipeline
+from anyscene.capability.diffusion import read_pipeline
+from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
 from anyscene.project import digests, parameters
 from anyscene.project.device import Batches

@@ -12,6 +12,7 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
+from anyscene.project.registry import Registry
 from anyscene.tasks import TASKS
 
 TOOLS = {
@@ -31,6 +32,11 @@ TOOLS = {
     "adopt": "Take over what older code made, where today's makes the same.",
 }
 MODULES = {"import": "import_"}  # a word of the language
+OFFERED = {  # by packages: known by name without importing them
+    "Tasks, which evaluation scores and report and viewer show": TASKS,
+    "2D models, for segmenters.names": Registry("anyscene.segmenters"),
+    "Readers of raw scans, for dataset.reader": Registry("anyscene.readers"),
+}
 
 
 class Commands(TyperGroup):
@@ -53,8 +59,9 @@ class Commands(TyperGroup):
             if commands:
                 with formatter.section(title):
                     formatter.write_dl(list(commands.items()))
-        with formatter.section("Tasks, which evaluation scores and report and viewer show"):
-            formatter.write_text(", ".join(TASKS.names()))
+        for title, offered in OFFERED.items():
+            with formatter.section(title):
+                formatter.write_text(", ".join(offered.names()))
 
 
 def stages() -> dict[str, str]:

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from anyscene.datasets.entry import Entry, Extent
-from anyscene.datasets.label_sets import LabelSet, is_file, label_set
+from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.protocol import Dataset
 from anyscene.datasets.truth import Truth
 from anyscene.errors import ConfigError
@@ -22,7 +22,6 @@ __all__ = [
     "LabelSet",
     "Truth",
     "entry",
-    "files",
     "label_set",
     "open_dataset",
 ]
@@ -45,10 +44,3 @@ def entry(name: str) -> Entry:
 def open_dataset(dataset: parameters.Dataset, scenes: parameters.Scenes) -> Dataset:
     """The raw scans that params.yaml names."""
     return entry(dataset.reader).open(dataset, scenes, DIGESTS)
-
-
-def files(dataset: parameters.Dataset) -> tuple[Path, ...]:
-    """The files outside dataset.root that its annotation is read by: tables beside it, and the label set
-    where that is a file of one's own."""
-    own = (Path(dataset.label_set),) if is_file(dataset.label_set) else ()
-    return (*entry(dataset.reader).files(dataset), *own)

@@ -200,13 +200,13 @@ def _capture(path: Path) -> dict:
     if not path.is_file():
         return dict(CAPTURE)
     try:
-        given = json.loads(path.read_text())
-        unknown = [key for key in given if key not in CAPTURE]
+        content = json.loads(path.read_text())
+        unknown = [key for key in content if key not in CAPTURE]
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not a JSON object ({error})") from error
     if unknown:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
-    capture = CAPTURE | given
+    capture = CAPTURE | content
     size = capture["depth_size"]
     if not isinstance(capture["depth_scale"], (int, float)) or not capture["depth_scale"] > 0:
         raise DataError(f"{path}: depth_scale must be a positive number (depth value of one metre)")

@@ -55,6 +55,13 @@ def _one_place(key: str, template: str) -> None:
         )
 
 
+class Named(dict):
+    """A mapping of params.yaml by name. Nobody changes it, so it can be hashed as sections can."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.items()))
+
+
 @dataclass(frozen=True)
 class Sections:
     """Sections whose keys and bounds a package declares: of 2D models and readers, by their names."""
@@ -442,9 +449,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: expected a mapping, not {value!r}")
-        return {
-            _typed(k, arguments[0], where): _typed(v, arguments[1], f"{where}.{k}") for k, v in value.items()
-        }
+        key, item = arguments
+        return Named({_typed(k, key, where): _typed(v, item, f"{where}.{k}") for k, v in value.items()})
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

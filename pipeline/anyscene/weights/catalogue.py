@@ -13,37 +13,38 @@ from pathlib import Path
 from anyscene.errors import ConfigError, WeightsError
 
 TENSORS = "model.safetensors"  # of a model, as transformers writes it
+SAM_KINDS = ("vit_h", "vit_l", "vit_b")  # in the names of its checkpoints
 ANSWERS = "precomputed.json"  # beside the answers of a model that runs elsewhere
 
 
 @dataclass(frozen=True)
 class File:
-    """name: path inside the entry's folder; sha256 and size (bytes) where they were published."""
+    """A file of published weights."""
 
-    name: str
-    sha256: str | None = None
-    size: int | None = None
+    name: str  # its path inside the entry's folder
+    sha256: str | None = None  # where it was published
+    size: int | None = None  # in bytes, where it was published
 
 
 @dataclass(frozen=True)
 class Entry:
     """Weights that belong into WEIGHTS/folder, where WEIGHTS is `segmenters.weights`.
 
-    source: the page to read about them. They can be fetched from `repository` (of Hugging Face's hub, at
-    `revision`) or from the folder `url`; with neither they are had by hand, or the model runs `elsewhere`.
+    They can be fetched from `repository` or from `url`. With neither they are downloaded by hand, or the
+    model runs `elsewhere`.
     """
 
     name: str
-    what: str
-    source: str
+    what: str  # for people: the model, and the parameter that names it
+    source: str  # the page to read about them
     licence: str
     folder: str
     files: tuple[File, ...]
-    repository: str | None = None
-    revision: str = "main"
-    url: str | None = None
-    sha256_from: str | None = None
-    elsewhere: bool = False
+    repository: str | None = None  # on Hugging Face's hub
+    revision: str = "main"  # of the repository
+    url: str | None = None  # of a folder that holds the files
+    sha256_from: str | None = None  # who published the hashes
+    elsewhere: bool = False  # the model runs on another machine, and its answers come as files
 
     @property
     def size(self) -> int | None:

@@ -18,7 +18,8 @@ from anyscene.weights.catalogue import Entry, File
 
 
 def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
-    """Bring the files of `entry` under `root`, the folder `segmenters.weights`; `tell` hears of each.
+    """Bring the files of `entry` under `root`, the folder `segmenters.weights`; `tell` is called with a
+    line for each.
 
     A file appears under its name once it is whole and is what was published, or what the hub says that it
     holds; SHA256SUMS beside it notes its sha256. Files that are there and are what they should be stay. What

@@ -22,7 +22,7 @@ LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes: keys o
 def read(file: Path, source: str) -> dict[str, torch.Tensor]:
     """Tensors of a .safetensors file, or of a PyTorch file: a state dict, or one under "state_dict".
 
-    No code in a PyTorch file is run, and none of Lightning's. `source` is where the file is had. Raises
+    No code in a PyTorch file is run, and none of Lightning's. `source` says where to get the file. Raises
     WeightsError where the file is missing, truncated, no weights, not what was published, or holds anything
     but plain tensors of real numbers.
     """

@@ -19,13 +19,12 @@ from anyscene.weights import catalogue, reading
 
 ARCHITECTURE, WEIGHTS = "sam.json", "model.safetensors"  # of ours
 SOURCE = catalogue.get("sam_vit_h").source
-KINDS = ("vit_h", "vit_l", "vit_b")
 
 
 def read(file: Path) -> Sam:
     """A published checkpoint, sam_vit_{b,l,h}*.pth, for inference. Raises WeightsError where it is missing,
     truncated, other than published, of another architecture, or holds more than tensors."""
-    kind = next((kind for kind in KINDS if kind in file.name), None)
+    kind = next((kind for kind in catalogue.SAM_KINDS if kind in file.name), None)
     if kind is None:
         raise WeightsError(f"{file}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
     state = reading.read(file, SOURCE)

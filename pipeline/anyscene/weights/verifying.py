@@ -18,7 +18,7 @@ from anyscene.weights.catalogue import ANSWERS, Entry, File
 
 @dataclass(frozen=True)
 class Finding:
-    """state: fine; opens, but nobody published what it should hold; missing; or damaged."""
+    """What was found of one file. It is "unverified" where it opens, but nobody published what it holds."""
 
     file: Path
     state: Literal["fine", "unverified", "missing", "damaged"]

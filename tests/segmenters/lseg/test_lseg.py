@@ -12,6 +12,7 @@ from anyscene.project import parameters
 from anyscene.segmenters import Segmenter, load_segmenter
 from anyscene.segmenters.lseg import Settings
 from anyscene.segmenters.lseg import segmenter as lseg
+from anyscene.testing import SegmenterTests
 from anyscene.text import embeddings
 from tests.builders import small_lseg
 
@@ -36,6 +37,15 @@ def load(checkpoint):
         return lseg.LsegSegmenter.load("lseg", file, text, Settings(base, crop), CPU, small_lseg.ARCHITECTURE)
 
     return load
+
+
+class TestProtocol(SegmenterTests):
+    labels_everywhere = True
+    unit_features = False  # the mean of an image and its mirror is not normalised again
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, load):
+        return load()
 
 
 @pytest.mark.parametrize(

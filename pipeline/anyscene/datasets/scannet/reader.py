@@ -35,7 +35,7 @@ from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, Scene, Source
+from anyscene.scene import Camera, Frame, ImageLocation, Scene
 
 SCAN = re.compile(r"scene\d{4}_\d{2}")
 NAMES = ("train", "val", "test")
@@ -173,8 +173,8 @@ class _Record:
     """A frame before its pose is looked at; intrinsics [3,3] and size are the depth camera's."""
 
     id: str
-    color: Source
-    depth: Source
+    color: ImageLocation
+    depth: ImageLocation
     depth_scale: float
     intrinsics: np.ndarray
     pose: np.ndarray

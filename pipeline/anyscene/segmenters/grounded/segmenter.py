@@ -32,14 +32,13 @@ BOXES = 32  # that SAM is asked for at a time
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text that lists names. token, kind, mask: i8[1, T]; name: i8[k], index into the vocabulary; share:
-    f4[k, T], 1/n at each of the n tokens of a name."""
+    """A text that lists names."""
 
-    token: torch.Tensor
-    kind: torch.Tensor
-    mask: torch.Tensor
-    name: torch.Tensor
-    share: torch.Tensor
+    token: torch.Tensor  # i8[1, T]
+    kind: torch.Tensor  # i8[1, T]
+    mask: torch.Tensor  # i8[1, T]
+    name: torch.Tensor  # i8[k], index into the vocabulary
+    share: torch.Tensor  # f4[k, T], 1/n at each of the n tokens of a name
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,11 @@ class Detector:
 
 @dataclass(frozen=True)
 class Boxes:
-    """box: f4[n, 4] (left, top, right, bottom) in pixels; name: i8[n], index into the vocabulary; score:
-    f4[n] in 0..1."""
+    """Boxes of one image."""
 
-    box: torch.Tensor
-    name: torch.Tensor
-    score: torch.Tensor
+    box: torch.Tensor  # f4[n, 4]: left, top, right, bottom in pixels
+    name: torch.Tensor  # i8[n], index into the vocabulary
+    score: torch.Tensor  # f4[n] in 0..1
 
 
 class GroundedSegmenter(MaskModel):

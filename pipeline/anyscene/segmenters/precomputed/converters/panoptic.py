@@ -27,8 +27,8 @@ import torch
 
 from anyscene.errors import DataError
 from anyscene.segmenters.class_names import names
+from anyscene.segmenters.precomputed.answer import Masks, Options, Size
 from anyscene.segmenters.precomputed.converters import tap, torch_file
-from anyscene.segmenters.precomputed.converters.answer import Masks, Options, Size
 from anyscene.segmenters.protocol import nearest
 
 # classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds to them

@@ -16,20 +16,20 @@ from PIL import Image
 from anyscene.errors import DataError
 from anyscene.project.progress import progress
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed.converters.answer import Features, Masks, Reader, Size
+from anyscene.segmenters.precomputed.answer import Features, Masks, Reader, Size
 from anyscene.segmenters.precomputed.segmenter import FORMAT
 from anyscene.weights.catalogue import ANSWERS
 
 
 @dataclass(frozen=True)
 class Summary:
-    """images: that were answered; empty: of these, by no mask; masks: in all; labels: that occur."""
+    """What was written."""
 
-    images: int
-    empty: int
-    masks: int
-    labels: int
-    kind: str
+    images: int  # that were answered
+    empty: int  # of these, images without a mask
+    masks: int  # in all images
+    labels: int  # names that occur
+    kind: str  # "masks" or "features"
 
 
 def wanted(frames: Path) -> dict[str, Size]:
