@@ -6,12 +6,9 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from anyscene.learning import Checkpoints, Recipe, Schedule, read_training_clouds, train
-from anyscene.learning.engine.history import History
-from anyscene.learning.objective import Sum
-from anyscene.learning.objectives.distillation import SuperpointDistillation
-from anyscene.learning.objectives.ensembling import Ensembling
-from anyscene.networks import MinkUNet
+from anyscene.learning.engine.checkpoint import Checkpoints
+from anyscene.learning.engine.loop import train
+from anyscene.learning.views.clouds import read_training_clouds
 from tests.builders import training_rooms
 
 STEPS = 40
@@ -33,23 +30,12 @@ def run(world: Path, checkpoints: Path, out: Path, *, seed: int = 0, steps: int 
     """Train on the rooms in `world`; weights and losses -> out."""
     torch.set_num_threads(1)
     clouds = read_training_clouds(world / "scenes", world / "superpoints")
-    torch.manual_seed(seed)
-    network = MinkUNet("14A", 3, training_rooms.WIDTH, "torch", width=0.25)
-    objective = Sum(
-        distillation=SuperpointDistillation(world / "fusion", 200),
-        ensembling=Ensembling(
-            torch.from_numpy(training_rooms.text()),
-            History(checkpoints / "history"),
-            momentum=0.8,
-            temperature=1.0,
-            voxel=0.15,
-            colour=True,
-            balance=0.5,
-        ),
+    network = training_rooms.network(seed)
+    context = training_rooms.context(network, world / "fusion", checkpoints / "memory")
+    objective = training_rooms.objective(
+        "ensembling", context, points_per_scene=200, momentum=0.8, temperature=1.0, balance=0.5
     )
-    recipe = Recipe(
-        Schedule(steps, 0.01, 0.001, warmup=4), batch=2, voxel=0.15, colour=True, seed=seed, accumulate=2
-    )
+    recipe = training_rooms.recipe(steps, seed=seed, warmup=4, accumulate=2)
     kept = Checkpoints(checkpoints, SECONDS)
     rows = train(
         network,

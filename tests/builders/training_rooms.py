@@ -1,13 +1,26 @@
 """A small synthetic world: rooms of planes and boxes with superpoints and fused features, as artefacts."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from anyscene.learning import Cloud
+from anyscene.learning.objective import Context, Objective
+from anyscene.networks import Cloud, MinkUNet
 from anyscene.project import store
+from anyscene.project.parameters import OBJECTIVES, Recipe
 
-CLASSES, WIDTH = 5, 12
+CLASSES, WIDTH, VOXEL = 5, 12, 0.15
+RATES = {"final_learning_rate": 0.001, "warmup": 2}
+SETTINGS = {  # of the objectives that the project has
+    "points_per_scene": 20_000,
+    "start": "paper",
+    "loss": "paper",
+    "momentum": 0.9,
+    "temperature": 0.5,
+    "balance": 1.0,
+}
 
 
 def room(seed: int, spacing: float = 0.12) -> tuple[Cloud, np.ndarray]:
@@ -43,6 +56,30 @@ def text() -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+def network(seed: int = 0, precision: str = "float32", backend: str = "torch") -> MinkUNet:
+    """A small one with random weights and features as wide as the rooms'."""
+    torch.manual_seed(seed)
+    return MinkUNet("14A", 3, WIDTH, backend, width=0.25, precision=precision)
+
+
+def context(trained: MinkUNet, target: Path, memory: Path | None = None, **changes) -> Context:
+    """What an objective is built in that learns from the folder `target`."""
+    settings = {"voxel": VOXEL, "inputs": "colour", "prompts": text} | changes
+    return Context(trained, target=target, memory=memory or target.parent / "memory", **settings)
+
+
+def objective(kind: str, where: Context, **settings) -> Objective:
+    """One of an entry point, with `settings` over some that do."""
+    entry = OBJECTIVES.get(kind)
+    known = {field.name for field in dataclasses.fields(entry.settings)}
+    return entry.load()(entry.settings(**{k: v for k, v in SETTINGS.items() if k in known} | settings), where)
+
+
+def recipe(steps: int, **changes) -> Recipe:
+    """Two rooms a step, at a high rate."""
+    return Recipe(**{"seed": 0, "steps": steps, "batch": 2, "learning_rate": 0.01} | RATES | changes)
+
+
 def write(folder: Path, seeds, *, splits=("train",)) -> tuple[Path, Path, Path]:
     """(scenes, superpoints, fusion) folders with one room per seed; the last superpoint has no target."""
     scenes, superpoints, fusion = (folder / name for name in ("scenes", "superpoints", "fusion"))
@@ -68,3 +105,13 @@ def write(folder: Path, seeds, *, splits=("train",)) -> tuple[Path, Path, Path]:
         store.write(group, "superpoint_feature", mean.astype(np.float16))
         store.write(group, "superpoint_valid", np.arange(len(mean)) < len(mean) - 1)
     return scenes, superpoints, fusion
+
+
+def write_labels(folder: Path, seeds) -> Path:
+    """The folder of labels of the rooms of `write`; every superpoint is an instance."""
+    for seed in seeds:
+        cloud, label = room(seed)
+        group = store.create(store.scene_path(folder / "labels", cloud.id), "key")
+        store.write(group, "label", label.astype(np.int16))
+        store.write(group, "instance", cloud.superpoint)
+    return folder / "labels"

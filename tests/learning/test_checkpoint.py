@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anyscene.errors import TrainingError
-from anyscene.learning import Checkpoints
+from anyscene.learning.engine.checkpoint import Checkpoints
 from tests.builders import REPOSITORY, resumable, training_rooms
 
 
@@ -65,8 +65,8 @@ def stopped(world, tmp_path, monkeypatch):
 
 
 def test_only_the_last_checkpoint_is_kept(stopped):
-    assert sorted(path.name for path in stopped.iterdir()) == ["history", "step-10"]
-    assert len(list((stopped / "history").iterdir())) == 5
+    assert sorted(path.name for path in stopped.iterdir()) == ["memory", "step-10"]
+    assert len(list((stopped / "memory").iterdir())) == 5
 
 
 def test_a_checkpoint_of_another_training_is_left_alone(world, stopped, tmp_path, capsys):
@@ -76,9 +76,9 @@ def test_a_checkpoint_of_another_training_is_left_alone(world, stopped, tmp_path
     assert (tmp_path / "other").read_bytes() == (tmp_path / "again").read_bytes()
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors", "state.json", "history"])
+@pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors", "state.json", "memory"])
 def test_a_damaged_checkpoint_is_named(world, stopped, tmp_path, file):
-    damaged = next((stopped / "history").iterdir()) if file == "history" else stopped / "step-10" / file
+    damaged = next((stopped / "memory").iterdir()) if file == "memory" else stopped / "step-10" / file
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(TrainingError, match=r"(step-10|room).*remove .*checkpoints"):
         resumable.run(world, stopped, tmp_path / "out")

@@ -5,20 +5,14 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from anyscene.errors import DataError, StoreError, TrainingError
-from anyscene.learning.objectives.distillation import (
-    OBJECTIVES,
-    PixelDistillation,
-    SuperpointDistillation,
-    align,
-    point_loss,
-    sample,
-    superpoint_loss,
-    unit,
-)
-from anyscene.learning.views.data import batch, read_cloud
+from anyscene.errors import ConfigError, DataError, StoreError
+from anyscene.learning.objectives.cosine import align, point_loss, sample, superpoint_loss, unit
+from anyscene.networks import read_cloud
+from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.minkunet import Convolution
 from tests.builders import training_rooms
+
+KINDS = ("superpoint", "pixel")
 
 
 def identity(width, bias=None):
@@ -96,35 +90,41 @@ def test_a_batch_without_targets_costs_nothing():
 def test_points_and_superpoints_without_target_do_not_count(tmp_path):
     scenes, superpoints, fusion = training_rooms.write(tmp_path, [0])
     cloud = read_cloud(scenes, superpoints, "room0")
-    scene = replace(batch([cloud], 0.1, colour=False), random=(np.random.default_rng(0),))
+    scene = join([replace(as_it_is(cloud, 0.1, "geometry"), random=np.random.default_rng(0))])
     hidden = torch.randn(scene.maps.size(0), 4, generator=torch.Generator().manual_seed(0))
-    first = scene.voxels[0].point
+    first = scene.views[0].voxels.point
     torch.manual_seed(0)
     final = Convolution(4, training_rooms.WIDTH, size=1, bias=True)
 
-    objective = SuperpointDistillation(fusion, 10**6)
-    target, valid = objective._target("room0")
+    context = training_rooms.context(training_rooms.network(), fusion)
+    objective = training_rooms.objective("superpoint", context, points_per_scene=10**6)
+    target, valid = objective.target("room0")
     owner = cloud.superpoint[first]
     kept = np.flatnonzero(valid[owner])
     assert 0 < len(kept) < len(owner)
     phi = final(hidden[kept])
     plain = (1 - cosine_similarity(phi, target[owner[kept]])).mean()
-    assert means(objective(hidden, final, scene))["point"].item() == pytest.approx(plain.item(), abs=1e-6)
+    assert means(objective.terms(hidden, final, scene))["point"].item() == pytest.approx(
+        plain.item(), abs=1e-6
+    )
 
-    objective = PixelDistillation(fusion, 10**6)
-    feature, valid = objective._target("room0")
+    objective = training_rooms.objective("pixel", context, points_per_scene=10**6)
+    feature, valid = objective.target("room0")
     kept = np.flatnonzero(valid[first])
     plain = (1 - cosine_similarity(final(hidden[kept]), unit(feature[first[kept]]))).mean()
-    assert means(objective(hidden, final, scene))["point"].item() == pytest.approx(plain.item(), abs=1e-6)
+    assert means(objective.terms(hidden, final, scene))["point"].item() == pytest.approx(
+        plain.item(), abs=1e-6
+    )
 
 
-@pytest.mark.parametrize("kind", OBJECTIVES.values())
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_loss_of_no_points_is_refused(tmp_path, kind):
-    with pytest.raises(TrainingError, match="points_per_scene: 0"):
-        kind(tmp_path, 0)
+    context = training_rooms.context(training_rooms.network(), tmp_path)
+    with pytest.raises(ConfigError, match="points_per_scene: 0"):
+        training_rooms.objective(kind, context, points_per_scene=0)
 
 
-@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_damaged_targets_are_named(tmp_path, kind, damage):
     _, _, fusion = training_rooms.write(tmp_path, [0])
@@ -132,7 +132,8 @@ def test_damaged_targets_are_named(tmp_path, kind, damage):
     chunk = next(path for path in (fusion / "room0.zarr" / array / "c").rglob("*") if path.is_file())
     chunk.unlink() if damage == "missing" else chunk.write_bytes(chunk.read_bytes()[:50])
     with pytest.raises(StoreError, match=r"room0\.zarr: damaged"):
-        OBJECTIVES[kind](fusion, 100)._target("room0")
+        context = training_rooms.context(training_rooms.network(), fusion)
+        training_rooms.objective(kind, context).target("room0")
 
 
 def test_sampling_is_bounded_and_keeps_the_order():

@@ -1,25 +1,20 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
-from anyscene.errors import TrainingError
-from anyscene.learning.engine.history import History
+from anyscene.errors import ConfigError
 from anyscene.learning.engine.processes import Processes
-from anyscene.learning.objectives.ensembling import (
+from anyscene.learning.objectives.ensembling.objective import (
     RARE,
-    Ensembling,
     class_logits,
-    objective_of,
     pseudo_labels,
     superpoint_mean,
 )
-from anyscene.learning.views.data import Cloud, batch
-from anyscene.networks import MinkUNet
+from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
+from anyscene.networks import Cloud
+from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.minkunet import Convolution
-from anyscene.project import parameters
-from tests.builders import REPOSITORY, training_rooms
+from tests.builders import training_rooms
 
 
 def test_pseudo_labels_by_hand():
@@ -47,12 +42,17 @@ def tiny():
     final = Convolution(2, 2, size=1)
     with torch.no_grad():
         final.kernel.copy_(torch.eye(2))
-    return cloud, batch([cloud], 0.1, colour=False), final
+    return cloud, join([as_it_is(cloud, 0.1, "geometry")]), final
 
 
-def objective(folder, text=None, **settings):
-    settings = {"momentum": 0.75, "temperature": 1.0, "voxel": 0.1, "colour": False} | settings
-    return Ensembling(torch.eye(2) if text is None else text, History(folder), **settings)
+def objective(folder, text=None, *, voxel=0.1, **settings):
+    """Ensembling over two classes, alone, of a network that only its widths are asked of."""
+    settings = {"momentum": 0.75, "temperature": 1.0, "loss": "code", "balance": 0.0} | settings
+    prompts = (lambda: np.eye(2, dtype=np.float32)) if text is None else text.numpy
+    context = training_rooms.context(
+        training_rooms.network(), folder, folder, voxel=voxel, inputs="geometry", prompts=prompts
+    )
+    return training_rooms.objective("ensembling", context, **settings)
 
 
 def cost(right, wrong):
@@ -62,10 +62,10 @@ def cost(right, wrong):
 @pytest.mark.parametrize("labels", ["paper", "code"])
 def test_loss_and_history_by_hand(tmp_path, labels):
     _, scene, final = tiny()
-    ensembling = objective(tmp_path, labels=labels)
+    ensembling = objective(tmp_path, loss=labels)
     ensembling.history["tiny"] = np.array([[1.0, 0.0], [0.0, 8.0], [4.0, 0.0]])
     hidden = torch.tensor([[2.0, 0.0], [0.0, 4.0]])
-    terms = ensembling(hidden, final, scene)
+    terms = ensembling.terms(hidden, final, scene)
     # each voxel goes by its first point, 0 and 2; these are the first of superpoints 0 and 1, whose histories
     # (1,0) and (2,4) say 0 and 1; point 2's own says 0
     of_last_point = {"paper": cost(0, 4), "code": cost(4, 0)}[labels]
@@ -107,10 +107,10 @@ def test_beginnings_of_the_history_by_hand(tmp_path, start, expected):
 
 def test_balance_weighs_the_classes(tmp_path):
     _, scene, final = tiny()
-    ensembling = objective(tmp_path)
+    ensembling = objective(tmp_path, loss="paper")
     ensembling.history["tiny"] = np.array([[1.0, 0.0], [0.0, 8.0], [4.0, 0.0]])
     ensembling.weight = torch.tensor([3.0, 0.5])
-    terms = ensembling(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), final, scene)
+    terms = ensembling.terms(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), final, scene)
     assert terms["point"].total.item() == pytest.approx(3 * cost(2, 0) + 3 * cost(0, 4))
     assert terms["point"].weight == 6
     assert terms["superpoint"].total.item() == pytest.approx(3 * cost(2, 0) + 0.5 * cost(4, 0))
@@ -118,23 +118,26 @@ def test_balance_weighs_the_classes(tmp_path):
 
 
 def test_paper_keeps_the_distillation_beside_it(tmp_path):
-    section = parameters.load(REPOSITORY / "params.yaml").ensembling
-    found = {
-        loss: objective_of(
-            dataclasses.replace(section, loss=loss),
-            torch.eye(2),
-            voxel=0.1,
-            colour=False,
-            history=tmp_path / "history",
-            fusion=training_rooms.write(tmp_path / loss, [0])[2],
-            points_per_scene=10,
-        )
-        for loss in ("paper", "code")
-    }
-    assert list(found["paper"].parts) == ["distillation", "ensembling"]
-    assert found["paper"].parts["ensembling"].labels == "paper"
-    assert isinstance(found["code"], Ensembling)
-    assert found["code"].labels == "code"
+    """Both on one pass through the network, and by the labels that each of them has."""
+    fusion = training_rooms.write(tmp_path, [0])[2]
+    cloud, _ = training_rooms.room(0)
+    network = training_rooms.network()
+    context = training_rooms.context(network, fusion)
+    terms = {}
+    for loss in ("paper", "code"):
+        ensembling = training_rooms.objective("ensembling", context, loss=loss, points_per_scene=10)
+        ensembling.begin(network, [cloud], Processes(torch.device("cpu")))
+        scene = join(ensembling.views(cloud, np.random.default_rng(0)))
+        terms[loss] = ensembling(network, scene)
+    assert list(terms["code"]) == ["point", "superpoint"]
+    assert list(terms["paper"]) == [
+        f"{part}_{name}" for part in ("distillation", "ensembling") for name in ("point", "superpoint")
+    ]
+    distillation = SuperpointDistillation(ensembling.settings, context)
+    scene = join(distillation.views(cloud, np.random.default_rng(0)))
+    alone = distillation(network, scene)
+    for name, mean in alone.items():
+        assert mean.weight <= 10 and torch.equal(mean.total, terms["paper"][f"distillation_{name}"].total)
 
 
 def test_history_of_logits_gives_the_labels_of_a_history_of_features(tmp_path):
@@ -145,16 +148,16 @@ def test_history_of_logits_gives_the_labels_of_a_history_of_features(tmp_path):
     cloud, _ = training_rooms.room(2)
     owner = torch.from_numpy(cloud.superpoint.astype(np.int64))
     final = Convolution(8, training_rooms.WIDTH, size=1, bias=True)
-    scene = batch([cloud], 0.15, colour=False)
-    voxel = torch.from_numpy(scene.voxels[0].voxel)
-    ensembling = objective(tmp_path, text, momentum=0.9, voxel=0.15)
+    scene = join([as_it_is(cloud, 0.15, "geometry")])
+    voxel = torch.from_numpy(scene.views[0].voxels.voxel)
+    ensembling = objective(tmp_path, text, momentum=0.9, voxel=0.15, loss="paper")
     features = torch.randn(len(owner), training_rooms.WIDTH, generator=generator)
     ensembling.history[cloud.id] = (features @ text.T).numpy()
     seen = set()
     for _ in range(50):
         hidden = torch.randn(scene.maps.size(0), 8, generator=generator)
         with torch.no_grad():
-            ensembling(hidden, final, scene)
+            ensembling.terms(hidden, final, scene)
             features = 0.9 * features + 0.1 * final(hidden)[voxel]
         point, superpoint = pseudo_labels(torch.from_numpy(ensembling.history[cloud.id]), owner)
         mean, _ = superpoint_mean(features, owner)
@@ -168,14 +171,14 @@ def test_history_of_logits_gives_the_labels_of_a_history_of_features(tmp_path):
 
 def test_history_begins_with_the_answers_of_the_network(tmp_path):
     torch.manual_seed(0)
-    network = MinkUNet("14A", 3, training_rooms.WIDTH, "torch", width=0.25).eval()
+    network = training_rooms.network().eval()
     cloud, _ = training_rooms.room(1)
     text = torch.from_numpy(training_rooms.text())
     ensembling = objective(tmp_path, text)
     ensembling.begin(network, [cloud], Processes(torch.device("cpu")))
-    scene = batch([cloud], 0.1, colour=False)
+    scene = join([as_it_is(cloud, 0.1, "geometry")])
     with torch.no_grad():
-        phi = network(scene.maps, scene.features)[torch.from_numpy(scene.voxels[0].voxel)]
+        phi = network(scene.maps, scene.features)[torch.from_numpy(scene.views[0].voxels.voxel)]
     history = torch.from_numpy(np.array(ensembling.history["room1"]))
     assert torch.allclose(history, phi @ text.T, atol=1e-5)
     assert history.dtype == torch.float32
@@ -187,5 +190,5 @@ def test_history_begins_with_the_answers_of_the_network(tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"momentum": 1.5}, {"temperature": 0.0}, {"balance": -1.0}])
 def test_settings_out_of_bounds_are_refused(tmp_path, wrong):
-    with pytest.raises(TrainingError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
         objective(tmp_path, **wrong)

@@ -8,16 +8,17 @@ import torch
 from torch import distributed, multiprocessing
 
 from anyscene.errors import TrainingError
-from anyscene.learning import Processes, Recipe, Schedule, read_training_clouds, train
 from anyscene.learning.engine import loop
-from anyscene.learning.objectives.distillation import SuperpointDistillation
-from anyscene.networks import MinkUNet
+from anyscene.learning.engine.processes import Processes
+from anyscene.learning.objectives.superpoint import Settings
+from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
+from anyscene.learning.views.clouds import read_training_clouds
 from tests.builders import training_rooms
 
 
 class DoubleTargets(SuperpointDistillation):
-    def _read(self, path):
-        target, valid = super()._read(path)
+    def read(self, scene):
+        target, valid = super().read(scene)
         return target.double(), valid
 
 
@@ -26,21 +27,20 @@ def distil(rank, world, folder):
     torch.set_num_threads(1)
     store = f"file://{folder}/meeting{world}"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-    single = loop.batch
+    single = loop.join
 
     def double(*arguments):
         ready = single(*arguments)
         return replace(ready, features=ready.features.double())
 
-    loop.batch = double
-    torch.manual_seed(0)
+    loop.join = double
     clouds = read_training_clouds(folder / "scenes", folder / "superpoints")
-    network = MinkUNet("14A", 3, training_rooms.WIDTH, width=0.25).double()
-    teacher = DoubleTargets(folder / "fusion", 20_000)
-    teacher.align(network.final, [cloud.id for cloud in clouds])
-    recipe = Recipe(Schedule(6, 0.01, 0.001, warmup=1), 2, 0.15, True, seed=0, batch_norm="shared")
+    network = training_rooms.network().double()
+    teacher = DoubleTargets(Settings(20_000), training_rooms.context(network, folder / "fusion"))
+    teacher.initialise(network, clouds)
+    recipe = training_rooms.recipe(6, warmup=1, batch_norm="shared")
     processes = Processes(torch.device("cpu"), rank, world)
-    rows = train(network, clouds, teacher, recipe, label="test", processes=processes)
+    rows = loop.train(network, clouds, teacher, recipe, label="test", processes=processes)
     if processes.first:
         losses = [row["loss"] for row in rows]
         np.savez(folder / f"{world}.npz", losses, *(p.detach().numpy() for p in network.parameters()))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from anyscene.learning import Checkpoints, Recipe, Schedule, read_training_clouds, train
-from anyscene.learning.engine.history import History
-from anyscene.learning.objectives.ensembling import Ensembling
+from anyscene.learning.engine.checkpoint import Checkpoints
+from anyscene.learning.engine.loop import train
+from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.networks import CoordinateMaps, MinkUNet
 from tests.builders import training_rooms
 from tests.builders.clouds import CLOUDS, demo_room
@@ -50,16 +50,16 @@ def test_bfloat16_is_close():
 
 def test_training_resumes(tmp_path):
     """With bfloat16 products, several preparing threads and a history beside them."""
-    scenes, superpoints, _ = training_rooms.write(tmp_path, range(4))
+    scenes, superpoints, fusion = training_rooms.write(tmp_path, range(4))
     clouds = read_training_clouds(scenes, superpoints)
 
     def trained(steps, folder):
-        torch.manual_seed(0)
-        network = MinkUNet("14A", 3, training_rooms.WIDTH, "torch", width=0.25, precision="bfloat16").cuda()
-        text = torch.from_numpy(training_rooms.text()).cuda()
-        history = History(folder / "history")
-        objective = Ensembling(text, history, momentum=0.9, temperature=1.0, voxel=0.15, colour=True)
-        recipe = Recipe(Schedule(12, 1e-3, 1e-4), batch=2, voxel=0.15, colour=True, seed=0)
+        network = training_rooms.network(precision="bfloat16").cuda()
+        context = training_rooms.context(network, fusion, folder / "memory")
+        objective = training_rooms.objective(
+            "ensembling", context, loss="code", temperature=1.0, balance=0.0
+        ).cuda()
+        recipe = training_rooms.recipe(12, learning_rate=1e-3, final_learning_rate=1e-4, warmup=0)
         checkpoints = Checkpoints(folder, 0)
         save = checkpoints.save
 

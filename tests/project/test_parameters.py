@@ -1,22 +1,26 @@
 import copy
+import functools
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from anyscene.errors import ConfigError
 from anyscene.project import parameters
-from tests.builders import REPOSITORY
+from tests.builders import REPOSITORY, objectives
 
 
 def write(tmp_path, **changes):
     values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values = copy.deepcopy(values)
     for key, value in changes.items():
-        section, name = key.split("__")
+        *sections, name = key.split("__")
+        section = functools.reduce(dict.__getitem__, sections, values)
         if value is KeyError:
-            del values[section][name]
+            del section[name]
         else:
-            values[section][name] = value
+            section[name] = value
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
@@ -47,10 +51,63 @@ def test_sections_are_frozen():
         ({"capability__pooled": 1}, r"capability\.pooled: expected bool"),
         ({"segmenters__names": "dense"}, r"segmenters\.names: expected a list"),
         (
-            {"distillation__initial": None, "distillation__batch_norm": "frozen"},
-            "frozen keeps the statistics",
+            {"training__distilled__from": "random", "training__distilled__batch_norm": "frozen"},
+            r"training\.distilled\.batch_norm: frozen keeps the statistics",
         ),
-        ({"distillation__batch_norm": "sync"}, r"batch_norm: 'sync' is not one of 'own', 'shared', 'frozen'"),
+        (
+            {"training__distilled__batch_norm": "sync"},
+            r"training\.distilled\.batch_norm: 'sync' is not one of 'own', 'shared', 'frozen'",
+        ),
+        (
+            {"training__ensembled__momentum": 2.0},
+            r"yaml: training\.ensembled\.momentum: 2\.0 is the history's",
+        ),
+        ({"training__ensembled__temperature": 0.0}, r"training\.ensembled\.temperature: 0\.0 divides logits"),
+        ({"training__ensembled__balance": -1.0}, r"training\.ensembled\.balance: -1\.0; it is at least 0"),
+        ({"training__distilled__points_per_scene": 0}, r"training\.distilled\.points_per_scene: 0; the loss"),
+        ({"training__ensembled__points_per_scene": 0}, r"training\.ensembled\.points_per_scene: 0; the loss"),
+        ({"training__distilled__steps": 0}, r"training\.distilled\.steps: 0; training takes at least 1"),
+        ({"training__distilled__ema": 1.0}, r"training\.distilled\.ema: 1\.0 is the average's share"),
+        (
+            {"training__distilled__weight_decay": 0.1},
+            r"distilled\.weight_decay: 0\.1 takes the optimiser adamw",
+        ),
+        (
+            {"training__distilled__optimiser": "sgd"},
+            r"distilled\.optimiser: 'sgd' is not one of 'adam'",
+        ),
+        (
+            {"training__distilled__momentum": 0.9},
+            r"training\.distilled: unknown key 'momentum'; known: seed, .*po",
+        ),
+        ({"training__ensembled__loss": KeyError}, r"training\.ensembled: missing key 'loss'"),
+        ({"training__ensembled__clip": KeyError}, r"training\.ensembled: missing key 'clip'"),
+        (
+            {"training__ensembled__kind": KeyError},
+            r"training\.ensembled: missing key 'kind'; there are .*pixel",
+        ),
+        (
+            {"training__ensembled__kind": "ensemble"},
+            r"training\.ensembled\.kind: anyscene\.objectives: nothing is called 'ensemble'; known: ens",
+        ),
+        (
+            {"training__distilled__target": "labels"},
+            r"distilled\.target: 'labels' will not do: superpoint is not",
+        ),
+        (
+            {"training__distilled__target": "world"},
+            r"distilled\.target: 'world' is not one of 'fusion', 'labels'",
+        ),
+        (
+            {"training__distilled__from": "ensembled"},
+            "training: no network comes first in distilled from ensembled from distilled",
+        ),
+        ({"training__distilled__from": "distilled"}, "no network comes first in distilled from distilled"),
+        ({"training__distilled": 3}, r"training\.distilled: expected a section, not 3"),
+        ({"training": [1]}, "training: expected a mapping"),
+        ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
+        ({"network__width": -1.0}, r"network\.width: must be more than 0"),
+        ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: 1\.5 is no probability"),
         ({"dataset__sweep_seconds": -0.5}, r"dataset\.sweep_seconds: -0\.5 is a time, 0 or more"),
         ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is a time"),
         ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is no size; 0 is all"),
@@ -89,3 +146,71 @@ def test_missing_section_and_file(tmp_path):
 def test_plain():
     params = parameters.load(REPOSITORY / "params.yaml")
     assert parameters.plain(params.fusion)["tau"] == 0.05
+
+
+def test_an_entry_of_training_is_a_recipe_and_its_objectives_settings():
+    params = parameters.load(REPOSITORY / "params.yaml")
+    assert list(params.training) == ["distilled", "ensembled"]
+    distilled, ensembled = params.training.values()
+    assert isinstance(distilled, parameters.Recipe) and distilled.steps == 300
+    assert (distilled.start, ensembled.start) == ("demo/student", "distilled")
+    assert (ensembled.kind, ensembled.objective.start, ensembled.objective.momentum) == (
+        "ensembling", "paper", 0.9999,
+    )  # fmt: skip
+    assert parameters.plain(ensembled)["objective"]["points_per_scene"] == 10_000
+
+
+@pytest.mark.parametrize("name", ["random", "fusion", "two words", "a/b", ""])
+def test_a_network_needs_a_name_of_its_own(tmp_path, name):
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values["training"][name] = values["training"]["distilled"]
+    with pytest.raises(ConfigError, match=f"training: '{name}' names no network"):
+        parameters.parse(values, "here")
+
+
+def test_a_network_may_not_lie_where_other_models_do():
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values["training"]["demo"] = values["training"]["distilled"]
+    with pytest.raises(ConfigError, match=r"training\.demo: models/demo holds models/demo already"):
+        parameters.parse(values, "here")
+
+
+def test_what_is_not_there_to_begin_from_is_named(tmp_path):
+    params = parameters.load(write(tmp_path, training__distilled__from="mine/best"))
+    assert parameters.missing_starts(params, tmp_path) == {"distilled": tmp_path / "mine/best"}
+    (tmp_path / "mine/best").mkdir(parents=True)
+    assert parameters.missing_starts(params, tmp_path) == {}
+    params = parameters.load(
+        write(tmp_path, training__distilled__from="random", training__distilled__batch_norm="own")
+    )
+    assert parameters.missing_starts(params, tmp_path) == {}
+
+
+def test_objectives_of_another_package_bring_their_keys(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(objectives.install(tmp_path / "site")))
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    common = {
+        key: value for key, value in values["training"]["distilled"].items() if key != "points_per_scene"
+    }
+    values["training"]["probed"] = common | {
+        "kind": "probe", "from": "ensembled", "target": "labels", "temperature": 0.1,
+    }  # fmt: skip
+    probed = parameters.parse(values, "here").training["probed"]
+    assert probed.objective == objectives.ProbeSettings(0.1)
+    values["training"]["probed"]["target"] = "fusion"
+    with pytest.raises(
+        ConfigError, match=r"training\.probed\.target: 'fusion' will not do: probe learns from l"
+    ):
+        parameters.parse(values, "here")
+    values["training"]["probed"] |= {"kind": "masked", "masked": 2.0, "momentum": 0.9, "sharpness": 1.0}
+    del values["training"]["probed"]["temperature"]
+    with pytest.raises(ConfigError, match=r"here: training\.probed\.masked: 2\.0 is a share"):
+        parameters.parse(values, "here")
+
+
+def test_parameters_are_read_without_torch():
+    code = (
+        "import sys; from anyscene.project import parameters; parameters.load(); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

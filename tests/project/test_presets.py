@@ -68,9 +68,10 @@ def test_constants_of_the_paper(name):
 def test_training_is_one_run_of_a_hundred_epochs(name):
     """The learning rate falls on one line through both stages, of which the second takes the last 30 %."""
     found = presets.read(name)
-    first, last = found["distillation"], found["ensembling"]
-    assert first["batch"] == last["batch"] == 12 and first["initial"] is None
-    assert first["points_per_scene"] == round(20_000 / 12)
+    first, last = found["training"]["distilled"], found["training"]["ensembled"]
+    assert first["batch"] == last["batch"] == 12
+    assert (first["from"], last["from"]) == ("random", "distilled")
+    assert first["points_per_scene"] == last["points_per_scene"] == round(20_000 / 12)
     assert first["learning_rate"] == 1e-4 and last["final_learning_rate"] == 1e-5
     assert first["final_learning_rate"] == last["learning_rate"] == pytest.approx(1e-4 - 0.7 * 9e-5)
     assert last["steps"] / (first["steps"] + last["steps"]) == pytest.approx(0.3, abs=1e-3)

@@ -1,4 +1,4 @@
-"""The training stages and their commands on a world of three small rooms."""
+"""The training stage and what its networks are used for, on a world of three small rooms."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from anyscene import networks
 from anyscene.cli import predict, query
 from anyscene.learning.engine import curve
 from anyscene.project import store
-from stages import distillation, ensembling
-from tests.builders import REPOSITORY, miniature, training_rooms
+from stages import training
+from tests.builders import REPOSITORY, miniature, objectives, training_rooms
 from tests.builders.capture import write_scan
 
 TEXT_WIDTH = 384
@@ -28,15 +28,31 @@ def run(app, *arguments: str):
     return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
+def write(folder, params):
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def changed(project, folder, monkeypatch, name, **changes):
+    """A project in `folder` with the data of `project` and other keys of a network."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["training"][name] |= changes
+    write(folder, params)
+    (folder / "data").symlink_to(project / "data")
+    monkeypatch.chdir(folder)
+    return params
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project folder after distillation (both objectives) and ensembling."""
+    """A project folder with a network of every objective."""
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
-    params["distillation"] |= {"initial": None, "batch_norm": "own", "steps": 3, "batch": 2, "warmup": 1}
-    params["ensembling"] |= {"steps": 2, "batch": 2}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    networks = params["training"]
+    networks["distilled"] |= {"from": "random", "batch_norm": "own", "steps": 3, "batch": 2, "warmup": 1}
+    networks["ensembled"] |= {"steps": 2, "batch": 2}
+    networks["pixels"] = networks["distilled"] | {"kind": "pixel", "title": "by pixels"}
+    write(folder, params)
     _, _, fusion = training_rooms.write(folder / "data", range(3))
     for scene in store.scene_ids(fusion):  # features as wide as the text encoder's
         group = store.open_scene(store.scene_path(fusion, scene))
@@ -50,120 +66,162 @@ def project(tmp_path_factory):
             store.write(group, name, wide)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for objective in ("superpoint", "pixel"):
-            assert run(distillation.app, objective).exit_code == 0
-        assert run(ensembling.app).exit_code == 0
+        for name in ("distilled", "ensembled", "pixels"):
+            assert run(training.app, name).exit_code == 0
     return folder
 
 
 def test_networks_are_written_with_their_curves(project):
-    for name, objective in (
-        ("distillation/superpoint", "superpoint"),
-        ("distillation/pixel", "pixel"),
-        ("ensembling", "ensembling"),
+    for place, (name, kind, start) in enumerate(
+        (
+            ("distilled", "superpoint", None),
+            ("ensembled", "ensembling", "distilled"),
+            ("pixels", "pixel", None),
+        )
     ):
         folder = project / "models" / name
         assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves"}
         meta = json.loads((folder / "network.json").read_text())
-        assert (meta["objective"], meta["voxel"], meta["backend"]) == (objective, 0.15, "torch")
+        assert (meta["kind"], meta["start"], meta["place"]) == (kind, start, place)
+        assert (meta["voxel"], meta["backend"], meta["supervised"]) == (0.15, "torch", False)
         steps, losses = curve.read(folder)
-        assert steps.tolist() == list(range(2 if name == "ensembling" else 3))
+        assert steps.tolist() == list(range(2 if name == "ensembled" else 3))
         assert (losses > 0).all()
     assert not list((project / ".cache" / "training").rglob("*.*"))  # finished: no checkpoints
+    found = networks.described(project / "models")
+    assert [network.name for network in found] == ["distilled", "ensembled", "pixels"]
+    assert [network.title for network in found] == [
+        "superpoint distillation", "+ temporal ensembling", "by pixels",
+    ]  # fmt: skip
 
 
 def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
     """With a learning rate of zero the network stays the one it started from."""
-    trained = project / "models" / "distillation" / "superpoint"
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["distillation"] |= {"initial": str(trained / "model.safetensors"), "steps": 1, "warmup": 0}
-    params["distillation"] |= {"learning_rate": 0.0, "final_learning_rate": 0.0}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    (tmp_path / "data").symlink_to(project / "data")
-    monkeypatch.chdir(tmp_path)
-    assert run(distillation.app, "superpoint").exit_code == 0
-    before, _ = networks.load(trained)
-    after, _ = networks.load(tmp_path / "models" / "distillation" / "superpoint")
+    shutil.copytree(project / "models" / "distilled", tmp_path / "models" / "mine" / "best")
+    changed(
+        project, tmp_path, monkeypatch, "distilled", steps=1, warmup=0, learning_rate=0.0,
+        final_learning_rate=0.0, **{"from": "mine/best"},
+    )  # fmt: skip
+    assert run(training.app, "distilled").exit_code == 0
+    before, _ = networks.load(project / "models" / "distilled")
+    after, meta = networks.load(tmp_path / "models" / "distilled")
+    assert meta["start"] == "mine/best"
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
         assert torch.equal(old, new), name
 
 
-def test_weights_of_another_network_are_refused(project, monkeypatch, tmp_path, capsys):
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["distillation"]["initial"] = str(REPOSITORY / "models/demo/student/model.safetensors")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    (tmp_path / "data").symlink_to(project / "data")
-    monkeypatch.chdir(tmp_path)
-    result = run(distillation.app, "superpoint")
-    assert result.exit_code == 1
-    assert "distillation.initial: null" in " ".join((result.output + result.stderr).split())
-
-
 @pytest.mark.parametrize(
-    ("initial", "message"),
+    ("start", "message"),
     [
-        ("none.safetensors", "distillation.initial: none.safetensors is not there"),
-        ("known/model.safetensors", "was trained with network.voxel 0.3, not 0.15"),
-        ("broken/model.safetensors", "broken/network.json: not the description of a network"),
+        ("demo/student/model.safetensors", "`from: random` in an entry of `training`"),
+        ("none", "training.distilled.from: models/none is not there"),
+        ("known", "was trained with network.voxel 0.3, not 0.15"),
+        ("broken", "broken/network.json: not the description of a network"),
+        ("flipped", "flipped/model.safetensors: not the weights that network.json"),
     ],
 )
-def test_weights_that_do_not_fit_the_input_are_refused(project, monkeypatch, tmp_path, initial, message):
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["distillation"]["initial"] = initial
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    (tmp_path / "data").symlink_to(project / "data")
-    shutil.copytree(project / "models/distillation/superpoint", tmp_path / "known")
-    description = tmp_path / "known" / "network.json"
+def test_weights_that_do_not_fit_are_refused(project, monkeypatch, tmp_path, start, message):
+    changed(project, tmp_path, monkeypatch, "distilled", **{"from": start})
+    models = tmp_path / "models"
+    for name in ("known", "broken", "flipped"):
+        shutil.copytree(project / "models/distilled", models / name)
+    (models / "demo").symlink_to(REPOSITORY / "models" / "demo")
+    description = models / "known" / "network.json"
     description.write_text(description.read_text().replace('"voxel": 0.15', '"voxel": 0.3'))
-    shutil.copytree(tmp_path / "known", tmp_path / "broken")
-    (tmp_path / "broken" / "network.json").write_text("{")
-    monkeypatch.chdir(tmp_path)
-    result = run(distillation.app, "superpoint")
+    (models / "broken" / "network.json").write_text("{")
+    content = bytearray((models / "flipped" / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (models / "flipped" / "model.safetensors").write_bytes(content)
+    result = run(training.app, "distilled")
     assert result.exit_code == 1
     assert message in " ".join((result.output + result.stderr).split())
 
 
-@pytest.mark.parametrize("stage", [("distillation", "superpoint"), ("ensembling",)])
-def test_two_processes_give_the_curve_of_one(project, tmp_path, stage):
+@pytest.mark.parametrize("name", ["distilled", "ensembled"])
+def test_two_processes_give_the_curve_of_one(project, tmp_path, name):
     """The same command under torchrun, over gloo, half the batch each."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
     # gently: in float32 Adam makes whole steps of rounding errors (tests/learning/test_processes.py has none)
-    params["distillation"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
-    params["ensembling"] |= {"batch_norm": "shared", "steps": 6, "start": "code", "loss": "paper"}
+    params["training"]["distilled"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
+    params["training"]["ensembled"] |= {"batch_norm": "shared", "steps": 6, "start": "code"}
     curves = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
         folder.mkdir()
-        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        write(folder, params)
         (folder / "data").symlink_to(project / "data")
         shutil.copytree(project / "models", folder / "models")
-        student = folder / "models/distillation/superpoint/network.json"
-        student.write_text(student.read_text().replace("bfloat16", "float32"))
         launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
         subprocess.run(
-            [sys.executable, "-m", *(launcher if processes > 1 else ()), f"stages.{stage[0]}", *stage[1:]],
+            [sys.executable, "-m", *(launcher if processes > 1 else ()), "stages.training", name],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             check=True,
         )
-        model = folder / "models" / "/".join(stage)
-        curves.append(curve.read(model)[1])
-        assert (model / "model.safetensors").is_file()
+        curves.append(curve.read(folder / "models" / name)[1])
+        assert (folder / "models" / name / "model.safetensors").is_file()
     assert len(curves[0]) == 6
     assert np.abs(curves[0] / curves[1] - 1).max() < 1e-4
 
 
-def test_unknown_objective_is_refused(project, monkeypatch):
+def test_an_unknown_network_is_refused(project, monkeypatch):
     monkeypatch.chdir(project)
-    result = run(distillation.app, "voxel")
+    result = run(training.app, "voxel")
     assert result.exit_code == 1
+    assert "there are distilled, ensembled, pixels" in " ".join((result.output + result.stderr).split())
+
+
+@pytest.fixture
+def probed(project, monkeypatch, tmp_path):
+    """A project in which another package's objectives are two more entries of `training`."""
+    monkeypatch.syspath_prepend(str(objectives.install(tmp_path / "site")))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    params = changed(project, folder, monkeypatch, "distilled")
+    common = {key: value for key, value in params["training"]["distilled"].items() if key[:6] != "points"}
+    common |= {"from": "ensembled"}
+    params["training"]["masked"] = common | {
+        "kind": "masked", "target": "scenes", "masked": 0.3, "momentum": 0.9, "sharpness": 2.0,
+        "optimiser": "adamw", "weight_decay": 0.05, "schedule": "one_cycle", "clip": 1.0, "ema": 0.5,
+    }  # fmt: skip
+    params["training"]["probe"] = common | {"kind": "probe", "target": "labels", "temperature": 0.1}
+    write(folder, params)
+    shutil.copytree(project / "models", folder / "models")
+    return folder
+
+
+def test_objectives_of_another_package_are_entries_like_others(probed):
+    assert run(training.app, "masked").exit_code == 0
+    assert not list((probed / "data").rglob("labels")), "what declares nothing trains without labels"
+    found = networks.described(probed / "models")[-1]
+    assert (found.name, found.kind, found.start, found.supervised) == ("masked", "masked", "ensembled", False)
+
+
+def test_labels_reach_an_objective_only_if_it_declares_it(probed, project, monkeypatch):
+    result = run(training.app, "probe")
+    assert result.exit_code == 1
+    assert "data/labels/room0.zarr: no artefact here" in " ".join((result.output + result.stderr).split())
+    data = probed / "data"
+    data.unlink()
+    shutil.copytree(project / "data", data)
+    training_rooms.write_labels(data, range(3))
+    read = []
+    reader = store.open_scene
+    monkeypatch.setattr(store, "open_scene", lambda path: read.append(path.parent.name) or reader(path))
+    for name, sees in (("masked", False), ("distilled", False), ("ensembled", False), ("probe", True)):
+        read.clear()
+        assert run(training.app, name).exit_code == 0
+        assert ("labels" in read) == sees, name
+    found = {network.name: network.supervised for network in networks.described(probed / "models")}
+    assert [name for name, supervised in found.items() if supervised] == ["probe"]
 
 
 def test_a_capture_is_labelled(project, monkeypatch, tmp_path):
     monkeypatch.chdir(project)
     scan = write_scan(tmp_path / "captures", "my_room")
-    result = run(predict.app, str(scan), "--out", str(tmp_path / "labels.ply"))
+    model = ("--model", str(project / "models" / "ensembled"))
+    result = run(predict.app, str(scan), *model, "--out", str(tmp_path / "labels.ply"))
     assert result.exit_code == 0, result.output
     mesh = PlyData.read(tmp_path / "labels.ply")
     source = PlyData.read(scan / "mesh.ply")
@@ -172,7 +230,7 @@ def test_a_capture_is_labelled(project, monkeypatch, tmp_path):
     assert set(mesh["vertex"]["label"]) <= set(range(20))
     assert f"{len(source['vertex'].data)} points" in result.output
     again = run(
-        predict.app, str(scan), "--out", str(tmp_path / "again.ply"), "--labels",
+        predict.app, str(scan), *model, "--out", str(tmp_path / "again.ply"), "--labels",
         str(miniature.doubled(tmp_path / "several.csv")),
     )  # fmt: skip
     assert again.exit_code == 0, again.output

@@ -21,8 +21,7 @@ STAGES = {  # in the order in which data flow
     "synthesis": "Synthesise images of the vocabulary with pseudo masks.",
     "capability": "Measure what a 2D model knows, class by class.",
     "fusion": "Fuse the 2D models' features by capability.",
-    "distillation": "Train the 3D network on fused features.",
-    "ensembling": "Refine the 3D network by temporal ensembling.",
+    "training": "Train a 3D network of params.yaml.",
     "evaluation": "Measure everything that predicts.",
     "report": "Write reports/index.html.",
 }

@@ -1,25 +1,20 @@
-"""Training of sparse networks on fused features, and their features for every point of a scene."""
+"""Training of sparse networks: an engine, views of clouds, and the objectives that are minimised.
 
-from anyscene.learning.engine.checkpoint import Checkpoints
-from anyscene.learning.engine.curve import Curve
-from anyscene.learning.engine.loop import Recipe, Schedule, train
-from anyscene.learning.engine.processes import Processes, joined
-from anyscene.learning.engine.stage import fit, start_from
-from anyscene.learning.prediction import predict_features
-from anyscene.learning.views.data import Cloud, read_cloud, read_training_clouds
+Light to import, for reading params.yaml imports the entries of objectives; learning.train trains."""
 
-__all__ = [
-    "Checkpoints",
-    "Cloud",
-    "Curve",
-    "Processes",
-    "Recipe",
-    "Schedule",
-    "fit",
-    "joined",
-    "predict_features",
-    "read_cloud",
-    "read_training_clouds",
-    "start_from",
-    "train",
-]
+from __future__ import annotations
+
+import importlib
+
+_MOVED = {  # until all that import it from here do so from there
+    "Cloud": "anyscene.networks.cloud",
+    "Curve": "anyscene.learning.engine.curve",
+    "predict_features": "anyscene.learning.prediction",
+    "read_cloud": "anyscene.networks.cloud",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MOVED[name]), name)

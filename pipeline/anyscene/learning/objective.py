@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from torch import nn
 
 from anyscene.learning.engine.processes import Processes
-from anyscene.learning.views.data import Batch, Cloud
-from anyscene.networks import MinkUNet
-from anyscene.networks.minkunet import Convolution
+from anyscene.learning.views.augmentation import PAPER, augmented
+from anyscene.networks import Batch, Cloud, Inputs, MinkUNet, View
+from anyscene.project.parameters import Augmentation
 
 
 class Mean(NamedTuple):
-    """A term of the loss before it is divided, so that several processes can divide by what all have seen:
-    total, a scalar; weight, of what was summed."""
+    """A term of the loss before it is divided, so that several processes can divide by what all have seen."""
 
-    total: torch.Tensor
-    weight: float
+    total: torch.Tensor  # a scalar
+    weight: float  # of what was summed
 
     @classmethod
     def of(cls, values: torch.Tensor, weights: torch.Tensor | None = None) -> Mean:  # [n], [n]
@@ -29,62 +32,99 @@ class Mean(NamedTuple):
         return cls((values * weights).sum(), weights.sum().item())
 
 
-class Objective(ABC):
-    """Maps the network's hidden features to the terms whose sum is the loss."""
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What an objective is built in, beside its settings."""
+
+    network: MinkUNet  # to be trained, as it begins: copied for a teacher, asked for its widths
+    voxel: float  # metres
+    inputs: Inputs
+    target: Path  # folder that it learns from, data/fusion for one
+    memory: Path  # folder for files of its own that a checkpoint names
+    prompts: Callable[[], np.ndarray]  # unit f4[K, C]: the label set's prompts in the text space
+    augmentation: Augmentation = PAPER
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterGroup:
+    """Parameters that are trained alike. Those in no group are frozen, as are the statistics of norms that
+    have none."""
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0  # times the learning rate
+    decay: bool = True  # whether the recipe's weight_decay applies
+
+
+class Objective(nn.Module, ABC):
+    """Maps batches to the terms whose sum is the loss.
+
+    Parameters that it makes in its constructor are optimised and averaged (ema) with the network's, and with
+    its buffers they are a part of checkpoints; so is a second network, whose parameters take no gradient.
+
+    The loop calls, in this order: `initialise`, of random weights alone; `begin`, or `restore` where a
+    checkpoint is taken up; then for every step `before_step`, `forward` of each batch, `after_step`."""
+
+    Settings: ClassVar[type]  # frozen dataclass of its keys in params.yaml
+    supervised: ClassVar[bool] = False  # whether it is shown LabelledClouds
+
+    def __init__(self, settings: Any, context: Context):  # settings: of type Settings
+        super().__init__()
+        self.settings, self.context = settings, context
+
+    def views(self, cloud: Cloud, rng: np.random.Generator) -> Sequence[View]:
+        """What a batch shows of `cloud`, always as many views; by default one, augmented.
+
+        Threads call it some steps ahead: it depends on its arguments, settings and context alone."""
+        how = self.context
+        return [augmented(cloud, rng, how.voxel, how.inputs, how.augmentation)]
 
     @abstractmethod
-    def __call__(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
-        """hidden [V,H] of the batch's voxels, and the layer that makes features of them -> terms of the
-        loss, always the same names in the same order. Random choices come from `batch.random`."""
+    def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
+        """The terms of the loss, always the same names in the same order, by as many passes through `network`
+        as it takes. batch: the views of several clouds, one cloud's after the other's. Random choices come
+        from `View.random`."""
 
-    def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:  # noqa: B027
-        """Called once before the first step with the scenes that this process will see."""
+    def groups(self, network: MinkUNet) -> Sequence[ParameterGroup]:
+        """What is trained, and how; by default every parameter of network and objective, norms and biases
+        without decay. `forward` uses every parameter that is in a group: processes wait for its gradient."""
+        decayed, bare = [], []
+        for name, parameter in (*network.named_parameters(), *self.named_parameters()):
+            if parameter.requires_grad:
+                (bare if parameter.ndim < 2 or name.endswith("bias") else decayed).append(parameter)
+        return [ParameterGroup(decayed), ParameterGroup(bare, decay=False)]
+
+    def initialise(self, network: MinkUNet, clouds: Sequence[Cloud]) -> None:
+        """Called with all training scenes where `network` has random weights: may set some that fit."""
+        return None
+
+    def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
+        """Called before the first step with the scenes that this process will see."""
+        return None
+
+    def before_step(self, done: float) -> None:
+        """Called before every step; done: share of the steps that are, 0 to less than 1. For schedules."""
+        return None
+
+    def after_step(self, network: MinkUNet) -> None:
+        """Called when a step has changed the weights. For averages of them."""
+        return None
 
     @property
-    @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """Everything that the terms depend on beside network and batch, as plain values."""
+        """What the terms depend on beside network, batch and context, as plain values; by default the class
+        and its settings."""
+        kind = type(self)
+        return {"objective": f"{kind.__module__}:{kind.__qualname__}", "settings": asdict(self.settings)}
 
     def freeze(self) -> dict[str, Any]:
         """What the objective has learnt of its scenes so far, as plain values that stay true while training
-        goes on: part of a checkpoint."""
+        goes on: part of a checkpoint, beside its parameters and buffers."""
         return {}
 
-    def restore(self, frozen: Sequence[Mapping[str, Any]], scenes: Collection[str]) -> None:  # noqa: B027
-        """Take up, for `scenes`, what `freeze` gave in every process."""
-
-    def prune(self) -> None:  # noqa: B027
-        """The last frozen state is safe: earlier ones may go."""
-
-
-class Sum(Objective):
-    """Several objectives at once; their terms keep apart by name."""
-
-    def __init__(self, **parts: Objective):
-        self.parts = parts
-
-    def __call__(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
-        return {
-            f"{name}_{term}": mean
-            for name, part in self.parts.items()
-            for term, mean in part(hidden, final, batch).items()
-        }
-
-    def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
-        for part in self.parts.values():
-            part.begin(network, clouds, processes)
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return {name: part.identity for name, part in self.parts.items()}
-
-    def freeze(self) -> dict[str, Any]:
-        return {name: part.freeze() for name, part in self.parts.items()}
-
     def restore(self, frozen: Sequence[Mapping[str, Any]], scenes: Collection[str]) -> None:
-        for name, part in self.parts.items():
-            part.restore([of_process[name] for of_process in frozen], scenes)
+        """Take up, for `scenes`, what `freeze` gave in every process."""
+        return None
 
     def prune(self) -> None:
-        for part in self.parts.values():
-            part.prune()
+        """The last frozen state is safe: earlier ones may go."""
+        return None

@@ -194,7 +194,8 @@ class BatchNorm(nn.Module):
 
 
 class _AllReduce(torch.autograd.Function):
-    """The sum over all processes; so is its gradient."""
+    """The sum over all processes; so is its gradient. Ours, for torch.distributed.nn.functional.all_reduce is
+    deprecated in favour of a private module."""
 
     @staticmethod
     def forward(ctx, value):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,10 @@ from typing import Any, Literal
 import yaml
 
 from anyscene.errors import ConfigError
+from anyscene.project.registry import Registry
+
+OBJECTIVES = Registry("anyscene.objectives")  # the kinds of `training`
+RANDOM = "random"  # what an entry of `training` begins from, if from no network
 
 
 def _positive(section: str, values: object, *names: str) -> None:
@@ -159,62 +165,69 @@ class Network:
     input: Literal["geometry", "colour"]
     voxel: float  # metres
 
+    def __post_init__(self) -> None:
+        _positive("network", self, "width", "voxel")
+
 
 @dataclass(frozen=True)
 class Augmentation:
     turn: Literal["free", "quarter"]  # about the vertical: by any angle, or by right angles and a little
     elastic: float  # probability of elastic distortion
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.elastic <= 1:
+            raise ConfigError(f"augmentation.elastic: {self.elastic} is no probability, 0 to 1")
 
-# whose statistics normalise: those of each process's own scenes, shared by all processes, or frozen as loaded
-BatchNorm = Literal["own", "shared", "frozen"]
 
-
-@dataclass(frozen=True)
-class Training:
-    """What the stages that train have in common."""
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained, whatever the objective. Errors name the key alone."""
 
     seed: int
     steps: int
     batch: int  # scenes at a time, in all processes together
-    accumulate: int  # batches per step
+    accumulate: int = 1  # batches per step
+    optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float
     final_learning_rate: float
-    schedule: Literal["linear", "poly"]
-    warmup: int  # steps
-    batch_norm: BatchNorm
-
-
-@dataclass(frozen=True)
-class Distillation(Training):
-    objectives: tuple[Literal["superpoint", "pixel"], ...]
-    initial: str | None  # file of weights to go on from; none: random
-    points_per_scene: int  # voxels that enter the loss
+    schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"  # from the one down to the other
+    warmup: int = 0  # steps before that, up to the learning rate
+    weight_decay: float = 0.0  # of all but norms and biases, for adamw
+    clip: float = 0.0  # norm that the gradients are cut down to; 0: they are not
+    ema: float = 0.0  # momentum of the average of the weights that is kept in their place; 0: none
+    # whose statistics normalise: of the own scenes of each process, shared by all, or frozen as loaded
+    batch_norm: Literal["own", "shared", "frozen"] = "own"
 
     def __post_init__(self) -> None:
-        if self.batch_norm == "frozen" and self.initial is None:
+        for name in ("steps", "batch", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)}; training takes at least 1")
+        for name in ("learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name}: must be 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema: {self.ema} is the average's share, 0 (none) to less than 1")
+        if self.weight_decay and self.optimiser != "adamw":
+            raise ConfigError(f"weight_decay: {self.weight_decay} takes the optimiser adamw; else it is 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Recipe):
+    """A network that is trained: an entry of `training`."""
+
+    kind: str  # of objective, a name of OBJECTIVES
+    title: str  # of the network, for people
+    start: str = dataclasses.field(metadata={"key": "from"})  # RANDOM, another entry, or a path under models/
+    target: Literal["fusion", "labels", "scenes"]  # folder of data/ that it learns from
+    objective: Any  # the objective's own keys: the Settings of its kind
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_norm == "frozen" and self.start == RANDOM:
             raise ConfigError(
-                "distillation.batch_norm: frozen keeps the statistics of distillation.initial, which is "
-                "null; random weights need own ones"
+                f"batch_norm: frozen keeps the statistics of the network that it begins from; {RANDOM} "
+                "weights need own ones"
             )
-
-
-@dataclass(frozen=True)
-class Ensembling(Training):
-    start: Literal["paper", "code"]  # of the history: the network's answers, or their superpoint means
-    loss: Literal["paper", "code"]  # beside the distillation's, or alone and with superpoints' labels only
-    momentum: float  # of the history
-    temperature: float  # of the logits in the loss
-    balance: float  # weight of a class: its share of the pseudo labels to the power of -balance
-
-
-@dataclass(frozen=True)
-class TrainingEntry:
-    """A network of the section `training`."""
-
-    kind: str  # of the objective
-    title: str  # for people
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -262,12 +275,40 @@ class Params:
     fusion: Fusion
     network: Network
     augmentation: Augmentation
-    distillation: Distillation
-    ensembling: Ensembling
-    training: dict[str, TrainingEntry]
+    training: dict[str, Training]  # by name
     evaluation: Evaluation
     report: Report
     runtime: Runtime
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        for name in self.training:
+            chain = [name]
+            while (start := self.training[chain[-1]].start) in self.training:
+                chain.append(start)
+                if start in chain[:-1]:
+                    raise ConfigError(f"training: no network comes first in {' from '.join(chain)}")
+
+
+def _check_names(params: Params) -> None:
+    """An entry of `training` is a folder of models/ that holds nothing else."""
+    others = (params.segmenters.weights, params.synthesis.diffusion, params.synthesis.sam)
+    for name in params.training:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in (RANDOM, "fusion"):
+            raise ConfigError(f"training: {name!r} names no network; take another word of letters and digits")
+        for path in others:
+            if Path(path).is_relative_to(Path("models", name)):
+                raise ConfigError(f"training.{name}: models/{name} holds {path} already; take another name")
+
+
+def missing_starts(params: Params, models: Path) -> dict[str, Path]:
+    """By entry of `training`: what it begins from, where that is neither another entry nor in `models`."""
+    paths = {
+        name: models / entry.start
+        for name, entry in params.training.items()
+        if entry.start != RANDOM and entry.start not in params.training
+    }
+    return {name: path for name, path in paths.items() if not path.exists()}
 
 
 def load(path: Path | str = "params.yaml") -> Params:
@@ -297,8 +338,10 @@ def plain(section: Any) -> dict[str, Any]:
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
     """`value` as `kind`, or a ConfigError that says where it stands."""
+    if kind is Training:
+        return _training(value, where)
     if dataclasses.is_dataclass(kind):
-        return _section(value, kind, where)
+        return kind(**_fields(value, _keys(kind), where))
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool) != isinstance(arguments[0], bool):
@@ -329,17 +372,47 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
-def _section(value: Any, kind: type, where: str) -> Any:
+def _keys(kind: type) -> dict[str, tuple[str, Any]]:
+    """(name, type) of every field of the dataclass `kind`, by its key in the file."""
+    kinds = typing.get_type_hints(kind)
+    return {f.metadata.get("key", f.name): (f.name, kinds[f.name]) for f in dataclasses.fields(kind)}
+
+
+def _fields(value: Any, keys: Mapping[str, tuple[str, Any]], where: str) -> dict[str, Any]:
+    """The values of a section that has exactly these keys, by field."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a section, not {value!r}")
-    kinds = typing.get_type_hints(kind)
-    if unknown := [key for key in value if key not in kinds]:
-        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(kinds)}")
-    if missing := [key for key in kinds if key not in value]:
+    if unknown := [key for key in value if key not in keys]:
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(keys)}")
+    if missing := [key for key in keys if key not in value]:
         raise ConfigError(f"{where}: missing key '{missing[0]}'")
-    return kind(
-        **{
-            key: _typed(value[key], kinds[key], f"{where}: {key}" if ": " not in where else f"{where}.{key}")
-            for key in kinds
-        }
-    )
+    return {
+        name: _typed(value[key], kind, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
+        for key, (name, kind) in keys.items()
+    }
+
+
+def _training(value: Any, where: str) -> Training:
+    """An entry of `training`: the keys that all have, and those of the Settings of its kind."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a section, not {value!r}")
+    common = _keys(Training)
+    del common["objective"]
+    if not isinstance(value.get("kind"), str):
+        raise ConfigError(f"{where}: missing key 'kind'; there are {', '.join(OBJECTIVES.names())}")
+    try:
+        entry: Any = OBJECTIVES.get(value["kind"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.kind: {error}") from error
+    own = _keys(entry.settings)
+    if unknown := [key for key in value if key not in common | own]:
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(common | own)}")
+    fields = _fields({key: value[key] for key in value if key not in own}, common, where)
+    of_objective = _fields({key: value[key] for key in value if key in own}, own, where)
+    if (fields["target"] == "labels") != entry.supervised:
+        needs = "learns from labels" if entry.supervised else "is not supervised, so it sees no labels"
+        raise ConfigError(f"{where}.target: {fields['target']!r} will not do: {value['kind']} {needs}")
+    try:
+        return Training(**fields, objective=entry.settings(**of_objective))
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error

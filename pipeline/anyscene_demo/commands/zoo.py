@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
@@ -112,10 +111,8 @@ def _student(cache: Path, folder: Path, params: Path) -> None:
     recipe, log = student.recipe(yaml.safe_load(params.read_text())), _Log("student")
     for step, loss in enumerate(student.train(recipe, Path.cwd(), cache)):
         log(step, loss)
-    folder.mkdir(parents=True, exist_ok=True)
-    student.halve(cache / student.TRAINED / "model.safetensors", folder / "model.safetensors")
-    shutil.copy(cache / student.TRAINED / "network.json", folder)
-    log.write(folder, {part: recipe[part] for part in ("world", "network", "augmentation", "distillation")})
+    student.publish(cache / student.TRAINED, folder)
+    log.write(folder, {part: recipe[part] for part in ("world", "network", "augmentation", "training")})
 
 
 class _Log:

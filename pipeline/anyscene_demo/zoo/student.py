@@ -4,6 +4,8 @@ may take. No annotation is read; the rooms hold zoo furniture and come from anot
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import yaml
 
 from anyscene.errors import PipelineError
 from anyscene.learning.engine import curve
+from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, description
 
 ROOMS, WORLD_SEED = 240, 1000
 STEPS = 18_000
@@ -28,27 +31,34 @@ STAGES = (
     ("capability", "dense"),
     ("capability", "mask"),
     ("fusion",),
-    ("distillation", "superpoint"),
+    ("training", "student"),
 )
-TRAINED = Path("models/distillation/superpoint")
+TRAINED = Path("models/student")
+PUBLISHED = "demo/student"  # under models/, where the demo's networks begin
 
 
 def recipe(params: dict[str, Any]) -> dict[str, Any]:
-    """The demo's parameters (params.yaml as a mapping) with more rooms, more steps and random weights."""
+    """The demo's parameters (params.yaml as a mapping) with more rooms, and in the place of its networks the
+    one that begins from the student, longer and from random weights."""
     changed = copy.deepcopy(params)
     changed["world"] |= {"seed": WORLD_SEED, "train_rooms": ROOMS, "val_rooms": 0}
-    changed["distillation"] |= {
-        "initial": None,
-        "seed": 0,
-        "steps": STEPS,
-        "batch": 2,
-        "learning_rate": 6e-3,
-        "final_learning_rate": 1e-5,
-        "schedule": "linear",
-        "warmup": 100,
-        "points_per_scene": 10_000,
-        "accumulate": 1,
-        "batch_norm": "own",
+    (entry,) = (entry for entry in changed["training"].values() if entry["from"] == PUBLISHED)
+    changed["training"] = {
+        "student": entry
+        | {
+            "title": f"{entry['title']} on other rooms",
+            "from": "random",
+            "seed": 0,
+            "steps": STEPS,
+            "batch": 2,
+            "learning_rate": 6e-3,
+            "final_learning_rate": 1e-5,
+            "schedule": "linear",
+            "warmup": 100,
+            "points_per_scene": 10_000,
+            "accumulate": 1,
+            "batch_norm": "own",
+        }
     }
     return changed
 
@@ -71,6 +81,15 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
         if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
             raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
     return curve.read(cache / TRAINED)[1].tolist()
+
+
+def publish(trained: Path, folder: Path) -> None:
+    """Copy the network in `trained` to `folder`, its floating point weights in half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halve(trained / WEIGHTS, folder / WEIGHTS)
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    meta = description(trained) | {"name": PUBLISHED, "sha256": digest}
+    (folder / DESCRIPTION).write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
 
 
 def halve(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from anyscene import networks
 from anyscene.errors import PipelineError
+from anyscene.project import parameters
 from anyscene_demo.zoo import student
 from tests.builders import REPOSITORY
 
@@ -19,16 +20,20 @@ PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 def test_recipe_is_the_demos_with_other_rooms_and_random_weights():
     recipe = student.recipe(PARAMS)
     assert recipe["world"]["seed"] != PARAMS["world"]["seed"] and recipe["world"]["val_rooms"] == 0
-    assert recipe["distillation"]["initial"] is None and recipe["distillation"]["steps"] == student.STEPS
+    (entry,) = recipe["training"].values()
+    (demos,) = (entry for entry in PARAMS["training"].values() if entry["from"] == "demo/student")
+    assert entry["from"] == "random" and entry["steps"] == student.STEPS
+    assert entry["kind"] == demos["kind"] and entry.keys() == demos.keys()
     changed = {part for part in PARAMS if recipe[part] != PARAMS[part]}
-    assert changed == {"world", "distillation"}
+    assert changed == {"world", "training"}
+    assert parameters.parse(recipe, "recipe").training["student"].start == "random"
 
 
 def test_committed_weights_are_those_of_the_recipe():
     recipe = student.recipe(PARAMS)
     stored = json.loads((COMMITTED / "recipe.json").read_text())
     assert stored == {part: recipe[part] for part in stored}
-    assert {"world", "network", "augmentation", "distillation"} == set(stored)
+    assert {"world", "network", "augmentation", "training"} == set(stored)
     with open(COMMITTED / "log.csv") as file:
         log = list(csv.DictReader(file))
     assert int(log[-1]["step"]) == student.STEPS
@@ -38,6 +43,7 @@ def test_committed_weights_are_those_of_the_recipe():
         PARAMS["network"]["variant"],
         PARAMS["network"]["voxel"],
     )
+    assert meta["name"] == student.PUBLISHED and meta["start"] is None and not meta["supervised"]
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
     assert (
         sum(file.stat().st_size for file in (REPOSITORY / "models" / "demo").rglob("*") if file.is_file())
@@ -58,6 +64,16 @@ def test_halved_weights_stay_close(tmp_path):
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (
         tmp_path / "model.safetensors"
     ).stat().st_size
+
+
+def test_a_published_network_loads_under_its_new_name(tmp_path):
+    torch.manual_seed(0)
+    model = networks.MinkUNet("14A", 3, 16, "torch", width=0.25)
+    networks.save(model, tmp_path / "student", {"name": "student", "voxel": 0.1, "input": "colour"})
+    student.publish(tmp_path / "student", tmp_path / "published")
+    found = networks.TrainedNetwork.load(tmp_path / "published")
+    assert (found.description.name, found.voxel) == ("demo/student", 0.1)
+    torch.testing.assert_close(found.network.final.kernel, model.final.kernel, rtol=1e-3, atol=1e-6)
 
 
 def test_a_stage_that_fails_is_named(tmp_path):

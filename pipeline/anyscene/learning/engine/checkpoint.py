@@ -8,102 +8,130 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from anyscene.errors import TrainingError
+from anyscene.learning.engine.average import Average
 from anyscene.learning.engine.curve import Row
 from anyscene.learning.engine.history import checksum
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Objective
-from anyscene.learning.views.data import Cloud
+from anyscene.networks import MinkUNet
+from anyscene.project.parameters import Recipe
 
-STATE, MODEL, OPTIMISER = "state.json", "model.safetensors", "optimiser.safetensors"
-RANDOM = "torch random state"
-CODE = (Path(__file__).parents[1], Path(__file__).parents[2] / "networks")  # changed, a training begins anew
+STATE, RANDOM = "state.json", "torch random state"
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What changes from step to step."""
+
+    network: MinkUNet
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+    average: Average | None = None
+
+    def files(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Its tensors, by the file of a checkpoint that holds them."""
+        return {
+            "model.safetensors": self.network.state_dict(),
+            "objective.safetensors": self.objective.state_dict(),
+            "optimiser.safetensors": {**_optimiser_state(self.optimiser), RANDOM: torch.get_rng_state()},
+            "average.safetensors": {} if self.average is None else self.average.state,
+        }
+
+    def load(self, files: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Take up what `files` gave."""
+        self.network.load_state_dict(files["model.safetensors"])
+        self.objective.load_state_dict(files["objective.safetensors"])
+        optimiser = dict(files["optimiser.safetensors"])
+        torch.set_rng_state(optimiser.pop(RANDOM))
+        _load_optimiser(self.optimiser, optimiser)
+        if self.average is not None:
+            self.average.load(files["average.safetensors"])
 
 
 class Checkpoints:
     """Checkpoints in `folder`, at most one every `seconds` (0: after every step), the last alone is kept.
 
-    Each is a folder written beside and renamed: model.safetensors, optimiser.safetensors (with torch's random
-    state) and state.json (the curve, what the objective has frozen; the sampler's state is the step). It is
-    taken up only by a training of the same `fingerprint`. Several processes share the folder; the first
-    writes."""
+    Each is a folder written beside and renamed: the tensors of network, objective, optimiser and average, and
+    state.json (the curve, what the objective has frozen; the sampler's state is the step). It is taken up
+    only by the same training. Several processes share the folder; the first writes."""
 
-    def __init__(self, folder: Path, seconds: float):
+    def __init__(
+        self, folder: Path, seconds: float, *, code: str = "", data: Mapping[str, Any] | None = None
+    ) -> None:
+        """code: hash of the code that trains; data: content keys of what it reads, by scene. A training of
+        other code or data does not go on from these checkpoints."""
         self.folder, self.seconds = Path(folder), seconds
+        self.code, self.data = code, data or {}
         self._last = time.monotonic()
 
     @property
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.seconds
 
+    def fingerprint(self, network: MinkUNet, objective: Objective, recipe: Recipe) -> str:
+        """A hash of all that decides how a training ends: code, data, weights, objective, recipe."""
+        digest = hashlib.blake2b(torch.__version__.encode(), digest_size=16)
+        for part in (network, objective):
+            for name, tensor in part.state_dict().items():
+                digest.update(name.encode())
+                digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        how = objective.context
+        plain = (network.settings, network.backend, network.precision, recipe, how.voxel, how.inputs)
+        digest.update(repr((*plain, how.augmentation)).encode())
+        said = {"code": self.code, "data": self.data, "objective": objective.identity}
+        digest.update(json.dumps(said, sort_keys=True).encode())
+        return digest.hexdigest()
+
     def resume(
-        self,
-        fingerprint: str,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        objective: Objective,
-        scenes: Collection[str],
-        processes: Processes,
+        self, fingerprint: str, state: State, scenes: Collection[str], processes: Processes
     ) -> list[Row]:
-        """Load the last checkpoint into network, optimiser and objective (of `scenes`, this process's own).
-        Returns the rows of the steps before it; none, and the folder is empty, where there is no checkpoint
-        of this training. Raises TrainingError naming a file that is damaged."""
-        state = self._last_state()
-        if state is None or state["fingerprint"] != fingerprint:
+        """Load the last checkpoint into `state` (the objective's of `scenes`, this process's own). Returns
+        the rows of the steps before it; none, and the folder is empty, where there is no checkpoint of this
+        training. Raises TrainingError naming a file that is damaged."""
+        last = self._last_state()
+        if last is None or last["fingerprint"] != fingerprint:
             processes.wait()  # all have looked
             if processes.first:
                 self.clear()
             processes.wait()
             return []
-        folder = self._path(len(state["rows"]))
+        folder = self._path(len(last["rows"]))
         try:
-            if state["digest"] != {
-                name: checksum((folder / name).read_bytes()) for name in (MODEL, OPTIMISER)
-            }:
+            contents = {name: (folder / name).read_bytes() for name in last["digest"]}
+            if last["digest"] != {name: checksum(content) for name, content in contents.items()}:
                 raise ValueError("its bytes have changed since it was written")
-            network.load_state_dict(safetensors.torch.load_file(folder / MODEL))
-            saved = safetensors.torch.load_file(folder / OPTIMISER)
-        except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+            state.load({name: safetensors.torch.load(content) for name, content in contents.items()})
+        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
             raise TrainingError(
                 f"{folder}: not readable as a checkpoint ({error}); remove {self.folder} to train from the "
                 "start"
             ) from error
-        torch.set_rng_state(saved.pop(RANDOM))
-        _load_optimiser(optimiser, saved)
-        objective.restore(state["objective"], scenes)
-        return state["rows"]
+        state.objective.restore(last["objective"], scenes)
+        return last["rows"]
 
-    def save(
-        self,
-        fingerprint: str,
-        rows: Sequence[Row],
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        objective: Objective,
-        processes: Processes,
-    ) -> None:
+    def save(self, fingerprint: str, rows: Sequence[Row], state: State, processes: Processes) -> None:
         """rows: of the curve, one for every step done."""
-        step, frozen = len(rows), processes.gather(objective.freeze())
+        step, frozen = len(rows), processes.gather(state.objective.freeze())
         if processes.first:
             partial = self.folder / f".{step}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-            safetensors.torch.save_file(weights, partial / MODEL)
-            safetensors.torch.save_file(
-                {**_optimiser_state(optimiser), RANDOM: torch.get_rng_state()}, partial / OPTIMISER
-            )
-            digest = {name: checksum((partial / name).read_bytes()) for name in (MODEL, OPTIMISER)}
-            state = {"fingerprint": fingerprint, "rows": rows, "objective": frozen, "digest": digest}
-            (partial / STATE).write_text(json.dumps(state))
+            digest = {}
+            for name, tensors in state.files().items():
+                content = safetensors.torch.save({key: _plain(value) for key, value in tensors.items()})
+                (partial / name).write_bytes(content)
+                digest[name] = checksum(content)
+            said = {"fingerprint": fingerprint, "rows": rows, "objective": frozen, "digest": digest}
+            (partial / STATE).write_text(json.dumps(said))
             for file in partial.iterdir():
                 with open(file, "rb") as written:
                     os.fsync(written.fileno())
@@ -111,7 +139,7 @@ class Checkpoints:
             for old in self._steps()[:-1]:
                 shutil.rmtree(self._path(old))
         processes.wait()
-        objective.prune()
+        state.objective.prune()
         self._last = time.monotonic()
 
     def clear(self) -> None:
@@ -138,27 +166,14 @@ class Checkpoints:
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-[0-9]*"))
 
 
-def fingerprint(network: nn.Module, clouds: Sequence[Cloud], objective: Objective, recipe: Any) -> str:
-    """A hash of all that decides how a training ends: weights, scenes, objective, recipe, and the code."""
-    digest = hashlib.blake2b(torch.__version__.encode(), digest_size=16)
-    for file in sorted(file for folder in CODE for file in folder.rglob("*.py")):
-        digest.update(file.read_bytes())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    for cloud in clouds:
-        digest.update(cloud.id.encode())
-        for array in (cloud.xyz, cloud.rgb, cloud.superpoint):
-            digest.update(array)
-    digest.update(json.dumps(objective.identity, sort_keys=True).encode())
-    digest.update(repr((network.settings, network.backend, network.precision, recipe)).encode())
-    return digest.hexdigest()
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().contiguous()
 
 
 def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Adam's moments and step counts as named tensors, by the place of their parameter."""
     return {
-        f"{place}.{name}": value.contiguous().cpu()
+        f"{place}.{name}": value
         for place, values in optimiser.state_dict()["state"].items()
         for name, value in values.items()
     }

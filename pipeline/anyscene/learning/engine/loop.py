@@ -1,4 +1,4 @@
-"""The one training loop: batches of voxels, an objective, Adam, a curve."""
+"""The one training loop: batches of voxels, an objective, an optimiser, a curve."""
 
 from __future__ import annotations
 
@@ -8,109 +8,38 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from anyscene.errors import TrainingError
-from anyscene.learning.engine.checkpoint import Checkpoints, fingerprint
+from anyscene.learning.engine.average import Average
+from anyscene.learning.engine.checkpoint import Checkpoints, State
 from anyscene.learning.engine.curve import Curve, Row
 from anyscene.learning.engine.processes import Processes
-from anyscene.learning.objective import Mean, Objective
-from anyscene.learning.views.augmentation import PAPER
-from anyscene.learning.views.data import Batch, Cloud, Sampler, batch
-from anyscene.networks import MinkUNet, normalise_by
-from anyscene.project.parameters import Augmentation, BatchNorm, Training
+from anyscene.learning.engine.sampler import Sampler
+from anyscene.learning.engine.schedule import Schedule
+from anyscene.learning.objective import Mean, Objective, ParameterGroup
+from anyscene.networks import Batch, Cloud, MinkUNet, normalise_by
+from anyscene.networks.batch import join
+from anyscene.networks.minkunet import BatchNorm
+from anyscene.project.parameters import Recipe
 from anyscene.project.progress import progress
 
 EXPLODED = 1000  # times the first loss
 PREPARING = 8  # threads at most, where a GPU computes
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rate: `warmup` steps up from zero, then `linear` (or with power `poly`) from `start` down
-    to `end`."""
-
-    steps: int
-    start: float
-    end: float
-    warmup: int = 0
-    shape: Literal["linear", "poly"] = "linear"
-    power: float = 0.9
-
-    def __call__(self, step: int) -> float:
-        if step < self.warmup:
-            return self.start * (step + 1) / self.warmup
-        left = 1 - (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.end + (self.start - self.end) * (left if self.shape == "linear" else left**self.power)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: `batch` scenes at a time in all processes together, the gradients of `accumulate` such
-    batches in one step, voxels of `voxel` metres, colours or ones as input, batch norm by the
-    statistics of the process's own scenes, shared by all processes, or frozen as they are."""
-
-    schedule: Schedule
-    batch: int
-    voxel: float
-    colour: bool
-    seed: int
-    augmentation: Augmentation = PAPER
-    accumulate: int = 1
-    batch_norm: BatchNorm = "own"
-
-    def __post_init__(self) -> None:
-        least = {"steps": self.schedule.steps, "batch": self.batch, "accumulate": self.accumulate}
-        for name, value in least.items():
-            if value < 1:
-                raise TrainingError(f"{name}: {value}; training takes at least 1")
-        if self.voxel <= 0:
-            raise TrainingError(f"network.voxel: {self.voxel}; voxels have a size in metres above 0")
-        if not 0 <= self.augmentation.elastic <= 1:
-            raise TrainingError(
-                f"augmentation.elastic: {self.augmentation.elastic} is no probability, 0 to 1"
-            )
-
-    @classmethod
-    def of(cls, section: Training, *, voxel: float, colour: bool, augmentation: Augmentation) -> Recipe:
-        """As a section of params.yaml says. Raises TrainingError for values that train nothing."""
-        schedule = Schedule(
-            section.steps,
-            section.learning_rate,
-            section.final_learning_rate,
-            section.warmup,
-            section.schedule,
-        )
-        try:
-            return cls(
-                schedule,
-                section.batch,
-                voxel,
-                colour,
-                section.seed,
-                augmentation,
-                section.accumulate,
-                section.batch_norm,
-            )
-        except TrainingError as error:
-            raise TrainingError(f"section {type(section).__name__.lower()}: {error}") from error
-
-
-class _Step(nn.Module):
+class Step(nn.Module):
     """Network and objective as one module: what runs in parallel must hold every parameter the loss uses."""
 
     def __init__(self, network: MinkUNet, objective: Objective):
         super().__init__()
         self.network, self.objective = network, objective
 
-    def forward(self, scenes: Batch) -> dict[str, Mean]:
-        hidden = self.network.hidden(scenes.maps, scenes.features)
-        return self.objective(hidden, self.network.final, scenes)
+    def forward(self, batch: Batch) -> dict[str, Mean]:
+        return self.objective(self.network, batch)
 
 
 def train(
@@ -124,7 +53,8 @@ def train(
     checkpoints: Checkpoints | None = None,
     curve: Curve | None = None,
 ) -> list[Row]:
-    """Train `network` in place; returns the curve, one row a step: step, loss, its terms, learning_rate.
+    """Train `network` and `objective` in place; returns the curve, one row a step: step, loss, its terms,
+    learning_rate.
 
     Deterministic: the same network, scenes, recipe and number of threads give the same bits, also where the
     training was stopped and goes on from `checkpoints`, which the caller clears when the network is saved.
@@ -137,53 +67,107 @@ def train(
     sampler = Sampler(len(clouds), recipe.batch, recipe.seed)
     places = processes.share(sampler.batch)
     mine = [clouds[scene] for place in places for scene in sampler.shares[place]]
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.schedule(0), fused=True)
-    steps, rows = recipe.schedule.steps, []
+    schedule, rows = Schedule.of(recipe), []
 
     def prepare(turn: int) -> Batch:
-        chosen, random = zip(*(sampler(turn, place) for place in places), strict=True)
-        scenes = [clouds[i] for i in chosen]
-        ready = batch(scenes, recipe.voxel, recipe.colour, random, processes.device, recipe.augmentation)
+        views = []
+        for place in places:
+            scene, random = sampler(turn, place)
+            views += objective.views(clouds[scene], random)
+        ready = join(views, processes.device)
         if network.backend == "torch":
             ready.maps.build()
         return ready
 
-    with a_core_for_preparing():
+    step_module = Step(network, objective)
+    groups = objective.groups(network)
+    normalise_by(network, recipe.batch_norm)
+    with a_core_for_preparing(), only(groups, step_module) as trained:
+        optimiser = optimiser_of(groups, recipe)
+        average = Average(step_module, recipe.ema) if recipe.ema else None
+        state = State(network, objective, optimiser, average)
         if checkpoints:
-            identity = fingerprint(network, clouds, objective, recipe)
-            ids = {cloud.id for cloud in mine}
-            rows = checkpoints.resume(identity, network, optimiser, objective, ids, processes)
+            identity = checkpoints.fingerprint(network, objective, recipe)
+            rows = checkpoints.resume(identity, state, {cloud.id for cloud in mine}, processes)
         if not rows:
             objective.begin(network, mine, processes)
         if curve:
             curve.replay(rows)
         begin = len(rows)
-        normalise_by(network, recipe.batch_norm)
-        module = _parallel(_Step(network.train(), objective), processes)
-        turns = range(begin * recipe.accumulate, steps * recipe.accumulate)
+        network.train()
+        module = _parallel(step_module, processes)
+        turns = range(begin * recipe.accumulate, recipe.steps * recipe.accumulate)
         batches = _ahead(prepare, turns, _threads(processes))
         note = f"{label}, from step {begin} on" if begin else label
-        with progress(note, steps - begin if processes.first else 0) as advance:
-            for step in range(begin, steps):
+        with progress(note, recipe.steps - begin if processes.first else 0) as advance:
+            for step in range(begin, recipe.steps):
+                objective.before_step(step / recipe.steps)
                 optimiser.zero_grad()
                 terms, names = _gradients(module, batches, recipe.accumulate, processes)
                 row = {"step": step, "loss": sum(terms.values())} | terms
-                _check(row, rows, network, f"{label}, step {step}, scenes {names}")
-                row["learning_rate"] = rate = recipe.schedule(step)
+                norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+                _check(row, rows, norm, f"{label}, step {step}, scenes {names}")
+                row["learning_rate"] = schedule(step)
                 for group in optimiser.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = row["learning_rate"] * group["rate"]
+                if recipe.clip:
+                    torch.nn.utils.clip_grads_with_norm_(trained, recipe.clip, norm)
                 optimiser.step()
+                objective.after_step(network)
+                if average:
+                    average.update(step_module)
                 rows.append(row)
                 if curve:
                     curve.add(row)
-                if checkpoints and step + 1 < steps and processes.sum([checkpoints.due])[0]:
-                    checkpoints.save(identity, rows, network, optimiser, objective, processes)
+                if checkpoints and step + 1 < recipe.steps and processes.sum([checkpoints.due])[0]:
+                    checkpoints.save(identity, rows, state, processes)
                 advance(f"loss {row['loss']:.3f}")
+    if average:
+        step_module.load_state_dict(average.state)
     network.eval()
     return rows
 
 
-def _parallel(step: _Step, processes: Processes) -> nn.Module:
+def optimiser_of(groups: Sequence[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam, or with adamw and for groups that decay AdamW; the rate is set at every step."""
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    settings = [
+        {
+            "params": list(group.parameters),
+            "rate": group.rate,
+            "weight_decay": recipe.weight_decay if group.decay else 0.0,
+        }
+        for group in groups
+    ]
+    return kind(settings, fused=True)
+
+
+@contextmanager
+def only(groups: Sequence[ParameterGroup], step: Step) -> Iterator[list[nn.Parameter]]:
+    """Meanwhile the parameters of `groups` alone, which it gives, take gradients; norms of the network that
+    have none there normalise by their running statistics."""
+    trained = [parameter for group in groups for parameter in group.parameters]
+    places = {id(parameter) for parameter in trained}
+    before = [(parameter, parameter.requires_grad) for parameter in step.parameters()]
+    frozen = [
+        (norm, norm.statistics)
+        for norm in step.network.modules()
+        if isinstance(norm, BatchNorm) and not any(id(parameter) in places for parameter in norm.parameters())
+    ]
+    for parameter, _ in before:
+        parameter.requires_grad_(id(parameter) in places)
+    for norm, _ in frozen:
+        norm.statistics = "frozen"
+    try:
+        yield trained
+    finally:
+        for parameter, wanted in before:
+            parameter.requires_grad_(wanted)
+        for norm, statistics in frozen:
+            norm.statistics = statistics
+
+
+def _parallel(step: Step, processes: Processes) -> nn.Module:
     """`step`, its gradients averaged over the processes."""
     if processes.world == 1:
         return step
@@ -197,11 +181,11 @@ def _gradients(
     values: dict[str, float] = {}
     names = []
     for part in range(1, accumulate + 1):
-        scenes = next(batches)
-        names.append(scenes.names)
+        batch = next(batches)
+        names += dict.fromkeys(view.cloud.id for view in batch.views)
         together = part == accumulate or processes.world == 1  # until then every process adds up its own
         with nullcontext() if together else module.no_sync():
-            means = module(scenes)
+            means = module(batch)
             weights = processes.sum([mean.weight for mean in means.values()])
             terms = {
                 name: mean.total / (weight or 1) / accumulate
@@ -214,14 +198,13 @@ def _gradients(
     return values, ", ".join(names)
 
 
-def _check(row: Row, rows: Sequence[Row], network: MinkUNet, where: str) -> None:
-    """Raise TrainingError where the step must not be taken."""
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+def _check(row: Row, rows: Sequence[Row], norm: torch.Tensor, where: str) -> None:
+    """Raise TrainingError where the step must not be taken. norm: of all gradients."""
     if not math.isfinite(row["loss"]):
         problem = f"the loss is {row['loss']}"
     elif rows and row["loss"] > EXPLODED * max(rows[0]["loss"], 1e-3):
         problem = f"the loss has grown from {rows[0]['loss']:.3g} to {row['loss']:.3g}"
-    elif not torch.nn.utils.get_total_norm(gradients).isfinite():
+    elif not norm.isfinite():
         problem = "a gradient is not finite"
     else:
         return

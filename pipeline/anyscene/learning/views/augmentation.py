@@ -7,6 +7,9 @@ import numba
 import numpy as np
 from scipy import ndimage
 
+from anyscene.networks.batch import Inputs, View, centred, input_features
+from anyscene.networks.cloud import Cloud
+from anyscene.networks.voxels import voxelise
 from anyscene.project.parameters import Augmentation
 
 PAPER = Augmentation(turn="free", elastic=0.95)
@@ -16,6 +19,18 @@ SKEW = np.pi / 64  # about z, beside quarter turns
 FLIP = 0.5
 ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # (distance between the knots of the noise, its amplitude), metres
 CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
+
+
+def augmented(
+    cloud: Cloud, rng: np.random.Generator, voxel: float, inputs: Inputs, how: Augmentation = PAPER
+) -> View:
+    """A view of `cloud` whose points, and with inputs "colour" their colours, are varied; voxels of `voxel`
+    metres."""
+    voxels = voxelise(geometry(cloud.xyz, rng, how), voxel)
+    features = input_features(cloud, voxels, inputs)
+    if inputs == "colour":
+        features = colour(features, rng)
+    return View(cloud, voxels, features, rng)
 
 
 def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPER) -> np.ndarray:  # [N, 3]
@@ -30,14 +45,6 @@ def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPE
     matrix = rotation(*angles) * rng.uniform(*SCALE)
     matrix[:, :2] *= np.where(rng.random(2) < FLIP, -1, 1)
     return (points @ matrix.T.astype(np.float32)).astype(np.float32)
-
-
-def centred(xyz: np.ndarray) -> np.ndarray:  # [N, 3]
-    """Points about the middle of their bounding box.
-
-    Without it the walls of a scan whose origin is its corner lie on the boundary between two layers of
-    voxels, and noise tears them apart."""
-    return xyz - (xyz.min(0) + xyz.max(0)) / 2
 
 
 def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] in -1..1

@@ -1,0 +1,31 @@
+"""A moving average of weights, which is steadier than the weights of the last step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+
+class Average:
+    """ema of Polyak averaging as Tarvainen and Valpola 2017 use it: after every step
+    average = momentum average + (1 - momentum) state, of parameters and running statistics alike."""
+
+    def __init__(self, module: nn.Module, momentum: float):
+        self.momentum = momentum
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the state after a step."""
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, 1 - self.momentum)
+            else:
+                self.state[name].copy_(value)  # counts
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from a `state` that was saved."""
+        for name, value in self.state.items():
+            value.copy_(state[name])

@@ -1,0 +1,120 @@
+"""What the distillations of fused 2D features share: cosine losses, the start of the last layer, samples.
+
+The feature phi = W h + b that the losses speak of is C wide for every voxel, but linear in the few hidden
+channels h of the network's last layer. So neither phi nor its gradient is ever formed: with the target t
+a unit vector,
+    phi . t = h . (W t) + b . t        |phi|^2 = h . (W W^T) h + 2 h . (W b) + b . b
+and the mean of phi over a superpoint is W applied to the mean of h. Written out plainly in the tests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+
+from anyscene.errors import DataError
+from anyscene.learning.objective import Context, Mean, Objective
+from anyscene.learning.objectives.superpoint import Settings
+from anyscene.networks import Batch, MinkUNet
+from anyscene.networks.minkunet import Convolution
+
+EPSILON = 1e-6
+
+
+class Distillation(Objective, ABC):
+    """What the distillations share: the fused features of every scene, read once, and one pass."""
+
+    Settings = Settings
+
+    def __init__(self, settings: Settings, context: Context):
+        super().__init__(settings, context)
+        self._targets: dict[str, tuple[Any, np.ndarray]] = {}
+
+    def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
+        return self.terms(network.hidden(batch.maps, batch.features), network.final, batch)
+
+    @abstractmethod
+    def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
+        """hidden [V, H] of the batch's voxels, and the layer that makes features of them -> terms."""
+
+    @abstractmethod
+    def read(self, scene: str) -> tuple[Any, np.ndarray]:
+        """The targets of a scene, and which of them are valid. Raises StoreError where the artefact is
+        damaged."""
+
+    def target(self, scene: str) -> tuple[Any, np.ndarray]:
+        """What `read` gives, remembered."""
+        if scene not in self._targets:
+            self._targets[scene] = self.read(scene)
+        return self._targets[scene]
+
+
+@torch.no_grad()
+def align(final: Convolution, target: torch.Tensor) -> None:  # [n, C]
+    """Start the last layer where the targets lie: its bias at their mean, the rows of its kernel along their
+    principal axes, as long as they spread along them.
+
+    Embeddings of texts have most of their direction in common. From a random start the network first learns
+    that, and the length that its features gain meanwhile slows the learning of what tells classes apart.
+    Raises DataError where there are no targets."""
+    if not len(target):
+        raise DataError("no training scene has a fused feature; run projection and fusion again")
+    target = target.to(final.kernel.device)
+    mean = target.mean(0)
+    _, spread, axes = torch.linalg.svd(target - mean, full_matrices=False)
+    rank = min(len(final.kernel), len(axes))
+    final.kernel[:rank] = spread[:rank, None] / len(target) ** 0.5 * axes[:rank]
+    if final.bias is not None:
+        final.bias.copy_(mean)
+
+
+def superpoint_loss(
+    hidden: torch.Tensor, final: Convolution, target: torch.Tensor, owner: torch.Tensor
+) -> dict[str, Mean]:
+    """hidden: [V,H]; target: unit f4[L,C]; owner: i8[V], the superpoint of each voxel.
+
+    {"point": mean over voxels of 1 - cos(target, phi), "superpoint": mean over the superpoints that occur of
+    1 - cos(target, mean of phi)}; both of nothing where there are no voxels."""
+    seen, place = torch.unique(owner, return_inverse=True)
+    target = target.index_select(0, seen)
+    projected, offset = _project(target, final)
+    point = 1 - _cosine(hidden, final, projected.index_select(0, place), offset.index_select(0, place))
+    total = hidden.new_zeros(len(seen), hidden.shape[1]).index_add_(0, place, hidden)
+    mean = total / torch.bincount(place, minlength=len(seen)).unsqueeze(1)
+    superpoint = 1 - _cosine(mean, final, projected, offset)
+    return {"point": Mean.of(point), "superpoint": Mean.of(superpoint)}
+
+
+def point_loss(hidden: torch.Tensor, final: Convolution, target: torch.Tensor) -> dict[str, Mean]:
+    """hidden: [V,H]; target: unit f4[V,C]. {"point": mean of 1 - cos(target, phi)}, of nothing where there
+    are no voxels."""
+    return {"point": Mean.of(1 - _cosine(hidden, final, *_project(target, final)))}
+
+
+def _project(target: torch.Tensor, final: Convolution) -> tuple[torch.Tensor, torch.Tensor]:
+    """W t and b . t of every target: [n,C] -> [n,H], [n]"""
+    offset = target.new_zeros(len(target)) if final.bias is None else target @ final.bias[0]
+    return target @ final.kernel.T, offset
+
+
+def _cosine(
+    hidden: torch.Tensor, final: Convolution, projected: torch.Tensor, offset: torch.Tensor
+) -> torch.Tensor:  # [n,H], [n,H], [n] -> [n]
+    """cos(t, phi) without forming phi."""
+    square = (hidden @ (final.kernel @ final.kernel.T) * hidden).sum(1)
+    if final.bias is not None:
+        square = square + 2 * (hidden @ (final.kernel @ final.bias[0])) + final.bias.square().sum()
+    return ((hidden * projected).sum(1) + offset) / square.clamp_min(EPSILON**2).sqrt()
+
+
+def unit(features: np.ndarray) -> torch.Tensor:  # [n, C]
+    """f4[n,C], rows of length 1 (zero rows stay zero)."""
+    return torch.nn.functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
+
+
+def sample(rows: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """i8: at most `limit` of `rows`, in their order."""
+    return rows if len(rows) <= limit else np.sort(rng.choice(rows, limit, replace=False))

@@ -1,0 +1,32 @@
+"""Temporal ensembling: the network learns from a slow average of its own answers (SAS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from anyscene.errors import ConfigError
+from anyscene.learning.entry import Entry
+from anyscene.learning.objectives.superpoint import Settings as Distillation
+
+
+@dataclass(frozen=True)
+class Settings(Distillation):
+    # points_per_scene: of the distillation that goes on beside it
+    start: Literal["paper", "code"]  # of the history: the network's answers, or their superpoint means
+    loss: Literal["paper", "code"]  # beside the distillation's, or alone and with superpoints' labels only
+    momentum: float  # of the history
+    temperature: float  # of the logits in the loss
+    balance: float  # weight of a class: its share of the pseudo labels to the power of -balance
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.momentum <= 1:
+            raise ConfigError(f"momentum: {self.momentum} is the history's share, 0 to 1")
+        if not 0 < self.temperature < float("inf"):
+            raise ConfigError(f"temperature: {self.temperature} divides logits, it is above 0")
+        if not 0 <= self.balance < float("inf"):
+            raise ConfigError(f"balance: {self.balance}; it is at least 0, which weighs all alike")
+
+
+ENTRY = Entry("temporal ensembling", Settings, "anyscene.learning.objectives.ensembling.objective:Ensembling")

@@ -1,0 +1,10 @@
+"""Distillation of the fused features of points alone: the paper's baseline."""
+
+from __future__ import annotations
+
+from anyscene.learning.entry import Entry
+from anyscene.learning.objectives.superpoint import Settings
+
+ENTRY = Entry(
+    "pixel distillation", Settings, "anyscene.learning.objectives.pixel.objective:PixelDistillation"
+)

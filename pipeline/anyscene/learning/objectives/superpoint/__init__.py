@@ -1,0 +1,24 @@
+"""Distillation of the fused features of points and superpoints (SAS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anyscene.errors import ConfigError
+from anyscene.learning.entry import Entry
+
+
+@dataclass(frozen=True)
+class Settings:
+    points_per_scene: int  # voxels of a scene that enter the loss, at most
+
+    def __post_init__(self) -> None:
+        if self.points_per_scene < 1:
+            raise ConfigError(f"points_per_scene: {self.points_per_scene}; the loss takes at least 1")
+
+
+ENTRY = Entry(
+    "superpoint distillation",
+    Settings,
+    "anyscene.learning.objectives.superpoint.objective:SuperpointDistillation",
+)

@@ -1,0 +1,46 @@
+"""Distillation of the fused features into the network, point by point and superpoint by superpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from anyscene.learning.objective import Mean
+from anyscene.learning.objectives.cosine import Distillation, align, sample, superpoint_loss, unit
+from anyscene.networks import Batch, Cloud, MinkUNet
+from anyscene.networks.minkunet import Convolution
+from anyscene.project import store
+
+
+class SuperpointDistillation(Distillation):
+    """L = L_p + L_sp: every sampled voxel, and every superpoint's mean over its sampled voxels, against
+    the fused feature of the superpoint (Li et al., SAS; superpoints without a fused feature do not
+    count)."""
+
+    def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
+        targets, rows, owners, before = [], [], [], 0
+        for view, start in zip(batch.views, batch.start, strict=False):
+            target, valid = self.target(view.cloud.id)
+            superpoint = view.cloud.superpoint[view.voxels.point]
+            row = np.flatnonzero((superpoint >= 0) & valid[superpoint])
+            row = sample(row, self.settings.points_per_scene, view.random)
+            rows.append(row + start)
+            owners.append(superpoint[row].astype(np.int64) + before)
+            targets.append(target)
+            before += len(target)
+        rows, owners = (torch.from_numpy(np.concatenate(part)).to(hidden.device) for part in (rows, owners))
+        return superpoint_loss(
+            hidden.index_select(0, rows), final, torch.cat(targets).to(hidden.device), owners
+        )
+
+    def initialise(self, network: MinkUNet, clouds: Sequence[Cloud]) -> None:
+        """Align the last layer with the targets."""
+        targets = [target[valid] for target, valid in (self.target(cloud.id) for cloud in clouds)]
+        align(network.final, torch.cat(targets))
+
+    def read(self, scene: str) -> tuple[torch.Tensor, np.ndarray]:
+        """(unit f4[L, C], valid b1[L])"""
+        group = store.open_scene(store.scene_path(self.context.target, scene))
+        return unit(group["superpoint_feature"][:]), group["superpoint_valid"][:]

@@ -1,0 +1,166 @@
+"""An entry of `training` in params.yaml -> a trained network in models/NAME."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anyscene import datasets
+from anyscene.errors import ConfigError
+from anyscene.learning.engine.checkpoint import Checkpoints
+from anyscene.learning.engine.curve import Curve
+from anyscene.learning.engine.loop import train
+from anyscene.learning.engine.processes import Processes, joined
+from anyscene.learning.entry import Entry
+from anyscene.learning.objective import Context
+from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
+from anyscene.networks import Cloud, MinkUNet, load_weights, save
+from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, check_weights, description
+from anyscene.project import store
+from anyscene.project.layout import Artefacts
+from anyscene.project.parameters import OBJECTIVES, RANDOM, Network, Params, Training
+from anyscene.text import embeddings, load_text_encoder
+
+CHECKPOINTS = Path(".cache/training")  # of the network NAME in its folder NAME, until it is trained
+
+
+def train_network(name: str, params: Params, artefacts: Artefacts, *, code: str) -> None:
+    """Train the network that the entry `name` of `training` describes, and write it to models/NAME.
+
+    A training that was stopped goes on from its checkpoint, unless `code`, a hash of what trains, has
+    changed, or parameters or data have. Under torchrun every process calls it.
+
+    Raises ConfigError for a name that is no entry, and what reading and training raise."""
+    if name not in params.training:
+        raise ConfigError(f"no network {name!r} in `training`; there are {', '.join(params.training)}")
+    entry = params.training[name]
+    kind: Any = OBJECTIVES.get(entry.kind)
+    clouds = _clouds(kind, artefacts)
+    target = artefacts.data(entry.target)
+    with joined(params.runtime.device, params.runtime.device_memory_gib) as processes:
+        torch.manual_seed(entry.seed)
+        network = _network(name, params, _width(params, target, clouds), artefacts).to(processes.device)
+        checkpoints = Checkpoints(
+            artefacts.root / CHECKPOINTS / name,
+            params.runtime.checkpoint_seconds,
+            code=code,
+            data=_keys(clouds, artefacts, target),
+        )
+        context = Context(
+            network,
+            params.network.voxel,
+            params.network.input,
+            target,
+            checkpoints.folder / "memory",
+            functools.cache(lambda: _prompts(params)),
+            params.augmentation,
+        )
+        objective = kind.load()(entry.objective, context).to(processes.device)
+        if entry.start == RANDOM:
+            objective.initialise(network, clouds)
+        curve = Curve(artefacts.model(name)) if processes.first else None
+        train(
+            network,
+            clouds,
+            objective,
+            entry,
+            label=f"training {name}",
+            processes=processes,
+            checkpoints=checkpoints,
+            curve=curve,
+        )
+        _finish(name, params, network, artefacts, checkpoints, kind, processes)
+
+
+def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
+    """Labels are read where the objective says that it is supervised, and nowhere else."""
+    scenes, superpoints = artefacts.data("scenes"), artefacts.data("superpoints")
+    if kind.supervised:
+        return read_labelled_clouds(scenes, superpoints, artefacts.data("labels"))
+    return read_training_clouds(scenes, superpoints)
+
+
+def _keys(clouds: list[Cloud], artefacts: Artefacts, target: Path) -> Mapping[str, list[str]]:
+    """By scene: the content keys of all that is read of it."""
+    folders = (artefacts.data("scenes"), artefacts.data("superpoints"), target)
+    return {
+        cloud.id: [store.key(store.scene_path(folder, cloud.id)) for folder in folders] for cloud in clouds
+    }
+
+
+def _prompts(params: Params) -> np.ndarray:
+    prompts = datasets.label_set(params.dataset.label_set).prompts
+    return embeddings(load_text_encoder(params.text), prompts, params.text.template)
+
+
+def _width(params: Params, target: Path, clouds: list[Cloud]) -> int:
+    """Channels of the features: those of the text space, in which the fused features lie."""
+    first = store.open_scene(store.scene_path(target, clouds[0].id))
+    if "superpoint_feature" in first:
+        return first["superpoint_feature"].shape[1]
+    return load_text_encoder(params.text).width
+
+
+def _network(name: str, params: Params, width: int, artefacts: Artefacts) -> MinkUNet:
+    """With random weights, or those that it begins from. Raises CheckpointError where they or the
+    network.json beside them are damaged or of another network, ConfigError where they are missing or of
+    another input."""
+    net, start = params.network, params.training[name].start
+    network = MinkUNet(net.variant, 3, width, net.backend, width=net.width, precision=net.precision)
+    if start == RANDOM:
+        return network
+    path, key = artefacts.model(start), f"training.{name}.from"
+    if path.is_dir():
+        _check_input(path, net, key)
+        path = path / WEIGHTS
+    elif not path.is_file():
+        raise ConfigError(
+            f"{key}: {path} is not there; give a trained network or a file of weights under models/, or "
+            f"{RANDOM} to start from random ones"
+        )
+    load_weights(network, path)
+    return network
+
+
+def _check_input(folder: Path, net: Network, key: str) -> None:
+    meta = description(folder)
+    check_weights(folder, meta)
+    for name, wanted in {"input": net.input, "voxel": net.voxel}.items():
+        if meta.get(name, wanted) != wanted:
+            raise ConfigError(
+                f"{key}: {folder / DESCRIPTION} was trained with network.{name} {meta[name]}, not {wanted}; "
+                f"change that, or {key} to {RANDOM}"
+            )
+
+
+def _finish(
+    name: str,
+    params: Params,
+    network: MinkUNet,
+    artefacts: Artefacts,
+    checkpoints: Checkpoints,
+    kind: Entry,
+    processes: Processes,
+) -> None:
+    """Write the network; then the checkpoints go."""
+    if not processes.first:
+        return
+    entry: Training = params.training[name]
+    meta = {
+        "name": name,
+        "title": entry.title,
+        "kind": entry.kind,
+        "start": None if entry.start == RANDOM else entry.start,
+        "supervised": kind.supervised,
+        "place": list(params.training).index(name),
+        "seed": entry.seed,
+        "input": params.network.input,
+        "voxel": params.network.voxel,
+    }
+    save(network, artefacts.model(name), meta)
+    checkpoints.clear()
