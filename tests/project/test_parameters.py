@@ -32,10 +32,11 @@ def test_committed_parameters_load():
     assert len(params.vocabulary) == 19
 
 
-def test_built_in_values_are_those_of_the_repository_but_for_the_data_set():
+def test_built_in_values_are_those_of_the_repository_but_for_data_set_and_training():
     values, committed = (parameters.read(path) for path in (parameters.DEFAULTS, REPOSITORY / "params.yaml"))
     assert values["dataset"]["root"] == "." and values["dataset"] != committed["dataset"]
     committed["dataset"] |= {"name": "scan", "root": "."}
+    committed["training"] = {}
     assert values == committed
     assert parameters.defaults() == parameters.parse(committed, "committed")
 

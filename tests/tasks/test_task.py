@@ -13,7 +13,10 @@ import pytest
 from anyscene.errors import ConfigError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
+from anyscene.show.report import drawn_scene
+from anyscene.show.report import run as run_of_report
 from anyscene.show.viewer.scene_view import SceneView
+from anyscene.study import ablation
 from anyscene.tasks import TASKS, sources
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
@@ -177,6 +180,14 @@ def test_a_task_of_another_package_is_shown_in_the_viewer(project, package):
     colours = seen.colours("floors")
     assert seen.layer("floors").legend == Scale("no", "yes")
     assert len(np.unique(colours[~low], axis=0)) == 1 and (colours[low] != colours[~low][0]).any()
+
+
+def test_a_task_of_another_package_is_shown_in_the_report(project, package, monkeypatch):
+    folder, params = project
+    monkeypatch.setattr(run_of_report, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
+    shown = drawn_scene.draw("room0", run_of_report.Run(params, Artefacts(folder)))
+    assert shown.problems == () and "floor" in [picture.title for picture in shown.pictures]
 
 
 def test_a_task_of_another_package_is_listed_in_the_help(package):

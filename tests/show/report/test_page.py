@@ -20,7 +20,7 @@ from anyscene.errors import StoreError
 from anyscene.project import store, timing
 from anyscene.project.layout import Artefacts
 from anyscene.show import palette
-from anyscene.show.report import drawn_scene, page, template, timings
+from anyscene.show.report import drawn_scene, page, run, template, timings
 from anyscene.study import ablation, evaluation, reports
 from tests.builders import miniature
 
@@ -35,7 +35,8 @@ def finished(tmp_path_factory):
     params = miniature.write(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawn_scene, "SIZE", SMALL)
-        patch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
+        for module in (ablation, run):
+            patch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
         patch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
         result = evaluation.run(params, Artefacts(folder))
         reports.write(result, datasets.label_set("scannet20").names, folder / "reports")
@@ -45,7 +46,8 @@ def finished(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch):
     monkeypatch.setattr(drawn_scene, "SIZE", SMALL)
-    monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
+    for module in (ablation, run):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
 
 
 class Checked(HTMLParser):
@@ -93,7 +95,7 @@ def test_every_scene_has_all_its_pictures(finished):
     assert names == [
         "colour", "ground truth", "2D model dense", "2D model mask", "capability fusion", "superpoints",
         "superpoint means", "pixel distillation", "superpoint distillation", "temporal ensembling",
-        "errors of temporal ensembling",
+        "errors of temporal ensembling", "objects", "names of objects",
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from anyscene.show.report import drawn_scene
+from anyscene.show.report import drawn_scene, run
 from anyscene.study import ablation
 from anyscene.study import evaluation as study
 from stages import evaluation, report
@@ -19,7 +19,8 @@ from tests.builders import miniature
 def project(tmp_path, monkeypatch):
     miniature.write(tmp_path, scenes=1, spacing=0.25)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
+    for module in (ablation, run):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
     monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
     return tmp_path

@@ -11,10 +11,11 @@ from PIL import Image
 
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.show.report import drawn_scene, timings
+from anyscene.show.report import drawn_scene, run, timings
 from anyscene.show.report import page as report
 from anyscene.show.viewer.page import HEAT, Page
 from anyscene.show.viewer.scene_view import SceneView
+from anyscene.study import ablation
 from tests.builders import miniature
 
 pytestmark = pytest.mark.browser
@@ -112,8 +113,9 @@ def test_a_click_names_a_point(shown):
 
 
 def test_the_report_opens_from_a_file_without_the_network(project, browser, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawn_scene, "PICTURE", (80, 60))
-    monkeypatch.setattr(drawn_scene, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
+    for module in (ablation, run):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     folder, params = project
     path = tmp_path / "index.html"
     path.write_text(report.build(params, Artefacts(folder)))

@@ -17,6 +17,7 @@ from anyscene.show.report.run import Run
 from anyscene.show.viewpoint import Viewpoint, corner_viewpoint
 from anyscene.study import rows
 from anyscene.study.ablation import Ablation, PredictingRow
+from anyscene.tasks.drawing import task_layers
 from anyscene.tasks.segmentation.metrics import Prediction, evaluate
 
 SIZE = (480, 360)  # of a picture, width and height in pixels
@@ -102,6 +103,7 @@ def draw(scene: str, run: Run) -> DrawnScene:
         pictures.append(_labels("ground truth", view, target, run.label_set))
     if run.ablation is not None:
         pictures += _predictions(scene, view, target, run, run.ablation, problems)
+    pictures += _tasks(scene, view, run, problems)
     return DrawnScene(scene, tuple(pictures), tuple(dict.fromkeys(problems)))
 
 
@@ -139,6 +141,16 @@ def _predictions(
     if annotated and label is not None:
         picture = view.picture(palette.error_colours(target, label))
         yield Picture(f"errors of {name}", palette.data_uri(picture))
+
+
+def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterator[Picture]:
+    """What tasks draw that have no place of their own on the page."""
+    try:
+        for layer in task_layers(run.artefacts, scene, run.texts):
+            picture = view.picture(palette.layer_colours(layer))
+            yield Picture(layer.title, palette.data_uri(picture), step=False)
+    except PipelineError as error:
+        problems.append(str(error))
 
 
 def _readable(

@@ -14,6 +14,8 @@ from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.study import reports
 from anyscene.study.ablation import Ablation, Inputs
+from anyscene.tasks.task import Texts
+from anyscene.text import load_text_encoder
 
 Found = TypeVar("Found")
 
@@ -29,6 +31,11 @@ class Run:
     @cached_property
     def label_set(self) -> LabelSet:
         return datasets.label_set(self.params.dataset.label_set)
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What features are compared with."""
+        return Texts.of(self.params, load_text_encoder(self.params.text))
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:

@@ -39,8 +39,46 @@ class Wanted:
     height: float  # metres; what is above is not drawn
 
 
+@dataclass(frozen=True)
+class Panel:
+    """What stands beside the cloud."""
+
+    scene: viser.GuiDropdownHandle[str]
+    layer: viser.GuiDropdownHandle[str]
+    only: viser.GuiDropdownHandle[str]
+    text: viser.GuiTextHandle
+    negative: viser.GuiTextHandle
+    threshold: viser.GuiSliderHandle[float]
+    height: viser.GuiSliderHandle[float]
+    size: viser.GuiSliderHandle[float]
+    about: viser.GuiHtmlHandle  # the layer: a legend, or what was found
+    point: viser.GuiHtmlHandle  # what was clicked
+    views: viser.GuiFolderHandle  # the images that see it
+
+    @classmethod
+    def of(cls, gui: viser.GuiApi, scenes: Sequence[str], scene: str, classes: Sequence[str]) -> Panel:
+        """Added to a page, from top to bottom."""
+        return cls(
+            gui.add_dropdown("scene", list(scenes), initial_value=scene),
+            gui.add_dropdown("layer", ["colour"]),
+            gui.add_dropdown("only", [EVERY, *classes]),
+            gui.add_text("find", "", hint='such as "somewhere to sit"'),
+            gui.add_text("but not", "", hint="texts that are not meant, between commas"),
+            gui.add_slider("threshold", 0.0, 1.0, STEP, 0.0),
+            gui.add_slider("height / m", 0.0, 1.0, STEP, 1.0),
+            gui.add_slider("point size", 0.5, 4.0, 0.1, 1.2),
+            gui.add_html(""),
+            gui.add_html(""),
+            gui.add_folder(None),
+        )
+
+
 class Page:
-    """Serves scenes until it is stopped; `open_view` reads one by its name."""
+    """Serves scenes until it is stopped.
+
+    view: the scene that is shown; panel, cloud: what is on the page; clicked_on: what marks the point that
+    was clicked; open_view: reads a scene by its name; looked_at: set once a browser is there.
+    """
 
     def __init__(
         self,
@@ -51,7 +89,7 @@ class Page:
         dark: bool = False,
     ) -> None:
         """Raises PipelineError where the port is taken or the scene cannot be read."""
-        self._open_view, self._lock = open_view, threading.RLock()
+        self.open_view, self._lock = open_view, threading.RLock()
         self.view = open_view(scene)
         self._shown: Wanted | None = None
         self._answer: tuple[tuple[str, str, str], Answer] | None = None
@@ -64,8 +102,8 @@ class Page:
             ) from error
         # the button would hand the scene to a relay on the internet
         self.server.gui.configure_theme(dark_mode=dark, show_logo=False, show_share_button=False)
-        self._looked_at = threading.Event()
-        self.server.on_client_connect(lambda _: self._looked_at.set())
+        self.looked_at = threading.Event()
+        self.server.on_client_connect(lambda _: self.looked_at.set())
         self._build(scenes, scene)
         self._enter()
 
@@ -79,9 +117,10 @@ class Page:
 
     def wanted(self) -> Wanted:
         """What the panel says now."""
+        panel = self.panel
         return Wanted(
-            self._scene.value, self._layer.value, self._only.value, self._text.value.strip(),
-            self._negative.value.strip(), self._threshold.value, self._height.value,
+            panel.scene.value, panel.layer.value, panel.only.value, panel.text.value.strip(),
+            panel.negative.value.strip(), panel.threshold.value, panel.height.value,
         )  # fmt: skip
 
     def select(self, point: int) -> None:
@@ -89,39 +128,29 @@ class Page:
         with self._lock:
             found = self.view.describe(point)
             seen = [(view.frame.id, picture(view)) for view in found.views]
-            self._point.content = panel_html.point(found)
+            self.panel.point.content = panel_html.point(found)
             self._forget()
             marker = self.server.scene.add_icosphere(
                 "/clicked", radius=2 * self.view.spacing, color=MARK, position=self.view.xyz[point]
             )
-            with self._views:
+            with self.panel.views:
                 pictures = [self.server.gui.add_image(image, label=f"view {frame}") for frame, image in seen]
-            self._clicked_on = [marker, *pictures]
+            self.clicked_on = [marker, *pictures]
 
     def _forget(self) -> None:
         """Take away what showed the point that was clicked before."""
-        for handle in self._clicked_on:
+        for handle in self.clicked_on:
             handle.remove()
-        self._clicked_on = []
+        self.clicked_on = []
 
     def _build(self, scenes: Sequence[str], scene: str) -> None:
-        gui = self.server.gui
-        self._scene = gui.add_dropdown("scene", list(scenes), initial_value=scene)
-        self._layer = gui.add_dropdown("layer", ["colour"])
-        self._only = gui.add_dropdown("only", [EVERY, *self.view.texts.label_set.names])
-        self._text = gui.add_text("find", "", hint='such as "somewhere to sit"')
-        self._negative = gui.add_text("but not", "", hint="texts that are not meant, between commas")
-        self._threshold = gui.add_slider("threshold", 0.0, 1.0, STEP, 0.0)
-        self._height = gui.add_slider("height / m", 0.0, 1.0, STEP, 1.0)
-        self._size = gui.add_slider("point size", 0.5, 4.0, 0.1, 1.2)
-        self._about = gui.add_html("")
-        self._point = gui.add_html("")
-        self._views = gui.add_folder(None)
-        self._clicked_on: list[viser.IcosphereHandle | viser.GuiImageHandle] = []
-        for handle in (self._layer, self._only, self._text, self._negative, self._threshold, self._height):
+        panel = self.panel = Panel.of(self.server.gui, scenes, scene, self.view.texts.label_set.names)
+        self.clicked_on: list[viser.IcosphereHandle | viser.GuiImageHandle] = []
+        shaping = (panel.layer, panel.only, panel.text, panel.negative, panel.threshold, panel.height)
+        for handle in shaping:
             handle.on_update(lambda _: self._guarded(self._refresh))
-        self._scene.on_update(lambda _: self._guarded(self._change_scene))
-        self._size.on_update(lambda _: self._resize())
+        panel.scene.on_update(lambda _: self._guarded(self._change_scene))
+        panel.size.on_update(lambda _: self._resize())
         self.server.scene.on_click()(lambda event: self._guarded(lambda: self._clicked(event)))
 
     def _enter(self) -> None:
@@ -131,17 +160,17 @@ class Page:
         middle, reach = (low + high) / 2, float(np.linalg.norm(high - low))
         self._entering = True  # setting values below calls `_refresh`
         with self.server.atomic():
-            self._point.content = panel_html.hint(len(view.drawn), len(view.xyz))
-            self._layer.value = "colour"
+            self.panel.point.content = panel_html.hint(len(view.drawn), len(view.xyz))
+            self.panel.layer.value = "colour"
             self._list_layers()
             # whole steps, for the slider writes its ends out
-            self._height.min = STEP * float(np.floor(low[2] / STEP))
-            self._height.max = STEP * float(np.ceil(high[2] / STEP))
-            self._height.value = STEP * float(np.ceil(view.open_height() / STEP))
-            self._kept = view.below(self._height.value)
-            self._cloud = self.server.scene.add_point_cloud(
+            self.panel.height.min = STEP * float(np.floor(low[2] / STEP))
+            self.panel.height.max = STEP * float(np.ceil(high[2] / STEP))
+            self.panel.height.value = STEP * float(np.ceil(view.open_height() / STEP))
+            self._kept = view.below(self.panel.height.value)
+            self.cloud = self.server.scene.add_point_cloud(
                 "/cloud", view.xyz[view.drawn[self._kept]], view.rgb[self._kept], precision="float32",
-                point_size=self._size.value * view.spacing, point_shading="flat",
+                point_size=self.panel.size.value * view.spacing, point_shading="flat",
             )  # fmt: skip
             eye = middle + reach * np.array([0.5, 0.4, 0.75])
             self.server.initial_camera.position, self.server.initial_camera.look_at = eye, middle
@@ -153,7 +182,7 @@ class Page:
 
     def _prepare(self, view: SceneView) -> None:
         """While the scene is looked at, what its first query would wait for."""
-        self._looked_at.wait()
+        self.looked_at.wait()
         time.sleep(UNDISTURBED)
         if view is self.view:
             with contextlib.suppress(PipelineError):  # said when somebody asks
@@ -161,12 +190,12 @@ class Page:
 
     def _change_scene(self) -> None:
         with self._lock:
-            if self._scene.value == self.view.scene:
+            if self.panel.scene.value == self.view.scene:
                 self._shown = None  # what was said of another that could not be opened goes
                 self._refresh()
                 return
-            self._about.content = panel_html.boxed("Opening ...")
-            self.view, self._answer = self._open_view(self._scene.value), None
+            self.panel.about.content = panel_html.boxed("Opening ...")
+            self.view, self._answer = self.open_view(self.panel.scene.value), None
             self._forget()
             self._enter()
 
@@ -181,14 +210,14 @@ class Page:
             if asked and wanted.text and wanted.layer != HEAT:
                 # who types wants to see it; noted first, for setting a value calls this method again
                 self._shown = wanted = replace(wanted, layer=HEAT)
-                self._layer.value = HEAT
+                self.panel.layer.value = HEAT
             colours, about = self._colours(wanted)
             with self.server.atomic():  # what comes apart is drawn apart, and the colours would wait for it
-                self._about.content = about
+                self.panel.about.content = about
                 if before is None or before.height != wanted.height:
                     self._kept = self.view.below(wanted.height)
-                    self._cloud.points = self.view.xyz[self.view.drawn[self._kept]]
-                self._cloud.colors = colours[self._kept]
+                    self.cloud.points = self.view.xyz[self.view.drawn[self._kept]]
+                self.cloud.colors = colours[self._kept]
 
     def _colours(self, wanted: Wanted) -> tuple[np.ndarray, str]:
         view = self.view
@@ -211,8 +240,8 @@ class Page:
     def _list_layers(self) -> None:
         """Those of the scene; a task may have answered with more than were known before."""
         layers = (*self.view.layers, HEAT) if self.view.source else self.view.layers
-        if tuple(self._layer.options) != layers:
-            self._layer.options = layers
+        if tuple(self.panel.layer.options) != layers:
+            self.panel.layer.options = layers
 
     def _clicked(self, event: viser.SceneClickEvent) -> None:
         with self._lock:
@@ -226,14 +255,14 @@ class Page:
                 self.select(int(self.view.drawn[self._kept[found]]))
 
     def _resize(self) -> None:
-        self._cloud.point_size = self._size.value * self.view.spacing
+        self.cloud.point_size = self.panel.size.value * self.view.spacing
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """What is missing or damaged is said in the panel; the page goes on."""
         try:
             action()
         except PipelineError as error:
-            self._about.content = panel_html.problem(str(error))
+            self.panel.about.content = panel_html.problem(str(error))
 
 
 def picture(view: Sighting) -> np.ndarray:

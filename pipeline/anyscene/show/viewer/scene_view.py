@@ -17,20 +17,20 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Frame
 from anyscene.show import palette
 from anyscene.show.inspection import principal_colours
-from anyscene.tasks import TASKS, sources
+from anyscene.tasks import sources
+from anyscene.tasks.drawing import drawn_tasks
 from anyscene.tasks.features import Features, predicted, stored
 from anyscene.tasks.layer import NEUTRAL, Classes, Layer, Scale, distinct_colours, label_layer
 from anyscene.tasks.query.session import SAMPLE, Answer, Session
 from anyscene.tasks.query.thinning import spacing, spread
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
-from anyscene.tasks.task import Task, Texts, task
+from anyscene.tasks.task import Task, Texts
 from anyscene.text import TextEncoder
 from anyscene.visibility import visible_pixels
 
 BEST, VIEWS = 5, 3  # labels and views of a point
 DRAWN = SAMPLE  # points at once: what a browser without a GPU still draws several times a second
-APART = ("segmentation", "query")  # tasks that have a place of their own: label layers, and the text field
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class SceneView:
             for index, model in enumerate(self._settings.segmenters.names):
                 found[f"weight of {model}"] = functools.partial(self._weight, index)
         if self.source is not None and self.superpoint is not None:
-            for asked in (task(name) for name in TASKS.names() if name not in APART):
+            for asked in drawn_tasks():
                 found[asked.title] = functools.partial(self._answered, asked)
         return found
 
