@@ -62,7 +62,7 @@ def test_heap_sort_leaves_ties_as_the_twin_does(count, values):
     expected = slow.heapsort(list(range(count)), lambda a, b: bool(key[a] < key[b]))
     order = np.arange(count + 4, dtype=np.int32)
     padded = np.concatenate([[9, 9], key, [9, 9]]).astype(np.float32)
-    introsort._heap_sort(padded, order, 2, 2 + count)
+    introsort.heap_sort(padded, order, 2, 2 + count)
     assert order.tolist() == [0, 1, *(i + 2 for i in expected), count + 2, count + 3]
 
 
