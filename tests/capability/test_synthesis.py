@@ -156,6 +156,7 @@ def test_attention_is_what_the_raw_probabilities_say(recipe, shape):
         torch.testing.assert_close(result[image], expected, atol=2e-5, rtol=0)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("recipe", ["paper", "code"])
 @pytest.mark.parametrize("kind", small_diffusion.KINDS)
 def test_a_whole_pipeline_is_read_while_it_draws(folders, kind, recipe):
@@ -210,6 +211,7 @@ def test_recipe_code_needs_fine_layers():
         aggregate({"layer": torch.ones(1, 1, 1, 2, 2)}, (8, 8), "code", 16)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", small_diffusion.KINDS)
 def test_an_image_does_not_depend_on_the_batch(folders, kind):
     def generate(batch, seeds):
@@ -321,6 +323,7 @@ def test_the_key_of_weights_follows_their_content(tmp_path):
     assert synthesis.weights_key(tmp_path) != before
 
 
+@pytest.mark.integration
 def test_demo_models_give_a_class_its_pseudo_mask():
     generator, sam = synthesis.load(DEMO, CPU), pseudo_masks.load_sam(DEMO.sam, CPU)
     image, attention = generator.generate("refrigerator", [0])

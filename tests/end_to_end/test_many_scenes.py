@@ -10,6 +10,8 @@ import pytest
 from tests.builders.capture import write_scan, write_splits
 from tests.builders.workspace import Workspace
 
+pytestmark = pytest.mark.integration
+
 SCANS = [f"scan{index:03}" for index in range(200)]
 STAGES = ("scenes", "superpoints", "projection of dense", "projection of mask", "fusion")
 

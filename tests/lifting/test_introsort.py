@@ -30,6 +30,7 @@ def worst_case(count):
     return np.array(key, np.float32)
 
 
+@pytest.mark.integration
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 700), st.sampled_from([1, 2, 5, 40, 100000]), st.booleans(), st.integers(0, 2**32 - 1))
 def test_ties_are_ordered_as_by_the_twin(count, values, not_numbers, seed):

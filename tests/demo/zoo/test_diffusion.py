@@ -16,6 +16,8 @@ from anyscene_demo import world
 from anyscene_demo.zoo import diffusion, sam
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 COMMITTED = REPOSITORY / "models" / "demo"
 DEMO = parameters.load(REPOSITORY / "params.yaml")
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from anyscene.show.viewer.page import HEAT, Page
 from anyscene.show.viewer.scene_view import SceneView
 from tests.builders import miniature
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 NAME = "<script>document.title='struck'</script>".replace("/", "∕")  # a file's name cannot hold a slash
 WAIT = 30_000  # ms
 
