@@ -12,6 +12,8 @@ import yaml
 
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "pipeline")
 
 

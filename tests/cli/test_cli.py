@@ -45,6 +45,7 @@ def test_a_stage_is_run_in_a_project_alone(tmp_path, monkeypatch):
     assert result.exit_code == 2 and "Stages are commands of a project" in result.stderr
 
 
+@pytest.mark.integration
 def test_tools_import_nothing_from_the_current_folder(tmp_path):
     (tmp_path / "anyscene.py").write_text("raise SystemExit('taken from the current folder')")
     (tmp_path / "stages").mkdir()

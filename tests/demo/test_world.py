@@ -32,6 +32,7 @@ def test_the_reader_understands_it(dataset):
             assert (depth > 0).mean() > 0.5 and depth.max() < 7
 
 
+@pytest.mark.integration
 def test_two_processes_write_the_same_bytes(tiny_world, tiny_section, tmp_path):
     world.make_world(tiny_section, tmp_path / "again", workers=2)
     files = [

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 FUSE, SCORE = "pipeline/anyscene/fusion/fuse.py", "pipeline/anyscene/capability/score.py"
 
 

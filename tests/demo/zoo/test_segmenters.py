@@ -23,6 +23,8 @@ from anyscene_demo.zoo.images import _vary, rendered, see
 from anyscene_demo.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 COMMITTED = REPOSITORY / "models" / "demo"
 SCANNET = label_set("scannet20")
 KINDS = {"dense": (segmenters.train_dense, DenseSegmenter), "mask": (segmenters.train_mask, MaskSegmenter)}
