@@ -4,37 +4,63 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from anyscene.cli.command import command
-from anyscene.project import parameters
-from anyscene.project.layout import Artefacts
-from anyscene.show.report import page, strip, timings
-from anyscene.show.report.run import Run
+from anyscene.cli import named
+from anyscene.cli.command import stage_command
+from anyscene.project import layout
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+from anyscene.project.stages import Stage
 
-PAGE, TIMINGS = Path("reports/index.html"), Path("reports/timings.html")
+STAGE = Stage(
+    "report",
+    reads=(
+        layout.CAPABILITY,
+        layout.FUSION,
+        layout.LABELS,
+        layout.METRICS,
+        layout.NETWORKS,
+        layout.PLOTS,
+        layout.PROJECTION,
+        layout.SCENES,
+        layout.SUPERPOINTS,
+        layout.SYNTHESIS,
+    ),
+    writes=(layout.PAGE,),
+    parameters=(
+        "dataset.label_set",
+        "dataset.name",
+        "evaluation",
+        "fusion",
+        "report",
+        "segmenters.names",
+        "text",
+        "vocabulary",
+    ),
+    files=named.together(named.text_file, named.label_table),
+    modules=named.task_code,
+)
 
 
 def report(
-    params: Path = Path("params.yaml"),
+    params: Params,
+    fresh: Freshness,
     picture: Annotated[
         Path | None, typer.Option(help="write a picture of one scene in place of the page")
     ] = None,
     scene: Annotated[str | None, typer.Option(help="its name; default: the first of the split")] = None,
 ) -> None:
     """Write reports/index.html, and say in it what is missing where the run is partial."""
-    settings, artefacts = parameters.load(params), Artefacts(params.parent)
+    from anyscene.show.report import page, strip
+    from anyscene.show.report.run import Run
+
     if picture is not None:
-        strip.write(scene, Run(settings, artefacts), picture)
-        return
-    text = page.build(settings, artefacts)
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text)
-    TIMINGS.write_text(timings.build(settings, artefacts))
-    Console(highlight=False).print(f"report: {PAGE.resolve()} ({len(text) / 1e6:.1f} MB)")
+        strip.write(scene, Run(params, layout.Artefacts()), picture)
+    else:
+        page.write(params, layout.Artefacts())
 
 
-app = command(report)
+app = stage_command(STAGE, report)
 
 if __name__ == "__main__":
     app()

@@ -158,20 +158,23 @@ def texts(encoder: str) -> Callable:
     return load
 
 
-def trainer(stage: str, preset: str | None, vertices: int, width: int) -> Callable:
-    """Steps of the stage as the preset or the demo trains: on scenes of about `vertices` points, towards
-    `width` channels. On a CPU one scene at a time, for its memory: a step takes the time of its scenes."""
+def trainer(kind: str, preset: str | None, vertices: int, width: int) -> Callable:
+    """Steps of an objective as the preset or the demo trains by it: on scenes of about `vertices` points,
+    towards `width` channels. On a CPU one scene at a time, for its memory: a step takes the time of its
+    scenes."""
 
     def load(folder: Path, device: torch.device) -> Work:
-        from anyscene import learning, networks
-        from anyscene.learning.objectives import distillation, ensembling
+        from anyscene import networks
+        from anyscene.learning.engine.loop import train
+        from anyscene.learning.engine.processes import Processes
+        from anyscene.learning.objective import Context
         from anyscene.lifting.superpoints import segment_mesh
         from anyscene.project import presets, store
         from benchmarks.speed import meshes
 
         file = Path("params.yaml")
         params = presets.load(preset, file) if preset else parameters.load(file)
-        section, net = getattr(params, stage), params.network
+        section, net = next(e for e in params.training.values() if e.kind == kind), params.network
         batch, steps = (section.batch, 8) if device.type == "cuda" else (1, 1)
         random, clouds = torch.Generator().manual_seed(0), []
         for seed in range(batch):
@@ -181,34 +184,35 @@ def trainer(stage: str, preset: str | None, vertices: int, width: int) -> Callab
             target = torch.rand(superpoint.max() + 1, width, generator=random).half().numpy()
             store.write(group, "superpoint_feature", target)
             store.write(group, "superpoint_valid", np.ones(len(target), bool))
-            clouds.append(learning.Cloud(str(seed), xyz, np.zeros(xyz.shape, np.uint8), superpoint))
+            clouds.append(networks.Cloud(str(seed), xyz, np.zeros(xyz.shape, np.uint8), superpoint))
         model = networks.MinkUNet(
             net.variant, 3, width, net.backend, width=net.width, precision=net.precision
         ).to(device)
-        sampled = params.distillation.points_per_scene
-        if stage == "distillation":
-            objective = distillation.SuperpointDistillation(folder / "fusion", sampled)
-        else:
-            objective = ensembling.objective_of(
-                section,
-                torch.nn.functional.normalize(torch.rand(CLASSES, width, generator=random)).to(device),
-                voxel=net.voxel,
-                colour=net.input == "colour",
-                history=folder / "history",
-                fusion=folder / "fusion",
-                points_per_scene=sampled,
-            )
-            objective.begin(model, clouds, learning.Processes(device))
-            objective.begin = lambda *_: None  # it is not part of a step
-        recipe = learning.Recipe.of(
-            section, voxel=net.voxel, colour=net.input == "colour", augmentation=params.augmentation
+        text = torch.nn.functional.normalize(torch.rand(CLASSES, width, generator=random)).numpy()
+        context = Context(
+            model,
+            net.voxel,
+            net.input,
+            folder / "fusion",
+            folder / "memory",
+            lambda: text,
+            params.augmentation,
         )
+        objective = parameters.OBJECTIVES.get(kind).load()(section.objective, context).to(device)
+        objective.begin(model, clouds, Processes(device))
+        objective.begin = lambda *_: None  # it is not part of a step
         recipe = dataclasses.replace(
-            recipe, schedule=learning.Schedule(steps, 1e-5, 1e-5), batch=batch, accumulate=1
+            section,
+            steps=steps,
+            learning_rate=1e-5,
+            final_learning_rate=1e-5,
+            warmup=0,
+            batch=batch,
+            accumulate=1,
         )
 
         def work() -> int:
-            learning.train(model, clouds, objective, recipe, label=stage)
+            train(model, clouds, objective, recipe, label=kind)
             return steps * batch
 
         return work
@@ -267,6 +271,7 @@ def write_sam(kind: str, folder: Path) -> None:
 
 
 CLASSES = 20  # ScanNet's, of which ensembling keeps logits
+TRAINED = {"distillation": "superpoint", "ensembling": "ensembling"}  # kinds of objective
 HALF, SINGLE, BRAIN = torch.float16, torch.float32, torch.bfloat16
 CLIP_B16 = "open_clip:ViT-B-16-quickgelu:{}/maskclip/open_clip_model.safetensors"
 SUBJECTS = {
@@ -316,19 +321,19 @@ SUBJECTS = {
         "masks of 512x512, seen at 1024x1024", sam("sam_vit_h.pth", 512), partial(write_sam, "vit_h"), GPU
     ),
     **{
-        f"{stage} small, 10 cm": Subject(
+        f"{label} small, 10 cm": Subject(
             "scenes of 45,000 points, the demo's network, one at a time",
-            trainer(stage, None, 45_000, 384),
+            trainer(kind, None, 45_000, 384),
             devices=CPU,
         )
-        for stage in ("distillation", "ensembling")
+        for label, kind in TRAINED.items()
     },
     **{
-        f"{stage} 18A, 2 cm": Subject(
+        f"{label} 18A, 2 cm": Subject(
             "scenes of 150,000 points, MinkUNet18A, on a CPU one at a time, on a GPU 12",
-            trainer(stage, "scannet", 150_000, 512),
+            trainer(kind, "scannet", 150_000, 512),
         )
-        for stage in ("distillation", "ensembling")
+        for label, kind in TRAINED.items()
     },
     "minilm": Subject("texts", texts("minilm"), devices=CPU),
     "clip ViT-B/32": Subject("texts", texts("open_clip:ViT-B-32-quickgelu"), devices=CPU),

@@ -14,11 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anyscene import datasets, learning, networks
-from anyscene.learning.engine.history import History
-from anyscene.learning.objectives.distillation import SuperpointDistillation
-from anyscene.learning.objectives.ensembling import Ensembling
+from anyscene import datasets, networks
+from anyscene.learning.engine.curve import Curve
+from anyscene.learning.engine.loop import train
+from anyscene.learning.engine.processes import Processes
+from anyscene.learning.objective import Context
+from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.networks.sparse.backend import Space
+from anyscene.networks.trained import hidden
 from anyscene.networks.voxels import voxelise
 from anyscene.project import parameters, store
 from anyscene.text import embeddings, load_text_encoder
@@ -94,71 +97,74 @@ def backends() -> list[Figure]:
 
 
 def distillation() -> list[Figure]:
-    return [_steps("distillation")]
+    return [_steps("superpoint", "distillation")]
 
 
 def ensembling() -> list[Figure]:
-    return [_steps("ensembling")]
+    return [_steps("ensembling", "ensembling")]
 
 
-def _steps(kind: str) -> Figure:
+def _steps(kind: str, label: str) -> Figure:
     settings = parameters.load()
-    clouds = learning.read_training_clouds(SCENES, SUPERPOINTS)
-    section = getattr(settings, kind)
+    clouds = read_training_clouds(SCENES, SUPERPOINTS)
+    section = next(entry for entry in settings.training.values() if entry.kind == kind)
     prompts = datasets.label_set(settings.dataset.label_set).prompts
-    text = torch.from_numpy(embeddings(load_text_encoder(settings.text), prompts, settings.text.template))
-    net = settings.network
+    embedded = embeddings(load_text_encoder(settings.text), prompts, settings.text.template)
+    text, net = torch.from_numpy(embedded), settings.network
+    start = Path("models") / next(iter(settings.training.values())).start
 
     def student() -> networks.MinkUNet:
         model = networks.MinkUNet(
             net.variant, 3, text.shape[1], net.backend, width=net.width, precision=net.precision
         )
-        networks.load_weights(model, Path(settings.distillation.initial))
+        networks.load_weights(model, start / "model.safetensors")
         return model.train()
 
     with tempfile.TemporaryDirectory() as name, _all_threads() as threads:
         folder = Path(name)
-        if kind == "distillation":
+        entry = parameters.OBJECTIVES.get(kind)
+        context = Context(
+            student(),
+            net.voxel,
+            net.input,
+            FUSION,
+            folder / "memory",
+            lambda: embedded,
+            settings.augmentation,
+        )
+        objective = entry.load()(section.objective, context)
+        if kind == "superpoint":
             for cloud in clouds:
                 feature, valid = store.fused_points(store.scene_path(FUSION, cloud.id))
                 peer.write(folder, cloud, feature, valid)
-            objective = SuperpointDistillation(FUSION, settings.distillation.points_per_scene)
         else:
             for cloud in clouds:
-                feature = learning.predict_features(student(), cloud, net.voxel, True)
-                torch.save(torch.from_numpy(feature).half(), folder / f"{cloud.id}.pt")
-            objective = Ensembling(
-                text,
-                History(folder / "history"),
-                momentum=section.momentum,
-                temperature=section.temperature,
-                voxel=net.voxel,
-                colour=True,
-                labels=section.loss,
-                balance=section.balance,
-            )
-            objective.begin(student(), clouds, learning.Processes(torch.device("cpu")))
+                model = student()
+                with torch.no_grad():
+                    feature = model.final(hidden(model, cloud, net.voxel, net.input))
+                torch.save(feature.half(), folder / f"{cloud.id}.pt")
+            objective.begin(student(), clouds, Processes(torch.device("cpu")))
             objective.begin = lambda *_: None  # it is not part of a step
-        recipe = learning.Recipe.of(section, voxel=net.voxel, colour=True, augmentation=settings.augmentation)
-        targets = folder if kind == "distillation" else None
+        recipe = replace(section, steps=STEPS, learning_rate=1e-5, final_learning_rate=1e-5, warmup=0)
+        targets = folder if kind == "superpoint" else None
         batches = peer.loader(peer.Scenes(clouds, section.batch, net.voxel, settings.augmentation, targets))
         rival = student()
         optimiser = torch.optim.Adam(rival.parameters(), lr=1e-5)
 
         def ours() -> float:
-            curve = learning.Curve(folder / "model")
+            curve = Curve(folder / "model")
             begin = time.perf_counter()
-            learning.train(student(), clouds, objective, _steps_of(recipe), label=kind, curve=curve)
+            train(student(), clouds, objective, recipe, label=label, curve=curve)
             return (time.perf_counter() - begin) / STEPS
 
         def theirs() -> float:
             begin = time.perf_counter()
             for _ in range(STEPS):
                 scenes, files = next(batches)
-                if kind == "distillation":
+                if kind == "superpoint":
                     peer.distillation_step(rival, optimiser, scenes, files)
                 else:
-                    peer.ensembling_step(rival, optimiser, scenes, folder, text, section.momentum)
+                    peer.ensembling_step(rival, optimiser, scenes, folder, text, section.objective.momentum)
             return (time.perf_counter() - begin) / STEPS
 
         times = alternate(ours, theirs)
@@ -170,12 +176,8 @@ def _steps(kind: str) -> Figure:
     against = {
         "distillation": "the released code restated: features from .pt files, written out",
         "ensembling": "the released code restated: a half precision history [N, C] loaded and saved",
-    }[kind]
-    return Figure(f"a step of {kind}", setting, "s", *times, against)
-
-
-def _steps_of(recipe: learning.Recipe) -> learning.Recipe:
-    return replace(recipe, schedule=learning.Schedule(STEPS, 1e-5, 1e-5))
+    }[label]
+    return Figure(f"a step of {label}", setting, "s", *times, against)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from benchmarks.speed import viewer
 from tests.builders import figures
 from tests.builders.capture import grid
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_ablation_has_a_line_for_each_row_of_the_papers_table():
     measured = {

@@ -36,6 +36,11 @@ NETWORKS = {  # name -> kind of its objective, the network that it began from, i
     "distilled": ("superpoint", None),
     "ensembled": ("ensembling", "distilled"),
 }
+TITLES = {
+    "pixelwise": "pixel distillation",
+    "distilled": "superpoint distillation",
+    "ensembled": "+ temporal ensembling",
+}
 SIZE = (32, 24)
 
 
@@ -90,7 +95,7 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"names": names}))
     for index, name in enumerate(NETWORKS):
-        write_network(folder, name, values["training"][name]["title"], index)
+        write_network(folder, name, TITLES[name], index)
     _write_synthesis(folder, rng)
     return parameters.load(folder / "params.yaml")
 

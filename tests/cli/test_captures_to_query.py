@@ -70,6 +70,7 @@ def lying(camera, renderer, light):
     return stored, np.rot90(image.rgb), np.rot90(image.depth)
 
 
+@pytest.mark.integration
 def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(project, room, tmp_path):
     room, export = room
     scan, answers, heat = tmp_path / "my_room", [], tmp_path / "q.ply"

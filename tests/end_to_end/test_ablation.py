@@ -13,6 +13,8 @@ import yaml
 from tests.builders import REPOSITORY
 from tests.builders.workspace import Workspace
 
+pytestmark = pytest.mark.integration
+
 STAGE = """
 import json, yaml
 from tests.builders import figures

@@ -152,6 +152,12 @@ def test_missing_section_and_file(tmp_path):
         parameters.load(tmp_path / "params.yaml")
 
 
+def test_equal_parameters_are_one_key():
+    """Models are remembered by the parameters that they were loaded with."""
+    first, second = (parameters.load(REPOSITORY / "params.yaml") for _ in range(2))
+    assert first is not second and {first: "loaded"}[second] == "loaded"
+
+
 def test_plain():
     params = parameters.load(REPOSITORY / "params.yaml")
     assert parameters.plain(params.fusion)["tau"] == 0.05

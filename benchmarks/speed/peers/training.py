@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from anyscene.learning import Cloud
-from anyscene.learning.views.data import Batch, batch
-from anyscene.networks import MinkUNet
+from anyscene.learning.views.augmentation import augmented
+from anyscene.networks import Batch, Cloud, MinkUNet
+from anyscene.networks.batch import join
 from anyscene.project.parameters import Augmentation
 
 POINTS = 20_000  # of a step that enter the loss
@@ -32,7 +32,12 @@ class Scenes(Dataset):
         rng = np.random.default_rng(step)
         chosen = [self.clouds[i] for i in rng.choice(len(self.clouds), self.size, replace=False)]
         random = [np.random.default_rng([step, i]) for i in range(self.size)]
-        scenes = batch(chosen, self.voxel, True, random, augmentation=self.how)
+        scenes = join(
+            [
+                augmented(cloud, rng, self.voxel, "colour", self.how)
+                for cloud, rng in zip(chosen, random, strict=True)
+            ]
+        )
         files = [torch.load(self.folder / f"{cloud.id}.pt") for cloud in chosen] if self.folder else []
         return scenes, files
 
@@ -52,7 +57,8 @@ def write(folder: Path, cloud: Cloud, feature: np.ndarray, seen: np.ndarray) -> 
 def distillation_step(network: MinkUNet, optimiser, scenes: Batch, files) -> float:
     output = network(scenes.maps, scenes.features)  # [V, C]
     targets, owners, before = [], [], 0
-    for cloud, voxels, file in zip(scenes.clouds, scenes.voxels, files, strict=True):
+    for view, file in zip(scenes.views, files, strict=True):
+        cloud, voxels = view.cloud, view.voxels
         first = torch.from_numpy(voxels.point)
         owner = torch.from_numpy(cloud.superpoint.astype(np.int64))[first]
         targets.append(torch.where(file["mask"][first].unsqueeze(1), file["feat"][first].float(), 0))
@@ -74,7 +80,8 @@ def ensembling_step(
 ) -> float:
     output = network(scenes.maps, scenes.features)
     averaged, owners, before = [], [], 0
-    for i, (cloud, voxels) in enumerate(zip(scenes.clouds, scenes.voxels, strict=True)):
+    for i, view in enumerate(scenes.views):
+        cloud, voxels = view.cloud, view.voxels
         first, voxel = torch.from_numpy(voxels.point), torch.from_numpy(voxels.voxel)
         with torch.no_grad():
             current = output[scenes.start[i] : scenes.start[i + 1]][voxel]  # [N, C]

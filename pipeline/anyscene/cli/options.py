@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anyscene.datasets import Rgbd
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.scene import Scene

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anyscene.cli.command import command
-from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, given
+from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
 from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
 from anyscene.datasets import imports, ply
 from anyscene.show import heat_map
@@ -69,7 +69,7 @@ def query(
     Options from --from on are of exports, as for anyscene import.
     """
     (settings, artefacts), console = project(params), Console(highlight=False)
-    encoder, options = load_text_encoder(settings.text), given(scale, depth_unit, up, confidence)
+    encoder, options = load_text_encoder(settings.text), export_options(scale, depth_unit, up, confidence)
     imported = is_imported(artefacts, scene)
     if imported or not Path(scene).exists():
         if imported:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
 
 from anyscene.tasks.layer import NEUTRAL, Layer, distinct_colours
@@ -18,15 +19,6 @@ RIGHT, WRONG = (
 )  # told apart by lightness and by hue, whatever one's colour vision
 QUALITY = 82
 superpoint_colours = distinct_colours
-
-# Cividis (Nunez, Anderton, Renslow 2018) at nine places: even to the eye with and without colour blindness
-_CIVIDIS = np.array(
-    [
-        (0, 34, 78), (18, 53, 112), (60, 77, 110), (87, 93, 109), (112, 113, 115),
-        (138, 134, 120), (166, 157, 117), (202, 185, 105), (254, 232, 56),
-    ],
-    np.float32,
-)  # fmt: skip
 
 
 def data_uri(image: np.ndarray, quality: int = QUALITY) -> str:
@@ -55,12 +47,11 @@ def layer_colours(layer: Layer) -> np.ndarray:
     return np.where(known, heat(np.nan_to_num(layer.values)), NEUTRAL).astype(np.uint8)
 
 
-def heat(values: np.ndarray) -> np.ndarray:
-    """u1[..., 3] of values in 0..1, dark blue to yellow."""
-    place = np.clip(np.asarray(values, np.float32), 0, 1) * (len(_CIVIDIS) - 1)
-    low = np.minimum(place.astype(int), len(_CIVIDIS) - 2)
-    part = (place - low)[..., None]
-    return np.rint(_CIVIDIS[low] * (1 - part) + _CIVIDIS[low + 1] * part).astype(np.uint8)
+def heat(values: np.ndarray | float) -> np.ndarray:
+    """u1[..., 3] of values in 0..1, dark blue to yellow: Cividis (Nunez, Anderton, Renslow 2018), even to the
+    eye with and without colour blindness."""
+    colours = np.asarray(colormaps["cividis"](np.asarray(values, np.float32)))
+    return np.rint(255 * colours[..., :3]).astype(np.uint8)
 
 
 def heat_over(rgb: np.ndarray, values: np.ndarray) -> np.ndarray:

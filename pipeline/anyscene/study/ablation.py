@@ -58,16 +58,15 @@ class Inputs:
         )
 
 
+ByModel = Mapping[str, np.ndarray | None]  # f8[V] of each 2D model, None where it is not known
+
+
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """What the controls weigh by in place of the measured capability: f8[V] of each 2D model."""
+    """What the controls weigh by in place of the measured capability."""
 
-    taught: Mapping[
-        str, np.ndarray | None
-    ]  # 1 for the classes that it was taught, else 0; None: it does not say
-    truth: Mapping[
-        str, np.ndarray | None
-    ]  # its true IoU in 0..1, NaN where unknown; None: no annotated frames
+    taught: ByModel  # 1 for the classes that the 2D model was taught, else 0
+    truth: ByModel  # true IoU in 0..1, NaN for classes without a point
     shuffles: int = 0  # permutations of the capability over classes that the row "shuffled" averages
     seed: int = 0  # of the permutations
 
@@ -163,14 +162,8 @@ def _fusions(inputs: Inputs, controls: Controls | None) -> Iterator[PredictingRo
     equal = [np.ones((len(inputs.models), len(inputs.vocabulary)), np.float32)]
     yield _fusion(inputs, "add", "add", equal, "add")
     yield _fusion(inputs, "linear", "linear", equal, "linear")
-    every = () if controls is None else ("max", "shuffled", "swapped")
-    yield _fusion(
-        inputs,
-        CAPABILITY,
-        "capability fusion",
-        measured,
-        against=(BEST_SINGLE, "add", "linear", *every),
-    )
+    against = (BEST_SINGLE, "add", "linear", *(("max", "shuffled", "swapped") if controls else ()))
+    yield _fusion(inputs, CAPABILITY, "capability fusion", measured, against=against)
     if controls is None:
         return
     shuffled: Weights = "evaluation.shuffles is 0"
@@ -202,7 +195,7 @@ def _measured(inputs: Inputs) -> Weights:
     return [np.array(capability, np.float32)]
 
 
-def _given(inputs: Inputs, values: Mapping[str, np.ndarray | None], otherwise: str) -> Weights:
+def _given(inputs: Inputs, values: ByModel, otherwise: str) -> Weights:
     of_models = [values.get(model) for model in inputs.models]
     if any(value is None for value in of_models):
         return otherwise
@@ -223,7 +216,6 @@ def _fusion(
     missing = weights if isinstance(weights, str) else None
     if missing is None and not all(_projected(inputs, model) for model in inputs.models):
         missing = "not all 2D models' features were projected"
-
     return PredictingRow(
         name=name,
         title=title,

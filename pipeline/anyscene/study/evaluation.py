@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from anyscene import datasets
+from anyscene.errors import EvaluationError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -22,7 +23,7 @@ from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.losses import Loss
 from anyscene.study.losses import losses as read_losses
 from anyscene.study.true_iou import known_classes, true_iou
-from anyscene.tasks.segmentation.metrics import EvaluationError, tally
+from anyscene.tasks.segmentation.metrics import tally
 from anyscene.tasks.truth import split_by_annotation
 
 

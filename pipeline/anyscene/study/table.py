@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +24,14 @@ COLUMNS = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
 def splits(metrics: dict[str, Any]) -> list[str]:
     """Splits of the label set (ScanNet200: head, common, tail) that have a score."""
     return list(dict.fromkeys(name for row in metrics["semantic"].values() for name in row.get("splits", {})))
+
+
+def show(metrics: Mapping[str, Any], page: Path) -> None:
+    """Print the tables, and where the report is, if there is one at `page`."""
+    console = Console(highlight=False)
+    console.print(tables(metrics))
+    if page.is_file():
+        console.print(f"\nreport: {page.resolve()}")
 
 
 def tables(metrics: dict[str, Any]) -> Group:

@@ -24,6 +24,8 @@ from anyscene.show.report import drawn_scene, page, run, template, timings
 from anyscene.study import ablation, evaluation, reports
 from tests.builders import miniature
 
+pytestmark = pytest.mark.integration
+
 SMALL = (80, 60)
 VOID = {"meta", "link", "img", "br", "line", "circle", "path"}
 

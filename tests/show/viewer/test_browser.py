@@ -18,7 +18,7 @@ from anyscene.show.viewer.scene_view import SceneView
 from anyscene.study import ablation
 from tests.builders import miniature
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 NAME = "<script>document.title='struck'</script>".replace("/", "∕")  # a file's name cannot hold a slash
 WAIT = 30_000  # ms
 

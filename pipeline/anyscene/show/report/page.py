@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 
 from anyscene.datasets import LabelSet
 from anyscene.networks.trained import described
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.show import charts, palette
@@ -26,6 +27,16 @@ LARGEST_MB = 20  # of the page
 MANY = 40  # classes: of more the page lists those that are needed, and folds what is long
 PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
 UNSHOWN = ("report", "runtime")  # parameters that shape no result
+
+
+def write(params: Params, artefacts: Artefacts) -> None:
+    """Write the page, timings.html beside it, and say where it is."""
+    text = build(params, artefacts)
+    path = artefacts.root / layout.PAGE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    (artefacts.root / layout.TIMINGS).write_text(timings.build(params, artefacts))
+    Console(highlight=False).print(f"report: {path.resolve()} ({len(text) / 1e6:.1f} MB)")
 
 
 def build(params: Params, artefacts: Artefacts) -> str:

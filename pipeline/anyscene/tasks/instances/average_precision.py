@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anyscene.datasets import LabelSet
-from anyscene.tasks.segmentation.metrics import EvaluationError
+from anyscene.errors import EvaluationError
 
 OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # as the script has them, to the last bit
 SMALLEST = 100  # points

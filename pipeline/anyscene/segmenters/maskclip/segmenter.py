@@ -26,23 +26,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.errors import TextError, WeightsError
 from anyscene.project.device import Precision, autocast, passes
-from anyscene.project.parameters import MaskClip
+from anyscene.segmenters.maskclip import Settings
 from anyscene.segmenters.protocol import FeatureMap, require_finite
-from anyscene.text import TextEncoder, TextError, embeddings, open_clip_model, refuse_code
-from anyscene.weights.reading import WeightsError
+from anyscene.text import TextEncoder, embeddings, open_clip_model, refuse_code
 
 KIND = "open_clip:"
 
 
-def load_tower(encoder: str) -> nn.Module:
-    """Image tower of the text encoder `open_clip:MODEL:PRETRAINED`. Raises TextError for another encoder,
-    WeightsError where its weights cannot be loaded."""
+def require_tower(encoder: str) -> tuple[str, str]:
+    """Model and weights of the text encoder `open_clip:MODEL:PRETRAINED`. Raises TextError for another
+    encoder, WeightsError where it names no weights or a file that is missing or could run code."""
     model, _, pretrained = encoder.removeprefix(KIND).partition(":")
     if not encoder.startswith(KIND):
         raise TextError(
             f"maskclip reads the image tower of the text encoder, and {encoder} has none: set `text.encoder` "
-            "to an open_clip ViT, e.g. open_clip:ViT-B-16:weights/maskclip/open_clip_model.safetensors"
+            "to an open_clip ViT, e.g. open_clip:ViT-B-16:weights/maskclip/open_clip_model.safetensors "
+            "(`anyscene weights fetch maskclip`)"
         )
     if not pretrained:
         raise WeightsError(
@@ -50,6 +51,13 @@ def load_tower(encoder: str) -> nn.Module:
             f"checkpoint, {KIND}{model}:FILE"
         )
     refuse_code(pretrained)
+    return model, pretrained
+
+
+def load_tower(encoder: str) -> nn.Module:
+    """Image tower of the text encoder `open_clip:MODEL:PRETRAINED`. Raises as `require_tower`, and
+    WeightsError where the weights cannot be loaded."""
+    model, pretrained = require_tower(encoder)
     try:
         return open_clip_model(model, pretrained).visual
     except Exception as error:  # missing file, unknown tag, no network: many kinds
@@ -67,7 +75,7 @@ class MaskClipSegmenter:
         name: str,
         tower: nn.Module,
         text: TextEncoder,
-        settings: MaskClip,
+        settings: Settings,
         device: torch.device,
         precision: Precision = "float32",
     ) -> None:
@@ -84,9 +92,9 @@ class MaskClipSegmenter:
         if tower.output_dim != text.width:
             raise TextError(f"{text.name} is {text.width} wide, its image tower {tower.output_dim}")
         self.name = name
-        self._tower = tower.float().eval().requires_grad_(False).to(device)
+        self.tower = tower.float().eval().requires_grad_(False).to(device)
         self._text, self._base, self._device, self._precision = text, settings.base, device, precision
-        self._mean, self._std = (
+        self.mean, self.std = (  # f4[3, 1, 1] each, of pixels in 0..1
             torch.tensor(tower.preprocess_cfg[key], device=device)[:, None, None] for key in ("mean", "std")
         )
         self.version = f"{_digest(tower)}-{self._base}"
@@ -116,12 +124,12 @@ class MaskClipSegmenter:
 
     def _features(self, images: np.ndarray) -> torch.Tensor:
         """u1[B, H, W, 3] -> f4[B, h, w, C]."""
-        size = patches(images.shape[1:3], self._tower.patch_size, self._base)
-        pixels = tuple(count * side for count, side in zip(size, self._tower.patch_size, strict=True))
+        size = patches(images.shape[1:3], self.tower.patch_size, self._base)
+        pixels = tuple(count * side for count, side in zip(size, self.tower.patch_size, strict=True))
         x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
         x = functional.interpolate(x, size=pixels, mode="bicubic", antialias=True).clamp(0, 1)
         with autocast(self._device, self._precision):
-            return values(self._tower, (x - self._mean) / self._std)
+            return values(self.tower, (x - self.mean) / self.std)
 
 
 def values(

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +18,12 @@ from anyscene.errors import DataError
 from anyscene.project.device import Batches, Precision, autocast
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.grounded import FILES, find
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite
-from anyscene.weights import catalogue, described, reading, sam
+from anyscene.weights import catalogue, reading, sam
 
 SOURCE = catalogue.get("grounded").source
-FILES = (
-    "config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    described.TENSORS,
-)
-SAM_FILES = "sam_vit_*.pth"
 CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
 UNKNOWN = ("chair", "\U0001f984")  # the second has no token of its own
 LONGEST = 8  # times its shorter side: DETR has no places for its queries in images that are mere stripes
@@ -38,38 +32,36 @@ BOXES = 32  # that SAM is asked for at a time
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text that lists names. token, kind, mask: i8[1, T]; name: i8[k], index into the vocabulary; share:
-    f4[k, T], 1/n at each of the n tokens of a name."""
+    """A text that lists names."""
 
-    token: torch.Tensor
-    kind: torch.Tensor
-    mask: torch.Tensor
-    name: torch.Tensor
-    share: torch.Tensor
+    token: torch.Tensor  # i8[1, T]
+    kind: torch.Tensor  # i8[1, T]
+    mask: torch.Tensor  # i8[1, T]
+    name: torch.Tensor  # i8[k], index into the vocabulary
+    share: torch.Tensor  # f4[k, T], 1/n at each of the n tokens of a name
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Grounding DINO as transformers has it."""
+
+    network: torch.nn.Module  # for inference
+    tokenizer: Any
+    prepare: Any  # its image processor
+
+    @property
+    def length(self) -> int:
+        """Tokens that a text may have."""
+        return self.network.config.max_text_len
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """box: f4[n, 4] (left, top, right, bottom) in pixels; name: i8[n], index into the vocabulary; score:
-    f4[n] in 0..1."""
+    """Boxes of one image."""
 
-    box: torch.Tensor
-    name: torch.Tensor
-    score: torch.Tensor
-
-
-def find(folder: Path) -> Path:
-    """SAM's checkpoint in `folder`, which holds Grounding DINO too. Raises WeightsError saying what is
-    missing and where it is had."""
-    pretrained.find("grounded", folder, FILES)
-    found = sorted(folder.glob(SAM_FILES))
-    if len(found) != 1:
-        raise described.WeightsError(
-            f"{folder / SAM_FILES}: {'more than one' if found else 'no'} checkpoint of SAM; put one of "
-            f"{sam.SOURCE} there (`anyscene weights fetch sam_vit_h` brings one into "
-            f"{folder.parent / 'sam'}), or go on without: take `grounded` out of segmenters.names"
-        )
-    return found[0]
+    box: torch.Tensor  # f4[n, 4]: left, top, right, bottom in pixels
+    name: torch.Tensor  # i8[n], index into the vocabulary
+    score: torch.Tensor  # f4[n] in 0..1
 
 
 class GroundedSegmenter(MaskModel):
@@ -78,33 +70,42 @@ class GroundedSegmenter(MaskModel):
     def __init__(
         self,
         name: str,
-        folder: Path,
+        detector: Detector,
+        predictor: SamPredictor,
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         precision: Precision = "float32",
+        content: str = "",
     ) -> None:
-        """`folder` holds FILES and one of SAM_FILES; nothing is ever downloaded. Raises WeightsError where
-        they cannot be loaded."""
+        """`detector`, and SAM's `predictor`: on `device`; content: digests of their files."""
+        self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
+        self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
+        self.detector, self.predictor = detector, predictor
+        self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
+        version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
+        self.version = with_captioner(version, captioner)
+
+    @classmethod
+    def load(cls, name: str, folder: Path, device: torch.device, **options: Any) -> GroundedSegmenter:
+        """The models in `folder`, which holds FILES and a checkpoint of SAM; nothing is ever downloaded.
+        options: those of the constructor. Raises WeightsError where they cannot be loaded."""
         # transformers takes seconds to import: only those who ask for it pay for it
         from transformers import AutoTokenizer, GroundingDinoForObjectDetection, GroundingDinoImageProcessor
 
         checkpoint = find(folder)
         content = pretrained.intact(folder, FILES)
-        self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
-        self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
         pretrained.description(folder, ["grounding-dino"], SOURCE)
-        self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
-        self._prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
-        pretrained.try_out(self._prepare, folder, SOURCE)
-        self._network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
-        self._sam = SamPredictor(sam.read(checkpoint).to(device))
-        self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
+        tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
+        prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
+        pretrained.try_out(prepare, folder, SOURCE)
+        network = pretrained.network(GroundingDinoForObjectDetection, folder, SOURCE).to(device)
+        predictor = SamPredictor(sam.read(checkpoint).to(device))
+        detector = Detector(network, tokenizer, prepare)
         with pretrained.whole(folder, SOURCE):
-            self._asked(UNKNOWN)
+            prompts(UNKNOWN, tokenizer, detector.length, device)
         content += reading.digest(checkpoint)
-        version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
-        self.version = with_captioner(version, captioner)
+        return cls(name, detector, predictor, device, content=content, **options)
 
     def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
@@ -117,15 +118,15 @@ class GroundedSegmenter(MaskModel):
         mask = np.zeros((len(found.box), *image.shape[:2]), bool)
         if len(mask):
             with autocast(self._device, self._precision):
-                self._sam.set_image(image)
-            self._sam.features = self._sam.features.float()
-            box = self._sam.transform.apply_boxes_torch(found.box, image.shape[:2])
+                self.predictor.set_image(image)
+            self.predictor.features = self.predictor.features.float()
+            box = self.predictor.transform.apply_boxes_torch(found.box, image.shape[:2])
             masks = self._batches(self._masks, box)
             np.concatenate(list(masks), out=mask)
         return NamedMasks(owners(mask, found.score.cpu().numpy()), found.name.cpu().numpy())
 
     def _masks(self, box: torch.Tensor) -> np.ndarray:  # [n, 4] -> b1[n, H, W]
-        found, _, logits = self._sam.predict_torch(None, None, boxes=box, multimask_output=False)
+        found, _, logits = self.predictor.predict_torch(None, None, boxes=box, multimask_output=False)
         require_finite(f"{self.name}, its SAM", "masks", logits)
         return found[:, 0].cpu().numpy()
 
@@ -138,12 +139,14 @@ class GroundedSegmenter(MaskModel):
             -(-height // (LONGEST * width)), 1
         )
         # said, for an image of 3 rows could be taken for one with channels first
-        inputs = self._prepare(images=[stretched], input_data_format="channels_last", return_tensors="pt")
+        inputs = self.detector.prepare(
+            images=[stretched], input_data_format="channels_last", return_tensors="pt"
+        )
         size = torch.tensor([width, height, width, height], device=self._device)
         found = [Boxes(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
-        for prompt in self._asked(tuple(vocabulary)):
+        for prompt in self.asked(tuple(vocabulary)):
             with autocast(self._device, self._precision):
-                answer = self._network(
+                answer = self.detector.network(
                     **inputs.to(self._device),
                     input_ids=prompt.token,
                     token_type_ids=prompt.kind,
@@ -165,10 +168,11 @@ class GroundedSegmenter(MaskModel):
             )
         )
 
-    def _asked(self, vocabulary: tuple[str, ...]) -> list[Prompt]:
+    def asked(self, vocabulary: tuple[str, ...]) -> list[Prompt]:
+        """The texts in which Grounding DINO is asked for the names of `vocabulary`."""
         if vocabulary not in self._prompts:
-            most = self._network.config.max_text_len
-            self._prompts[vocabulary] = prompts(vocabulary, self._tokenizer, most, self._device)
+            tokenizer, length = self.detector.tokenizer, self.detector.length
+            self._prompts[vocabulary] = prompts(vocabulary, tokenizer, length, self._device)
         return self._prompts[vocabulary]
 
 

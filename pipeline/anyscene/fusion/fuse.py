@@ -10,17 +10,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from anyscene.errors import PipelineError
+from anyscene.errors import FusionError
 
 Method = Literal["capability", "add", "linear", "max"]
 UNSEEN = 255  # prediction of a model that has no feature at the point
 BLOCK_ELEMENTS = 1 << 24  # of all models' features held at once, unless asked otherwise
 
 Array = Any  # np.ndarray or torch.Tensor: what goes in comes out
-
-
-class FusionError(PipelineError):
-    """Features, capabilities and texts that do not fit together."""
 
 
 class Fused(NamedTuple):

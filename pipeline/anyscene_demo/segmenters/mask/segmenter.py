@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
@@ -202,7 +203,7 @@ class MaskSegmenter(MaskModel):
         self.version = with_captioner(version, captioner)
         architecture = self.description.get("architecture", {})
         if architecture.get("kind") != "mask" or architecture.get("width") != text.width:
-            raise described.WeightsError(
+            raise WeightsError(
                 f"{folder}: holds a {architecture.get('kind')!r} model of width {architecture.get('width')}, "
                 f"wanted a mask one in the {text.width} wide text space of {text.name}"
             )

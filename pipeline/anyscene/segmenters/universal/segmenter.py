@@ -8,7 +8,6 @@ is taken for the name of the vocabulary that is closest to it in text space.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,20 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.class_names import names
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.protocol import require_finite
+from anyscene.segmenters.universal import FILES
 from anyscene.text import TextEncoder, embeddings
-from anyscene.weights import catalogue, described
-from anyscene.weights.reading import WeightsError
+from anyscene.weights import catalogue
 
-SOURCES = {name: catalogue.get(name).source for name in ("mask2former", "oneformer")}
-FILES = ("config.json", "preprocessor_config.json", described.TENSORS)
 TASK = "the task is panoptic"  # OneFormer is told in words
 CONFIDENCE = 0.8  # of a query's class; this and the next as both official codes set them, and SEEM's
 OVERLAP = 0.8  # share of a mask that better ones must leave to it
-
-
-def find(name: str, folder: Path) -> Path:
-    """The model's `folder`. Raises WeightsError saying which file is missing and where it is had."""
-    return pretrained.find(name, folder, FILES)
 
 
 class UniversalSegmenter(MaskModel):
@@ -44,24 +38,23 @@ class UniversalSegmenter(MaskModel):
     def __init__(
         self,
         name: str,
-        folder: Path,
+        network: torch.nn.Module,
+        prepare: Any,
         text: TextEncoder,
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
+        content: str = "",
     ) -> None:
-        """`name`: mask2former or oneformer. `folder` holds FILES; nothing is ever downloaded. Raises
-        WeightsError where they cannot be loaded."""
-        find(name, folder)
-        content = pretrained.intact(folder, FILES)
+        """`name`: mask2former or oneformer; `network` and `prepare`: transformers' model on `device`, for
+        inference, and its image processor; content: digests of their files."""
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device, self._precision = text, device, precision
-        self._network, self._prepare = _load(name, folder)
-        self._network.to(device)
-        config = self._network.config
+        self.network, self._prepare = network, prepare
+        config = network.config
         own = [names(config.id2label[number]) for number in range(len(config.id2label))]
         self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
         self._own = embeddings(text, [one for some in own for one in some])  # [names, C]
@@ -74,23 +67,34 @@ class UniversalSegmenter(MaskModel):
         version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
+    @classmethod
+    def load(
+        cls, name: str, folder: Path, text: TextEncoder, device: torch.device, **options: Any
+    ) -> UniversalSegmenter:
+        """The model in `folder`, which holds FILES; nothing is ever downloaded. options: those of the
+        constructor. Raises WeightsError where it cannot be loaded."""
+        catalogue.find(name, folder, FILES)
+        content = pretrained.intact(folder, FILES)
+        network, prepare = _load(name, folder)
+        return cls(name, network.to(device), prepare, text, device, content=content, **options)
+
     @torch.inference_mode()
     def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]; a pixel of which no mask is sure is in none."""
         similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
         name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
         for some in passes(images, self._device):
-            for classes, masks in zip(*self._queries(some), strict=True):
+            for classes, masks in zip(*self.queries(some), strict=True):
                 owner, label = panoptic(classes, masks, some.shape[1:3], self._confidence, self._overlap)
                 yield NamedMasks(owner, name[label])
 
-    def _queries(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def queries(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the classes [B, Q, L + 1] and masks [B, Q, h, w] of u1[B, H, W, 3]."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=list(images), input_data_format="channels_last", return_tensors="pt")
         extra = {name: value.expand(len(images), -1) for name, value in self._extra.items()}
         with autocast(self._device, self._precision):
-            found = self._network(pixel_values=inputs["pixel_values"].to(self._device), **extra)
+            found = self.network(pixel_values=inputs["pixel_values"].to(self._device), **extra)
         require_finite(self.name, "masks", found.class_queries_logits, found.masks_queries_logits)
         return found.class_queries_logits, found.masks_queries_logits
 
@@ -124,18 +128,11 @@ def panoptic(
     return torch.where(owned, best, -1).to(torch.int32).cpu().numpy(), label.cpu().numpy()
 
 
-def names(label: str) -> tuple[str, ...]:
-    """What a class of COCO or ADE20K is called: "door-stuff" -> ("door",), "sky-other-merged" -> ("sky",),
-    "windowpane, window " -> ("windowpane", "window")."""
-    plain = (re.sub(r"(-(stuff|other|merged))+$", "", part.strip()) for part in re.split("[,;]", label))
-    return tuple(re.sub("[-_]", " ", part) for part in plain if part) or (label,)
-
-
 def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
     """Network and image processor."""
     import transformers
 
-    kind, source = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name], SOURCES[name]
+    kind, source = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name], catalogue.get(name).source
     config = pretrained.description(folder, [name], source)
     labels = config.get("id2label")
     numbered = isinstance(labels, dict) and labels.keys() == {str(number) for number in range(len(labels))}

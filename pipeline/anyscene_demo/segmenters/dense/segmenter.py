@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters.protocol import FeatureMap
 from anyscene.text import TextEncoder, embeddings
@@ -49,7 +50,7 @@ class DenseSegmenter:
         self.description, tensors, self.version = described.read(folder)
         architecture = self.description.get("architecture", {})
         if architecture.get("kind") != "dense" or architecture.get("width") != text.width:
-            raise described.WeightsError(
+            raise WeightsError(
                 f"{folder}: holds a {architecture.get('kind')!r} model of width {architecture.get('width')}, "
                 f"wanted a dense one in the {text.width} wide text space of {text.name}"
             )

@@ -12,28 +12,27 @@ Size = tuple[int, int]  # height, width
 
 @dataclass(frozen=True)
 class Masks:
-    """mask: b1[n, H, W] of the image's size; name: what each is; score: f4[n] in 0..1; caption: what is said
-    of each, where the model says anything."""
+    """Masks of one image."""
 
-    mask: np.ndarray
-    name: tuple[str, ...]
-    score: np.ndarray
-    caption: tuple[str, ...] | None = None
+    mask: np.ndarray  # b1[n, H, W], of the image's size
+    name: tuple[str, ...]  # what each is, in the model's own words
+    score: np.ndarray  # f4[n] in 0..1
+    caption: tuple[str, ...] | None = None  # what is said of each, where the model says anything
 
 
 @dataclass(frozen=True)
 class Features:
-    """feature: f2[h, w, C], a grid that covers the image."""
+    """Features of one image."""
 
-    feature: np.ndarray
+    feature: np.ndarray  # f2[h, w, C], a grid that covers the image
 
 
 @dataclass(frozen=True)
 class Options:
-    """labels: names of the classes, by their index; stride: pixels from one feature to the next."""
+    """What a converter is told beside the folder."""
 
-    labels: tuple[str, ...] | None = None
-    stride: int = 1
+    labels: tuple[str, ...] | None = None  # names of the classes, by their index
+    stride: int = 1  # pixels from one feature to the next
 
 
 class Reader(Protocol):
