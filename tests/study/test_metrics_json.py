@@ -21,7 +21,8 @@ from anyscene.study.evaluation import Study
 from anyscene.study.losses import Loss
 from anyscene.study.plots import write
 from anyscene.study.table import tables
-from anyscene.tasks.segmentation import Prediction, mean_iou, tally
+from anyscene.tasks.segmentation import mean_iou, tally
+from anyscene.text.text_space import Prediction
 from tests.builders import figures
 
 SCANNET = label_set("scannet20")

@@ -18,9 +18,8 @@ from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Fusion, Params
 from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
-from anyscene.tasks.segmentation.metrics import Prediction
 from anyscene.text import load_text_encoder
-from anyscene.text.text_space import TextSpace
+from anyscene.text.text_space import Prediction, TextSpace
 
 
 class Planned(Protocol):

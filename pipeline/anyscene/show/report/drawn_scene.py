@@ -18,7 +18,8 @@ from anyscene.show.viewpoint import Viewpoint, corner_viewpoint
 from anyscene.study import rows
 from anyscene.study.ablation import Ablation, PredictingRow
 from anyscene.tasks.drawing import task_layers
-from anyscene.tasks.segmentation.metrics import Prediction, evaluate
+from anyscene.tasks.segmentation.metrics import evaluate
+from anyscene.text.text_space import Prediction
 
 SIZE = (480, 360)  # of a picture, width and height in pixels
 GALLERY_MB = 14  # of all pictures: what else a page has is never as large as the rest of its 20 MB

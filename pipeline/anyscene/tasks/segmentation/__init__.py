@@ -3,7 +3,6 @@
 from anyscene.tasks.segmentation.metrics import (
     EvaluationError,
     Metrics,
-    Prediction,
     Tally,
     confusion,
     evaluate,
@@ -16,7 +15,6 @@ from anyscene.tasks.segmentation.metrics import (
 __all__ = [
     "EvaluationError",
     "Metrics",
-    "Prediction",
     "Tally",
     "confusion",
     "evaluate",

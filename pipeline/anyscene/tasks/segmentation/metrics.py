@@ -10,13 +10,15 @@ the mean recall. Where a label set has splits (ScanNet200: head, common, tail), 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
-from anyscene.text.text_space import Prediction
+
+if TYPE_CHECKING:  # its module needs torch, and a list of tasks needs none of it
+    from anyscene.text.text_space import Prediction
 
 Unpredicted = Literal["error", "ignore"]
 
