@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from anyscene.errors import StoreError
-from anyscene.fusion import fuse, superpoint_means
+from anyscene.fusion import fuse, fuse_scenes, superpoint_means
+from anyscene.lifting import project_scenes
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import store
 from anyscene.segmenters.protocol import CaptionMap
@@ -56,9 +57,9 @@ def workspace(project, monkeypatch):
         vocabulary=list(VOCABULARY),
     )
     models = {"dense": Dense(width=3, left=2, right=1), "mask": Mask()}  # a chair on the left, else floor
-    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: models[name])
-    for stage in (projection, fusion):
-        monkeypatch.setattr(stage, "load_text_encoder", lambda section: Encoder())
+    monkeypatch.setattr(project_scenes, "load_segmenter", lambda name, params: models[name])
+    for module in (project_scenes, fuse_scenes):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: Encoder())
     Path("data/capability").mkdir(parents=True)
     for name, capability in (("dense", [0.5, 0.1, 0.9]), ("mask", [0.8, 0.6, 0.1])):
         write_capability(name, capability)
