@@ -1,6 +1,7 @@
 """The stages superpoints, projection and fusion, run as a user runs them, with made-up 2D models."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,7 +209,7 @@ def test_memory_decides_on_blocks_but_not_on_bytes(workspace):
 def test_a_capability_of_another_vocabulary_is_an_error(workspace):
     run_all()
     write_capability("mask", [0.1, 0.2, 0.3], ("wall", "floor", "table"))
-    assert "mask.json: measured over another vocabulary" in run(fusion, code=1).replace("\n", " ")
+    assert "mask.json: not the capability over this vocabulary" in run(fusion, code=1).replace("\n", " ")
     Path("data/capability/mask.json").unlink()
     assert "run the stage capability" in run(fusion, code=1).replace("\n", " ")
 
@@ -228,7 +229,9 @@ def test_fusion_in_blocks_writes_the_same_bytes(workspace, monkeypatch):
     edit("superpoints", method="identity")
     run_all()
     whole = Path("data/fusion").rename("whole")
-    monkeypatch.setattr(f"{fuse.__module__}.BLOCK_ELEMENTS", 5 * 2 * 3)  # five of the 36 points at a time
+    monkeypatch.setattr(
+        sys.modules[fuse.__module__], "BLOCK_ELEMENTS", 5 * 2 * 3
+    )  # five of the 36 points at a time
     run(fusion)
     assert tree_hash(Path("data/fusion")) == tree_hash(whole)
 
