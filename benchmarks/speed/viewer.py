@@ -28,7 +28,9 @@ from scipy.spatial import cKDTree
 from anyscene.datasets import ply
 from anyscene.networks.trained import described
 from anyscene.project import store
+from anyscene.project.layout import Artefacts
 from anyscene.show.viewer.scene_view import DRAWN
+from anyscene.tasks import sources
 from benchmarks.speed.own_process import peak
 
 ROOT, TABLE, MARK = Path.cwd(), Path("docs/viewer.md"), "<!-- measured -->\n"
@@ -283,7 +285,8 @@ def main(arguments: list[str]) -> None:
         folder = (given[0] if given else Path(temporary)).resolve()
         if not (folder / "data/fusion").is_dir():
             make(folder)
-        measured = [look(folder, source, playwright) for source in ("ensembling", "fusion")]
+        asked = (sources.default(Artefacts(folder)), sources.FUSION)
+        measured = [look(folder, source, playwright) for source in asked]
     text = table(measured)
     Console(soft_wrap=True, highlight=False).print(text, markup=False)
     if "--write" in arguments:

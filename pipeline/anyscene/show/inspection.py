@@ -18,6 +18,7 @@ from anyscene.errors import StoreError
 from anyscene.project import store
 from anyscene.project.artefact import Artefact, Stored
 from anyscene.show.viewpoint import corner_viewpoint
+from anyscene.tasks.layer import NEUTRAL, distinct_colours
 
 WANTED = (
     "give a .zarr folder, a model (folder or .safetensors), a file of data/capability, or what holds them"
@@ -266,7 +267,7 @@ def _colours(group: Artefact) -> np.ndarray | None:
         return group["rgb"][:]
     if "feature" in group and ("valid" in group or "count" in group):
         seen = group["valid"][:] if "valid" in group else group["count"][:] > 0
-        colours = np.full((len(seen), 3), 40, np.uint8)  # dark grey: no feature
+        colours = np.full((len(seen), 3), NEUTRAL, np.uint8)
         colours[seen] = principal_colours(group["feature"][:], np.flatnonzero(seen))
         return colours
     for name in ("superpoint", "label", "prediction"):
@@ -296,15 +297,6 @@ def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np
     low, high = np.percentile(component, [2, 98], axis=0)
     colours = np.zeros((len(rows), 3), np.uint8)
     colours[:, : axes.shape[1]] = np.clip((component - low) / np.maximum(high - low, 1e-9), 0, 1) * 255
-    return colours
-
-
-def distinct_colours(label: np.ndarray) -> np.ndarray:
-    """u1[N,3]: a colour for every id in `label` [N], grey for negative ones."""
-    ids = label.astype(np.int64)
-    table = np.random.default_rng(0).integers(50, 256, (int(ids.max(initial=0)) + 1, 3), np.uint8)
-    colours = np.full((len(ids), 3), 40, np.uint8)
-    colours[ids >= 0] = table[ids[ids >= 0]]
     return colours
 
 

@@ -83,7 +83,7 @@ class SceneView:
         self._lock = threading.RLock()  # what is computed once is not to be computed twice at a time
         self._group = store.open_imported(artefacts.data("scenes"), scene)
         self.xyz = self._group["xyz"][:]
-        self.drawn = spread(self.xyz, most)
+        self.drawn, self._most = spread(self.xyz, most), most
         self.rgb = self._group["rgb"][:][self.drawn]
         self.spacing = spacing(self.xyz[self.drawn])
         self.superpoint = self._array("superpoints", "superpoint")
@@ -309,9 +309,8 @@ class SceneView:
 
     @functools.cached_property
     def _session(self) -> Session:
-        return Session.of(
-            self._surface(), self._features[self.source](), self.texts.classes, drawn=self.drawn
-        )
+        features, sample = self._features[self.source](), self.drawn if self._most == DRAWN else None
+        return Session.of(self._surface(), features, self.texts.classes, drawn=self.drawn, sample=sample)
 
 
 def _has_files(frame: Frame) -> bool:

@@ -54,10 +54,12 @@ class Session:
         classes: Vocabulary,
         unit: Unit = Unit.object,
         drawn: np.ndarray | None = None,
+        sample: np.ndarray | None = None,
     ) -> Session:
-        """drawn: i8[M], the points whose scores an answer has, in rising order; None: those of the sample."""
-        superpoint = surface.superpoint
-        index = Index.of(features, superpoint, classes, spread(surface.xyz, SAMPLE), drawn)
+        """drawn: i8[M], the points whose scores an answer has, in rising order; None: those of the sample.
+        sample: spread(xyz, SAMPLE), which takes a second of a million points, where it is known."""
+        superpoint, sample = surface.superpoint, spread(surface.xyz, SAMPLE) if sample is None else sample
+        index = Index.of(features, superpoint, classes, sample, drawn)
         group, area = np.arange(len(index.count)), np.zeros(0)
         if len(superpoint):
             area = groups.areas(superpoint, surface.xyz, surface.face)
