@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TESTERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench ablation zoo clean
+.PHONY: help install demo test quick lint bench ablation zoo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 test: $(READY) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(RUN) ruff check .
 	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=10
+
+quick: $(READY) ## tests without dvc, browser, other processes, training: after every few lines
+	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder -m 'not slow and not integration'
 
 lint: $(READY) ## ruff
 	@$(RUN) ruff check .

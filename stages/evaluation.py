@@ -1,59 +1,98 @@
 """Everything that predicts -> reports/{metrics,summary}.json and reports/plots, and the closing table."""
 
-import json
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from anyscene import datasets
-from anyscene.cli.command import command
-from anyscene.errors import StoreError
-from anyscene.project import parameters
+from anyscene.cli import named
+from anyscene.cli.command import stage_command
+from anyscene.project import layout
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+from anyscene.project.stages import Stage
 
-METRICS, SUMMARY = Path("reports/metrics.json"), Path("reports/summary.json")
-PLOTS, PAGE = Path("reports/plots"), Path("reports/index.html")
+
+def plot(name: str, title: str, template: str, x: str, y: str, **labels: str) -> dict[str, Any]:
+    """reports/plots/NAME.csv as dvc.yaml has its plots."""
+    return {
+        name: {"title": title, "template": template, "x": x, "y": {f"{layout.PLOTS / name}.csv": y}, **labels}
+    }
+
+
+STAGE = Stage(
+    "evaluation",
+    reads=(
+        "${dataset.root}",
+        layout.CAPABILITY,
+        layout.FUSION,
+        layout.LABELS,
+        layout.NETWORKS,
+        layout.PROJECTION,
+        layout.SCENES,
+        layout.SUPERPOINTS,
+    ),
+    writes=(layout.METRICS, layout.PLOTS),
+    metrics=(layout.SUMMARY,),
+    cached=False,
+    parameters=(
+        "dataset.label_set",
+        "dataset.name",
+        "dataset.reader",
+        "evaluation",
+        "fusion",
+        "projection.height",
+        "projection.width",
+        "scenes",
+        "segmenters.names",
+        "segmenters.precision",
+        "text",
+        "vocabulary",
+    ),
+    files=named.together(named.labelling_files, named.text_file, named.label_table, named.reader_files),
+    modules=named.together(named.labelling_code, named.reader_code, named.task_code),
+    settings=named.together(named.segmenter_settings, named.reader_settings),
+    plots=(
+        plot("losses", "Training loss of every network", "by_network", "step", "loss"),
+        plot("rows", "mIoU of every row, in percent", "bar_horizontal", "mIoU", "row"),
+        plot("classes", "IoU of every class by the last step, in percent", "bar_horizontal", "IoU", "class"),
+        plot(
+            "capability",
+            "Capability and true IoU, class by class",
+            "scatter",
+            "capability",
+            "true_iou",
+            x_label="capability, in percent",
+            y_label="true IoU, in percent",
+        ),
+        plot(
+            "confusion",
+            "Confusion of the last step, in percent of each class",
+            "confusion",
+            "actual",
+            "predicted",
+        ),
+    ),
+)
 
 
 def evaluation(
-    params: Path = Path("params.yaml"),
+    params: Params,
+    fresh: Freshness,
     show: Annotated[
         bool, typer.Option("--show", help="print the table of the last run, compute nothing")
     ] = False,
 ) -> None:
-    """Measure every way from 2D models to labelled points, with controls and intervals over rooms."""
+    """Measure every way from 2D models to labelled points, with controls and intervals over scenes."""
+    from anyscene import datasets
+    from anyscene.study import evaluation, reports, table
+
     if not show:
-        _compute(params)
-    _print()
+        names = datasets.label_set(params.dataset.label_set).names
+        reports.write(evaluation.run(params, layout.Artefacts()), names, layout.REPORTS)
+    table.show(reports.read(layout.REPORTS), layout.PAGE)
 
 
-def _compute(params: Path) -> None:
-    from anyscene.project.layout import Artefacts
-    from anyscene.study import evaluation as study
-    from anyscene.study import plots
-    from anyscene.study.summary import summary
-
-    settings = parameters.load(params)
-    result = study.run(settings, Artefacts(params.parent))
-    METRICS.parent.mkdir(parents=True, exist_ok=True)
-    METRICS.write_text(json.dumps(result.metrics, indent=2) + "\n")
-    SUMMARY.write_text(json.dumps(summary(result.metrics), indent=2) + "\n")
-    plots.write(result, datasets.label_set(settings.dataset.label_set).names, PLOTS)
-
-
-def _print() -> None:
-    from anyscene.study.table import tables
-
-    if not METRICS.is_file():
-        raise StoreError(f"{METRICS}: nothing was evaluated yet; run `dvc repro`")
-    console = Console(highlight=False)
-    console.print(tables(json.loads(METRICS.read_text())))
-    if PAGE.is_file():
-        console.print(f"\nreport: {PAGE.resolve()}")
-
-
-app = command(evaluation)
+app = stage_command(STAGE, evaluation)
 
 if __name__ == "__main__":
     app()

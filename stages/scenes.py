@@ -1,49 +1,39 @@
 """Raw scans -> data/scenes: one group per scene with its cloud and an index of its frames."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from anyscene.cli import named
+from anyscene.cli.command import stage_command
+from anyscene.project import layout
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+from anyscene.project.stages import Stage
 
-import numpy as np
-import zarr
-from rich.console import Console
+STAGE = Stage(
+    "scenes",
+    by_scene=True,
+    reads=("${dataset.root}",),
+    writes=(layout.SCENES,),
+    parameters=(
+        "dataset.axis_alignment",
+        "dataset.name",
+        "dataset.reader",
+        "dataset.region_frames",
+        "dataset.sweep_seconds",
+        "scenes",
+    ),
+    files=named.reader_files,
+    modules=named.reader_code,
+    settings=named.reader_settings,
+)
 
-from anyscene import datasets
-from anyscene.cli.command import command
-from anyscene.project import parameters, per_scene, store
 
-OUTPUT = Path("data/scenes")
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Import:
-    dataset: datasets.Dataset
-
-    def __call__(self, scene: str, group: zarr.Group) -> None:
-        store.write_scene(group, self.dataset.read(scene), self.dataset.root)
-
-
-def scenes(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
+def scenes(params: Params, fresh: Freshness) -> object:
     """Import the raw scans of dataset.root, without any annotation."""
-    settings = parameters.load(params)
-    dataset = datasets.open_dataset(settings.dataset, settings.scenes)
-    summary = per_scene.run(
-        Import(dataset),
-        dataset.keys(),
-        OUTPUT,
-        parameters=parameters.plain(settings.scenes),
-        version=VERSION,
-        workers=settings.runtime.workers,
-        label="scenes",
-    )
-    lost = [len(store.lost_frames(store.scene_path(OUTPUT, scene))) for scene in store.scene_ids(OUTPUT)]
-    if any(lost):
-        count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
-        Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
-    return summary
+    from anyscene.datasets.import_scenes import import_scenes
+
+    return import_scenes(params, fresh)
 
 
-app = command(scenes)
+app = stage_command(STAGE, scenes)
 
 if __name__ == "__main__":
     app()

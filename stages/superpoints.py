@@ -1,45 +1,28 @@
 """Scenes -> data/superpoints: the superpoint of every point and the number of points of each."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from anyscene.cli.command import stage_command
+from anyscene.project import layout
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+from anyscene.project.stages import Stage
 
-import numpy as np
-import zarr
-
-from anyscene.cli.command import command
-from anyscene.lifting.superpoints import segment
-from anyscene.project import parameters, per_scene, store
-
-SCENES, OUTPUT = Path("data/scenes"), Path("data/superpoints")
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Segment:
-    settings: parameters.Superpoints
-
-    def __call__(self, scene: str, group: zarr.Group) -> None:
-        source = store.open_scene(store.scene_path(SCENES, scene))
-        superpoint = segment(source["xyz"][:], source["normal"][:], source["face"][:], self.settings)
-        store.write(group, "superpoint", superpoint)
-        store.write(group, "size", np.bincount(superpoint).astype(np.int32))
+STAGE = Stage(
+    "superpoints",
+    by_scene=True,
+    reads=(layout.SCENES,),
+    writes=(layout.SUPERPOINTS,),
+    parameters=("superpoints",),
+)
 
 
-def main(params: Path = Path("params.yaml")) -> per_scene.RunSummary:
+def superpoints(params: Params, fresh: Freshness) -> object:
     """Divide every scene into superpoints: by its mesh, or by nearest neighbours where it has no faces."""
-    settings = parameters.load(params)
-    return per_scene.run(
-        Segment(settings.superpoints),
-        store.geometry_keys(SCENES),
-        OUTPUT,
-        parameters=parameters.plain(settings.superpoints),
-        version=VERSION,
-        workers=settings.runtime.workers,
-        label="superpoints",
-    )
+    from anyscene.lifting.segment_scenes import segment_scenes
+
+    return segment_scenes(params, fresh)
 
 
-app = command(main)
+app = stage_command(STAGE, superpoints)
 
 if __name__ == "__main__":
     app()

@@ -1,19 +1,37 @@
 """An entry of `training` -> models/NAME: a network that predicts features from 3D alone."""
 
-from pathlib import Path
+from anyscene.cli import named
+from anyscene.cli.command import stage_command
+from anyscene.project import layout
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+from anyscene.project.stages import Stage
 
-from anyscene.cli.command import command
-from anyscene.learning.train import train_network
-from anyscene.project import parameters
-from anyscene.project.layout import Artefacts
+STAGE = Stage(
+    "training",
+    each="training",
+    reads=(
+        layout.SCENES,
+        layout.SUPERPOINTS,
+        layout.DATA / "${item.target}",
+        layout.NETWORKS / "${item.from}",
+    ),
+    writes=(layout.NETWORKS / "${key}",),
+    parameters=("augmentation", "network", "training.${key}"),
+    files=named.objective_files,
+    modules=named.objective_code,
+    settings=named.objective_settings,
+)
 
 
-def main(name: str, params: Path = Path("params.yaml")) -> None:
+def training(name: str, params: Params, fresh: Freshness) -> None:
     """Train the network NAME of params.yaml on the training scenes."""
-    train_network(name, parameters.load(params), Artefacts(params.parent), code="")
+    from anyscene.learning.train import train_network
+
+    train_network(name, params, layout.Artefacts(), fresh)
 
 
-app = command(main)
+app = stage_command(STAGE, training)
 
 if __name__ == "__main__":
     app()

@@ -1,23 +1,29 @@
 """Seeded rooms -> data/world: the demo's raw captures, in the form of a user's own."""
 
-import os
-from pathlib import Path
+from anyscene.cli.command import stage_command
+from anyscene.project import layout
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+from anyscene.project.stages import Stage
 
-from anyscene.cli.command import command
-from anyscene.project import parameters
-from anyscene_demo import world as demo
+STAGE = Stage(
+    "world",
+    resumes=True,
+    reads=("data/demo",),
+    writes=(layout.WORLD,),
+    parameters=("world",),
+)
 
-OUTPUT = Path("data/world")
 
-
-def world(params: Path = Path("params.yaml")) -> None:
+def world(params: Params, fresh: Freshness) -> None:
     """Furnish rooms, walk a noisy RGB-D camera through them and reconstruct their meshes (demo only)."""
-    settings = parameters.load(params)
-    workers = settings.runtime.workers or len(os.sched_getaffinity(0))
-    demo.make_world(settings.world, OUTPUT, workers)
+    from anyscene.project.per_scene import worker_count
+    from anyscene_demo.world import make_world
+
+    make_world(params.world, layout.WORLD, worker_count(params.runtime.workers))
 
 
-app = command(world)
+app = stage_command(STAGE, world)
 
 if __name__ == "__main__":
     app()

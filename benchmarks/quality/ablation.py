@@ -2,120 +2,156 @@
 
 Its eight rows need one run. The evaluation fuses the same projected features by every rule, whatever
 `fusion.method` is, so each 2D model alone, add, linear and capability fusion are in any run; distillation
-and temporal ensembling are stages of it. What a run leaves out by default is the baseline, pixel
-distillation, for it costs as much training again: CHANGES asks for it. The experiment is computed beside the
-workspace, out of DVC's cache, so that only what it changes is run.
+and temporal ensembling are networks of it. What a run leaves out by default is the baseline, pixel
+distillation, for it costs as much training again: `changes` adds it to the section `training`. The experiment
+is computed beside the workspace, out of DVC's cache, so that only what it changes is run.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dvc.api
 from dvc.exceptions import DvcException
 
+from anyscene.errors import ConfigError
 from anyscene.project import parameters
 from anyscene.show.report.template import signed
-from anyscene.study.table import title
+from anyscene.study import rows
+from anyscene.study.literature import BASELINE, BASELINE_TITLE, METHOD, TABLE_3
+from anyscene.study.rows import Row
 
 OUTPUT, METRICS = Path("reports/ablation.md"), "reports/metrics.json"
-NAME, CHANGES = "table-3", {"distillation.objectives": "[superpoint,pixel]"}
-ROWS = ("add", "linear", "capability", "pixel_distillation", "superpoint_distillation", "ensembling")
-# mIoU on ScanNet v2's validation set, arXiv:2503.08512, Table 3; the demo's models stand in for LSeg and SEEM
-PAPER = {
-    **{"dense": 51.2, "lseg": 51.2, "mask": 47.3, "seem": 47.3},
-    **{"add": 48.6, "linear": 49.9, "capability": 55.5},
-    **{"pixel_distillation": 56.7, "superpoint_distillation": 59.2, "ensembling": 61.9},
-}
+NAME = "table-3"
+STAND_INS = {"dense": "lseg", "mask": "seem"}  # models of the demo for those of the paper
 HEAD = """# Ablation
 
-Table 3 of the [SAS paper](https://arxiv.org/abs/2503.08512) on {rooms} rooms of the split {split}, label set
-{label_set}, in percent. Written by `make ablation`. Δ is the difference to the best 2D model alone. The last
-two columns are the paper's mIoU on ScanNet: its order and differences compare with ours, its height does not.
+Table 3 of the [SAS paper](https://arxiv.org/abs/2503.08512) on {scenes} scenes of the split {split}, label
+set {label_set}, in percent. Written by `make ablation`. Δ is the difference to the best 2D model alone. The
+last two columns are the paper's mIoU on ScanNet: its order and differences compare with ours, its height does
+not.
 
-| row | mIoU | Δ | 95 % over rooms | mAcc | f-mIoU | paper | Δ |
+| row | mIoU | Δ | 95 % over scenes | mAcc | f-mIoU | paper | Δ |
 |---|---:|---:|---:|---:|---:|---:|---:|
 """
 TAIL = """
 {order}
 
-All rows are of one experiment of DVC, `{name}`, run with `{changes}`:
-the evaluation fuses the same projected features by every rule, so only pixel distillation, the baseline, is
-not in every run.
+All rows are of one experiment of DVC, `{name}`: the evaluation fuses the same projected features by every
+rule, so only the baseline is not in every run. It was asked for with
+
+    {changes}
 """
 DVC = (sys.executable, "-m", "dvc")
 
 
-def changes() -> list[str]:
-    """Options of `dvc exp run`."""
-    return [part for key, value in CHANGES.items() for part in ("-S", f"{key}={value}")]
+def changes(training: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Options of `dvc exp run` that add the paper's baseline to the section `training`: its own distillation
+    but for kind and title. Empty where the baseline is there already. Raises ConfigError where neither is."""
+    kinds = {entry["kind"]: entry for entry in reversed(training.values())}
+    if BASELINE in kinds:
+        return []
+    if METHOD not in kinds:
+        raise ConfigError(f"params.yaml: training: no entry of the kind {METHOD}, whose baseline Table 3 has")
+    entry = kinds[METHOD] | {"kind": BASELINE, "title": BASELINE_TITLE}
+    name = BASELINE
+    while name in training:
+        name += "_baseline"
+    return ["-S", f"+training.{name}={_override(entry)}"]
 
 
-def markdown(metrics: Mapping[str, Any], models: Sequence[str]) -> str:
-    """The page, of the experiment's metrics.json. A row that it lacks says why."""
+def _override(value: Any) -> str:
+    """A value of YAML in the grammar of Hydra, in which DVC takes changes."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_override(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_override, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def markdown(metrics: Mapping[str, Any], asked: Sequence[str]) -> str:
+    """The page, of the experiment's metrics.json. A row that was not measured says why. asked: the options
+    that `changes` gave."""
     scores, doubt = metrics["semantic"], metrics["bootstrap"]
     best = doubt.get("best_single")
-    head = HEAD.format(rooms=doubt["rooms"], split=metrics["split"], label_set=metrics["label_set"])
-    highest = max((PAPER[model] for model in models if model in PAPER), default=None)
+    head = HEAD.format(scenes=doubt["scenes"], split=metrics["split"], label_set=metrics["label_set"])
+    shown = table_3(metrics)
+    highest = max(
+        (score for row, score in shown if row.role == "2d_model" and score is not None), default=None
+    )
     lines = []
-    for row in (*models, *ROWS):
-        cells = [metrics["missing"].get(row, "not measured"), *4 * [""]]
-        if row in scores:
-            found, interval = scores[row], doubt["mIoU"][row]
-            delta = signed(found["mIoU"] - scores[best]["mIoU"]) if best not in (None, row) else ""
+    for row, score in shown:
+        cells = [metrics["missing"].get(row.name, "not measured"), *4 * [""]]
+        if row.name in scores:
+            found, interval = scores[row.name], doubt["mIoU"][row.name]
+            delta = signed(found["mIoU"] - scores[best]["mIoU"]) if best not in (None, row.name) else ""
             reach = f"{interval['low']:.1f} to {interval['high']:.1f}"
             cells = [f"{found['mIoU']:.1f}", delta, reach, f"{found['mAcc']:.1f}", f"{found['f_mIoU']:.1f}"]
         paper = ["", ""]
-        if row in PAPER and highest is not None:
-            delta = signed(PAPER[row] - highest) if PAPER[row] != highest else ""
-            paper = [f"{PAPER[row]:.1f}", delta]
-        lines.append(f"| {' | '.join([_name(row), *cells, *paper])} |\n")
-    return (
-        head
-        + "".join(lines)
-        + TAIL.format(
-            order=order(scores, doubt.get("difference", {})), name=NAME, changes=" ".join(changes())
-        )
-    )
+        if score is not None and highest is not None:
+            paper = [f"{score:.1f}", signed(score - highest) if score != highest else ""]
+        lines.append(f"| {' | '.join([row.plain_title, *cells, *paper])} |\n")
+    added = shlex.join(asked) or "nothing: params.yaml has it"
+    tail = TAIL.format(order=order(metrics), name=NAME, changes=added)
+    return head + "".join(lines) + tail
 
 
-def order(scores: Mapping[str, Mapping[str, float]], doubt: Mapping[str, Mapping[str, float]]) -> str:
-    """Which of the rows that follow each other in the paper's table are the other way round. doubt: intervals
-    of differences between rows, where they were measured."""
-    wrong = []
-    for a, b in itertools.pairwise(row for row in ROWS if row in scores):
-        step, papers = scores[b]["mIoU"] - scores[a]["mIoU"], PAPER[b] - PAPER[a]
-        if step * papers > 0:
+def table_3(metrics: Mapping[str, Any]) -> list[tuple[Row, float | None]]:
+    """The rows of metrics.json that Table 3 has, in its order and with its mIoU in percent. Every 2D model is
+    among them, with None where the paper says nothing of it."""
+    every = rows.of(metrics)
+    found = [(row, theirs(row)) for row in every if row.role == "2d_model"]
+    for role in ("fusion", "network"):
+        for kind in TABLE_3.rows[role]:
+            found += [(row, theirs(row)) for row in every if (row.role, row.kind) == (role, kind)]
+    return found
+
+
+def theirs(row: Row) -> float | None:
+    """mIoU in percent that Table 3 has of a row, or of what its 2D model stands in for."""
+    return TABLE_3.of(replace(row, kind=STAND_INS.get(row.kind, row.kind)) if row.role == "2d_model" else row)
+
+
+def order(metrics: Mapping[str, Any]) -> str:
+    """Which of the rows that follow each other in the paper's table are the other way round."""
+    scores, doubt, wrong = metrics["semantic"], metrics["bootstrap"].get("difference", {}), []
+    combined = [pair for pair in table_3(metrics) if pair[0].role != "2d_model" and pair[0].name in scores]
+    for (a, papers_a), (b, papers_b) in itertools.pairwise(combined):
+        step, papers = scores[b.name]["mIoU"] - scores[a.name]["mIoU"], papers_b - papers_a
+        if step * papers > 0 or papers == 0:
             continue
         reach = f"paper {signed(papers)}"
-        if interval := doubt.get(f"{b} - {a}"):
-            reach = f"95 % over rooms {signed(interval['low'])} to {signed(interval['high'])}, {reach}"
-        wrong.append(f"\n- from {_name(a)} to {_name(b)} {signed(step)} ({reach})")
+        low = high = None
+        if interval := doubt.get(f"{b.name} - {a.name}"):
+            low, high = interval["low"], interval["high"]
+        elif interval := doubt.get(f"{a.name} - {b.name}"):
+            low, high = -interval["high"], -interval["low"]
+        if low is not None:
+            reach = f"95 % over scenes {signed(low)} to {signed(high)}, {reach}"
+        wrong.append(f"\n- from {a.plain_title} to {b.plain_title} {signed(step)} ({reach})")
     if not wrong:
         return "From simple addition on, every step goes the way that it goes in the paper."
     return f"Steps that go another way than in the paper:\n{''.join(wrong)}"
 
 
-def _name(row: str) -> str:
-    return title(row).removeprefix("+ ")
-
-
 def main() -> None:
-    models = parameters.load().segmenters.names
+    asked = changes(parameters.read()["training"])
     subprocess.run([*DVC, "exp", "remove", "--quiet", NAME], stderr=subprocess.DEVNULL)  # of an earlier run
-    subprocess.run([*DVC, "exp", "run", "--queue", "--name", NAME, *changes()], check=True)
+    subprocess.run([*DVC, "exp", "run", "--queue", "--name", NAME, *asked], check=True)
     subprocess.run([*DVC, "exp", "run", "--run-all"], check=True)
     try:
         metrics = json.loads(dvc.api.read(METRICS, rev=NAME))
     except DvcException as error:
         sys.exit(f"experiment {NAME} gave no {METRICS} ({error}); `dvc queue logs {NAME}` says why")
-    OUTPUT.write_text(markdown(metrics, models))
+    OUTPUT.write_text(markdown(metrics, asked))
     print(f"{OUTPUT.resolve()}\n`dvc exp show --only-changed --drop '.*/.*'` has it beside the workspace")
 
 

@@ -26,9 +26,9 @@ from rich.console import Console
 from scipy.spatial import cKDTree
 
 from anyscene.datasets import ply
+from anyscene.networks.trained import described
 from anyscene.project import store
 from anyscene.show.viewer.scene_view import DRAWN
-from anyscene.study.ablation import NETWORKS
 from benchmarks.speed.own_process import peak
 
 ROOT, TABLE, MARK = Path.cwd(), Path("docs/viewer.md"), "<!-- measured -->\n"
@@ -130,12 +130,9 @@ def make(folder: Path) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     (folder / "models").mkdir()
     (folder / "models/demo").symlink_to(ROOT / "models/demo")
-    trained = [
-        folder for folder in NETWORKS.values() if (ROOT / "models" / folder / "network.json").is_file()
-    ]
-    shutil.copytree(
-        ROOT / "models" / (trained[-1] if trained else "demo/student"), folder / "models/ensembling"
-    )
+    trained = described(ROOT / "models")
+    network = trained[-1].folder if trained else ROOT / "models/demo/student"
+    shutil.copytree(network, folder / "models" / network.name)
     measured = json.loads((ROOT / "reports/metrics.json").read_text())["capability"]["model"]
     (folder / "data/capability").mkdir()
     for model in values["segmenters"]["names"]:

@@ -1,16 +1,15 @@
-"""The errors that a person running the pipeline can act on."""
+"""The errors that a person running the pipeline can act on: one tree, in the order in which data flow."""
 
 
 class PipelineError(Exception):
     """Something is wrong with the input, the configuration or an artefact; the message says what to do."""
 
 
+# the project
+
+
 class ConfigError(PipelineError):
-    """params.yaml has an unknown, missing or ill-typed key."""
-
-
-class DataError(PipelineError):
-    """A raw scan, a frame or a label set cannot be used as it is."""
+    """params.yaml has an unknown, missing or ill-typed key, or names something that is not installed."""
 
 
 class StoreError(PipelineError):
@@ -35,16 +34,72 @@ class ScenesFailed(PipelineError):
 
 
 class DeviceMemoryError(PipelineError):
-    """A GPU whose memory does not suffice, however little is asked of it at a time."""
+    """The memory of a GPU does not suffice, however little is asked of it at a time."""
 
 
-class TrainingError(PipelineError):
-    """Training that cannot start or go on."""
+# weights and data
 
 
-class SynthesisError(PipelineError):
-    """A text-to-image model or SAM that is missing, broken or cannot be asked for this."""
+class WeightsError(PipelineError):
+    """Weights are missing, damaged or of another architecture."""
+
+
+class FetchError(PipelineError):
+    """Weights cannot be fetched."""
+
+
+class DataError(PipelineError):
+    """A raw scan, a frame or a label set cannot be used as it is."""
+
+
+class TextError(PipelineError):
+    """A text encoder cannot be loaded, or cannot be asked for this."""
+
+
+# the method
+
+
+class SuperpointError(PipelineError):
+    """No graph can be made of the points or faces."""
 
 
 class ProjectionError(PipelineError):
-    """Frames that do not belong together, or that see nothing."""
+    """Frames do not belong together, or see nothing."""
+
+
+class SynthesisError(PipelineError):
+    """A text-to-image model or SAM is missing, is broken or cannot be asked for this."""
+
+
+class FusionError(PipelineError):
+    """Features, capabilities and texts do not fit together."""
+
+
+# networks and learning
+
+
+class CoordinatesError(PipelineError):
+    """Voxel coordinates have the wrong shape, type or range."""
+
+
+class MinkowskiMissing(PipelineError):
+    """MinkowskiEngine does not import."""
+
+
+class CheckpointError(PipelineError):
+    """A checkpoint is missing, damaged or of another network."""
+
+
+class TrainingError(PipelineError):
+    """Training cannot start or go on."""
+
+
+# answers, and how they are shown
+
+
+class EvaluationError(PipelineError):
+    """Labels and predictions cannot be compared."""
+
+
+class ViewpointError(PipelineError):
+    """A scene has nothing to show."""

@@ -112,7 +112,7 @@ class Part:
         return Image.frombytes("I;16", (width, height), pixels)
 
 
-Source = Path | Part
+ImageLocation = Path | Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +120,8 @@ class Frame:
     """One posed image and the depth registered to it, stored as integers: value / depth_scale = metres."""
 
     id: str
-    color: Source
-    depth: Source | None
+    color: ImageLocation
+    depth: ImageLocation | None
     depth_scale: float
     camera: Camera
 
@@ -175,24 +175,24 @@ class Frame:
         return cls(record["id"], color, depth, record["depth_scale"], camera)
 
 
-def _open(source: Source) -> Image.Image:
+def _open(source: ImageLocation) -> Image.Image:
     return source.open() if isinstance(source, Part) else Image.open(source)
 
 
-def _remedy(source: Source) -> str:
+def _remedy(source: ImageLocation) -> str:
     if isinstance(source, Part):
         return "download the file again; if it was replaced, run scenes again"
     return "export the frame again or leave it out"
 
 
-def _to_attribute(source: Source, root: Path) -> str | dict[str, Any]:
+def _to_attribute(source: ImageLocation, root: Path) -> str | dict[str, Any]:
     if isinstance(source, Path):
         return source.relative_to(root).as_posix()
     record = {"path": source.path.relative_to(root).as_posix(), "offset": source.offset, "size": source.size}
     return record if source.zlib_ushort is None else record | {"zlib_ushort": list(source.zlib_ushort)}
 
 
-def _from_attribute(value: str | dict[str, Any], root: Path) -> Source:
+def _from_attribute(value: str | dict[str, Any], root: Path) -> ImageLocation:
     if isinstance(value, str):
         return root / value
     shape = value.get("zlib_ushort")

@@ -356,7 +356,10 @@ def write_pack(models: list[Model], path: Path) -> None:
 def load(path: Path = PACK) -> tuple[Model, ...]:
     """All models of the pack, in catalogue order. Raises FurnitureError if it is missing."""
     if not Path(path).is_file():
-        raise FurnitureError(f"{path}: furniture pack missing; run in the project's folder, or restore it")
+        raise FurnitureError(
+            f"{path}: furniture pack missing; run in the project's folder, restore it from the "
+            "repository, or make it anew by python -m anyscene_demo.commands.furniture"
+        )
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in ("vertex", "face", "uv", "texture", "image", "palette")}
         entries = json.loads(archive["catalogue.json"])

@@ -6,6 +6,8 @@ import torch
 from anyscene.weights import sam as sam_module
 from benchmarks.speed import full_size, throughput
 
+pytestmark = pytest.mark.integration
+
 LIMIT_GIB = 10
 # parameters as published: Kirillov et al. 2023 give 91, 308 and 636 M for the image encoders alone
 SAM = {"vit_b": 93_735_472, "vit_l": 312_342_832, "vit_h": 641_090_608}

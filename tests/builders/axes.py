@@ -1,4 +1,4 @@
-"""A made-up 2D model and text space of two axes, for tests of the stages."""
+"""Made-up 2D models of a text space of a few axes, for tests of the stages."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,15 @@ class Encoder:
 
 @dataclass
 class Dense:
-    """Sees one thing on the left of every image, another on the right."""
+    """Sees one thing on the left of every image, another on the right: two of the axes."""
 
     name: str = "dense"
     version: str = "1"
+    width: int = 2
+    left: int = 0
+    right: int = 1
 
     def describe(self, images, vocabulary):
-        half = torch.zeros(6, 8, 2)
-        half[:, :4, 0], half[:, 4:, 1] = 1, 1
+        half = torch.zeros(6, 8, self.width)
+        half[:, :4, self.left], half[:, 4:, self.right] = 1, 1
         return [FeatureMap(half)] * len(images)

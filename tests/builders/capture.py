@@ -45,6 +45,13 @@ def write_splits(root: Path, train: list[str], val: list[str]) -> None:
     (root / "splits" / "val.txt").write_text("".join(f"{scene}\n" for scene in val))
 
 
+def write_scans(root: Path, *, train: list[str], val: list[str]) -> None:
+    """A scan of each name, other colours in each, and the splits."""
+    for seed, scene in enumerate([*train, *val]):
+        write_scan(root, scene, seed=seed)
+    write_splits(root, train, val)
+
+
 def grid(side: int) -> tuple[np.ndarray, np.ndarray]:
     """(xyz f4[side^2,3] in the plane y = 2, face i4[2 (side-1)^2,3])."""
     x, z = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, 1, side))

@@ -31,7 +31,16 @@ BOXES = {  # label -> corner and size in metres, colour
     "door": ((3.94, 2.0, 0), (0.06, 0.8, 2.0), (220, 210, 190)),
 }
 CONFUSED = {"dense": {"chair": "table", "door": "wall"}, "mask": {"bed": "wall", "table": "chair"}}
-NETWORKS = ("distillation/pixel", "distillation/superpoint", "ensembling")
+NETWORKS = {  # name -> kind of its objective, the network that it began from, in the order of the table
+    "pixelwise": ("pixel", None),
+    "distilled": ("superpoint", None),
+    "ensembled": ("ensembling", "distilled"),
+}
+TITLES = {
+    "pixelwise": "pixel distillation",
+    "distilled": "superpoint distillation",
+    "ensembled": "+ temporal ensembling",
+}
 SIZE = (32, 24)
 
 
@@ -68,8 +77,11 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
     values["segmenters"] |= {"names": ["dense", "mask"], "weights": str(folder / "models/demo")}
     values["projection"] |= {"width": SIZE[0], "height": SIZE[1]}
     values["evaluation"] |= {"bootstrap": 30, "shuffles": 2}
+    distilled = values["training"]["distilled"]
+    pixelwise = distilled | {"kind": "pixel", "title": "pixel distillation"}
+    values["training"] = {"pixelwise": pixelwise, **values["training"]}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     for index in range(scenes):
         _write_scene(folder, f"room{index}", np.random.default_rng(index), spacing, frames)
     rng = np.random.default_rng(9)
@@ -83,12 +95,20 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"names": names}))
     for index, name in enumerate(NETWORKS):
-        torch.manual_seed(index)
-        network = MinkUNet("14A", 3, WIDTH, "torch", width=0.25)
-        save(network, folder / f"models/{name}", {"voxel": 0.2, "input": "geometry"})
-        Curve(folder / f"models/{name}").replay({"step": step, "loss": 1 / (step + 1)} for step in range(50))
+        write_network(folder, name, TITLES[name], index)
     _write_synthesis(folder, rng)
     return parameters.load(folder / "params.yaml")
+
+
+def write_network(folder: Path, name: str, title: str, place: int, supervised: bool = False) -> None:
+    """Write models/NAME: small, with random weights drawn by its place, and a loss of fifty steps."""
+    kind, start = NETWORKS.get(name, (name, None))
+    torch.manual_seed(place)
+    network = MinkUNet("14A", 3, WIDTH, "torch", width=0.25)
+    meta = {"name": name, "title": title, "kind": kind, "start": start, "place": place}
+    meta |= {"supervised": supervised, "voxel": 0.2, "input": "geometry"}
+    save(network, folder / f"models/{name}", meta)
+    Curve(folder / f"models/{name}").replay({"step": step, "loss": 1 / (step + 1)} for step in range(50))
 
 
 def doubled(path: Path) -> Path:

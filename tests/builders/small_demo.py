@@ -3,8 +3,8 @@
 import torch
 
 from anyscene.weights import described
-from anyscene_demo.segmenters.dense import DenseNetwork
-from anyscene_demo.segmenters.mask import MaskNetwork
+from anyscene_demo.segmenters.dense.segmenter import DenseNetwork
+from anyscene_demo.segmenters.mask.segmenter import MaskNetwork
 
 WIDTHS = [8, 16, 16, 16]
 

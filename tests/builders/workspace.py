@@ -16,7 +16,7 @@ from tests.builders import REPOSITORY
 
 SOURCES = (
     *("pipeline", "stages", "data/demo", "models/demo"),
-    *("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
+    *("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 )
 MINIATURE = {
     "world": {"train_rooms": 2, "val_rooms": 1, "views": 4, "width": 96, "height": 72},
@@ -71,16 +71,25 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        """In which dvc finds this interpreter."""
-        return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        """In which dvc finds this interpreter, and the interpreter the workspace's own package."""
+        return os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder / "pipeline"),
+        }
 
-    def dvc(self, *arguments: str) -> Result:
-        """Run dvc; what it and the stages print is in the result."""
-        command = [sys.executable, "-m", "dvc", *arguments]
+    def dvc(self, *arguments: str, path: Path | None = None) -> Result:
+        """Run dvc; what it and the stages print is in the result. path: of modules, before all others."""
+        return self.run("-m", "dvc", *arguments, path=path)
+
+    def run(self, *arguments: str, path: Path | None = None) -> Result:
+        """Run Python in the workspace."""
+        environment = self.environment
+        if path is not None:
+            environment["PYTHONPATH"] = f"{path}{os.pathsep}{environment['PYTHONPATH']}"
         done = subprocess.run(
-            command,
+            [sys.executable, *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

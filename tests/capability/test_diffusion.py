@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
-from anyscene.capability import diffusion, synthesis
+from anyscene.capability import synthesis, titles
 from anyscene.capability.diffusion import read_pipeline
 from anyscene.capability.patch_autoencoder import PatchAutoencoder
 from anyscene.errors import SynthesisError
@@ -221,7 +221,7 @@ def demo(tmp_path):
     DDIMScheduler().save_pretrained(tmp_path / "demo" / "scheduler")
     (tmp_path / "demo" / "model_index.json").write_text("{}")
     description = json.dumps({"text_encoder": "minilm", "tokens": 14})
-    (tmp_path / "demo" / diffusion.CONDITION).write_text(description)
+    (tmp_path / "demo" / titles.CONDITION).write_text(description)
     return tmp_path / "demo"
 
 

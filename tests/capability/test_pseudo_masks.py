@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import segment_anything
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,8 +149,8 @@ def test_a_published_checkpoint_is_loaded(published, kind, zipped):
 def test_points_are_rows_and_columns(published, monkeypatch):
     """segment-anything takes x before y."""
     sam, asked = pseudo_masks.load_sam(published / "sam_vit_b.pth", CPU), {}
-    answer = lambda **options: asked.update(options) or ([np.ones((2, 2), bool)], None, None)  # noqa: E731
-    monkeypatch.setattr(sam._predictor, "predict", answer)
+    answer = lambda self, **options: asked.update(options) or ([np.ones((2, 2), bool)], None, None)  # noqa: E731
+    monkeypatch.setattr(segment_anything.SamPredictor, "predict", answer)
     sam.mask(np.zeros((40, 30, 3), np.uint8), np.array([[10, 9], [30, 20]]))
     assert asked["point_coords"].tolist() == [[9, 10], [20, 30]]
     assert asked["point_labels"].tolist() == [1, 1] and asked["multimask_output"] is False

@@ -156,6 +156,7 @@ def test_attention_is_what_the_raw_probabilities_say(recipe, shape):
         torch.testing.assert_close(result[image], expected, atol=2e-5, rtol=0)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("recipe", ["paper", "code"])
 @pytest.mark.parametrize("kind", small_diffusion.KINDS)
 def test_a_whole_pipeline_is_read_while_it_draws(folders, kind, recipe):
@@ -164,7 +165,7 @@ def test_a_whole_pipeline_is_read_while_it_draws(folders, kind, recipe):
         DEMO, diffusion=str(folders[kind]), steps=3, attention_layers="all", attention_recipe=recipe
     )
     generator = synthesis.load(asked, CPU)
-    with literal_probabilities(generator._pipeline.unet) as steps:
+    with literal_probabilities(generator.pipeline.unet) as steps:
         image, attention = generator.generate("shower curtain", [7])
     assert len(steps) == {"sd": 4, "sdxl": 3}[kind]  # PNDM asks once more
     assert image.shape == (1, 32, 32, 3) and image.std() > 1
@@ -210,6 +211,7 @@ def test_recipe_code_needs_fine_layers():
         aggregate({"layer": torch.ones(1, 1, 1, 2, 2)}, (8, 8), "code", 16)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", small_diffusion.KINDS)
 def test_an_image_does_not_depend_on_the_batch(folders, kind):
     def generate(batch, seeds):
@@ -234,8 +236,8 @@ def test_a_pipeline_takes_several_seeds_at_once(pipeline):
     asked = dataclasses.replace(DEMO, steps=2, attention_layers="all")
     generator = synthesis.Synthesiser(pipeline, states, asked)
     condition = states("", "sofa")
-    together, maps = generator._batch(condition, [3, 4, 5])
-    alone, single = generator._batch(condition, [4])
+    together, maps = generator.draw(condition, [3, 4, 5])
+    alone, single = generator.draw(condition, [4])
     assert np.abs(together[1].astype(int) - alone[0]).max() <= 1
     np.testing.assert_allclose(maps[1], single[0], atol=1e-4)
 
@@ -245,7 +247,7 @@ def test_images_that_do_not_fit_into_a_gpu_together_are_drawn_in_smaller_batches
     asked = dataclasses.replace(DEMO, steps=2, batch=4, attention_layers="all")
     generator = synthesis.Synthesiser(pipeline, states, asked)
     expected, attention = generator.generate("sofa", range(3))
-    generator._batches.size, seen = 4, []
+    generator.batches.size, seen = 4, []
     plain = pipeline.unet.attn_processors
 
     def step(unet, arguments, options):
@@ -265,11 +267,11 @@ def test_images_that_do_not_fit_into_a_gpu_together_are_drawn_in_smaller_batches
 
 def test_the_word_of_the_prompt_is_found_by_its_place():
     encoder = synthesis.load_text_encoder(parameters.Text(encoder="minilm", template="{}"))
-    condition = synthesis._ByTokenStates(encoder, 14)("a photo of a {} in a room", "room curtain")
+    condition = synthesis.ByTokenStates(encoder, 14)("a photo of a {} in a room", "room curtain")
     assert condition.word == (5, 6)  # after [CLS] a photo of a
     assert condition.arguments["prompt_embeds"].shape == (1, 14, encoder.width)
     with pytest.raises(SynthesisError, match=r"synthesis\.prompt"):
-        synthesis._ByTokenStates(encoder, 14)("a photo", "bed")
+        synthesis.ByTokenStates(encoder, 14)("a photo", "bed")
 
 
 @pytest.mark.parametrize(
@@ -277,14 +279,14 @@ def test_the_word_of_the_prompt_is_found_by_its_place():
 )
 @pytest.mark.parametrize("kind", small_diffusion.KINDS)
 def test_the_word_in_the_prompt_of_a_pipeline_with_text_towers(folders, kind, word, places):
-    condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders[kind])), CPU)._condition
+    condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders[kind])), CPU).condition
     assert condition("a good photo of a {} in a room", word) == Condition(
         {"prompt": f"a good photo of a {word} in a room"}, places
     )
 
 
 def test_a_word_that_the_text_tower_does_not_see_is_refused(folders):
-    condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders["sd"])), CPU)._condition
+    condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders["sd"])), CPU).condition
     assert condition("a " * 74 + "{}", "bed").word == (75,)
     with pytest.raises(SynthesisError, match=r"'bed' is not among the first 76 tokens"):
         condition("a " * 75 + "{}", "bed")
@@ -293,18 +295,18 @@ def test_a_word_that_the_text_tower_does_not_see_is_refused(folders):
 
 
 def test_tokenizers_must_cut_the_prompt_alike(folders):
-    condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders["sdxl"])), CPU)._condition
+    condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders["sdxl"])), CPU).condition
     first, second = condition.tokenizers
     shorter = copy.deepcopy(second)
     shorter.add_tokens(["photo of a bed"])
-    assert synthesis._ByOwnText((first, second))("a photo of a {}", "bed").word == (5,)
+    assert synthesis.ByOwnText((first, second))("a photo of a {}", "bed").word == (5,)
     with pytest.raises(SynthesisError, match="two tokenizers"):
-        synthesis._ByOwnText((first, shorter))("a photo of a {}", "bed")
+        synthesis.ByOwnText((first, shorter))("a photo of a {}", "bed")
 
 
 def test_an_image_that_is_no_number_is_an_error(folders):
     generator = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders["sd"]), steps=1), CPU)
-    generator._pipeline.vae.decoder.conv_out.bias.fill_(math.nan)
+    generator.pipeline.vae.decoder.conv_out.bias.fill_(math.nan)
     with pytest.raises(SynthesisError, match=r"overflows in torch.float32, images of seeds \[3\]"):
         generator.generate("bed", [3])
 
@@ -321,6 +323,7 @@ def test_the_key_of_weights_follows_their_content(tmp_path):
     assert synthesis.weights_key(tmp_path) != before
 
 
+@pytest.mark.integration
 def test_demo_models_give_a_class_its_pseudo_mask():
     generator, sam = synthesis.load(DEMO, CPU), pseudo_masks.load_sam(DEMO.sam, CPU)
     image, attention = generator.generate("refrigerator", [0])

@@ -20,6 +20,7 @@ from tests.builders.wall import View
 
 FRAMES, SIZE, ROOM = 20, (96, 72), KINDS.index("bedroom")
 TEXTS = {"door": "a door", "curtain": "a curtain"}
+NETWORK = "taken"
 OPENGL = np.diag([1.0, -1, -1, 1])
 
 
@@ -33,7 +34,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     shutil.copy(REPOSITORY / "params.yaml", folder)
     (folder / "models").mkdir()
-    os.symlink(REPOSITORY / "models" / "demo" / "student", folder / "models" / "ensembling")
+    os.symlink(REPOSITORY / "models" / "demo" / "student", folder / "models" / NETWORK)
     return folder
 
 
@@ -69,6 +70,7 @@ def lying(camera, renderer, light):
     return stored, np.rot90(image.rgb), np.rot90(image.depth)
 
 
+@pytest.mark.integration
 def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(project, room, tmp_path):
     room, export = room
     scan, answers, heat = tmp_path / "my_room", [], tmp_path / "q.ply"
@@ -85,7 +87,7 @@ def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(project, roo
     )
     assert f"{FRAMES // 4} turned upright" in result.output
     assert answers[0] == answers[1]
-    assert (answers[1]["scene"], answers[1]["source"]) == ("my_room", "ensembling")
+    assert (answers[1]["scene"], answers[1]["source"]) == ("my_room", NETWORK)
     vertex = PlyData.read(heat)["vertex"]
     xyz = np.stack([vertex[axis] for axis in "xyz"], 1)
     for index, name in enumerate(TEXTS):

@@ -19,7 +19,7 @@ print("torch" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"
-    for name in (*main.STAGES, *main.TOOLS):
+    for name in (*main.stages(), *main.TOOLS):
         assert f"  {name} " in result.stdout
 
 
@@ -33,7 +33,7 @@ def test_unknown_command():
     assert result.exit_code == 2 and "No such command 'nonsense'" in result.stderr
 
 
-@pytest.mark.parametrize("name", [*main.STAGES, *main.TOOLS])
+@pytest.mark.parametrize("name", [*main.stages(), *main.TOOLS])
 def test_every_command_exists(name):
     result = CliRunner().invoke(main.load(name), ["--help"])
     assert result.exit_code == 0 and "Usage" in result.stdout
@@ -42,9 +42,10 @@ def test_every_command_exists(name):
 def test_a_stage_is_run_in_a_project_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main.app, ["fusion"])
-    assert result.exit_code == 2 and "fusion is a stage of a project" in result.stderr
+    assert result.exit_code == 2 and "Stages are commands of a project" in result.stderr
 
 
+@pytest.mark.integration
 def test_tools_import_nothing_from_the_current_folder(tmp_path):
     (tmp_path / "anyscene.py").write_text("raise SystemExit('taken from the current folder')")
     (tmp_path / "stages").mkdir()
@@ -72,23 +73,23 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     values["segmenters"] |= {"names": ["lseg"], "weights": "weights"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)
-    found, _, said = doctor._segmenter("lseg", parameters.load())
+    found, _, said = doctor.check_model("lseg", parameters.load())
     assert not found and "weights/lseg/demo_e200.ckpt" in said and "isl-org/lang-seg" in said
     (tmp_path / "weights/lseg").mkdir(parents=True)
     (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
-    assert doctor._segmenter("lseg", parameters.load())[0]
-    found, _, said = doctor._segmenter("oneformer", parameters.load())
+    assert doctor.check_model("lseg", parameters.load())[0]
+    found, _, said = doctor.check_model("oneformer", parameters.load())
     assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said
     values["segmenters"] |= {"names": [], "captioner": "blip"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    checks = doctor._settings(parameters.load(), Path("params.yaml"))
+    checks = doctor.check_settings(parameters.load(), Path("params.yaml"))
     said = [said for found, what, said in checks if what == "captioner blip"]
     assert len(said) == 1 and "weights/blip/config.json" in said[0] and "huggingface.co/Salesforce" in said[0]
-    assert "run `make zoo`" in doctor._segmenter("dense", parameters.load())[2]
-    assert "docs/segmenters.md" in doctor._segmenter("mine", parameters.load())[2]
-    assert "docs/precomputed.md" in doctor._segmenter("seem", parameters.load())[2]
+    assert "run `make zoo`" in doctor.check_model("dense", parameters.load())[2]
+    assert "docs/segmenters.md" in doctor.check_model("mine", parameters.load())[2]
+    assert "docs/precomputed.md" in doctor.check_model("seem", parameters.load())[2]
     for name in ("maskclip", "grounded", "sam3", "mask2former"):
-        assert f"`anyscene weights fetch {name}`" in doctor._segmenter(name, parameters.load())[2]
+        assert f"`anyscene weights fetch {name}`" in doctor.check_model(name, parameters.load())[2]
 
 
 def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):

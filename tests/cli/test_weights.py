@@ -14,7 +14,10 @@ import yaml
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from anyscene.capability import measure, synthesise_classes
 from anyscene.cli import weights
+from anyscene.lifting import project_scenes
+from anyscene.project import digests
 from anyscene.weights import catalogue, reading
 from anyscene.weights.catalogue import Entry, File
 from stages import capability, projection, synthesis
@@ -30,9 +33,9 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights").mkdir()
     change()
-    monkeypatch.setattr(projection.store, "keys", lambda *_: pytest.fail("looked at scenes"))
-    monkeypatch.setattr(capability.store, "open_scene", lambda *_: pytest.fail("looked at images"))
-    monkeypatch.setattr(synthesis.per_scene, "run", lambda *_, **__: pytest.fail("began"))
+    monkeypatch.setattr(project_scenes.store, "keys", lambda *_: pytest.fail("looked at scenes"))
+    monkeypatch.setattr(measure.store, "open_scene", lambda *_: pytest.fail("looked at images"))
+    monkeypatch.setattr(synthesise_classes.per_scene, "run", lambda *_, **__: pytest.fail("began"))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
     return tmp_path
 
@@ -61,7 +64,7 @@ def refused(stage, *arguments):
 def note(folder):
     """SHA256SUMS of what is in the folder, as fetching leaves it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{reading.sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    lines = [f"{digests.sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / reading.SUMS).write_text("".join(lines))
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from anyscene.datasets import Matterport, label_set
+from anyscene.datasets import label_set
 from anyscene.datasets.matterport import reader
 from anyscene.datasets.matterport import truth as matterport_truth
+from anyscene.datasets.matterport.reader import Matterport
 from anyscene.errors import DataError
 from tests.builders.matterport import (
     BOTTOM,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import NuScenes, label_set
+from anyscene.datasets import label_set
 from anyscene.datasets.nuscenes import reader, tables
+from anyscene.datasets.nuscenes.reader import NuScenes
 from anyscene.errors import DataError
 from tests.builders.nuscenes import (
     CAMERAS,
@@ -276,8 +277,7 @@ def test_truth_changes_with_labels_categories_and_label_set(root):
 
 
 def test_a_table_is_read_in_blocks(root, monkeypatch):
-    whole = tables.read(root / VERSION, True)
-    tables._read.cache_clear()
+    whole = tables.read(shutil.copytree(root / VERSION, root / "copy"), True)
     monkeypatch.setattr(tables, "BLOCK", 701)
     blocks = tables.read(root / VERSION, True)
     assert blocks is not whole

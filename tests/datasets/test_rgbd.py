@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd, cloud_from_depth, depth_votes, ply
+from anyscene.datasets import cloud_from_depth, depth_votes, ply
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.project import store
-from tests.builders.capture import grid, write_ply, write_scan, write_splits
+from tests.builders.capture import HEIGHT, WIDTH, grid, write_ply, write_scan, write_splits
 
 
 @pytest.fixture
@@ -367,6 +368,22 @@ def test_points_come_from_depth_without_a_mesh(tmp_path):
     assert np.allclose(scene.xyz[:, 1], 2, atol=1e-5)
     assert np.allclose(scene.normal, [0, -1, 0], atol=1e-4)  # towards the cameras
     assert len(np.unique(np.floor(scene.xyz[:, [0, 2]] / 0.05 + 1e-6), axis=0)) > 0.95 * len(scene.xyz)
+
+
+def test_cells_of_the_cloud_are_of_one_size_on_both_sides_of_zero(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False, frames=1)
+    pose = np.loadtxt(folder / "pose/0.txt")
+    pose[:3, 3] = 0  # the middle of the image falls on x = z = 0, between two pixels 67 mm apart
+    np.savetxt(folder / "pose/0.txt", pose)
+    frames = Rgbd(tmp_path, "test").read("a").frames
+    xyz, _, _ = cloud_from_depth.from_frames(frames, 0.06)
+    assert len(xyz) == WIDTH * HEIGHT
+
+
+@pytest.mark.parametrize("scene", ["../x", "a/../a", "", ".", ".."])
+def test_ids_that_lead_elsewhere_are_refused(root, scene):
+    with pytest.raises(DataError, match="cannot name a folder"):
+        read(root, scene)
 
 
 def test_back_projection_hits_the_pixel_again(root):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import ScanNet
 from anyscene.datasets.scannet import reader
+from anyscene.datasets.scannet.reader import ScanNet
 from anyscene.errors import DataError
 from tests.builders.capture import LEVEL, grid
 from tests.builders.scannet import (

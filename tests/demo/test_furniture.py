@@ -131,7 +131,7 @@ def test_same_models_give_the_same_bytes(tmp_path):
 
 
 def test_missing_pack_says_what_to_do(tmp_path):
-    with pytest.raises(FurnitureError, match=r"none\.npz.*stages\.furniture"):
+    with pytest.raises(FurnitureError, match=r"none\.npz.*commands\.furniture"):
         furniture.load(tmp_path / "none.npz")
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from anyscene_demo.segmenters.mask import Proposals, cover, mask_logits, shrink
+from anyscene_demo.segmenters.mask.segmenter import Proposals, cover, mask_logits, shrink
 
 
 def proposals(seed=0, height=6, width=8):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd
+from anyscene.datasets.rgbd import Rgbd
 from anyscene_demo import world
 from anyscene_demo.generated import _Parts
 from anyscene_demo.render import Renderer
@@ -32,6 +32,7 @@ def test_the_reader_understands_it(dataset):
             assert (depth > 0).mean() > 0.5 and depth.max() < 7
 
 
+@pytest.mark.integration
 def test_two_processes_write_the_same_bytes(tiny_world, tiny_section, tmp_path):
     world.make_world(tiny_section, tmp_path / "again", workers=2)
     files = [

@@ -13,27 +13,27 @@ import yaml
 from tests.builders import REPOSITORY
 from tests.builders.workspace import Workspace
 
+pytestmark = pytest.mark.integration
+
 STAGE = """
 import json, yaml
-rows = {"dense": 26, "mask": 27, "add": 26.5, "linear": 27, "capability": 37, "superpoint_distillation": 39}
-if "pixel" in yaml.safe_load(open("params.yaml"))["distillation"]["objectives"]:
-    rows["pixel_distillation"] = 38
-metrics = {
-    "semantic": {row: dict.fromkeys(("mIoU", "mAcc", "f_mIoU", "f_mAcc"), v) for row, v in rows.items()},
-    "bootstrap": {
-        "rooms": 1, "best_single": "mask", "mIoU": {row: {"low": v, "high": v} for row, v in rows.items()}
-    },
-    "missing": {"ensembling": "the network was not trained"}, "split": "val", "label_set": "scannet20",
-}
+from tests.builders import figures
+training = yaml.safe_load(open("params.yaml"))["training"]
+measured = {"dense": 26, "mask": 27, "add": 26.5, "linear": 27, "capability": 37, "distilled": 39}
+if "pixel" in training:
+    expected = {**training["distilled"], "kind": "pixel", "title": "pixel distillation"}
+    assert training["pixel"] == expected, training
+    measured["pixelwise"] = 38
+metrics = figures.metrics(measured, best="mask", missing={"ensembled": "the network was not trained"})
 json.dump(metrics, open("reports/metrics.json", "w"))
 """
 
 
 @pytest.fixture
-def workspace(tmp_path):
+def workspace(tmp_path, monkeypatch):
     evaluation = {
         "cmd": "python stage.py",
-        "params": ["distillation.objectives"],
+        "params": ["training"],
         "outs": [{"reports/metrics.json": {"cache": False}}],
     }
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluation": evaluation}}))
@@ -45,7 +45,9 @@ def workspace(tmp_path):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     workspace = Workspace(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    assert workspace.dvc("repro").code == 0
+    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    result = workspace.dvc("repro")
+    assert result.code == 0, result.output
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     for command in (["add", "-A"], [*identity, "commit", "-qm", "Start"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -59,13 +61,12 @@ def test_the_ablation_is_an_experiment_that_leaves_the_workspace_alone(workspace
         return {name: (workspace.folder / name).read_bytes() for name in names}
 
     before = content()
-    assert "pixel_distillation" not in json.loads(before["reports/metrics.json"])["semantic"]
-    path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    assert "pixelwise" not in json.loads(before["reports/metrics.json"])["semantic"]
     for _ in range(2):  # the second replaces the first
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.quality.ablation"],
             cwd=workspace.folder,
-            env=workspace.environment | {"PYTHONPATH": path},
+            env=workspace.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -12,6 +12,8 @@ import pytest
 from anyscene.datasets import label_set
 from tests.builders import capture, matterport, nuscenes, scannet
 
+pytestmark = pytest.mark.integration
+
 STAGES = (
     *("scenes", "labels", "superpoints", "projection@dense", "projection@mask", "fusion"),
     *("distillation@superpoint", "ensembling", "evaluation", "report"),

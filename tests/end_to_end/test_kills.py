@@ -13,6 +13,8 @@ import pytest
 
 from tests.builders.workspace import Workspace
 
+pytestmark = pytest.mark.integration
+
 FEW = dict.fromkeys(("world", "superpoints", "projection@dense", "synthesis", "fusion", "ensembling"), 1)
 KILLS = {
     "world": 2,
@@ -92,7 +94,7 @@ def writes(data, since):
     """Whether a scene is half written."""
     for partial in (*data.glob(".*.partial"), *data.glob("*/.*.partial")):
         try:
-            if any(part.name != "holder" and part.stat().st_mtime > since for part in partial.iterdir()):
+            if any(part.is_dir() and part.stat().st_mtime > since for part in partial.iterdir()):
                 return True
         except FileNotFoundError:
             pass  # it has just been finished

@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 from tests.builders.capture import write_scan, write_splits
-from tests.builders.workspace import Workspace
+
+pytestmark = pytest.mark.integration
 
 SCANS = [f"scan{index:03}" for index in range(200)]
 STAGES = ("scenes", "superpoints", "projection of dense", "projection of mask", "fusion")
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    workspace = Workspace.create(tmp_path_factory.mktemp("many"))
+def workspace(finished, tmp_path_factory):
+    """Of the finished project, whose synthesised images and capabilities stay as they are."""
+    workspace = finished.copy(tmp_path_factory.mktemp("many") / "copy")
+    for stage in ("scenes", "superpoints", "projection", "fusion"):
+        shutil.rmtree(workspace.folder / "data" / stage)
     workspace.set(
         {
             "dataset": {"name": "many", "root": "data/captures"},

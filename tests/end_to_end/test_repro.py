@@ -5,7 +5,11 @@ import re
 import shutil
 import time
 
+import pytest
+
 from tests.end_to_end.conftest import TARGETS
+
+pytestmark = pytest.mark.integration
 
 UNLABELLED = (
     "data/scenes",

@@ -12,6 +12,8 @@ from anyscene.errors import TrainingError
 from anyscene.learning.engine.checkpoint import Checkpoints
 from tests.builders import REPOSITORY, resumable, training_rooms
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):

@@ -15,6 +15,8 @@ from anyscene.learning.objectives.superpoint.objective import SuperpointDistilla
 from anyscene.learning.views.clouds import read_training_clouds
 from tests.builders import training_rooms
 
+pytestmark = pytest.mark.integration
+
 
 class DoubleTargets(SuperpointDistillation):
     def read(self, scene):

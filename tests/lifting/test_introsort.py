@@ -30,6 +30,7 @@ def worst_case(count):
     return np.array(key, np.float32)
 
 
+@pytest.mark.integration
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 700), st.sampled_from([1, 2, 5, 40, 100000]), st.booleans(), st.integers(0, 2**32 - 1))
 def test_ties_are_ordered_as_by_the_twin(count, values, not_numbers, seed):
@@ -62,7 +63,7 @@ def test_heap_sort_leaves_ties_as_the_twin_does(count, values):
     expected = slow.heapsort(list(range(count)), lambda a, b: bool(key[a] < key[b]))
     order = np.arange(count + 4, dtype=np.int32)
     padded = np.concatenate([[9, 9], key, [9, 9]]).astype(np.float32)
-    introsort._heap_sort(padded, order, 2, 2 + count)
+    introsort.heap_sort(padded, order, 2, 2 + count)
     assert order.tolist() == [0, 1, *(i + 2 for i in expected), count + 2, count + 3]
 
 

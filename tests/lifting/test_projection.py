@@ -106,6 +106,13 @@ def test_occlusion_is_relative_to_the_measured_depth_and_zero_depth_hides():
     assert len(visible_pixels(xyz, camera(), np.nan * depth, tolerance=0.25, border=0)[0]) == 0
 
 
+@pytest.mark.parametrize(("depth_type", "seen"), [(np.float32, [0]), (np.float64, [])])
+def test_the_tolerated_distance_has_the_precision_of_depth(depth_type, seen):
+    xyz = np.array([[0, 0, 1 - 0.1000000007]])  # 0.1 in single precision is 0.1000000015
+    found = visible_pixels(xyz, camera(), np.ones((120, 160), depth_type), tolerance=0.1, border=0)
+    assert found[0].tolist() == seen
+
+
 def test_depth_of_another_size_is_an_error():
     with pytest.raises(ProjectionError, match="depth is 160x100, the image 160x120"):
         visible_pixels(np.zeros((1, 3)), camera(), np.ones((100, 160)), tolerance=0.1, border=0)
@@ -194,7 +201,7 @@ def test_maps_on_a_gpu_are_read_there_with_the_same_bits(seed, kind):
         for view in random_views(rng, kind):
             seen = visible_pixels(xyz, view.camera, view.depth, tolerance=0.25, border=0)
             size = view.camera.width, view.camera.height
-            projection._add_sampled(one.numpy(), *seen, view.map.feature.numpy(), *size)
+            projection.add_sampled_compiled(one.numpy(), *seen, view.map.feature.numpy(), *size)
             projection.add_sampled(other, *seen, view.map.feature, *size)
     assert torch.equal(one, other)
 

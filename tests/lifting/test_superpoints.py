@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anyscene.lifting import superpoints
 from anyscene.lifting.superpoints import SuperpointError, segment_mesh, segment_points
 from tests.twins.slow_sort import introsort
 
@@ -105,6 +106,15 @@ def test_points_equal_twin_on_brute_force_neighbours(count, neighbours, min_vert
     edges = [(i, j) for i in range(count) for j in nearest[i].tolist()]
     found = segment_points(xyz, normal, neighbours=neighbours, k=0.05, min_vertices=min_vertices)
     assert found.tolist() == twin_graph(xyz, normal, edges, 0.05, min_vertices)
+
+
+def test_blocks_do_not_show(monkeypatch):
+    rng = np.random.default_rng(0)
+    xyz, normal = rng.random((90, 3)).astype(f4), rng.normal(size=(90, 3)).astype(f4)
+    whole = segment_points(xyz, normal, neighbours=4, k=0.5, min_vertices=3)
+    monkeypatch.setattr(superpoints, "BLOCK_POINTS", 20)
+    assert 1 < len(set(whole.tolist())) < 30
+    assert segment_points(xyz, normal, neighbours=4, k=0.5, min_vertices=3).tolist() == whole.tolist()
 
 
 def folded_strip(length):

@@ -6,53 +6,34 @@ import torch
 from anyscene.networks import CoordinateMaps, MinkUNet
 from anyscene.networks.sparse.minkowski import MinkowskiSpace
 from anyscene.networks.sparse.torch_backend import TorchSpace
-from tests.builders.clouds import CLOUDS, demo_room, room
+from anyscene.testing import BackendTests
+from anyscene.testing.backends import TOLERANCE, assert_agree, relative, run
+from anyscene.testing.clouds import CLOUDS, room
+from tests.builders.clouds import demo_room
 from tests.twins.dense_space import DenseSpace
 
-TOLERANCE = 1e-4
-SMALL = [name for name in CLOUDS if name != "room at 5 cm"]
 
+class TestTorch(BackendTests):
+    @pytest.fixture
+    def space(self):
+        return TorchSpace
 
-def run(make_space, cloud, *, double=False):
-    """(output, gradients by parameter) of a narrow network with fixed weights and a fixed linear loss."""
-    generator = torch.Generator().manual_seed(1)
-    torch.manual_seed(0)
-    network = MinkUNet("14A", 3, 8, "torch", width=0.25)
-    features = torch.rand(len(cloud), 3, generator=generator)
-    weight = torch.randn(len(cloud), 8, generator=generator)
-    if double:
-        network, features, weight = network.double(), features.double(), weight.double()
-    network.space = make_space
-    output = network(cloud, features)
-    (output * weight).sum().backward()
-    return output.detach(), {name: p.grad for name, p in network.named_parameters()}
+    @pytest.fixture
+    def reference(self):
+        return DenseSpace
 
-
-def assert_agree(one, other):
-    assert relative(one[0], other[0]) < TOLERANCE
-    scale = max(float(g.abs().max()) for g in other[1].values())
-    for name, gradient in other[1].items():
-        # gradients that cancel to nothing are compared with the size of the others
-        floor = max(float(gradient.abs().max()), 1e-3 * scale)
-        assert float((one[1][name] - gradient).abs().max()) / floor < TOLERANCE, name
-
-
-def relative(one, other):
-    return float((one - other).abs().max() / other.abs().max().clamp_min(1e-12))
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_torch_backend_equals_dense_convolution(name):
-    assert_agree(run(TorchSpace, CLOUDS[name]), run(DenseSpace, CLOUDS[name]))
+    @pytest.mark.parametrize("cloud", [name for name in CLOUDS if name != "room at 5 cm"])  # dense: too large
+    def test_outputs_and_gradients_are_those_of_the_reference(self, space, reference, cloud):
+        super().test_outputs_and_gradients_are_those_of_the_reference(space, reference, cloud)
 
 
 @pytest.mark.minkowski
-@pytest.mark.parametrize("name", CLOUDS)
-def test_minkowski_backend_equals_torch_backend(name, engine):
-    # on many voxels rounding in single precision tips some ReLUs over, a difference of neither backend
-    double = name == "room at 5 cm"
-    one, other = (run(space, CLOUDS[name], double=double) for space in (MinkowskiSpace, TorchSpace))
-    assert_agree(one, other)
+class TestMinkowski(BackendTests):
+    same_bits = False  # its threads add up gradients in any order
+
+    @pytest.fixture
+    def space(self, engine):
+        return MinkowskiSpace
 
 
 @pytest.mark.minkowski
@@ -90,22 +71,6 @@ def test_gradients_of_both_products_pass_gradcheck(inputs):
     features = torch.randn(maps.size(0), inputs, dtype=torch.float64, requires_grad=True)
     kernel = torch.randn(27, inputs, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda f, k: TorchSpace(maps).convolve(f, k, 0, 3), (features, kernel))
-
-
-def test_rows_come_back_in_the_order_given():
-    cloud = CLOUDS["negative coordinates"]
-    cloud = torch.unique(cloud, dim=0)
-    order = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(4))
-    torch.manual_seed(5)
-    network = MinkUNet("14A", 3, 4, "torch", width=0.25).eval()
-    features = torch.rand(len(cloud), 3)
-    assert torch.allclose(network(cloud[order], features[order]), network(cloud, features)[order], atol=1e-6)
-
-
-def test_the_same_input_gives_the_same_bits():
-    first, second = (run(TorchSpace, CLOUDS["batch of three"]) for _ in range(2))
-    assert torch.equal(first[0], second[0])
-    assert all(torch.equal(first[1][name], second[1][name]) for name in first[1])
 
 
 def test_any_number_of_threads_gives_the_same_convolution():

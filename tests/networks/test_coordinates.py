@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from anyscene.networks import CoordinateMaps, CoordinatesError
-from tests.builders.clouds import CLOUDS, random_cloud
+from anyscene.testing.clouds import CLOUDS, random_cloud
 
 
 @pytest.mark.parametrize("name", CLOUDS)

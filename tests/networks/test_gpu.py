@@ -8,8 +8,9 @@ from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.loop import train
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.networks import CoordinateMaps, MinkUNet
+from anyscene.testing.clouds import CLOUDS
 from tests.builders import training_rooms
-from tests.builders.clouds import CLOUDS, demo_room
+from tests.builders.clouds import demo_room
 
 pytestmark = [
     pytest.mark.gpu,

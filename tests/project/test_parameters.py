@@ -32,6 +32,15 @@ def test_committed_parameters_load():
     assert len(params.vocabulary) == 19
 
 
+def test_built_in_values_are_those_of_the_repository_but_for_data_set_and_training():
+    values, committed = (parameters.read(path) for path in (parameters.DEFAULTS, REPOSITORY / "params.yaml"))
+    assert values["dataset"]["root"] == "." and values["dataset"] != committed["dataset"]
+    committed["dataset"] |= {"name": "scan", "root": "."}
+    committed["training"] = {}
+    assert values == committed
+    assert parameters.defaults() == parameters.parse(committed, "committed")
+
+
 def test_sections_are_frozen():
     params = parameters.load(REPOSITORY / "params.yaml")
     with pytest.raises(AttributeError):
@@ -141,6 +150,12 @@ def test_missing_section_and_file(tmp_path):
     (tmp_path / "params.yaml").write_text("- 1\n")
     with pytest.raises(ConfigError, match="expected a section"):
         parameters.load(tmp_path / "params.yaml")
+
+
+def test_equal_parameters_are_one_key():
+    """Models are remembered by the parameters that they were loaded with."""
+    first, second = (parameters.load(REPOSITORY / "params.yaml") for _ in range(2))
+    assert first is not second and {first: "loaded"}[second] == "loaded"
 
 
 def test_plain():

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 from anyscene.errors import DataError, ScenesFailed, StoreError
-from anyscene.project import per_scene, store
+from anyscene.project import digests, per_scene, store
+from anyscene.project.freshness import Freshness
 from tests.builders import REPOSITORY
+from tests.builders.files import tree_hash
 from tests.builders.per_scene_tasks import Count, Threads
-from tests.project.test_store import tree_hash
 
 KEYS = {f"s{index}": f"key{index}" for index in range(6)}
 
@@ -30,10 +32,10 @@ def task(tmp_path):
     return Count(tmp_path / "log")
 
 
-def go(task, output, keys=KEYS, parameters=None, version=1, workers=1):
+def go(task, output, keys=KEYS, parameters=None, fresh=Freshness("code"), workers=1):
     parameters = {"a": 1} if parameters is None else parameters
     return per_scene.run(
-        task, keys, output, parameters=parameters, version=version, workers=workers, label="test"
+        task, keys, output, parameters=parameters, fresh=fresh, workers=workers, label="test"
     )
 
 
@@ -49,6 +51,7 @@ def test_all_then_nothing(task, output):
     assert os.listdir(output.parent) == ["out"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("workers", [1, 2])
 def test_same_bytes_whatever_the_workers(tmp_path, task, workers):
     go(task, tmp_path / "one")
@@ -75,11 +78,91 @@ def test_a_deleted_artefact_is_computed_again(task, output):
     assert tree_hash(output) == before
 
 
-def test_parameters_and_version_are_part_of_the_key(task, output):
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"parameters": {"a": 2}},
+        {"fresh": Freshness("other code")},
+        {"fresh": Freshness("code", packages={"torch": "9"})},
+        {"fresh": Freshness("code", files={"weights": "other"})},
+        {"fresh": Freshness("code", settings=({"base": 1},))},
+    ],
+)
+def test_whatever_enters_the_values_costs_all_scenes(task, output, changed):
     go(task, output)
-    assert len(go(task, output, parameters={"a": 2}).done) == len(KEYS)
-    assert len(go(task, output, parameters={"a": 2}, version=2).done) == len(KEYS)
-    assert len(go(task, output, parameters={"a": 2}, version=2).skipped) == len(KEYS)
+    keys = store.keys(output)
+    assert len(go(task, output, **changed).done) == len(KEYS)
+    assert len(go(task, output, **changed).skipped) == len(KEYS)
+    assert not set(store.keys(output).values()) & set(keys.values())
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def alter(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, alter, Path.unlink])
+@pytest.mark.parametrize("file", ["part1/c/0/0", "part1/zarr.json"])
+def test_an_artefact_that_is_not_whole_is_computed_again(task, output, damage, file):
+    go(task, output)
+    whole = tree_hash(output)
+    damage(output / "s3.zarr" / file)
+    assert go(task, output).done == ("s3",)
+    assert tree_hash(output) == whole
+
+
+def test_a_file_that_is_too_many_is_no_part_of_an_artefact(task, output):
+    go(task, output)
+    (output / "s3.zarr/part1/c/0/9").write_text("x")
+    assert go(task, output).done == ("s3",)
+
+
+def test_files_are_read_once_to_know_that_they_are_whole(task, output, monkeypatch):
+    go(task, output)
+    monkeypatch.setattr(digests, "_content", lambda file: pytest.fail(f"{file} is read"))
+    assert go(task, output).skipped == tuple(KEYS)
+
+
+def adopting(code, check=2, seed=0):
+    return dataclasses.replace(Freshness(code), check=check, seed=seed)
+
+
+def test_what_other_code_makes_alike_is_adopted(task, output):
+    go(task, output)
+    task.log.write_text("")
+    before = store.keys(output)
+    assert go(task, output, fresh=adopting("refactored")).skipped == tuple(KEYS)
+    drawn = sorted(computed(task))
+    assert len(drawn) == 2 and set(computed(task).values()) == {1}
+    assert go(task, output, fresh=Freshness("refactored")).done == ()
+    assert store.keys(output) == before  # whoever reads them computes nothing again
+    for scene in KEYS:
+        path = store.scene_path(output, scene)
+        assert store.made(path).by == Freshness("refactored").made_by
+        assert store.open_scene(path).attrs["adopted"] == [
+            {"from": Freshness("code").made_by, "compared": drawn}
+        ]
+
+
+def test_what_other_code_makes_otherwise_is_not_adopted(tmp_path, output):
+    go(Count(tmp_path / "log"), output)
+    before = tree_hash(output)
+    with pytest.raises(StoreError, match=r"s\d\.zarr: today's code makes other bytes \(part1\)"):
+        go(Count(tmp_path / "log", added=1), output, fresh=adopting("rewritten"))
+    assert tree_hash(output) == before
+    assert len(go(Count(tmp_path / "log", added=1), output, fresh=Freshness("rewritten")).done) == len(KEYS)
+
+
+def test_only_what_differs_by_code_alone_is_adopted(task, output):
+    go(task, output)
+    keys = KEYS | {"s0": "changed"}
+    assert go(task, output, keys, fresh=adopting("refactored")).skipped == tuple(f"s{i}" for i in range(1, 6))
+    assert go(task, output, keys, fresh=Freshness("refactored")).done == ("s0",)
 
 
 def test_orphans_are_removed(task, output):
@@ -96,6 +179,7 @@ def test_half_written_artefact_is_replaced(task, output):
     assert not (output / "s0.zarr" / "rubbish").exists()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_are_tried_and_failures_listed(tmp_path, output, workers):
     task = Count(tmp_path / "log", failing=("s1",), crashing=("s4",))
@@ -123,6 +207,14 @@ def test_errors_in_place_of_keys_are_listed(task, output):
     assert store.scene_ids(output) == list(KEYS)
 
 
+def test_a_scene_whose_key_cannot_be_had_keeps_its_older_artefact(task, output):
+    go(task, output)
+    before = tree_hash(output)
+    with pytest.raises(ScenesFailed, match="s2: no permission"):
+        go(task, output, KEYS | {"s2": StoreError("no permission")})
+    assert tree_hash(output) == before
+
+
 @pytest.mark.parametrize("scene", ["a/b", "..", ".hidden", "", "two words", "back\\slash"])
 def test_ids_that_cannot_name_a_folder_are_listed(task, output, scene):
     with pytest.raises(ScenesFailed, match="cannot name a folder"):
@@ -130,6 +222,7 @@ def test_ids_that_cannot_name_a_folder_are_listed(task, output, scene):
     assert store.scene_ids(output) == list(KEYS)
 
 
+@pytest.mark.integration
 def test_a_killed_worker_costs_its_scene_alone(tmp_path, output):
     with pytest.raises(ScenesFailed) as caught:
         go(Count(tmp_path / "log", dying=("s2",)), output, workers=2)
@@ -145,7 +238,7 @@ def test_no_scenes_leave_an_empty_folder(task, output):
 
 def test_second_run_is_refused_and_told_who_holds_the_output(task, output):
     with (
-        per_scene._workspace(output),
+        per_scene.workspace(output),
         pytest.raises(StoreError, match=rf"out is being written by process {os.getpid()} on "),
     ):
         go(task, output)
@@ -167,6 +260,7 @@ def test_progress_without_a_terminal_is_a_line_a_tenth(task, output, capfd):
     assert lines[-1] == "test: 40 computed, 0 unchanged, 0 removed"
 
 
+@pytest.mark.integration
 def test_workers_share_the_cores(output):
     before = dict(os.environ)
     limit = max(1, len(os.sched_getaffinity(0)) // 2)
@@ -212,15 +306,18 @@ KILLED = """
 import sys
 from pathlib import Path
 from anyscene.project import per_scene
+from anyscene.project.freshness import Freshness
 from tests.builders.per_scene_tasks import Count
 if __name__ == "__main__":
     keys = {f"s{index}": f"key{index}" for index in range(6)}
     task = Count(Path(sys.argv[2]), pause=0.02)
     output, workers = Path(sys.argv[1]), int(sys.argv[3])
-    per_scene.run(task, keys, output, parameters={"a": 1}, version=1, workers=workers, label="test")
+    fresh = Freshness("code")
+    per_scene.run(task, keys, output, parameters={"a": 1}, fresh=fresh, workers=workers, label="test")
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_random_moments_and_resumed(tmp_path, workers):
     go(Count(tmp_path / "log"), tmp_path / "whole")
@@ -250,10 +347,10 @@ def start(command):
 
 
 def store_started(output):
-    partial = output.with_name(f".{output.name}.partial")
-    return output.exists() and partial.exists() and len(list(partial.iterdir())) > 1
+    return any(output.with_name(f".{output.name}.partial").glob("*.zarr"))
 
 
+@pytest.mark.integration
 def test_workers_end_with_their_parent(tmp_path):
     (tmp_path / "run.py").write_text(KILLED.replace("pause=0.02", "pause=5"))
     output = tmp_path / "out"

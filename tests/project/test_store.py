@@ -1,19 +1,11 @@
-import hashlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 import zarr
 
 from anyscene.errors import StoreError
 from anyscene.project import store
-
-
-def tree_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(str(file.relative_to(path)).encode() + file.read_bytes())
-    return digest.hexdigest()
+from anyscene.scene import Scene
+from tests.builders.files import tree_hash
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "u1", "u2", "i2", "i4", "b1"])
@@ -153,3 +145,18 @@ def test_appending_too_few_or_too_many_rows_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="more rows than its length of 4"):
         with store.Appending(group, "y", (4,), np.int32) as rows:
             rows.add(np.arange(5))
+
+
+@pytest.mark.parametrize("changed", ["xyz", "normal", "face"])
+def test_the_geometry_key_is_of_points_normals_and_faces(tmp_path, changed):
+    arrays = {
+        "xyz": np.eye(3, dtype=np.float32),
+        "normal": np.eye(3, dtype=np.float32),
+        "face": np.array([[0, 1, 2]], np.int32),
+    }
+    for name, values in (("a", arrays), ("b", arrays | {changed: arrays[changed][:, ::-1]})):
+        rgb = np.zeros((3, 3), np.uint8)
+        scene = Scene(name, values["xyz"], rgb, values["normal"], values["face"], (), "val", "test")
+        store.write_scene(store.create(store.scene_path(tmp_path, name), name), scene, tmp_path)
+    keys = store.geometry_keys(tmp_path)
+    assert keys["a"] != keys["b"]

@@ -8,12 +8,12 @@ import torch
 import transformers
 
 from anyscene.project.parameters import Text
-from anyscene.segmenters.grounded import GroundedSegmenter
-from anyscene.segmenters.sam3 import Sam3Segmenter
-from anyscene.segmenters.universal import UniversalSegmenter
+from anyscene.segmenters.grounded.segmenter import GroundedSegmenter
+from anyscene.segmenters.sam3.segmenter import Sam3Segmenter
+from anyscene.segmenters.universal.segmenter import UniversalSegmenter
 from anyscene.text import load_text_encoder
-from anyscene_demo.segmenters.dense import DenseSegmenter
-from anyscene_demo.segmenters.mask import MaskSegmenter
+from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
+from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 from tests.builders import small_demo, small_grounded, small_sam3, small_universal
 
 
@@ -82,9 +82,6 @@ def clip_tokenizer():
     )
 
 
-NAMES = ["dense", "mask", "mask2former", "oneformer", "grounded", "sam3"]
-
-
 @pytest.fixture(scope="session")
 def folder_of(request):
     """folder_of(name): with that small model of random weights; named after it."""
@@ -106,17 +103,12 @@ def build(folder_of, minilm):
         cpu, folder = torch.device("cpu"), folder_of(name)
         if name == "grounded":
             with small_grounded.small_sam():
-                return GroundedSegmenter(name, folder, cpu, **settings)
+                return GroundedSegmenter.load(name, folder, cpu, **settings)
         if name == "sam3":
-            return Sam3Segmenter(name, folder, cpu, **{"confidence": small_sam3.CONFIDENCE, **settings})
+            return Sam3Segmenter.load(name, folder, cpu, **{"confidence": small_sam3.CONFIDENCE, **settings})
         if name in small_universal.KIND:
             overlap = small_universal.OVERLAP
-            return UniversalSegmenter(name, folder, minilm, cpu, overlap=overlap, **settings)
+            return UniversalSegmenter.load(name, folder, minilm, cpu, overlap=overlap, **settings)
         return {"dense": DenseSegmenter, "mask": MaskSegmenter}[name](name, folder, minilm, **settings)
 
     return build
-
-
-@pytest.fixture(scope="session", params=NAMES)
-def segmenter(request, build):
-    return build(request.param)

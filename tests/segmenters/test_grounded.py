@@ -10,10 +10,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor
 
-from anyscene.errors import DataError
-from anyscene.segmenters import grounded
-from anyscene.segmenters.grounded import GroundedSegmenter, prompts
-from anyscene.weights.described import WeightsError
+from anyscene.errors import DataError, WeightsError
+from anyscene.segmenters.grounded import FILES
+from anyscene.segmenters.grounded import segmenter as grounded
+from anyscene.segmenters.grounded.segmenter import GroundedSegmenter, prompts
 from tests.builders import small_grounded, small_universal
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def noise(height, width, seed=0):
 def load(grounded_weights):
     def load(folder=grounded_weights, **options):
         with small_grounded.small_sam():
-            return GroundedSegmenter("grounded", folder, CPU, **options)
+            return GroundedSegmenter.load("grounded", folder, CPU, **options)
 
     return load
 
@@ -139,13 +139,14 @@ def test_a_name_that_no_text_holds_is_said(grounded_weights):
 
 def test_names_are_numbered_across_texts(load):
     segmenter, image = load(confidence=0), noise(60, 80)
-    segmenter._network.config.max_text_len, before = 12, segmenter._network.config.max_text_len
+    config = segmenter.detector.network.config
+    config.max_text_len, before = 12, config.max_text_len
     try:
         # the network pads to what it was built with
-        asked = segmenter._asked(VOCABULARY)
+        asked = segmenter.asked(VOCABULARY)
         assert len(asked) > 1
     finally:
-        segmenter._network.config.max_text_len = before
+        config.max_text_len = before
     found = segmenter.boxes(image, VOCABULARY)
     assert len(found.box) == 12 * len(asked)
     last = asked[-1].name.tolist()
@@ -156,7 +157,7 @@ def test_names_are_numbered_across_texts(load):
 def test_stripes_are_stretched_for_the_boxes_alone(segmenter, size):
     image, seen = noise(*size), []
     keep = lambda module, arguments, named: seen.append(named["pixel_values"])  # noqa: E731
-    with segmenter._network.register_forward_pre_hook(keep, with_kwargs=True):
+    with segmenter.detector.network.register_forward_pre_hook(keep, with_kwargs=True):
         found = segmenter.boxes(image, VOCABULARY)
     height, width = seen[0].shape[2:]
     assert max(height, width) <= grounded.LONGEST * min(height, width) and seen[0].shape[1] == 3
@@ -174,16 +175,16 @@ def test_one_pixel_masks(segmenter, monkeypatch):
         masks[torch.arange(len(boxes)), 0, torch.arange(len(boxes)), 5] = True
         return masks, None, masks.float()
 
-    monkeypatch.setattr(segmenter._sam, "predict_torch", predict)
+    monkeypatch.setattr(segmenter.predictor, "predict_torch", predict)
     label = segmenter.label(image[None], VOCABULARY)[0]
     assert (label >= 0).sum() == len(found.box) and label[: len(found.box), 5].tolist() == found.name.tolist()
     assert (segmenter.describe(image[None], VOCABULARY)[0].caption >= 0).sum() == len(found.box)
 
 
-@pytest.mark.parametrize("damaged", ["_network", "_sam"])
+@pytest.mark.parametrize("damaged", ["detector", "predictor"])
 def test_nan_is_no_answer(load, damaged):
     segmenter = load()
-    network = segmenter._network if damaged == "_network" else segmenter._sam.model.mask_decoder
+    network = segmenter.detector.network if damaged == "detector" else segmenter.predictor.model.mask_decoder
     for value in network.parameters():
         value.fill_(torch.nan)
     with pytest.raises(WeightsError, match=r"^grounded.*NaN or infinite: damaged weights.*precision"):
@@ -199,7 +200,7 @@ def test_version_follows_the_files(load, copy):
     assert load(copy).version != before
 
 
-@pytest.mark.parametrize("file", grounded.FILES)
+@pytest.mark.parametrize("file", FILES)
 def test_a_missing_file_is_named(load, copy, file):
     (copy / file).unlink()
     with pytest.raises(WeightsError, match=rf"{copy / file}: no such weights; .*IDEA.*take `grounded` out"):

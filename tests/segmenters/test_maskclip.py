@@ -9,13 +9,15 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from scipy.special import erf
 
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, TextError, WeightsError
 from anyscene.project import parameters
-from anyscene.project.parameters import MaskClip, Text
-from anyscene.segmenters import Segmenter, load_segmenter, maskclip
-from anyscene.segmenters.maskclip import MaskClipSegmenter
-from anyscene.text import TextError, load_text_encoder
-from anyscene.weights.described import WeightsError
+from anyscene.project.parameters import Text
+from anyscene.segmenters import Segmenter, load_segmenter
+from anyscene.segmenters.maskclip import Settings
+from anyscene.segmenters.maskclip import segmenter as maskclip
+from anyscene.segmenters.maskclip.segmenter import MaskClipSegmenter
+from anyscene.testing import SegmenterTests
+from anyscene.text import load_text_encoder
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
 CPU = torch.device("cpu")
@@ -52,11 +54,23 @@ def save(model, file, seed=0):
 
 
 @pytest.fixture(scope="module")
-def load(encoder):
-    text = load_text_encoder(Text(encoder, "a {} in a scene"))
+def text(encoder):
+    return load_text_encoder(Text(encoder, "a {} in a scene"))
+
+
+@pytest.fixture(scope="module")
+def load(encoder, text):
     return lambda base=48: MaskClipSegmenter(
-        "maskclip", maskclip.load_tower(encoder), text, MaskClip(base), CPU
+        "maskclip", maskclip.load_tower(encoder), text, Settings(base), CPU
     )
+
+
+class TestProtocol(SegmenterTests):
+    labels_everywhere = True
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, load):
+        return load()
 
 
 def noise(height, width, count=1):
@@ -192,28 +206,28 @@ def test_a_batch_in_one_pass_as_on_a_gpu(load, monkeypatch):
 def test_preprocessing_is_that_of_the_model(load, encoder):
     """An image in the size of the training is seen as open_clip's own transform makes it."""
     (image,), segmenter = noise(32, 48), load(48)
-    tower = segmenter._tower
+    tower = segmenter.tower
     transform = image_transform_v2(PreprocessCfg(**tower.preprocess_cfg), is_train=False)
     wanted = maskclip.values(tower, transform(Image.fromarray(image))[None])[0]
     assert torch.allclose(segmenter.describe(image[None])[0].feature, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["describe", "label"])
-@pytest.mark.parametrize("damaged", ["_tower", "_std"])
+@pytest.mark.parametrize("damaged", ["tower", "std"])
 def test_nan_is_no_answer(load, method, damaged):
     segmenter = load()
-    if damaged == "_std":
-        segmenter._std.zero_()
+    if damaged == "std":
+        segmenter.std.zero_()
     else:
-        segmenter._tower.conv1.weight[0, 0, 0, 0] = torch.nan
+        segmenter.tower.conv1.weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(WeightsError, match=r"^maskclip: features are NaN or infinite: damaged weights"):
         getattr(segmenter, method)(noise(32, 48), VOCABULARY)
 
 
-def test_labels_are_of_the_nearest_text(load):
+def test_labels_are_of_the_nearest_text(load, text):
     segmenter, image = load(), noise(32, 48)
     feature = segmenter.describe(image)[0].feature.numpy()
-    target = segmenter._text.encode([f"a {name} in a scene" for name in VOCABULARY])
+    target = text.encode([f"a {name} in a scene" for name in VOCABULARY])
     centre = segmenter.label(image, VOCABULARY)[0]
     best = (feature @ target.T).argmax(2)
     assert len(np.unique(best)) > 1
@@ -221,11 +235,11 @@ def test_labels_are_of_the_nearest_text(load):
     assert (centre[3::8, 3::8] == best).mean() > 0.8
 
 
-def test_version_follows_weights_and_size(load, encoder, tmp_path):
+def test_version_follows_weights_and_size(load, text, tmp_path):
     assert load().version == load().version != load(64).version
     save("ViT-small", tmp_path / "other.pt", seed=3)
     tower = maskclip.load_tower(f"open_clip:ViT-small:{tmp_path / 'other.pt'}")
-    other = MaskClipSegmenter("maskclip", tower, load()._text, MaskClip(48), CPU)
+    other = MaskClipSegmenter("maskclip", tower, text, Settings(48), CPU)
     assert other.version != load().version
 
 
@@ -252,13 +266,13 @@ def test_an_encoder_without_weights_is_refused(encoder, name, error, message):
 
 
 @pytest.mark.parametrize("model", ["ViT-pooled", "ViT-custom", "convnext"])
-def test_other_towers_are_refused(load, model):
+def test_other_towers_are_refused(text, model):
     other = model == "convnext"
     tower = torch.nn.Conv2d(3, 16, 4) if other else open_clip.create_model(model, pretrained=None).visual
     with pytest.raises(TextError, match="last attention layer of a ViT"):
-        MaskClipSegmenter("maskclip", tower, load()._text, MaskClip(48), CPU)
+        MaskClipSegmenter("maskclip", tower, text, Settings(48), CPU)
 
 
 def test_base_must_be_positive():
     with pytest.raises(ConfigError, match=r"segmenters\.maskclip"):
-        MaskClip(0)
+        Settings(0)

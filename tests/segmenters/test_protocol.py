@@ -6,63 +6,37 @@ import torch
 
 from anyscene.project import parameters
 from anyscene.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
-from anyscene_demo.segmenters.mask import Masks, MaskSegmenter
-from tests.segmenters.conftest import NAMES
-
-VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
-SHAPES = [(96, 96), (48, 48), (60, 80), (80, 60), (45, 160), (160, 30), (1, 1), (7, 300)]
-
-
-def noise(shape, count=2, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, *shape, 3), dtype=np.uint8)
+from anyscene.testing import SegmenterTests
+from anyscene.testing.segmenters import SHAPES, noise
+from anyscene_demo.segmenters.mask.segmenter import Masks, MaskSegmenter
+from tests.builders.small_segmenters import NAMES
 
 
-def test_is_a_segmenter(segmenter):
-    assert isinstance(segmenter, Segmenter)
-    assert len(segmenter.version) == 16
+class TestDense(SegmenterTests):
+    labels_everywhere = True
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, build):
+        return build("dense")
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_features_are_as_wide_as_the_text_space(self, segmenter, minilm, shape):
+        (found,) = segmenter.describe(noise(shape, 1), VOCABULARY)
+        assert found.feature.shape[2] == minilm.width
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_labels_cover_the_image(segmenter, shape):
-    labels = segmenter.label(noise(shape), VOCABULARY)
-    assert labels.shape == (2, *shape) and labels.dtype == np.int16
-    least = 0 if segmenter.name == "dense" else -1
-    assert labels.min() >= least and labels.max() < len(VOCABULARY)
+class TestMasks(SegmenterTests):
+    @pytest.fixture(scope="class", params=[name for name in NAMES if name != "dense"])
+    def segmenter(self, request, build):
+        return build(request.param)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_descriptions_agree_with_labels(segmenter, minilm, shape):
-    images = noise(shape)
-    described = segmenter.describe(images, VOCABULARY)
-    labels = segmenter.label(images, VOCABULARY)
-    assert len(described) == 2
-    for found, label in zip(described, labels, strict=True):
-        if isinstance(found, FeatureMap):
-            assert found.feature.shape[2] == minilm.width
-            assert torch.allclose(found.feature.norm(dim=2), torch.tensor(1.0), atol=1e-5)
-        else:
-            assert found.caption.shape == shape
-            # every pixel without a caption is said to have none, and the other way round
-            assert np.array_equal(found.caption < 0, label < 0)
-            for caption, words in enumerate(found.text):
-                nouns = {VOCABULARY[k] for k in np.unique(label[found.caption == caption])}
-                assert len(nouns) == 1 and words.endswith(f" {nouns.pop()} in a scene")
+VOCABULARY = SegmenterTests.vocabulary
 
 
-def test_batches_make_no_difference(segmenter):
-    images = noise((60, 80), 4)
-    together = segmenter.label(images, VOCABULARY)
-    alone = np.concatenate([segmenter.label(image[None], VOCABULARY) for image in images])
-    assert np.array_equal(together, alone)
-
-
-def test_same_image_same_answer(segmenter):
-    images = noise((60, 80), 1)
-    first, second = segmenter.describe(images, VOCABULARY)[0], segmenter.describe(images, VOCABULARY)[0]
-    if isinstance(first, FeatureMap):
-        assert torch.equal(first.feature, second.feature)
-    else:
-        assert np.array_equal(first.caption, second.caption) and first.text == second.text
+@pytest.mark.parametrize("name", NAMES)
+def test_versions_are_short(build, name):
+    assert len(build(name).version) == 16
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,12 +53,6 @@ def test_where_nothing_is_sure_nothing_is_said(build, name):
     assert (model.label(image, VOCABULARY) == -1).all() and (model.label(image, ()) == -1).all()
     (found,) = model.describe(image, VOCABULARY)
     assert found.text == () and (found.caption == -1).all()
-
-
-def test_no_images(segmenter):
-    none = np.zeros((0, 48, 64, 3), np.uint8)
-    assert segmenter.label(none, VOCABULARY).shape == (0, 48, 64)
-    assert segmenter.describe(none, VOCABULARY) == []
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from anyscene.errors import WeightsError
 from anyscene.segmenters import sam3
-from anyscene.segmenters.sam3 import Sam3Segmenter
-from anyscene.weights.described import WeightsError
+from anyscene.segmenters.sam3.segmenter import Sam3Segmenter
 from tests.builders import small_sam3
 from tests.builders.small_sam3 import CONFIDENCE, GRID
 
@@ -26,9 +26,15 @@ def noise(height, width, seed=0):
 @pytest.fixture(scope="module")
 def load(sam3_weights):
     def load(folder=sam3_weights, confidence=CONFIDENCE):
-        return Sam3Segmenter("sam3", folder, CPU, confidence=confidence)
+        return Sam3Segmenter.load("sam3", folder, CPU, confidence=confidence)
 
     return load
+
+
+@pytest.fixture
+def answering(load):
+    """answering(answer): the model, whose network says that of every image."""
+    return lambda answer: Sam3Segmenter("sam3", Answering(load().network, answer), CPU, confidence=CONFIDENCE)
 
 
 @pytest.fixture
@@ -70,61 +76,60 @@ def test_masks_equal_those_of_transformers(load, processor, sam3_weights):
     assert len(seen) >= 3 and min(seen) < -2
 
 
-def test_masks_are_enlarged_before_they_are_cut(load, monkeypatch):
-    segmenter = load()
+def test_masks_are_enlarged_before_they_are_cut(answering):
     answer = type("Answer", (), {})()
     answer.pred_logits, answer.presence_logits = torch.full((1, 1), 9.0), torch.full((1, 1), 9.0)
     answer.pred_masks = torch.tensor([[[[9.0, -3.0]]]])
-    monkeypatch.setattr(segmenter, "_network", Answering(segmenter._network, answer))
+    segmenter = answering(answer)
     # the fifth logit is 1.5; between the sigmoid's values there would be 0.4
     assert segmenter.label(noise(2, 8)[None], ("sofa",))[0].tolist() == [[0] * 5 + [-1] * 3] * 2
 
 
 class Answering:
+    """A network that sees images as `network` does and says `answer` of all of them."""
+
     def __init__(self, network, answer):
-        self.get_vision_features, self._answer = network.get_vision_features, answer
+        self.config, self.get_vision_features = network.config, network.get_vision_features
+        self._answer = answer
 
     def __call__(self, **inputs):
         return self._answer
 
 
-def test_one_pixel_masks(load, monkeypatch):
-    segmenter = load()
+def test_one_pixel_masks(answering):
     answer = type("Answer", (), {})()
     answer.pred_logits, answer.presence_logits = torch.tensor([[9.0, 8.0, -9.0]]), torch.full((1, 1), 9.0)
     answer.pred_masks = torch.full((1, 3, 6, 9), -5.0)
     answer.pred_masks[0, 0, 2, 3] = answer.pred_masks[0, 1, 5, 8] = answer.pred_masks[0, 2, 0, 0] = 5
-    monkeypatch.setattr(segmenter, "_network", Answering(segmenter._network, answer))
+    segmenter = answering(answer)
     label = segmenter.label(noise(6, 9)[None], VOCABULARY)[0]
     assert (label >= 0).sum() == 2 and label[2, 3] == label[5, 8] == 0  # of equals the first name
 
 
 @pytest.mark.parametrize("part", ["pred_logits", "presence_logits", "pred_masks"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_nan_is_no_answer(load, monkeypatch, part, value):
-    segmenter = load()
+def test_nan_is_no_answer(answering, part, value):
     answer = type("Answer", (), {})()
     answer.pred_logits, answer.presence_logits = torch.full((1, 3), 9.0), torch.full((1, 1), 9.0)
     answer.pred_masks = torch.full((1, 3, 6, 9), 5.0)
     getattr(answer, part)[0, 0] = value
-    monkeypatch.setattr(segmenter, "_network", Answering(segmenter._network, answer))
+    segmenter = answering(answer)
     with pytest.raises(WeightsError, match=r"^sam3: masks are NaN or infinite: damaged weights.*precision"):
         segmenter.label(noise(6, 9)[None], VOCABULARY)
 
 
-def test_what_is_not_in_the_image_has_no_masks(load, monkeypatch):
-    segmenter = load()
+def test_what_is_not_in_the_image_has_no_masks(answering):
     answer = type("Answer", (), {})()
     answer.pred_logits, answer.presence_logits = torch.full((1, 1), 9.0), torch.full((1, 1), -2.0)  # 0.12
     answer.pred_masks = torch.ones(1, 1, 6, 9)
-    monkeypatch.setattr(segmenter, "_network", Answering(segmenter._network, answer))
+    segmenter = answering(answer)
     assert (segmenter.label(noise(6, 9)[None], VOCABULARY) == -1).all()
 
 
-def test_names_are_told_as_the_processor_would(load, processor, monkeypatch):
+def test_names_are_told_as_the_processor_would(load, processor):
     segmenter, seen = load(), []
     keep = lambda module, arguments, named: seen.append(named)  # noqa: E731
-    with segmenter._network.register_forward_pre_hook(keep, with_kwargs=True):
+    with segmenter.network.register_forward_pre_hook(keep, with_kwargs=True):
         segmenter.label(noise(20, 20)[None], VOCABULARY)
     for name, asked in zip(VOCABULARY, seen, strict=True):
         wanted = processor(text=name, return_tensors="pt")
@@ -137,7 +142,7 @@ def test_names_are_told_as_the_processor_would(load, processor, monkeypatch):
 def test_few_rows_are_not_taken_for_channels(load, processor, size):
     image, segmenter, seen = noise(*size), load(), []
     keep = lambda module, arguments: seen.append(arguments[0])  # noqa: E731
-    with segmenter._network.vision_encoder.register_forward_pre_hook(keep):
+    with segmenter.network.vision_encoder.register_forward_pre_hook(keep):
         assert segmenter.label(image[None], VOCABULARY).shape == (1, *size)
     wanted = processor(images=Image.fromarray(image), return_tensors="pt")["pixel_values"]
     assert torch.equal(seen[0], wanted)

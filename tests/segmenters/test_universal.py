@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from anyscene.segmenters import universal
-from anyscene.segmenters.universal import UniversalSegmenter, panoptic
-from anyscene.weights.described import WeightsError
+from anyscene.errors import WeightsError
+from anyscene.segmenters.class_names import names
+from anyscene.segmenters.universal import FILES
+from anyscene.segmenters.universal import segmenter as universal
+from anyscene.segmenters.universal.segmenter import UniversalSegmenter, panoptic
 from tests.builders import small_universal
 from tests.builders.small_universal import OVERLAP
 
@@ -36,7 +38,7 @@ def copy(universal_weights, tmp_path):
 @pytest.fixture(scope="module")
 def load(universal_weights, minilm):
     def load(name, folder=None):
-        return UniversalSegmenter(name, folder or universal_weights / name, minilm, CPU, overlap=OVERLAP)
+        return UniversalSegmenter.load(name, folder or universal_weights / name, minilm, CPU, overlap=OVERLAP)
 
     return load
 
@@ -45,7 +47,7 @@ def load(universal_weights, minilm):
 def task(clip_tokenizer):
     """What OneFormer is told, as its processor makes it."""
     processor = transformers.OneFormerProcessor(transformers.OneFormerImageProcessor(), clip_tokenizer)
-    return processor._preprocess_text(["the task is panoptic"], max_length=77)
+    return processor(images=[noise(20, 20)], task_inputs=["panoptic"], return_tensors="pt")["task_inputs"]
 
 
 @both
@@ -135,7 +137,7 @@ def test_one_pixel_masks():
 @both
 def test_no_detections_at_all(load, name):
     segmenter = load(name)
-    for key, value in segmenter._network.named_parameters():
+    for key, value in segmenter.network.named_parameters():
         if "class_predictor" in key or "class_embed" in key:
             value.zero_()
             if key.endswith("bias"):
@@ -150,7 +152,7 @@ def test_no_detections_at_all(load, name):
 def test_few_rows_are_not_taken_for_channels(load, name, size):
     image, segmenter, seen = noise(*size), load(name), []
     keep = lambda module, arguments, named: seen.append(named["pixel_values"])  # noqa: E731
-    with segmenter._network.register_forward_pre_hook(keep, with_kwargs=True):
+    with segmenter.network.register_forward_pre_hook(keep, with_kwargs=True):
         assert segmenter.label(image[None], VOCABULARY).shape == (1, *size)
     kind = small_universal.KIND[name]
     processor = getattr(transformers, f"{kind}ImageProcessor")(size=small_universal.SIZE)
@@ -161,9 +163,9 @@ def test_few_rows_are_not_taken_for_channels(load, name, size):
 @both
 def test_a_batch_in_one_pass_as_on_a_gpu(load, name, monkeypatch):
     images, segmenter = np.stack([noise(60, 80, seed) for seed in range(3)]), load(name)
-    alone = [segmenter._queries(image[None]) for image in images]
+    alone = [segmenter.queries(image[None]) for image in images]
     labels = segmenter.label(images, VOCABULARY)
-    for part, together in enumerate(segmenter._queries(images)):
+    for part, together in enumerate(segmenter.queries(images)):
         wanted = torch.cat([one[part] for one in alone])
         assert (wanted - together).abs().max() < 1e-4 * wanted.abs().max()
     monkeypatch.setattr(universal, "passes", lambda images, device: iter([images]))
@@ -187,7 +189,7 @@ def test_a_batch_in_one_pass_as_on_a_gpu(load, name, monkeypatch):
     ],
 )
 def test_names_in_a_label(label, wanted):
-    assert universal.names(label) == wanted
+    assert names(label) == wanted
 
 
 def test_a_class_has_the_name_closest_to_any_of_its_own(copy, load):
@@ -200,7 +202,11 @@ def test_a_class_has_the_name_closest_to_any_of_its_own(copy, load):
 
 
 def test_oneformer_is_told_the_task_as_its_processor_would(load, task):
-    assert torch.equal(load("oneformer")._extra["task_inputs"], task)
+    segmenter, seen = load("oneformer"), []
+    keep = lambda module, arguments, named: seen.append(named["task_inputs"])  # noqa: E731
+    with segmenter.network.register_forward_pre_hook(keep, with_kwargs=True):
+        segmenter.label(noise(20, 20)[None], VOCABULARY)
+    assert torch.equal(seen[0], task)
 
 
 @both
@@ -215,7 +221,7 @@ def test_nan_is_no_answer(load, name, part, value):
         return output
 
     with (
-        segmenter._network.register_forward_hook(damage),
+        segmenter.network.register_forward_hook(damage),
         pytest.raises(WeightsError, match=rf"^{name}: masks are NaN or infinite: damaged weights.*precision"),
     ):
         segmenter.label(noise(30, 40)[None], VOCABULARY)
@@ -233,7 +239,7 @@ def test_version_follows_the_files(copy, load, name):
 
 
 @both
-@pytest.mark.parametrize("file", universal.FILES)
+@pytest.mark.parametrize("file", FILES)
 def test_a_missing_file_is_named(copy, load, name, file):
     folder = copy(name)
     (folder / file).unlink()

@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, WeightsError
 from anyscene.project import parameters
 from anyscene.segmenters import load_segmenter
 from anyscene.weights import described
-from anyscene_demo.segmenters.dense import DenseSegmenter
-from anyscene_demo.segmenters.mask import MaskSegmenter
+from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
+from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 
 KINDS = {"dense": DenseSegmenter, "mask": MaskSegmenter}
 
@@ -37,7 +37,7 @@ def test_version_follows_the_content(copied, minilm):
 
 def test_missing_weights_name_the_file(copied, minilm):
     (copied / described.TENSORS).unlink()
-    with pytest.raises(described.WeightsError, match=r"model\.safetensors.*make zoo"):
+    with pytest.raises(WeightsError, match=r"model\.safetensors.*make zoo"):
         load(copied, minilm)
 
 
@@ -45,19 +45,19 @@ def test_missing_weights_name_the_file(copied, minilm):
 def test_truncated_weights(copied, minilm, keep):
     whole = (copied / described.TENSORS).read_bytes()
     (copied / described.TENSORS).write_bytes(whole[:keep])
-    with pytest.raises(described.WeightsError, match="damaged"):
+    with pytest.raises(WeightsError, match="damaged"):
         load(copied, minilm)
 
 
 def test_damaged_description(copied, minilm):
     (copied / described.DESCRIPTION).write_text('{"architecture":')
-    with pytest.raises(described.WeightsError, match="damaged"):
+    with pytest.raises(WeightsError, match="damaged"):
         load(copied, minilm)
 
 
 def test_a_pickle_is_not_executed(copied, minilm):
     torch.save({"a": torch.zeros(1)}, copied / described.TENSORS)
-    with pytest.raises(described.WeightsError, match="damaged"):
+    with pytest.raises(WeightsError, match="damaged"):
         load(copied, minilm)
 
 
@@ -65,7 +65,7 @@ def test_other_kind_or_text_space(copied, minilm):
     description = json.loads((copied / described.DESCRIPTION).read_text())
     description["architecture"]["width"] = 512
     (copied / described.DESCRIPTION).write_text(json.dumps(description))
-    with pytest.raises(described.WeightsError, match="384 wide text space of minilm"):
+    with pytest.raises(WeightsError, match="384 wide text space of minilm"):
         load(copied, minilm)
 
 
@@ -73,10 +73,10 @@ def test_tensors_that_do_not_fit(copied, minilm):
     tensors = load_file(copied / described.TENSORS)
     name = next(n for n in tensors if n.startswith("pyramid"))
     save_file({n: t for n, t in tensors.items() if n != name}, copied / described.TENSORS)
-    with pytest.raises(described.WeightsError, match=name):
+    with pytest.raises(WeightsError, match=name):
         load(copied, minilm)
     save_file(tensors | {name: torch.zeros(3, 3, 3, 3, 3)}, copied / described.TENSORS)
-    with pytest.raises(described.WeightsError, match="shape"):
+    with pytest.raises(WeightsError, match="shape"):
         load(copied, minilm)
 
 

@@ -18,6 +18,8 @@ from anyscene.errors import DataError, StoreError
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show import export
+from anyscene.tasks.layer import NEUTRAL
+from anyscene.tasks.surface import Surface
 from anyscene.text import embeddings
 from tests.builders import miniature
 
@@ -71,7 +73,7 @@ def test_ply_with_labels(project, stored, label, tmp_path):
     assert content.comments == [f"label {index} {name}" for index, name in enumerate(NAMES)]
     rgb = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
     assert (rgb[label == 3] == datasets.label_set("scannet20").colours[3]).all()
-    assert (rgb[label == -1] == export.UNKNOWN).all()
+    assert (rgb[label == -1] == NEUTRAL).all()
 
 
 def test_label_of_a_class_with_several_prompts(project, label, tmp_path):
@@ -88,10 +90,9 @@ def test_ply_keeps_the_mesh(tmp_path):
     colour = np.arange(15, dtype=np.uint8).reshape(5, 3)
     label_set = datasets.label_set("scannet20")
     xyz = np.arange(15, dtype=np.float32).reshape(5, 3) ** 2
-    result = export.Result(
-        "a", "fusion", xyz, colour, xyz, face, np.arange(5, dtype=np.int32), np.zeros((5, 4), np.float32),
-        np.ones(5, bool), np.array([0, 1, 2, 3, 19], np.int32), label_set, None,
-    )  # fmt: skip
+    surface = Surface("a", xyz, colour, xyz, face, np.arange(5, dtype=np.int32))
+    feature, label = np.zeros((5, 4), np.float32), np.array([0, 1, 2, 3, 19], np.int32)
+    result = export.Result(surface, "fusion", feature, np.ones(5, bool), label, label_set, None)
     mesh = trimesh.load(export.write_ply(result, tmp_path / "mesh.ply"), process=False)
     assert np.array_equal(mesh.faces, face) and np.array_equal(mesh.vertices.astype(np.float32), xyz)
     assert np.array_equal(mesh.visual.vertex_colors[:, :3], label_set.colours[result.label])
@@ -148,7 +149,7 @@ def test_the_network_answers_for_every_point(project, tmp_path):
     result = export.read(
         Artefacts(project), "room0", parameters.load(project / "params.yaml"), miniature.Spelling()
     )
-    assert result.source == "ensembling" and result.valid.all() and (result.label >= 0).all()
+    assert result.source == [*miniature.NETWORKS][-1] and result.valid.all() and (result.label >= 0).all()
 
 
 def test_unknown_scenes_are_named_with_the_known(project):

@@ -6,7 +6,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from anyscene.cli.inspect import app
-from anyscene.datasets import Rgbd
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import StoreError
 from anyscene.project import store
 from anyscene.show import inspection

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 from typer.testing import CliRunner
 
 from anyscene.errors import StoreError
 from anyscene.fusion import fuse, superpoint_means
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import store
-from anyscene.segmenters.protocol import CaptionMap, FeatureMap
+from anyscene.segmenters.protocol import CaptionMap
 from stages import fusion, projection, scenes, superpoints
-from tests.builders import REPOSITORY
-from tests.builders.capture import write_scan, write_splits
-from tests.project.test_store import tree_hash
+from tests.builders.axes import Dense
+from tests.builders.capture import write_scans
+from tests.builders.files import tree_hash
+from tests.builders.project import Project
 
 VOCABULARY = ("wall", "floor", "chair")
 
@@ -31,19 +30,6 @@ class Encoder:
     def encode(self, texts):
         rows = [[float(name in text) for name in VOCABULARY] for text in texts]
         return np.array(rows, np.float32).reshape(-1, 3)
-
-
-@dataclass
-class Dense:
-    """Sees a chair on the left of every image, else the floor."""
-
-    name: str = "dense"
-    version: str = "1"
-
-    def describe(self, images, vocabulary):
-        grid = torch.zeros(6, 8, 3)
-        grid[:, :4, 2], grid[:, 4:, 1] = 1, 1
-        return [FeatureMap(grid)] * len(images)
 
 
 @dataclass
@@ -60,29 +46,23 @@ class Mask:
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    for name in ("a", "b"):
-        write_scan(tmp_path / "raw", name)
-    write_splits(tmp_path / "raw", ["a"], ["b"])
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["dataset"] |= {"root": "raw", "name": "small"}
-    values["projection"] |= {"width": 32, "height": 24, "border": 1, "tolerance": 0.25}
-    values["segmenters"] |= {"names": ["dense", "mask"], "batch": 2}
-    values["superpoints"] |= {"method": "mesh", "min_vertices": 5}
-    values["vocabulary"] = list(VOCABULARY)
-    values["runtime"] |= {"workers": 1, "device": "cpu"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.chdir(tmp_path)
-    models = {"dense": Dense(), "mask": Mask()}
+def workspace(project, monkeypatch):
+    write_scans(project.folder / "raw", train=["a"], val=["b"])
+    project.change(
+        dataset={"root": "raw", "name": "small"},
+        projection={"width": 32, "height": 24, "border": 1, "tolerance": 0.25},
+        segmenters={"names": ["dense", "mask"], "batch": 2},
+        superpoints={"method": "mesh", "min_vertices": 5},
+        vocabulary=list(VOCABULARY),
+    )
+    models = {"dense": Dense(width=3, left=2, right=1), "mask": Mask()}  # a chair on the left, else floor
     monkeypatch.setattr(projection, "load_segmenter", lambda name, params: models[name])
     for stage in (projection, fusion):
         monkeypatch.setattr(stage, "load_text_encoder", lambda section: Encoder())
-    projection._models.cache_clear()
     Path("data/capability").mkdir(parents=True)
     for name, capability in (("dense", [0.5, 0.1, 0.9]), ("mask", [0.8, 0.6, 0.1])):
         write_capability(name, capability)
-    yield models
-    projection._models.cache_clear()
+    return models
 
 
 def write_capability(model, capability, vocabulary=VOCABULARY):
@@ -91,9 +71,7 @@ def write_capability(model, capability, vocabulary=VOCABULARY):
 
 
 def edit(section, **values):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params[section] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Project(Path.cwd()).change(**{section: values})
 
 
 def run(stage, *arguments, code=0):
@@ -243,3 +221,20 @@ def test_a_scan_whose_frames_see_nothing_fails_alone(workspace):
     message = run(projection, "dense", code=1)
     assert "1 of 2 scenes failed" in message and "a: no view sees any point" in message
     assert store.scene_ids(Path("data/projection/dense")) == ["b"]
+
+
+def test_fusion_in_blocks_writes_the_same_bytes(workspace, monkeypatch):
+    edit("superpoints", method="identity")
+    run_all()
+    whole = Path("data/fusion").rename("whole")
+    monkeypatch.setattr(f"{fuse.__module__}.BLOCK_ELEMENTS", 5 * 2 * 3)  # five of the 36 points at a time
+    run(fusion)
+    assert tree_hash(Path("data/fusion")) == tree_hash(whole)
+
+
+def test_texts_are_part_of_the_keys(workspace):
+    run_all()
+    edit("text", template="this is a {}")
+    assert computed(run_all()) == [0, 0, 0, 0, 2]
+    Project(Path.cwd()).change(vocabulary=[*VOCABULARY, "lamp"])
+    assert computed([run(projection, model).splitlines()[-1] for model in ("dense", "mask")]) == [2, 2]

@@ -3,32 +3,28 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
-from anyscene.project import parameters, store
+from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.study.evaluation import split_by_annotation
+from anyscene.tasks.truth import split_by_annotation
 from stages import labels, projection, scenes, superpoints
-from tests.builders import REPOSITORY
 from tests.builders.matterport import image_names, room, write_house, write_root
 
 HOUSES = TRAIN, VAL = "17DRP5sb8fy", "2azQ1b91cZZ"
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    write_root(tmp_path, *HOUSES)
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["dataset"] |= {
-        "root": "scans", "name": "matterport3d", "reader": "matterport", "label_set": "matterport21",
-    }  # fmt: skip
-    values["projection"] |= {"width": 16, "height": 12, "border": 1, "tolerance": 0.25}
-    values["superpoints"]["min_vertices"] = 4
-    values["runtime"] |= {"workers": 1, "device": "cpu"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def workspace(project):
+    write_root(project.folder, *HOUSES)
+    project.change(
+        dataset={
+            "root": "scans", "name": "matterport3d", "reader": "matterport", "label_set": "matterport21",
+        },
+        projection={"width": 16, "height": 12, "border": 1, "tolerance": 0.25},
+        superpoints={"min_vertices": 4},
+    )  # fmt: skip
+    return project
 
 
 def run(stage, *arguments):
@@ -57,19 +53,17 @@ def test_from_house_to_features(workspace, two_axes):
 
 
 def test_published_scores_are_of_the_test_split(workspace):
-    values = yaml.safe_load((workspace / "params.yaml").read_text())
-    values["evaluation"]["split"] = "test"
-    (workspace / "params.yaml").write_text(yaml.safe_dump(values))
-    write_house(workspace / "scans", "2t7WUuJeko7", regions=1, assigned=(0,))
+    workspace.change(evaluation={"split": "test"})
+    write_house(workspace.folder / "scans", "2t7WUuJeko7", regions=1, assigned=(0,))
     assert run(scenes).exit_code == 0
     assert run(labels).exit_code == 0
-    split = parameters.load(workspace / "params.yaml").evaluation.split
-    assert split_by_annotation(Artefacts(workspace), split) == (["2t7WUuJeko7_region0"], [])
+    split = workspace.params.evaluation.split
+    assert split_by_annotation(Artefacts(workspace.folder), split) == (["2t7WUuJeko7_region0"], [])
 
 
 def test_bad_regions_are_listed_and_the_others_finished(workspace):
-    (workspace / "scans" / TRAIN / "undistorted_depth_images" / image_names(1, 0, 0)[0]).unlink()
-    mesh = workspace / "scans" / VAL / "region_segmentations" / "region0.ply"
+    (workspace.folder / "scans" / TRAIN / "undistorted_depth_images" / image_names(1, 0, 0)[0]).unlink()
+    mesh = workspace.folder / "scans" / VAL / "region_segmentations" / "region0.ply"
     mesh.write_bytes(mesh.read_bytes()[:-3])
     result = run(scenes)
     assert result.exit_code == 1 and "2 of 4 scenes failed" in result.stderr

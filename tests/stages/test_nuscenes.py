@@ -4,12 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from anyscene.project import store
 from stages import labels, projection, scenes, superpoints
-from tests.builders import REPOSITORY
 from tests.builders.nuscenes import (
     CAMERAS,
     INTERVAL,
@@ -29,22 +27,16 @@ BORDER = 1
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    write_root(tmp_path / "nuscenes", *DRIVES, keyframes=2)
-    configure(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def configure(folder, **superpoint_section):
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["dataset"] |= {
-        "root": "nuscenes", "name": "nuscenes", "reader": "nuscenes", "label_set": "nuscenes16",
-    }  # fmt: skip
-    values["projection"] |= {"width": SIZE[0], "height": SIZE[1], "border": BORDER}
-    values["superpoints"] |= {"method": "identity"} | superpoint_section
-    values["runtime"] |= {"workers": 1, "device": "cpu"}
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+def workspace(project):
+    write_root(project.folder / "nuscenes", *DRIVES, keyframes=2)
+    project.change(
+        dataset={
+            "root": "nuscenes", "name": "nuscenes", "reader": "nuscenes", "label_set": "nuscenes16",
+        },
+        projection={"width": SIZE[0], "height": SIZE[1], "border": BORDER},
+        superpoints={"method": "identity"},
+    )  # fmt: skip
+    return project
 
 
 def run(stage, *arguments):
@@ -99,7 +91,7 @@ def test_from_tables_to_features(workspace, two_axes):
 
 def test_superpoints_of_sweeps_without_faces(workspace):
     """By nearest neighbours and normals, where identity (the paper's) is not asked for."""
-    configure(workspace, method="mesh", min_vertices=4)
+    workspace.change(superpoints={"method": "mesh", "min_vertices": 4})
     assert run(scenes).exit_code == 0
     assert run(superpoints).exit_code == 0
     superpoint = store.open_scene(f"data/superpoints/{VAL}_00.zarr")["superpoint"][:]
@@ -111,8 +103,8 @@ def test_superpoints_of_sweeps_without_faces(workspace):
 
 
 def test_bad_keyframes_are_listed_and_the_others_finished(workspace):
-    next((workspace / "nuscenes/samples/CAM_BACK").glob(f"{TRAIN}*")).unlink()
-    sweep = workspace / f"nuscenes/samples/LIDAR_TOP/{VAL}__LIDAR_TOP__{START}.pcd.bin"
+    next((workspace.folder / "nuscenes/samples/CAM_BACK").glob(f"{TRAIN}*")).unlink()
+    sweep = workspace.folder / f"nuscenes/samples/LIDAR_TOP/{VAL}__LIDAR_TOP__{START}.pcd.bin"
     sweep.write_bytes(sweep.read_bytes()[:-3])
     result = run(scenes)
     assert result.exit_code == 1 and "3 of 4 scenes failed" in result.stderr  # the sweep is of two keyframes

@@ -4,38 +4,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from anyscene.project import store
 from stages import labels, projection, scenes, superpoints
-from tests.builders import REPOSITORY
 from tests.builders.capture import grid
+from tests.builders.files import tree_hash
 from tests.builders.scannet import SEGMENT, segment_of_vertices, write_root
-from tests.project.test_store import tree_hash
 
 SCANS = TRAIN, BAD, VAL = "scene0000_00", "scene0001_00", "scene0011_00"
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    write_root(tmp_path, *SCANS)
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["dataset"] |= {"root": "scans", "name": "scannet", "reader": "scannet"}
-    values["scenes"]["frame_stride"] = 2
-    values["projection"] |= {"width": 16, "height": 12, "border": 1, "tolerance": 0.25}
-    values["superpoints"]["min_vertices"] = 5
-    values["runtime"] |= {"workers": 1, "device": "cpu"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def change(**section):
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    for name, changes in section.items():
-        values[name] |= changes
-    Path("params.yaml").write_text(yaml.safe_dump(values))
+def workspace(project):
+    write_root(project.folder, *SCANS)
+    project.change(
+        dataset={"root": "scans", "name": "scannet", "reader": "scannet"},
+        scenes={"frame_stride": 2},
+        projection={"width": 16, "height": 12, "border": 1, "tolerance": 0.25},
+        superpoints={"min_vertices": 5},
+    )
+    return project
 
 
 def run(stage, *arguments):
@@ -69,7 +58,7 @@ def test_from_stream_to_features(workspace, two_axes):
 
 
 def test_bad_scans_are_listed_and_the_others_finished(workspace):
-    stream = workspace / "scans" / BAD / f"{BAD}.sens"
+    stream = workspace.folder / "scans" / BAD / f"{BAD}.sens"
     stream.write_bytes(stream.read_bytes()[:4000])
     result = run(scenes)
     assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
@@ -79,7 +68,7 @@ def test_bad_scans_are_listed_and_the_others_finished(workspace):
 
 def test_bad_annotation_is_listed_and_the_others_finished(workspace):
     run(scenes)
-    (workspace / "scans" / BAD / f"{BAD}_vh_clean_2.0.010000.segs.json").unlink()
+    (workspace.folder / "scans" / BAD / f"{BAD}_vh_clean_2.0.010000.segs.json").unlink()
     result = run(labels)
     assert result.exit_code == 1 and f"{BAD}: scans/{BAD}/{BAD}_vh_clean_2.0.010000.segs.json: missing" in (
         result.stderr
@@ -89,12 +78,12 @@ def test_bad_annotation_is_listed_and_the_others_finished(workspace):
 
 def test_missing_table_stops_the_labels_of_categories_alone(workspace):
     run(scenes)
-    (workspace / "scannetv2-labels.combined.tsv").unlink()
+    (workspace.folder / "scannetv2-labels.combined.tsv").unlink()
     assert run(labels).exit_code == 0
     Path("mine.csv").write_text(
         "index,name,scannet_id,prompt,red,green,blue,foreground\n0,chair,2,chair,1,2,3,1\n"
     )
-    change(dataset={"label_set": "mine.csv"})
+    workspace.change(dataset={"label_set": "mine.csv"})
     result = run(labels)
     assert result.exit_code == 1 and "scannetv2-labels.combined.tsv: missing; download it" in result.stderr
 
@@ -106,7 +95,7 @@ def test_other_label_set_changes_labels_alone(workspace):
     Path("mine.csv").write_text(
         "index,name,scannet_id,prompt,red,green,blue,foreground\n0,chair,2,chair,1,2,3,1\n"
     )
-    change(dataset={"label_set": "mine.csv"})
+    workspace.change(dataset={"label_set": "mine.csv"})
     assert "3 unchanged" in run(scenes).stderr and tree_hash(Path("data/scenes")) == before
     assert "3 computed" in run(labels).stderr
     label = store.open_scene(f"data/labels/{VAL}.zarr")["label"][:]
@@ -115,7 +104,7 @@ def test_other_label_set_changes_labels_alone(workspace):
 
 def test_alignment_moves_points_and_computes_scenes_again(workspace):
     run(scenes)
-    change(dataset={"axis_alignment": True})
+    workspace.change(dataset={"axis_alignment": True})
     assert "3 computed" in run(scenes).stderr
     xyz = store.open_scene(f"data/scenes/{VAL}.zarr")["xyz"][:]
     assert np.allclose(xyz[:, 2], grid(6)[0][:, 2] + 0.25, atol=1e-6)

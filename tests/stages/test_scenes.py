@@ -5,27 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from anyscene.project import store
 from stages import labels, scenes
-from tests.builders import REPOSITORY
-from tests.builders.capture import write_scan, write_splits
-from tests.project.test_store import tree_hash
+from tests.builders.capture import grid, write_ply, write_scans, write_splits
+from tests.builders.files import tree_hash
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    for name in ("a", "b", "c"):
-        write_scan(tmp_path / "raw", name)
-    write_splits(tmp_path / "raw", ["a", "b"], ["c"])
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["dataset"] |= {"root": "raw", "name": "small"}
-    values["runtime"]["workers"] = 1
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def workspace(project):
+    write_scans(project.folder / "raw", train=["a", "b"], val=["c"])
+    project.change(dataset={"root": "raw", "name": "small"})
+    return project
 
 
 def run(stage):
@@ -44,7 +36,7 @@ def test_scenes(workspace):
 
 def test_bad_scenes_are_listed_and_the_others_finished(workspace):
     np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
-    write_splits(workspace / "raw", ["a", "b"], ["c", "gone", "../c"])
+    write_splits(workspace.folder / "raw", ["a", "b"], ["c", "gone", "../c"])
     result = run(scenes)
     assert result.exit_code == 1
     for cause in (
@@ -59,14 +51,14 @@ def test_bad_scenes_are_listed_and_the_others_finished(workspace):
 
 def test_annotation_does_not_reach_scenes(workspace):
     assert run(scenes).exit_code == 0
-    before = tree_hash(workspace / "data/scenes")
+    before = tree_hash(workspace.folder / "data/scenes")
     for name in ("a", "b", "c"):
-        for file in (workspace / "raw" / name / "truth").iterdir():
+        for file in (workspace.folder / "raw" / name / "truth").iterdir():
             file.unlink()
-        (workspace / "raw" / name / "truth").rmdir()
+        (workspace.folder / "raw" / name / "truth").rmdir()
     result = run(scenes)
     assert "0 computed, 3 unchanged" in result.stderr
-    assert tree_hash(workspace / "data/scenes") == before
+    assert tree_hash(workspace.folder / "data/scenes") == before
 
 
 def test_labels(workspace):
@@ -79,9 +71,9 @@ def test_labels(workspace):
 
 def test_labels_of_unannotated_scenes_are_left_out(workspace):
     run(scenes)
-    for file in (workspace / "raw/b/truth").iterdir():
+    for file in (workspace.folder / "raw/b/truth").iterdir():
         file.unlink()
-    (workspace / "raw/b/truth").rmdir()
+    (workspace.folder / "raw/b/truth").rmdir()
     assert run(labels).exit_code == 0
     assert store.scene_ids("data/labels") == ["a", "c"]
 
@@ -104,9 +96,7 @@ def test_bad_labels_are_listed(workspace, label, message):
 
 
 def test_unknown_parameter_is_a_message(workspace):
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    values["scenes"]["stride"] = 2
-    Path("params.yaml").write_text(yaml.safe_dump(values))
+    workspace.change(scenes={"stride": 2})
     result = run(scenes)
     assert result.exit_code == 1 and "scenes: unknown key 'stride'" in result.stderr
 
@@ -117,3 +107,14 @@ def test_labels_of_a_scene_that_was_not_imported_are_listed(workspace):
     result = run(labels)
     assert result.exit_code == 1 and "data/scenes/b.zarr: missing; run scenes first" in result.stderr
     assert store.scene_ids("data/labels") == ["a", "c"]
+
+
+def test_labels_are_of_the_cloud_that_they_were_made_for(workspace):
+    run(scenes)
+    assert run(labels).exit_code == 0
+    xyz, face = grid(5)
+    write_ply(workspace.folder / "raw/a/mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), face)
+    run(scenes)
+    result = run(labels)
+    assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
+    assert "36 labels for 25 vertices" in result.stderr

@@ -2,12 +2,12 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,29 +18,28 @@ from anyscene.project.parameters import Text
 from anyscene.segmenters.precomputed.converters.panoptic import SEEM
 from anyscene.text import embeddings, load_text_encoder
 from stages import capability, fusion, projection, scenes, superpoints
-from tests.builders import REPOSITORY, small_demo
-from tests.builders.capture import write_scan, write_splits
+from tests.builders import small_demo
+from tests.builders.capture import write_scans
+from tests.builders.project import Project
+
+pytestmark = pytest.mark.integration
 
 VOCABULARY = ("wall", "floor", "chair", "table")
 OWN = {"wall": "wall-other-merged", "floor": "floor-other-merged", "chair": "chair", "table": "table-merged"}
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
+def workspace(project):
     """Two scans, images of the vocabulary with pseudo masks, and the weights of two models."""
-    for seed, name in enumerate(("a", "b")):
-        write_scan(tmp_path / "raw", name, seed=seed)
-    write_splits(tmp_path / "raw", ["a"], ["b"])
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["dataset"] |= {"root": "raw", "name": "small"}
-    values["projection"] |= {"width": 32, "height": 24, "border": 1, "tolerance": 0.25}
-    values["segmenters"] |= {"names": ["dense", "mask", "seem"], "weights": "weights", "batch": 2}
-    values["superpoints"] |= {"min_vertices": 5}
-    values["vocabulary"] = list(VOCABULARY)
-    values["runtime"] |= {"workers": 1, "device": "cpu"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    small_demo.write(tmp_path / "weights")
-    monkeypatch.chdir(tmp_path)
+    write_scans(project.folder / "raw", train=["a"], val=["b"])
+    project.change(
+        dataset={"root": "raw", "name": "small"},
+        projection={"width": 32, "height": 24, "border": 1, "tolerance": 0.25},
+        segmenters={"names": ["dense", "mask", "seem"], "weights": "weights", "batch": 2},
+        superpoints={"min_vertices": 5},
+        vocabulary=list(VOCABULARY),
+    )
+    small_demo.write(project.folder / "weights")
     random = np.random.default_rng(0)
     for name in VOCABULARY:
         path = store.scene_path(Path("data/synthesis"), name)
@@ -50,9 +49,7 @@ def workspace(tmp_path, monkeypatch):
         mask[:, 6:18, 6:18] = True
         store.write(group, "image", random.integers(0, 256, (3, 24, 24, 3), dtype=np.uint8))
         store.write(group, "mask", mask)
-    projection._models.cache_clear()
-    yield
-    projection._models.cache_clear()
+    return project
 
 
 def run(stage, *arguments):
@@ -114,9 +111,7 @@ def test_three_models(workspace):
         assert (weight[seen].argmax(1) == 2).all()  # it knows every class better
         assert valid[2].sum() < valid[0].sum()  # nothing is said of the upper right
     before = {scene: store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:] for scene in ("a", "b")}
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    values["segmenters"]["names"] = ["seem", "dense", "mask"]
-    Path("params.yaml").write_text(yaml.safe_dump(values))
+    workspace.change(segmenters={"names": ["seem", "dense", "mask"]})
     run(fusion)
     for scene, weight in before.items():
         turned = store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:]
@@ -152,19 +147,19 @@ def test_missing_answers_are_told_before_anything_is_computed(workspace):
     assert "no answer for 3 of 12 images, in 1 of 4 scenes or classes" in said
     assert all(f"synthesis/chair {row['image']}: weights/seem/{row['key']}.npz" in said for row in of_chair)
     # an index of other images says nothing of these: the answer is missed when it is asked for
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    values["projection"] |= {"tolerance": 0.2, "width": 16, "height": 12}
-    Path("other.yaml").write_text(yaml.safe_dump(values))
-    said = refused(projection, "seem", "--params", "other.yaml")
+    other = Project.create(Path("other"))
+    shutil.copy("params.yaml", other.folder)
+    other.change(projection={"tolerance": 0.2, "width": 16, "height": 12})
+    said = refused(projection, "seem", "--params", "other/params.yaml")
     assert "2 of 2 scenes failed" in said and "no answer for this image of 16x12" in said
     for file in kept.iterdir():
         file.rename(Path("weights/seem") / file.name)
-    projection._models.cache_clear()  # a process of its own
+    projection.models.cache_clear()  # a process of its own
     run(projection, "seem")
     run(capability, "seem")
     Path("data/frames/index.csv").unlink()
     for row in of_b:
         Path(f"weights/seem/{row['key']}.npz").unlink()
-    projection._models.cache_clear()
+    projection.models.cache_clear()
     said = refused(projection, "seem")  # without an index the scene fails that lacks it, the other is done
     assert "1 of 2 scenes failed" in said and "b: weights/seem" in said

@@ -21,6 +21,8 @@ from stages import training
 from tests.builders import REPOSITORY, miniature, objectives, training_rooms
 from tests.builders.capture import write_scan
 
+pytestmark = pytest.mark.integration
+
 TEXT_WIDTH = 384
 
 

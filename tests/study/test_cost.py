@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from anyscene.datasets import ScanNet
-from anyscene.datasets.scannet.reader import official_splits
+from anyscene.datasets.scannet.reader import ScanNet, official_splits
 from anyscene.errors import DataError, PipelineError
 from anyscene.project import parameters, presets
-from anyscene.segmenters import NAMES
+from anyscene.segmenters import REGISTRY
 from anyscene.study import cost
+from anyscene.text import width_of
 from benchmarks.speed.throughput import SUBJECTS
 from tests.builders import REPOSITORY
 from tests.builders.scannet import write_root
@@ -127,7 +127,7 @@ def test_rates_are_those_that_the_benchmark_writes():
     for name in ("scannet", "matterport3d"):
         trained = cost.work(presets.load(name, REPOSITORY / "params.yaml"), size, rates)[-2:]
         assert all(work.rate and work.what in SUBJECTS and work.unit == "scenes" for work in trained)
-    for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *NAMES):
+    for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *REGISTRY.names()):
         assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
 
 
@@ -141,8 +141,8 @@ def test_bytes_of_a_point_are_those_of_the_arrays():
 
 
 def test_width_of_text_encoders():
-    assert cost.text_width(parameters.load(REPOSITORY / "params.yaml").text.encoder) == 384
-    assert cost.text_width("open_clip:ViT-L-14-336-quickgelu:weights/none.safetensors") == 768
+    assert width_of(parameters.load(REPOSITORY / "params.yaml").text.encoder) == 384
+    assert width_of("open_clip:ViT-L-14-336-quickgelu:weights/none.safetensors") == 768
     for name in ("open_clip:none", "bert"):
         with pytest.raises(PipelineError, match="not known"):
-            cost.text_width(name)
+            width_of(name)

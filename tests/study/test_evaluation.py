@@ -16,16 +16,19 @@ from anyscene.errors import StoreError
 from anyscene.fusion import fuse
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.study import evaluation, plots
-from anyscene.study.ablation import CONTROLS, METHODS, NETWORKS, Ablation
+from anyscene.study import ablation, evaluation, plots, rows
+from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.table import tables
 from anyscene.tasks.segmentation import EvaluationError, evaluate
 from anyscene.text import embeddings
-from anyscene.text.text_space import TextSpace
 from tests.builders import miniature
 
+pytestmark = pytest.mark.integration
+
 SCANNET = datasets.label_set("scannet20")
-EVERY = ("dense", "mask", *METHODS, "superpoint", *NETWORKS, *CONTROLS)
+FUSIONS = ("add", "linear", "capability")
+CONTROLS = ("max", "vocabulary", "shuffled", "swapped", "oracle")
+EVERY = ("dense", "mask", *FUSIONS, "superpoint", *miniature.NETWORKS, *CONTROLS)
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +52,18 @@ def project(finished, tmp_path):
 
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch):
-    monkeypatch.setattr(evaluation, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
 
 
-def ablation(folder, params, **controls):
-    space = TextSpace.of(miniature.Spelling(), SCANNET, params.vocabulary, params.text.template)
-    return Ablation(
-        Artefacts(folder), params.segmenters.names, params.vocabulary, space, params.fusion, **controls
-    )
+def of_project(folder, params, **controls):
+    return Ablation(Inputs.of(params, Artefacts(folder)), Controls({}, {}, **controls))
 
 
 @pytest.fixture(scope="module")
 def result(finished):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "load_text_encoder", lambda section: miniature.Spelling())
+        patch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
         patch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
         return evaluation.run(finished[1], Artefacts(finished[0]))
 
@@ -71,7 +71,7 @@ def result(finished):
 def test_every_row_is_there_in_order(result):
     assert tuple(result.metrics["semantic"]) == EVERY
     assert result.metrics["missing"] == {} and result.metrics["unannotated"] == []
-    assert result.metrics["backend"] == dict.fromkeys(NETWORKS, "torch")
+    assert result.metrics["backend"] == dict.fromkeys(miniature.NETWORKS, "torch")
 
 
 def test_each_row_equals_an_independent_computation(finished, result):
@@ -144,10 +144,10 @@ def test_two_runs_give_the_same_metrics(finished, result):
     ("gone", "rows"),
     [
         (["data/fusion"], {"superpoint"}),
-        (["models/ensembling", "models/distillation/pixel"], {"ensembling", "pixel_distillation"}),
+        (["models/ensembled", "models/pixelwise"], {"ensembled", "pixelwise"}),
         (["data/capability/mask.json"], {"capability", "shuffled", "swapped"}),
         (["models/demo/mask/model.json"], {"vocabulary"}),
-        (["data/projection/mask"], {"mask", *METHODS, *CONTROLS}),
+        (["data/projection/mask"], {"mask", *FUSIONS, *CONTROLS}),
         (["data/world/room0/truth", "data/world/room1/truth"], {"oracle"}),
     ],
 )
@@ -183,7 +183,7 @@ def test_no_annotation_at_all_gives_no_scores_and_says_what_still_works(project)
 
 def test_nothing_that_predicts_is_an_error(project):
     folder, params = project
-    for path in ("data/projection", "data/fusion", "models/distillation", "models/ensembling"):
+    for path in ("data/projection", "data/fusion", *(f"models/{name}" for name in miniature.NETWORKS)):
         shutil.rmtree(folder / path)
     with pytest.raises(EvaluationError, match="nothing predicts"):
         evaluation.run(params, Artefacts(folder))
@@ -197,12 +197,63 @@ def test_capability_of_another_vocabulary_is_refused(project):
 
 def test_shuffled_capability_keeps_each_models_values(finished):
     folder, params = finished
-    rows = ablation(folder, params, shuffles=3, seed=1)
-    assert len(rows.predictions("room0", ("shuffled",))["shuffled"]) == 3
-    assert "shuffled" in ablation(folder, params, shuffles=0).missing
+    ablation = of_project(folder, params, shuffles=3, seed=1)
+    (shuffled,) = (row for row in ablation.rows if row.name == "shuffled")
+    assert shuffled.control and len(shuffled.predict(ablation.features("room0"))) == 3
+    assert "shuffled" in of_project(folder, params, shuffles=0).missing
 
 
-def test_only_the_rows_asked_for(finished):
+def test_a_row_reads_what_it_predicts_from_alone(project):
+    """What is damaged costs the rows that read it."""
+    folder, params = project
+    shutil.rmtree(folder / "data/projection/dense/room0.zarr")
+    shutil.rmtree(folder / "data/fusion/room0.zarr")
+    ablation = Ablation(Inputs.of(params, Artefacts(folder)))
+    features, silent = ablation.features("room0"), set()
+    for row in ablation.rows:
+        try:
+            row.predict(features)
+        except StoreError:
+            silent.add(row.name)
+    assert silent == {"dense", "add", "linear", "capability", "superpoint"}
+
+
+def test_without_controls_there_are_none(finished):
     folder, params = finished
-    found = ablation(folder, params).predictions("room0", ("mask", "superpoint"))
-    assert list(found) == ["mask", "superpoint"]
+    found = Ablation(Inputs.of(params, Artefacts(folder)))
+    assert tuple(row.name for row in found.candidates) == EVERY[: -len(CONTROLS)] and not found.missing
+    capability = next(row for row in found.rows if row.name == "capability")
+    assert capability.against == ("best single", "add", "linear")
+
+
+def test_any_network_is_a_row_and_what_came_of_labels_is_said(project):
+    """A network of a kind that nothing here knows, one that went on from it, and one named as a fusion."""
+    folder, params = project
+    miniature.write_network(folder, "probe", "a probe", 7, supervised=True)
+    miniature.write_network(folder, "linear", "one more", 8)
+    miniature.write_network(folder, "after", "+ after the probe", 9)
+    path = folder / "models/after/network.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"start": "probe"}))
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    networks = [row for row in rows.measured(metrics) if row.role == "network"]
+    assert [row.name for row in networks] == [*miniature.NETWORKS, "probe", "network linear", "after"]
+    assert [row.title for row in networks[3:]] == ["a probe", "one more", "+ after the probe"]
+    assert metrics["supervised"] == ["probe", "after"]
+    assert metrics["semantic"]["linear"] != metrics["semantic"]["network linear"]
+    differences = metrics["bootstrap"]["difference"]
+    assert {"after - probe", "probe - capability", "probe - distilled", "ensembled - distilled"} <= set(
+        differences
+    )
+    assert "after - distilled" not in differences and rows.last_step(networks).name == "after"
+
+
+def test_a_loss_that_cannot_be_read_is_named_and_costs_nothing_else(project):
+    folder, params = project
+    (folder / "models/ensembled/curves/plots/metrics/loss.tsv").write_text("{\n{")
+    found = evaluation.run(params, Artefacts(folder))
+    (problem,) = found.metrics["problems"]
+    assert "ensembled" in problem and "not readable as a curve" in problem
+    assert [loss.network.name for loss in found.losses] == ["pixelwise", "distilled"]
+    out = io.StringIO()
+    Console(file=out, width=400).print(tables(found.metrics))
+    assert problem in out.getvalue()

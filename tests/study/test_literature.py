@@ -1,6 +1,7 @@
 """Published scores stand beside ours on the official split alone."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,27 +9,21 @@ from rich.console import Console
 
 from anyscene.datasets import raw_files
 from anyscene.show.report import scores
-from anyscene.study.literature import PUBLISHED, note, published
+from anyscene.study.literature import PUBLISHED, TABLE_3, note, published
 from anyscene.study.table import tables
+from tests.builders import figures
 
 SCANNET = raw_files.lines(raw_files.SPLITS / "scannet_val.txt")
 HOUSES = raw_files.lines(raw_files.SPLITS / "matterport_test.txt")
 
 
 def metrics(label_set="scannet20", split="val", scenes=SCANNET, unannotated=()):
-    of_row = {"mIoU": 50.0, "mAcc": 60.0, "f_mIoU": 50.0, "f_mAcc": 60.0, "per_class": {}}
-    rows = ("lseg", "mine", "capability", "ensembling", "swapped")
-    return {
-        "semantic": {row: of_row for row in rows},
-        "bootstrap": {"rooms": 3, "mIoU": {row: {"low": 49.0, "high": 51.0} for row in rows}},
-        "capability": {"model": {}, "difference": {}},
+    rows = ("lseg", "mine", "capability", "ensembled", "swapped")
+    return figures.metrics(dict.fromkeys(rows, 50.0)) | {
         "label_set": label_set,
         "split": split,
         "scenes": list(scenes),
         "unannotated": list(unannotated),
-        "absent": [],
-        "missing": {},
-        "points": 10,
     }
 
 
@@ -86,7 +81,16 @@ def test_keyframes_belong_to_the_drives_that_are_listed_and_none_may_lack():
 
 def test_steps_of_the_ablation_lead_to_the_final_score():
     for entry in PUBLISHED:
-        assert entry.rows["ensembling"] == entry.methods["SAS"]
-        assert all(0 < score < 100 for score in (*entry.rows.values(), *entry.methods.values()))
-    rows = list(PUBLISHED[0].rows.values())
-    assert np.all(np.diff(rows[2:]) > 0)
+        of_rows = [score for of_role in entry.rows.values() for score in of_role.values()]
+        assert entry.of(figures.row("ensembled")) == of_rows[-1] == entry.methods["SAS"]
+        assert all(0 < score < 100 for score in (*of_rows, *entry.methods.values()))
+    rows = [score for of_role in TABLE_3.rows.values() for score in of_role.values()]
+    assert len(rows) == 8 and np.all(np.diff(rows[2:]) > 0)
+
+
+def test_a_networks_name_and_title_do_not_matter_only_what_trained_it():
+    mine = replace(figures.row("distilled"), name="dense", title="lseg")
+    assert TABLE_3.of(mine) == 59.2
+    assert TABLE_3.of(replace(mine, kind="masked_scene")) is None
+    assert TABLE_3.of(replace(figures.row("superpoint"), kind="superpoint")) is None  # means, not a network
+    assert TABLE_3.of(replace(figures.row("capability"), control=True)) is None

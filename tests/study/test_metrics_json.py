@@ -1,24 +1,31 @@
-"""Scores over rooms: sums, means over variants, resampling, and the files that hold them."""
+"""Scores over scenes: sums, means over variants, resampling, and the files that hold them."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from anyscene.datasets import label_set
-from anyscene.study import metrics_json
+from anyscene.networks.trained import Description
+from anyscene.project.parameters import Evaluation
+from anyscene.study import metrics_json, rows
 from anyscene.study.bootstrap import Interval, draws, resampled_miou
 from anyscene.study.evaluation import Study
+from anyscene.study.losses import Loss
 from anyscene.study.plots import write
 from anyscene.study.table import tables
 from anyscene.tasks.segmentation import Prediction, mean_iou, tally
+from tests.builders import figures
 
 SCANNET = label_set("scannet20")
+RESAMPLED = Evaluation("val", "error", bootstrap=50, shuffles=3, seed=0, turns=1)
 
 
 def a_prediction(target, right, rng):
@@ -28,52 +35,58 @@ def a_prediction(target, right, rng):
 
 
 @pytest.fixture
-def rooms():
+def tallies():
     rng = np.random.default_rng(0)
-    rooms = metrics_json.SceneTallies()
+    tallies = metrics_json.SceneTallies()
     for _ in range(5):
         target = rng.integers(-1, 19, 400).astype(np.int16)
         for row, right in (("dense", 0.4), ("mask", 0.3), ("add", 0.45), ("capability", 0.6)):
-            rooms.add(row, [tally(target, a_prediction(target, right, rng), SCANNET)])
-        rooms.add("shuffled", [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)])
-    return rooms
+            tallies.add(row, [tally(target, a_prediction(target, right, rng), SCANNET)])
+        tallies.add("shuffled", [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)])
+    return tallies
 
 
 @pytest.fixture
-def study(rooms):
-    scores = rooms.metrics(SCANNET, "error")
+def study(tallies):
+    scores = tallies.metrics(SCANNET, "error")
+    candidates = [figures.row(name) for name in (*scores, "distilled", "ensembled")]
     measured = {"dense": np.array([0.5, 0.1, 0.3, 0.2]), "mask": np.array([0.2, 0.4, 0.1, 0.3])}
     truth = {"dense": np.array([0.6, 0.2, 0.3, np.nan]), "mask": np.array([0.1, 0.6, 0.2, np.nan])}
     metrics = {
+        "rows": rows.section(candidates),
         "semantic": metrics_json.semantic(scores),
-        "bootstrap": metrics_json.doubt(rooms, scores, ("dense", "mask"), 50, "error", 0),
+        "bootstrap": metrics_json.doubt(tallies, scores, candidates, RESAMPLED),
         "capability": metrics_json.capability(measured, truth, ("wall", "floor", "bed", "sink")),
         "label_set": "scannet20",
         "absent": ["otherfurniture"],
-        "missing": {"ensembling": "the network was not trained"},
+        "missing": {"distilled": "it is lost", "ensembled": "the network was not trained"},
+        "problems": [],
+        "supervised": ["ensembled"],
         "split": "val",
         "scenes": list("abcde"),
         "unannotated": ["f"],
         "points": 1900,
     }
-    return Study(metrics_json.rounded(metrics), {row: rooms.matrices(row).sum((0, 1)) for row in scores})
+    loss = Loss(Description("distilled", "", "", None, False, "", Path()), np.arange(2.0), np.array([3, 1.5]))
+    confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
+    return Study(metrics_json.rounded(metrics), confusion, [loss])
 
 
-def test_variants_are_averaged_and_rooms_summed(rooms):
-    matrices = rooms.matrices("shuffled")
+def test_variants_are_averaged_and_scenes_summed(tallies):
+    matrices = tallies.matrices("shuffled")
     assert matrices.shape == (3, 5, 20, 21)
-    found = rooms.metrics(SCANNET, "error")["shuffled"]
+    found = tallies.metrics(SCANNET, "error")["shuffled"]
     assert found.mIoU == pytest.approx(mean_iou(matrices.sum(1)).mean())
     assert set(found.per_class) == set(SCANNET.names[:19]) and found.absent == ("otherfurniture",)
 
 
-def test_every_draw_has_as_many_rooms_as_there_are():
+def test_every_draw_has_as_many_scenes_as_there_are():
     draw = draws(7, 100, np.random.default_rng(1))
     assert draw.shape == (100, 7) and (draw.sum(1) == 7).all() and draw.std(0).min() > 0
 
 
-def test_resampling_equals_measuring_the_drawn_rooms(rooms):
-    matrices = rooms.matrices("shuffled")
+def test_resampling_equals_measuring_the_drawn_scenes(tallies):
+    matrices = tallies.matrices("shuffled")
     draw = np.array([[5, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 2, 0, 3, 0]])
     expected = [
         np.mean([mean_iou(np.repeat(variant, counts, axis=0).sum(0)) for variant in matrices])
@@ -89,7 +102,7 @@ def test_interval():
 
 def test_differences_are_paired_and_name_the_best_single_model(study):
     doubt = study.metrics["bootstrap"]
-    assert doubt["best_single"] == "dense" and doubt["rooms"] == 5
+    assert doubt["best_single"] == "dense" and doubt["scenes"] == 5
     gain = doubt["difference"]["capability - best single"]
     assert gain["low"] < gain["mean"] < gain["high"] and gain["low"] > 0
     between = doubt["mIoU"]["capability"]["mean"] - doubt["mIoU"]["dense"]["mean"]
@@ -99,7 +112,7 @@ def test_differences_are_paired_and_name_the_best_single_model(study):
         measured["capability"]["mIoU"] - measured["dense"]["mIoU"], abs=1e-3
     )
     assert "capability - shuffled" in doubt["difference"]
-    assert "ensembling - superpoint_distillation" not in doubt["difference"]
+    assert "ensembled - distilled" not in doubt["difference"]
 
 
 def test_capability_section(study):
@@ -126,6 +139,7 @@ def test_plots(study, tmp_path):
         rows = list(csv.DictReader(file))
     assert sum(row["actual"] == "bed" for row in rows) == 100
     assert not any(row["actual"] == "otherfurniture" for row in rows)
+    assert (tmp_path / "losses.csv").read_text() == "network,step,loss\ndistilled,0,3.0\ndistilled,1,1.5\n"
     with (tmp_path / "rows.csv").open() as file:
         assert [row["row"] for row in csv.DictReader(file)] == list(study.metrics["semantic"])
     stored = json.loads((tmp_path / "confusion.json").read_text())
@@ -151,26 +165,30 @@ def test_plots_of_classes_are_of_the_last_step_best_first(study, tmp_path):
 
 def test_splits_have_columns_where_the_label_set_has_them():
     set200, rng = label_set("scannet200"), np.random.default_rng(0)
-    rooms = metrics_json.SceneTallies()
+    tallies = metrics_json.SceneTallies()
     for _ in range(2):
         target = rng.integers(0, 200, 4000).astype(np.int16)
-        rooms.add("dense", [tally(target, Prediction(target, np.full(4000, -1, np.int16)), set200)])
+        tallies.add("dense", [tally(target, Prediction(target, np.full(4000, -1, np.int16)), set200)])
         worse = np.where(np.array(set200.split)[target] == "tail", -1, target).astype(np.int16)
         several = [Prediction(label, np.full(4000, -1, np.int16)) for label in (target, worse)]
-        rooms.add("shuffled", [tally(target, prediction, set200) for prediction in several])
-    scores = rooms.metrics(set200, "error")
+        tallies.add("shuffled", [tally(target, prediction, set200) for prediction in several])
+    scores = tallies.metrics(set200, "error")
+    candidates = [figures.row(name) for name in scores]
     semantic = metrics_json.semantic(scores)
     assert semantic["shuffled"]["splits"]["tail"] == {"mIoU": 50, "mAcc": 50}  # the mean of 100 and 0
     assert semantic["shuffled"]["splits"]["head"] == {"mIoU": 100, "mAcc": 100}
     metrics = {
+        "rows": rows.section(candidates),
         "semantic": semantic,
-        "bootstrap": metrics_json.doubt(rooms, scores, ("dense",), 5, "error", 0),
+        "bootstrap": metrics_json.doubt(tallies, scores, candidates, RESAMPLED),
     }
     metrics |= {"label_set": "scannet200", "split": "val", "scenes": ["a", "b"], "points": 8000}
     metrics |= {"capability": {"model": {}}, "missing": {}, "unannotated": [], "absent": []}
+    metrics |= {"supervised": [], "problems": []}
     out = io.StringIO()
     Console(file=out, width=150).print(tables(metrics))
-    heading, line = (row for row in out.getvalue().splitlines() if "mAcc" in row or "shuffled" in row)
+    printed = out.getvalue().splitlines()
+    heading, line = (each for each in printed if "mAcc" in each or "shuffled" in each)
     assert "mIoU head" in heading and "mIoU tail" in heading and line.split().count("50.0") == 1
 
 
@@ -178,7 +196,7 @@ def test_plots_are_the_same_bytes_again(study, tmp_path):
     for name in ("a", "b"):
         write(study, SCANNET.names, tmp_path / name)
     ours, theirs = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("a", "b"))
-    assert ours == theirs and len(ours) == 6
+    assert ours == theirs and len(ours) == 7
 
 
 def test_table_names_rows_controls_and_what_is_missing(study):
@@ -192,8 +210,31 @@ def test_table_names_rows_controls_and_what_is_missing(study):
         "fusion by shuffled capability",
         "Spearman of the difference dense - mask: 1.00",
         "left out, the network was not trained: + temporal ensembling",
+        "left out, it is lost: superpoint distillation",
+        "trained with labels, the others without: temporal ensembling",
         "otherfurniture",
         "no annotation: f",
     ):
         assert words in text
     assert "50 / 60" in text and "20 / -" in text
+
+
+def test_rows_are_read_as_they_were_written(study):
+    found = rows.of(study.metrics)
+    names = ("dense", "mask", "add", "capability", "shuffled", "distilled", "ensembled")
+    assert found == tuple(figures.row(name) for name in names)
+    assert rows.of(json.loads(json.dumps(study.metrics))) == found
+    assert [row.name for row in rows.measured(study.metrics)] == list(names[:5])
+
+
+def test_the_way_to_the_last_step_leads_through_what_its_network_began_from():
+    every = [
+        figures.row(name) for name in ("dense", "capability", "pixelwise", "distilled", "ensembled", "max")
+    ]
+    assert rows.last_step(every).name == "ensembled"
+    assert [row.name for row in rows.steps(every)] == ["capability", "distilled", "ensembled"]
+    without_start = [row for row in every if row.name != "distilled"]
+    assert [row.name for row in rows.steps(without_start)] == ["capability", "ensembled"]
+    assert [row.name for row in rows.steps(every[:1])] == [] and rows.last_step([]) is None
+    circle = [replace(every[3], start="ensembled"), every[4]]
+    assert {row.name for row in rows.steps(circle)} == {"distilled", "ensembled"}

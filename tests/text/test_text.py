@@ -9,7 +9,7 @@ import torch
 
 from anyscene import text
 from anyscene.project.parameters import Text
-from anyscene.segmenters import maskclip
+from anyscene.segmenters.maskclip import segmenter as maskclip
 
 NAMES = ["wall", "chair", "shower curtain", "other"]
 
@@ -24,6 +24,7 @@ def test_loads_without_network(monkeypatch):
         raise OSError("no network in this test")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    text.minilm_encoder.cache_clear()
     offline = text.load_text_encoder(Text("minilm", "a {} in a scene"))
     assert offline.encode(["a chair"]).shape == (1, offline.width) == (1, 384)
 
@@ -46,14 +47,17 @@ def test_embedding_does_not_depend_on_company(encoder):
     together = encoder.encode(
         ["a desk", "a very long sentence about a room with many things in it", "a desk"]
     )
-    alone = text.load_text_encoder(Text("minilm", "")).encode(["a desk"])[0]
+    text.minilm_encoder.cache_clear()
+    fresh = text.load_text_encoder(Text("minilm", "{}"))
+    alone = fresh.encode(["a desk"])[0]
+    assert fresh is not encoder and text.load_text_encoder(Text("minilm", "the {}")) is fresh
     assert np.array_equal(together[0], alone) and np.array_equal(together[2], alone)
 
 
 def test_each_text_is_encoded_once(encoder, monkeypatch):
     asked = []
-    embed = encoder._embed
-    monkeypatch.setattr(encoder, "_embed", lambda one: asked.append(one) or embed(one))
+    embed = encoder.embed
+    monkeypatch.setattr(encoder, "embed", lambda one: asked.append(one) or embed(one))
     encoder.encode(["a unique stool", "a unique lamp"])
     encoder.encode(["a unique lamp", "a unique stool"])
     assert asked == ["a unique stool", "a unique lamp"]
@@ -81,6 +85,8 @@ def test_tokens_know_the_words_they_stand_for(encoder):
     assert not tokens.state[~tokens.mask].any()
     assert tokens.covering(1, 2, 16).tolist() == [2, 3]
     assert tokens.covering(0, 0, 1).tolist() == [1]
+    first, second = tokens.offset[1, 2], tokens.offset[1, 3]
+    assert first[1] <= second[0] and tokens.covering(1, first[1], second[1]).tolist() == [3]
 
 
 def test_token_states_are_not_contextual(encoder):
@@ -124,7 +130,7 @@ def test_open_clip_is_asked_without_its_image_tower(checkpoint, model):
     found = text.embeddings(encoder, ["shower curtain", "other"], "a photo of the {}")
     wanted = [whole(checkpoint, model, one) for one in ("a photo of the shower curtain", "other")]
     assert np.allclose(found, wanted, atol=1e-6) and not np.allclose(*wanted, atol=0.01)
-    network = encoder._model
+    network = encoder.network
     assert network.visual is None
     assert {name.split(".")[0] for name in network.state_dict()} == {
         *("positional_embedding", "text_projection", "logit_scale"),
@@ -138,9 +144,9 @@ def test_another_checkpoint_of_the_same_name_is_another_encoder(checkpoint, tmp_
         weights = torch.load(checkpoint, weights_only=True)
         weights["text_projection"] += change
         torch.save(weights, file)
-        text._open_clip.cache_clear()
+        text.open_clip_encoder.cache_clear()
         names.append(text.load_text_encoder(Text(f"open_clip:ViT-tiny:{file}", "{}")).name)
-    text._open_clip.cache_clear()
+    text.open_clip_encoder.cache_clear()
     assert names[0] != names[1] and all(name.startswith(f"open_clip:ViT-tiny:{file}@") for name in names)
 
 
@@ -150,7 +156,7 @@ def test_one_open_clip_remembers_for_all(checkpoint, monkeypatch):
     encoder.encode(["a lonely lamp"])
     other = text.load_text_encoder(Text(f"open_clip:ViT-tiny-quickgelu:{checkpoint}", "{}"))
     assert not np.array_equal(other.encode(["a lonely lamp"]), encoder.encode(["a lonely lamp"]))
-    monkeypatch.setattr(encoder, "_embed", lambda one: pytest.fail(f"{one} is known"))
+    monkeypatch.setattr(encoder, "embed", lambda one: pytest.fail(f"{one} is known"))
     again = text.load_text_encoder(Text(section.encoder, "the {}"))
     assert again is encoder and again.encode(["a lonely lamp"]).shape == (1, 16)
 
@@ -162,9 +168,9 @@ def tagged(checkpoint, monkeypatch):
     known = {"openai": there | {"quick_gelu": True}, "laion": there}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "ViT-tiny", known)
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: str(checkpoint))
-    text._open_clip.cache_clear()
+    text.open_clip_encoder.cache_clear()
     yield checkpoint
-    text._open_clip.cache_clear()
+    text.open_clip_encoder.cache_clear()
 
 
 @pytest.mark.parametrize(("tag", "model"), [("openai", "ViT-tiny-quickgelu"), ("laion", "ViT-tiny")])

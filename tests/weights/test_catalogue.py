@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from anyscene.errors import ConfigError
-from anyscene.segmenters import NAMES, grounded, sam3, universal
+from anyscene.segmenters import REGISTRY, grounded, lseg, sam3, universal
 from anyscene.segmenters.captions import blip
-from anyscene.segmenters.lseg import segmenter
 from anyscene.weights import catalogue
 from anyscene.weights.catalogue import CATALOGUE
 
@@ -26,7 +25,7 @@ def test_every_entry_says_what_it_is():
 
 
 def test_the_models_read_what_is_listed():
-    assert {file.name for file in catalogue.get("lseg").files} <= set(segmenter.FILES)
+    assert {file.name for file in catalogue.get("lseg").files} <= set(lseg.FILES)
     for name in ("mask2former", "oneformer"):
         assert {file.name for file in catalogue.get(name).files} == set(universal.FILES)
     for name, model in (("blip", blip), ("grounded", grounded), ("sam3", sam3)):
@@ -35,7 +34,7 @@ def test_the_models_read_what_is_listed():
 
 def test_every_model_is_listed():
     listed = {entry.name for entry in CATALOGUE}
-    assert listed >= set(NAMES) - {"dense", "mask"}  # the demo's are in the repository
+    assert listed >= set(REGISTRY.names()) - {"dense", "mask"}  # the demo's are in the repository
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from anyscene.capability import synthesis
+from anyscene.errors import WeightsError
+from anyscene.project import digests
 from anyscene.segmenters import pretrained
 from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
 from tests.builders.malice import Code
 
 
@@ -141,7 +142,7 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch, hashed):
     published(monkeypatch, file.name, content, len(content))
     reading.intact(file), reading.intact(file)
     assert len(hashed) == 2  # just written, it may be written again before the clock ticks
-    monkeypatch.setattr(reading, "SETTLED", -60.0)
+    monkeypatch.setattr(digests, "SETTLED", -60.0)
     hashed.clear()
     key = synthesis.weights_key(file)
     assert pretrained.intact(tmp_path, [file.name]) == hashlib.sha256(content).hexdigest()[:16]
@@ -152,7 +153,7 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch, hashed):
 @pytest.mark.parametrize("replaced", [True, False])
 def test_a_hashed_file_that_is_altered_is_hashed_again(tmp_path, monkeypatch, replaced):
     """Also where neither its size nor the time of its content tells."""
-    monkeypatch.setattr(reading, "SETTLED", -60.0)
+    monkeypatch.setattr(digests, "SETTLED", -60.0)
     file = tmp_path / "a.bin"
     file.write_bytes(b"abc")
     published(monkeypatch, file.name, b"abc")

@@ -29,10 +29,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from anyscene.capability.patch_autoencoder import PatchAutoencoder
+from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
 
 INDEX = "model_index.json"
-CONDITION = "condition.json"  # in a pipeline's folder: it is conditioned on token states of our text encoder
 NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 TEXT_TOWERS: Mapping[type[DiffusionPipeline], Mapping[str, type]] = {
     StableDiffusionPipeline: {"text_encoder": CLIPTextModel},

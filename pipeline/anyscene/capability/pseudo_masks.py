@@ -10,9 +10,8 @@ from scipy import ndimage
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
-from anyscene.errors import SynthesisError
+from anyscene.errors import SynthesisError, WeightsError
 from anyscene.weights import sam
-from anyscene.weights.reading import WeightsError
 
 BORDER = 70 / 512  # share of the side that is cleared along the image's edges
 FEWEST = 10  # pixels that a coarse mask must keep to be trusted

@@ -23,9 +23,10 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from anyscene.capability.diffusion import CONDITION, read_pipeline
+from anyscene.capability.diffusion import read_pipeline
+from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
-from anyscene.project import parameters
+from anyscene.project import digests, parameters
 from anyscene.project.device import Batches
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.weights import catalogue, reading
@@ -163,11 +164,11 @@ class Synthesiser:
         settings: parameters.Synthesis,
     ) -> None:
         """condition(template, word) makes the prompt with `word` for {} the pipeline's input."""
-        self._pipeline, self._condition, self._settings = pipeline, condition, settings
+        self.pipeline, self.condition, self._settings = pipeline, condition, settings
         self._attention = WordAttention(pipeline.unet, settings.attention_layers)
         # kernels chosen by batch size differ in the last bits: a CPU takes one image at a time
         batch = 1 if pipeline.device.type == "cpu" else settings.batch
-        self._batches = Batches(batch, "synthesis.batch")
+        self.batches = Batches(batch, "synthesis.batch")
         pipeline.set_progress_bar_config(disable=True)
 
     def generate(self, name: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -176,14 +177,17 @@ class Synthesiser:
         An image depends on its own seed alone. On a CPU the denoiser therefore takes one at a time; elsewhere
         `settings.batch` of them, or fewer where a GPU's memory does not suffice.
         """
-        condition = self._condition(self._settings.prompt, name)
-        parts = self._batches(lambda some: self._batch(condition, some), seeds)
+        condition = self.condition(self._settings.prompt, name)
+        parts = self.batches(lambda some: self.draw(condition, some), seeds)
         images, attention = zip(*parts, strict=True)
         return np.concatenate(images), np.concatenate(attention)
 
     @torch.inference_mode()
-    def _batch(self, condition: Condition, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        pipeline, settings = self._pipeline, self._settings
+    def draw(self, condition: Condition, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """image u1[m, H, W, 3] and attention f4[m, H, W] of all seeds in one batch.
+
+        Raises SynthesisError where an image is no number."""
+        pipeline, settings = self.pipeline, self._settings
         # drawn on the CPU, so noise is the same on every device
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         latent = pipeline.unet.config.sample_size
@@ -221,7 +225,7 @@ def weights_key(path: Path | str) -> str:
     try:
         for file in files:
             reading.intact(file)
-            digest.update(f"{file.relative_to(path)} {reading.sha256(file)}\n".encode())
+            digest.update(f"{file.relative_to(path)} {digests.sha256(file)}\n".encode())
     except OSError as error:
         raise SynthesisError(f"{path}: no weights here ({error}); {_source(path)}") from error
     if not files:
@@ -251,13 +255,13 @@ def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, st
     if (folder / CONDITION).is_file():
         own = json.loads((folder / CONDITION).read_text())
         encoder = load_text_encoder(parameters.Text(encoder=own["text_encoder"], template="{}"))
-        return _ByTokenStates(encoder, own["tokens"])
+        return ByTokenStates(encoder, own["tokens"])
     found = (getattr(pipeline, name, None) for name in ("tokenizer", "tokenizer_2"))
-    return _ByOwnText(tuple(tokenizer for tokenizer in found if tokenizer is not None))
+    return ByOwnText(tuple(tokenizer for tokenizer in found if tokenizer is not None))
 
 
 @dataclass(frozen=True)
-class _ByTokenStates:
+class ByTokenStates:
     """The pipeline has no text tower: it is given the states of our encoder's tokens."""
 
     encoder: TextEncoder
@@ -273,7 +277,7 @@ class _ByTokenStates:
 
 
 @dataclass(frozen=True)
-class _ByOwnText:
+class ByOwnText:
     """The pipeline's own tokenizers and text towers read the prompt.
 
     SDXL has two, whose states are put side by side, token by token: both must cut the prompt alike.

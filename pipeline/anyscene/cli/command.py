@@ -1,25 +1,28 @@
-"""One thin command per stage: read the parameters, call the library, write the artefacts."""
+"""A function as a command line."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 
 from anyscene.errors import PipelineError
-from anyscene.project import timing
+from anyscene.project import freshness, parameters, timing
+from anyscene.project.stages import PARAMETERS, Stage
 
 STARTED = time.monotonic()  # before the imports of a stage: torch alone takes seconds
 
 
 def command(main: Callable[..., object]) -> typer.Typer:
     """`main` as a command line: its docstring is the help, a PipelineError is a message and exit code 1.
-    Where DVC runs it as a stage it is timed, with what `main` returns as a note.
 
     app = command(main)
 
@@ -31,8 +34,35 @@ def command(main: Callable[..., object]) -> typer.Typer:
     return app
 
 
-def reporting(main: Callable[..., None]) -> Callable[..., None]:
-    """`main`, where a PipelineError is a message and exit code 1."""
+def stage_command(stage: Stage, run: Callable[..., object]) -> typer.Typer:
+    """The command of a stage: reads the parameters, looks up what the stage is made by, and runs it.
+
+    run takes the item where the stage has one, by the name of its first argument, then `params` and `fresh`;
+    what else it takes are options. What it returns is a note beside how long the stage took.
+    """
+    taken = list(inspect.signature(run, eval_str=True).parameters.values())
+    items = [one for one in taken if stage.each is not None][:1]
+    options = [one for one in taken[len(items) :] if one.name not in ("params", "fresh")]
+
+    def main(**arguments: Any) -> object:
+        params = parameters.load(arguments.pop("params"))
+        item = arguments.pop(items[0].name) if items else None
+        if items and item not in stage.items(params):
+            known = ", ".join(map(str, stage.items(params)))
+            raise PipelineError(f"{stage.each}: no {item!r} there; there are {known}")
+        fresh = freshness.of(stage, params, item)
+        return run(*([item] if items else []), params, fresh, **arguments)
+
+    file = inspect.Parameter("params", inspect.Parameter.KEYWORD_ONLY, default=PARAMETERS, annotation=Path)
+    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in options]
+    main.__signature__ = inspect.Signature([*items, *keyword, file])  # type: ignore[attr-defined]
+    main.__annotations__ = {one.name: one.annotation for one in (*items, *keyword, file)}
+    main.__doc__, main.__name__ = run.__doc__, run.__name__
+    return command(main)
+
+
+def reporting(main: Callable[..., object]) -> Callable[..., None]:
+    """`main`, where a PipelineError is a message and exit code 1. Where DVC runs it it is timed."""
 
     @functools.wraps(main)
     def reported(*arguments: object, **options: object) -> None:

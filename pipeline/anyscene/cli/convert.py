@@ -11,12 +11,12 @@ from anyscene.cli.command import command
 from anyscene.errors import DataError
 from anyscene.segmenters.precomputed import converters
 
-Source = StrEnum("Source", {name: name for name in converters.READERS})
+Producer = StrEnum("Producer", {name: name for name in converters.READERS})
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="what the model's scripts wrote of the images of `frames`")],
-    source: Annotated[Source, typer.Option("--from", help="the model")],
+    source: Annotated[Producer, typer.Option("--from", help="the model")],
     out: Annotated[Path, typer.Option(help="folder to write: NAME under segmenters.weights")],
     frames: Annotated[Path, typer.Option(help="images that `anyscene frames` wrote")] = Path("data/frames"),
     labels: Annotated[Path | None, typer.Option(help="JSON list of the names of its classes")] = None,

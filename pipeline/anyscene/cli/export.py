@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from anyscene.cli.command import command
-from anyscene.project import parameters
-from anyscene.project.layout import Artefacts
+from anyscene.cli.options import ParamsFile, Source, project
 from anyscene.show.export import WRITERS, Format, read
 from anyscene.text import load_text_encoder
 
@@ -16,15 +15,12 @@ def export(
     scene: Annotated[str, typer.Argument(help="id of an imported scene")],
     out: Annotated[Path, typer.Option(help="PLY to write, or the folder for pointcept and openscene")],
     format_: Annotated[Format, typer.Option("--format", help="what to write")] = Format.ply,
-    source: Annotated[
-        str | None,
-        typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
-    ] = None,
-    params: Path = Path("params.yaml"),
+    source: Source = None,
+    params: ParamsFile = None,
 ) -> None:
     """Write SCENE with labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene (OUT/SCENE_0.pt)."""
-    settings = parameters.load(params)
-    result = read(Artefacts(params.parent), scene, settings, load_text_encoder(settings.text), source)
+    settings, artefacts = project(params)
+    result = read(artefacts, scene, settings, load_text_encoder(settings.text), source)
     path = WRITERS[format_](result, out)
     typer.echo(
         f"{len(result.label)} points, {int(result.valid.sum())} with a feature of {result.source} -> {path}"

@@ -10,13 +10,13 @@ from anyscene.cli.command import command
 from anyscene.datasets import imports
 from anyscene.errors import DataError
 
-Source = StrEnum("Source", {name: name for name in imports.READERS})
+Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})
 UNITS = {"m": 1.0, "mm": 0.001}
 CONFIDENCE = ("low", "medium", "high")
 Confidence = StrEnum("Confidence", {name: name for name in CONFIDENCE})
 
 # What `anyscene query` asks for as well, where it is given an export.
-From = Annotated[Source | None, typer.Option("--from", help="what wrote the export; default: by its files")]
+From = Annotated[Exporter | None, typer.Option("--from", help="what wrote the export; default: by its files")]
 Scale = Annotated[float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")]
 DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")]
 Up = Annotated[
@@ -40,11 +40,11 @@ def main(
     every: Every = 1,
 ) -> None:
     """Import a capture: distortion is taken out, images on their side are turned, units become metres."""
-    capture = imports.read(export, source, given(scale, depth_unit, up, confidence), every)
+    capture = imports.read(export, source, export_options(scale, depth_unit, up, confidence), every)
     typer.echo(f"{out}: {imports.write(capture, out, mesh)}")
 
 
-def given(
+def export_options(
     scale: float | None, depth_unit: str | None, up: str | None, confidence: str
 ) -> imports.ExportOptions:
     """The options as the library takes them. Raises DataError for what is no unit and no direction."""

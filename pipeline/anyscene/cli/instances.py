@@ -1,6 +1,7 @@
 """Proposals of objects, named by the features inside them -> average precision."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,26 +10,28 @@ from rich.console import Console
 from rich.table import Table
 
 from anyscene.cli.command import command
-from anyscene.project import parameters
-from anyscene.project.layout import Artefacts
-from anyscene.tasks.instances.proposals import score_proposals
+from anyscene.cli.options import ParamsFile, Source, project
+from anyscene.tasks.instances import proposals
+from anyscene.tasks.instances.scoring import score_proposals
 from anyscene.text import load_text_encoder
+
+Format = StrEnum("Format", {name: name for name in proposals.READERS})
 
 
 def main(
-    proposals: Annotated[Path, typer.Argument(help="folder of SCENE.txt and masks, as Mask3D exports them")],
+    folder: Annotated[Path, typer.Argument(help="of SCENE.txt and masks, or of SCENE_masks.pt")],
     out: Annotated[Path, typer.Option(help="JSON to write")] = Path("reports/instances.json"),
-    source: Annotated[
-        str | None,
-        typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
-    ] = None,
-    params: Path = Path("params.yaml"),
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="scannet: of its benchmark, as Mask3D exports; mask3d: OpenMask3D's"),
+    ] = Format.scannet,
+    source: Source = None,
+    params: ParamsFile = None,
 ) -> None:
     """Score class-agnostic proposals by AP, AP50 and AP25, as ScanNet's benchmark does."""
-    settings = parameters.load(params)
-    result = score_proposals(
-        proposals, settings, Artefacts(params.parent), load_text_encoder(settings.text), source
-    )
+    settings, artefacts = project(params)
+    encoder = load_text_encoder(settings.text)
+    result = score_proposals(folder, settings, artefacts, encoder, source, proposals.READERS[format_])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
     table = Table("class", "AP", "AP50", "AP25", title=f"{result['proposals']} proposals, {result['source']}")

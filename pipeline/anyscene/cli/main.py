@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
 
 import click
 import typer
+import yaml
 from typer.core import TyperGroup
 
-from anyscene.errors import PipelineError
+from anyscene.project.registry import Registry
+from anyscene.tasks import TASKS
 
-STAGES = {  # in the order in which data flow
-    "world": "Build the demo's raw scans.",
-    "scenes": "Import raw scans.",
-    "labels": "Import annotation, for evaluation alone.",
-    "superpoints": "Divide scenes into superpoints.",
-    "projection": "Carry a 2D model's features from frames to points.",
-    "synthesis": "Synthesise images of the vocabulary with pseudo masks.",
-    "capability": "Measure what a 2D model knows, class by class.",
-    "fusion": "Fuse the 2D models' features by capability.",
-    "training": "Train a 3D network of params.yaml.",
-    "evaluation": "Measure everything that predicts.",
-    "report": "Write reports/index.html.",
-}
 TOOLS = {
     "import": "Turn the export of another tool into a scan.",
     "query": "Find what free texts name in a scene.",
     "view": "Look at a scene in the browser: layers, text queries, points.",
-    "predict": "Label the points of a scene with the trained network.",
+    "predict": "Label the points of a scan with a trained network.",
     "export": "Write a scene's results for other tools.",
     "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",
@@ -38,41 +28,69 @@ TOOLS = {
     "weights": "List, verify and fetch published weights.",
     "preset": "Set params.yaml to the paper's settings for a data set.",
     "doctor": "Check that this machine can run the pipeline.",
+    "stages": "List the stages of the project, or write its dvc.yaml.",
+    "adopt": "Take over what older code made, where today's makes the same.",
 }
 MODULES = {"import": "import_"}  # a word of the language
+OFFERED = {  # by packages: known by name without importing them
+    "Tasks, which evaluation scores and report and viewer show": TASKS,
+    "2D models, for segmenters.names": Registry("anyscene.segmenters"),
+    "Readers of raw scans, for dataset.reader": Registry("anyscene.readers"),
+}
 
 
 class Commands(TyperGroup):
     """Lists the commands without importing them: torch alone takes seconds."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*STAGES, *TOOLS]
+        return [*stages(), *TOOLS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in STAGES and name not in TOOLS:
+        if name not in TOOLS and not (known := stages()):
+            ctx.fail(f"No such command {name!r}. Stages are commands of a project: run them in a clone.")
+        if name not in TOOLS and name not in known:
             return None
-        try:
-            found = typer.main.get_command(load(name))
-        except PipelineError as error:
-            ctx.fail(str(error))
+        found = typer.main.get_command(load(name))
         found.name = name
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, commands in (("Stages", STAGES), ("Tools", TOOLS)):
+        for title, commands in (("Stages of this project", stages()), ("Tools", TOOLS)):
+            if commands:
+                with formatter.section(title):
+                    formatter.write_dl(list(commands.items()))
+        for title, offered in OFFERED.items():
             with formatter.section(title):
-                formatter.write_dl(list(commands.items()))
+                formatter.write_text(", ".join(offered.names()))
+
+
+def stages() -> dict[str, str]:
+    """The stages of the project in the current folder, in its order, and what they do; none elsewhere. Their
+    files are read, not run."""
+    try:
+        names = list(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return {}
+    return {name: said for name in names if (said := _help(Path("stages", f"{name}.py"))) is not None}
+
+
+def _help(file: Path) -> str | None:
+    """First sentence of the docstring of the function that is called as the file is."""
+    try:
+        body = ast.parse(file.read_text()).body
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == file.stem:
+            return f"{' '.join((ast.get_docstring(node) or '').split()).partition('. ')[0].rstrip('.')}."
+    return None
 
 
 def load(name: str) -> typer.Typer:
     """The command `name`. Tools are part of this package and import nothing from the current folder; a stage
-    is a file of the project in it. Raises PipelineError where there is no such project."""
+    is a file of the project in it."""
     if name in TOOLS:
         return importlib.import_module(f"anyscene.cli.{MODULES.get(name, name)}").app
-    if not Path("stages", f"{name}.py").is_file():
-        raise PipelineError(
-            f"{name} is a stage of a project; run it in a clone of the repository, where stages/{name}.py is"
-        )
     if sys.path[0] != str(Path.cwd()):
         sys.path.insert(0, str(Path.cwd()))
     return importlib.import_module(f"stages.{name}").app

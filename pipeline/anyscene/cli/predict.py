@@ -6,10 +6,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from anyscene import datasets, learning, networks
+from anyscene import datasets
 from anyscene.cli.command import command
+from anyscene.cli.options import ParamsFile, project, read_scan
 from anyscene.datasets import ply
-from anyscene.project import parameters
+from anyscene.networks.cloud import Cloud
+from anyscene.tasks import sources
 from anyscene.text import embeddings, load_text_encoder
 
 
@@ -18,23 +20,24 @@ def main(
     out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(
         "labels.ply"
     ),
-    model: Annotated[Path, typer.Option(help="folder of the trained network")] = Path("models/ensembling"),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="a network under models/ by its name, or any by the path of its folder; default: the most "
+            "refined one"
+        ),
+    ] = None,
     turns: Annotated[int, typer.Option(help="average over so many turns about the vertical")] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
-    params: Path = Path("params.yaml"),
+    params: ParamsFile = None,
 ) -> None:
-    """Label every point of a scan with the trained network."""
-    settings = parameters.load(params)
+    """Label every point of a scan with a trained network."""
+    settings, artefacts = project(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
-    folder = folder.resolve()
-    reader = datasets.Rgbd(
-        folder.parent, settings.dataset.name, settings.scenes.frame_stride, settings.scenes.voxel
-    )
-    scene = reader.read(folder.name)
-    student, meta = networks.load(model)
-    cloud = learning.Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
+    trained, scene = sources.network(artefacts, model), read_scan(folder, settings)
+    cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
-    feature = learning.predict_features(student, cloud, meta["voxel"], meta["input"] == "colour", turns)
+    feature = trained.features(cloud, turns)
     label = label_set.of_prompts((feature @ text.T).argmax(1))
     ply.write_mesh(out, scene.xyz, label_set.colours[label], scene.face, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))

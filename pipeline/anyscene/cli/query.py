@@ -15,13 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from anyscene.cli.command import command
-from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, given
+from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
+from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
 from anyscene.datasets import imports, ply
-from anyscene.project import parameters, store
-from anyscene.project.layout import Artefacts
 from anyscene.show import heat_map
+from anyscene.tasks import sources
 from anyscene.tasks.query.groups import decimals
-from anyscene.tasks.query.session import Answer, By, FoundThrough, Session, Unit, open_scan, open_scene
+from anyscene.tasks.query.session import TOP, Answer, FoundThrough, Session, Unit
+from anyscene.tasks.query.similarity import By
+from anyscene.tasks.surface import Surface
+from anyscene.tasks.task import Texts
 from anyscene.text import load_text_encoder
 
 PICTURE = (960, 720)
@@ -40,7 +43,7 @@ def query(
     ] = None,
     png: Annotated[Path | None, typer.Option(help="picture of the heat maps to write")] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="ranked groups to write")] = None,
-    top: Annotated[int, typer.Option(min=0, help="how many groups to list")] = 5,
+    top: Annotated[int, typer.Option(min=0, help="how many groups to list")] = TOP,
     group: Annotated[
         Unit, typer.Option(help="rank single superpoints, or joined those that touch and show the same class")
     ] = Unit.object,
@@ -51,10 +54,7 @@ def query(
             "names and glosses; or both"
         ),
     ] = By.both,
-    source: Annotated[
-        str | None,
-        typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
-    ] = None,
+    source: Source = None,
     export: From = None,
     scale: Scale = None,
     depth_unit: DepthUnit = None,
@@ -62,73 +62,79 @@ def query(
     confidence: Sure = Confidence.medium,
     mesh: Mesh = None,
     every: Every = 1,
-    params: Path = Path("params.yaml"),
+    params: ParamsFile = None,
 ) -> None:
     """Show where in SCENE the features are closest to each TEXT.
 
     Options from --from on are of exports, as for anyscene import.
     """
-    settings, console = parameters.load(params), Console(highlight=False)
-    artefacts, encoder = Artefacts(params.parent), load_text_encoder(settings.text)
-    asked = given(scale, depth_unit, up, confidence)
-    known = scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
-    if known or not Path(scene).exists():
-        if known:
+    (settings, artefacts), console = project(params), Console(highlight=False)
+    encoder, options = load_text_encoder(settings.text), export_options(scale, depth_unit, up, confidence)
+    imported = is_imported(artefacts, scene)
+    if imported or not Path(scene).exists():
+        if imported:
             because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
-            imports.refuse(export, asked, mesh, every, because)
-        searched = open_scene(artefacts, scene, settings, encoder, source, group)
+            imports.refuse(export, options, mesh, every, because)
+        surface = Surface.read(artefacts, scene)
+        features = sources.of_scene(artefacts, scene, source)
     else:
-        with imports.as_scan(Path(scene), export, asked, mesh, every) as (folder, imported):
-            if imported:
-                typer.echo(imported)
-            searched = open_scan(artefacts, folder, settings, encoder, source, group)
-    found = [searched.ask(encoder, one, negative or [], top, by) for one in text]
-    for one in found:
-        console.print(_table(searched, one))
+        with imports.as_scan(Path(scene), export, options, mesh, every) as (folder, said):
+            if said:
+                typer.echo(said)
+            surface = Surface.of_scan(read_scan(folder, settings), settings.superpoints)
+        features = sources.of_scan(artefacts, surface.cloud, source)
+    # without colours to write, scores of a sample of the points are enough
+    drawn = None if out is None and png is None else np.arange(len(surface))
+    classes = Texts.of(settings, encoder).classes
+    session = Session.of(surface, features, classes, group, drawn)
+    answers = [session.ask(encoder, one, negative or (), top, by) for one in text]
+    for answer in answers:
+        console.print(_table(session, answer))
     if out is not None:
-        _write_ply(out, searched, found)
+        _write_ply(out, surface, answers)
         console.print(f"heat map: {out}", markup=False)
     if png is not None:
-        Image.fromarray(heat_map.sheet(searched, found, PICTURE)).save(png)
+        Image.fromarray(heat_map.sheet(surface, answers, PICTURE)).save(png)
         console.print(f"picture: {png}", markup=False)
     if json_ is not None:
-        record = {"scene": searched.scene, "source": searched.source, "group": group.value, "by": by.value}
-        record["queries"] = [one.record() for one in found]
+        record = {"scene": session.scene, "source": session.source, "group": group.value, "by": by.value}
+        record["queries"] = [answer.record() for answer in answers]
         json_.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"groups: {json_}", markup=False)
 
 
-def _table(searched: Session, one: Answer) -> Table:
-    title = f"{one.text!r} in {searched.scene} ({searched.source})".replace("[", "\\[")
+def _table(session: Session, answer: Answer) -> Table:
+    title = f"{answer.text!r} in {session.scene} ({session.source})".replace("[", "\\[")
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("shows")
     table.add_column("found as")
     for name in ("score", "area / m²", "points", "centre / m", "extent / m"):
         table.add_column(name, justify="right")
-    for rank, (name, behind, match) in enumerate(zip(one.shows, one.behind, one.matches, strict=True), 1):
+    rows = zip(answer.shows, answer.through, answer.matches, strict=True)
+    for rank, (name, through, match) in enumerate(rows, 1):
         counts = (f"{match.score:.3f}", f"{match.area:.2f}", f"{match.points:,}")
         places = (decimals(match.centre, 2), decimals(match.extent, 2))
-        table.add_row(str(rank), Text(name), Text(_found_as(behind)), *counts, *places)
-    glosses = {behind.name: behind.gloss for behind in one.behind if behind and behind.gloss}
+        table.add_row(str(rank), Text(name), Text(_found_as(through)), *counts, *places)
+    glosses = {through.name: through.gloss for through in answer.through if through and through.gloss}
     if glosses:
         table.caption = Text("\n".join(f"* {name}: {gloss}" for name, gloss in glosses.items()))
     return table
 
 
-def _found_as(behind: FoundThrough | None) -> str:
-    if behind is None:
+def _found_as(through: FoundThrough | None) -> str:
+    if through is None:
         return ""
-    return f"{behind.name}*" if behind.gloss else behind.name
+    return f"{through.name}*" if through.gloss else through.name
 
 
-def _write_ply(out: Path, searched: Session, found: list[Answer]) -> None:
-    names = ["similarity"] if len(found) == 1 else [f"similarity_{i}" for i in range(len(found))]
-    scores = [np.nan_to_num(one.score, nan=-1.0) for one in found]
-    comments = [f"{name}: {json.dumps(one.text)}" for name, one in zip(names, found, strict=True)]
+def _write_ply(out: Path, surface: Surface, answers: list[Answer]) -> None:
+    names = ["similarity"] if len(answers) == 1 else [f"similarity_{i}" for i in range(len(answers))]
+    scores = [np.nan_to_num(answer.score, nan=-1.0) for answer in answers]
+    comments = [f"{name}: {json.dumps(answer.text)}" for name, answer in zip(names, answers, strict=True)]
     columns = dict(zip(names, scores, strict=True))
-    heat = heat_map.colours(searched, found)
-    ply.write_mesh(out, searched.xyz, heat, searched.face, comments=comments, **columns)
+    heat = heat_map.colours(surface, answers)
+    ply.write_mesh(out, surface.xyz, heat, surface.face, comments=comments, **columns)
 
 
 app = command(query)

@@ -1,6 +1,10 @@
 """A scene in the browser: layers, text queries, what is known of a point."""
 
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,33 +13,58 @@ import typer
 from rich.console import Console
 
 from anyscene.cli.command import command
+from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
+from anyscene.datasets import imports
 from anyscene.errors import StoreError
-from anyscene.project import parameters, store
+from anyscene.project import store
 from anyscene.project.layout import Artefacts
+from anyscene.project.parameters import Params
 from anyscene.show.viewer.page import Page
 from anyscene.show.viewer.scene_view import DRAWN, SceneView
+from anyscene.tasks import sources
+from anyscene.tasks.surface import Surface
 from anyscene.text import load_text_encoder
 
 
 def view(
     scene: Annotated[
-        str | None, typer.Argument(help="id of an imported scene; default: the first of the split")
+        str | None,
+        typer.Argument(
+            help="id of an imported scene, or a scan or export: a folder or an archive; default: the first "
+            "of the split"
+        ),
     ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="of 127.0.0.1; the next free one if taken")
     ] = 8080,
-    source: Annotated[
-        str | None,
-        typer.Option(help="ensembling, distillation/OBJECTIVE or fusion; default: the last that there is"),
-    ] = None,
+    source: Source = None,
     points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = DRAWN,
     dark: Annotated[bool, typer.Option("--dark", help="a dark page")] = False,
-    params: Path = Path("params.yaml"),
+    params: ParamsFile = None,
 ) -> None:
     """Look at SCENE in a browser on this machine, until Ctrl+C."""
-    settings, artefacts = parameters.load(params), Artefacts(params.parent)
-    encoder = load_text_encoder(settings.text)
+    settings, artefacts = project(params)
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
+    if scene is None or is_imported(artefacts, scene) or not Path(scene).exists():
+        _serve(settings, artefacts, scene, port, source, points, dark)
+        return
+    with imports.as_scan(Path(scene), None, imports.ExportOptions(), None, 1) as (folder, said):
+        if said:
+            typer.echo(said)
+        with _imported(folder, settings, artefacts, source) as (settings, artefacts, source):
+            _serve(settings, artefacts, folder.name, port, source, points, dark)
+
+
+def _serve(
+    settings: Params,
+    artefacts: Artefacts,
+    scene: str | None,
+    port: int,
+    source: str | None,
+    points: int,
+    dark: bool,
+) -> None:
+    encoder = load_text_encoder(settings.text)
     scenes = store.scene_ids(artefacts.data("scenes"))
     if not scenes:
         raise StoreError(f"{artefacts.data('scenes')}: no scene was imported; run `dvc repro scenes`")
@@ -49,6 +78,26 @@ def view(
             time.sleep(3600)
     except KeyboardInterrupt:
         page.stop()
+
+
+@contextmanager
+def _imported(
+    folder: Path, settings: Params, artefacts: Artefacts, source: str | None
+) -> Iterator[tuple[Params, Artefacts, str]]:
+    """A scan as the only scene of a temporary project, with the folder of the network that is asked."""
+    sources.refuse_fusion(source)
+    network = sources.folder(artefacts, source).resolve()
+    settings = replace(settings, dataset=replace(settings.dataset, root=str(folder.resolve().parent)))
+    scan = read_scan(folder, settings)
+    with tempfile.TemporaryDirectory() as temporary:
+        there = Artefacts(Path(temporary))
+        groups = []
+        for stage in ("scenes", "superpoints"):
+            there.data(stage).mkdir(parents=True)
+            groups.append(store.create(store.scene_path(there.data(stage), scan.id), "temporary"))
+        store.write_scene(groups[0], scan, Path(settings.dataset.root))
+        store.write(groups[1], "superpoint", Surface.of_scan(scan, settings.superpoints).superpoint)
+        yield settings, there, str(network)
 
 
 app = command(view)

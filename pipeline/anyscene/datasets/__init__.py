@@ -1,40 +1,46 @@
-"""Readers of raw scans, and label sets."""
+"""Readers of raw scans, and label sets.
+
+`dataset.reader` names one of those that packages offer under the entry points `anyscene.readers`
+(`entry.Entry`). Readers do not know of each other, and nothing here imports one but through its entry.
+"""
 
 from pathlib import Path
 
+from anyscene.datasets.entry import Entry, Extent
 from anyscene.datasets.label_sets import LabelSet, label_set
-from anyscene.datasets.matterport.reader import Matterport
-from anyscene.datasets.nuscenes.reader import NuScenes
-from anyscene.datasets.rgbd import Rgbd
-from anyscene.datasets.scannet.reader import ScanNet
+from anyscene.datasets.protocol import Dataset
 from anyscene.datasets.truth import Truth
+from anyscene.errors import ConfigError
 from anyscene.project import parameters
+from anyscene.project.registry import Registry
 
 __all__ = [
-    "Dataset", "LabelSet", "Matterport", "NuScenes", "Rgbd", "ScanNet", "Truth", "label_set", "open_dataset",
-]  # fmt: skip
-
+    "REGISTRY",
+    "Dataset",
+    "Entry",
+    "Extent",
+    "LabelSet",
+    "Truth",
+    "entry",
+    "label_set",
+    "open_dataset",
+]
 
 DIGESTS = Path(".cache/digests")
+REGISTRY = Registry("anyscene.readers")
 
-Dataset = (
-    Rgbd | ScanNet | Matterport | NuScenes
-)  # splits, keys, truth_keys, read, read_truth, read_frame_truth
+
+def entry(name: str) -> Entry:
+    """The reader `name`. Raises ConfigError for a name that no package offers, and where what it offers is no
+    Entry of that name."""
+    found = REGISTRY.get(name)
+    if not isinstance(found, Entry) or found.name != name:
+        raise ConfigError(
+            f"{REGISTRY.group}: {name!r} is {found!r}, wanted an Entry of that name; mend its package"
+        )
+    return found
 
 
 def open_dataset(dataset: parameters.Dataset, scenes: parameters.Scenes) -> Dataset:
     """The raw scans that params.yaml names."""
-    root = Path(dataset.root)
-    if dataset.reader == "scannet":
-        return ScanNet(
-            root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.axis_alignment, DIGESTS
-        )
-    if dataset.reader == "matterport":
-        return Matterport(
-            root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.region_frames, DIGESTS
-        )
-    if dataset.reader == "nuscenes":
-        return NuScenes(
-            root, dataset.name, scenes.frame_stride, dataset.label_set, dataset.sweep_seconds, DIGESTS
-        )
-    return Rgbd(root, dataset.name, scenes.frame_stride, scenes.voxel, DIGESTS)
+    return entry(dataset.reader).open(dataset, scenes, DIGESTS)

@@ -25,8 +25,10 @@ import numpy as np
 from PIL import Image
 
 from anyscene.datasets import cloud_from_depth, ply, raw_files
+from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
+from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
 
@@ -198,13 +200,13 @@ def _capture(path: Path) -> dict:
     if not path.is_file():
         return dict(CAPTURE)
     try:
-        given = json.loads(path.read_text())
-        unknown = [key for key in given if key not in CAPTURE]
+        content = json.loads(path.read_text())
+        unknown = [key for key in content if key not in CAPTURE]
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not a JSON object ({error})") from error
     if unknown:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
-    capture = CAPTURE | given
+    capture = CAPTURE | content
     size = capture["depth_size"]
     if not isinstance(capture["depth_scale"], (int, float)) or not capture["depth_scale"] > 0:
         raise DataError(f"{path}: depth_scale must be a positive number (depth value of one metre)")
@@ -223,3 +225,11 @@ def _array(path: Path) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{path}: expected one integer per vertex, not {array.dtype}{list(array.shape)}")
     return array
+
+
+class _Entry(Entry):
+    def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Rgbd:
+        return Rgbd(Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory)
+
+
+ENTRY = _Entry("rgbd")

@@ -22,6 +22,12 @@ class Entry:
     )
     objective: str  # "module:class" of the Objective, imported when a network is trained
     supervised: bool = False  # whether it is shown labels
+    texts: bool = False  # whether it asks for the prompts of the label set
+
+    @property
+    def module(self) -> str:
+        """The module whose code, with what it imports, is the objective's."""
+        return self.objective.partition(":")[0]
 
     def load(self) -> type[Objective]:
         """The objective's class. Raises ConfigError where it is not what this entry says."""

@@ -21,19 +21,18 @@ from anyscene.learning.objective import Context
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
 from anyscene.networks import Cloud, MinkUNet, load_weights, save
 from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, check_weights, description
-from anyscene.project import store
+from anyscene.project import layout, store
+from anyscene.project.freshness import Freshness
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import OBJECTIVES, RANDOM, Network, Params, Training
 from anyscene.text import embeddings, load_text_encoder
 
-CHECKPOINTS = Path(".cache/training")  # of the network NAME in its folder NAME, until it is trained
 
-
-def train_network(name: str, params: Params, artefacts: Artefacts, *, code: str) -> None:
+def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshness) -> None:
     """Train the network that the entry `name` of `training` describes, and write it to models/NAME.
 
-    A training that was stopped goes on from its checkpoint, unless `code`, a hash of what trains, has
-    changed, or parameters or data have. Under torchrun every process calls it.
+    A training that was stopped goes on from its checkpoint, unless what it is made by, parameters or data
+    have changed. Under torchrun every process calls it.
 
     Raises ConfigError for a name that is no entry, and what reading and training raise."""
     if name not in params.training:
@@ -46,9 +45,9 @@ def train_network(name: str, params: Params, artefacts: Artefacts, *, code: str)
         torch.manual_seed(entry.seed)
         network = _network(name, params, _width(params, target, clouds), artefacts).to(processes.device)
         checkpoints = Checkpoints(
-            artefacts.root / CHECKPOINTS / name,
+            artefacts.root / layout.CHECKPOINTS / name,
             params.runtime.checkpoint_seconds,
-            code=code,
+            code=f"{fresh.made_by} {fresh.given}",
             data=_keys(clouds, artefacts, target),
         )
         context = Context(
@@ -57,7 +56,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, *, code: str)
             params.network.input,
             target,
             checkpoints.folder / "memory",
-            functools.cache(lambda: _prompts(params)),
+            functools.cache(lambda: _prompts(params, kind)),
             params.augmentation,
         )
         objective = kind.load()(entry.objective, context).to(processes.device)
@@ -93,7 +92,10 @@ def _keys(clouds: list[Cloud], artefacts: Artefacts, target: Path) -> Mapping[st
     }
 
 
-def _prompts(params: Params) -> np.ndarray:
+def _prompts(params: Params, kind: Entry) -> np.ndarray:
+    """Of the label set. Raises ConfigError where the entry does not say so: nothing would notice a change."""
+    if not kind.texts:
+        raise ConfigError(f"{kind.objective}: asks for prompts, and its entry does not say texts=True")
     prompts = datasets.label_set(params.dataset.label_set).prompts
     return embeddings(load_text_encoder(params.text), prompts, params.text.template)
 

@@ -42,7 +42,7 @@ def sort(key, order):
     while True:
         while stop - start > RUN:
             if levels == 0:
-                _heap_sort(key, order, start, stop)
+                heap_sort(key, order, start, stop)
                 break
             levels -= 1
             _median_to_front(key, order, start, stop)
@@ -146,7 +146,7 @@ def _sift(key, order, start, hole, count, value, place):
 
 
 @numba.njit(cache=True, nogil=True)
-def _heap_sort(key, order, start, stop):
+def heap_sort(key, order, start, stop):
     count = stop - start
     for hole in range((count - 2) // 2, -1, -1):
         _sift(key, order, start, hole, count, key[start + hole], order[start + hole])

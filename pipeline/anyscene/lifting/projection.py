@@ -71,7 +71,7 @@ def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarray, l
 
 def project(
     xyz: np.ndarray,
-    views: Iterable[DescribedFrame],
+    described: Iterable[DescribedFrame],
     encode: Encode,
     *,
     tolerance: float,
@@ -84,19 +84,19 @@ def project(
     xyz: f4[N, 3]; `encode` embeds captions. Yields (feature f4[n, C], count u2[n]) for `rows` points at a
     time (all, by default), with the same result for any number; a point that no view sees has count 0 and
     zeros for a feature. If there are several blocks, feature maps wait in a nameless file in `spool`.
-    Raises ProjectionError where there are no views or they see no point.
+    Raises ProjectionError where there are no frames or they see no point.
     """
-    views = iter(described_frames)
-    first = next(described_frames, None)
+    described = iter(described)
+    first = next(described, None)
     if first is None:
         raise ProjectionError("the scene has no frames to project")
-    views = itertools.chain([first], described_frames)
+    described = itertools.chain([first], described)
     rows = max(1, min(rows or len(xyz), len(xyz)))
     sights = partial(visible_pixels, tolerance=tolerance, border=border)
     if isinstance(first.map, CaptionMap):
-        blocks = _caption_means(xyz, views, encode, sights, rows)
+        blocks = _caption_means(xyz, described, encode, sights, rows)
     else:
-        blocks = _feature_means(xyz, views, sights, rows, spool)
+        blocks = _feature_means(xyz, described, sights, rows, spool)
     seen = 0
     for feature, count in blocks:
         seen += np.count_nonzero(count)
@@ -108,13 +108,13 @@ def project(
         )
 
 
-def _feature_means(xyz, views, sights, rows, spool) -> Iterator[Block]:
+def _feature_means(xyz, described, sights, rows, spool) -> Iterator[Block]:
     if rows < len(xyz):
-        views = _Spooled(described_frames, spool)
+        described = _Spooled(described, spool)
     for start in range(0, len(xyz), rows):
         block = xyz[start : start + rows]
         total, count = None, np.zeros(len(block), np.uint16)
-        for view in views:
+        for view in described:
             feature = view.map.feature.float()
             if total is None:
                 total = torch.zeros(len(block), feature.shape[2], device=feature.device)
@@ -123,7 +123,7 @@ def _feature_means(xyz, views, sights, rows, spool) -> Iterator[Block]:
             size = view.camera.width, view.camera.height
             if total.device.type == "cpu":
                 cells = np.ascontiguousarray(feature.numpy(force=True))
-                _add_sampled(total.numpy(), point, row, column, cells, *size)
+                add_sampled_compiled(total.numpy(), point, row, column, cells, *size)
             else:
                 add_sampled(total, point, row, column, feature, *size)
         mean = total.numpy(force=True)
@@ -140,8 +140,8 @@ def add_sampled(
     width: int,
     height: int,
 ) -> None:
-    """What `_add_sampled` does, with the same operations in the same order, on the device of `total` and
-    `feature`: of a map only what is added up ever leaves it."""
+    """What `add_sampled_compiled` does, with the same operations in the same order, on the device of `total`
+    and `feature`: of a map only what is added up ever leaves it."""
     h, w, _ = feature.shape
     x0, x1, right = _between(column, w, width)
     y0, y1, down = _between(row, h, height)
@@ -167,8 +167,8 @@ class _Spooled:
     """Views that can be gone through again: the first time they are kept in a file without a name, which
     vanishes with the process."""
 
-    def __init__(self, views: Iterable[DescribedFrame], folder: Path | None) -> None:
-        self._views = views
+    def __init__(self, described: Iterable[DescribedFrame], folder: Path | None) -> None:
+        self._views = described
         self._file = tempfile.TemporaryFile(dir=folder)
         self._kept: list[tuple[Camera, tuple[int, ...], bool]] = []
 
@@ -193,11 +193,11 @@ class _Spooled:
         return np.fromfile(self._file, np.float32, int(np.prod(shape))).reshape(shape)
 
 
-def _caption_means(xyz, views, encode, sights, rows) -> Iterator[Block]:
+def _caption_means(xyz, described, encode, sights, rows) -> Iterator[Block]:
     names: dict[str, int] = {}  # sentence -> column of the counts
     counts = sparse.csr_array((len(xyz), 0), dtype=np.int32)
     sightings = np.empty((2, 0), np.int32)  # points and columns that are not yet in the counts
-    for view in views:
+    for view in described:
         column_of = np.array([names.setdefault(text, len(names)) for text in view.map.text], np.int32)
         point, row, column = sights(xyz, view.camera, view.depth)
         caption = view.map.caption[row, column]
@@ -226,7 +226,7 @@ def _counted(counts, sightings, captions):
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_sampled(total, point, row, column, feature, width, height):
+def add_sampled_compiled(total, point, row, column, feature, width, height):
     """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
     h, w, channels = feature.shape
     for n in range(len(point)):

@@ -8,16 +8,12 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anyscene.errors import PipelineError
+from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
 from anyscene.project import parameters
 
-VERSION = 1  # of the algorithm: a new one recomputes every scene
+BLOCK_POINTS = 1 << 18  # whose neighbours are asked for at once
 ONE = np.float32(1)
-
-
-class SuperpointError(PipelineError):
-    """Points or faces that no graph can be made of."""
 
 
 def segment(
@@ -84,8 +80,8 @@ def _nearest_edges(xyz, neighbours):
         return np.empty((0, 2), np.int32)
     tree, nearest = cKDTree(xyz), min(neighbours + 1, len(xyz))
     blocks = []
-    for start in range(0, len(xyz), 1 << 18):
-        _, found = tree.query(xyz[start : start + (1 << 18)], nearest)
+    for start in range(0, len(xyz), BLOCK_POINTS):
+        _, found = tree.query(xyz[start : start + BLOCK_POINTS], nearest)
         source = np.broadcast_to(np.arange(start, start + len(found), dtype=np.int32)[:, None], found.shape)
         other = found != source
         # Among coincident points a point need not find itself first, nor at all.

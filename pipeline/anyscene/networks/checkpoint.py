@@ -13,15 +13,11 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from anyscene.errors import PipelineError
+from anyscene.errors import CheckpointError
 from anyscene.networks.minkunet import MinkUNet
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
 PREFIXES = ("module.", "net3d.")  # of data-parallel training and of OpenScene's wrapper
-
-
-class CheckpointError(PipelineError):
-    """Weights that are missing, damaged, or of another network."""
 
 
 def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:

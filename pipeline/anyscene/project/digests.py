@@ -1,7 +1,9 @@
-"""Content hashes of raw files, folder by folder, remembered for as long as no file changes."""
+"""Content hashes of files, remembered for as long as no file changes: of single files by the process, of
+folders on disk."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -15,6 +17,13 @@ import diskcache
 SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
 
 
+def sha256(file: Path) -> str:
+    """Of the file's content, which is read once in a process unless it changes. Raises OSError."""
+    state = file.stat()
+    known = _remembered if _settled(state.st_mtime, state.st_ctime) else _remembered.__wrapped__
+    return known(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
 class Digests(AbstractContextManager):
     """Reading a thousand scans to learn that one is new takes hours, asking for their files' sizes and times
     takes seconds: what was hashed is kept in the folder `memory`, where one is given."""
@@ -23,32 +32,47 @@ class Digests(AbstractContextManager):
         # An entry is a hundred bytes a scan: none need ever be given up.
         self._known = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
 
-    def __call__(self, folder: Path, wanted: Callable[[Path], bool]) -> str:
-        """Of the names and contents of the files in `folder` whose path relative to it is `wanted`. Raises
-        OSError where something cannot be read."""
-        return self.of_files(folder, [file for file in _files(folder) if wanted(file)])
+    def __call__(self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False) -> str:
+        """Of the names and contents of the files in `folder` whose path relative to it is `wanted`.
 
-    def of_files(self, folder: Path, files: Sequence[Path]) -> str:
+        ours: this process alone has just written them, so they are remembered at once, and stay so where the
+        folder is renamed. Raises OSError where something cannot be read."""
+        return self.of_files(folder, [file for file in _files(folder) if wanted(file)], ours)
+
+    def of_files(self, folder: Path, files: Sequence[Path], ours: bool = False) -> str:
         """Of these files, by their path relative to `folder`. Raises OSError where one cannot be read."""
         digest, listing, changed = hashlib.sha256(), [], 0.0
         for file in files:
             state = (folder / file).stat()
-            listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino))
+            listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev))
             changed = max(changed, state.st_mtime, state.st_ctime)
-        state = hashlib.sha256(json.dumps([str(folder.resolve()), *listing]).encode()).digest()
+        state = hashlib.sha256(json.dumps(listing).encode()).digest()
         if (known := self._known.get(state)) is not None:
             return known
         for file in files:
-            with (folder / file).open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{file.as_posix()}\0{content}\n".encode())
-        if changed < time.time() - SETTLED:
+            digest.update(f"{file.as_posix()}\0{_content(folder / file)}\n".encode())
+        if ours or _settled(changed):
             self._known[state] = digest.hexdigest()
         return digest.hexdigest()
 
     def __exit__(self, *_: object) -> None:
         if isinstance(self._known, diskcache.Cache):
             self._known.close()
+
+
+def _settled(*changed: float) -> bool:
+    return max(changed) < time.time() - SETTLED
+
+
+@functools.cache
+def _remembered(file: Path, *state: int) -> str:
+    """As long as `state` is the same: gigabytes take seconds, and what is loaded is asked for its key too."""
+    return _content(file)
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Where the pipeline's artefacts lie, and which of them a row needs."""
+"""Where the pipeline's artefacts lie."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.errors import StoreError
+
+# Relative to the project, the folder of params.yaml.
+DATA = Path("data")
+WORLD = Path("data/world")  # the demo's raw scans
+SCENES = Path("data/scenes")
+LABELS = Path("data/labels")
+SUPERPOINTS = Path("data/superpoints")
+PROJECTION = Path("data/projection")  # a folder for each 2D model
+SYNTHESIS = Path("data/synthesis")
+CAPABILITY = Path("data/capability")  # a file for each 2D model
+FUSION = Path("data/fusion")
+NETWORKS = Path("models")  # a folder for each trained network
+CHECKPOINTS = Path(".cache/training")  # of trainings that are not finished, a folder for each
+REPORTS = Path("reports")
+METRICS = Path("reports/metrics.json")
+SUMMARY = Path("reports/summary.json")
+PLOTS = Path("reports/plots")
+PAGE = Path("reports/index.html")
+TIMINGS = Path("reports/timings.html")
 
 
 @dataclass(frozen=True)
@@ -23,7 +42,7 @@ class Artefacts:
         return self.root / "data" / stage
 
     def model(self, name: str) -> Path:
-        """models/NAME: distillation/OBJECTIVE, ensembling."""
+        """models/NAME, a trained network."""
         return self.root / "models" / name
 
     def has(self, folder: Path) -> bool:

@@ -6,40 +6,107 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 
 from anyscene.errors import ConfigError
 from anyscene.project.registry import Registry
 
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+
+INFINITE = float("inf")
+# endings of checkpoints: no tags of open_clip end so
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
+
 OBJECTIVES = Registry("anyscene.objectives")  # the kinds of `training`
 RANDOM = "random"  # what an entry of `training` begins from, if from no network
 
 
 def _positive(section: str, values: object, *names: str) -> None:
+    """Raises ConfigError for a value that is not above 0, or infinite."""
     for name in names:
         value = getattr(values, name)
-        if not 0 < value < float("inf"):
+        if not 0 < value < INFINITE:
             raise ConfigError(f"{section}.{name}: must be more than 0, not {value}")
+
+
+def _between(section: str, values: object, low: float, high: float, *names: str) -> None:
+    """Raises ConfigError for a value outside `low`..`high`, both included; infinite ones are outside."""
+    for name in names:
+        value = getattr(values, name)
+        if not (low <= value <= high and value < INFINITE):
+            bounds = f"at least {low:g}" if high == INFINITE else f"{low:g} to {high:g}"
+            raise ConfigError(f"{section}.{name}: must be {bounds}, not {value}")
+
+
+def _one_place(key: str, template: str) -> None:
+    """Raises ConfigError for a sentence without exactly one {} for the class."""
+    try:
+        fits = template.format("\0").count("\0") == 1
+    except (IndexError, KeyError, ValueError):
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"{key}: wants one {{}} where the class stands, as in 'a {{}} in a scene', not {template!r}"
+        )
+
+
+class Named(dict):
+    """A mapping of params.yaml by name. Nobody changes it, so it can be hashed as sections can."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.items()))
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Sections whose keys and bounds a package declares: of 2D models and readers, by their names."""
+
+    values: tuple[tuple[str, Any], ...] = ()  # (name, settings): what a dataclass of the package holds
+
+    def get(self, name: str, where: str) -> Any:
+        """The settings of `name`. Raises ConfigError where there are none in the section `where`."""
+        for known, settings in self.values:
+            if known == name:
+                return settings
+        raise ConfigError(f"{where}: missing key '{name}'")
+
+    def require(self, names: Sequence[str], entries: Registry, where: str) -> None:
+        """Raises ConfigError where one of `names` is an entry that wants settings and there are none."""
+        for name in set(names) & set(entries.names()):
+            if _settings_of(entries, name) is not None:
+                self.get(name, where)
 
 
 @dataclass(frozen=True)
 class Dataset:
     name: str
     root: str  # folder of raw scans
-    reader: Literal["rgbd", "scannet", "matterport", "nuscenes"]
+    reader: str  # one of the entry points anyscene.readers
     axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
     region_frames: Literal["box", "house"]  # matterport: of cameras in the region's box, or as .house says
     sweep_seconds: float  # nuscenes: before a keyframe, whose sweeps join it
     label_set: str  # a name in pipeline/anyscene/datasets/label_sets or a path to a csv file
 
+    sections: Sections = Sections()  # of readers of other packages, by their names
+
+    ENTRIES: ClassVar[Registry] = Registry("anyscene.readers")
+
     def __post_init__(self) -> None:
+        if self.reader not in self.ENTRIES.names():
+            known = ", ".join(self.ENTRIES.names())
+            raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
+        self.sections.require([self.reader], self.ENTRIES, "dataset")
         if not 0 <= self.sweep_seconds < float("inf"):
             raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is a time, 0 or more")
+
+    def settings(self, name: str) -> Any:
+        """The section of the reader `name`. Raises ConfigError where there is none."""
+        return self.sections.get(name, "dataset")
 
 
 @dataclass(frozen=True)
@@ -53,33 +120,25 @@ class World:
     width: int
     height: int
 
+    def __post_init__(self) -> None:
+        _between("world", self, 0, INFINITE, "seed", "train_rooms", "val_rooms")
+        _positive("world", self, "views", "width", "height")
+
 
 @dataclass(frozen=True)
 class Text:
     encoder: str  # "minilm" or "open_clip:MODEL:PRETRAINED"
     template: str  # of class names, with one {}
 
-
-@dataclass(frozen=True)
-class Lseg:
-    base: int  # pixels that an image's longer side is resized to
-    crop: int  # side of the square that the network sees at a time
-
     def __post_init__(self) -> None:
-        if self.base < 1 or self.crop < 32 or self.crop % 32:
-            raise ConfigError(
-                f"segmenters.lseg: base must be positive and crop a multiple of 32, not {self.base} and "
-                f"{self.crop}"
-            )
+        _one_place("text.template", self.template)
 
-
-@dataclass(frozen=True)
-class MaskClip:
-    base: int  # pixels that an image's longer side is resized to, rounded to whole patches
-
-    def __post_init__(self) -> None:
-        if self.base < 1:
-            raise ConfigError(f"segmenters.maskclip: base must be positive, not {self.base}")
+    @property
+    def file(self) -> Path | None:
+        """The checkpoint that `encoder` names; None where it names a package or a tag of open_clip."""
+        pretrained = self.encoder.removeprefix("open_clip:").partition(":")[2]
+        known = "/" in pretrained or Path(pretrained).suffix in WEIGHT_FILES
+        return Path(pretrained) if self.encoder.startswith("open_clip:") and known else None
 
 
 @dataclass(frozen=True)
@@ -88,12 +147,18 @@ class Segmenters:
     weights: str  # folder of their weights
     batch: int  # frames at a time; fewer where a GPU's memory does not suffice
     precision: Literal["float32", "bfloat16", "float16"]  # of the models' products
-    lseg: Lseg
-    maskclip: MaskClip
     captioner: Literal["colour", "blip"]  # of mask models
+    sections: Sections = Sections()  # of registered models, by their names
+
+    ENTRIES: ClassVar[Registry] = Registry("anyscene.segmenters")
 
     def __post_init__(self) -> None:
         _positive("segmenters", self, "batch")
+        self.sections.require(self.names, self.ENTRIES, "segmenters")
+
+    def settings(self, name: str) -> Any:
+        """The section of the model `name`. Raises ConfigError where there is none."""
+        return self.sections.get(name, "segmenters")
 
 
 @dataclass(frozen=True)
@@ -112,6 +177,9 @@ class Superpoints:
     min_vertices: int
     neighbours: int  # of the kNN graph where there are no faces
 
+    def __post_init__(self) -> None:
+        _positive("superpoints", self, "k", "min_vertices", "neighbours")
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -122,6 +190,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
+        _between("projection", self, 0, INFINITE, "tolerance", "border")
 
 
 @dataclass(frozen=True)
@@ -141,6 +210,9 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         _positive("synthesis", self, "images", "batch", "steps")
+        _between("synthesis", self, 0, INFINITE, "seed", "guidance")
+        _between("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
+        _one_place("synthesis.prompt", self.prompt)
 
 
 @dataclass(frozen=True)
@@ -154,6 +226,9 @@ class Fusion:
     tau: float
     normalise: bool
     point_features: bool  # keep those of points beside those of superpoints
+
+    def __post_init__(self) -> None:
+        _positive("fusion", self, "tau")
 
 
 @dataclass(frozen=True)
@@ -175,8 +250,7 @@ class Augmentation:
     elastic: float  # probability of elastic distortion
 
     def __post_init__(self) -> None:
-        if not 0 <= self.elastic <= 1:
-            raise ConfigError(f"augmentation.elastic: {self.elastic} is no probability, 0 to 1")
+        _between("augmentation", self, 0, 1, "elastic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,10 +313,17 @@ class Evaluation:
     seed: int
     turns: int  # equal turns about the vertical that predictions are averaged over
 
+    def __post_init__(self) -> None:
+        _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")
+        _between("evaluation", self, 0, INFINITE, "shuffles", "seed")
+
 
 @dataclass(frozen=True)
 class Report:
     scenes: int  # shown in the page
+
+    def __post_init__(self) -> None:
+        _between("report", self, 0, INFINITE, "scenes")
 
 
 @dataclass(frozen=True)
@@ -258,6 +339,8 @@ class Runtime:
             raise ConfigError(
                 f"runtime.device_memory_gib: {self.device_memory_gib} is no size; 0 is all of a GPU's memory"
             )
+        _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
+        _positive("runtime", self, "memory_gib")
 
 
 @dataclass(frozen=True)
@@ -316,6 +399,11 @@ def load(path: Path | str = "params.yaml") -> Params:
     return parse(read(path), str(path))
 
 
+def defaults() -> Params:
+    """What the tools take outside any project: the built-in values, in DEFAULTS."""
+    return load(DEFAULTS)
+
+
 def read(path: Path | str = "params.yaml") -> Any:
     """The file as it is. Raises ConfigError where it is missing or no YAML."""
     try:
@@ -341,7 +429,7 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if kind is Training:
         return _training(value, where)
     if dataclasses.is_dataclass(kind):
-        return kind(**_fields(value, _keys(kind), where))
+        return _section(value, kind, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool) != isinstance(arguments[0], bool):
@@ -361,9 +449,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: expected a mapping, not {value!r}")
-        return {
-            _typed(k, arguments[0], where): _typed(v, arguments[1], f"{where}.{k}") for k, v in value.items()
-        }
+        key, item = arguments
+        return Named({_typed(k, key, where): _typed(v, item, f"{where}.{k}") for k, v in value.items()})
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -416,3 +503,34 @@ def _training(value: Any, where: str) -> Training:
         return Training(**fields, objective=entry.settings(**of_objective))
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
+
+
+def _section(value: Any, kind: type, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a section, not {value!r}")
+    keys = {key: of for key, of in _keys(kind).items() if of[1] is not Sections}
+    entries = getattr(kind, "ENTRIES", None)
+    offered = {} if entries is None else _offered(entries, value.keys() - keys)
+    if unknown := [key for key in value if key not in keys and key not in offered]:
+        known = [*keys, *(() if entries is None else _wanting(entries))]
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(known)}")
+    found = _fields({key: value[key] for key in value if key not in offered}, keys, where)
+    if entries is not None:
+        of_entries = {name: (name, of) for name, of in offered.items()}
+        sections = _fields({name: value[name] for name in offered}, of_entries, where)
+        found["sections"] = Sections(tuple(sections.items()))
+    return kind(**found)
+
+
+def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
+    """The kinds of the sections that are named like an entry, sorted by name."""
+    kinds = {name: _settings_of(entries, name) for name in sorted(keys) if name in entries.names()}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _wanting(entries: Registry) -> list[str]:
+    return [name for name in entries.names() if _settings_of(entries, name) is not None]
+
+
+def _settings_of(entries: Registry, name: str) -> type | None:
+    return getattr(entries.get(name), "settings", None)

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import fcntl
+import dataclasses
 import hashlib
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import zarr
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from anyscene.errors import PipelineError, ScenesFailed, StoreError
 from anyscene.project import store
+from anyscene.project.digests import Digests
+from anyscene.project.freshness import DIGESTS, Freshness
 from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
 
+HOLDER = "holder"  # in the workspace: a file that names the process that has it
+LOCK_RETRY = 0.01  # seconds
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -54,7 +61,7 @@ def run(
     output: Path,
     *,
     parameters: Mapping[str, Any],
-    version: int,
+    fresh: Freshness,
     workers: int = 1,
     label: str,
 ) -> RunSummary:
@@ -62,27 +69,38 @@ def run(
 
     compute(scene, group) fills the group of one scene; it must be picklable where workers != 1. keys maps
     each scene to the content key of all that it is computed from, or to the error met while making the key,
-    which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like) or
-    `version` (of the algorithm) differ from what its artefact was made with. workers 0 = one per core; they
-    share the cores among them, one worker is this process with all of them.
-    Raises ScenesFailed after all were tried, StoreError where another run holds the output.
+    which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like), or what
+    it is made by (`fresh`) differ from what its artefact was made with, and where the artefact is not whole:
+    a file is cut, altered or missing. workers 0 = one per core; they share the cores among them, one worker
+    is this process with all of them.
+
+    With `fresh.check` scenes of which only code or packages changed are not computed: so many of them, drawn
+    at random, are, and if their bytes are equal all are taken over, which their attributes then say.
+    Raises ScenesFailed after all were tried, StoreError where another run holds the output, or bytes that
+    were to be taken over are not equal.
     """
     output = Path(output)
     failures = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
     failures |= {scene: cause for scene in keys if (cause := _unusable_id(scene))}
     wanted = {
-        scene: content_key(upstream, parameters, version)
+        scene: content_key(upstream, parameters, fresh.given)
         for scene, upstream in sorted(keys.items())
         if scene not in failures
     }
     output.mkdir(parents=True, exist_ok=True)
-    with _workspace(output) as workspace:
-        removed = _remove_orphans(output, set(keys), workspace)
+    with workspace(output) as unfinished, Digests(DIGESTS) as digests:
+        whole = {scene: _whole(store.scene_path(output, scene), digests) for scene in wanted}
+        task = _Task(compute, output, unfinished, fresh.made_by)
+        if fresh.check:
+            return _adopt(task, wanted, whole, fresh, workers, label)
+        removed = _remove_orphans(output, set(keys), unfinished)
         stale = {
-            scene: key for scene, key in wanted.items() if _stored_key(store.scene_path(output, scene)) != key
+            scene: given
+            for scene, given in wanted.items()
+            if (made := whole[scene]) is None or (made.given, made.by) != (given, fresh.made_by)
         }
         with progress(label, len(stale)) as advance:
-            for scene, cause in _execute(_Task(compute, output, workspace), stale, workers):
+            for scene, cause in _execute(task, stale, workers):
                 if cause is not None:
                     failures[scene] = cause
                 advance()
@@ -91,6 +109,64 @@ def run(
     summary = RunSummary(tuple(stale), tuple(scene for scene in wanted if scene not in stale), removed)
     Console(stderr=True).print(f"{label}: {summary}", highlight=False)
     return summary
+
+
+def _adopt(
+    task: _Task,
+    wanted: Mapping[str, str],
+    whole: Mapping[str, store.Made | None],
+    fresh: Freshness,
+    workers: int,
+    label: str,
+) -> RunSummary:
+    """Take over what older code made, where today's makes the same bytes of some of it."""
+    older = {
+        scene: made
+        for scene, given in wanted.items()
+        if (made := whole[scene]) is not None and made.given == given and made.by != fresh.made_by
+    }
+    drawn = sorted(random.Random(fresh.seed).sample(sorted(older), min(fresh.check, len(older))))
+    again = dataclasses.replace(task, output=task.workspace / "again")
+    again.output.mkdir()
+    with progress(f"{label}, compared", len(drawn)) as advance, Digests(None) as digests:
+        for scene, cause in _execute(again, {scene: wanted[scene] for scene in drawn}, workers):
+            if cause is not None:
+                raise ScenesFailed({scene: cause}, len(drawn))
+            new, old = (store.scene_path(folder, scene) for folder in (again.output, task.output))
+            if store.content(new, digests) != older[scene].content:
+                raise StoreError(
+                    f"{old}: today's code makes other bytes ({', '.join(_differing(new, old))}); nothing was "
+                    "taken over; run the stage, which computes its scenes again"
+                )
+            advance()
+    for scene, made in older.items():
+        path = store.scene_path(task.output, scene)
+        taken = [*store.open_scene(path).attrs.get("adopted", []), {"from": made.by, "compared": drawn}]
+        store.note(path, made_by=fresh.made_by, adopted=taken)
+    summary = RunSummary((), tuple(older), ())
+    Console(stderr=True).print(f"{label}: {len(drawn)} compared, {len(older)} adopted", highlight=False)
+    return summary
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    """Names of the arrays of which the two artefacts hold other bytes."""
+    names = sorted({*store.open_scene(one), *store.open_scene(other)})
+    with Digests(None) as digests:
+        return [
+            name
+            for name in names
+            if not ((one / name).is_dir() and (other / name).is_dir())
+            or digests(one / name, lambda _: True) != digests(other / name, lambda _: True)
+        ]
+
+
+def _whole(path: Path, digests: Digests) -> store.Made | None:
+    """How the artefact was made; None where there is none, or its files are not those that were written."""
+    try:
+        made = store.made(path)
+        return made if store.content(path, digests) == made.content else None
+    except (StoreError, OSError):
+        return None
 
 
 def worker_count(workers: int) -> int:
@@ -134,12 +210,16 @@ class _Task:
     compute: Compute
     output: Path
     workspace: Path
+    made_by: str  # digest of code and packages
 
-    def __call__(self, scene: str, key: str) -> str | None:
-        """None, or the cause of the failure."""
+    def __call__(self, scene: str, given: str) -> str | None:
+        """None, or the cause of the failure. given: digest of inputs, parameters and files."""
         partial = store.scene_path(self.workspace, f"{scene}.{os.getpid()}")
         try:
-            self.compute(scene, store.create(partial, key))
+            self.compute(scene, store.create(partial, content_key(given, self.made_by)))
+            with Digests(DIGESTS) as digests:
+                content = store.content(partial, digests, ours=True)
+            store.note(partial, given=given, made_by=self.made_by, content=content)
             replace(partial, store.scene_path(self.output, scene))
         except PipelineError as error:
             return str(error)
@@ -168,13 +248,6 @@ def _origin(error: BaseException) -> str:
     return "unknown" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
-def _stored_key(path: Path) -> str | None:
-    try:
-        return store.key(path)
-    except StoreError:
-        return None
-
-
 def _remove_orphans(output: Path, wanted: set[str], workspace: Path) -> tuple[str, ...]:
     orphans = tuple(scene for scene in store.scene_ids(output) if scene not in wanted)
     for scene in orphans:
@@ -185,37 +258,38 @@ def _remove_orphans(output: Path, wanted: set[str], workspace: Path) -> tuple[st
 
 
 @contextmanager
-def _workspace(output: Path) -> Iterator[Path]:
-    """A hidden sibling of the output for unfinished scenes; holding it keeps a second run off the output."""
-    workspace = output.with_name(f".{output.name}.partial")
-    holder = workspace / "holder"
-    while True:
-        workspace.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = open(holder, "a+")  # kept open: it is the lock
-        except FileNotFoundError:
-            continue  # the run before has just removed it
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            name = handle.read().strip() or "another process"
-            handle.close()
-            raise StoreError(f"{output} is being written by {name}; wait for it or stop it") from None
-        if holder.exists() and os.path.samestat(os.fstat(handle.fileno()), holder.stat()):
-            break
-        handle.close()  # removed between opening and locking: try again
+def workspace(output: Path) -> Iterator[Path]:
+    """A hidden sibling of `output` for unfinished scenes. Nobody else can write the output while it is held.
+
+    It is empty at first and gone in the end. What a killed run left there is removed, and its hold ended with
+    it. Raises StoreError that names the process which holds it now.
+    """
+    folder = output.with_name(f".{output.name}.partial")
+    lock = _lock(folder, output)
     try:
-        for left_over in workspace.iterdir():
-            if left_over != holder:
-                shutil.rmtree(left_over, ignore_errors=True)
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        yield workspace
+        for left_over in folder.glob("*/"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield folder
     finally:
-        shutil.rmtree(workspace, ignore_errors=True)
-        handle.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _lock(folder: Path, output: Path) -> FileLock:
+    """A lock in `folder`, which is made. Raises StoreError where another process has it."""
+    lock = FileLock(folder / "lock", timeout=0)
+    while True:
+        try:
+            lock.acquire()
+            return lock
+        except Timeout:
+            with suppress(FileNotFoundError):
+                holder = (folder / HOLDER).read_text()
+                raise StoreError(f"{output} is being written by {holder}; wait for it or stop it") from None
+        except (FileNotFoundError, FileExistsError):
+            pass
+        time.sleep(LOCK_RETRY)  # the run before is about to end and removes the folder, or another begins
 
 
 def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[tuple[str, str | None]]:

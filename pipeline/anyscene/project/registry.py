@@ -25,6 +25,13 @@ class Registry:
         """The names of all entries, sorted."""
         return tuple(sorted(metadata.entry_points(group=self.group).names))
 
+    def module(self, name: str) -> str:
+        """The module that the entry `name` stands in, without importing it. Raises ConfigError for a name
+        that no package offers."""
+        for entry in metadata.entry_points(group=self.group, name=name):
+            return entry.module
+        raise ConfigError(f"{self.group}: nothing is called {name!r}; known: {', '.join(self.names())}")
+
     def get(self, name: str) -> object:
         """The object that the entry `name` stands for.
 

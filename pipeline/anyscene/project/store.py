@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -14,14 +16,26 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from anyscene.errors import StoreError
 from anyscene.project.artefact import Artefact
+from anyscene.project.digests import Digests
 from anyscene.scene import Frame, Scene
 
 FORMAT = 2  # schema version: older artefacts are computed again
 SOFTWARE = "anyscene 0.1.0"
 SUFFIX = ".zarr"
+ROOT = "zarr.json"  # in an artefact: its attributes
 CHUNK_BYTES = 1 << 20
 SHARD_BYTES = 1 << 28  # a shard is put together in memory: larger arrays are several files
 FEATURE_BITS = 6  # of mantissa: cosine to the exact feature >= 0.99999, a third fewer bytes
+
+
+@dataclass(frozen=True)
+class Made:
+    """How an artefact came to be, as its attributes say."""
+
+    key: str  # what its values are known by to the stages that read them
+    given: str  # digest of its inputs, parameters and the files that these name
+    by: str  # digest of code and packages
+    content: str  # digest of the files of its arrays
 
 
 def create(path: Path, key: str) -> zarr.Group:
@@ -29,6 +43,29 @@ def create(path: Path, key: str) -> zarr.Group:
     return zarr.create_group(
         path, zarr_format=3, overwrite=False, attributes={"format": FORMAT, "key": key, "software": SOFTWARE}
     )
+
+
+def content(path: Path, digests: Digests, ours: bool = False) -> str:
+    """Digest of the files of the artefact's arrays. Raises OSError where one cannot be read."""
+    return digests(path, lambda file: file != Path(ROOT), ours)
+
+
+def note(path: Path, **attributes: Any) -> None:
+    """Add to the attributes of the artefact at `path`; the file is replaced as a whole."""
+    root = json.loads((path / ROOT).read_text())
+    root["attributes"] |= attributes
+    partial = path / f".{ROOT}.partial"
+    partial.write_text(json.dumps(root, indent=2))
+    partial.replace(path / ROOT)
+
+
+def made(path: Path) -> Made:
+    """How the artefact at `path` came to be. Raises StoreError where it is none, or does not say."""
+    attributes = _attributes(Path(path))
+    try:
+        return Made(attributes["key"], attributes["given"], attributes["made_by"], attributes["content"])
+    except KeyError as error:
+        raise StoreError(f"{path}: does not say how it was made ({error}); run its stage again") from error
 
 
 def write(
@@ -254,7 +291,7 @@ def fused_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _attributes(path: Path) -> Mapping:
     try:
-        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        attributes = json.loads((path / ROOT).read_text())["attributes"]
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
     except (NotADirectoryError, ValueError, KeyError) as error:

@@ -1,109 +1,150 @@
-"""2D open-vocabulary models behind one protocol."""
+"""2D open-vocabulary models behind one protocol.
+
+`segmenters.names` lists models of two kinds: those that packages offer under the entry points
+`anyscene.segmenters` (`entry.Entry`), and those that ran elsewhere, whose answers lie in a folder with
+precomputed.json (docs/precomputed.md). Answers in the folder of a registered name go before the model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from anyscene.errors import ConfigError
-from anyscene.project.device import choose_device
-from anyscene.project.parameters import Params
-from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner
+from anyscene.errors import ConfigError, WeightsError
+from anyscene.project.registry import Registry
+from anyscene.segmenters import captions as captioners
+from anyscene.segmenters.entry import Entry
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed import segmenter as precomputed
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
-from anyscene.text import load_text_encoder
+from anyscene.weights import catalogue
+from anyscene.weights.catalogue import ANSWERS
 
-__all__ = ["NAMES", "CaptionMap", "FeatureMap", "Segmenter", "load_segmenter", "require_answers"]
+if TYPE_CHECKING:
+    from anyscene.project.parameters import Params, Segmenters
 
-# besides those that are precomputed
-NAMES = ("dense", "grounded", "lseg", "mask", "mask2former", "maskclip", "oneformer", "sam3")
+__all__ = [
+    "REGISTRY",
+    "CaptionMap",
+    "Entry",
+    "FeatureMap",
+    "Segmenter",
+    "entry",
+    "find",
+    "load_segmenter",
+    "modules",
+    "require_answers",
+    "runs_elsewhere",
+    "weights",
+]
+
+REGISTRY = Registry("anyscene.segmenters")
+PRECOMPUTED = "anyscene.segmenters.precomputed.segmenter"
+
+
+def entry(name: str) -> Entry:
+    """The registered model `name`. Raises ConfigError for a name that no package offers, and where what it
+    offers is no Entry of that name."""
+    found = REGISTRY.get(name)
+    if not isinstance(found, Entry) or found.name != name:
+        raise ConfigError(
+            f"{REGISTRY.group}: {name!r} is {found!r}, wanted an Entry of that name; mend its package"
+        )
+    return found
+
+
+def runs_elsewhere(name: str, section: Segmenters) -> bool:
+    """Whether the answers of the model `name` are read from files, or are to be: no package offers it."""
+    return _answered(name, section) or name not in REGISTRY.names()
 
 
 def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmenter:
-    """The 2D model that params.yaml knows as `name`, with its weights under `segmenters.weights`/name.
+    """The 2D model that params.yaml knows as `name`.
 
-    `captions`: whether it will be asked to describe images; labels alone need no captioner's weights.
+    captions: whether it will be asked to describe images; labels alone need no captioner's weights.
     Raises ConfigError for a name that no model has, WeightsError for weights that cannot be loaded.
     """
-    segmenter = _load(name, params, captions)
+    if _answered(name, params.segmenters):
+        segmenter = _precomputed(name, params, captions)
+    else:
+        _require_known(name, params.segmenters)
+        segmenter = entry(name).load(params, captions)
     if params.segmenters.precision != "float32":  # with captions, of the captioner too
         segmenter.version += f"-{params.segmenters.precision}"
     return segmenter
 
 
 def require_answers(segmenter: Segmenter, states: Mapping[str, str], index: Path = image_index.INDEX) -> None:
-    """Raises DataError where `segmenter` ran elsewhere and has no answer for images of `index` whose scene or
-    class is in the state (shown.state) that `states` tells. Of others it is known when they are asked for."""
-    if isinstance(segmenter, precomputed.PrecomputedSegmenter):
+    """Raises DataError where `segmenter` ran elsewhere and lacks answers for images of `index`.
+
+    states: the state (image_index.state) of each scene and class. Only images are looked for that `index`
+    notes in that state; of others it is known when they are asked for.
+    """
+    from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
+
+    if isinstance(segmenter, PrecomputedSegmenter):
         segmenter.require(image_index.noted(index, states))
 
 
-def _load(name: str, params: Params, captions: bool) -> Segmenter:
-    # models import only what they need: another model's packages may be missing; and a missing file is said
-    # before a text encoder is loaded
-    section = params.segmenters
-    folder, precision = Path(section.weights) / name, section.precision
-    if (folder / precomputed.DESCRIPTION).is_file():
-        captioner = _captioner(params, captions and precomputed.wants_captioner(folder))
-        return precomputed.PrecomputedSegmenter(name, folder, load_text_encoder(params.text), captioner)
-    if name == "dense":
-        from anyscene_demo.segmenters.dense import DenseSegmenter
+def weights(name: str, section: Segmenters, captions: bool = True) -> tuple[Path, ...]:
+    """The files and folders that the model `name` reads, its captioner's with them where it is asked for
+    `captions`. The text encoder's are not among them."""
+    if runs_elsewhere(name, section):
+        own = (Path(section.weights) / name,)
+    else:
+        own = tuple(entry(name).weights(section))
+    asked = captions and _captioned(name, section)
+    return (*own, *captioners.weights(section)) if asked else own
 
-        return DenseSegmenter(name, folder, load_text_encoder(params.text), precision)
-    if name == "mask":
-        from anyscene_demo.segmenters.mask import MaskSegmenter
 
-        text, captioner = load_text_encoder(params.text), _captioner(params, captions)
-        return MaskSegmenter(name, folder, text, captioner, precision)
-    if name == "lseg":
-        from anyscene.segmenters.lseg import segmenter as lseg
+def modules(name: str, section: Segmenters, captions: bool = True) -> tuple[str, ...]:
+    """The modules that make the answers of the model `name`, its captioner's with them where it is asked for
+    `captions`. What they import belongs to them."""
+    own = PRECOMPUTED if runs_elsewhere(name, section) else entry(name).module
+    asked = captions and _captioned(name, section)
+    return (own, captioners.MODULES[section.captioner]) if asked else (own,)
 
-        file = lseg.find(folder)
-        text, device = load_text_encoder(params.text), _device(params)
-        return lseg.LsegSegmenter(name, file, text, section.lseg, device, precision=precision)
-    if name in ("mask2former", "oneformer"):
-        from anyscene.segmenters import universal
 
-        universal.find(name, folder)
-        text, captioner = load_text_encoder(params.text), _captioner(params, captions)
-        return universal.UniversalSegmenter(
-            name, folder, text, _device(params), captioner, precision=precision
+def find(name: str, params: Params) -> str:
+    """Where the weights of the model `name` were found, for people. Raises PipelineError that says what is
+    missing and how to get it."""
+    folder = Path(params.segmenters.weights) / name
+    if _answered(name, params.segmenters):
+        return str(folder)
+    if name in REGISTRY.names():
+        return entry(name).find(params)
+    remedy = "docs/segmenters.md says what belongs there"
+    if name in (known.name for known in catalogue.CATALOGUE):
+        remedy = catalogue.get(name).remedy
+    empty = not folder.is_dir() or not any(folder.iterdir())
+    raise WeightsError(f"{folder} {'is empty' if empty else f'holds no {ANSWERS}'}: {remedy}")
+
+
+def _captioned(name: str, section: Segmenters) -> bool:
+    if not runs_elsewhere(name, section):
+        return entry(name).captioned
+    from anyscene.segmenters.precomputed.segmenter import wants_captioner
+
+    return _answered(name, section) and wants_captioner(Path(section.weights) / name)
+
+
+def _answered(name: str, section: Segmenters) -> bool:
+    return (Path(section.weights) / name / ANSWERS).is_file()
+
+
+def _require_known(name: str, section: Segmenters) -> None:
+    if name not in REGISTRY.names():
+        known = ", ".join(REGISTRY.names())
+        raise ConfigError(
+            f"segmenters.names: no 2D model is called {name!r}; known: {known}, and any whose answers lie in "
+            f"{Path(section.weights) / name} (docs/precomputed.md)"
         )
-    if name == "grounded":
-        from anyscene.segmenters import grounded
-
-        grounded.find(folder)
-        captioner = _captioner(params, captions)
-        return grounded.GroundedSegmenter(name, folder, _device(params), captioner, precision=precision)
-    if name == "sam3":
-        from anyscene.segmenters import sam3
-
-        sam3.find(folder)
-        captioner = _captioner(params, captions)
-        return sam3.Sam3Segmenter(name, folder, _device(params), captioner, precision=precision)
-    if name == "maskclip":
-        from anyscene.segmenters import maskclip
-
-        tower = maskclip.load_tower(params.text.encoder)
-        text, device = load_text_encoder(params.text), _device(params)
-        return maskclip.MaskClipSegmenter(name, tower, text, section.maskclip, device, precision)
-    raise ConfigError(
-        f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(NAMES)}, and any whose "
-        f"answers lie in {folder} (docs/precomputed.md)"
-    )
 
 
-def _captioner(params: Params, wanted: bool) -> Captioner:
-    if params.segmenters.captioner == "colour" or not wanted:
-        return ColourCaptioner()
-    from anyscene.segmenters.captions.blip import BlipCaptioner
+def _precomputed(name: str, params: Params, captions: bool) -> Segmenter:
+    from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter, wants_captioner
+    from anyscene.text import load_text_encoder
 
-    folder = Path(params.segmenters.weights) / "blip"
-    return BlipCaptioner(folder, _device(params), params.segmenters.precision)
-
-
-def _device(params: Params) -> torch.device:
-    return choose_device(params.runtime.device, params.runtime.device_memory_gib)
+    folder = Path(params.segmenters.weights) / name
+    captioner = captioners.load_captioner(params, captions and wants_captioner(folder))
+    return PrecomputedSegmenter(name, folder, load_text_encoder(params.text), captioner)

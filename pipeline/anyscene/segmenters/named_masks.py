@@ -23,12 +23,11 @@ def owners(mask: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class NamedMasks:
-    """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; name: i8[n], index
-    into the vocabulary; modifiers: what stands before each name, where the model itself says so."""
+    """Masks of one image."""
 
-    owner: np.ndarray
-    name: np.ndarray
-    modifiers: tuple[str, ...] | None = None
+    owner: np.ndarray  # i4[H, W], the mask that each pixel belongs to, -1 = none
+    name: np.ndarray  # i8[n], index into the vocabulary
+    modifiers: tuple[str, ...] | None = None  # what stands before each name, where the model itself says so
 
     def labels(self) -> np.ndarray:
         """i2[H, W]: the name of the mask that each pixel belongs to, -1 in none."""

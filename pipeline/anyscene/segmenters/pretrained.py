@@ -11,21 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from anyscene.weights import catalogue, described, reading
-
-
-def find(name: str, folder: Path, files: Sequence[str], without: str | None = None) -> Path:
-    """The `folder` of the published weights `name`. `without`: how to go on without them. Raises WeightsError
-    saying which file is missing and where it is had."""
-    source = catalogue.get(name).source
-    for file in files:
-        if not (folder / file).is_file():
-            raise described.WeightsError(
-                f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there "
-                f"(`anyscene weights fetch {name}`), or go on without: "
-                f"{without or f'take `{name}` out of segmenters.names'}"
-            )
-    return folder
+from anyscene.errors import WeightsError
+from anyscene.weights import catalogue, reading
 
 
 def intact(folder: Path, files: Sequence[str]) -> str:
@@ -41,9 +28,9 @@ def read_json(file: Path, source: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise described.WeightsError(f"{file}: not readable ({error}){again}") from error
+        raise WeightsError(f"{file}: not readable ({error}){again}") from error
     if not isinstance(content, dict):
-        raise described.WeightsError(f"{file}: wanted an object{again}")
+        raise WeightsError(f"{file}: wanted an object{again}")
     return content
 
 
@@ -53,7 +40,7 @@ def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, An
     config = read_json(file, source)
     found = config.get("model_type")
     if found not in kinds:
-        raise described.WeightsError(
+        raise WeightsError(
             f"{file}: describes a {found!r} model, wanted {kinds[0]}; get it again from {source}"
         )
     return config
@@ -61,11 +48,11 @@ def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, An
 
 @contextmanager
 def whole(folder: Path, source: str) -> Iterator[None]:
-    """In which whatever a library raises, many kinds for broken folders, is a WeightsError."""
+    """A context in which whatever a library raises, many kinds for broken folders, is a WeightsError."""
     try:
         yield
     except Exception as error:
-        raise described.WeightsError(
+        raise WeightsError(
             f"{folder}: damaged weights ({error}); get the folder again from {source}"
         ) from error
 
@@ -88,8 +75,8 @@ def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.n
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     if report["missing_keys"]:  # transformers would go on with random values
-        raise described.WeightsError(
-            f"{folder / described.TENSORS}: weights of another architecture: "
+        raise WeightsError(
+            f"{folder / catalogue.TENSORS}: weights of another architecture: "
             f"{min(report['missing_keys'])} is missing; get the folder again from {source}"
         )
     return loaded.eval().requires_grad_(False)

@@ -13,44 +13,46 @@ LINE = 11.0
 
 @dataclass(frozen=True)
 class Tick:
-    at: float
+    """A mark of an axis."""
+
+    at: float  # along the axis, in units of the drawing
     text: str
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of a scatter with its name, left out ("") where it would cover another."""
+    """A point of a scatter with its name."""
 
     x: float
     y: float
-    name: str
-    hint: str
+    name: str  # "" where it would cover another
+    hint: str  # what it says under the pointer
     label_x: float = 0
     label_y: float = 0
-    anchor: str = "start"
+    anchor: str = "start"  # SVG's text-anchor of the name
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points in a square of `side`, y downwards. `line` is the diagonal of equality."""
+    """Points in a square, y downwards."""
 
     title: str
-    note: str
-    side: float
+    note: str  # beside the title
+    side: float  # of the square
     marks: tuple[Mark, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    line: tuple[float, float, float, float]
+    line: tuple[float, float, float, float]  # x1, y1, x2, y2 of the diagonal of equality
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through `path` (SVG's d) in a box of width x height."""
+    """A line in a box."""
 
     title: str
-    width: float
+    width: float  # of the box
     height: float
-    path: str
+    path: str  # of the line, SVG's d
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 

@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anyscene import datasets
 from anyscene.datasets import LabelSet, ply
 from anyscene.errors import DataError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
-from anyscene.tasks.query.similarity import scene_features
-from anyscene.text import TextEncoder, embeddings
-
-NONE = -1  # label of a point without a feature
-UNKNOWN = (125, 130, 138)  # its colour
+from anyscene.tasks import sources
+from anyscene.tasks.layer import label_colours
+from anyscene.tasks.surface import Surface
+from anyscene.tasks.task import Texts
+from anyscene.text import TextEncoder
 
 
 class Format(StrEnum):
@@ -33,49 +32,33 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A scene with what the pipeline says of it.
+    """A scene with what the pipeline says of it."""
 
-    xyz f4[N, 3] metres, rgb u1[N, 3], normal f4[N, 3], face i4[F, 3], superpoint i4[N]; feature f4[N, C],
-    valid b1[N]: of `source`; label i4[N], -1 without a feature; instance i4[N] of the annotation, or None.
-    """
-
-    scene: str
-    source: str
-    xyz: np.ndarray
-    rgb: np.ndarray
-    normal: np.ndarray
-    face: np.ndarray
-    superpoint: np.ndarray
-    feature: np.ndarray
-    valid: np.ndarray
-    label: np.ndarray
+    surface: Surface
+    source: str  # of the features
+    feature: np.ndarray  # f4[N, C]
+    valid: np.ndarray  # b1[N]
+    label: np.ndarray  # i4[N], rows of the label set, -1 without a feature
     label_set: LabelSet
-    instance: np.ndarray | None
+    instance: np.ndarray | None  # i4[N] of the annotation, where there is one
 
 
 def read(
     artefacts: Artefacts, scene: str, settings: Params, encoder: TextEncoder, source: str | None = None
 ) -> Result:
-    """The scene with features of `source` (see `query.scene_features`) and the label whose prompt is closest
-    to each. Raises StoreError for a scene that was not imported and where there are no features."""
-    group = store.open_imported(artefacts.data("scenes"), scene)
-    superpoints = store.open_scene(store.scene_path(artefacts.data("superpoints"), scene))
-    feature, valid, source = scene_features(artefacts, scene, source)
-    label_set = datasets.label_set(settings.dataset.label_set)
-    text = embeddings(encoder, label_set.prompts, settings.text.template)
-    label = np.where(valid, label_set.of_prompts((feature @ text.T).argmax(1)), NONE).astype(np.int32)
+    """The scene with features of `source` (see `sources.of_scene`) and the label whose prompt is closest to
+    each. Raises StoreError for a scene that was not imported and where there are no features."""
+    surface, texts = Surface.read(artefacts, scene), Texts.of(settings, encoder)
+    features = sources.of_scene(artefacts, scene, source)
+    feature, label_set = features.dense(), texts.label_set
+    label = label_set.of_prompts((feature @ texts.prompts.T).argmax(1))
     annotation = store.scene_path(artefacts.data("labels"), scene)
     return Result(
-        scene,
-        source,
-        group["xyz"][:],
-        group["rgb"][:],
-        group["normal"][:],
-        group["face"][:],
-        superpoints["superpoint"][:],
+        surface,
+        features.name,
         feature,
-        valid,
-        label,
+        features.valid,
+        np.where(features.valid, label, -1).astype(np.int32),
         label_set,
         store.open_scene(annotation)["instance"][:] if annotation.is_dir() else None,
     )
@@ -84,10 +67,10 @@ def read(
 def write_ply(result: Result, out: Path) -> Path:
     """The mesh with label and superpoint per vertex, coloured by label; the classes' names are comments."""
     _parent(out)
-    table = np.concatenate([result.label_set.colours, [UNKNOWN]]).astype(np.uint8)
+    surface, colours = result.surface, label_colours(result.label, result.label_set.colours)
     comments = [f"label {index} {name}" for index, name in enumerate(result.label_set.names)]
-    columns = {"label": result.label, "superpoint": result.superpoint}
-    ply.write_mesh(out, result.xyz, table[result.label], result.face, comments=comments, **columns)
+    columns = {"label": result.label, "superpoint": surface.superpoint}
+    ply.write_mesh(out, surface.xyz, colours, surface.face, comments=comments, **columns)
     return out
 
 
@@ -97,11 +80,11 @@ def write_pointcept(result: Result, out: Path) -> Path:
 
     `segment` is what the pipeline says, not annotation; `instance` is annotation, and missing without it.
     feature f2[N, C] and valid b1[N] are ours: Pointcept passes over what VALID_ASSETS does not name."""
-    folder = out / result.scene
+    folder = out / result.surface.scene
     arrays = {
-        "coord": result.xyz.astype(np.float32),
-        "color": result.rgb.astype(np.uint8),
-        "normal": result.normal.astype(np.float32),
+        "coord": result.surface.xyz.astype(np.float32),
+        "color": result.surface.rgb.astype(np.uint8),
+        "normal": result.surface.normal.astype(np.float32),
         "segment": result.label,
         "feature": result.feature.astype(np.float16),
         "valid": result.valid,
@@ -120,7 +103,7 @@ def write_openscene(result: Result, out: Path) -> Path:
     `save_fused_feature` writes and `FusedFeatureLoader` reads them (scripts/feature_fusion/fusion_util.py,
     dataset/feature_loader.py): two keys, or it takes the file for one of its older form."""
     _folder(out)
-    path = out / f"{result.scene}_0.pt"
+    path = out / f"{result.surface.scene}_0.pt"
     feature = torch.from_numpy(result.feature[result.valid].astype(np.float16))
     torch.save({"feat": feature, "mask_full": torch.from_numpy(result.valid)}, path)
     return path

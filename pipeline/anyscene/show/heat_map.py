@@ -9,39 +9,41 @@ from PIL import Image, ImageDraw, ImageFont
 
 from anyscene.show import palette
 from anyscene.show.viewpoint import OVERSAMPLING, Viewpoint, corner_viewpoint
-from anyscene.tasks.query.session import Answer, Session
-from anyscene.tasks.query.similarity import relative
+from anyscene.tasks.query.session import Answer
+from anyscene.tasks.surface import Surface
 
 COLUMNS, CAPTION, MARGIN, DISC = 3, 44, 14, 13  # pictures in a row at most; pixels
 GROUND, INK, MARK = (255, 255, 255), (40, 44, 52), (255, 255, 255)
 
 
-def colours(searched: Session, found: Sequence[Answer]) -> np.ndarray:
-    """u1[N, 3]: the scene in grey, each point under the heat of the text that means it most."""
-    return palette.heat_over(searched.rgb, np.max([relative(one.score) for one in found], axis=0))
+def colours(surface: Surface, answers: Sequence[Answer]) -> np.ndarray:
+    """u1[N, 3]: the scene in grey, each point under the heat of the text that means it most. The answers are
+    those of all points."""
+    return palette.heat_over(surface.rgb, np.max([answer.heat for answer in answers], axis=0))
 
 
-def sheet(searched: Session, found: Sequence[Answer], size: tuple[int, int]) -> np.ndarray:
-    """u1[H, W, 3]: pictures of `size` (width, height) under their texts, in rows."""
-    view = corner_viewpoint(searched.xyz, searched.normal, size)
+def sheet(surface: Surface, answers: Sequence[Answer], size: tuple[int, int]) -> np.ndarray:
+    """u1[H, W, 3]: pictures of `size` (width, height) under their texts, in rows. The answers are those of
+    all points."""
+    view = corner_viewpoint(surface.xyz, surface.normal, size)
     width, height = size[0], size[1] + CAPTION
-    columns = 2 if len(found) == 4 else min(COLUMNS, len(found))
-    rows = -(-len(found) // columns)
+    columns = 2 if len(answers) == 4 else min(COLUMNS, len(answers))
+    rows = -(-len(answers) // columns)
     image = Image.new("RGB", (columns * width, rows * height), GROUND)
     draw = ImageDraw.Draw(image)
-    for index, one in enumerate(found):
+    for index, answer in enumerate(answers):
         x, y = index % columns * width, index // columns * height
-        picture = Image.fromarray(view.picture(colours(searched, [one]), shaded=False))
+        picture = Image.fromarray(view.picture(colours(surface, [answer]), shaded=False))
         image.paste(picture, (x, y + CAPTION), picture)
-        _caption(draw, one, x, y, width)
-        for rank, match in enumerate(one.matches, 1):
-            if place := _place(view, np.isin(searched.superpoint, match.superpoints)):
+        _caption(draw, answer, x, y, width)
+        for rank, match in enumerate(answer.matches, 1):
+            if place := _place(view, np.isin(surface.superpoint, match.superpoints)):
                 _number(draw, x + place[0], y + CAPTION + place[1], str(rank))
     return np.asarray(image)
 
 
-def _caption(draw: ImageDraw.ImageDraw, one: Answer, x: int, y: int, width: int) -> None:
-    text = one.text + "".join(f", not {negative}" for negative in one.negative)
+def _caption(draw: ImageDraw.ImageDraw, answer: Answer, x: int, y: int, width: int) -> None:
+    text = answer.text + "".join(f", not {negative}" for negative in answer.negative)
     font, room = ImageFont.load_default(24), width - 2 * MARGIN
     if font.getlength(text) > room:
         while text and font.getlength(text + "...") > room:

@@ -7,23 +7,18 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
 
-NEUTRAL = (125, 130, 138)  # no label, no prediction
+from anyscene.tasks.layer import NEUTRAL, Layer, distinct_colours
+from anyscene.tasks.layer import label_colours as label_colours
+
 RIGHT, WRONG = (
     (178, 196, 214),
     (213, 94, 0),
 )  # told apart by lightness and by hue, whatever one's colour vision
 QUALITY = 82
-
-# Cividis (Nunez, Anderton, Renslow 2018) at nine places: even to the eye with and without colour blindness
-_CIVIDIS = np.array(
-    [
-        (0, 34, 78), (18, 53, 112), (60, 77, 110), (87, 93, 109), (112, 113, 115),
-        (138, 134, 120), (166, 157, 117), (202, 185, 105), (254, 232, 56),
-    ],
-    np.float32,
-)  # fmt: skip
+superpoint_colours = distinct_colours
 
 
 def data_uri(image: np.ndarray, quality: int = QUALITY) -> str:
@@ -38,30 +33,25 @@ def hexadecimal(colour: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def label_colours(label: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """u1[N, 3] of labels [N] in the colours u1[K, 3] of a label set; neutral grey for -1."""
-    table = np.concatenate([colours, [NEUTRAL]]).astype(np.uint8)
-    return table[label]
-
-
 def error_colours(target: np.ndarray, label: np.ndarray) -> np.ndarray:
     """u1[N, 3]: right, wrong, or not annotated."""
     colours = np.where((target == label)[:, None], RIGHT, WRONG)
     return np.where((target < 0)[:, None], NEUTRAL, colours).astype(np.uint8)
 
 
-def superpoint_colours(superpoint: np.ndarray) -> np.ndarray:
-    """u1[N, 3]: a colour for each superpoint; only that neighbours differ matters."""
-    table = np.random.default_rng(0).integers(60, 240, (int(superpoint.max(initial=0)) + 1, 3), np.uint8)
-    return table[superpoint]
+def layer_colours(layer: Layer) -> np.ndarray:
+    """u1[N, 3]: a layer's colours, or those of heat for its values, neutral grey where these are NaN."""
+    if layer.colours is not None:
+        return layer.colours
+    known = np.isfinite(layer.values)[:, None]
+    return np.where(known, heat(np.nan_to_num(layer.values)), NEUTRAL).astype(np.uint8)
 
 
-def heat(values: np.ndarray) -> np.ndarray:
-    """u1[..., 3] of values in 0..1, dark blue to yellow."""
-    place = np.clip(np.asarray(values, np.float32), 0, 1) * (len(_CIVIDIS) - 1)
-    low = np.minimum(place.astype(int), len(_CIVIDIS) - 2)
-    part = (place - low)[..., None]
-    return np.rint(_CIVIDIS[low] * (1 - part) + _CIVIDIS[low + 1] * part).astype(np.uint8)
+def heat(values: np.ndarray | float) -> np.ndarray:
+    """u1[..., 3] of values in 0..1, dark blue to yellow: Cividis (Nunez, Anderton, Renslow 2018), even to the
+    eye with and without colour blindness."""
+    colours = np.asarray(colormaps["cividis"](np.asarray(values, np.float32)))
+    return np.rint(255 * colours[..., :3]).astype(np.uint8)
 
 
 def heat_over(rgb: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anyscene.errors import PipelineError
+from anyscene.errors import ViewpointError
 
 ELEVATION = np.radians(48)
 TRIAL = 2  # how much smaller the pictures are that the corner is chosen by
@@ -17,10 +17,6 @@ LIGHT = np.array([0.35, 0.25, 0.9]) / np.linalg.norm([0.35, 0.25, 0.9])
 NEIGHBOURS = 25
 LARGEST = 12  # subpixels that a point may reach: sparse clouds stay dots
 NOTHING = -1
-
-
-class ViewpointError(PipelineError):
-    """A scene without anything to show."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,152 +2,325 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
+import zarr
 
-from anyscene.fusion import fuse
-from anyscene.learning import predict_features, read_cloud
-from anyscene.networks import MinkUNet, load
+from anyscene import datasets
+from anyscene.fusion import Method, fuse
+from anyscene.networks.cloud import Cloud, read_cloud
+from anyscene.networks.trained import Description, TrainedNetwork, described
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Fusion
+from anyscene.project.parameters import Fusion, Params
+from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
 from anyscene.tasks.segmentation.metrics import Prediction
+from anyscene.text import load_text_encoder
 from anyscene.text.text_space import TextSpace
 
-METHODS = ("add", "linear", "capability")
-NETWORKS = {
-    "pixel_distillation": "distillation/pixel",
-    "superpoint_distillation": "distillation/superpoint",
-    "ensembling": "ensembling",
-}
-CONTROLS = ("max", "vocabulary", "shuffled", "swapped", "oracle")
+
+class Planned(Protocol):
+    """An entry of the section `training`, as far as its row shows it."""
+
+    kind: str  # of the objective
+    title: str  # for people
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the rows are computed from."""
+
+    artefacts: Artefacts
+    models: tuple[str, ...]  # 2D models, in the order of fusion
+    vocabulary: tuple[str, ...]  # V classes over which capability is measured
+    space: TextSpace
+    fusion: Fusion
+    training: Mapping[str, Planned]  # the networks that should be trained, by name
+    turns: int = 1  # test-time augmentation of networks: equal turns about the vertical
+
+    @classmethod
+    def of(cls, params: Params, artefacts: Artefacts) -> Inputs:
+        """Of a project with these parameters."""
+        label_set = datasets.label_set(params.dataset.label_set)
+        encoder = load_text_encoder(params.text)
+        return cls(
+            artefacts,
+            params.segmenters.names,
+            params.vocabulary,
+            TextSpace.of(encoder, label_set, params.vocabulary, params.text.template),
+            params.fusion,
+            params.training,
+            params.evaluation.turns,
+        )
+
+
+ByModel = Mapping[str, np.ndarray | None]  # f8[V] of each 2D model, None where it is not known
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """What the controls weigh by in place of the measured capability."""
+
+    taught: ByModel  # 1 for the classes that the 2D model was taught, else 0
+    truth: ByModel  # true IoU in 0..1, NaN for classes without a point
+    shuffles: int = 0  # permutations of the capability over classes that the row "shuffled" averages
+    seed: int = 0  # of the permutations
+
+
+class SceneFeatures:
+    """What the rows read of one scene, each array when a row first asks for it, and once."""
+
+    def __init__(self, inputs: Inputs, scene: str) -> None:
+        self.scene, self._inputs = scene, inputs
+        self._lifted: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def of_model(self, model: str) -> tuple[np.ndarray, np.ndarray]:
+        """(feature f4[N, r+1] in the text space, valid b1[N]) of a 2D model at every point."""
+        if model not in self._lifted:
+            group = self.open(f"projection/{model}")
+            self._lifted[model] = self._inputs.space.reduce(group["feature"]), group["count"][:] > 0
+        return self._lifted[model]
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        data = self._inputs.artefacts.data
+        return read_cloud(data("scenes"), data("superpoints"), self.scene)
+
+    def open(self, stage: str) -> zarr.Group:
+        """The scene's group in data/STAGE. Raises StoreError where there is none."""
+        return store.open_scene(store.scene_path(self._inputs.artefacts.data(stage), self.scene))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictingRow(Row):
+    """A row with what it says."""
+
+    predict: Callable[[SceneFeatures], list[Prediction]]  # about a scene; several where the row has variants
+    missing: str | None = None  # why it cannot be computed
 
 
 class Ablation:
-    """The rows that can be computed, in the order of the table, and for the others the reason why not.
+    """The rows in the order of the table. Without `controls` none of them is among the rows."""
 
-    rows: names; missing: row -> reason; backends: row of a network -> its sparse backend.
-    """
+    candidates: tuple[PredictingRow, ...]  # all, those that cannot be computed included
+    networks: tuple[Description, ...]  # that were trained
 
-    def __init__(
-        self,
-        artefacts: Artefacts,
-        models: Sequence[str],
-        vocabulary: Sequence[str],
-        space: TextSpace,
-        fusion: Fusion,
-        *,
-        known: Mapping[str, np.ndarray | None] | None = None,
-        truth: Mapping[str, np.ndarray | None] | None = None,
-        shuffles: int = 0,
-        seed: int = 0,
-        turns: int = 1,
-    ) -> None:
-        """known: f[V] of 0 and 1, the classes that each 2D model was taught; truth: f[V], its true IoU (NaN
-        where unknown); both feed controls. shuffles: permutations of the capability over classes.
-        turns: test-time augmentation of the networks."""
-        self._turns = turns
-        self._artefacts, self._models, self._space, self._fusion = artefacts, tuple(models), space, fusion
-        self.missing: dict[str, str] = {}
-        self._projected = tuple(m for m in models if artefacts.has(artefacts.data(f"projection/{m}")))
-        self.missing |= {m: "its features were not projected" for m in models if m not in self._projected}
-        self._capabilities = self._variants(vocabulary, known or {}, truth or {}, shuffles, seed)
-        if self._projected != self._models:
-            for row in (*METHODS, *CONTROLS):
-                self.missing.setdefault(row, "not all 2D models' features were projected")
-        if not artefacts.has(artefacts.data("fusion")):
-            self.missing["superpoint"] = "nothing was fused"
-        self._networks, self.backends = {}, {}
-        for row, folder in NETWORKS.items():
-            if (artefacts.model(folder) / "network.json").is_file():
-                self._networks[row] = load(artefacts.model(folder))
-                self.backends[row] = self._networks[row][1]["backend"]
-            else:
-                self.missing[row] = "the network was not trained"
-        every = (*self._models, *METHODS, "superpoint", *NETWORKS, *CONTROLS)
-        self.rows = tuple(row for row in every if row not in self.missing)
+    def __init__(self, inputs: Inputs, controls: Controls | None = None) -> None:
+        self._inputs = inputs
+        self.networks = described(inputs.artefacts.root / "models")
+        rows = [*_single(inputs), *_fusions(inputs, controls), _superpoints(inputs)]
+        rows += _networks(inputs, self.networks, {row.name for row in rows})
+        self.candidates = tuple(sorted(rows, key=lambda row: row.control))
 
-    def _variants(self, vocabulary, known, truth, shuffles, seed) -> dict[str, list[np.ndarray]]:
-        """Capabilities f4[M, V] of the rows that weigh by them; several of `shuffled`."""
-        measured = [self._artefacts.capability(model, vocabulary) for model in self._models]
-        variants: dict[str, list[np.ndarray]] = {}
-        if any(capability is None for capability in measured):
-            for row in ("capability", "shuffled", "swapped"):
-                self.missing[row] = "capability was not measured for every 2D model"
-        else:
-            measured = np.array(measured, np.float32)
-            rng = np.random.default_rng(seed)
-            variants["capability"] = [measured]
-            variants["shuffled"] = [rng.permuted(measured, axis=1) for _ in range(shuffles)]
-            variants["swapped"] = [np.roll(measured, 1, axis=0)]
-        for row, values, reason in (
-            ("vocabulary", known, "a 2D model does not say what it was taught"),
-            ("oracle", truth, "there are no annotated frames to measure true IoU on"),
-        ):
-            of_models = [values.get(model) for model in self._models]
-            if all(value is not None for value in of_models):
-                variants[row] = [np.nan_to_num(np.array(of_models, np.float32))]
-            else:
-                self.missing[row] = reason
-        if not variants.get("shuffled", True):
-            self.missing["shuffled"] = "evaluation.shuffles is 0"
-        return variants
+    @property
+    def rows(self) -> tuple[PredictingRow, ...]:
+        """Those that can be computed."""
+        return tuple(row for row in self.candidates if row.missing is None)
 
-    def predictions(self, scene: str, rows: Sequence[str] | None = None) -> dict[str, list[Prediction]]:
-        """What the rows (all, by default) say about a scene; a list of several where a row has variants."""
-        wanted = [row for row in self.rows if rows is None or row in rows]
-        found = self._of_teachers(scene, wanted)
-        for row in wanted:
-            if row == "superpoint":
-                found[row] = [self._of_superpoints(scene)]
-            elif row in self._networks:
-                found[row] = [self._of_network(scene, *self._networks[row])]
-        return {row: found[row] for row in wanted}
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why each of the other rows cannot be computed, by its name."""
+        return {row.name: row.missing for row in self.candidates if row.missing is not None}
 
-    def _of_teachers(self, scene: str, wanted: Sequence[str]) -> dict[str, list[Prediction]]:
-        if not set(wanted) & {*self._models, *METHODS, *CONTROLS}:
-            return {}
-        features, valid = [], []
-        for model in self._projected:
-            group = store.open_scene(store.scene_path(self._artefacts.data(f"projection/{model}"), scene))
-            features.append(self._space.reduce(group["feature"]))
-            valid.append(group["count"][:] > 0)
-        found = {}
-        for model, feature, seen in zip(self._projected, features, valid, strict=True):
-            if model in wanted:
-                found[model] = [self._space.predict(feature, seen)]
-        for row in wanted:
-            if row in ("add", "linear", "max"):
-                equal = np.ones((len(features), len(self._space.vocabulary)), np.float32)
-                found[row] = [self._fused(features, valid, equal, row)]
-            elif row in self._capabilities:
-                found[row] = [self._fused(features, valid, c, "capability") for c in self._capabilities[row]]
-        return found
+    def features(self, scene: str) -> SceneFeatures:
+        """What the rows predict a scene from."""
+        return SceneFeatures(self._inputs, scene)
 
-    def _fused(self, features, valid, capability, method) -> Prediction:
+
+def _single(inputs: Inputs) -> Iterator[PredictingRow]:
+    """Each 2D model alone."""
+    for model in inputs.models:
+        yield PredictingRow(
+            name=model,
+            title=f"2D model {model}",
+            role="2d_model",
+            kind=model,
+            summary=False,
+            predict=partial(_predict_single, inputs, model),
+            missing=None if _projected(inputs, model) else "its features were not projected",
+        )
+
+
+def _predict_single(inputs: Inputs, model: str, scene: SceneFeatures) -> list[Prediction]:
+    return [inputs.space.predict(*scene.of_model(model))]
+
+
+def _projected(inputs: Inputs, model: str) -> bool:
+    return inputs.artefacts.has(inputs.artefacts.data(f"projection/{model}"))
+
+
+Weights = Sequence[np.ndarray] | str  # variants f4[M, V] of the 2D models' weights, or why there are none
+
+
+def _fusions(inputs: Inputs, controls: Controls | None) -> Iterator[PredictingRow]:
+    """All 2D models, fused by every rule, then with the weights of the controls."""
+    measured = _measured(inputs)
+    equal = [np.ones((len(inputs.models), len(inputs.vocabulary)), np.float32)]
+    yield _fusion(inputs, "add", "add", equal, "add")
+    yield _fusion(inputs, "linear", "linear", equal, "linear")
+    against = (BEST_SINGLE, "add", "linear", *(("max", "shuffled", "swapped") if controls else ()))
+    yield _fusion(inputs, CAPABILITY, "capability fusion", measured, against=against)
+    if controls is None:
+        return
+    shuffled: Weights = "evaluation.shuffles is 0"
+    swapped: Weights = measured
+    if isinstance(measured, str):
+        shuffled = measured
+    else:
+        (capability,) = measured
+        swapped = [np.roll(capability, 1, axis=0)]
+        if controls.shuffles:
+            rng = np.random.default_rng(controls.seed)
+            shuffled = [rng.permuted(capability, axis=1) for _ in range(controls.shuffles)]
+    taught = _given(inputs, controls.taught, "a 2D model does not say what it was taught")
+    truth = _given(inputs, controls.truth, "there are no annotated frames to measure true IoU on")
+    for row in (
+        _fusion(inputs, "max", "more confident model", equal, "max", summary=False),
+        _fusion(inputs, "vocabulary", "fusion by taught classes", taught, summary=False),
+        _fusion(inputs, "shuffled", "fusion by shuffled capability", shuffled, summary=False),
+        _fusion(inputs, "swapped", "fusion by swapped capability", swapped),
+        _fusion(inputs, "oracle", "fusion by true IoU", truth, against=(CAPABILITY,)),
+    ):
+        yield replace(row, control=True)
+
+
+def _measured(inputs: Inputs) -> Weights:
+    capability = [inputs.artefacts.capability(model, inputs.vocabulary) for model in inputs.models]
+    if any(of_model is None for of_model in capability):
+        return "capability was not measured for every 2D model"
+    return [np.array(capability, np.float32)]
+
+
+def _given(inputs: Inputs, values: ByModel, otherwise: str) -> Weights:
+    of_models = [values.get(model) for model in inputs.models]
+    if any(value is None for value in of_models):
+        return otherwise
+    return [np.nan_to_num(np.array(of_models, np.float32))]
+
+
+def _fusion(
+    inputs: Inputs,
+    name: str,
+    title: str,
+    weights: Weights,
+    method: Method = "capability",
+    *,
+    summary: bool = True,
+    against: tuple[str, ...] = (),
+) -> PredictingRow:
+    """The 2D models fused by `method` with each variant of the weights."""
+    missing = weights if isinstance(weights, str) else None
+    if missing is None and not all(_projected(inputs, model) for model in inputs.models):
+        missing = "not all 2D models' features were projected"
+    return PredictingRow(
+        name=name,
+        title=title,
+        role="fusion",
+        kind=name,
+        summary=summary,
+        against=against,
+        predict=partial(_predict_fused, inputs, () if isinstance(weights, str) else weights, method),
+        missing=missing,
+    )
+
+
+def _predict_fused(
+    inputs: Inputs, variants: Sequence[np.ndarray], method: Method, scene: SceneFeatures
+) -> list[Prediction]:
+    features, valid = zip(*(scene.of_model(model) for model in inputs.models), strict=True)
+    found = []
+    for weights in variants:
         fused = fuse(
             features,
             valid,
-            capability,
-            self._space.vocabulary,
-            tau=self._fusion.tau,
-            normalise=self._fusion.normalise,
+            weights,
+            inputs.space.vocabulary,
+            tau=inputs.fusion.tau,
+            normalise=inputs.fusion.normalise,
             method=method,
         )
-        return self._space.predict(fused.feature, fused.valid)
+        found.append(inputs.space.predict(fused.feature, fused.valid))
+    return found
 
-    def _of_network(self, scene: str, network: MinkUNet, meta: Mapping[str, Any]) -> Prediction:
-        cloud = read_cloud(self._artefacts.data("scenes"), self._artefacts.data("superpoints"), scene)
-        feature = predict_features(network, cloud, meta["voxel"], meta["input"] == "colour", self._turns)
-        return self._space.predict(self._space.reduce(feature))
 
-    def _of_superpoints(self, scene: str) -> Prediction:
-        fused = store.open_scene(store.scene_path(self._artefacts.data("fusion"), scene))
-        group = store.open_scene(store.scene_path(self._artefacts.data("superpoints"), scene))
-        of_superpoint = self._space.predict(
-            self._space.reduce(fused["superpoint_feature"]), fused["superpoint_valid"][:]
+def _superpoints(inputs: Inputs) -> PredictingRow:
+    """The stored fusion, averaged over superpoints."""
+    fused = inputs.artefacts.has(inputs.artefacts.data("fusion"))
+    return PredictingRow(
+        name="superpoint",
+        title="+ superpoint means",
+        role="superpoints",
+        kind="means",
+        against=(CAPABILITY,),
+        predict=partial(_predict_superpoints, inputs),
+        missing=None if fused else "nothing was fused",
+    )
+
+
+def _predict_superpoints(inputs: Inputs, scene: SceneFeatures) -> list[Prediction]:
+    fused = scene.open("fusion")
+    of_superpoint = inputs.space.predict(
+        inputs.space.reduce(fused["superpoint_feature"]), fused["superpoint_valid"][:]
+    )
+    superpoint = scene.open("superpoints")["superpoint"][:]
+    return [Prediction(of_superpoint.label[superpoint], of_superpoint.foreground[superpoint])]
+
+
+def _networks(
+    inputs: Inputs, trained: Sequence[Description], taken: Collection[str]
+) -> Iterator[PredictingRow]:
+    """Every network that was trained, then those that the parameters ask for besides. Where another row has
+    a network's name, its row is called "network NAME"."""
+
+    def row_of(network: str) -> str:
+        return f"network {network}" if network in taken else network
+
+    supervised: set[str] = set()  # what goes on from a network that saw labels has them in its weights
+    for place, network in enumerate(trained):
+        if network.supervised or network.start in supervised:
+            supervised.add(network.name)
+        siblings = [other.name for other in trained[:place] if other.start == network.start]
+        yield PredictingRow(
+            name=row_of(network.name),
+            title=network.title,
+            role="network",
+            kind=network.kind,
+            start=row_of(network.start) if network.start else None,
+            supervised=network.name in supervised,
+            against=(row_of(network.start) if network.start else CAPABILITY, *map(row_of, siblings)),
+            predict=_NetworkAnswer(inputs, network),
         )
-        superpoint = group["superpoint"][:]
-        return Prediction(of_superpoint.label[superpoint], of_superpoint.foreground[superpoint])
+    names = {network.name for network in trained}
+    for name, training in inputs.training.items():
+        if name not in names:
+            yield PredictingRow(
+                name=row_of(name),
+                title=training.title,
+                role="network",
+                kind=training.kind,
+                predict=_predict_nothing,
+                missing="the network was not trained",
+            )
+
+
+class _NetworkAnswer:
+    """What a trained network predicts; its weights are read when a scene is first shown to it."""
+
+    def __init__(self, inputs: Inputs, network: Description) -> None:
+        self._inputs, self._description = inputs, network
+
+    @cached_property
+    def _network(self) -> TrainedNetwork:
+        return TrainedNetwork.load(self._description.folder)
+
+    def __call__(self, scene: SceneFeatures) -> list[Prediction]:
+        feature = self._network.features(scene.cloud, self._inputs.turns)
+        return [self._inputs.space.predict(self._inputs.space.reduce(feature))]
+
+
+def _predict_nothing(scene: SceneFeatures) -> list[Prediction]:
+    return []

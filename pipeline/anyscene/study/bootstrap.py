@@ -1,4 +1,4 @@
-"""How sure the scores are: the rooms drawn again, with replacement (Efron 1979)."""
+"""How sure the scores are: the scenes drawn again, with replacement (Efron 1979)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from anyscene.tasks.segmentation.metrics import Unpredicted, mean_iou
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean over the resamples and the 2.5th and 97.5th percentile."""
+    """What a figure is over the resamples."""
 
     mean: float
-    low: float
-    high: float
+    low: float  # the 2.5th percentile
+    high: float  # the 97.5th percentile
 
     @classmethod
     def of(cls, values: np.ndarray) -> Interval:
@@ -23,15 +23,15 @@ class Interval:
         return cls(float(values.mean()), float(low), float(high))
 
 
-def draws(rooms: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """i8[B, S]: how often each of S rooms is in each of B samples of S rooms."""
-    return rng.multinomial(rooms, np.full(rooms, 1 / rooms), resamples)
+def draws(scenes: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """i8[B, S]: how often each of S scenes is in each of B samples of S scenes."""
+    return rng.multinomial(scenes, np.full(scenes, 1 / scenes), resamples)
 
 
 def resampled_miou(matrices: np.ndarray, draw: np.ndarray, unpredicted: Unpredicted) -> np.ndarray:
     """f8[B] mIoU in percent of every sample `draw` [B, S].
 
-    matrices: i8[P, S, K, K+1], confusion in each room of P variants (permutations) of a row; the result is
+    matrices: i8[P, S, K, K+1], confusion in each scene of P variants (permutations) of a row; the result is
     their mean. Rows resampled with the same `draw` may be subtracted: the differences are paired.
     """
     scores = np.zeros(len(draw))

@@ -6,55 +6,21 @@ Rates are those of reports/throughput.json, written by `python -m benchmarks.spe
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from anyscene import datasets
+from anyscene import datasets, segmenters
+from anyscene.capability import titles
+from anyscene.datasets import Extent
 from anyscene.errors import DataError, PipelineError
 from anyscene.project.parameters import Params, Training
-from anyscene.weights.catalogue import ANSWERS
+from anyscene.text import width_of
 
 SAMPLE = 3  # scenes that are read to estimate all of them
-OPEN_CLIP = "open_clip:"
-WIDTHS = {"minilm": 384}
-DEMO = ("dense", "mask")
-CONDITION = "condition.json"  # in the folder of the demo's diffusion model
-PAINTERS = {"stable-diffusion-v1-5": "sd15", "stable-diffusion-xl-base-1.0": "sdxl"}
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much there is to do, and how that is known; None what is not. training: scenes to train on."""
-
-    scenes: int | None
-    training: int | None
-    views: int
-    points: int | None
-    known: str
-
-
-# before scenes.frame_stride
-OFFICIAL = {
-    "scannet": Extent(
-        1513, 1201, 2_500_000, None, "ScanNet's train and val: 2.5 million views (Dai et al. 2017)"
-    ),
-    "matterport": Extent(
-        None, None, 194_400, None, "all of Matterport3D (Chang et al. 2017), each view in one region"
-    ),
-    "nuscenes": Extent(
-        28_130 + 6_019,
-        28_130,
-        (28_130 + 6_019) * 6,
-        None,
-        "the keyframes of nuScenes' train and val (Caesar et al. 2020), 6 cameras each",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -84,14 +50,10 @@ def extent(params: Params) -> Extent:
     """What lies in dataset.root: scenes counted, views and points estimated from a few scenes; where nothing
     does, what was published about the data set. Raises DataError where neither is known."""
     if not Path(params.dataset.root).is_dir():
-        if params.dataset.reader not in OFFICIAL:
+        published = datasets.entry(params.dataset.reader).published(params.scenes.frame_stride)
+        if published is None:
             raise DataError(f"{params.dataset.root}: no such folder; set dataset.root to the scans")
-        whole, stride = OFFICIAL[params.dataset.reader], params.scenes.frame_stride
-        if params.dataset.reader == "nuscenes":  # where keyframes are scenes
-            whole = dataclasses.replace(
-                whole, scenes=whole.scenes // stride, training=whole.training // stride
-            )
-        return dataclasses.replace(whole, views=whole.views // stride)
+        return published
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     splits = dataset.splits()
     places = np.linspace(0, len(splits) - 1, min(SAMPLE, len(splits))).round().astype(int)
@@ -106,12 +68,12 @@ def extent(params: Params) -> Extent:
 
 def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     """What takes time, in the order of the stages. 2D models label the synthesised images besides."""
-    weights = Path(params.segmenters.weights)
     images = params.synthesis.images * len(params.vocabulary)
-    models = [model for model in params.segmenters.names if not runs_elsewhere(model, weights)]
-    found = [(f"{model} (demo)" if model in DEMO else model, size.views, "views") for model in models]
-    found.append((painter(params.synthesis.diffusion), images, "images"))
-    found.append((sam(params.synthesis.sam), images, "masks"))
+    section = params.segmenters
+    models = [model for model in section.names if not segmenters.runs_elsewhere(model, section)]
+    found = [(segmenters.entry(model).title, size.views, "views") for model in models]
+    found.append((titles.painter(params.synthesis.diffusion), images, "images"))
+    found.append((titles.sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
     runs = {"distillation": len(params.distillation.objectives), "ensembling": 1}
     for stage, times in runs.items():
@@ -128,26 +90,6 @@ def visits(section: Training, size: Extent) -> int:
 def training(stage: str, params: Params) -> str:
     """What reports/throughput.json calls the training of the stage's network: by what its rate depends on."""
     return f"{stage} {params.network.variant}, {params.network.voxel * 100:g} cm"
-
-
-def painter(folder: str) -> str:
-    """What reports/throughput.json calls the text-to-image pipeline in `folder`; else the folder."""
-    if (Path(folder) / CONDITION).is_file():
-        return "diffusion (demo)"
-    return PAINTERS.get(Path(folder).name, folder)
-
-
-def sam(path: str) -> str:
-    """What reports/throughput.json calls the SAM at `path`."""
-    kinds = [kind for kind in ("vit_b", "vit_l", "vit_h") if kind in Path(path).name]
-    return f"sam {kinds[0]}" if kinds else "sam (demo)"
-
-
-def runs_elsewhere(model: str, weights: Path) -> bool:
-    """Whether a 2D model's answers are read from files, or are to be: it is none of ours."""
-    from anyscene.segmenters import NAMES
-
-    return model not in NAMES or (weights / model / ANSWERS).is_file()
 
 
 def read_rates(file: Path) -> dict[str, Rate]:
@@ -171,19 +113,7 @@ def read_rates(file: Path) -> dict[str, Rate]:
 def bytes_per_point(params: Params) -> int:
     """That the artefacts take of a point, before they are compressed: an upper bound. Superpoints' features,
     some dozens of points to one, are left out."""
-    models, width = len(params.segmenters.names), text_width(params.text.encoder)
+    models, width = len(params.segmenters.names), width_of(params.text.encoder)
     feature = 2 * width
     fusion = 1 + 3 * models + (feature if params.fusion.point_features else 0)
     return SCENE_BYTES + models * (feature + 2) + fusion
-
-
-def text_width(encoder: str) -> int:
-    """C of a text encoder, without loading it. Raises PipelineError for one that is not known."""
-    if encoder in WIDTHS:
-        return WIDTHS[encoder]
-    from open_clip import get_model_config
-
-    settings: dict[str, Any] | None = get_model_config(encoder.removeprefix(OPEN_CLIP).partition(":")[0])
-    if not encoder.startswith(OPEN_CLIP) or settings is None:
-        raise PipelineError(f"text.encoder {encoder!r} is not known; use minilm or open_clip:MODEL:FILE")
-    return settings["embed_dim"]

@@ -12,87 +12,82 @@ import numpy as np
 from PIL import Image
 
 from anyscene import datasets
+from anyscene.errors import EvaluationError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.project.progress import progress
 from anyscene.segmenters import load_segmenter
-from anyscene.study import metrics_json
-from anyscene.study.ablation import Ablation
+from anyscene.study import metrics_json, rows
+from anyscene.study.ablation import Ablation, Controls, Inputs
+from anyscene.study.losses import Loss
+from anyscene.study.losses import losses as read_losses
 from anyscene.study.true_iou import known_classes, true_iou
-from anyscene.tasks.segmentation.metrics import EvaluationError, tally
-from anyscene.text import load_text_encoder
-from anyscene.text.text_space import TextSpace
+from anyscene.tasks.segmentation.metrics import tally
+from anyscene.tasks.truth import split_by_annotation
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """metrics: what goes into metrics.json; confusion: i8[K, K+1] of each row, its variants added up."""
+    """What an evaluation found out."""
 
-    metrics: dict[str, Any]
-    confusion: dict[str, np.ndarray]
+    metrics: dict[str, Any]  # what goes into metrics.json
+    confusion: dict[str, np.ndarray]  # i8[K, K+1] of each row, its variants added up
+    losses: list[Loss]  # of the networks, in training
 
 
 def run(params: Params, artefacts: Artefacts) -> Study:
     """Evaluate everything that exists. Without an annotated scene in the split there are no scores, only what
     is known without them. Raises EvaluationError where nothing predicts."""
-    settings = params.evaluation
+    settings, vocabulary = params.evaluation, params.vocabulary
     label_set = datasets.label_set(params.dataset.label_set)
-    models, vocabulary = params.segmenters.names, params.vocabulary
     scenes, unannotated = split_by_annotation(artefacts, settings.split)
-    truth = {model: _truth(params, artefacts, scenes, model, label_set.names) for model in models}
-    ablation = Ablation(
-        artefacts,
-        models,
-        vocabulary,
-        TextSpace.of(load_text_encoder(params.text), label_set, vocabulary, params.text.template),
-        params.fusion,
-        known={model: _known(params, model) for model in models},
-        truth=truth,
+    controls = Controls(
+        taught={model: _taught(params, model) for model in params.segmenters.names},
+        truth={
+            model: _truth(params, artefacts, scenes, model, label_set.names)
+            for model in params.segmenters.names
+        },
         shuffles=settings.shuffles,
         seed=settings.seed,
-        turns=settings.turns,
     )
+    ablation = Ablation(Inputs.of(params, artefacts), controls)
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
-    rooms, points = metrics_json.SceneTallies(), 0
+    tallies, points = metrics_json.SceneTallies(), 0
     with progress("evaluation", len(scenes)) as advance:
         for scene in scenes:
             label = store.open_scene(store.scene_path(artefacts.data("labels"), scene))["label"][:]
             points += int(np.count_nonzero(label >= 0))
-            for row, variants in ablation.predictions(scene).items():
-                rooms.add(row, [tally(label, variant, label_set) for variant in variants])
+            features = ablation.features(scene)
+            for row in ablation.rows:
+                tallies.add(row.name, [tally(label, said, label_set) for said in row.predict(features)])
             advance()
-    scores = rooms.metrics(label_set, settings.unpredicted)
-    measured = {model: artefacts.capability(model, vocabulary) for model in models}
+    scores = tallies.metrics(label_set, settings.unpredicted)
+    measured = {model: artefacts.capability(model, vocabulary) for model in params.segmenters.names}
+    problems: list[str] = []
+    losses = read_losses(ablation.networks, problems)
     metrics = {
+        "rows": rows.section(ablation.candidates),
         "semantic": metrics_json.semantic(scores),
-        "bootstrap": metrics_json.doubt(
-            rooms, scores, models, settings.bootstrap, settings.unpredicted, settings.seed
-        ),
-        "capability": metrics_json.capability(measured, truth, vocabulary),
+        "bootstrap": metrics_json.doubt(tallies, scores, ablation.rows, settings),
+        "capability": metrics_json.capability(measured, controls.truth, vocabulary),
         "label_set": label_set.name,
         "absent": list(next(iter(scores.values())).absent) if scores else [],
         "missing": ablation.missing,
+        "problems": problems,
+        "supervised": [row.name for row in ablation.rows if row.supervised],
         "split": settings.split,
         "scenes": scenes,
         "unannotated": unannotated,
         "points": points,
         "unpredicted": settings.unpredicted,
         "turns": settings.turns,
-        "backend": ablation.backends,
+        "backend": {network.name: network.backend for network in ablation.networks},
         "seed": settings.seed,
     }
-    confusion = {row: rooms.matrices(row).sum((0, 1)) for row in scores}
-    return Study(metrics_json.rounded(metrics), confusion)
-
-
-def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
-    """(scenes of the split with annotation, those without)."""
-    scenes = store.split_ids(artefacts.data("scenes"), split)
-    labels = artefacts.data("labels")
-    known = set(store.scene_ids(labels)) if artefacts.has(labels) else set()
-    return [scene for scene in scenes if scene in known], [scene for scene in scenes if scene not in known]
+    confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
+    return Study(metrics_json.rounded(metrics), confusion, losses)
 
 
 def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> np.ndarray | None:
@@ -119,6 +114,6 @@ def _annotated_frames(
                 yield frame.read_color(size), truth
 
 
-def _known(params: Params, model: str) -> np.ndarray | None:
+def _taught(params: Params, model: str) -> np.ndarray | None:
     path = Path(params.segmenters.weights) / model / "model.json"
     return known_classes(json.loads(path.read_text()), params.vocabulary) if path.is_file() else None

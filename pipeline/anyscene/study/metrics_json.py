@@ -10,46 +10,34 @@ from typing import Any
 import numpy as np
 
 from anyscene.datasets import LabelSet
+from anyscene.project.parameters import Evaluation
 from anyscene.study.bootstrap import Interval, draws, resampled_miou
+from anyscene.study.rows import BEST_SINGLE, Row
 from anyscene.study.true_iou import agreement
 from anyscene.tasks.segmentation.metrics import Metrics, Tally, Unpredicted, measure
 
 DECIMALS = 4
-BEST_SINGLE = "best single"
-DIFFERENCES = (
-    ("capability", BEST_SINGLE),
-    ("capability", "add"),
-    ("capability", "linear"),
-    ("capability", "max"),
-    ("capability", "shuffled"),
-    ("capability", "swapped"),
-    ("oracle", "capability"),
-    ("superpoint", "capability"),
-    ("superpoint_distillation", "capability"),
-    ("superpoint_distillation", "pixel_distillation"),
-    ("ensembling", "superpoint_distillation"),
-)
 
 
 class SceneTallies:
-    """Confusion matrices of each room, row and variant of the row, kept while rooms go by."""
+    """Confusion matrices of each scene, row and variant of the row, kept while scenes go by."""
 
     def __init__(self) -> None:
-        self._tallies: dict[str, list[list[Tally]]] = {}  # row -> room -> variant
+        self._tallies: dict[str, list[list[Tally]]] = {}  # row -> scene -> variant
 
     def add(self, row: str, variants: Sequence[Tally]) -> None:
-        """One more room of a row."""
+        """One more scene of a row, by its name."""
         self._tallies.setdefault(row, []).append(list(variants))
 
     def matrices(self, row: str) -> np.ndarray:
-        """i8[P, S, K, K+1] of P variants in S rooms."""
-        return np.stack([[variant.every for variant in room] for room in self._tallies[row]], 1)
+        """i8[P, S, K, K+1] of P variants in S scenes."""
+        return np.stack([[variant.every for variant in scene] for scene in self._tallies[row]], 1)
 
     def metrics(self, label_set: LabelSet, unpredicted: Unpredicted) -> dict[str, Metrics]:
-        """Scores of each row over all rooms, the mean over its variants."""
+        """Scores of each row over all scenes, the mean over its variants."""
         found = {}
-        for row, rooms in self._tallies.items():
-            sums = [sum(variants[1:], variants[0]) for variants in zip(*rooms, strict=True)]
+        for row, scenes in self._tallies.items():
+            sums = [sum(variants[1:], variants[0]) for variants in zip(*scenes, strict=True)]
             found[row] = _average([measure(s.every, s.foreground, label_set, unpredicted) for s in sums])
         return found
 
@@ -78,37 +66,39 @@ def semantic(metrics: Mapping[str, Metrics]) -> dict[str, Any]:
 
 
 def doubt(
-    rooms: SceneTallies,
+    scenes: SceneTallies,
     metrics: Mapping[str, Metrics],
-    models: Sequence[str],
-    resamples: int,
-    unpredicted: Unpredicted,
-    seed: int,
+    rows: Sequence[Row],
+    settings: Evaluation,
 ) -> dict[str, Any]:
-    """The section `bootstrap`: mIoU of each row, and the differences that matter, over resampled rooms.
+    """The section `bootstrap`: mIoU of each row, and the differences that matter, over resampled scenes.
 
-    `value` is a difference on all rooms. It need not be the mean over samples: where few rooms have a class,
-    samples often lack it. The best single model is that with the highest mIoU on all rooms, in all samples.
+    `value` is a difference on all scenes. It need not be the mean over samples: where few scenes have a
+    class, samples often lack it. The best single model is that with the highest mIoU on all scenes, in all
+    samples.
     """
     if not metrics:
-        return {"rooms": 0, "resamples": 0, "mIoU": {}, "difference": {}}
-    count = rooms.matrices(next(iter(metrics))).shape[1]
-    draw = draws(count, resamples, np.random.default_rng(seed))
-    scores = {row: resampled_miou(rooms.matrices(row), draw, unpredicted) for row in metrics}
+        return {"scenes": 0, "resamples": 0, "mIoU": {}, "difference": {}}
+    count = scenes.matrices(next(iter(metrics))).shape[1]
+    draw = draws(count, settings.bootstrap, np.random.default_rng(settings.seed))
+    drawn = {row: resampled_miou(scenes.matrices(row), draw, settings.unpredicted) for row in metrics}
     result: dict[str, Any] = {
-        "rooms": count,
-        "resamples": resamples,
-        "mIoU": {row: asdict(Interval.of(values)) for row, values in scores.items()},
+        "scenes": count,
+        "resamples": settings.bootstrap,
+        "mIoU": {row: asdict(Interval.of(values)) for row, values in drawn.items()},
     }
-    if single := [model for model in models if model in scores]:
-        result["best_single"] = max(single, key=lambda model: metrics[model].mIoU)
-        scores[BEST_SINGLE] = scores[result["best_single"]]
-    whole = {row: scores_of.mIoU for row, scores_of in metrics.items()}
-    whole[BEST_SINGLE] = whole.get(result.get("best_single"), 0)
+    whole = {row: of_row.mIoU for row, of_row in metrics.items()}
+    if single := [row.name for row in rows if row.role == "2d_model" and row.name in metrics]:
+        best = result["best_single"] = max(single, key=lambda model: whole[model])
+        drawn[BEST_SINGLE], whole[BEST_SINGLE] = drawn[best], whole[best]
     result["difference"] = {
-        f"{a} - {b}": {"value": whole[a] - whole[b], **asdict(Interval.of(scores[a] - scores[b]))}
-        for a, b in DIFFERENCES
-        if a in scores and b in scores
+        f"{row.name} - {other}": {
+            "value": whole[row.name] - whole[other],
+            **asdict(Interval.of(drawn[row.name] - drawn[other])),
+        }
+        for row in rows
+        for other in row.against
+        if row.name in drawn and other in drawn
     }
     return result
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from anyscene.study import rows
 from anyscene.study.evaluation import Study
-from anyscene.study.summary import FINAL
+from anyscene.study.losses import Loss
 
 CLASS = ("class", "IoU", "precision", "recall")
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
-    """Fill `folder`: {rows, per_class, capability}.csv; {classes, confusion}.csv of the last step; and
-    confusion.json with all matrices."""
+    """Fill `folder`: {rows, per_class, capability, losses}.csv; {classes, confusion}.csv of the last step;
+    and confusion.json with all matrices. names: of the label set's K classes."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = study.metrics
     _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
@@ -28,14 +29,16 @@ def write(study: Study, names: Sequence[str], folder: Path) -> None:
         ("row", *CLASS),
         ((row, *values) for row, classes in each.items() for values in classes),
     )
-    final = next((row for row in (*FINAL, *study.confusion) if row in study.confusion), None)
-    best_first = sorted(each[final], key=lambda values: -values[1]) if final else ()
+    last = rows.last_step(rows.measured(metrics))
+    best_first = sorted(each[last.name], key=lambda values: -values[1]) if last else ()
     _csv(folder / "classes.csv", CLASS, best_first)
     _csv(folder / "capability.csv", ("model", "class", "capability", "true_iou"), _capability(metrics))
-    counted = _hundredths(study.confusion[final], names) if final else ()
+    _csv(folder / "losses.csv", ("network", "step", "loss"), _losses(study.losses))
+    counted = _hundredths(study.confusion[last.name], names) if last else ()
     _csv(folder / "confusion.csv", ("actual", "predicted"), counted)
     matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
-    text = json.dumps({"row": final, "names": list(names), "confusion": matrices}, separators=(",", ":"))
+    of_last = last.name if last else None
+    text = json.dumps({"row": of_last, "names": list(names), "confusion": matrices}, separators=(",", ":"))
     (folder / "confusion.json").write_text(text + "\n")
 
 
@@ -55,6 +58,12 @@ def _capability(metrics: dict[str, Any]) -> Iterable[tuple]:
         for name, value in entry["capability"].items():
             if (true := entry.get("true_iou", {}).get(name)) is not None:
                 yield model, name, value, true
+
+
+def _losses(losses: Iterable[Loss]) -> Iterable[tuple[str, int, float]]:
+    for of_network in losses:
+        for step, loss in zip(of_network.step, of_network.loss, strict=True):
+            yield of_network.network.name, int(step), float(loss)
 
 
 def _hundredths(matrix: np.ndarray, names: Sequence[str]) -> Iterable[tuple[str, str]]:

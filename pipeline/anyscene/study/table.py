@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from anyscene.study import rows
 from anyscene.study.literature import note, published
 
-TITLES = {
-    "add": "add",
-    "linear": "linear",
-    "capability": "capability fusion",
-    "superpoint": "+ superpoint means",
-    "pixel_distillation": "pixel distillation",
-    "superpoint_distillation": "superpoint distillation",
-    "ensembling": "+ temporal ensembling",
-    "max": "more confident model",
-    "vocabulary": "fusion by taught classes",
-    "shuffled": "fusion by shuffled capability",
-    "swapped": "fusion by swapped capability",
-    "oracle": "fusion by true IoU",
-}
-CONTROLS = ("max", "vocabulary", "shuffled", "swapped", "oracle")
 UNANNOTATED = (
     "No scene of the split {!r} is annotated, so there is nothing to measure; "
     "`anyscene predict` and `anyscene query` need no annotation."
@@ -38,9 +26,12 @@ def splits(metrics: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for row in metrics["semantic"].values() for name in row.get("splits", {})))
 
 
-def title(row: str) -> str:
-    """A row's name for people; a 2D model is called by its own."""
-    return TITLES.get(row, f"2D model {row}")
+def show(metrics: Mapping[str, Any], page: Path) -> None:
+    """Print the tables, and where the report is, if there is one at `page`."""
+    console = Console(highlight=False)
+    console.print(tables(metrics))
+    if page.is_file():
+        console.print(f"\nreport: {page.resolve()}")
 
 
 def tables(metrics: dict[str, Any]) -> Group:
@@ -51,9 +42,9 @@ def tables(metrics: dict[str, Any]) -> Group:
 
 
 def _ablation(metrics: dict[str, Any]) -> Table:
-    rooms = metrics["bootstrap"]["rooms"]
+    scenes = metrics["bootstrap"]["scenes"]
     table = Table(
-        title=f"{metrics['label_set']}, {metrics['split']}: {rooms} rooms, {metrics['points']:,} points",
+        title=f"{metrics['label_set']}, {metrics['split']}: {scenes} scenes, {metrics['points']:,} points",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -63,24 +54,25 @@ def _ablation(metrics: dict[str, Any]) -> Table:
         table.add_column(name.replace("_", "-"), justify="right")
     for name in (parts := splits(metrics)):
         table.add_column(f"mIoU {name}", justify="right")
-    table.add_column("95 % over rooms", justify="right")
+    table.add_column("95 % over scenes", justify="right")
     known = published(metrics)
     if known is not None:
         table.add_column("mIoU in SAS", justify="right")
-    semantic = metrics["semantic"]
-    best = max((row for row in semantic if row not in CONTROLS), key=lambda row: semantic[row]["mIoU"])
-    first_control = next((row for row in semantic if row in CONTROLS), None)
-    for row, scores in semantic.items():
-        if row == first_control:
+    semantic, measured = metrics["semantic"], rows.measured(metrics)
+    best = max((row for row in measured if not row.control), key=lambda row: semantic[row.name]["mIoU"])
+    first_control = next((row for row in measured if row.control), None)
+    for row in measured:
+        if row is first_control:
             table.add_row("[dim]controls[/]")
-        doubt = metrics["bootstrap"]["mIoU"][row]
+        scores, doubt = semantic[row.name], metrics["bootstrap"]["mIoU"][row.name]
         cells = [f"{scores[name]:.1f}" for name in COLUMNS]
         of_split = scores.get("splits", {})
         cells += [f"{of_split[name]['mIoU']:.1f}" if name in of_split else "" for name in parts]
         cells.append(f"{doubt['low']:.1f} to {doubt['high']:.1f}")
         if known is not None:
-            cells.append(f"{known.rows[row]:.1f}" if row in known.rows else "")
-        table.add_row(title(row), *cells, style="bold" if row == best else None)
+            theirs = known.of(row)
+            cells.append("" if theirs is None else f"{theirs:.1f}")
+        table.add_row(row.title, *cells, style="bold" if row is best else None)
     return table
 
 
@@ -109,14 +101,24 @@ def _rank(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def supervised(metrics: dict[str, Any]) -> str | None:
+    """A sentence that names the networks that were trained with labels, where there are any."""
+    titles = [row.plain_title for row in rows.of(metrics) if row.name in metrics["supervised"]]
+    return f"trained with labels, the others without: {', '.join(titles)}" if titles else None
+
+
 def _notes(metrics: dict[str, Any]) -> list[Text]:
-    notes = [f"left out, {reason}: {title(row)}" for row, reason in metrics["missing"].items()]
+    notes = [
+        f"left out, {metrics['missing'][row.name]}: {row.title}"
+        for row in rows.of(metrics)
+        if row.name in metrics["missing"]
+    ]
     if metrics["unannotated"]:
         notes.append(f"left out, no annotation: {', '.join(metrics['unannotated'])}")
-    if (literature := note(metrics)) is not None:
-        notes.append(literature)
+    notes += [sentence for sentence in (supervised(metrics), note(metrics)) if sentence is not None]
     if absent := metrics["absent"]:
         few = len(absent) <= NAMED
         names = ", ".join(absent) if few else f"{len(absent)} classes (`absent` in reports/metrics.json)"
-        notes.append(f"not in these rooms, so in no mean: {names}")
+        notes.append(f"not in these scenes, so in no mean: {names}")
+    notes += metrics["problems"]
     return [Text(note, style="dim") for note in notes]

@@ -1,1 +1,5 @@
-"""Step 9: what features are for."""
+"""Step 9: what features are for: segmentation, instances, queries, and tasks of other packages."""
+
+from anyscene.project.registry import Registry
+
+TASKS = Registry("anyscene.tasks")

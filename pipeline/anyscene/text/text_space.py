@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from anyscene.datasets import LabelSet
-from anyscene.tasks.segmentation.metrics import Prediction
 from anyscene.text import TextEncoder, embeddings
 
 BLOCK = 1 << 16  # rows reduced at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a way from 2D models to labels says about N points; -1 = nothing."""
+
+    label: np.ndarray  # i2[N], among all classes
+    foreground: np.ndarray  # i2[N], among the foreground classes only
 
 
 class TextSpace:

@@ -6,48 +6,60 @@ The hexadecimal digits in the names of SAM's files are the first ones of their M
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, WeightsError
 
+TENSORS = "model.safetensors"  # of a model, as transformers writes it
+SAM_KINDS = ("vit_h", "vit_l", "vit_b")  # in the names of its checkpoints
 ANSWERS = "precomputed.json"  # beside the answers of a model that runs elsewhere
 
 
 @dataclass(frozen=True)
 class File:
-    """name: path inside the entry's folder; sha256 and size (bytes) where they were published."""
+    """A file of published weights."""
 
-    name: str
-    sha256: str | None = None
-    size: int | None = None
+    name: str  # its path inside the entry's folder
+    sha256: str | None = None  # where it was published
+    size: int | None = None  # in bytes, where it was published
 
 
 @dataclass(frozen=True)
 class Entry:
     """Weights that belong into WEIGHTS/folder, where WEIGHTS is `segmenters.weights`.
 
-    source: the page to read about them. They can be fetched from `repository` (of Hugging Face's hub, at
-    `revision`) or from the folder `url`; with neither they are had by hand, or the model runs `elsewhere`.
+    They can be fetched from `repository` or from `url`. With neither they are downloaded by hand, or the
+    model runs `elsewhere`.
     """
 
     name: str
-    what: str
-    source: str
+    what: str  # for people: the model, and the parameter that names it
+    source: str  # the page to read about them
     licence: str
     folder: str
     files: tuple[File, ...]
-    repository: str | None = None
-    revision: str = "main"
-    url: str | None = None
-    sha256_from: str | None = None
-    elsewhere: bool = False
+    repository: str | None = None  # on Hugging Face's hub
+    revision: str = "main"  # of the repository
+    url: str | None = None  # of a folder that holds the files
+    sha256_from: str | None = None  # who published the hashes
+    elsewhere: bool = False  # the model runs on another machine, and its answers come as files
 
     @property
     def size(self) -> int | None:
         """Bytes of all files; None where one of them is not known."""
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(sizes)
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the weights are missing."""
+        if self.elsewhere:
+            return f"it runs elsewhere ({self.source}); docs/precomputed.md says how its answers get here"
+        if self.repository or self.url:
+            return f"`anyscene weights fetch {self.name}`"
+        return f"by hand from {self.source}"
 
 
 def _sam(kind: str, digits: str, size: int, sha256: str) -> Entry:
@@ -79,7 +91,7 @@ def _clip(name: str, what: str, repository: str, revision: str = "main", **known
 
 
 def _universal(name: str, what: str, licence: str, repository: str, *more: str) -> Entry:
-    files = ("config.json", "preprocessor_config.json", *more, "model.safetensors")
+    files = ("config.json", "preprocessor_config.json", *more, TENSORS)
     return Entry(
         name=name,
         what=what,
@@ -153,7 +165,7 @@ CATALOGUE = (
         source="https://huggingface.co/facebook/sam3",
         licence="SAM License; accept it on that page, then log in with `hf auth login`",
         folder="sam3",
-        files=(File("config.json"), File("model.safetensors")),
+        files=(File("config.json"), File(TENSORS)),
         repository="facebook/sam3",
     ),
     _clip(
@@ -230,6 +242,23 @@ def get(name: str) -> Entry:
             return entry
     known = ", ".join(entry.name for entry in CATALOGUE)
     raise ConfigError(f"no published weights are called {name!r}; known: {known}")
+
+
+def find(name: str, folder: Path, files: Sequence[str], without: str | None = None) -> Path:
+    """`folder`, if it holds the `files` of the published weights `name`.
+
+    without: how to go on without them. Raises WeightsError that says which file is missing and where to get
+    it.
+    """
+    source = get(name).source
+    for file in files:
+        if not (folder / file).is_file():
+            raise WeightsError(
+                f"{folder / file}: no such weights; get {', '.join(files)} from {source} and put them there "
+                f"(`anyscene weights fetch {name}`), or go on without: "
+                f"{without or f'take `{name}` out of segmenters.names'}"
+            )
+    return folder
 
 
 def entry_of(path: Path) -> Entry | None:

@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from anyscene.weights.reading import WeightsError
+from anyscene.errors import WeightsError
+from anyscene.weights.catalogue import TENSORS
 
-TENSORS = "model.safetensors"
 DESCRIPTION = "model.json"
 
 

@@ -11,18 +11,15 @@ from pathlib import Path
 import huggingface_hub
 import torch.hub
 
-from anyscene.errors import PipelineError
+from anyscene.errors import FetchError, WeightsError
+from anyscene.project import digests
 from anyscene.weights import reading
 from anyscene.weights.catalogue import Entry, File
-from anyscene.weights.verifying import where_from
-
-
-class FetchError(PipelineError):
-    """Weights that cannot be fetched."""
 
 
 def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
-    """Bring the files of `entry` under `root`, the folder `segmenters.weights`; `tell` hears of each.
+    """Bring the files of `entry` under `root`, the folder `segmenters.weights`; `tell` is called with a
+    line for each.
 
     A file appears under its name once it is whole and is what was published, or what the hub says that it
     holds; SHA256SUMS beside it notes its sha256. Files that are there and are what they should be stay. What
@@ -30,7 +27,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
     if entry.elsewhere or not (entry.repository or entry.url):
-        raise FetchError(f"{entry.name} cannot be fetched: {where_from(entry)}. It belongs into {folder}")
+        raise FetchError(f"{entry.name} cannot be fetched: {entry.remedy}. It belongs into {folder}")
     for file in entry.files:
         path = folder / file.name
         if path.is_file() and _is_known(path):
@@ -40,7 +37,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
             partial.mkdir(parents=True, exist_ok=True)
             arrived, checked = _download(entry, file, partial, endpoint)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _note(folder, file.name, reading.sha256(arrived))
+            _note(folder, file.name, digests.sha256(arrived))
             arrived.replace(path)
         except FetchError:
             raise
@@ -57,7 +54,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
 def _is_known(path: Path) -> bool:
     try:
         return reading.intact(path)
-    except reading.WeightsError:
+    except WeightsError:
         return False
 
 
@@ -75,7 +72,7 @@ def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> 
         arrived = Path(
             huggingface_hub.hf_hub_download(entry.repository, file.name, local_dir=partial, **place)
         )
-    found = reading.sha256(arrived)
+    found = digests.sha256(arrived)
     for wanted, by in ((file.sha256, f"sha256 by {entry.sha256_from}"), (etag, "hash as the hub says")):
         if wanted is not None and (actual := _hash_like(wanted, arrived, found)) is not None:
             if actual != wanted:

@@ -3,10 +3,7 @@ only those that are what was published, where that is known."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import pickle
-import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,22 +11,18 @@ import torch
 from safetensors.torch import load_file
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from anyscene.errors import PipelineError
+from anyscene.errors import WeightsError
+from anyscene.project.digests import sha256
 from anyscene.weights import catalogue
 
 SUMS = "SHA256SUMS"  # in a folder of weights, as sha256sum writes it: what `anyscene weights fetch` noted
-SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
 LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes: keys of what callbacks remember
-
-
-class WeightsError(PipelineError):
-    """Weights that are missing, damaged or of another architecture."""
 
 
 def read(file: Path, source: str) -> dict[str, torch.Tensor]:
     """Tensors of a .safetensors file, or of a PyTorch file: a state dict, or one under "state_dict".
 
-    No code in a PyTorch file is run, and none of Lightning's. `source` is where the file is had. Raises
+    No code in a PyTorch file is run, and none of Lightning's. `source` says where to get the file. Raises
     WeightsError where the file is missing, truncated, no weights, not what was published, or holds anything
     but plain tensors of real numbers.
     """
@@ -148,21 +141,6 @@ def refuse_code(file: Path, source: str) -> None:
         except Exception as error:  # zip readers raise many kinds for broken files
             raise WeightsError(f"{file}: damaged weights, or TorchScript ({error}){again}") from error
     intact(file)
-
-
-def sha256(file: Path) -> str:
-    """Of the file's content, which is read once in a process unless it changes."""
-    state = file.stat()
-    settled = max(state.st_mtime, state.st_ctime) < time.time() - SETTLED
-    hashed = _sha256 if settled else _sha256.__wrapped__
-    return hashed(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-
-
-@functools.cache
-def _sha256(file: Path, *state: int) -> str:
-    """As long as `state` is the same: gigabytes take seconds, and what is loaded is asked for its key too."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest(file: Path) -> str:

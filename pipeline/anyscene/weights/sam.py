@@ -14,18 +14,17 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from anyscene.errors import WeightsError
 from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
 
 ARCHITECTURE, WEIGHTS = "sam.json", "model.safetensors"  # of ours
 SOURCE = catalogue.get("sam_vit_h").source
-KINDS = ("vit_h", "vit_l", "vit_b")
 
 
 def read(file: Path) -> Sam:
     """A published checkpoint, sam_vit_{b,l,h}*.pth, for inference. Raises WeightsError where it is missing,
     truncated, other than published, of another architecture, or holds more than tensors."""
-    kind = next((kind for kind in KINDS if kind in file.name), None)
+    kind = next((kind for kind in catalogue.SAM_KINDS if kind in file.name), None)
     if kind is None:
         raise WeightsError(f"{file}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
     state = reading.read(file, SOURCE)

@@ -10,14 +10,15 @@ from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
+from anyscene.errors import WeightsError
+from anyscene.project import digests
 from anyscene.weights import reading
 from anyscene.weights.catalogue import ANSWERS, Entry, File
-from anyscene.weights.reading import WeightsError
 
 
 @dataclass(frozen=True)
 class Finding:
-    """state: fine; opens, but nobody published what it should hold; missing; or damaged."""
+    """What was found of one file. It is "unverified" where it opens, but nobody published what it holds."""
 
     file: Path
     state: Literal["fine", "unverified", "missing", "damaged"]
@@ -32,7 +33,7 @@ def verify(entry: Entry, root: Path) -> Iterator[Finding]:
 
 def _verify(path: Path, file: File, entry: Entry) -> Finding:
     if not path.is_file():
-        return Finding(path, "missing", where_from(entry))
+        return Finding(path, "missing", entry.remedy)
     try:
         content = _open(path, entry)
         known = reading.intact(path)
@@ -44,17 +45,8 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
     if entry.elsewhere:
         return Finding(path, "fine", content)
     return Finding(
-        path, "unverified", f"{content}; no sha256 is known, that of this file is {reading.sha256(path)}"
+        path, "unverified", f"{content}; no sha256 is known, that of this file is {digests.sha256(path)}"
     )
-
-
-def where_from(entry: Entry) -> str:
-    """What to do for weights that are not there."""
-    if entry.elsewhere:
-        return f"it runs elsewhere ({entry.source}); docs/precomputed.md says how its answers get here"
-    if entry.repository or entry.url:
-        return f"`anyscene weights fetch {entry.name}`"
-    return f"by hand from {entry.source}"
 
 
 def _open(path: Path, entry: Entry) -> str:

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from anyscene.capability.patch_autoencoder import PatchAutoencoder
+from anyscene.capability.titles import CONDITION
 from anyscene.text import TextEncoder
 from anyscene_demo.zoo.schedule import move_average, rise_and_fall
 
@@ -31,7 +32,6 @@ CAPTIONS = (
     "a {} in a room",
     "a {}",
 )
-CONDITION = "condition.json"  # which text encoder of ours conditions the denoiser, and its number of tokens
 TOKENS = 14
 DIFFUSION_STEPS = 1000
 MIN_SNR = 5.0

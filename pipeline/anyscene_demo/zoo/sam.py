@@ -109,7 +109,7 @@ def train(
     for step in range(recipe.steps):
         chosen = rng.integers(len(examples), size=recipe.batch)
         image, mask = _augmented(examples.image[chosen], examples.mask[chosen], rng)
-        points, labels = _prompts(mask, rng)
+        points, labels = prompts(mask, rng)
         target = torch.from_numpy(mask).float()[:, None]
         with torch.autocast("cpu", torch.bfloat16):
             logits, estimate = predict(
@@ -225,7 +225,7 @@ def _augmented(
     return np.clip(image, 0, 255), mask
 
 
-def _prompts(mask: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def prompts(mask: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """points f4[B, 3, 2] (x, y) and labels i8[B, 3] for masks b1[B, S, S]."""
     points = np.zeros((len(mask), POINTS, 2), np.float32)
     labels = np.full((len(mask), POINTS), -1, np.int64)

@@ -24,8 +24,8 @@ from anyscene.datasets import LabelSet
 from anyscene.text import TextEncoder, embeddings, load_text_encoder
 from anyscene.weights import described
 from anyscene_demo.segmenters.backbone import Backbone
-from anyscene_demo.segmenters.dense import DenseNetwork
-from anyscene_demo.segmenters.mask import MaskNetwork, mask_logits, shrink
+from anyscene_demo.segmenters.dense.segmenter import DenseNetwork
+from anyscene_demo.segmenters.mask.segmenter import MaskNetwork, mask_logits, shrink
 from anyscene_demo.zoo.imagenet import pretrained_backbone
 from anyscene_demo.zoo.images import Seen, rendered, see
 from anyscene_demo.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions, colmap
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
@@ -75,7 +76,7 @@ def test_camera_models(tmp_path, model, parameters, binary):
 def test_binary_files_come_before_text(tmp_path):
     write_workspace(tmp_path / "in", views(POSES), WORLD)
     (tmp_path / "in" / "sparse" / "cameras.txt").write_text("of another model")
-    assert len(read(tmp_path / "in").shots) == 3
+    assert len(read(tmp_path / "in").frames) == 3
 
 
 def test_images_on_their_side_are_turned_and_sizes_may_differ(tmp_path):
@@ -147,7 +148,7 @@ def test_a_scale_that_no_room_has_is_seen_by_the_points(tmp_path, binary, scale)
     shutil.copytree(tmp_path / "in", tmp_path / "without")
     for path in (tmp_path / "without" / "sparse").glob("points3D.*"):
         path.unlink()
-    assert len(read(tmp_path / "without", scale=scale).shots) == 3  # nothing to tell it by
+    assert len(read(tmp_path / "without", scale=scale).frames) == 3  # nothing to tell it by
 
 
 def test_a_reconstruction_that_fell_apart(tmp_path):

@@ -12,8 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from anyscene.cli import import_
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions, nerfstudio, source_frame
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 from tests.builders.capture import grid, write_ply
@@ -88,6 +89,23 @@ def test_what_a_pinhole_sees_beyond_a_distorted_image_is_nothing():
     camera = Camera([[FOCAL, 0, 47], [0, FOCAL, 31], [0, 0, 1]], np.eye(4), WIDTH, HEIGHT)
     image = source_frame.undistorted(np.full((HEIGHT, WIDTH), 7, np.uint8), camera, (0.3, 0, 0, 0, 0), 1)
     assert image[0, 0] == 0 and image[-1, -1] == 0 and np.all(image[20:40, 30:60] == 7)
+
+
+def test_undistorted_depth_holds_no_depth_between_two(tmp_path):
+    folder = write_capture(tmp_path / "in", POSES, distortion=DISTORTION)
+    step = np.where(np.arange(WIDTH) < WIDTH // 2, 1000, 3000).astype(np.uint16)
+    for file in (folder / "depth").iterdir():
+        Image.fromarray(np.tile(step, (HEIGHT, 1))).save(file)
+    _, frames = imported(folder, tmp_path / "out")
+    assert set(np.unique(frames[0].read_depth()).tolist()) == {1, 3}
+
+
+def test_depth_is_written_in_the_nearest_millimetre(tmp_path):
+    folder = write_capture(tmp_path / "in", POSES, npy=True)
+    for file in (folder / "depth").iterdir():
+        np.save(file, np.full((HEIGHT, WIDTH), 1.0009, np.float32))
+    _, frames = imported(folder, tmp_path / "out", depth_unit=1.0)
+    assert np.unique(np.asarray(Image.open(frames[0].depth))).tolist() == [1001]
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

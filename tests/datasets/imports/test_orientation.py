@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from anyscene.datasets import imports
 from anyscene.datasets.imports.formats import recognised
-from anyscene.datasets.imports.orientation import place, vertical
+from anyscene.datasets.imports.orientation import oriented, vertical
 from anyscene.datasets.imports.source_frame import OPENGL, SourceFrame
 from anyscene.errors import DataError
 from anyscene.scene import Camera
@@ -26,7 +26,7 @@ def tilted(yaw, pitch, roll=0.0):
     return pose
 
 
-def shots(poses):
+def source_frames(poses):
     return [SourceFrame(str(i), None, None, Camera(np.eye(3), pose, 1, 1)) for i, pose in enumerate(poses)]
 
 
@@ -53,17 +53,17 @@ def test_hands_are_never_quite_level():
 def test_images_that_do_not_tell(poses):
     assert vertical(looking(*poses)) is None
     with pytest.raises(DataError, match=r"room: the images do not agree on what is up \(--up images\)"):
-        place(shots(looking(*poses)), "room", "images")
-    assert len(place(shots(looking(*poses)), "room", imports.direction("z")).shots) == len(poses)
+        oriented(source_frames(looking(*poses)), "room", "images")
+    assert len(oriented(source_frames(looking(*poses)), "room", imports.direction("z")).frames) == len(poses)
 
 
 def test_upside_down_is_believed_and_on_the_side_is_not():
     poses = looking(*(tilted(40 * i, 10) for i in range(9)))
-    assert place(shots(poses), "room", imports.direction("-z")).world[2, 2] == -1
+    assert oriented(source_frames(poses), "room", imports.direction("-z")).world[2, 2] == -1
     with pytest.raises(
         DataError, match=r"up would be 0\.00,1\.00,0\.00, but the images are level about 0\.00,"
     ):
-        place(shots(poses), "room", imports.direction("y"))
+        oriented(source_frames(poses), "room", imports.direction("y"))
 
 
 @settings(max_examples=50, deadline=None)
@@ -73,19 +73,21 @@ def test_upside_down_is_believed_and_on_the_side_is_not():
 )
 def test_the_world_is_turned_without_a_shear_and_poses_follow(up, scale):
     poses = looking(*(tilted(10, 10 * i) for i in range(3)))  # tell no vertical
-    capture = place(shots(poses), "room", np.array(up), scale)
+    capture = oriented(source_frames(poses), "room", np.array(up), scale)
     turn = capture.world[:3, :3] / scale
     assert np.allclose(turn @ turn.T, np.eye(3)) and np.linalg.det(turn) > 0
     assert np.allclose(turn @ (np.array(up) / np.linalg.norm(up)), [0, 0, 1], atol=1e-6)
-    for shot, pose in zip(capture.shots, poses, strict=True):
+    between = np.arccos(np.clip(np.array(up)[2] / np.linalg.norm(up), -1, 1))
+    assert np.isclose(Rotation.from_matrix(turn).magnitude(), between, atol=1e-6)  # and no more about z
+    for frame, pose in zip(capture.frames, poses, strict=True):
         point = np.array([0.3, -0.2, 2.0, 1])  # in a unit of the export before the camera
         metres = np.array([*(scale * point[:3]), 1])
-        assert np.allclose(shot.camera.pose @ metres, capture.world @ pose @ point, atol=1e-6 * scale)
+        assert np.allclose(frame.camera.pose @ metres, capture.world @ pose @ point, atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize("up", [(0, 0, -1), (1e-6, 0, -1), (1e-5, 0, -1), (0, 1e-4, -1)])
 def test_straight_down(up):
-    world = place(shots(looking(rolled())), "room", np.array(up, float)).world[:3, :3]
+    world = oriented(source_frames(looking(rolled())), "room", np.array(up, float)).world[:3, :3]
     assert np.allclose(world @ world.T, np.eye(3), atol=1e-6)
     assert np.allclose(world @ up / np.linalg.norm(up), [0, 0, 1], atol=1e-4)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.polycam import write_export
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
@@ -95,7 +96,7 @@ def test_keyframes_that_lack_a_file_are_left_out(tmp_path):
 def test_every_second_frame(tmp_path):
     ids = write_export(tmp_path / "in", views(POSES))
     capture = imports.read(tmp_path / "in", "polycam", ExportOptions(), every=2)
-    assert [shot.id for shot in capture.shots] == ids[::2]
+    assert [frame.id for frame in capture.frames] == ids[::2]
 
 
 @pytest.mark.parametrize("given", [{"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}])

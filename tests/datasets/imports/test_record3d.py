@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from anyscene.datasets import Rgbd, imports
+from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.record3d import write_video
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views

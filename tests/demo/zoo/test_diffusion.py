@@ -16,6 +16,8 @@ from anyscene_demo import world
 from anyscene_demo.zoo import diffusion, sam
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 COMMITTED = REPOSITORY / "models" / "demo"
 DEMO = parameters.load(REPOSITORY / "params.yaml")
 CPU = torch.device("cpu")
@@ -161,7 +163,7 @@ def test_batched_prompts_equal_sams_own_way(examples):
     """The training's one prompt for each of many images is what Sam gives for each image alone."""
     torch.manual_seed(0)
     model = sam_module.build_sam(**dataclasses.asdict(SMALL.architecture)).eval()
-    points, labels = sam._prompts(examples.mask[:3], np.random.default_rng(0))
+    points, labels = sam.prompts(examples.mask[:3], np.random.default_rng(0))
     pixels = torch.from_numpy(examples.image[:3]).permute(0, 3, 1, 2).float()
     with torch.no_grad():
         together, _ = sam.predict(model, pixels, points, labels)
@@ -177,7 +179,7 @@ def test_batched_prompts_equal_sams_own_way(examples):
 
 
 def test_prompts_lie_in_their_mask(examples):
-    points, labels = sam._prompts(examples.mask, np.random.default_rng(1))
+    points, labels = sam.prompts(examples.mask, np.random.default_rng(1))
     for mask, places, known in zip(examples.mask, points.numpy().astype(int), labels.numpy(), strict=True):
         assert (known == 1).any()
         assert mask[places[known == 1, 1], places[known == 1, 0]].all()

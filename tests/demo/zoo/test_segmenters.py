@@ -15,13 +15,15 @@ from anyscene.datasets import label_set
 from anyscene.errors import PipelineError
 from anyscene.project.parameters import Text
 from anyscene.text import load_text_encoder
-from anyscene_demo.segmenters.dense import DenseSegmenter
-from anyscene_demo.segmenters.mask import MaskSegmenter
+from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
+from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 from anyscene_demo.zoo import segmenters
 from anyscene_demo.zoo.imagenet import pretrained_backbone
 from anyscene_demo.zoo.images import _vary, rendered, see
 from anyscene_demo.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 from tests.builders import REPOSITORY
+
+pytestmark = pytest.mark.integration
 
 COMMITTED = REPOSITORY / "models" / "demo"
 SCANNET = label_set("scannet20")

@@ -13,6 +13,8 @@ from anyscene.project import parameters
 from anyscene_demo.zoo import student
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 COMMITTED = REPOSITORY / "models" / "demo" / "student"
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 

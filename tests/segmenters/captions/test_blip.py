@@ -10,13 +10,13 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from anyscene.errors import WeightsError
 from anyscene.project import parameters
 from anyscene.segmenters import load_segmenter
 from anyscene.segmenters.captions import blip
 from anyscene.segmenters.captions.blip import BlipCaptioner
 from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
-from anyscene.weights.described import WeightsError
-from anyscene_demo.segmenters.mask import MaskSegmenter
+from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 from tests.builders import small_blip
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def captioner(folder):
-    return BlipCaptioner(folder, CPU)
+    return BlipCaptioner.load(folder, CPU)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_images_of_any_shape_are_seen_as_they_are(captioner, folder, size):
     seen = []
     keep = lambda module, arguments, named: seen.append(named["pixel_values"])  # noqa: E731
     image = patch(5, size)
-    with captioner._network.vision_model.register_forward_pre_hook(keep, with_kwargs=True):
+    with captioner.network.vision_model.register_forward_pre_hook(keep, with_kwargs=True):
         captioner.caption(image)
     processor = transformers.BlipImageProcessor.from_pretrained(folder)
     wanted = processor(images=[Image.fromarray(image)], return_tensors="pt")["pixel_values"]
@@ -153,7 +153,7 @@ def test_versions_tell_captioners_apart(params, copy):
     tensors = load_file(copy / "model.safetensors")
     tensors[min(tensors)] += 1
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    assert BlipCaptioner(copy, CPU).version != load_segmenter("mask", params).captioner.version
+    assert BlipCaptioner.load(copy, CPU).version != load_segmenter("mask", params).captioner.version
 
 
 def test_only_captions_need_its_weights(params, monkeypatch):
@@ -177,7 +177,7 @@ def test_a_missing_file_is_named(copy, file):
     with pytest.raises(
         WeightsError, match=rf"{copy / file}: no such weights; .*Salesforce.*captioner: colour"
     ):
-        BlipCaptioner(copy, CPU)
+        BlipCaptioner.load(copy, CPU)
 
 
 def test_damaged_files_are_refused(copy):
@@ -185,7 +185,7 @@ def test_damaged_files_are_refused(copy):
     for keep in (0, 100, len(whole) - 5):
         (copy / "model.safetensors").write_bytes(whole[:keep])
         with pytest.raises(WeightsError, match=rf"{copy}: damaged weights"):
-            BlipCaptioner(copy, CPU)
+            BlipCaptioner.load(copy, CPU)
     (copy / "model.safetensors").write_bytes(whole)
     tensors = load_file(copy / "model.safetensors")
     missing = next(name for name in tensors if "crossattention" in name)
@@ -195,8 +195,8 @@ def test_damaged_files_are_refused(copy):
         {"format": "pt"},
     )
     with pytest.raises(WeightsError, match=rf"another architecture: {missing} is missing"):
-        BlipCaptioner(copy, CPU)
+        BlipCaptioner.load(copy, CPU)
     for file in ("config.json", "preprocessor_config.json", "tokenizer.json"):
         (copy / file).write_text("{")
         with pytest.raises(WeightsError, match=rf"{copy}(: damaged weights|/config.json: not readable)"):
-            BlipCaptioner(copy, CPU)
+            BlipCaptioner.load(copy, CPU)

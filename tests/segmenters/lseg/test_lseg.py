@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, TextError, WeightsError
 from anyscene.project import parameters
-from anyscene.project.parameters import Lseg
 from anyscene.segmenters import Segmenter, load_segmenter
+from anyscene.segmenters.lseg import Settings
 from anyscene.segmenters.lseg import segmenter as lseg
-from anyscene.text import TextError, embeddings
-from anyscene.weights.described import WeightsError
+from anyscene.testing import SegmenterTests
+from anyscene.text import embeddings
 from tests.builders import small_lseg
 
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
@@ -34,9 +34,18 @@ def checkpoint(tmp_path_factory):
 def load(checkpoint):
     def load(base=small_lseg.BASE, crop=small_lseg.CROP, file=checkpoint, text=None):
         text = text or small_lseg.Text()
-        return lseg.LsegSegmenter("lseg", file, text, Lseg(base, crop), CPU, small_lseg.ARCHITECTURE)
+        return lseg.LsegSegmenter.load("lseg", file, text, Settings(base, crop), CPU, small_lseg.ARCHITECTURE)
 
     return load
+
+
+class TestProtocol(SegmenterTests):
+    labels_everywhere = True
+    unit_features = False  # the mean of an image and its mirror is not normalised again
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, load):
+        return load()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,7 @@ def test_features_equal_those_of_the_official_code(load, kind, sizes, base, crop
 def test_features_equal_a_slow_reading_of_the_protocol(load, size, base, crop):
     image = small_lseg.images((size,))[0]
     segmenter = load(base, crop)
-    wanted = slow_features(segmenter._network, image, base, crop)
+    wanted = slow_features(segmenter.network, image, base, crop)
     found = segmenter.describe(image[None])[0].feature.permute(2, 0, 1).numpy()
     assert found.shape == wanted.shape and np.abs(found - wanted).max() < 1e-5
 
@@ -138,7 +147,7 @@ def test_labels_are_the_best_names_at_the_nearest_cells(load, size):
 @pytest.mark.parametrize(("base", "crop"), [(64, 64), (129, 32)])  # whole, and in windows
 def test_nan_is_no_answer(load, method, value, base, crop):
     segmenter = load(base, crop)
-    segmenter._network.scratch.head1.weight[0] = value
+    segmenter.network.scratch.head1.weight[0] = value
     with pytest.raises(WeightsError, match=r"^lseg: features are NaN or infinite: damaged weights"):
         getattr(segmenter, method)(small_lseg.images(((24, 32),))[0][None], VOCABULARY)
 
@@ -238,7 +247,7 @@ def settings_of(folder, encoder):
 
 
 def test_missing_weights_are_said_before_anything_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("anyscene.segmenters.load_text_encoder", lambda section: pytest.fail("loaded"))
+    monkeypatch.setattr("anyscene.text.load_text_encoder", lambda section: pytest.fail("loaded"))
     wanted = rf"{re.escape(str(tmp_path / 'lseg'))}/demo_e200\.ckpt.*isl-org/lang-seg.*segmenters\.names"
     with pytest.raises(WeightsError, match=wanted):
         load_segmenter("lseg", settings_of(tmp_path, "open_clip:ViT-B-32:openai"))
@@ -256,4 +265,4 @@ def test_protocols_that_cannot_be(base, crop):
     with pytest.raises(
         ConfigError, match=r"segmenters\.lseg: base must be positive and crop a multiple of 32"
     ):
-        Lseg(base, crop)
+        Settings(base, crop)

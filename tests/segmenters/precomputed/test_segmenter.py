@@ -12,14 +12,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from anyscene.cli import frames
-from anyscene.errors import DataError
+from anyscene.errors import DataError, WeightsError
 from anyscene.lifting.projection import described_frames
 from anyscene.project import parameters, store
 from anyscene.scene import Camera, Frame, Scene
 from anyscene.segmenters import CaptionMap, Segmenter, load_segmenter
 from anyscene.segmenters.precomputed.image_index import IndexedImage
 from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter, image_key
-from anyscene.weights.described import WeightsError
 from tests.builders import REPOSITORY
 from tests.builders.small_lseg import Text
 

@@ -17,12 +17,14 @@ from PIL import Image
 
 from anyscene import datasets
 from anyscene.errors import StoreError
-from anyscene.project import timing
+from anyscene.project import store, timing
 from anyscene.project.layout import Artefacts
 from anyscene.show import palette
-from anyscene.show.report import drawn_scene, page, template, timings
-from anyscene.study import evaluation, plots
+from anyscene.show.report import drawn_scene, page, run, template, timings
+from anyscene.study import ablation, evaluation, reports
 from tests.builders import miniature
+
+pytestmark = pytest.mark.integration
 
 SMALL = (80, 60)
 VOID = {"meta", "link", "img", "br", "line", "circle", "path"}
@@ -34,21 +36,20 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     params = miniature.write(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawn_scene, "PICTURE", SMALL)
-        for module in (evaluation, drawn_scene):
+        patch.setattr(drawn_scene, "SIZE", SMALL)
+        for module in (ablation, run):
             patch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
         patch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
         result = evaluation.run(params, Artefacts(folder))
-        (folder / "reports").mkdir()
-        (folder / "reports/metrics.json").write_text(json.dumps(result.metrics))
-        plots.write(result, datasets.label_set("scannet20").names, folder / "reports/plots")
+        reports.write(result, datasets.label_set("scannet20").names, folder / "reports")
         return folder, params, page.build(params, Artefacts(folder))
 
 
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch):
-    monkeypatch.setattr(drawn_scene, "PICTURE", SMALL)
-    monkeypatch.setattr(drawn_scene, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(drawn_scene, "SIZE", SMALL)
+    for module in (ablation, run):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
 
 
 class Checked(HTMLParser):
@@ -77,7 +78,7 @@ def test_page_is_whole_and_needs_no_network(finished):
     text = finished[2]
     found = Checked(text)
     assert found.open == [] and found.wrong == []
-    assert found.sections == ["ablation", "classes", "capability", "rooms", "synthesis", "training", "run"]
+    assert found.sections == ["ablation", "classes", "capability", "scenes", "synthesis", "training", "run"]
     assert all(address.startswith("data:") for address in found.addresses)
     assert "http" not in text and "<script" not in text and "@import" not in text
 
@@ -91,12 +92,12 @@ def test_page_shows_the_measured_figures(finished):
     assert "What this run leaves out" not in text
 
 
-def test_every_room_has_all_its_pictures(finished):
+def test_every_scene_has_all_its_pictures(finished):
     names = re.findall(r'alt="room0: ([^"]+)"', finished[2])
     assert names == [
         "colour", "ground truth", "2D model dense", "2D model mask", "capability fusion", "superpoints",
         "superpoint means", "pixel distillation", "superpoint distillation", "temporal ensembling",
-        "errors of temporal ensembling",
+        "errors of temporal ensembling", "objects", "names of objects",
     ]  # fmt: skip
 
 
@@ -115,10 +116,10 @@ def test_the_same_project_gives_the_same_bytes(finished):
     assert page.build(params, Artefacts(folder)) == text
 
 
-def test_only_some_rooms_are_shown_and_it_says_so(finished):
+def test_only_some_scenes_are_shown_and_it_says_so(finished):
     folder, params, _ = finished
     text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(folder))
-    assert "1 of 2 rooms, evenly chosen" in text and "room1: colour" not in text
+    assert "1 of 2 scenes, evenly chosen" in text and "room1: colour" not in text
 
 
 @pytest.mark.parametrize(
@@ -126,8 +127,9 @@ def test_only_some_rooms_are_shown_and_it_says_so(finished):
     [
         (["reports"], "nothing was evaluated"),
         (["data/synthesis/bed.zarr"], "5 of 6 classes"),
-        (["data/synthesis", "data/labels", "models/ensembling"], "0 of 6 classes"),
+        (["data/synthesis", "data/labels", "models/ensembled"], "0 of 6 classes"),
         (["data/superpoints", "data/fusion", "models", "data/projection"], "colour"),
+        (["data/superpoints", "data/fusion", "models"], "training of pixelwise, training of distilled"),
         (["data", "models", "reports"], "There are no scenes yet"),
     ],
 )
@@ -166,16 +168,15 @@ def test_many_classes_are_folded_and_their_legend_is_of_those_that_are_shown(fin
     text = page.build(params, Artefacts(tmp_path / "copy"))
     found = Checked(text)
     assert not found.wrong and not found.open
-    assert "<summary>60 classes are not in these rooms, so in no mean</summary>" in text
+    assert "<summary>60 classes are not in these scenes, so in no mean</summary>" in text
     assert "<summary>10 more</summary>" in text and text.count("class 9</span>") == 1
     assert text.count("<td>12.3</td>") == len(metrics["semantic"]) and "<th>head</th>" in text
     shown = (frozenset({3}), frozenset({150, 3}))
-    room = drawn_scene.DrawnScene(
-        "room", tuple(drawn_scene.Layer("layer", "", classes=classes) for classes in shown)
-    )
-    of_many = page._legend(datasets.label_set("scannet200"), [room])
+    pictures = tuple(drawn_scene.Picture("picture", "", classes=classes) for classes in shown)
+    scene = drawn_scene.DrawnScene("scene", pictures)
+    of_many = page.legend(datasets.label_set("scannet200"), [scene])
     assert [number for number, _, _ in of_many] == [4, 151] and of_many[0][1] == "table"
-    assert len(page._legend(datasets.label_set("scannet20"), [room])) == 20
+    assert len(page.legend(datasets.label_set("scannet20"), [scene])) == 20
 
 
 def test_it_says_which_scenes_a_stage_has_not_computed(finished, tmp_path):
@@ -183,11 +184,11 @@ def test_it_says_which_scenes_a_stage_has_not_computed(finished, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(folder, project)
     shutil.rmtree(project / "data/fusion/room1.zarr")
-    shutil.rmtree(project / "models/distillation/superpoint")
+    shutil.rmtree(project / "models/distilled")
     (project / "data/capability/mask.json").unlink()
     text = page.build(params, Artefacts(project))
     assert "fusion lacks 1 of 2 scenes: room1. Run dvc repro." in text
-    assert "Not computed: capability of mask, distillation superpoint. Run dvc repro." in text
+    assert "Not computed: capability of mask, training of distilled. Run dvc repro." in text
     assert {"room1: 2D model mask", "room1: temporal ensembling"} <= set(re.findall(r'alt="([^"]+)"', text))
     assert "room0: superpoint means" in text and "room1: superpoint means" not in text
     for name in ("room2", "room3", "room4"):
@@ -230,8 +231,8 @@ def test_a_damaged_artefact_costs_what_shows_it_and_is_named(finished, tmp_path,
         ("reports/plots/confusion.json", "reports/plots/confusion.json is damaged"),
         ("data/capability/mask.json", "mask.json: not the capability"),
         ("data/scenes/room1.zarr/zarr.json", "room1.zarr: not an artefact"),
-        ("models/ensembling/model.safetensors", "not readable as weights"),
-        ("models/ensembling/curves/plots/metrics/loss.tsv", "not readable as a curve"),
+        ("models/ensembled/model.safetensors", "models/ensembled/model.safetensors"),
+        ("models/ensembled/curves/plots/metrics/loss.tsv", "not readable as a curve"),
     ],
 )
 def test_files_cut_short_are_named_and_the_page_is_whole(finished, tmp_path, file, said):
@@ -249,9 +250,9 @@ def test_files_cut_short_are_named_and_the_page_is_whole(finished, tmp_path, fil
 def test_a_curve_without_a_figure_is_named(finished, tmp_path, content):
     folder, params, _ = finished
     shutil.copytree(folder / "models", tmp_path / "models")
-    (tmp_path / "models/ensembling/curves/plots/metrics/loss.tsv").write_text(content)
+    (tmp_path / "models/ensembled/curves/plots/metrics/loss.tsv").write_text(content)
     text = page.build(params, Artefacts(tmp_path))
-    assert "ensembling/curves: no" in text and text.count("training loss of") == 2
+    assert "ensembled/curves: no" in text and text.count("training loss of") == 2
 
 
 def test_of_a_run_without_evaluation_the_capability_is_shown(finished, tmp_path):
@@ -265,25 +266,25 @@ def test_of_a_run_without_evaluation_the_capability_is_shown(finished, tmp_path)
     assert re.search(rf"<th>bed</th><td>\d+</td><td>{bed:.0f}</td>", text) and "its true IoU" not in text
 
 
-def test_a_hundred_rooms_stay_below_twenty_megabytes_and_it_says_so(finished, tmp_path, monkeypatch):
+def test_a_hundred_scenes_stay_below_twenty_megabytes_and_it_says_so(finished, tmp_path, monkeypatch):
     folder, params, _ = finished
     noise = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
     uri = palette.data_uri(noise)  # no picture of this size takes more
-    layers = tuple(drawn_scene.Layer(f"layer {k}", uri) for k in range(11))
-    monkeypatch.setattr(drawn_scene, "draw", lambda scene, *_: drawn_scene.DrawnScene(scene, layers))
+    pictures = tuple(drawn_scene.Picture(f"picture {k}", uri) for k in range(11))
+    monkeypatch.setattr(drawn_scene, "draw", lambda scene, run: drawn_scene.DrawnScene(scene, pictures))
     names = [f"room{k:02}" for k in range(100)]
-    monkeypatch.setattr(page.store, "split_ids", lambda folder, split: names)
+    monkeypatch.setattr(store, "split_ids", lambda folder, split: names)
     few = page.build(params, Artefacts(folder))
-    assert f"{params.report.scenes} of 100 rooms, evenly chosen. Seen" in few
+    assert f"{params.report.scenes} of 100 scenes, evenly chosen. Seen" in few
     text = page.build(replace(params, report=replace(params.report, scenes=100)), Artefacts(folder))
     shown = re.findall(r"<h3>(room\d+)</h3>", text)
     assert 11 * len(uri) * 100 > 20e6 and 4 <= len(shown) < 100 and 10e6 < len(text) < 20e6
-    assert f"{len(shown)} of 100 rooms, evenly chosen: more would make this page larger than 20 MB." in text
+    assert f"{len(shown)} of 100 scenes, evenly chosen: more would make this page larger than 20 MB." in text
     gaps = np.diff([0, *(names.index(name) for name in shown), 100])
     assert shown == sorted(shown) and gaps.max() <= 2 * 100 / len(shown)
 
 
-def test_any_beginning_of_the_rooms_is_spread():
+def test_any_beginning_of_the_scenes_is_spread():
     assert drawn_scene.spread(list("abcdefgh")) == list("aecgbfdh")
     assert drawn_scene.spread(list("abcde")) == list("aecbd")
     assert drawn_scene.spread(["a"]) == ["a"] and drawn_scene.spread([]) == []
@@ -291,7 +292,7 @@ def test_any_beginning_of_the_rooms_is_spread():
 
 def test_seeds_and_versions_are_named(finished):
     text = finished[2]
-    for part in ("world", "synthesis", "distillation", "ensembling", "evaluation"):
+    for part in ("world", "synthesis", *miniature.NETWORKS, "evaluation"):
         assert f"<tr><th>{part}</th><td>0</td></tr>" in text
     assert "<th>Python</th>" in text and "data/projection/dense" in text
 
@@ -307,7 +308,7 @@ def test_times_are_in_a_page_of_their_own(finished, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(folder, project)
     before = page.build(params, Artefacts(project))
-    for stage, seconds in (("fusion", 12.34), ("projection@dense", 7), ("distillation@gone", 99)):
+    for stage, seconds in (("fusion", 12.34), ("projection@dense", 7), ("training@gone", 99)):
         with timing.recorded(stage, folder=project / timing.FOLDER) as note:
             note("<b>2 computed</b>")
         file = project / timing.FOLDER / f"{stage}.json"
@@ -332,7 +333,7 @@ def test_timed_stages_are_those_of_dvc(finished):
     assert named == set(dvc) - {"report"}
 
 
-def test_rooms_are_evenly_chosen():
+def test_scenes_are_evenly_chosen():
     assert drawn_scene.choose(list("abcdefghij"), 4) == ["a", "d", "g", "j"]
     assert drawn_scene.choose(["a"], 4) == ["a"] and drawn_scene.choose([], 4) == []
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from anyscene.show.report import drawn_scene
+from anyscene.show.report import drawn_scene, run
+from anyscene.study import ablation
 from anyscene.study import evaluation as study
 from stages import evaluation, report
 from tests.builders import miniature
@@ -18,10 +19,10 @@ from tests.builders import miniature
 def project(tmp_path, monkeypatch):
     miniature.write(tmp_path, scenes=1, spacing=0.25)
     monkeypatch.chdir(tmp_path)
-    for module in (study, drawn_scene):
+    for module in (ablation, run):
         monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(study, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
-    monkeypatch.setattr(drawn_scene, "PICTURE", (80, 60))
+    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
     return tmp_path
 
 
@@ -33,7 +34,7 @@ def test_evaluation_writes_metrics_and_prints_them_again(project):
     short = json.loads((project / "reports/summary.json").read_text())
     assert short["mIoU"]["capability"] == round(metrics["semantic"]["capability"]["mIoU"], 2)
     plots = {path.name for path in (project / "reports/plots").iterdir()}
-    tables = {"rows.csv", "per_class.csv", "classes.csv", "capability.csv", "confusion.csv"}
+    tables = {"rows.csv", "per_class.csv", "classes.csv", "capability.csv", "confusion.csv", "losses.csv"}
     assert plots == tables | {"confusion.json"}
     (project / "params.yaml").unlink()  # --show reads nothing else
     shown = CliRunner().invoke(evaluation.app, ["--show"])
@@ -55,7 +56,7 @@ def test_report_writes_one_page_and_says_where(project):
     assert "reports/index.html" in result.output.replace("\n", "")
 
 
-def test_report_draws_one_room(project):
+def test_report_draws_one_scene(project):
     result = CliRunner().invoke(report.app, ["--picture", "docs/room.png", "--scene", "room0"])
     assert result.exit_code == 0, result.output
     assert Image.open(project / "docs/room.png").size[0] > 1000

@@ -11,13 +11,14 @@ from PIL import Image
 
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.show.report import drawn_scene, timings
+from anyscene.show.report import drawn_scene, run, timings
 from anyscene.show.report import page as report
 from anyscene.show.viewer.page import HEAT, Page
 from anyscene.show.viewer.scene_view import SceneView
+from anyscene.study import ablation
 from tests.builders import miniature
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 NAME = "<script>document.title='struck'</script>".replace("/", "∕")  # a file's name cannot hold a slash
 WAIT = 30_000  # ms
 
@@ -36,10 +37,10 @@ def shown(project, browser):
     """The viewer's page in the browser, with what it asked the network for."""
     folder, params = project
 
-    def open_room(name):
+    def open_view(name):
         return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
 
-    served = Page(store.scene_ids(folder / "data/scenes"), NAME, open_room, 0)
+    served = Page(store.scene_ids(folder / "data/scenes"), NAME, open_view, 0)
     tab = browser.new_page(viewport={"width": 900, "height": 600})
     tab.asked, tab.alerts = [], []
     tab.on("request", lambda request: tab.asked.append(request.url))
@@ -112,8 +113,9 @@ def test_a_click_names_a_point(shown):
 
 
 def test_the_report_opens_from_a_file_without_the_network(project, browser, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawn_scene, "PICTURE", (80, 60))
-    monkeypatch.setattr(drawn_scene, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
+    for module in (ablation, run):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     folder, params = project
     path = tmp_path / "index.html"
     path.write_text(report.build(params, Artefacts(folder)))

@@ -26,10 +26,10 @@ def project(tmp_path_factory):
 def page(project):
     folder, params = project
 
-    def open_room(name):
+    def open_view(name):
         return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
 
-    served = Page(["room0", "room1"], "room0", open_room, 0)
+    served = Page(["room0", "room1"], "room0", open_view, 0)
     yield served
     served.stop()
 
@@ -41,7 +41,7 @@ def test_only_this_machine_is_served(page):
 
 
 def test_nothing_is_printed_but_by_who_serves(page, capsys):
-    other = Page(["room0"], "room0", page._open_room, 0)
+    other = Page(["room0"], "room0", page.open_view, 0)
     assert capsys.readouterr() == ("", "")
     other.stop()
 
@@ -49,81 +49,83 @@ def test_nothing_is_printed_but_by_who_serves(page, capsys):
 def test_nothing_is_computed_before_somebody_looks(page, monkeypatch):
     monkeypatch.setattr("anyscene.show.viewer.page.UNDISTURBED", 0)
     begun = threading.Event()
-    page.room.prepare = begun.set
+    page.view.prepare = begun.set
     assert not begun.wait(0.3)
-    page._looked_at.set()
+    page.looked_at.set()
     assert begun.wait(10)
 
 
 def test_the_cloud_follows_the_panel(page):
-    room = page.room
-    page._layer.value = "labels"
-    np.testing.assert_array_equal(page._cloud.colors, room.colours("labels")[room.below(page._height.value)])
-    page._only.value = "bed"
-    expected = room.only("labels", "bed")[room.below(page._height.value)]
-    np.testing.assert_array_equal(page._cloud.colors, expected)
-    page._height.value = 1.0
-    assert len(page._cloud.points) == len(page._cloud.colors) == (room.xyz[:, 2] <= 1).sum()
-    page._find.value = "a bed in a scene"
-    assert page._layer.value == HEAT and "a bed in a scene" in page._about.content
-    every = page._cloud.colors.copy()
-    page._threshold.value = 1.0
-    assert (page._cloud.colors != every).any()
-    page._layer.value = "labels"
-    page._scene.value = "room1"
-    assert page.room.scene == "room1" and page._layer.value == "colour"
-    shown = page.room.rgb[page.room.below(page._height.value)]
-    np.testing.assert_array_equal(page._cloud.colors, shown)
+    view = page.view
+    page.panel.layer.value = "labels"
+    np.testing.assert_array_equal(
+        page.cloud.colors, view.colours("labels")[view.below(page.panel.height.value)]
+    )
+    page.panel.only.value = "bed"
+    expected = view.only("labels", "bed")[view.below(page.panel.height.value)]
+    np.testing.assert_array_equal(page.cloud.colors, expected)
+    page.panel.height.value = 1.0
+    assert len(page.cloud.points) == len(page.cloud.colors) == (view.xyz[:, 2] <= 1).sum()
+    page.panel.text.value = "a bed in a scene"
+    assert page.panel.layer.value == HEAT and "a bed in a scene" in page.panel.about.content
+    every = page.cloud.colors.copy()
+    page.panel.threshold.value = 1.0
+    assert (page.cloud.colors != every).any()
+    page.panel.layer.value = "labels"
+    page.panel.scene.value = "room1"
+    assert page.view.scene == "room1" and page.panel.layer.value == "colour"
+    shown = page.view.rgb[page.view.below(page.panel.height.value)]
+    np.testing.assert_array_equal(page.cloud.colors, shown)
 
 
 @pytest.mark.parametrize("layer", ["colour", "superpoints", HEAT])
 def test_a_smaller_scene_is_shown_from_any_layer(project, page, layer):
     folder, params = project
-    page._open_room = lambda name: SceneView(
+    page.open_view = lambda name: SceneView(
         Artefacts(folder), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
     )
     page.select(7)
     if layer == HEAT:
-        page._find.value = "a bed in a scene"
-    page._layer.value = layer
+        page.panel.text.value = "a bed in a scene"
+    page.panel.layer.value = layer
     for name in ("room1", "room0"):
-        page._scene.value = name
-        assert page.room.scene == name and page._layer.value == "colour" and page._clicked_on == []
-        kept = page.room.below(page._height.value)
-        np.testing.assert_array_equal(page._cloud.colors, page.room.rgb[kept])
-        np.testing.assert_allclose(page._cloud.points, page.room.xyz[page.room.drawn[kept]])
+        page.panel.scene.value = name
+        assert page.view.scene == name and page.panel.layer.value == "colour" and page.clicked_on == []
+        kept = page.view.below(page.panel.height.value)
+        np.testing.assert_array_equal(page.cloud.colors, page.view.rgb[kept])
+        np.testing.assert_allclose(page.cloud.points, page.view.xyz[page.view.drawn[kept]])
 
 
 def test_back_from_a_scene_that_cannot_be_opened(page):
     def damaged(name):
         raise StoreError(f"{name}: damaged; run `dvc repro`")
 
-    page._open_room = damaged
-    page._scene.value = "room1"
-    assert "room1: damaged" in page._about.content
-    page._scene.value = "room0"
-    assert "damaged" not in page._about.content
-    page._layer.value = "superpoints"
-    assert len(page._cloud.colors) == len(page._cloud.points)
+    page.open_view = damaged
+    page.panel.scene.value = "room1"
+    assert "room1: damaged" in page.panel.about.content
+    page.panel.scene.value = "room0"
+    assert "damaged" not in page.panel.about.content
+    page.panel.layer.value = "superpoints"
+    assert len(page.cloud.colors) == len(page.cloud.points)
 
 
 def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page):
     def damaged(name):
         raise StoreError(f"{name}: <b>damaged</b>; run `dvc repro`")
 
-    page.room.colours = damaged
-    page._layer.value = "superpoints"
-    assert "superpoints: &lt;b&gt;damaged" in page._about.content
-    page._find.value = "a bed in a scene"
-    assert "a bed in a scene" in page._about.content
+    page.view.colours = damaged
+    page.panel.layer.value = "superpoints"
+    assert "superpoints: &lt;b&gt;damaged" in page.panel.about.content
+    page.panel.text.value = "a bed in a scene"
+    assert "a bed in a scene" in page.panel.about.content
 
 
 def test_a_chosen_point_is_marked_and_described(page):
     page.select(7)
-    np.testing.assert_allclose(page._clicked_on[0].position, page.room.xyz[7])
-    assert "Point 7<" in page._point.content
+    np.testing.assert_allclose(page.clicked_on[0].position, page.view.xyz[7])
+    assert "Point 7<" in page.panel.point.content
 
 
 def test_it_is_said_how_many_points_are_drawn(page):
-    assert "Click a point" in page._point.content and "Drawn" not in page._point.content
+    assert "Click a point" in page.panel.point.content and "Drawn" not in page.panel.point.content
     assert "Drawn are 50 of 1,000 points" in panel_html.hint(50, 1000)

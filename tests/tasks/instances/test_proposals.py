@@ -5,15 +5,18 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from anyscene import datasets
 from anyscene.cli import instances as stage
+from anyscene.datasets import LabelSet
 from anyscene.errors import DataError
 from anyscene.project import store
+from anyscene.tasks.features import Features
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
-from anyscene.tasks.instances.proposals import label_proposals, read_proposals
+from anyscene.tasks.instances.proposals import Proposals
 from anyscene.text import embeddings
 from tests.builders import miniature
 
@@ -33,10 +36,11 @@ def write(folder, scene, masks, scores, label=1):
 def test_reads_what_was_written(tmp_path):
     masks = np.random.default_rng(0).random((3, 40)) < 0.4
     write(tmp_path, "a", masks, [0.5, 1e-3, 1.0])
-    found = read_proposals(tmp_path, "a", 40)
+    found = Proposals.from_scannet(tmp_path, "a", 40)
     assert np.array_equal(found.mask, masks) and found.score.tolist() == [0.5, 0.001, 1.0]
+    assert found.name == (None, None, None) and found.source == "scannet" and len(found) == 3
     write(tmp_path, "none", masks[:0], [])
-    assert read_proposals(tmp_path, "none", 40).mask.shape == (0, 40)
+    assert Proposals.from_scannet(tmp_path, "none", 40).mask.shape == (0, 40)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +62,73 @@ def test_bad_files(tmp_path, text, message):
     (folder / "pred_mask/bad.txt").write_text("1\n" * 39 + "yes\n")
     (folder / "a.txt").write_text(text)
     with pytest.raises(DataError, match=message):
-        read_proposals(folder, "a", 40)
+        Proposals.from_scannet(folder, "a", 40)
     with pytest.raises(DataError, match=r"b\.txt: missing; export the proposals of every annotated scene"):
-        read_proposals(folder, "b", 40)
+        Proposals.from_scannet(folder, "b", 40)
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_reads_the_masks_that_openmask3d_keeps(tmp_path, scored):
+    masks, score = np.random.default_rng(0).random((3, 40)) < 0.4, torch.tensor([0.5, 0.25, 1.0])
+    columns = torch.from_numpy(masks.T).float()
+    torch.save((columns, score) if scored else columns, tmp_path / "a_vh_clean_2_masks.pt")
+    found = Proposals.from_mask3d(tmp_path, "a", 40)
+    assert np.array_equal(found.mask, masks) and found.source == "mask3d"
+    assert found.score.tolist() == (score.tolist() if scored else [1, 1, 1])
+
+
+class Malice:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (torch.ones(39, 2), r"a_masks\.pt: masks \[39, 2\] for 40 points; export them of the mesh"),
+        (torch.ones(40), r"masks \[40\] for 40 points"),
+        ((torch.ones(40, 2), torch.ones(3)), "every one of 2 masks needs a finite score"),
+        ((torch.ones(40, 1), torch.tensor([torch.inf])), "every one of 1 masks needs a finite score"),
+        ({"masks": 1}, "not a tensor of masks, or of masks and scores"),
+        (Malice(), "not a tensor of masks, or of masks and scores"),
+    ],
+)
+def test_bad_files_of_masks(tmp_path, content, message, capsys):
+    torch.save(content, tmp_path / "a_masks.pt")
+    with pytest.raises(DataError, match=message):
+        Proposals.from_mask3d(tmp_path, "a", 40)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(DataError, match=r"b_masks\.pt: missing; keep one file of masks"):
+        Proposals.from_mask3d(tmp_path, "b", 40)
+    torch.save(torch.ones(40, 2), tmp_path / "a_other_masks.pt")
+    with pytest.raises(DataError, match=r"a_masks\.pt: one of several; keep one file of masks"):
+        Proposals.from_mask3d(tmp_path, "a", 40)
+
+
+def test_groups_of_superpoints_are_proposals():
+    group, superpoint = np.array([1, 0, 1, 2]), np.array([0, 1, 2, 2, 3, 3, 1])
+    found = Proposals.from_clusters(group, superpoint, smallest=3)
+    assert found.mask.tolist() == [
+        [True, False, True, True, False, False, False]
+    ]  # 2 points each: the others
+    assert found.score.tolist() == [1] and found.name == (None,) and found.source == "clusters"
+    assert len(Proposals.from_clusters(group, superpoint)) == 3
+    assert Proposals.from_clusters(group, superpoint, smallest=9).mask.shape == (0, 7)
 
 
 def test_name_is_that_of_the_mean_of_the_valid_features():
-    text = np.eye(3, dtype=np.float32)
+    text, names = np.eye(3, dtype=np.float32), ("bed", "door", "sink")
+    label_set = LabelSet("made", names, names, np.zeros((3, 3), np.uint8), np.ones(3, bool))
     feature = np.array([[1, 0, 0], [0.9, 0, 0], [0, 1, 0], [0, 0, 9], [0, 0.2, 0]], np.float32)
     valid = np.array([True, True, True, False, True])
     mask = np.array([[1, 1, 1, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]], bool)
-    assert label_proposals(mask, feature, valid, text, np.arange(3)).tolist() == [0, 1, -1, 0]
-    assert label_proposals(mask, feature, valid, text, np.array([1, 2])).tolist() == [1, 1, -1, 1]
+    features = Features("made", "made", feature, None, valid)
+    proposals = Proposals(mask, np.ones(4), (None,) * 4, "made")
+    every = proposals.named(features, text, np.arange(3), label_set)
+    assert every.name == ("bed", "door", None, "bed") and every.rows(names).tolist() == [0, 1, -1, 0]
+    some = proposals.named(features, text, np.array([1, 2]), label_set)
+    assert some.name == ("door", "door", None, "door") and some.rows(names).tolist() == [1, 1, -1, 1]
+    assert some.rows(("door",)).tolist() == [0, 0, -1, 0]
 
 
 @pytest.fixture
@@ -137,3 +196,17 @@ def test_scores_of_a_split_and_what_is_missing(project):
         (project / f"data/labels/{scene}.zarr").rename(project / f"{scene}.zarr")
     result = run(project)
     assert result.exit_code == 1 and "no scene of val is annotated; run labels first" in result.output
+
+
+def test_masks_of_either_format_have_the_same_scores(project):
+    assert run(project).exit_code == 0
+    expected = json.loads((project / "out.json").read_text())
+    for scene in ("room0", "room1"):
+        points = len(store.open_scene(project / f"data/labels/{scene}.zarr")["label"][:])
+        found = Proposals.from_scannet(project / "proposals", scene, points)
+        content = torch.from_numpy(found.mask.T.copy()), torch.from_numpy(found.score)
+        torch.save(content, project / f"proposals/{scene}_masks.pt")
+        (project / f"proposals/{scene}.txt").unlink()
+    result = run(project, "--format", "mask3d")
+    assert result.exit_code == 0, result.output
+    assert json.loads((project / "out.json").read_text()) == expected

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
+from anyscene.tasks.query.index import Index
+from anyscene.text.glosses import Vocabulary
 
 
 def test_superpoints_touch_along_edges_of_the_mesh():
@@ -29,10 +32,13 @@ def test_without_a_mesh_they_touch_where_points_are_near():
 
 def test_those_that_touch_and_show_the_same_class_are_one():
     superpoint = np.array([0, 0, 1, 2, 3, 4])
-    known = np.array([[0.9, 0.1], [0.2, 0.3], [0.6, 0.5], [0.1, 0.7], [0.8, 0.2], [np.nan, np.nan]])
-    pair = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [0, 4]])
-    shown = groups.classes(known, superpoint)
+    feature = np.array([[0.9, 0.1], [0.2, 0.3], [0.6, 0.5], [0.1, 0.7], [0.8, 0.2], [0, 0]], np.float32)
+    valid = np.array([True, True, True, True, True, False])
+    classes = Vocabulary(("bed", "door"), (None, None), *np.eye(2, dtype=np.float32)[None].repeat(2, 0))
+    features = Features("made", "made", feature, None, valid)
+    shown = Index.of(features, superpoint, classes, np.arange(0)).shows
     assert shown.tolist() == [0, 0, 1, 0, -1]
+    pair = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [0, 4]])
     group = groups.objects(shown, pair)
     assert group[0] == group[1] and len(set(group.tolist())) == 4  # 3 is as 0, but apart; 4 shows nothing
 

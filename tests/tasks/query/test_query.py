@@ -18,8 +18,12 @@ from anyscene.errors import StoreError
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show import heat_map
-from anyscene.tasks.query import similarity as search
-from anyscene.tasks.query.session import By, Unit, open_scene
+from anyscene.tasks import sources
+from anyscene.tasks.query import similarity
+from anyscene.tasks.query.session import Session
+from anyscene.tasks.query.similarity import By
+from anyscene.tasks.surface import Surface
+from anyscene.tasks.task import Texts
 from anyscene.text.glosses import Vocabulary, glosses
 from tests.builders import miniature
 
@@ -42,35 +46,43 @@ def run(project, *arguments):
 
 def test_cosine_is_that_of_the_vectors_and_nan_without_a_feature():
     feature = np.array([[3, 4], [0, 0], [-1, 0], [5, 5]], np.float32)
-    found = search.cosine(feature, np.array([True, True, True, False]), np.array([2.0, 0]))
+    found = similarity.cosine(feature, np.array([True, True, True, False]), np.array([2.0, 0]))
     np.testing.assert_allclose(found, [0.6, 0, -1, np.nan], rtol=1e-6)
 
 
 def test_cosine_of_several_texts_is_a_column_each():
     feature, valid = np.array([[3, 4], [1, 0]], np.float32), np.array([True, False])
-    found = search.cosine(feature, valid, np.array([[1.0, 0], [0, 2]]))
+    found = similarity.cosine(feature, valid, np.array([[1.0, 0], [0, 2]]))
     np.testing.assert_allclose(found, [[0.6, 0.8], [np.nan, np.nan]], rtol=1e-6)
 
 
 def test_any_negative_text_that_stands_out_more_wins_whatever_its_level():
     positive = np.array([0.1, 0.1, 0.1, 0.3, 0.5, np.nan], np.float32)
     far, near = np.array([0.1, 0, 0, 0, 0.05, 0.5]), np.array([0.6, 0.6, 0.6, 0.75, 0.9, 0.9])
-    assert search.closer_to([near], positive).tolist() == [False] * 5 + [True]  # always higher, but evenly
-    assert search.closer_to([far], positive).tolist() == [True] + [False] * 4 + [True]
-    assert search.closer_to([], positive).tolist() == [False] * 6
+    assert similarity.closer_to([near], positive).tolist() == [False] * 5 + [
+        True
+    ]  # always higher, but evenly
+    assert similarity.closer_to([far], positive).tolist() == [True] + [False] * 4 + [True]
+    assert similarity.closer_to([], positive).tolist() == [False] * 6
 
 
 def vocabulary(name, gloss) -> Vocabulary:
     return Vocabulary(("bed", "door"), ("to sleep", None), np.array(name), np.array(gloss))
 
 
+def known(share, general) -> np.ndarray:
+    """[N, V + 1]: shares of the classes, and the cosine with what these have in common."""
+    return np.column_stack([share, general])
+
+
 def test_through_the_vocabulary_a_point_is_what_its_class_is():
-    known = np.array([[0.9, 0.2], [0.5, 0.5], [np.nan, np.nan]], np.float32)
-    share = search.shares(known)
+    cosine = np.array([[0.9, 0.2], [0.5, 0.5], [np.nan, np.nan]], np.float32)
+    share = similarity.shares(cosine)
     np.testing.assert_allclose(share, [[1, 0], [0.5, 0.5], [np.nan, np.nan]], atol=1e-6)
     classes = vocabulary([[1.0, 0, 0], [0, 1, 0]], [[1.0, 0, 0], [0, 1, 0]])
-    found = search.through_vocabulary(share, classes, np.array([0.6, 0.2, 0.7]))
-    np.testing.assert_allclose(found, [0.6, 0.4, np.nan], atol=1e-6)  # of the first; half of either; nothing
+    weight = similarity.through_vocabulary(classes, np.array([[0.6, 0.2, 0.7]]))
+    found = known(share, [0.3, 0.1, 0.2]) @ weight
+    np.testing.assert_allclose(found[:, 0], [0.6, 0.4, np.nan], atol=1e-6)  # the first; half of either; none
 
 
 def test_a_text_is_as_like_a_class_as_its_name_or_its_gloss():
@@ -86,17 +98,31 @@ def test_what_all_classes_share_finds_nothing():
     np.testing.assert_allclose(classes.common, np.array([4, 4, 6]) / np.sqrt(68))
     unsure, sure = classes.common, classes.name[0]
     feature, valid = np.array([unsure, sure, sure]), np.array([True, True, False])
-    general = search.cosine(feature, valid, classes.common)
-    found = search.own(general, general, classes, classes.common)
-    np.testing.assert_allclose(found, [0, 0, np.nan], atol=1e-6)
-    found = search.own(search.cosine(feature, valid, sure), general, classes, sure)
-    np.testing.assert_allclose(found, [0, 1 - (6.8**2) / 68, np.nan], atol=1e-6)
+    general = similarity.cosine(feature, valid, classes.common)
+
+    def own(text):
+        beside = known(np.full((3, 2), 0.5), general) @ similarity.own(classes, text[None])
+        return similarity.cosine(feature, valid, text) + beside[:, 0]
+
+    np.testing.assert_allclose(own(classes.common), [0, 0, np.nan], atol=1e-6)
+    np.testing.assert_allclose(own(sure), [0, 1 - (6.8**2) / 68, np.nan], atol=1e-6)
 
 
 def test_both_is_the_mean_of_classes_and_features():
-    one, other = np.array([0.2, np.nan], np.float32), np.array([0.6, np.nan], np.float32)
-    np.testing.assert_allclose(search.both(one, other), [0.4, np.nan])
-    assert search.both(one, None) is one and search.both(None, other) is other
+    classes = vocabulary([[0.8, 0, 0.6], [0, 0.8, 0.6]], np.eye(3)[:2])
+    texts = np.array([[0.6, 0.2, 0.7], [0, 0, 1]])
+    through, own = similarity.through_vocabulary(classes, texts), similarity.own(classes, texts)
+    cosine, row = np.array([[0.3, 0.9], [np.nan, np.nan]]), known([[0.7, 0.3], [np.nan, 0]], [0.8, 0.1])
+
+    def score(by):
+        share, weight = similarity.weights(classes, texts, by)
+        return share * cosine + row @ weight
+
+    features, vocabulary_ = cosine + row @ own, row @ through
+    np.testing.assert_allclose(score(By.both), (features + vocabulary_) / 2, atol=1e-6)
+    np.testing.assert_array_equal(score(By.vocabulary)[0], vocabulary_[0])
+    np.testing.assert_array_equal(score(By.cosine)[0], cosine[0])
+    assert np.isnan(score(By.both)[1]).all()
 
 
 def test_glosses_are_wordnets_and_a_class_without_one_has_its_name():
@@ -112,10 +138,10 @@ def test_glosses_are_wordnets_and_a_class_without_one_has_its_name():
 
 def test_relative_runs_from_the_median_to_the_top():
     values = np.append(np.linspace(0, 1, 1001), np.nan).astype(np.float32)
-    found = search.relative(values)
+    found = similarity.relative(values)
     assert found[500] == 0 and found[0] == 0 and found[-1] == 0 and found[1000] == 1
     assert (np.diff(found[:-1]) >= 0).all()
-    assert (search.relative(np.full(3, np.nan, np.float32)) == 0).all()
+    assert (similarity.relative(np.full(3, np.nan, np.float32)) == 0).all()
 
 
 def test_the_named_furniture_is_found_in_fused_features(project, tmp_path):
@@ -123,9 +149,9 @@ def test_the_named_furniture_is_found_in_fused_features(project, tmp_path):
     written = ("--out", str(ply), "--png", str(png), "--json", str(found))
     result = run(project, "room0", "a bed in a scene", "--source", "fusion", "--top", "2", *written)
     assert result.exit_code == 0, result.output
-    similarity = PlyData.read(ply)["vertex"]["similarity"]
+    score = PlyData.read(ply)["vertex"]["similarity"]
     label = store.open_scene(project / "data/labels/room0.zarr")["label"][:]
-    assert similarity[label == 3].mean() > similarity[label != 3].mean() + 0.15
+    assert score[label == 3].mean() > score[label != 3].mean() + 0.15
     assert Image.open(png).size == (query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION)
     assert "'a bed in a scene' in room0 (fusion)" in result.output
     record = json.loads(found.read_text())
@@ -150,8 +176,8 @@ def test_several_texts_at_once_have_a_column_a_picture_and_a_list_each(project, 
     assert [json.loads(c.partition(": ")[2]) for c in content.comments] == list(texts)
     label = store.open_scene(project / "data/labels/room0.zarr")["label"][:]
     for column, index in (("similarity_0", 3), ("similarity_3", 1)):
-        similarity = content["vertex"][column]
-        assert similarity[label == index].mean() > similarity[label != index].mean() + 0.15
+        score = content["vertex"][column]
+        assert score[label == index].mean() > score[label != index].mean() + 0.15
     width, height = query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION
     assert Image.open(png).size == (2 * width, 2 * height)
 
@@ -197,17 +223,17 @@ def test_a_text_like_no_class_is_found_by_the_features_themselves(project):
     """A feature that no class has, at the chair's points; the text is that feature."""
     encoder = miniature.Spelling()
     settings = parameters.load(project / "params.yaml")
-    room = open_scene(Artefacts(project), "room0", settings, encoder, "fusion", Unit.object)
+    surface, classes = Surface.read(Artefacts(project), "room0"), Texts.of(settings, encoder).classes
+    fused = sources.of_scene(Artefacts(project), "room0", "fusion")
     chair = np.flatnonzero(store.open_scene(project / "data/labels/room0.zarr")["label"][:] == 4)
-    feature = room.feature.copy()
+    feature = fused.dense()
     feature[chair] += 2 * encoder.encode(["a guitar"])
-    known = search.cosine(feature, room.valid, room.classes.name)
-    strummed = replace(room, feature=feature, known=known)
+    strummed = Session.of(surface, replace(fused, values=feature), classes)
     found = strummed.ask(encoder, "a guitar", (), 1, By.both)
-    assert np.isin(np.flatnonzero(np.isin(room.superpoint, found.matches[0].superpoints)), chair).all()
-    assert found.behind == (None,)
+    assert np.isin(np.flatnonzero(np.isin(surface.superpoint, found.matches[0].superpoints)), chair).all()
+    assert found.through == (None,)
     named = strummed.ask(encoder, "a bed in a scene", (), 1, By.both)
-    assert named.behind[0].name == "bed" and named.behind[0].gloss is None
+    assert named.through[0].name == "bed" and named.through[0].gloss is None
 
 
 def test_single_superpoints_and_the_vocabulary_can_be_asked_for(project, tmp_path):
@@ -229,13 +255,13 @@ def test_single_superpoints_and_the_vocabulary_can_be_asked_for(project, tmp_pat
 
 
 def test_the_most_refined_network_is_the_default(project, tmp_path):
-    assert search.scene_features(Artefacts(project), "room0")[2] == "ensembling"
-    for gone, left in (("ensembling", "distillation/superpoint"), ("distillation", "fusion")):
-        copy = tmp_path / gone
-        shutil.copytree(project, copy)
-        shutil.rmtree(copy / "models/ensembling")
-        shutil.rmtree(copy / "models" / gone, ignore_errors=True)
-        assert search.scene_features(Artefacts(copy), "room0")[2] == left
+    names = sources.names(Artefacts(project), "room0")
+    assert names[0] == "fusion" and sources.of_scene(Artefacts(project), "room0").name == names[-1]
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    for gone, left in zip(names[:0:-1], names[-2::-1], strict=True):
+        shutil.rmtree(copy / "models" / gone)
+        assert sources.of_scene(Artefacts(copy), "room0").name == left
 
 
 def test_unknown_scenes_are_named_with_the_known(project):
@@ -245,4 +271,34 @@ def test_unknown_scenes_are_named_with_the_known(project):
 
 def test_no_features_at_all_say_what_to_run(project, tmp_path):
     with pytest.raises(StoreError, match="dvc repro"):
-        search.scene_features(Artefacts(tmp_path), "room0")
+        sources.of_scene(Artefacts(tmp_path), "room0")
+
+
+def test_sources_that_there_are_not_are_named_with_those_that_there_are(project, tmp_path):
+    known = ", ".join(sources.names(Artefacts(project)))
+    result = run(project, "room0", "a bed", "--source", "nonsense")
+    assert result.exit_code == 1 and f"no features of nonsense; there are {known}" in result.output
+    (tmp_path / "data").mkdir()
+    for stage in ("scenes", "superpoints"):
+        shutil.copytree(project / "data" / stage, tmp_path / "data" / stage)
+    with pytest.raises(StoreError, match="no features of nonsense; there are none, or give the folder"):
+        sources.of_scene(Artefacts(tmp_path), "room0", "nonsense")
+
+
+def test_a_network_is_taken_by_the_path_of_its_folder(project, tmp_path):
+    name = sources.names(Artefacts(project))[-1]
+    shutil.copytree(project / "models" / name, tmp_path / "elsewhere")
+    found = sources.of_scene(Artefacts(project), "room0", str(tmp_path / "elsewhere"))
+    np.testing.assert_array_equal(found.values, sources.of_scene(Artefacts(project), "room0", name).values)
+
+
+def test_fused_superpoints_alone_are_their_points_features(project, tmp_path):
+    shutil.copytree(project / "data", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/fusion/room0.zarr/feature")
+    found = sources.of_scene(Artefacts(tmp_path), "room0", "fusion")
+    group = store.open_scene(project / "data/fusion/room0.zarr")
+    superpoint = store.open_scene(project / "data/superpoints/room0.zarr")["superpoint"][:]
+    expected = group["superpoint_feature"][:][superpoint]
+    np.testing.assert_array_equal(found.dense(), expected.astype(np.float32))
+    np.testing.assert_array_equal(found.valid, group["superpoint_valid"][:][superpoint])
+    np.testing.assert_array_equal(np.concatenate([*found.blocks()]), expected.astype(np.float32))

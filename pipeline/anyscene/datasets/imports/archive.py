@@ -7,14 +7,14 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from anyscene.datasets.imports.source_frame import UNREADABLE, Source
+from anyscene.datasets.imports.source_frame import UNREADABLE, ExportFile
 from anyscene.errors import DataError
 
 
-def root(path: Path, marks: Sequence[str]) -> Source | None:
+def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
     """The folder that holds one of `marks`: `path`, or in a zip file its top or the only folder there that
     does; None where there is none. Raises DataError for a file that is no archive."""
-    folders: list[Source] = [path]
+    folders: list[ExportFile] = [path]
     if path.is_file():
         try:
             top = zipfile.Path(path)
@@ -25,7 +25,7 @@ def root(path: Path, marks: Sequence[str]) -> Source | None:
     return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
 
 
-def read_json(source: Source) -> dict:
+def read_json(source: ExportFile) -> dict:
     """Raises DataError naming the file where it is missing or no JSON object."""
     try:
         content = json.loads(source.read_text(encoding="utf-8"))

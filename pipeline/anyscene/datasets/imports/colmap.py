@@ -21,9 +21,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from anyscene.datasets.imports.export_options import ExportOptions
-from anyscene.datasets.imports.orientation import Capture, place
+from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
-from anyscene.datasets.imports.source_frame import Depth, Source, SourceFrame, fitted, named, rescaled
+from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, fitted, named, rescaled
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 
@@ -80,7 +80,7 @@ class Point:
     images: tuple[int, ...]
 
 
-def read(folder: Source, given: ExportOptions) -> Capture:
+def read(folder: ExportFile, options: ExportOptions) -> Capture:
     """The images of the reconstruction, in the order of their names. With depth maps, images without one are
     left out.
 
@@ -88,23 +88,23 @@ def read(folder: Source, given: ExportOptions) -> Capture:
     up is not given, and for a scale at which the points are no room.
     """
     model = _model(folder)
-    given.refuse("depth_unit", because="COLMAP's depth is in the unit of its poses")
-    if given.scale is None:
+    options.refuse("depth_unit", because="COLMAP's depth is in the unit of its poses")
+    if options.scale is None:
         raise DataError(
             f"{model}: COLMAP's unit is arbitrary; give --scale, the metres of a unit, by a length that you "
             "know"
         )
-    if given.up is None:
+    if options.up is None:
         raise DataError(
             f"{model}: COLMAP's world lies anyhow; give --up images where they were held level, or what is "
             "up in it (-y after colmap model_orientation_aligner)"
         )
     lenses = _read(model, "cameras", _cameras_text, _cameras_binary)
     views = _read(model, "images", _images_text, _images_binary)
-    _check_scale(model, views, given.scale)
+    _check_scale(model, views, options.scale)
     depth_maps = folder / "stereo" / "depth_maps"
     with_depth = any(_depth_path(depth_maps, view).is_file() for view in views.values())
-    shots, left_out = [], []
+    source_frames, left_out = [], []
     for view in sorted(views.values(), key=lambda view: view.name):
         color, depth = folder / "images" / view.name, _depth_path(depth_maps, view)
         if not color.is_file():
@@ -122,12 +122,12 @@ def read(folder: Source, given: ExportOptions) -> Capture:
             camera = rescaled(Camera(lens.intrinsics, view.pose, lens.width, lens.height), factor)
         except DataError as error:
             raise DataError(f"{model}: {view.name}: {error}") from error
-        depth = Depth(depth, given.scale, depth_map) if with_depth else None
-        shots.append(SourceFrame(view.name, color, depth, camera, lens.distortion, exif))
-    return place(named(shots, model), model, given.up, given.scale, left_out)
+        depth = Depth(depth, options.scale, depth_map) if with_depth else None
+        source_frames.append(SourceFrame(view.name, color, depth, camera, lens.distortion, exif))
+    return oriented(named(source_frames, model), model, options.up, options.scale, left_out)
 
 
-def depth_map(source: Source) -> np.ndarray:
+def depth_map(source: ExportFile) -> np.ndarray:
     """f4[H,W] in units of the reconstruction, 0 = none. Raises ValueError for a file of another form."""
     data = source.read_bytes()
     header = data[:64].split(b"&", 3)
@@ -140,11 +140,11 @@ def depth_map(source: Source) -> np.ndarray:
     return np.frombuffer(data, "<f4", offset=offset).reshape(height, width)
 
 
-def _depth_path(folder: Source, view: RegisteredImage) -> Source:
+def _depth_path(folder: ExportFile, view: RegisteredImage) -> ExportFile:
     return folder / f"{view.name}.geometric.bin"
 
 
-def _model(folder: Source) -> Source:
+def _model(folder: ExportFile) -> ExportFile:
     """The folder of the sparse model. Raises DataError where there is none, or more than one."""
     sparse = folder / "sparse"
     parts = [path for path in sparse.iterdir() if _holds_model(path)] if sparse.is_dir() else []
@@ -158,11 +158,11 @@ def _model(folder: Source) -> Source:
     return found[0]
 
 
-def _holds_model(folder: Source) -> bool:
+def _holds_model(folder: ExportFile) -> bool:
     return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))
 
 
-def _check_scale(model: Source, views: Mapping[int, RegisteredImage], scale: float) -> None:
+def _check_scale(model: ExportFile, views: Mapping[int, RegisteredImage], scale: float) -> None:
     """The median distance of points before the cameras that see them; nothing where there are none."""
     if not any((model / f"points3D.{kind}").is_file() for kind in ("bin", "txt")):
         return
@@ -182,7 +182,7 @@ def _check_scale(model: Source, views: Mapping[int, RegisteredImage], scale: flo
 # ---------------------------------------------------------------------------------------------- the two forms
 
 
-def _read(model: Source, name: str, text: Callable, binary: Callable) -> dict[int, object]:
+def _read(model: ExportFile, name: str, text: Callable, binary: Callable) -> dict[int, object]:
     """What NAME.bin, else NAME.txt, holds, by id."""
     path = model / f"{name}.bin"
     try:

@@ -1,4 +1,4 @@
-"""What a person says of a capture because its files do not."""
+"""What a person has to say of a capture because its files do not."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ IMAGES = "images"  # up is where the images' upper edges are
 
 @dataclass(frozen=True, eq=False)
 class ExportOptions:
-    """None: not said.
+    """What an export leaves open; None where nobody says it."""
 
-    scale: metres of a unit of its poses; depth_unit: metres of a step of its depth; up: f8[3] in its world,
-    of any length, or IMAGES; confidence: depth that the device was less sure of than this is dropped, of 0
-    (low), 1 and 2 (high).
-    """
-
-    scale: float | None = None
-    depth_unit: float | None = None
-    up: np.ndarray | str | None = None
-    confidence: int = 1
+    scale: float | None = None  # metres of a unit of its poses
+    depth_unit: float | None = None  # metres of a step of its depth
+    up: np.ndarray | str | None = None  # f8[3] in its world, of any length, or IMAGES
+    confidence: int = 1  # 0 (low), 1 or 2 (high): depth that the device was less sure of is dropped
 
     def refuse(self, *names: str, because: str) -> None:
-        """Raise DataError for what was said although the files do: it might contradict them."""
+        """Raises DataError where one of `names` is set although the files say it: they might disagree."""
         for name in names:
             if getattr(self, name) is not None:
                 raise DataError(f"--{name.replace('_', '-')} is not for this export: {because}; leave it out")

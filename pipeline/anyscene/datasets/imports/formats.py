@@ -13,7 +13,7 @@ from anyscene.errors import DataError
 READERS = {"colmap": colmap, "nerfstudio": nerfstudio, "polycam": polycam, "record3d": record3d}
 
 
-def read(path: Path, source: str | None, given: ExportOptions, every: int = 1) -> Capture:
+def read(path: Path, source: str | None, options: ExportOptions, every: int = 1) -> Capture:
     """Every `every`-th frame of the export at `path`, a folder or an archive of it, by the reader `source`,
     or by the only one whose files are there.
 
@@ -24,8 +24,8 @@ def read(path: Path, source: str | None, given: ExportOptions, every: int = 1) -
     folder = archive.root(path, reader.MARKS)
     if folder is None:
         raise DataError(f"{path}: holds no {' or '.join(reader.MARKS)}; {reader.REMEDY}")
-    capture = reader.read(folder, given)
-    return replace(capture, shots=capture.shots[::every])
+    capture = reader.read(folder, options)
+    return replace(capture, frames=capture.frames[::every])
 
 
 def recognised(path: Path) -> str:

@@ -19,8 +19,16 @@ import math
 import numpy as np
 
 from anyscene.datasets.imports.export_options import ExportOptions
-from anyscene.datasets.imports.orientation import Capture, place
-from anyscene.datasets.imports.source_frame import OPENGL, Depth, Source, SourceFrame, fitted, named, rescaled
+from anyscene.datasets.imports.orientation import Capture, oriented
+from anyscene.datasets.imports.source_frame import (
+    OPENGL,
+    Depth,
+    ExportFile,
+    SourceFrame,
+    fitted,
+    named,
+    rescaled,
+)
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 
@@ -31,7 +39,7 @@ DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 UP = np.array([0.0, 0.0, 1.0])
 
 
-def read(folder: Source, given: ExportOptions) -> Capture:
+def read(folder: ExportFile, options: ExportOptions) -> Capture:
     """The frames in file order. Raises DataError naming the frame for anything missing, unknown or
     contradictory, and where the scale, or the unit of depth that is there, is not given."""
     path = folder / MARKS[0]
@@ -44,7 +52,7 @@ def read(folder: Source, given: ExportOptions) -> Capture:
         raise DataError(f"{path}: not a nerfstudio capture ({error!r}); export it again") from error
     if not isinstance(frames, list) or not frames:
         raise DataError(f"{path}: no frames; export it again")
-    if given.scale is None:
+    if options.scale is None:
         raise DataError(
             f"{path}: does not say how long its unit is; give --scale 1 where a device measured it (Polycam, "
             "Record3D, ARKit), or the metres of a unit, by a length that you know (COLMAP)"
@@ -53,19 +61,19 @@ def read(folder: Source, given: ExportOptions) -> Capture:
     for frame, where in zip(frames, places, strict=True):
         if not isinstance(frame, dict):
             raise DataError(f"{where}: not an object; export it again")
-    if given.depth_unit is None and any("depth_file_path" in frame for frame in frames):
+    if options.depth_unit is None and any("depth_file_path" in frame for frame in frames):
         raise DataError(
             f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
             "the metres of one step"
         )
-    shots = [
-        _shot(folder, {**content, **frame}, where, given.depth_unit)
+    source_frames = [
+        _frame(folder, {**content, **frame}, where, options.depth_unit)
         for frame, where in zip(frames, places, strict=True)
     ]
-    return place(named(shots, path), path, UP if given.up is None else given.up, given.scale)
+    return oriented(named(source_frames, path), path, UP if options.up is None else options.up, options.scale)
 
 
-def _shot(folder: Source, values: dict, where: str, depth_unit: float | None) -> SourceFrame:
+def _frame(folder: ExportFile, values: dict, where: str, depth_unit: float | None) -> SourceFrame:
     color = _file(folder, values.get("file_path"), where)
     depth = values.get("depth_file_path")
     depth = None if depth is None else Depth(_file(folder, depth, where), depth_unit)
@@ -108,7 +116,7 @@ def _distortion(values: dict) -> tuple[float, float, float, float, float]:
     return tuple(coefficients[name] for name in DISTORTION)
 
 
-def _file(folder: Source, name: object, where: str) -> Source:
+def _file(folder: ExportFile, name: object, where: str) -> ExportFile:
     if not isinstance(name, str) or not name:
         raise DataError(f"{where}: names no file_path; export it again")
     path = folder / name

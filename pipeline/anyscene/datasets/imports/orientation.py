@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from anyscene.datasets.imports.export_options import IMAGES
-from anyscene.datasets.imports.source_frame import Source, SourceFrame
+from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
 from anyscene.errors import DataError
 
 TILT = np.sin(np.radians(15))  # how far from level images held by hand may lie on the whole
@@ -21,29 +22,30 @@ class Capture:
     """Shots in metres, z up, and world f8[4,4], which takes points of the export's world to theirs.
     left_out: what was not taken, and why; remarks: what a person should know besides."""
 
-    shots: tuple[SourceFrame, ...]
+    frames: tuple[SourceFrame, ...]
     world: np.ndarray
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
-def place(
-    shots: Sequence[SourceFrame],
-    source: Source,
+def oriented(
+    source_frames: Sequence[SourceFrame],
+    source: ExportFile,
     up: np.ndarray | str,
     scale: float = 1.0,
     left_out: Sequence[str] = (),
     remarks: Sequence[str] = (),
 ) -> Capture:
-    """The shots turned so that `up` (f8[3] of their world, or IMAGES) is +z; scale: metres of a unit.
+    """The frames turned so that `up` (f8[3] of their world, or IMAGES) is +z, by no more than it takes;
+    scale: metres of a unit.
 
     Raises DataError naming `source` where up is to be had from the images and they do not tell, and where
     they clearly tell another vertical than `up`.
     """
-    if not shots:
+    if not source_frames:
         why = "; ".join(left_out[:3]) or "there is none"
         raise DataError(f"{source}: no frame that can be taken ({why}); export it again")
-    seen = vertical(np.array([shot.camera.pose for shot in shots]))
+    seen = vertical(np.array([frame.camera.pose for frame in source_frames]))
     if isinstance(up, str):
         if seen is None:
             raise DataError(
@@ -58,8 +60,8 @@ def place(
             f"give --up {IMAGES}, or --up as an axis or a vector"
         )
     world = np.eye(4)
-    world[:3, :3] = scale * _to_z(up)
-    moved = tuple(_moved(shot, world, scale) for shot in shots)
+    world[:3, :3] = scale * Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
+    moved = tuple(_moved(frame, world, scale) for frame in source_frames)
     return Capture(moved, world, tuple(left_out), tuple(remarks))
 
 
@@ -76,20 +78,10 @@ def vertical(poses: np.ndarray) -> np.ndarray | None:
     return sign * axis[:, 0] if np.quantile(sign * height, 0.1) > 0.2 else None
 
 
-def _to_z(up: np.ndarray) -> np.ndarray:
-    """f8[3,3]: a rotation of the unit vector `up` to +z, by at most a right angle where that is enough."""
-    x, y, z = up
-    if z < 0:
-        half = np.diag([1.0, -1.0, -1.0])
-        return _to_z(half @ up) @ half
-    cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + z)
-
-
-def _moved(shot: SourceFrame, world: np.ndarray, scale: float) -> SourceFrame:
-    pose = world @ shot.camera.pose
+def _moved(frame: SourceFrame, world: np.ndarray, scale: float) -> SourceFrame:
+    pose = world @ frame.camera.pose
     pose[:3, :3] /= scale
-    return replace(shot, camera=replace(shot.camera, pose=pose))
+    return replace(frame, camera=replace(frame.camera, pose=pose))
 
 
 def _text(vector: np.ndarray) -> str:

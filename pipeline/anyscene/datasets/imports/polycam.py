@@ -21,11 +21,11 @@ import numpy as np
 from anyscene.datasets import raw_files
 from anyscene.datasets.imports.archive import read_json
 from anyscene.datasets.imports.export_options import ExportOptions
-from anyscene.datasets.imports.orientation import Capture, place
+from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import (
     OPENGL,
     Depth,
-    Source,
+    ExportFile,
     SourceFrame,
     fitted,
     numbers,
@@ -44,10 +44,10 @@ DISTORTED = (
 )
 
 
-def read(folder: Source, given: ExportOptions) -> Capture:
+def read(folder: ExportFile, options: ExportOptions) -> Capture:
     """The keyframes in the order of their times, without those that lack their image or depth. Raises
     DataError naming the file."""
-    given.refuse("scale", "depth_unit", "up", because="Polycam measures metres and millimetres, +y is up")
+    options.refuse("scale", "depth_unit", "up", because="Polycam measures metres and millimetres, +y is up")
     frames = folder / "keyframes"
     corrected = (frames / "corrected_cameras").is_dir() and (frames / "corrected_images").is_dir()
     prefix = "corrected_" if corrected else ""
@@ -59,7 +59,7 @@ def read(folder: Source, given: ExportOptions) -> Capture:
         key=raw_files.natural,
     )
     with_depth = (frames / "depth").is_dir() and any(_depth(frames, id).is_file() for id in ids)
-    shots, left_out = [], []
+    source_frames, left_out = [], []
     for id in ids:
         color = images / f"{id}.jpg"
         if not color.is_file():
@@ -67,12 +67,12 @@ def read(folder: Source, given: ExportOptions) -> Capture:
         elif with_depth and not _depth(frames, id).is_file():
             left_out.append(f"{id} has no depth/{id}.png")
         else:
-            depth = _read_depth(frames, id, given.confidence) if with_depth else None
-            shots.append(_shot(id, cameras / f"{id}.json", color, depth))
-    return place(shots, frames, UP, 1.0, left_out, () if corrected else (DISTORTED,))
+            depth = _read_depth(frames, id, options.confidence) if with_depth else None
+            source_frames.append(_frame(id, cameras / f"{id}.json", color, depth))
+    return oriented(source_frames, frames, UP, 1.0, left_out, () if corrected else (DISTORTED,))
 
 
-def _shot(id: str, source: Source, color: Source, depth: Depth | None) -> SourceFrame:
+def _frame(id: str, source: ExportFile, color: ExportFile, depth: Depth | None) -> SourceFrame:
     values = read_json(source)
     try:
         rows = [[float(values[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
@@ -88,11 +88,11 @@ def _shot(id: str, source: Source, color: Source, depth: Depth | None) -> Source
     return SourceFrame(id, color, depth, rescaled(camera, factor), exif=exif)
 
 
-def _depth(frames: Source, id: str) -> Source:
+def _depth(frames: ExportFile, id: str) -> ExportFile:
     return frames / "depth" / f"{id}.png"
 
 
-def _read_depth(frames: Source, id: str, least: int) -> Depth:
+def _read_depth(frames: ExportFile, id: str, least: int) -> Depth:
     confidence = frames / "confidence" / f"{id}.png"
     if not confidence.is_file():
         return Depth(_depth(frames, id), MILLIMETRE)
@@ -100,7 +100,7 @@ def _read_depth(frames: Source, id: str, least: int) -> Depth:
     return Depth(_depth(frames, id), MILLIMETRE, read)
 
 
-def _sure(source: Source, *, confidence: Source, least: int) -> np.ndarray:
+def _sure(source: ExportFile, *, confidence: ExportFile, least: int) -> np.ndarray:
     """The depth map, 0 where the device was less sure than `least`. Raises ValueError where sizes differ."""
     depth, sure = numbers(source), numbers(confidence)
     if sure.shape != depth.shape or sure.dtype != np.uint8:

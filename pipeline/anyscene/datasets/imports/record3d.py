@@ -22,8 +22,8 @@ from scipy.spatial.transform import Rotation
 
 from anyscene.datasets.imports.archive import read_json
 from anyscene.datasets.imports.export_options import ExportOptions
-from anyscene.datasets.imports.orientation import Capture, place
-from anyscene.datasets.imports.source_frame import OPENGL, Depth, Source, SourceFrame, fitted, rescaled
+from anyscene.datasets.imports.orientation import Capture, oriented
+from anyscene.datasets.imports.source_frame import OPENGL, Depth, ExportFile, SourceFrame, fitted, rescaled
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 
@@ -32,13 +32,13 @@ REMEDY = "export the video as .r3d"
 Size = tuple[int, int]
 
 
-def read(folder: Source, given: ExportOptions) -> Capture:
+def read(folder: ExportFile, options: ExportOptions) -> Capture:
     """The frames by number. Raises DataError naming the file, also where its depth cannot be decompressed for
-    want of the decoder, and where up is not given."""
-    given.refuse("scale", "depth_unit", because="Record3D measures metres")
+    want of the decoder, and where up is not said."""
+    options.refuse("scale", "depth_unit", because="Record3D measures metres")
     metadata = read_json(folder / "metadata")
     poses, intrinsics, size, shape = _cameras(metadata, folder / "metadata")
-    if given.up is None:
+    if options.up is None:
         raise DataError(
             f"{folder / 'metadata'}: does not say what is up, its world is the first camera's; give --up "
             "images where it was held level on the whole, or what is up in it (y where the first image is "
@@ -46,7 +46,7 @@ def read(folder: Source, given: ExportOptions) -> Capture:
         )
     with_depth = (folder / "rgbd" / "0.depth").is_file()
     decoder = _decoder(folder) if with_depth else None
-    shots = []
+    source_frames = []
     for number, (pose, matrix) in enumerate(zip(poses, intrinsics, strict=True)):
         color, depth, confidence = (folder / "rgbd" / f"{number}.{kind}" for kind in ("jpg", "depth", "conf"))
         for file in (color, depth) if with_depth else (color,):
@@ -65,32 +65,32 @@ def read(folder: Source, given: ExportOptions) -> Capture:
             size=size,
             decoder=decoder,
             confidence=confidence if confidence.is_file() else None,
-            least=given.confidence,
+            least=options.confidence,
         )
         depth = Depth(depth, 1.0, decoded) if with_depth else None
-        shots.append(SourceFrame(f"{number:05d}", color, depth, camera, exif=exif))
-    return place(shots, folder, given.up)
+        source_frames.append(SourceFrame(f"{number:05d}", color, depth, camera, exif=exif))
+    return oriented(source_frames, folder, options.up)
 
 
-def _cameras(metadata: dict, source: Source) -> tuple[np.ndarray, np.ndarray, Size, Size | None]:
+def _cameras(metadata: dict, source: ExportFile) -> tuple[np.ndarray, np.ndarray, Size, Size | None]:
     """(poses f8[N,4,4] in OpenCV axes, intrinsics f8[N,3,3], pixel centres on whole numbers, size of colour,
     shape of depth if it says so)."""
     try:
-        given = np.array(metadata["poses"], np.float64)
+        stored = np.array(metadata["poses"], np.float64)
         size = int(metadata["w"]), int(metadata["h"])
         shape = (int(metadata["dh"]), int(metadata["dw"])) if {"dw", "dh"} <= metadata.keys() else None
-        if given.ndim != 2 or given.shape[1] != 7 or not np.isfinite(given).all():
-            raise ValueError(f"poses of shape {list(given.shape)}, not N of 7 numbers")
-        if len(given) > 1 and not np.ptp(given, axis=0).any():
+        if stored.ndim != 2 or stored.shape[1] != 7 or not np.isfinite(stored).all():
+            raise ValueError(f"poses of shape {list(stored.shape)}, not N of 7 numbers")
+        if len(stored) > 1 and not np.ptp(stored, axis=0).any():
             raise DataError(
                 f"{source}: all poses are the same, as in videos of the selfie camera; record by LiDAR"
             )
-        poses = np.tile(np.eye(4), (len(given), 1, 1))
-        poses[:, :3, :3] = Rotation.from_quat(given[:, :4]).as_matrix()
-        poses[:, :3, 3] = given[:, 4:]
-        intrinsics = np.tile(np.array(metadata["K"], np.float64).reshape(3, 3).T, (len(given), 1, 1))
+        poses = np.tile(np.eye(4), (len(stored), 1, 1))
+        poses[:, :3, :3] = Rotation.from_quat(stored[:, :4]).as_matrix()
+        poses[:, :3, 3] = stored[:, 4:]
+        intrinsics = np.tile(np.array(metadata["K"], np.float64).reshape(3, 3).T, (len(stored), 1, 1))
         if each := metadata.get("perFrameIntrinsicCoeffs"):
-            focal = np.array(each, np.float64).reshape(len(given), 4)
+            focal = np.array(each, np.float64).reshape(len(stored), 4)
             intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]] = focal
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{source}: lacks or garbles {error}; export it again") from error
@@ -98,7 +98,7 @@ def _cameras(metadata: dict, source: Source) -> tuple[np.ndarray, np.ndarray, Si
     return poses @ OPENGL, intrinsics, size, shape
 
 
-def _decoder(folder: Source) -> ModuleType:
+def _decoder(folder: ExportFile) -> ModuleType:
     try:
         import lzfse
     except ImportError as error:
@@ -110,12 +110,12 @@ def _decoder(folder: Source) -> ModuleType:
 
 
 def _decoded(
-    source: Source,
+    source: ExportFile,
     *,
     shape: Size | None,
     size: Size,
     decoder: ModuleType,
-    confidence: Source | None,
+    confidence: ExportFile | None,
     least: int,
 ) -> np.ndarray:
     """f4[dh,dw] in metres, 0 where the device was less sure than `least`. Raises ValueError for other sizes
@@ -132,7 +132,7 @@ def _decoded(
     return depth.reshape(height, width)
 
 
-def _bytes(source: Source, decoder: ModuleType) -> bytes:
+def _bytes(source: ExportFile, decoder: ModuleType) -> bytes:
     try:
         return decoder.decompress(source.read_bytes())
     except (decoder.error, MemoryError) as error:  # the second where it was cut short

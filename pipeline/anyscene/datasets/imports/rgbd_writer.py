@@ -53,25 +53,25 @@ class Summary:
 def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
     """Make the folder `out`, whole or not at all; mesh: a PLY in the world of the export, with faces. Raises
     DataError naming the file, where `out` exists, and where no camera looks at the mesh."""
-    shots = capture.shots
+    source_frames = capture.frames
     if out.exists():
         raise DataError(f"{out}: exists; delete it or give another --out")
-    with_depth = [shot for shot in shots if shot.depth is not None]
-    if mesh is None and len(with_depth) < len(shots):
-        lacking = next(shot for shot in shots if shot.depth is None)
+    with_depth = [frame for frame in source_frames if frame.depth is not None]
+    if mesh is None and len(with_depth) < len(source_frames):
+        lacking = next(frame for frame in source_frames if frame.depth is None)
         raise DataError(
             f"{lacking.color}: no depth, and no mesh: the points come from either; give --mesh, or export "
             "depth with every frame"
         )
-    if with_depth and len(with_depth) < len(shots):
-        lacking = next(shot for shot in shots if shot.depth is None)
+    if with_depth and len(with_depth) < len(source_frames):
+        lacking = next(frame for frame in source_frames if frame.depth is None)
         raise DataError(f"{lacking.color}: no depth, other frames have it; take those frames out")
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
             (partial / name).mkdir(parents=True)
-        written = {shot.id: _write_shot(partial, shot) for shot in shots}
+        written = {frame.id: _write_frame(partial, frame) for frame in source_frames}
         if with_depth:
             _write_capture(partial, written)
         if mesh is not None:
@@ -80,29 +80,29 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Summary(
-        len(shots),
+        len(source_frames),
         len(with_depth),
-        sum(any(shot.distortion) for shot in shots),
-        sum(quarters(shot.camera) > 0 for shot in shots),
+        sum(any(frame.distortion) for frame in source_frames),
+        sum(quarters(frame.camera) > 0 for frame in source_frames),
         tuple(sorted({color for color, _ in written.values()})),
         capture.left_out,
         capture.remarks,
     )
 
 
-def _write_shot(folder: Path, shot: SourceFrame) -> tuple[Size, Size | None]:
+def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
     """Colour, depth, pose and intrinsics; returns the sizes of colour and depth."""
-    id, picture = shot.id, load(shot)
+    id, picture = frame.id, load(frame)
     camera = picture.camera
-    copied = not any(shot.distortion) and not shot.exif and not quarters(shot.camera)
-    if copied and shot.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        (folder / "color" / (id + shot.color.suffix.lower())).write_bytes(shot.color.read_bytes())
+    copied = not any(frame.distortion) and not frame.exif and not quarters(frame.camera)
+    if copied and frame.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
+        (folder / "color" / (id + frame.color.suffix.lower())).write_bytes(frame.color.read_bytes())
     else:
         Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
             folder / "color" / f"{id}.jpg", quality=95, subsampling=0
         )
     if picture.depth is not None:
-        _write_depth(folder / "depth" / f"{id}.png", picture, shot)
+        _write_depth(folder / "depth" / f"{id}.png", picture, frame)
     np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.9g")
     np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
     depth = None if picture.depth is None else picture.depth.shape[::-1]
@@ -123,13 +123,13 @@ def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]
     (folder / "capture.json").write_text(json.dumps(capture) + "\n")
 
 
-def _write_depth(path: Path, picture: Picture, shot: SourceFrame) -> None:
+def _write_depth(path: Path, picture: Picture, frame: SourceFrame) -> None:
     depth = picture.depth
     readings = depth[depth > 0]
     if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
         raise DataError(
-            f"{shot.depth.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
-            f"check the unit (a step was taken for {shot.depth.unit:g} m: --depth-unit, --scale for COLMAP)"
+            f"{frame.depth.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
+            f"check the unit (a step was taken for {frame.depth.unit:g} m: --depth-unit, --scale for COLMAP)"
         )
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
     Image.fromarray(steps).save(path)
@@ -144,8 +144,8 @@ def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
         )
     xyz = (xyz @ capture.world[:3, :3].T + capture.world[:3, 3]).astype(np.float32)
     looked_at = np.zeros(len(xyz), bool)
-    for shot in capture.shots:
-        looked_at[visible_pixels(xyz, shot.camera, tolerance=0, border=0)[0]] = True
+    for frame in capture.frames:
+        looked_at[visible_pixels(xyz, frame.camera, tolerance=0, border=0)[0]] = True
     if looked_at.mean() < LOOKED_AT:
         raise DataError(
             f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "

@@ -21,10 +21,10 @@ QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes x right, y up, z back, to OpenCV's
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
-Source = Path | zipfile.Path  # a file, or one inside an archive
+ExportFile = Path | zipfile.Path  # a file, or one inside an archive
 
 
-def numbers(source: Source) -> np.ndarray:
+def numbers(source: ExportFile) -> np.ndarray:
     """What an .npy or an image holds, as it is stored. Raises one of UNREADABLE."""
     data = io.BytesIO(source.read_bytes())
     if source.suffix == ".npy":
@@ -35,53 +35,51 @@ def numbers(source: Source) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Depth:
-    """A depth map in a file. unit: metres of one of its steps; read: what decodes it into numbers [h,w], of
-    which 0, below 0 and NaN are no reading, and raises one of UNREADABLE."""
+    """A depth map in a file."""
 
-    source: Source
-    unit: float
-    read: Callable[[Source], np.ndarray] = numbers
+    source: ExportFile
+    unit: float  # metres of one of its steps
+    # Decodes the file into numbers [h, w]; 0, below 0 and NaN are no reading. Raises one of UNREADABLE.
+    read: Callable[[ExportFile], np.ndarray] = numbers
 
 
 @dataclass(frozen=True, eq=False)
 class SourceFrame:
-    """A posed image in files. `camera` is a pinhole of the colour image, pixel centres on whole numbers.
-
-    distortion: (k1, k2, p1, p2, k3) of OpenCV's perspective model, all 0 without any; exif: whether the
-    camera is that of the image as its EXIF orientation turns it, not as its pixels are stored.
-    """
+    """A posed image in files."""
 
     id: str
-    color: Source
+    color: ExportFile
     depth: Depth | None
-    camera: Camera
+    camera: Camera  # a pinhole of the colour image, pixel centres on whole numbers
+    # k1, k2, p1, p2, k3 of OpenCV's perspective model, all 0 without any
     distortion: tuple[float, float, float, float, float] = (0.0,) * 5
+    # whether the camera is that of the image as its EXIF orientation turns it, not as its pixels are stored
     exif: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What is written of a shot: rgb u1[H,W,3], depth f4[h,w] in metres (0 = none) or None, its camera."""
+    """What is written of a frame."""
 
-    rgb: np.ndarray
-    depth: np.ndarray | None
+    rgb: np.ndarray  # u1[H, W, 3]
+    depth: np.ndarray | None  # f4[h, w] in metres, 0 = no reading
     camera: Camera
 
 
-def named(shots: Sequence[SourceFrame], place: Source) -> list[SourceFrame]:
-    """Shots whose ids are paths relative to the export, under the names of the files alone where those
-    differ, else with their folders. Raises DataError naming `place` where two are one."""
-    paths = [PurePosixPath(shot.id).with_suffix("") for shot in shots]
+def named(source_frames: Sequence[SourceFrame], export: ExportFile) -> list[SourceFrame]:
+    """Frames whose ids are paths relative to the export, under the names of the files alone where those
+    differ, else with their folders. Raises DataError naming `export` where two are one."""
+    paths = [PurePosixPath(frame.id).with_suffix("") for frame in source_frames]
     ids = [path.name for path in paths]
     if len(set(ids)) < len(ids):
         ids = [path.as_posix().replace("/", "_") for path in paths]
     if len(set(ids)) < len(ids):
         twice = next(id for id in ids if ids.count(id) > 1)
-        raise DataError(f"{place}: two frames are the file {twice}; delete one of them")
-    return [replace(shot, id=id) for shot, id in zip(shots, ids, strict=True)]
+        raise DataError(f"{export}: two frames are the file {twice}; delete one of them")
+    return [replace(frame, id=id) for frame, id in zip(source_frames, ids, strict=True)]
 
 
-def fitted(camera_size: tuple[int, int], path: Source) -> tuple[tuple[float, float], bool]:
+def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float, float], bool]:
     """How the stored image at `path` relates to the size (width, height) that its intrinsics are given for:
     (factors to its size, whether its EXIF orientation turns it to that size).
 
@@ -116,16 +114,16 @@ def fitted(camera_size: tuple[int, int], path: Source) -> tuple[tuple[float, flo
     )
 
 
-def load(shot: SourceFrame) -> Picture:
-    """The shot without distortion, turned by quarters so that up is up. Raises DataError naming the file."""
-    rgb, depth = _rgb(shot), None if shot.depth is None else _depth(shot)
-    if any(shot.distortion):
-        rgb = undistorted(rgb, shot.camera, shot.distortion, order=1)
+def load(frame: SourceFrame) -> Picture:
+    """The frame without distortion, turned by quarters so that up is up. Raises DataError naming the file."""
+    rgb, depth = _rgb(frame), None if frame.depth is None else _depth(frame)
+    if any(frame.distortion):
+        rgb = undistorted(rgb, frame.camera, frame.distortion, order=1)
         if depth is not None:
-            camera = shot.camera.resized(depth.shape[1], depth.shape[0])
-            depth = undistorted(depth, camera, shot.distortion, order=0)
-    picture = Picture(rgb, depth, shot.camera)
-    for _ in range(quarters(shot.camera)):
+            camera = frame.camera.resized(depth.shape[1], depth.shape[0])
+            depth = undistorted(depth, camera, frame.distortion, order=0)
+    picture = Picture(rgb, depth, frame.camera)
+    for _ in range(quarters(frame.camera)):
         picture = _turned(picture)
     return picture
 
@@ -172,21 +170,21 @@ def _turned(picture: Picture) -> Picture:
     return Picture(np.rot90(picture.rgb), depth, camera)
 
 
-def _rgb(shot: SourceFrame) -> np.ndarray:
+def _rgb(frame: SourceFrame) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(shot.color.read_bytes())) as image:
-            seen = ImageOps.exif_transpose(image) if shot.exif else image
+        with Image.open(io.BytesIO(frame.color.read_bytes())) as image:
+            seen = ImageOps.exif_transpose(image) if frame.exif else image
             return np.asarray(seen.convert("RGB"))
     except UNREADABLE as error:
         raise DataError(
-            f"{shot.color}: not a readable image ({error}); export it again or delete its frame"
+            f"{frame.color}: not a readable image ({error}); export it again or delete its frame"
         ) from error
 
 
-def _depth(shot: SourceFrame) -> np.ndarray:
-    source = shot.depth.source
+def _depth(frame: SourceFrame) -> np.ndarray:
+    source = frame.depth.source
     try:
-        raw = shot.depth.read(source)
+        raw = frame.depth.read(source)
     except UNREADABLE as error:
         raise DataError(f"{source}: not a readable depth map ({error}); export it again") from error
     if raw.ndim == 3 and raw.shape[2] == 1:
@@ -196,10 +194,10 @@ def _depth(shot: SourceFrame) -> np.ndarray:
             f"{source}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; "
             "export 16-bit PNG or npy"
         )
-    depth = np.nan_to_num(raw.astype(np.float64) * shot.depth.unit, nan=0, posinf=0, neginf=0)
+    depth = np.nan_to_num(raw.astype(np.float64) * frame.depth.unit, nan=0, posinf=0, neginf=0)
     depth = np.maximum(depth, 0).astype(np.float32)
     height, width = depth.shape
-    expected = shot.camera.width, shot.camera.height
+    expected = frame.camera.width, frame.camera.height
     if abs(width * expected[1] - height * expected[0]) > max(expected):
         raise DataError(
             f"{source}: {width}x{height}, its image {expected[0]}x{expected[1]}: turned or cropped; "

@@ -51,11 +51,14 @@ class LabelSet:
         return np.flatnonzero(np.isin(self.of_prompts(np.arange(len(self.prompts))), classes))
 
 
+def is_file(name: str | Path) -> bool:
+    """Whether `name` is the path of a csv file, not a label set that ships with the package."""
+    return Path(name).suffix == ".csv"
+
+
 def label_set(name: str | Path) -> LabelSet:
     """The label set that ships as `name`, or the csv file at that path. Raises DataError naming the line."""
-    path = Path(name)
-    if path.suffix != ".csv":
-        path = FOLDER / f"{name}.csv"
+    path = Path(name) if is_file(name) else FOLDER / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv")))
         raise DataError(f"no label set {str(name)!r}; known are {known}, or give the path of a csv file")

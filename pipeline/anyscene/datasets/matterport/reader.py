@@ -24,6 +24,7 @@ turned.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,10 +32,12 @@ from typing import Literal
 import numpy as np
 
 from anyscene.datasets import ply, raw_files
+from anyscene.datasets.entry import Entry, Extent, beside
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.matterport import truth
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
+from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
 
@@ -291,3 +294,19 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: missing; unzip the house's {path.parent.name}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable ({error}); unzip it again") from error
+
+
+class _Entry(Entry):
+    def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Matterport:
+        labels, frames = section.label_set, section.region_frames
+        return Matterport(Path(section.root), section.name, scenes.frame_stride, labels, frames, memory)
+
+    def files(self, section: parameters.Dataset) -> Sequence[Path]:
+        return beside(Path(section.root), truth.TABLE)
+
+    def published(self, stride: int) -> Extent:
+        known = "all of Matterport3D (Chang et al. 2017), each view in one region"
+        return Extent(None, None, 194_400 // stride, None, known)
+
+
+ENTRY = _Entry("matterport")

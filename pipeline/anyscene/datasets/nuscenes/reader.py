@@ -25,12 +25,14 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.datasets import cloud_from_depth, raw_files
+from anyscene.datasets.entry import Entry, Extent
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.nuscenes import tables as nuscenes_tables
 from anyscene.datasets.nuscenes import truth as nuscenes_truth
 from anyscene.datasets.nuscenes.tables import Capture, Tables
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
+from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
 
@@ -292,3 +294,18 @@ def _keyframe(scene: str, drives: dict[str, Tables]) -> tuple[Tables, str]:
             f"{scene!r} names none; name it like scene-0103_07"
         )
     return tables, tables.keyframes[drive][index]
+
+
+class _Entry(Entry):
+    def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> NuScenes:
+        labels, seconds = section.label_set, section.sweep_seconds
+        return NuScenes(Path(section.root), section.name, scenes.frame_stride, labels, seconds, memory)
+
+    def published(self, stride: int) -> Extent:
+        training, val = 28_130, 6_019  # keyframes, which are scenes
+        known = "the keyframes of nuScenes' train and val (Caesar et al. 2020), 6 cameras each"
+        whole = training + val
+        return Extent(whole // stride, training // stride, 6 * whole // stride, None, known)
+
+
+ENTRY = _Entry("nuscenes")

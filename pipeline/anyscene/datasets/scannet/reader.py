@@ -21,18 +21,21 @@ preprocessing. Without it (OpenScene, SAS) the vertices are those of the release
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from anyscene.datasets import ply, raw_files
+from anyscene.datasets.entry import Entry, Extent, beside
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.scannet import sens, truth
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
+from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, Scene, Source
+from anyscene.scene import Camera, Frame, ImageLocation, Scene
 
 SCAN = re.compile(r"scene\d{4}_\d{2}")
 NAMES = ("train", "val", "test")
@@ -170,8 +173,8 @@ class _Record:
     """A frame before its pose is looked at; intrinsics [3,3] and size are the depth camera's."""
 
     id: str
-    color: Source
-    depth: Source
+    color: ImageLocation
+    depth: ImageLocation
     depth_scale: float
     intrinsics: np.ndarray
     pose: np.ndarray
@@ -237,3 +240,19 @@ def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
             )
         )
     return records
+
+
+class _Entry(Entry):
+    def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> ScanNet:
+        labels, align = section.label_set, section.axis_alignment
+        return ScanNet(Path(section.root), section.name, scenes.frame_stride, labels, align, memory)
+
+    def files(self, section: parameters.Dataset) -> Sequence[Path]:
+        return beside(Path(section.root), truth.TABLE)
+
+    def published(self, stride: int) -> Extent:
+        known = "ScanNet's train and val: 2.5 million views (Dai et al. 2017)"
+        return Extent(1513, 1201, 2_500_000 // stride, None, known)
+
+
+ENTRY = _Entry("scannet")

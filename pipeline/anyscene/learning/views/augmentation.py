@@ -6,6 +6,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from anyscene.networks.batch import Inputs, View, centred, input_features
 from anyscene.networks.cloud import Cloud
@@ -57,11 +58,7 @@ def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] 
 
 def rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
     """f8[3,3]: turns about x, then y, then z, in radians."""
-    (cx, sx), (cy, sy), (cz, sz) = ((np.cos(a), np.sin(a)) for a in (about_x, about_y, about_z))
-    x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return z @ y @ x
+    return Rotation.from_euler("xyz", (about_x, about_y, about_z)).as_matrix()
 
 
 def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.random.Generator) -> np.ndarray:

@@ -16,16 +16,12 @@ import numba
 import numpy as np
 import torch
 
-from anyscene.errors import PipelineError
+from anyscene.errors import CoordinatesError
 
 AXIS_BITS = 17  # coordinates lie in [-2^16, 2^16): 1.3 km at 2 cm
 BIAS = 1 << (AXIS_BITS - 1)
 BATCH_BITS = 63 - 3 * AXIS_BITS
 EMPTY = -1
-
-
-class CoordinatesError(PipelineError):
-    """Voxel coordinates of the wrong shape, type or range."""
 
 
 Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # per offset of a kernel: (source i4[n], target i4[n])

@@ -10,12 +10,8 @@ from types import ModuleType
 
 import torch
 
-from anyscene.errors import PipelineError
+from anyscene.errors import MinkowskiMissing
 from anyscene.networks.sparse.coordinates import CoordinateMaps
-
-
-class MinkowskiMissing(PipelineError):
-    """MinkowskiEngine does not import."""
 
 
 @cache

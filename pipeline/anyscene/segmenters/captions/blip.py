@@ -5,7 +5,9 @@ mask, of which the adjectives are kept. It stands in for TAP, which the paper ta
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,40 +15,75 @@ import torch
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions import noun_phrase
-from anyscene.weights import catalogue, described
+from anyscene.segmenters.entry import device_of
+from anyscene.weights import catalogue
 
-FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", described.TENSORS)
-SOURCE = catalogue.get("blip").source
+if TYPE_CHECKING:
+    from anyscene.project.parameters import Params, Segmenters
+
+FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", catalogue.TENSORS)
+NAME = "blip"  # of its weights
+SOURCE = catalogue.get(NAME).source
 PROMPT = "a picture of"  # prompt, beams and length: BLIP's own settings for COCO captions
 BEAMS = 3
 LENGTH = 20  # tokens
 MARGIN = 0.1  # of the mask's bounding box, on each side
 
 
-def find(folder: Path) -> Path:
-    """BLIP's `folder`. Raises WeightsError saying which file is missing and where it is had."""
-    return pretrained.find("blip", folder, FILES, without="set `segmenters.captioner: colour`")
+def weights(section: Segmenters) -> Sequence[Path]:
+    """BLIP's folder."""
+    return (Path(section.weights) / NAME,)
+
+
+def find(section: Segmenters) -> str:
+    """BLIP's folder. Raises WeightsError that says which file is missing and where to get it."""
+    return str(_whole(Path(section.weights) / NAME))
+
+
+def load(params: Params) -> BlipCaptioner:
+    """BLIP on the device of `params`. Raises WeightsError."""
+    (folder,) = weights(params.segmenters)
+    return BlipCaptioner.load(folder, device_of(params), params.segmenters.precision)
+
+
+def _whole(folder: Path) -> Path:
+    return catalogue.find(NAME, folder, FILES, without="set `segmenters.captioner: colour`")
 
 
 class BlipCaptioner:
     """BLIP behind the Captioner protocol."""
 
-    def __init__(self, folder: Path, device: torch.device, precision: Precision = "float32") -> None:
-        """`folder` holds FILES; nothing is ever downloaded. Raises WeightsError where they cannot be
-        loaded."""
-        find(folder)
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        tokenizer: Any,
+        prepare: Any,
+        device: torch.device,
+        precision: Precision = "float32",
+        content: str = "",
+    ) -> None:
+        """`network`, `tokenizer` and `prepare`: transformers' model on `device`, for inference, its tokenizer
+        and its image processor; content: digests of their files."""
+        self.network, self._tokenizer, self._prepare = network, tokenizer, prepare
+        self._device, self._precision = device, precision
+        self._prompt = tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
+        content += f" {PROMPT} {BEAMS} {LENGTH} {MARGIN}"
+        self.version = hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device, precision: Precision = "float32") -> BlipCaptioner:
+        """BLIP in `folder`, which holds FILES; nothing is ever downloaded. Raises WeightsError where it
+        cannot be loaded."""
+        _whole(folder)
         content = pretrained.intact(folder, FILES)
         # transformers takes seconds to import: only those who caption pay for it
         from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
 
         pretrained.description(folder, ["blip"], SOURCE)
-        self._tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
-        self._prepare = pretrained.part(BlipImageProcessor, folder, SOURCE)
-        self._network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
-        self._device, self._precision = device, precision
-        self._prompt = self._tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
-        content += f" {PROMPT} {BEAMS} {LENGTH} {MARGIN}"
-        self.version = hashlib.sha256(content.encode()).hexdigest()[:16]
+        tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
+        prepare = pretrained.part(BlipImageProcessor, folder, SOURCE)
+        network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
+        return cls(network, tokenizer, prepare, device, precision, content)
 
     def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
         """The adjectives of the caption of u1[H, W, 3] around b1[H, W]: "brown wooden"; "" for no pixels."""
@@ -58,7 +95,7 @@ class BlipCaptioner:
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
         with autocast(self._device, self._precision):
-            tokens = self._network.generate(
+            tokens = self.network.generate(
                 pixel_values=inputs["pixel_values"].to(self._device),
                 input_ids=self._prompt.clone(),  # its first token is overwritten
                 num_beams=BEAMS,

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.protocol import CaptionMap
+
+if TYPE_CHECKING:
+    from anyscene.project.parameters import Params, Segmenters
 
 # sRGB prototypes of the basic colour terms of English (Berlin & Kay 1969), several for those that span much
 PROTOTYPES = (
@@ -85,6 +89,21 @@ class ColourCaptioner:
         return " and ".join(adjectives(image[mask]))
 
 
+def weights(section: Segmenters) -> Sequence[Path]:
+    """None: colours are seen without weights."""
+    return ()
+
+
+def find(section: Segmenters) -> str:
+    """What there is to find: nothing."""
+    return "needs no weights"
+
+
+def load(params: Params) -> ColourCaptioner:
+    """The captioner that sees colours."""
+    return ColourCaptioner()
+
+
 def with_captioner(version: str, captioner: Captioner) -> str:
     """The version of a mask model together with its captioner's; with colours its own."""
     if not captioner.version:
@@ -109,7 +128,10 @@ def caption_map(
 
 
 def cielab(rgb: np.ndarray) -> np.ndarray:
-    """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15."""
+    """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15.
+
+    scikit-image's rgb2lab takes other digits of the constants: 1,093 of the 2^24 colours would have another
+    name, and captions made so far other words."""
     value = rgb.astype(np.float32) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(

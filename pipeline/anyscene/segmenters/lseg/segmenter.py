@@ -20,30 +20,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.errors import TextError, WeightsError
 from anyscene.project.device import Precision, autocast, passes
-from anyscene.project.parameters import Lseg
+from anyscene.segmenters.lseg import SOURCE, Settings
 from anyscene.segmenters.lseg.dpt import Architecture, DensePredictor
 from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite
-from anyscene.text import TextEncoder, TextError, embeddings
-from anyscene.weights import catalogue, reading
-from anyscene.weights.reading import WeightsError
+from anyscene.text import TextEncoder, embeddings
+from anyscene.weights import reading
 
-FILES = ("demo_e200.safetensors", "demo_e200.ckpt")
-SOURCE = catalogue.get("lseg").source
 TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; other 512 wide encoders have other spaces
 NETWORK, IGNORED = "net.", "clip_pretrained."
 BLACK = -1.0  # (0 - mean) / std
-
-
-def find(folder: Path) -> Path:
-    """The checkpoint in `folder`. Raises WeightsError saying which file is missing and where it is had."""
-    for name in FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise WeightsError(
-        f"{folder / FILES[-1]}: no LSeg weights; get demo_e200.ckpt from {SOURCE} and put it there (or a "
-        f"copy converted to {FILES[0]}), or go on without LSeg: take `lseg` out of segmenters.names"
-    )
 
 
 class LsegSegmenter:
@@ -52,14 +39,31 @@ class LsegSegmenter:
     def __init__(
         self,
         name: str,
+        network: DensePredictor,
+        text: TextEncoder,
+        settings: Settings,
+        device: torch.device,
+        precision: Precision = "float32",
+        content: str = "",
+    ) -> None:
+        """`network`: on `device`, for inference, with features as wide as those of `text`; content: digest of
+        its checkpoint."""
+        self.name, self.network = name, network
+        self._text, self._settings, self._device, self._precision = text, settings, device, precision
+        self.version = f"{content}-{settings.base}-{settings.crop}"
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
         file: Path,
         text: TextEncoder,
-        settings: Lseg,
+        settings: Settings,
         device: torch.device,
         architecture: Architecture = Architecture(),
         precision: Precision = "float32",
-    ) -> None:
-        """Load from the checkpoint `file`. Raises WeightsError where that cannot be done, TextError for an
+    ) -> LsegSegmenter:
+        """The model in the checkpoint `file`. Raises WeightsError where it cannot be loaded, TextError for an
         encoder of another text space."""
         model = text.name.split(":")[1] if text.name.startswith("open_clip:") else None
         if text.width != architecture.out or model not in TEXT_MODELS:
@@ -67,13 +71,11 @@ class LsegSegmenter:
                 f"{name} lives in the {architecture.out} wide text space of CLIP ViT-B/32, not in the "
                 f"{text.width} wide one of {text.name}: set `text.encoder: open_clip:ViT-B-32:openai`"
             )
-        self.name = name
-        self._text, self._settings, self._device, self._precision = text, settings, device, precision
         with torch.device("meta"):  # random values would take a minute to draw
-            self._network = DensePredictor(architecture)
-        fill(self._network, reading.read(file, SOURCE), file)
-        self._network.eval().requires_grad_(False).to(device)
-        self.version = f"{reading.digest(file)}-{settings.base}-{settings.crop}"
+            network = DensePredictor(architecture)
+        fill(network, reading.read(file, SOURCE), file)
+        network.eval().requires_grad_(False).to(device)
+        return cls(name, network, text, settings, device, precision, content=reading.digest(file))
 
     @torch.inference_mode()
     def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
@@ -135,7 +137,7 @@ class LsegSegmenter:
     def _mirrored(self, image: torch.Tensor) -> torch.Tensor:
         """f4[B, 3, h, w] -> f4[B, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
         with autocast(self._device, self._precision):
-            both = self._network(torch.cat([image, image.flip(3)]))
+            both = self.network(torch.cat([image, image.flip(3)]))
         found, mirrored = functional.normalize(both.float(), dim=1).chunk(2)
         return (found + mirrored.flip(3)) / 2
 

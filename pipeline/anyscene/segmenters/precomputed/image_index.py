@@ -1,4 +1,4 @@
-"""Which images 2D models are shown: the index that `anyscene frames` writes (docs/precomputed.md)."""
+"""The images that 2D models are shown: the index that `anyscene frames` writes (docs/precomputed.md)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KEY = re.compile("[0-9a-f]{32}")  # precomputed.image_key
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """key: image_key of its pixels; of: its scene, or synthesis/CLASS; image: which one of that."""
+    """An image that 2D models are shown."""
 
-    key: str
-    of: str
-    image: str
+    key: str  # image_key of its pixels
+    of: str  # its scene, or synthesis/CLASS
+    image: str  # its frame, or its number among those of the class
 
 
 def state(artefact: str, size: tuple[int, int] | None = None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,24 +19,14 @@ from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
 from anyscene.segmenters.named_masks import NamedMasks, owners
 from anyscene.segmenters.precomputed import archive
+from anyscene.segmenters.precomputed.answer import Masks
 from anyscene.segmenters.precomputed.image_index import IndexedImage
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from anyscene.text import TextEncoder, embeddings
+from anyscene.weights.catalogue import ANSWERS
 
-DESCRIPTION = "precomputed.json"
 FORMAT = 1
 FIRST = 5  # missing answers that a message names
-
-
-@dataclass(frozen=True)
-class Found:
-    """Masks of one image. mask: b1[n, H, W]; label: i8[n], index into the model's labels; score: f4[n];
-    caption: what the model says of each mask, where it says anything."""
-
-    mask: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
-    caption: tuple[str, ...] | None
 
 
 def image_key(image: np.ndarray) -> str:
@@ -49,7 +38,7 @@ def image_key(image: np.ndarray) -> str:
 def wants_captioner(folder: Path) -> bool:
     """Whether the answers in `folder` are masks without captions of their own. Raises DataError as
     PrecomputedSegmenter."""
-    description = _description(folder / DESCRIPTION)
+    description = _description(folder / ANSWERS)
     return description["kind"] == "masks" and not description.get("captions")
 
 
@@ -63,10 +52,11 @@ class PrecomputedSegmenter:
         is missing or wrong; files of images are checked when they are asked for."""
         self.name, self._captioner = name, captioner
         self._folder, self._text = folder, text
-        description = _description(folder / DESCRIPTION)
+        description = _description(folder / ANSWERS)
         self._kind = description["kind"]
         if self._kind == "masks":
-            self._own = embeddings(text, description["labels"])  # [L, C]
+            self._labels = tuple(description["labels"])
+            self._own = dict(zip(self._labels, embeddings(text, self._labels), strict=True))  # f4[C] each
         self._captions = description.get("captions", False)
         version = _version(folder)
         self.version = version if self._captions else with_captioner(version, captioner)
@@ -112,11 +102,12 @@ class PrecomputedSegmenter:
 
     def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
         found = self._masks(image)
-        name = (self._own[found.label] @ embeddings(self._text, vocabulary).T).argmax(1)
+        own = np.array([self._own[name] for name in found.name], np.float32).reshape(-1, self._text.width)
+        name = (own @ embeddings(self._text, vocabulary).T).argmax(1)
         modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
         return NamedMasks(owners(found.mask, found.score), name, modifiers)
 
-    def _masks(self, image: np.ndarray) -> Found:
+    def _masks(self, image: np.ndarray) -> Masks:
         names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
         file, arrays = self._read(image, names)
         mask, label, score = (arrays[name] for name in names[:3])
@@ -134,17 +125,17 @@ class PrecomputedSegmenter:
         _check(file, score.dtype.kind == "f" and score.shape == (count,), "score", f"floats [{count}]", score)
         if count and not (0 <= score.min() and score.max() <= 1):  # nor NaN
             raise DataError(f"{file}: scores must lie in 0..1")
-        if count and not (0 <= label.min() and label.max() < len(self._own)):
+        if count and not (0 <= label.min() and label.max() < len(self._labels)):
             raise DataError(
                 f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
-                f"{DESCRIPTION} lists {len(self._own)} labels, counted from 0"
+                f"{ANSWERS} lists {len(self._labels)} labels, counted from 0"
             )
         caption = arrays.get("caption")
         if caption is not None:
             fine = caption.dtype.kind == "U" and caption.shape == (count,)
             _check(file, fine, "caption", f"texts [{count}]", caption)
             caption = _texts(file, caption)
-        return Found(mask, label.astype(np.int64), score.astype(np.float32), caption)
+        return Masks(mask, tuple(self._labels[one] for one in label), score.astype(np.float32), caption)
 
     def _feature(self, image: np.ndarray) -> np.ndarray:
         file, arrays = self._read(image, ("feature",))
@@ -209,7 +200,7 @@ def _files(folder: Path) -> list[Path]:
 def _version(folder: Path) -> str:
     """Hash of names and contents of all files."""
     digest = hashlib.sha256()
-    for file in sorted([folder / DESCRIPTION, *_files(folder)]):
+    for file in sorted([folder / ANSWERS, *_files(folder)]):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{file.name} {content}\n".encode())

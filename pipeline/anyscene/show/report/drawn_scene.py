@@ -1,4 +1,4 @@
-"""Rooms as every step of the pipeline sees them."""
+"""Scenes as every step of the pipeline sees them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,74 @@ import numpy as np
 from anyscene.datasets import LabelSet
 from anyscene.errors import PipelineError
 from anyscene.project import store
-from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Params
+from anyscene.project.progress import progress
 from anyscene.show import palette
 from anyscene.show.report.numbers import numbered
+from anyscene.show.report.run import Run
 from anyscene.show.viewpoint import Viewpoint, corner_viewpoint
-from anyscene.study.ablation import NETWORKS, Ablation
-from anyscene.study.table import title
+from anyscene.study import rows
+from anyscene.study.ablation import Ablation, PredictingRow
+from anyscene.tasks.drawing import task_layers
 from anyscene.tasks.segmentation.metrics import Prediction, evaluate
-from anyscene.text import load_text_encoder
-from anyscene.text.text_space import TextSpace
 
-PICTURE = (480, 360)
+SIZE = (480, 360)  # of a picture, width and height in pixels
+GALLERY_MB = 14  # of all pictures: what else a page has is never as large as the rest of its 20 MB
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One picture of a room; mIoU in percent where it shows a prediction that can be measured; `classes`: the
-    rows of the label set in it."""
+class Picture:
+    """A scene in one way of looking at it."""
 
     title: str
-    image: str
-    mIoU: float | None = None
-    classes: frozenset[int] = frozenset()
+    image: str  # data URI
+    mIoU: float | None = None  # in percent, of a prediction that can be measured
+    classes: frozenset[int] = frozenset()  # rows of the label set that are in it
+    step: bool = True  # whether the strip of pictures has it: 2D models and the way to the last step
 
 
 @dataclass(frozen=True)
 class DrawnScene:
-    """problems: why layers that should be there are not."""
+    """All pictures of a scene."""
 
     id: str
-    layers: tuple[Layer, ...]
-    problems: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...]
+    problems: tuple[str, ...] = ()  # why pictures that should be there are not
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The scenes that a page shows."""
+
+    drawn: tuple[DrawnScene, ...] = ()
+    scenes: int = 0  # of the split
+    full: bool = False  # whether fewer are shown than asked for, for the page would grow too large
+
+
+def gallery(run: Run) -> Gallery:
+    """Up to `report.scenes` scenes of the split, evenly chosen."""
+    split, data = run.params.evaluation.split, run.artefacts.data("scenes")
+    if not run.artefacts.has(data):
+        run.missing.append("There are no scenes yet: run dvc repro.")
+        return Gallery()
+    scenes = run.tried(lambda: store.split_ids(data, split))
+    if not scenes:
+        run.missing.append(f"No scene of the split {split} can be shown.")
+        return Gallery()
+    chosen = choose(scenes, run.params.report.scenes)
+    drawn: dict[str, DrawnScene] = {}
+    left, full = GALLERY_MB * 1e6, False
+    with progress("report", len(chosen)) as advance:
+        for scene in spread(chosen):
+            found = run.tried(lambda scene=scene: draw(scene, run))
+            if found is not None:
+                left -= sum(len(picture.image) for picture in found.pictures)
+                full = left < 0
+                if full:
+                    break
+                drawn[scene] = found
+                run.missing.extend(found.problems)
+            advance()
+    return Gallery(tuple(drawn[scene] for scene in chosen if scene in drawn), len(scenes), full)
 
 
 def choose(scenes: Sequence[str], count: int) -> list[str]:
@@ -56,82 +92,90 @@ def spread(scenes: Sequence[str]) -> list[str]:
     return [scenes[place] for place in sorted(range(len(scenes)), key=lambda i: f"{i:0{width}b}"[::-1])]
 
 
-def ablation(params: Params, artefacts: Artefacts, label_set: LabelSet) -> Ablation | None:
-    """What predicts; None where there are not even superpoints."""
-    if not artefacts.has(artefacts.data("superpoints")):
-        return None
-    encoder = load_text_encoder(params.text)
-    space = TextSpace.of(encoder, label_set, params.vocabulary, params.text.template)
-    return Ablation(
-        artefacts,
-        params.segmenters.names,
-        params.vocabulary,
-        space,
-        params.fusion,
-        turns=params.evaluation.turns,
-    )
-
-
-def draw(
-    scene: str, params: Params, artefacts: Artefacts, label_set: LabelSet, predicts: Ablation | None
-) -> DrawnScene:
-    """All that exists of a scene; predictions only with what predicts. Raises PipelineError where not even
-    the cloud can be read."""
-    group = store.open_scene(store.scene_path(artefacts.data("scenes"), scene))
-    view = corner_viewpoint(group["xyz"][:], group["normal"][:], PICTURE)
-    layers = [Layer("colour", palette.data_uri(view.picture(group["rgb"][:], shaded=False)))]
+def draw(scene: str, run: Run) -> DrawnScene:
+    """All that exists of a scene. Raises PipelineError where not even the cloud can be read."""
+    group = store.open_scene(store.scene_path(run.artefacts.data("scenes"), scene))
+    view = corner_viewpoint(group["xyz"][:], group["normal"][:], SIZE)
+    pictures = [Picture("colour", palette.data_uri(view.picture(group["rgb"][:], shaded=False)))]
     problems: list[str] = []
-    truth = store.scene_path(artefacts.data("labels"), scene)
-    target = None
+    target = _truth(scene, run, problems)
+    if target is not None:
+        pictures.append(_labels("ground truth", view, target, run.label_set))
+    if run.ablation is not None:
+        pictures += _predictions(scene, view, target, run, run.ablation, problems)
+    pictures += _tasks(scene, view, run, problems)
+    return DrawnScene(scene, tuple(pictures), tuple(dict.fromkeys(problems)))
+
+
+def _truth(scene: str, run: Run, problems: list[str]) -> np.ndarray | None:
+    """i2[N], -1 = none; None where the scene is not annotated."""
+    path = store.scene_path(run.artefacts.data("labels"), scene)
     try:
-        target = store.open_scene(truth)["label"][:] if truth.is_dir() else None
+        return store.open_scene(path)["label"][:] if path.is_dir() else None
     except PipelineError as error:
         problems.append(str(error))
-    if target is not None:
-        layers.append(_labels("ground truth", view, target, label_set))
-    if predicts is not None:
-        layers += _predictions(scene, view, target, params, artefacts, label_set, predicts, problems)
-    return DrawnScene(scene, tuple(layers), tuple(dict.fromkeys(problems)))
+        return None
 
 
-def _predictions(scene, view, target, params, artefacts, label_set, predicts, problems) -> Iterator[Layer]:
+def _predictions(
+    scene: str,
+    view: Viewpoint,
+    target: np.ndarray | None,
+    run: Run,
+    ablation: Ablation,
+    problems: list[str],
+) -> Iterator[Picture]:
     annotated = target is not None and (target >= 0).any()
+    steps = {row.name for row in rows.steps(ablation.rows)}
     label = name = None
-    for row, prediction in _readable(scene, params.segmenters.names, predicts, problems).items():
-        if row == "superpoint":
-            superpoints = store.scene_path(artefacts.data("superpoints"), scene)
-            colours = palette.superpoint_colours(store.open_scene(superpoints)["superpoint"][:])
-            yield Layer("superpoints", palette.data_uri(view.picture(colours)))
-        label, name = prediction.label, title(row).removeprefix("+ ")
-        score = None
+    for row, prediction in _readable(scene, ablation, problems):
+        if row.role == "superpoints":
+            superpoint = ablation.features(scene).open("superpoints")["superpoint"][:]
+            picture = view.picture(palette.superpoint_colours(superpoint))
+            yield Picture("superpoints", palette.data_uri(picture), step=False)
+        label, name, score = prediction.label, row.plain_title, None
         if annotated:
-            score = evaluate(target, label, label_set, unpredicted=params.evaluation.unpredicted).mIoU
-        yield _labels(name, view, label, label_set, score)
+            unpredicted = run.params.evaluation.unpredicted
+            score = evaluate(target, label, run.label_set, unpredicted=unpredicted).mIoU
+        yield _labels(name, view, label, run.label_set, score, row.role == "2d_model" or row.name in steps)
     if annotated and label is not None:
         picture = view.picture(palette.error_colours(target, label))
-        yield Layer(f"errors of {name}", palette.data_uri(picture))
+        yield Picture(f"errors of {name}", palette.data_uri(picture))
+
+
+def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterator[Picture]:
+    """What tasks draw that have no place of their own on the page."""
+    try:
+        for layer in task_layers(run.artefacts, scene, run.texts):
+            picture = view.picture(palette.layer_colours(layer))
+            yield Picture(layer.title, palette.data_uri(picture), step=False)
+    except PipelineError as error:
+        problems.append(str(error))
 
 
 def _readable(
-    scene: str, models: Sequence[str], predicts: Ablation, problems: list[str]
-) -> dict[str, Prediction]:
-    """What each row says, all at once; row by row only where an artefact is missing or damaged."""
-    rows = (*models, "capability", "superpoint", *NETWORKS)
-    try:
-        return {row: first for row, (first, *_) in predicts.predictions(scene, rows).items()}
-    except PipelineError:
-        found = {}
-        for row in rows:
+    scene: str, ablation: Ablation, problems: list[str]
+) -> Iterator[tuple[PredictingRow, Prediction]]:
+    """What the rows say that have pictures; why one says nothing is added to `problems`."""
+    features = ablation.features(scene)
+    for row in ablation.rows:
+        if row.pictured:
             try:
-                found |= {name: first for name, (first, *_) in predicts.predictions(scene, [row]).items()}
+                first, *_ = row.predict(features)
             except PipelineError as error:
                 problems.append(str(error))
-        return found
+            else:
+                yield row, first
 
 
 def _labels(
-    name: str, view: Viewpoint, label: np.ndarray, label_set: LabelSet, score: float | None = None
-) -> Layer:
+    name: str,
+    view: Viewpoint,
+    label: np.ndarray,
+    label_set: LabelSet,
+    score: float | None = None,
+    step: bool = True,
+) -> Picture:
     picture = view.picture(palette.label_colours(label, label_set.colours))
     classes = frozenset(np.unique(label[label >= 0]).tolist())
-    return Layer(name, palette.data_uri(numbered(picture, view.pixels(label))), score, classes)
+    return Picture(name, palette.data_uri(numbered(picture, view.pixels(label))), score, classes, step)

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from anyscene.show import charts, palette
+from anyscene.study import rows
 from anyscene.study.literature import note
-from anyscene.study.metrics_json import BEST_SINGLE
-from anyscene.study.table import CONTROLS, splits, title
+from anyscene.study.rows import BEST_SINGLE, CAPABILITY
+from anyscene.study.table import splits, supervised
 
-STEPS = ("capability", "superpoint_distillation", "ensembling")
-DONE = {
-    "capability": "fused by capability",
-    "superpoint_distillation": "distilled into a 3D network",
-    "ensembling": "refined by temporal ensembling",
-}
 MARKERS = ("circle", "triangle", "hexagon")  # of 2D models
 FROM_PERCENT = 1.0  # columns of the confusion matrix below it for every class are left out
+
+
+def shown(metrics: dict[str, Any] | None) -> dict[str, Any]:
+    """What the page's sections show of metrics.json, by the names that its template knows them by."""
+    if metrics is None:
+        return {"headline": [], "table": None, "differences": [], "classes": None, "scatters": []}
+    return {
+        "headline": headline(metrics),
+        "table": table(metrics),
+        "differences": differences(metrics),
+        "classes": classes(metrics),
+        "scatters": scatters(metrics),
+    }
 
 
 def headline(metrics: dict[str, Any]) -> list[tuple[str, float]]:
     """mIoU of the steps that matter, with what each is called; none where there is too little."""
     scores, best = metrics["semantic"], metrics["bootstrap"].get("best_single")
-    steps = [row for row in STEPS if row in scores]
+    steps = rows.steps(rows.measured(metrics))
     if best is None or not steps:
         return []
     first = (f"mIoU of the best 2D model, {best}", scores[best]["mIoU"])
-    return [first, *((DONE[row], scores[row]["mIoU"]) for row in steps)]
+    return [first, *((row.plain_title, scores[row.name]["mIoU"]) for row in steps)]
 
 
 def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
@@ -39,52 +46,63 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         return None
     best = doubt.get("best_single")
     reach = 10 * np.ceil(max(v["high"] for v in doubt["mIoU"].values()) / 10) or 10
-    controls = [row for row in scores if row in CONTROLS]
+    measured = rows.measured(metrics)
+    first_control = next((row for row in measured if row.control), None)
     lines = [
         {
-            "title": title(row),
-            "starts_controls": row in controls[:1],
-            "delta": values["mIoU"] - scores[best]["mIoU"] if best and row != best else None,
-            "low": doubt["mIoU"][row]["low"],
-            "high": doubt["mIoU"][row]["high"],
-            **values,
+            "title": row.title,
+            "starts_controls": row is first_control,
+            "delta": scores[row.name]["mIoU"] - scores[best]["mIoU"] if best and row.name != best else None,
+            "low": doubt["mIoU"][row.name]["low"],
+            "high": doubt["mIoU"][row.name]["high"],
+            **scores[row.name],
         }
-        for row, values in scores.items()
+        for row in measured
     ]
-    parts = splits(metrics)
-    return {"lines": lines, "reach": float(reach), "best": best, "parts": parts, "literature": note(metrics)}
+    return {
+        "lines": lines,
+        "reach": float(reach),
+        "best": best,
+        "parts": splits(metrics),
+        "literature": note(metrics),
+        "supervised": supervised(metrics),
+    }
 
 
 def differences(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """Pairs of rows with the interval of their difference; places in percent of an axis centred on 0."""
     pairs = metrics["bootstrap"].get("difference", {})
     reach = max((max(abs(v["low"]), abs(v["high"])) for v in pairs.values()), default=0) or 1
+    titles = {row.name: row.plain_title for row in rows.of(metrics)} | {BEST_SINGLE: "best 2D model"}
     found = []
-    for pair, interval in pairs.items():
-        a, b = (row if row == BEST_SINGLE else title(row).removeprefix("+ ") for row in pair.split(" - "))
-        places = {f"{name}_at": 50 + 50 * value / reach for name, value in interval.items()}
-        found.append({"a": a, "b": "best 2D model" if b == BEST_SINGLE else b, **interval, **places})
+    for row in rows.of(metrics):
+        for other in row.against:
+            if interval := pairs.get(f"{row.name} - {other}"):
+                places = {f"{name}_at": 50 + 50 * value / reach for name, value in interval.items()}
+                found.append({"a": row.plain_title, "b": titles[other], **interval, **places})
     return found
 
 
-def classes(metrics: dict[str, Any], models: Sequence[str]) -> dict[str, Any] | None:
+def classes(metrics: dict[str, Any]) -> dict[str, Any] | None:
     """IoU of each class in the rows worth comparing: the 2D models, their fusion and the last step."""
-    scores = metrics["semantic"]
-    steps = [row for row in STEPS if row in scores]
-    rows = dict(zip([model for model in models if model in scores], MARKERS, strict=False))
-    rows |= dict.fromkeys(steps[:1], "square") | dict.fromkeys(steps[1:][-1:], "diamond")
-    if not rows:
+    scores, measured = metrics["semantic"], rows.measured(metrics)
+    steps = rows.steps(measured)
+    single = [row for row in measured if row.role == "2d_model"]
+    marked = list(zip(single, MARKERS, strict=False))
+    marked += [(row, "square") for row in steps if row.name == CAPABILITY]
+    marked += [(row, "diamond") for row in steps[-1:] if row.name != CAPABILITY]
+    if not marked:
         return None
-    last = scores[list(rows)[-1]]["per_class"]
+    last = scores[marked[-1][0].name]["per_class"]
     return {
-        "series": [(title(row).removeprefix("+ "), marker) for row, marker in rows.items()],
+        "series": [(row.plain_title, marker) for row, marker in marked],
         "lines": [
             (
                 name,
                 [
-                    (title(row), marker, scores[row]["per_class"][name])
-                    for row, marker in rows.items()
-                    if name in scores[row]["per_class"]  # dropped points may be all of a class
+                    (row.title, marker, scores[row.name]["per_class"][name])
+                    for row, marker in marked
+                    if name in scores[row.name]["per_class"]  # dropped points may be all of a class
                 ],
             )
             for name in sorted(last, key=lambda name: -last[name])
@@ -118,17 +136,18 @@ def _rank(spearman: float | None) -> str:
     return "" if spearman is None else f"Spearman {spearman:.2f}"
 
 
-def confusion(stored: dict[str, Any]) -> dict[str, Any] | None:
+def confusion(stored: dict[str, Any] | None, metrics: dict[str, Any] | None) -> dict[str, Any] | None:
     """The last row's matrix out of confusion.json, in percent of each true class."""
-    if stored["row"] is None:
+    if stored is None or stored["row"] is None:
         return None
+    titles = {row.name: row.plain_title for row in rows.of(metrics)} if metrics else {}
     matrix = np.array(stored["confusion"][stored["row"]], np.float64)
     present = matrix.sum(1) > 0
     share = 100 * matrix[present] / matrix[present].sum(1, keepdims=True)
     names = np.array([*stored["names"], "nothing"])
     shown = np.append(present, False) | (share.max(0, initial=0) >= FROM_PERCENT)
     return {
-        "title": title(stored["row"]).removeprefix("+ "),
+        "title": titles.get(stored["row"], stored["row"]),
         "columns": names[shown].tolist(),
         "lines": [
             (

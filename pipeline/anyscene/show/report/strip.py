@@ -1,35 +1,46 @@
-"""The steps of one room side by side, as a picture for a README or a talk."""
+"""The steps of one scene side by side, as a picture for a README or a talk."""
 
 from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from anyscene.show.report.drawn_scene import PICTURE, DrawnScene, Layer
+from anyscene.project import store
+from anyscene.show.report.drawn_scene import SIZE, DrawnScene, Picture, draw
+from anyscene.show.report.run import Run
 
 COLUMNS, GAP, CAPTION = 4, 12, 34
-SKIPPED = ("superpoints", "superpoint means", "pixel distillation")
 GROUND, INK = (255, 255, 255), (40, 44, 52)
 
 
-def strip(room: DrawnScene) -> np.ndarray:
-    """u1[H, W, 3]: the room's pictures with their titles, on white, in rows of four."""
-    layers = [layer for layer in room.layers if layer.title not in SKIPPED]
-    width, height = PICTURE[0] + GAP, PICTURE[1] + CAPTION + GAP
-    rows = -(-len(layers) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * width - GAP, rows * height - GAP), GROUND)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(25)
-    for index, layer in enumerate(layers):
+def write(scene: str | None, run: Run, path: Path) -> None:
+    """Draw a scene, without a name the first of the split, into an image file of few colours."""
+    if scene is None:
+        scene = store.split_ids(run.artefacts.data("scenes"), run.params.evaluation.split)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(strip(draw(scene, run))).quantize(256).save(path, optimize=True)
+
+
+def strip(scene: DrawnScene) -> np.ndarray:
+    """u1[H, W, 3]: the scene's pictures with their titles, on white, in rows of four. Steps that are not on
+    the way to the last one are left out."""
+    pictures = [picture for picture in scene.pictures if picture.step]
+    width, height = SIZE[0] + GAP, SIZE[1] + CAPTION + GAP
+    lines = -(-len(pictures) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * width - GAP, lines * height - GAP), GROUND)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(25)
+    for index, picture in enumerate(pictures):
         x, y = index % COLUMNS * width, index // COLUMNS * height
-        picture = _decode(layer)
-        sheet.paste(picture, (x, y), picture)
-        draw.text((x + PICTURE[0] / 2, y + PICTURE[1] + 4), layer.title, INK, font, anchor="ma")
+        image = _decode(picture)
+        sheet.paste(image, (x, y), image)
+        pen.text((x + SIZE[0] / 2, y + SIZE[1] + 4), picture.title, INK, font, anchor="ma")
     return np.asarray(sheet)
 
 
-def _decode(layer: Layer) -> Image.Image:
-    content = base64.b64decode(layer.image.partition(",")[2])
+def _decode(picture: Picture) -> Image.Image:
+    content = base64.b64decode(picture.image.partition(",")[2])
     return Image.open(io.BytesIO(content)).convert("RGBA")

@@ -10,7 +10,7 @@ from anyscene.show.report.template import template
 
 def stages(params: Params) -> list[str]:
     """Those of dvc.yaml that run before the report, in their order."""
-    models, objectives = params.segmenters.names, params.distillation.objectives
+    models = params.segmenters.names
     return [
         *(["world"] if params.dataset.name == "demo" else []),
         *("scenes", "labels", "superpoints"),
@@ -18,8 +18,8 @@ def stages(params: Params) -> list[str]:
         "synthesis",
         *(f"capability@{model}" for model in models),
         "fusion",
-        *(f"distillation@{objective}" for objective in objectives),
-        *("ensembling", "evaluation"),
+        *(f"training@{name}" for name in params.training),
+        "evaluation",
     ]
 
 

@@ -8,8 +8,11 @@ from html import escape
 import numpy as np
 
 from anyscene.show import palette
-from anyscene.show.viewer.scene_view import Heat, Point, SceneView
+from anyscene.show.viewer.scene_view import Point
+from anyscene.tasks.layer import Classes, Layer, Scale
 from anyscene.tasks.query.groups import decimals
+from anyscene.tasks.query.session import Answer
+from anyscene.tasks.query.task import HEAT
 
 
 def boxed(content: str) -> str:
@@ -23,28 +26,24 @@ def hint(drawn: int, points: int) -> str:
     return boxed(f"Click a point to see what it is.{less if drawn < points else ''}")
 
 
-def legend(room: SceneView, layer: str) -> str:
+def legend(layer: Layer) -> str:
     """What the colours of a layer mean: the classes that are in it, or a scale."""
-    if layer.startswith("weight of "):
-        return boxed(_scale("0", "1"))
-    if layer in ("colour", "superpoints", "PCA of features"):
-        return ""
-    shown = {tuple(colour) for colour in np.unique(room.colours(layer), axis=0).tolist()}
-    classes = zip(room.label_set.names, map(tuple, room.label_set.colours.tolist()), strict=True)
-    parts = [_swatch(colour, name) for name, colour in classes if colour in shown]
-    if palette.NEUTRAL in shown:
-        parts.append(_swatch(palette.NEUTRAL, "none"))
-    return boxed(" ".join(parts))
+    match layer.legend:
+        case Scale():
+            return boxed(_scale(layer.legend))
+        case Classes():
+            return boxed(" ".join(_swatch(colour, name) for name, colour in layer.legend.entries))
+    return ""
 
 
-def matches(room: SceneView, text: str, heat: Heat) -> str:
-    """A text's best groups."""
+def matches(answer: Answer, source: str) -> str:
+    """A text's best groups by the features of `source`."""
     rows = [
         (str(rank), name, f"{match.score:.3f}", f"{match.area:.2f}", decimals(match.centre, 1))
-        for rank, (name, match) in enumerate(zip(heat.shows, heat.matches, strict=True), 1)
+        for rank, (name, match) in enumerate(zip(answer.shows, answer.matches, strict=True), 1)
     ]
     table = _table(("", "shows", "score", "area / m²", "centre / m"), rows)
-    return boxed(f"{_scale('median', 'highest')}<b>{escape(text)}</b> ({escape(room.source or '')}){table}")
+    return boxed(f"{_scale(HEAT)}<b>{escape(answer.text)}</b> ({escape(source)}){table}")
 
 
 def point(found: Point) -> str:
@@ -77,10 +76,10 @@ def _swatch(colour: tuple[int, ...], name: str) -> str:
     )
 
 
-def _scale(low: str, high: str) -> str:
+def _scale(scale: Scale) -> str:
     stops = ",".join(palette.hexadecimal(colour) for colour in palette.heat(np.linspace(0, 1, 6)).tolist())
     bar = f'<i style="display:block;height:.7em;background:linear-gradient(90deg,{stops})"></i>'
-    ends = f"<span>{escape(low)}</span><span>{escape(high)}</span>"
+    ends = f"<span>{escape(scale.low)}</span><span>{escape(scale.high)}</span>"
     return f'{bar}<span style="display:flex;justify-content:space-between">{ends}</span>'
 
 

@@ -19,44 +19,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from anyscene.datasets import LabelSet
-from anyscene.tasks.segmentation.metrics import EvaluationError
+from anyscene.errors import EvaluationError
 
 OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # as the script has them, to the last bit
 SMALLEST = 100  # points
 STUFF = ("wall", "floor")  # no objects, in ScanNet's and ScanNet200's benchmark
 
 
+class NothingToFind(EvaluationError):
+    """Annotation without a single object that counts."""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledScene:
-    """Truth and proposals of N points: target i[N], rows of the label set, and instance i[N], -1 = none;
-    mask b1[P,N], label i[P] (-1 = none) and score f8[P] of the proposals, in the order of their file."""
+    """Truth and P proposals of N points, the proposals in the order of their file."""
 
-    target: np.ndarray
-    instance: np.ndarray
-    mask: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
+    target: np.ndarray  # i[N], rows of the label set, -1 = none
+    instance: np.ndarray  # i[N], -1 = none
+    mask: np.ndarray  # b1[P, N]
+    label: np.ndarray  # i[P], rows of the label set, -1 = none
+    score: np.ndarray  # f8[P]
 
 
 @dataclass(frozen=True)
 class InstanceMetrics:
-    """Percent. `per_class`: (AP, AP50, AP25) of each class that has objects; the others are in `absent`."""
+    """Percent; means over the classes that have objects."""
 
     AP: float
     AP50: float
     AP25: float
-    per_class: dict[str, tuple[float, float, float]]
-    absent: tuple[str, ...]
+    per_class: dict[str, tuple[float, float, float]]  # AP, AP50, AP25 of each class that has objects
+    absent: tuple[str, ...]  # the classes that have none
 
 
 @dataclass(frozen=True, eq=False)
 class _Overlaps:
-    """Of one class in one scene: iou f8[P,G], score f8[P], ignored f8[P] (a share), counted b1[G]."""
+    """P proposals and G objects of one class in one scene."""
 
-    iou: np.ndarray
-    score: np.ndarray
-    ignored: np.ndarray
-    counted: np.ndarray
+    iou: np.ndarray  # f8[P, G]
+    score: np.ndarray  # f8[P]
+    ignored: np.ndarray  # f8[P], the share of a proposal that is no object's
+    counted: np.ndarray  # b1[G], whether an object is large enough
 
 
 def things(label_set: LabelSet) -> np.ndarray:
@@ -65,8 +68,8 @@ def things(label_set: LabelSet) -> np.ndarray:
 
 
 def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> InstanceMetrics:
-    """Scores over all scenes. Raises EvaluationError for arrays that do not fit each other, and where no
-    class has an object of SMALLEST points or more."""
+    """Scores over all scenes. Raises EvaluationError for arrays that do not fit each other, and NothingToFind
+    where no class has an object of SMALLEST points or more."""
     classes = things(label_set)
     found: dict[int, list[_Overlaps]] = {int(row): [] for row in classes}
     for scene in scenes:
@@ -80,7 +83,7 @@ def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> 
     )  # [classes, overlaps]
     there = ~np.isnan(ap[:, 0])
     if not there.any():
-        raise EvaluationError(f"no scene has an annotated object of {SMALLEST} points; nothing to score")
+        raise NothingToFind(f"no scene has an annotated object of {SMALLEST} points; nothing to score")
     each = 100 * np.column_stack([ap[:, :-1].mean(1), ap[:, 0], ap[:, -1]])  # [classes, 3]
     names = [label_set.names[row] for row in found]
     mean = each[there].mean(0)

@@ -1,117 +1,117 @@
-"""Class-agnostic proposals of objects, as Mask3D and others export them, named by the features inside them.
-
-    FOLDER/SCENE.txt         a proposal a line: file of its mask, relative to FOLDER, its class, its score
-    FOLDER/pred_mask/*.txt   a number per point of the scene, in its order; other than 0: inside
-
-The format is that of ScanNet's benchmark (evaluate_semantic_instance.py). The class in the file is not looked
-at: a proposal's is that whose text is closest to the mean of the features of its points, among those that
-objects can have; a proposal without a single feature has none.
-"""
+"""Proposals of objects: masks over the points of a scene, wherever they come from."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anyscene import datasets
 from anyscene.errors import DataError
-from anyscene.project import store
-from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Params
-from anyscene.project.progress import progress
-from anyscene.study.evaluation import split_by_annotation
-from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances, things
-from anyscene.tasks.query.similarity import scene_features
-from anyscene.tasks.segmentation.metrics import EvaluationError
-from anyscene.text import TextEncoder, embeddings
+
+if TYPE_CHECKING:
+    from anyscene.datasets import LabelSet
+    from anyscene.tasks.features import Features
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """mask b1[P,N] over the points of a scene, score f8[P], in the order of the file."""
+    """P proposals of objects among N points."""
 
-    mask: np.ndarray
-    score: np.ndarray
+    mask: np.ndarray  # b1[P, N]
+    score: np.ndarray  # f8[P], by which they are ranked
+    name: tuple[str | None, ...]  # what each is called; None: not named yet, or nothing to name it by
+    source: str  # what proposed them
 
+    def __len__(self) -> int:
+        return len(self.score)
 
-def read_proposals(folder: Path, scene: str, points: int) -> Proposals:
-    """The proposals of a scene of so many points. Raises DataError naming the file and the line."""
-    path = folder / f"{scene}.txt"
-    if not path.is_file():
-        raise DataError(f"{path}: missing; export the proposals of every annotated scene of the split")
-    masks, scores = [], []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        place, parts = f"{path}: line {number}", line.split()
-        if not parts:
-            continue
-        try:
-            name, _, score = parts
-            scores.append(float(score))
-        except ValueError as error:
+    @classmethod
+    def from_scannet(cls, folder: Path, scene: str, points: int) -> Proposals:
+        """In the format of ScanNet's benchmark (evaluate_semantic_instance.py), in the order of the file:
+
+            FOLDER/SCENE.txt        a proposal a line: file of its mask, relative to FOLDER, class, score
+            FOLDER/pred_mask/*.txt  a number per point of the scene, in its order; other than 0: inside
+
+        The class is not read. Raises DataError naming the file and the line."""
+        path = folder / f"{scene}.txt"
+        if not path.is_file():
+            raise DataError(f"{path}: missing; export the proposals of every annotated scene of the split")
+        masks, scores = [], []
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            place, parts = f"{path}: line {number}", line.split()
+            if not parts:
+                continue
+            try:
+                name, _, score = parts
+                scores.append(float(score))
+            except ValueError as error:
+                raise DataError(
+                    f"{place}: expected a mask's file, a class and a score; export it again"
+                ) from error
+            if not np.isfinite(scores[-1]):
+                raise DataError(f"{place}: the score {score} is not finite; export it again")
+            file = folder / name
+            if Path(name).is_absolute() or not file.resolve().is_relative_to(folder.resolve()):
+                raise DataError(f"{place}: {name} is not inside {folder}; masks must lie beside the list")
+            masks.append(_mask(file, place, points))
+        mask = np.array(masks, bool).reshape(len(masks), points)
+        return cls(mask, np.array(scores, np.float64), (None,) * len(masks), "scannet")
+
+    @classmethod
+    def from_mask3d(cls, folder: Path, scene: str, points: int) -> Proposals:
+        """As OpenMask3D keeps Mask3D's masks, in FOLDER/SCENE_*masks.pt: a tensor [N, P], other than 0:
+        inside; or that and the scores [P], which are 1 without.
+
+        Raises DataError naming the file; nothing in it but tensors is read."""
+        found = sorted(folder.glob(f"{scene}_*masks.pt"))
+        if len(found) != 1:
             raise DataError(
-                f"{place}: expected a mask's file, a class and a score; export it again"
-            ) from error
-        if not np.isfinite(scores[-1]):
-            raise DataError(f"{place}: the score {score} is not finite; export it again")
-        file = folder / name
-        if Path(name).is_absolute() or not file.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{place}: {name} is not inside {folder}; masks must lie beside the list")
-        masks.append(_mask(file, place, points))
-    return Proposals(np.array(masks, bool).reshape(len(masks), points), np.array(scores, np.float64))
-
-
-def label_proposals(
-    mask: np.ndarray,  # [P, N]
-    feature: np.ndarray,  # [N, C]
-    valid: np.ndarray,  # [N]
-    text: np.ndarray,  # [T, C]
-    candidates: np.ndarray,  # [J], rows of `text`
-) -> np.ndarray:
-    """i8: the candidate closest to the mean feature of each proposal's valid points, -1 without any."""
-    label = np.full(len(mask), -1, np.int64)
-    for index, inside in enumerate(mask & valid):
-        if inside.any():
-            label[index] = candidates[(text[candidates] @ feature[inside].mean(0)).argmax()]
-    return label
-
-
-def score_proposals(
-    folder: Path, settings: Params, artefacts: Artefacts, encoder: TextEncoder, source: str | None = None
-) -> dict[str, Any]:
-    """AP, AP50, AP25 in percent, over all and per class, of the split's annotated scenes, and what of.
-
-    source: whose features, see `query.scene_features`. Raises EvaluationError without an annotated scene, and
-    DataError for a bad file of proposals."""
-    label_set = datasets.label_set(settings.dataset.label_set)
-    scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
-    if not scenes:
-        raise EvaluationError(f"no scene of {settings.evaluation.split} is annotated; run labels first")
-    text = embeddings(encoder, label_set.prompts, settings.text.template)
-    candidates = label_set.prompts_among(things(label_set))
-    labelled, counts = [], 0
-    with progress("instances", len(scenes)) as advance:
-        for scene in scenes:
-            feature, valid, used = scene_features(artefacts, scene, source)
-            proposals = read_proposals(folder, scene, len(feature))
-            prompt = label_proposals(proposals.mask, feature, valid, text, candidates)
-            label = label_set.of_prompts(prompt)
-            truth = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
-            labelled.append(
-                LabelledScene(truth["label"][:], truth["instance"][:], proposals.mask, label, proposals.score)
+                f"{folder}/{scene}_masks.pt: {'one of several' if found else 'missing'}; keep one file of "
+                "masks for every annotated scene of the split"
             )
-            counts += len(label)
-            advance()
-    metrics = asdict(evaluate_instances(labelled, label_set))
-    return metrics | {
-        "label_set": label_set.name,
-        "split": settings.evaluation.split,
-        "scenes": scenes,
-        "proposals": counts,
-        "source": used,
-    }
+        mask, score = _tensors(found[0])
+        if mask.ndim != 2 or len(mask) != points:
+            raise DataError(
+                f"{found[0]}: masks {list(mask.shape)} for {points} points; export them of the mesh that was "
+                "imported"
+            )
+        if score.shape != mask.shape[1:] or not np.isfinite(score).all():
+            raise DataError(f"{found[0]}: every one of {mask.shape[1]} masks needs a finite score")
+        return cls(np.ascontiguousarray(mask.T != 0), score, (None,) * len(score), "mask3d")
+
+    @classmethod
+    def from_clusters(cls, group: np.ndarray, superpoint: np.ndarray, smallest: int = 1) -> Proposals:
+        """Groups of superpoints, such as `query.groups.objects` gives them, those of fewer than `smallest`
+        points left out; all have the score 1. group: i4[L], of each superpoint; superpoint: i4[N]."""
+        of_point = group[superpoint]
+        kept = np.flatnonzero(np.bincount(of_point) >= smallest)
+        mask = (
+            np.stack([of_point == one for one in kept]) if len(kept) else np.zeros((0, len(superpoint)), bool)
+        )
+        return cls(mask, np.ones(len(kept)), (None,) * len(kept), "clusters")
+
+    def named(
+        self, features: Features, text: np.ndarray, candidates: np.ndarray, label_set: LabelSet
+    ) -> Proposals:
+        """The same, each with the name of the class whose prompt is closest to the mean of the features
+        inside it; without a feature it has none. text: f4[T, C] of the label set's prompts; candidates:
+        i8[J], rows of `text` that are asked."""
+        mean, count = features.means(self.mask)
+        best = candidates[(mean @ text[candidates].T).argmax(1)]
+        row = label_set.of_prompts(best)
+        names = [label_set.names[at] if points else None for at, points in zip(row, count, strict=True)]
+        return replace(self, name=tuple(names))
+
+    def rows(self, names: Sequence[str]) -> np.ndarray:
+        """i8[P]: where each name stands among `names`, -1 where it has none or does not."""
+        place = {name: row for row, name in enumerate(names)}
+        return np.array([place.get(name, -1) for name in self.name], np.int64)
+
+
+READERS = {"scannet": Proposals.from_scannet, "mask3d": Proposals.from_mask3d}  # of files, by format
 
 
 def _mask(path: Path, place: str, points: int) -> np.ndarray:
@@ -126,3 +126,18 @@ def _mask(path: Path, place: str, points: int) -> np.ndarray:
             f"{path}: {len(values)} lines for {points} points; export it of the mesh that was imported"
         )
     return values != 0
+
+
+def _tensors(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(masks [N, P], scores f8[P])."""
+    import pickle
+
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        mask, score = content if isinstance(content, tuple | list) else (content, None)
+        mask = mask.numpy()
+        return mask, np.ones(mask.shape[-1]) if score is None else score.double().numpy()
+    except (OSError, RuntimeError, EOFError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+        raise DataError(f"{path}: not a tensor of masks, or of masks and scores ({error})") from error

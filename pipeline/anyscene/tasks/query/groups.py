@@ -19,15 +19,14 @@ TINY = 1e-9  # square metres, of points without a face
 
 @dataclass(frozen=True)
 class Match:
-    """A group of superpoints: mean score of its `points` points, their area in square metres, mean position
-    and extent in metres."""
+    """A group of superpoints that a text found."""
 
     superpoints: tuple[int, ...]
-    score: float
-    points: int
-    area: float
-    centre: tuple[float, float, float]
-    extent: tuple[float, float, float]
+    score: float  # the mean of its points'
+    points: int  # how many it has
+    area: float  # square metres
+    centre: tuple[float, float, float]  # the mean of its points, metres
+    extent: tuple[float, float, float]  # of its points along x, y, z, metres
 
 
 def decimals(place: Sequence[float], count: int) -> str:
@@ -49,23 +48,11 @@ def touching(superpoint: np.ndarray, xyz: np.ndarray, face: np.ndarray) -> np.nd
     return np.unique(np.sort(np.concatenate(apart).astype(np.int64), axis=1), axis=0)
 
 
-def classes(known: np.ndarray, superpoint: np.ndarray) -> np.ndarray:
-    """i8[L], the class that each superpoint shows, that of its highest mean; -1 where no point has a feature.
-
-    known: f4[N, V], similarities of the points with the vocabulary, NaN where a point has no feature.
-    superpoint: i4[N].
-    """
-    count = int(superpoint.max(initial=-1)) + 1
-    there = np.isfinite(known).all(1)
-    total = np.stack([np.bincount(superpoint[there], column, count) for column in known[there].T], 1)
-    seen = np.bincount(superpoint[there], minlength=count) > 0
-    return np.where(seen, total.argmax(1), -1)
-
-
 def objects(shown: np.ndarray, pair: np.ndarray) -> np.ndarray:
     """i4[L], the group of each superpoint: those that touch and show the same class are one.
 
-    shown: i8[L] as of `classes`; pair: i8[E, 2] as of `touching`. Superpoints without a feature are alone.
+    shown: i8[L], the class that each superpoint shows, -1 without a feature; such superpoints are alone.
+    pair: i8[E, 2] as of `touching`.
     """
     one, other = pair.T
     same = (shown[one] == shown[other]) & (shown[one] >= 0)

@@ -1,4 +1,8 @@
-"""Several texts asked of one scene: scores of its points, and its groups of superpoints by rank."""
+"""Several texts asked of one scene: its groups of superpoints by rank, and scores of its points.
+
+The command line, the viewer and the benchmark of queries ask the same session. Ranks are by means over all
+points and by a sample that does not depend on which points are drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,21 @@ import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anyscene.datasets import Rgbd
-from anyscene.errors import StoreError
-from anyscene.learning import Cloud
-from anyscene.lifting import superpoints
-from anyscene.project import store
-from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Params
+from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
+from anyscene.tasks.query.index import Index
+from anyscene.tasks.query.similarity import By
+from anyscene.tasks.query.thinning import spread
+from anyscene.tasks.surface import Surface
 from anyscene.text import TextEncoder
 from anyscene.text.glosses import Vocabulary
 
-
-class By(StrEnum):
-    """How a point is compared with a text."""
-
-    both = "both"
-    cosine = "cosine"
-    vocabulary = "vocabulary"
+SAMPLE = 100_000  # points whose scores tell how those of the scene are spread
+TOP = 5  # groups of a text
 
 
 class Unit(StrEnum):
@@ -40,166 +36,125 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A scene, and the texts asked of it.
+    """A scene with the features of a source, ready to be asked."""
 
-    xyz f4[N, 3], rgb u1[N, 3], normal f4[N, 3], face i4[F, 3], superpoint i4[N]; source: what gave the
-    features; group: i4[L]; area: f8[L], square metres of each superpoint; shown: i8[L], the class that each
-    shows, -1 = none; known: f4[N, V], similarity with the names of the classes, NaN without a feature.
-    """
+    scene: str  # id
+    source: str  # of the features
+    xyz: np.ndarray  # f4[N, 3], metres
+    superpoint: np.ndarray  # i4[N]; empty where there are none, and then nothing is ranked
+    index: Index
+    group: np.ndarray  # i4[L], the group of each superpoint
+    area: np.ndarray  # f8[L], square metres of each superpoint
 
-    scene: str
-    source: str
-    xyz: np.ndarray
-    rgb: np.ndarray
-    normal: np.ndarray
-    face: np.ndarray
-    superpoint: np.ndarray
-    group: np.ndarray
-    area: np.ndarray
-    shown: np.ndarray
-    classes: Vocabulary
-    known: np.ndarray
-    feature: np.ndarray  # [N, C]
-    valid: np.ndarray  # [N]
+    @classmethod
+    def of(
+        cls,
+        surface: Surface,
+        features: Features,
+        classes: Vocabulary,
+        unit: Unit = Unit.object,
+        drawn: np.ndarray | None = None,
+    ) -> Session:
+        """drawn: i8[M], the points whose scores an answer has, in rising order; None: those of the sample."""
+        superpoint = surface.superpoint
+        index = Index.of(features, superpoint, classes, spread(surface.xyz, SAMPLE), drawn)
+        group, area = np.arange(len(index.count)), np.zeros(0)
+        if len(superpoint):
+            area = groups.areas(superpoint, surface.xyz, surface.face)
+            if unit is Unit.object:
+                pair = groups.touching(superpoint, surface.xyz, surface.face)
+                group = groups.objects(index.shows, pair)
+        return cls(surface.scene, features.name, surface.xyz, superpoint, index, group, area)
 
-    def ask(self, encoder: TextEncoder, text: str, negative: Sequence[str], top: int, by: By) -> Answer:
+    def ask(
+        self,
+        encoder: TextEncoder,
+        text: str,
+        negative: Sequence[str] = (),
+        top: int = TOP,
+        by: By = By.both,
+    ) -> Answer:
         """Where `text` is, and none of the `negative` texts: what is closer to one of these is left out."""
-        vector, *negatives = encoder.encode([text, *negative])
-        through, own = self._parts(vector, by)
-        positive, others = (
-            similarity.both(through, own),
-            [similarity.both(*self._parts(v, by)) for v in negatives],
+        texts = encoder.encode([text, *negative])
+        sample, drawn = self.index.sample, self.index.drawn
+        positive, *others = np.ascontiguousarray(sample.scores(texts, by).T)
+        ranges = [similarity.range_of(each) for each in (positive, *others)] if others else None
+        score, out = positive, similarity.closer_to(others, positive, ranges)
+        matches = self._ranked(texts[:1], by, positive, out, top)
+        if drawn is not sample:
+            score, *others = np.ascontiguousarray(drawn.scores(texts, by).T)
+            out = similarity.closer_to(others, score, ranges)
+        return Answer(
+            text,
+            tuple(negative),
+            np.where(out, np.nan, score),
+            tuple(matches),
+            tuple(self._shows(match) for match in matches),
+            tuple(self._found_through(texts[0], by, match) for match in matches),
         )
-        left_out = similarity.closer_to(others, positive)
-        scored = groups.by_superpoint(positive, left_out, self.superpoint, len(self.group))
-        deviation = similarity.deviation(positive)
-        matches = groups.ranked(*scored, deviation, self.superpoint, self.group, self.area, self.xyz, top)
-        score = np.where(left_out, np.nan, positive)
-        # all of a group show the same class
-        shows = tuple(self.classes.names[self.shown[match.superpoints[0]]] for match in matches)
-        behind = tuple(self._behind(vector, through, own, match) for match in matches)
-        return Answer(text, tuple(negative), score, tuple(matches), shows, behind)
 
-    def _parts(self, text: np.ndarray, by: By) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """f4[N] each: what the classes say of a text [C], and the features themselves; None: not asked."""
-        through = None if by is By.cosine else similarity.through_vocabulary(self._share, self.classes, text)
-        if by is By.vocabulary:
-            return through, None
-        own = similarity.cosine(self.feature, self.valid, text)
-        return through, own if by is By.cosine else similarity.own(own, self._general, self.classes, text)
+    def _ranked(
+        self, texts: np.ndarray, by: By, sampled: np.ndarray, out: np.ndarray, top: int
+    ) -> list[groups.Match]:
+        if len(self.superpoint) == 0:
+            return []
+        superpoint = self.superpoint[self.index.sample.points]
+        _, _, share_out = groups.by_superpoint(sampled, out, superpoint, len(self.group))
+        score = self.index.superpoints(texts, by)[:, 0]
+        return groups.ranked(
+            score, self.index.count, share_out, similarity.deviation(sampled), self.superpoint, self.group,
+            self.area, self.xyz, top,
+        )  # fmt: skip
 
-    def _behind(
-        self, text: np.ndarray, through: np.ndarray | None, own: np.ndarray | None, match: groups.Match
-    ) -> FoundThrough | None:
-        member = np.flatnonzero(np.isin(self.superpoint, match.superpoints) & self.valid)
-        if through is None or (own is not None and own[member].mean() > through[member].mean()):
+    def _shows(self, match: groups.Match) -> str:
+        """The class that a group shows; all of its superpoints show the same."""
+        return self.index.classes.names[self.index.shows[match.superpoints[0]]]
+
+    def _found_through(self, text: np.ndarray, by: By, match: groups.Match) -> FoundThrough | None:
+        if by is By.cosine:
             return None
-        best = int((self._share[member].mean(0) * self.classes.likeness(text)).argmax())
-        gloss = self.classes.glosses[best] if self.classes.by_gloss(text)[best] else None
-        return FoundThrough(self.classes.names[best], gloss)
-
-    @functools.cached_property
-    def _share(self) -> np.ndarray:
-        return similarity.shares(self.known)
-
-    @functools.cached_property
-    def _general(self) -> np.ndarray:
-        return similarity.cosine(self.feature, self.valid, self.classes.common)
+        index, classes, inside = self.index, self.index.classes, list(match.superpoints)
+        count = index.count[inside]
+        known = count @ index.mean_known[inside] / count.sum()
+        if by is By.both:
+            own = count @ index.mean[inside] / count.sum() @ text
+            own += known @ similarity.own(classes, text[None])[:, 0]
+            if own > known @ similarity.through_vocabulary(classes, text[None])[:, 0]:
+                return None
+        best = int((known[:-1] * classes.likeness(text)).argmax())
+        gloss = classes.glosses[best] if classes.by_gloss(text)[best] else None
+        return FoundThrough(classes.names[best], gloss)
 
 
 @dataclass(frozen=True)
 class FoundThrough:
-    """The class through which a text found a group, and its gloss where the text is closer to that than to
-    the name."""
+    """The class through which a text found a group."""
 
     name: str
-    gloss: str | None
+    gloss: str | None  # what WordNet says of it, where the text is closer to that than to the name
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One text: score f4[N] of every point (NaN without a feature, and where it is closer to a text that is
-    not meant), the best groups, the class of the vocabulary that each shows, and the class through which the
-    text found it, None where it was the features themselves."""
+    """What a scene answers to one text."""
 
     text: str
-    negative: tuple[str, ...]
-    score: np.ndarray
-    matches: tuple[groups.Match, ...]
-    shows: tuple[str, ...]
-    behind: tuple[FoundThrough | None, ...]
+    negative: tuple[str, ...]  # texts that are not meant
+    score: np.ndarray  # f4[M] of the drawn points, NaN without a feature and where another text is meant
+    matches: tuple[groups.Match, ...]  # the best groups
+    shows: tuple[str, ...]  # the class of the vocabulary that each group shows
+    through: tuple[FoundThrough | None, ...]  # by which each was found; None: by the features themselves
+
+    @functools.cached_property
+    def heat(self) -> np.ndarray:
+        """f4[M] in 0..1: the scores for colours."""
+        return similarity.relative(self.score)
 
     def record(self) -> dict[str, Any]:
         """For JSON, without the points."""
-        found = enumerate(zip(self.shows, self.behind, self.matches, strict=True), 1)
+        found = enumerate(zip(self.shows, self.through, self.matches, strict=True), 1)
         matches = [
-            {"rank": rank, "shows": name, "found_as": behind and asdict(behind), **asdict(match)}
-            for rank, (name, behind, match) in found
+            {"rank": rank, "shows": name, "found_as": through and asdict(through), **asdict(match)}
+            for rank, (name, through, match) in found
         ]
         return {"text": self.text, "not": list(self.negative), "matches": matches}
-
-
-def open_scene(
-    artefacts: Artefacts, scene: str, settings: Params, encoder: TextEncoder, source: str | None, unit: Unit
-) -> Session:
-    """The scene with its features from `source` (see `query.scene_features`), ready to be asked.
-
-    Raises StoreError naming the known scenes where it is none of them, and where there are no features.
-    """
-    group = store.open_imported(artefacts.data("scenes"), scene)
-    superpoint = store.open_scene(store.scene_path(artefacts.data("superpoints"), scene))["superpoint"][:]
-    feature, valid, source = similarity.scene_features(artefacts, scene, source)
-    arrays = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
-    return _searched(scene, source, *arrays, superpoint, feature, valid, settings, encoder, unit)
-
-
-def open_scan(
-    artefacts: Artefacts, folder: Path, settings: Params, encoder: TextEncoder, source: str | None, unit: Unit
-) -> Session:
-    """A scan in the rgbd form that was not imported, with the features of a trained network, to be asked.
-
-    Raises DataError naming the file, and StoreError where no network is trained, or `source` is none.
-    """
-    source = source or similarity.trained(artefacts)
-    if source is None:
-        raise StoreError(f"{artefacts.root / 'models'}: no trained network; run `dvc repro`")
-    if source == "fusion":
-        raise StoreError(
-            "fusion: features of scenes that were imported; set dataset.root, run `dvc repro fusion` and "
-            "give the scene's id, or take a network"
-        )
-    scene = Rgbd(
-        folder.parent, settings.dataset.name, settings.scenes.frame_stride, settings.scenes.voxel
-    ).read(folder.name)
-    superpoint = superpoints.segment(scene.xyz, scene.normal, scene.face, settings.superpoints)
-    cloud = Cloud(scene.id, scene.xyz, scene.rgb, superpoint)
-    feature = similarity.network_features(artefacts, cloud, source)
-    arrays = scene.xyz, scene.rgb, scene.normal, scene.face
-    known = np.ones(len(feature), bool)
-    return _searched(scene.id, source, *arrays, superpoint, feature, known, settings, encoder, unit)
-
-
-def _searched(
-    scene: str,
-    source: str,
-    xyz: np.ndarray,
-    rgb: np.ndarray,
-    normal: np.ndarray,
-    face: np.ndarray,
-    superpoint: np.ndarray,
-    feature: np.ndarray,
-    valid: np.ndarray,
-    settings: Params,
-    encoder: TextEncoder,
-    unit: Unit,
-) -> Session:
-    classes = Vocabulary.of(encoder, settings.vocabulary, settings.text.template)
-    known = similarity.cosine(feature, valid, classes.name)
-    shown = groups.classes(known, superpoint)
-    joined, area = np.arange(len(shown)), groups.areas(superpoint, xyz, face)
-    if unit is Unit.object:
-        joined = groups.objects(shown, groups.touching(superpoint, xyz, face))
-    return Session(
-        scene, source, xyz, rgb, normal, face, superpoint, joined, area, shown, classes, known,
-        feature, valid,
-    )  # fmt: skip

@@ -15,21 +15,10 @@ from typing import Literal
 import numpy as np
 
 from anyscene.datasets import LabelSet
-from anyscene.errors import PipelineError
+from anyscene.errors import EvaluationError
+from anyscene.text.text_space import Prediction
 
 Unpredicted = Literal["error", "ignore"]
-
-
-class EvaluationError(PipelineError):
-    """Labels or predictions that cannot be compared."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a row of the ablation says about N points; -1 = nothing."""
-
-    label: np.ndarray  # i2[N], among all classes
-    foreground: np.ndarray  # i2[N], among the foreground classes only
 
 
 @dataclass(frozen=True, eq=False)

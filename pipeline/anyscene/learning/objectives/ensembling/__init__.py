@@ -29,4 +29,9 @@ class Settings(Distillation):
             raise ConfigError(f"balance: {self.balance}; it is at least 0, which weighs all alike")
 
 
-ENTRY = Entry("temporal ensembling", Settings, "anyscene.learning.objectives.ensembling.objective:Ensembling")
+ENTRY = Entry(
+    "temporal ensembling",
+    Settings,
+    "anyscene.learning.objectives.ensembling.objective:Ensembling",
+    texts=True,
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from anyscene.segmenters.precomputed.converters.answer import Options, Reader
+from anyscene.segmenters.precomputed.answer import Options, Reader
 from anyscene.segmenters.precomputed.converters.openseg import OpenSeg
 from anyscene.segmenters.precomputed.converters.panoptic import odise, seem
 from anyscene.segmenters.precomputed.converters.tap import Tap

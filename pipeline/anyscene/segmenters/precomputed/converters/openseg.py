@@ -17,8 +17,8 @@ import torch
 
 from anyscene.errors import DataError
 from anyscene.segmenters.precomputed import archive
+from anyscene.segmenters.precomputed.answer import Features, Size
 from anyscene.segmenters.precomputed.converters import torch_file
-from anyscene.segmenters.precomputed.converters.answer import Features, Size
 from anyscene.segmenters.protocol import nearest
 
 

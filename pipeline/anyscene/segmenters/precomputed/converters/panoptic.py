@@ -26,10 +26,10 @@ import numpy as np
 import torch
 
 from anyscene.errors import DataError
+from anyscene.segmenters.class_names import names
+from anyscene.segmenters.precomputed.answer import Masks, Options, Size
 from anyscene.segmenters.precomputed.converters import tap, torch_file
-from anyscene.segmenters.precomputed.converters.answer import Masks, Options, Size
 from anyscene.segmenters.protocol import nearest
-from anyscene.segmenters.universal import names
 
 # classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds to them
 SEEM = tuple(

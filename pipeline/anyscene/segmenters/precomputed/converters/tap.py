@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from anyscene.errors import DataError
+from anyscene.segmenters.precomputed.answer import Masks, Size
 from anyscene.segmenters.precomputed.converters import torch_file
-from anyscene.segmenters.precomputed.converters.answer import Masks, Size
 from anyscene.segmenters.protocol import nearest
 
 

@@ -16,19 +16,20 @@ from PIL import Image
 from anyscene.errors import DataError
 from anyscene.project.progress import progress
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed.converters.answer import Features, Masks, Reader, Size
-from anyscene.segmenters.precomputed.segmenter import DESCRIPTION, FORMAT
+from anyscene.segmenters.precomputed.answer import Features, Masks, Reader, Size
+from anyscene.segmenters.precomputed.segmenter import FORMAT
+from anyscene.weights.catalogue import ANSWERS
 
 
 @dataclass(frozen=True)
 class Summary:
-    """images: that were answered; empty: of these, by no mask; masks: in all; labels: that occur."""
+    """What was written."""
 
-    images: int
-    empty: int
-    masks: int
-    labels: int
-    kind: str
+    images: int  # that were answered
+    empty: int  # of these, images without a mask
+    masks: int  # in all images
+    labels: int  # names that occur
+    kind: str  # "masks" or "features"
 
 
 def wanted(frames: Path) -> dict[str, Size]:
@@ -79,7 +80,7 @@ def write(
     partial.mkdir(parents=True)
     try:
         summary, description = _fill(partial, reader, images, set(missing))
-        (partial / DESCRIPTION).write_text(
+        (partial / ANSWERS).write_text(
             json.dumps({**description, **(about or {})}, indent=2, ensure_ascii=False) + "\n"
         )
     except BaseException:
@@ -96,10 +97,10 @@ def _refuse_others(out: Path) -> None:
     """Raises DataError where `out` is there and holds anything but answers."""
     if not out.exists():
         return
-    if not (out / DESCRIPTION).is_file():
-        raise DataError(f"{out}: exists and holds no {DESCRIPTION}; name a new folder")
+    if not (out / ANSWERS).is_file():
+        raise DataError(f"{out}: exists and holds no {ANSWERS}; name a new folder")
     for file in sorted(out.iterdir()):
-        if not file.is_file() or (file.name != DESCRIPTION and file.suffix != ".npz"):
+        if not file.is_file() or (file.name != ANSWERS and file.suffix != ".npz"):
             raise DataError(
                 f"{file}: is no answer, and {out} would be replaced; move it or name a new folder"
             )

@@ -1,0 +1,45 @@
+"""Synthesised images -> data/capability/MODEL.json: what a 2D model knows of each class."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.capability.score import score
+from anyscene.project import layout, store
+from anyscene.project.device import Batches
+from anyscene.project.parameters import Params
+from anyscene.segmenters import load_segmenter, require_answers
+from anyscene.segmenters.precomputed import image_index
+
+
+def measure(model: str, params: Params) -> Path:
+    """Write data/capability/MODEL.json: the IoU of the 2D model's masks with the pseudo masks, class by
+    class, by both recipes. Raises DataError, before any class, where a model that ran elsewhere lacks
+    answers."""
+    segmenter = load_segmenter(model, params, captions=False)
+    keys = store.keys(layout.SYNTHESIS)
+    require_answers(segmenter, {f"synthesis/{name}": image_index.state(key) for name, key in keys.items()})
+    scores: dict[str, list[float]] = {"pooled": [], "per_image_mean": []}
+    batches = Batches(params.segmenters.batch, "segmenters.batch")
+    for index, name in enumerate(params.vocabulary):
+        group = store.open_scene(store.scene_path(layout.SYNTHESIS, name.replace(" ", "_")))
+        images, pseudo = group["image"][:], group["mask"][:]
+        labels = batches(lambda some: segmenter.label(some, params.vocabulary), images)
+        predicted = np.concatenate(list(labels))
+        for recipe, column in scores.items():
+            column.append(score(pseudo, predicted == index, pooled=recipe == "pooled"))
+    chosen = scores["pooled" if params.capability.pooled else "per_image_mean"]
+    result = {
+        "model": model,
+        "vocabulary": params.vocabulary,
+        "capability": chosen,
+        **scores,
+        "images": len(images),
+    }
+    path = layout.CAPABILITY / f"{model}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    return path

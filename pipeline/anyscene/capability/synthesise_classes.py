@@ -1,0 +1,61 @@
+"""Vocabulary -> data/synthesis: for each class images, attention to its name, coarse and pseudo masks."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import zarr
+
+from anyscene.capability import pseudo_masks, synthesis
+from anyscene.project import layout, per_scene, store
+from anyscene.project.device import choose_device
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params, Synthesis, plain
+
+
+@dataclass(frozen=True)
+class Synthesise:
+    """Writes a class's images, the attention to its name, coarse and pseudo masks."""
+
+    settings: Synthesis
+    device: torch.device
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        settings = self.settings
+        generator, sam = models(settings, self.device)
+        seeds = range(settings.seed, settings.seed + settings.images)
+        image, attention = generator.generate(scene.replace("_", " "), seeds)
+        coarse = pseudo_masks.coarse_mask(attention, settings.attention_threshold)
+        mask = [sam.mask(i, pseudo_masks.select_points(c)) for i, c in zip(image, coarse, strict=True)]
+        store.write(group, "image", image)
+        store.write(group, "attention", attention.astype(np.float16))
+        store.write(group, "coarse", coarse)
+        store.write(group, "mask", np.stack(mask))
+
+
+@functools.cache
+def models(
+    settings: Synthesis, device: torch.device
+) -> tuple[synthesis.Synthesiser, pseudo_masks.PointPrompted]:
+    """The text-to-image model and SAM, loaded once in each process."""
+    return synthesis.load(settings, device), pseudo_masks.load_sam(settings.sam, device)
+
+
+def synthesise_classes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
+    """Bring data/synthesis up to date, a group for each class of the vocabulary."""
+    settings = params.synthesis
+    device = choose_device(params.runtime.device, params.runtime.device_memory_gib)
+    weights = [synthesis.weights_key(path) for path in (settings.diffusion, settings.sam)]
+    models(settings, device)  # broken weights are one error here, not one for every class
+    return per_scene.run(
+        Synthesise(settings, device),
+        {name.replace(" ", "_"): per_scene.content_key(*weights) for name in params.vocabulary},
+        layout.SYNTHESIS,
+        parameters=plain(settings),
+        fresh=fresh,
+        workers=params.runtime.workers if device.type == "cpu" else 1,
+        label="synthesis",
+    )

@@ -1,0 +1,131 @@
+"""What parameters name: files that a stage reads, and code that it reaches through a registry.
+
+One function for each kind of name; a stage declares those that it follows (`Stage.files`, `Stage.modules`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from anyscene import segmenters
+from anyscene.project.parameters import OBJECTIVES, Params
+from anyscene.project.registry import Registry
+from anyscene.project.stages import Item
+from anyscene.tasks import TASKS
+
+READERS = Registry("anyscene.readers")
+
+Named = Callable[[Params, Item], Sequence[Any]]
+
+
+def together(*parts: Named) -> Named:
+    """What several of them name."""
+
+    def named(params: Params, item: Item) -> Sequence[Any]:
+        return [one for part in parts for one in part(params, item)]
+
+    return named
+
+
+def text_file(params: Params, item: Item) -> Sequence[Path]:
+    """The checkpoint in `text.encoder`."""
+    file = params.text.file
+    return () if file is None else (file,)
+
+
+def label_table(params: Params, item: Item) -> Sequence[Path]:
+    """The csv file that `dataset.label_set` is the path of."""
+    table = Path(params.dataset.label_set)
+    return (table,) if table.suffix == ".csv" else ()
+
+
+def reader_files(params: Params, item: Item) -> Sequence[Path]:
+    """Files of the data set that do not lie in `dataset.root`."""
+    return READERS.get(params.dataset.reader).files(params.dataset)
+
+
+def reader_code(params: Params, item: Item) -> Sequence[str]:
+    """The reader of `dataset.reader`."""
+    return (READERS.get(params.dataset.reader).module,)
+
+
+def reader_settings(params: Params, item: Item) -> Sequence[Any]:
+    """The section of a reader that another package brings, if it has one."""
+    return _recorded(params.dataset, [params.dataset.reader])
+
+
+def segmenter_files(params: Params, item: Item) -> Sequence[Path]:
+    """Weights or answers of the 2D models, of one or of all, and of the captioner where one has masks."""
+    return [path for name in _models(params, item) for path in segmenters.weights(name, params.segmenters)]
+
+
+def segmenter_code(params: Params, item: Item) -> Sequence[str]:
+    """The implementations of the 2D models, of one or of all, and of the captioner where one has masks."""
+    return [
+        module for name in _models(params, item) for module in segmenters.modules(name, params.segmenters)
+    ]
+
+
+def labelling_files(params: Params, item: Item) -> Sequence[Path]:
+    """As `segmenter_files`, where labels alone are asked for: without a captioner."""
+    section = params.segmenters
+    return [
+        path for name in _models(params, item) for path in segmenters.weights(name, section, captions=False)
+    ]
+
+
+def labelling_code(params: Params, item: Item) -> Sequence[str]:
+    """As `segmenter_code`, where labels alone are asked for: without a captioner."""
+    section = params.segmenters
+    return [
+        one for name in _models(params, item) for one in segmenters.modules(name, section, captions=False)
+    ]
+
+
+def segmenter_settings(params: Params, item: Item) -> Sequence[Any]:
+    """The sections of the 2D models, of one or of all."""
+    return _recorded(params.segmenters, _models(params, item))
+
+
+def synthesis_files(params: Params, item: Item) -> Sequence[Path]:
+    """The text-to-image model and SAM."""
+    return Path(params.synthesis.diffusion), Path(params.synthesis.sam)
+
+
+def objective_code(params: Params, item: Item) -> Sequence[str]:
+    """The objective of the training `item`."""
+    return (_objective(params, item).module,)
+
+
+def objective_files(params: Params, item: Item) -> Sequence[Path]:
+    """The text encoder's file and the label table, where the objective asks for prompts."""
+    return [*text_file(params, item), *label_table(params, item)] if _objective(params, item).texts else ()
+
+
+def objective_settings(params: Params, item: Item) -> Sequence[Any]:
+    """Encoder, template and label set, where the objective asks for prompts."""
+    if not _objective(params, item).texts:
+        return ()
+    return dataclasses.asdict(params.text), params.dataset.label_set
+
+
+def task_code(params: Params, item: Item) -> Sequence[str]:
+    """All tasks that packages offer."""
+    return [TASKS.module(name) for name in TASKS.names()]
+
+
+def _objective(params: Params, item: Item) -> Any:
+    return OBJECTIVES.get(params.training[str(item)].kind)
+
+
+def _models(params: Params, item: Item) -> Sequence[str]:
+    return params.segmenters.names if item is None else (item,)
+
+
+def _recorded(section: Any, names: Sequence[str]) -> Sequence[Any]:
+    """Settings of entries as JSON-like values; of those that have any."""
+    known = dict(section.sections.values)
+    return [{name: dataclasses.asdict(known[name])} for name in names if name in known]

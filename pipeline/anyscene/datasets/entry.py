@@ -1,0 +1,82 @@
+"""What a package offers of a data set under the entry points `anyscene.readers`.
+
+A reader of another package is one class:
+
+    class Mine(Entry):
+        settings = Settings  # a frozen dataclass, the section dataset.mine of params.yaml
+
+        def open(self, section, scenes, memory):
+            return MyScans(Path(section.root), section.settings(self.name), scenes.frame_stride)
+
+    ENTRY = Mine("mine")
+
+with a line in its pyproject.toml, and `dataset.reader: mine` reads by it:
+
+    [project.entry-points."anyscene.readers"]
+    mine = "my_package.mine:ENTRY"
+
+An entry is imported to check params.yaml: modules that take long are imported inside its methods.
+`anyscene.testing.ReaderTests` checks that the reader keeps the protocol.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from anyscene.datasets.protocol import Dataset
+from anyscene.project import parameters
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to do, and how that is known; None what is not known."""
+
+    scenes: int | None
+    training: int | None  # scenes to train on
+    views: int
+    points: int | None
+    known: str  # how it is known
+
+
+@dataclass(frozen=True)
+class Entry(ABC):
+    """A form of raw scans that can be named in `dataset.reader`."""
+
+    name: str  # of the entry point, and in params.yaml
+
+    # Frozen dataclass of the section dataset.NAME; its __post_init__ raises ConfigError for values out of
+    # bounds. None: the reader has no section.
+    settings: ClassVar[type | None] = None
+
+    @property
+    def module(self) -> str:
+        """The module whose code, with what it imports, reads the scans: a change of it makes what was read by
+        it stale, and nothing that was read by another reader."""
+        return type(self).__module__
+
+    @abstractmethod
+    def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Dataset:
+        """The scans in `section.root`. What files were hashed to is remembered in the folder `memory`.
+
+        Nothing is read yet: what is missing is said by what reads it.
+        """
+
+    def files(self, section: parameters.Dataset) -> Sequence[Path]:
+        """The files outside `section.root` that are read: tables beside it. A label set of one's own is not
+        among them: every reader may be asked for one."""
+        return ()
+
+    def published(self, stride: int) -> Extent | None:
+        """What was published about the whole data set, every `stride`-th frame of it; None where nothing
+        was. Hours and bytes are reckoned by it where the scans are not there."""
+        return None
+
+
+def beside(root: Path, name: str) -> tuple[Path, ...]:
+    """The file `name` in the folder above `root`, where it is read from there: none lies in `root` itself."""
+    above = root.resolve().parent / name
+    return (above,) if above.is_file() and not (root / name).is_file() else ()

@@ -1,0 +1,59 @@
+"""Annotation of raw scans -> data/labels; only what asks for it by name reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import zarr
+
+from anyscene import datasets
+from anyscene.errors import DataError, PipelineError, StoreError
+from anyscene.project import layout, per_scene, store
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params
+
+
+@dataclass(frozen=True)
+class Annotate:
+    """Writes the annotation of a scene, where it fits the scene's points and the label set."""
+
+    dataset: datasets.Dataset
+    classes: int  # K, of the label set
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        truth = self.dataset.read_truth(scene)
+        points = store.open_scene(store.scene_path(layout.SCENES, scene))["xyz"].shape[0]
+        if len(truth.label) != points:
+            raise DataError(
+                f"{truth.file}: {len(truth.label)} labels for {points} vertices; export both from one mesh"
+            )
+        if np.any((truth.label < -1) | (truth.label >= self.classes)):
+            raise DataError(
+                f"{truth.file}: labels must lie in -1..{self.classes - 1}, rows of dataset.label_set"
+            )
+        store.write(group, "label", truth.label)
+        store.write(group, "instance", truth.instance)
+
+
+def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
+    """Bring data/labels up to date, for the scenes that have an annotation."""
+    dataset = datasets.open_dataset(params.dataset, params.scenes)
+    label_set = datasets.label_set(params.dataset.label_set)
+    truth, cloud = dataset.truth_keys(), store.keys(layout.SCENES)
+    keys = {scene: _label_key(scene, key, cloud.get(scene)) for scene, key in truth.items()}
+    return per_scene.run(
+        Annotate(dataset, len(label_set)),
+        keys,
+        layout.LABELS,
+        parameters={"label_set": label_set.names},
+        fresh=fresh,
+        workers=params.runtime.workers,
+        label="labels",
+    )
+
+
+def _label_key(scene: str, truth: str | PipelineError, cloud: str | None) -> str | PipelineError:
+    if cloud is None:
+        return StoreError(f"{store.scene_path(layout.SCENES, scene)}: missing; run scenes first")
+    return truth if isinstance(truth, PipelineError) else per_scene.content_key(truth, cloud)

@@ -1,0 +1,23 @@
+"""Step 6: one feature per point out of those of several 2D models."""
+
+from anyscene.fusion.fuse import (
+    UNSEEN,
+    Fused,
+    FusionError,
+    Method,
+    SuperpointMeans,
+    fuse,
+    fuse_blocks,
+    superpoint_means,
+)
+
+__all__ = [
+    "UNSEEN",
+    "Fused",
+    "FusionError",
+    "Method",
+    "SuperpointMeans",
+    "fuse",
+    "fuse_blocks",
+    "superpoint_means",
+]

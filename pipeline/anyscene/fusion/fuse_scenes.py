@@ -1,0 +1,96 @@
+"""Projections -> data/fusion: one feature per point out of all 2D models', and its mean over superpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import zarr
+
+from anyscene.errors import StoreError
+from anyscene.fusion.fuse import SuperpointMeans, fuse_blocks
+from anyscene.project import layout, per_scene, store
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Fusion, Params, plain
+from anyscene.text import embeddings, load_text_encoder
+
+
+@dataclass(frozen=True, eq=False)
+class Fuse:
+    """Writes one feature per point out of all 2D models', and its mean over superpoints."""
+
+    models: tuple[str, ...]
+    settings: Fusion
+    capability: np.ndarray  # f8[M, K]
+    text: np.ndarray  # f4[K, C]
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        projected = [
+            store.open_scene(store.scene_path(layout.PROJECTION / model, scene)) for model in self.models
+        ]
+        superpoint = store.open_scene(store.scene_path(layout.SUPERPOINTS, scene))["superpoint"][:]
+        points, width = projected[0]["feature"].shape
+        means = SuperpointMeans(int(superpoint.max()) + 1, width)
+        rest, done = [], 0
+        kept = (
+            store.Appending(group, "feature", (points, width), np.float16, keep_bits=store.FEATURE_BITS)
+            if self.settings.point_features
+            else nullcontext()
+        )
+        with kept as rows:
+            for block in fuse_blocks(
+                [source["feature"] for source in projected],
+                [source["count"][:] > 0 for source in projected],
+                self.capability,
+                self.text,
+                tau=self.settings.tau,
+                normalise=self.settings.normalise,
+                method=self.settings.method,
+            ):
+                feature, *others = (part.numpy() for part in block)
+                if rows is not None:
+                    rows.add(feature)
+                rest.append(others)
+                means.add(superpoint[done : done + len(feature)], feature, others[0])
+                done += len(feature)
+        valid, weight, prediction = (np.concatenate(parts) for parts in zip(*rest, strict=True))
+        store.write(group, "valid", valid)
+        store.write(group, "weight", weight.astype(np.float16))
+        store.write(group, "prediction", prediction)
+        mean, has_mean = means.result()
+        store.write(group, "superpoint_feature", mean.astype(np.float16), keep_bits=store.FEATURE_BITS)
+        store.write(group, "superpoint_valid", has_mean)
+
+
+def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
+    """Bring data/fusion up to date."""
+    models, encoder = params.segmenters.names, load_text_encoder(params.text)
+    capability = [_capability(model, params.vocabulary) for model in models]
+    text = embeddings(encoder, params.vocabulary, params.text.template)
+    projected = {model: store.keys(layout.PROJECTION / model) for model in models}
+    return per_scene.run(
+        Fuse(models, params.fusion, np.array(capability), text),
+        per_scene.join(superpoints=store.keys(layout.SUPERPOINTS), **projected),
+        layout.FUSION,
+        parameters={
+            **plain(params.fusion),
+            "models": models,
+            "capability": capability,
+            "text": encoder.name,
+            "template": params.text.template,
+            "vocabulary": params.vocabulary,
+        },
+        fresh=fresh,
+        workers=params.runtime.workers,
+        label="fusion",
+    )
+
+
+def _capability(model: str, vocabulary: Sequence[str]) -> list[float]:
+    """Of a 2D model in each class of the vocabulary. Raises StoreError where it was not measured over it."""
+    measured = layout.Artefacts().capability(model, vocabulary)
+    if measured is None:
+        raise StoreError(f"{layout.CAPABILITY / model}.json: missing; run the stage capability")
+    return measured.tolist()

@@ -1,0 +1,85 @@
+"""Scenes -> data/projection/MODEL: the 2D model's feature of every point, mean over its frames."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from anyscene.lifting.projection import described_frames, project
+from anyscene.project import layout, per_scene, store
+from anyscene.project.device import choose_device
+from anyscene.project.freshness import Freshness
+from anyscene.project.parameters import Params, plain
+from anyscene.segmenters import Segmenter, load_segmenter, require_answers
+from anyscene.segmenters.precomputed import image_index
+from anyscene.text import TextEncoder, load_text_encoder
+
+
+@dataclass(frozen=True)
+class Project:
+    """Writes the mean of a 2D model's features over the frames that see a point, and how many these are."""
+
+    model: str
+    params: Params
+    memory: float  # bytes
+
+    def __call__(self, scene: str, group: zarr.Group) -> None:
+        params, settings = self.params, self.params.projection
+        segmenter, encoder = models(self.model, params)
+        source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
+        size = (settings.width, settings.height)
+        blocks = project(
+            source.xyz,
+            described_frames(source.frames, segmenter, params.vocabulary, size, params.segmenters.batch),
+            encoder.encode,
+            tolerance=settings.tolerance,
+            border=settings.border,
+            # half of the memory for the sums in single precision; the model and its maps take the rest
+            rows=max(1, int(self.memory / 2 / (4 * encoder.width))),
+            spool=layout.PROJECTION,
+        )
+        counts = []
+        shape = len(source.xyz), encoder.width
+        with store.Appending(group, "feature", shape, np.float16, keep_bits=store.FEATURE_BITS) as rows:
+            for feature, count in blocks:
+                rows.add(feature)
+                counts.append(count)
+        store.write(group, "count", np.concatenate(counts))
+
+
+@functools.cache
+def models(model: str, params: Params) -> tuple[Segmenter, TextEncoder]:
+    """The 2D model and the text encoder, loaded once in each process."""
+    return load_segmenter(model, params), load_text_encoder(params.text)
+
+
+def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.RunSummary:
+    """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
+    elsewhere lacks answers."""
+    segmenter, encoder = models(model, params)
+    keys, size = store.keys(layout.SCENES), (params.projection.width, params.projection.height)
+    # no scene without the others: the answer that is added makes all of them new
+    require_answers(segmenter, {scene: image_index.state(key, size) for scene, key in keys.items()})
+    on_cpu = choose_device(params.runtime.device).type == "cpu"
+    workers = params.runtime.workers if on_cpu else 1
+    memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
+    if not on_cpu and params.runtime.device_memory_gib:  # sums of a dense model are where its maps are
+        memory = min(memory, params.runtime.device_memory_gib * 2**30)
+    return per_scene.run(
+        Project(model, params, memory),
+        keys,
+        layout.PROJECTION / model,
+        parameters={
+            **plain(params.projection),
+            "segmenter": segmenter.version,
+            "text": encoder.name,
+            "vocabulary": params.vocabulary,
+        },
+        fresh=fresh,
+        workers=workers,
+        label=f"projection of {model}",
+    )

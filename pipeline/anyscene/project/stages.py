@@ -1,0 +1,141 @@
+"""What a stage is, declared once: its paths, its parameters, the files that these name. `dvc.yaml` is written
+from the declarations in stages/, one file each (`anyscene stages --write`)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anyscene.errors import StoreError
+from anyscene.project.layout import WORLD
+from anyscene.project.parameters import Params
+
+Item = str | None  # of a stage that runs once for each: the name of a 2D model or of a training
+FOLDER = Path("stages")
+FRESHNESS = Path("data/freshness.json")  # what the stages are made by at this moment
+PARAMETERS = Path("params.yaml")
+
+
+def nothing(params: Params, item: Item) -> Sequence[Any]:
+    """Of a stage whose parameters name no file, and that reaches no code through a registry."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline. Its name is that of its file in stages/ and of its command.
+
+    Paths are relative to the project; they may hold what DVC fills in: ${dataset.root}, ${item.model}."""
+
+    name: str
+    writes: tuple[Path | str, ...]
+    reads: tuple[Path | str, ...] = ()
+    parameters: tuple[str, ...] = ()  # keys of params.yaml whose values enter what it writes
+    each: str | None = None  # key of params.yaml: it runs once for each name in that list or mapping
+    files: Callable[[Params, Item], Sequence[Path]] = nothing  # that its parameters name
+    modules: Callable[[Params, Item], Sequence[str]] = nothing  # of a registry, that its parameters name
+    settings: Callable[[Params, Item], Sequence[Any]] = nothing  # JSON-like, of entries of a registry
+    by_scene: bool = False  # whether it writes an artefact for each scene, by `per_scene.run`
+    resumes: bool = False  # whether it keeps what an earlier run wrote; all stages by scene do
+    plots: tuple[Mapping[str, Any], ...] = ()  # for `dvc plots`, as dvc.yaml has them
+    cached: bool = True  # by DVC; else what it writes is kept by git
+    metrics: tuple[Path | str, ...] = ()  # of what it writes, figures for `dvc metrics`; never cached
+
+    def items(self, params: Params) -> tuple[Item, ...]:
+        """What it runs for, one after the other."""
+        if self.each is None:
+            return (None,)
+        value: Any = params
+        for key in self.each.split("."):
+            value = getattr(value, key)
+        return tuple(value)
+
+    def dvc(self) -> dict[str, Any]:
+        """Its entry in dvc.yaml."""
+        listed = self.each is not None and self.each.endswith("names")
+        item = "${item.model}" if listed else "${key}"
+        fresh = self.name if self.each is None else f"{self.name}.{item}"
+        body: dict[str, Any] = {"cmd": f"python -m stages.{self.name}{f' {item}' if self.each else ''}"}
+        if self.reads:
+            body["deps"] = [str(path) for path in self.reads]
+        body["params"] = [*self.parameters, {str(FRESHNESS): [fresh]}]
+        options = {} if self.cached else {"cache": False}
+        options |= {"persist": True} if self.by_scene or self.resumes else {}
+        body["outs"] = [{str(path): dict(options)} if options else str(path) for path in self.writes]
+        if self.metrics:
+            body["metrics"] = [{str(path): {"cache": False}} for path in self.metrics]
+        if self.each is None:
+            return body
+        if listed:
+            return {"matrix": {"model": f"${{{self.each}}}"}, **body}
+        return {"foreach": f"${{{self.each}}}", "do": body}
+
+
+def declared(folder: Path = FOLDER) -> dict[str, Stage]:
+    """The stages of the project at hand, by name, in the order in which data flow.
+
+    Raises StoreError where there are none, or two read what the other writes."""
+    names = sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
+    if not names:
+        raise StoreError(f"{folder}: no stages here; run in a clone of the repository")
+    stages = {}
+    for name in names:
+        stage = getattr(importlib.import_module(f"{folder.name}.{name}"), "STAGE", None)
+        if isinstance(stage, Stage):
+            stages[stage.name] = stage
+    return {stage.name: stage for stage in _in_order(stages)}
+
+
+def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
+    """A stage after all whose outputs it reads; else by name."""
+    left = dict(stages)
+    while left:
+        ready = [stage for stage in left.values() if not any(_reads(stage, other) for other in left.values())]
+        if not ready:
+            raise StoreError(f"stages {', '.join(left)} read what they write, in a circle; mend `reads`")
+        for stage in ready:
+            yield left.pop(stage.name)
+
+
+def _reads(stage: Stage, other: Stage) -> bool:
+    """Whether `stage` reads something that `other` writes; a training may read what another wrote."""
+    if stage is other:
+        return False
+    written = [_fixed(path) for path in (*other.writes, *other.metrics)]
+    for path in stage.reads:
+        read = _fixed(path)
+        if any(a == b or a in b.parents or b in a.parents for a in [read] for b in written):
+            return True
+    return False
+
+
+def _fixed(path: Path | str) -> Path:
+    """The part of a path before what DVC fills in. The raw scans are the demo's, where these are computed."""
+    if path == "${dataset.root}":
+        return WORLD
+    return Path(str(path).partition("${")[0].rstrip("/") or "${")
+
+
+HEAD = """# Written by `anyscene stages --write` from the declarations in stages/; edit those.
+# `persist` keeps finished scenes, so that a stage that runs again computes only what changed. What a stage is
+# made by, its code, packages and the files that parameters name, stands in {freshness}, looked up
+# anew each time.
+"""
+
+
+def dvc_yaml(stages: Mapping[str, Stage]) -> str:
+    """The text of dvc.yaml."""
+    looked_up = {
+        "cmd": "python -m stages",
+        "always_changed": True,
+        "outs": [{str(FRESHNESS): {"cache": False}}],
+    }
+    entries = {"freshness": looked_up, **{stage.name: stage.dvc() for stage in stages.values()}}
+    plots = [dict(plot) for stage in stages.values() for plot in stage.plots]
+    content = {"stages": entries, **({"plots": plots} if plots else {})}
+    return HEAD.format(freshness=FRESHNESS) + yaml.safe_dump(content, sort_keys=False, width=110)

@@ -1,0 +1,93 @@
+"""What a package offers of a 2D model under the entry points `anyscene.segmenters`.
+
+An entry is light: it is imported to check params.yaml and to list what there is, so modules that need PyTorch
+or the model's own packages are imported inside its methods. A model of another package is one class:
+
+    class Mine(Entry):
+        settings = Settings  # a frozen dataclass, the section segmenters.mine of params.yaml
+
+        def weights(self, section):
+            return (self.folder(section),)
+
+        def load(self, params, captions):
+            from my_package.network import MySegmenter
+
+            return MySegmenter(self.folder(params.segmenters), params.segmenters.settings(self.name))
+
+    ENTRY = Mine("mine")
+
+with a line in its pyproject.toml, and no file of this project is edited:
+
+    [project.entry-points."anyscene.segmenters"]
+    mine = "my_package.mine:ENTRY"
+
+`anyscene.testing.SegmenterTests` checks that the model keeps the protocol.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from anyscene.segmenters.protocol import Segmenter
+
+if TYPE_CHECKING:
+    import torch
+
+    from anyscene.project.parameters import Params, Segmenters
+
+
+@dataclass(frozen=True)
+class Entry(ABC):
+    """A 2D model that can be named in `segmenters.names`."""
+
+    name: str  # of the entry point, in params.yaml, and of the folder of its weights
+
+    # Frozen dataclass of the section segmenters.NAME; its __post_init__ raises ConfigError for values out of
+    # bounds. None: the model has no section.
+    settings: ClassVar[type | None] = None
+    # Whether it answers with masks, which a captioner describes.
+    captioned: ClassVar[bool] = False
+
+    @property
+    def module(self) -> str:
+        """The module whose code, with what it imports, is the model's: a change of it makes the projections
+        of this model stale, and of no other."""
+        return type(self).__module__
+
+    @property
+    def title(self) -> str:
+        """What tables call the model."""
+        return self.name
+
+    def folder(self, section: Segmenters) -> Path:
+        """Where weights of the model lie, if it has any: NAME under `segmenters.weights`."""
+        return Path(section.weights) / self.name
+
+    def weights(self, section: Segmenters) -> Sequence[Path]:
+        """The files and folders that `load` reads; none for a model without weights of its own."""
+        return ()
+
+    def find(self, params: Params) -> str:
+        """Where the weights were found, for people. Raises WeightsError that says what is missing and how to
+        get it."""
+        return "needs no weights"
+
+    @abstractmethod
+    def load(self, params: Params, captions: bool) -> Segmenter:
+        """The model, ready to be asked.
+
+        captions: whether it will be asked to describe images; labels alone need no captioner.
+        Raises WeightsError for weights that are missing or damaged, TextError where `params.text` names an
+        encoder of another text space.
+        """
+
+
+def device_of(params: Params) -> torch.device:
+    """The device that `runtime.device` names, with the memory that `runtime.device_memory_gib` allows."""
+    from anyscene.project.device import choose_device
+
+    return choose_device(params.runtime.device, params.runtime.device_memory_gib)

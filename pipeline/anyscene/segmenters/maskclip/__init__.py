@@ -1,0 +1,45 @@
+"""MaskCLIP: its settings, and how it is loaded. Its weights are those of the text encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from anyscene.errors import ConfigError
+from anyscene.segmenters.entry import Entry, device_of
+from anyscene.segmenters.protocol import Segmenter
+
+if TYPE_CHECKING:
+    from anyscene.project.parameters import Params
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The section segmenters.maskclip."""
+
+    base: int  # pixels that an image's longer side is resized to, rounded to whole patches
+
+    def __post_init__(self) -> None:
+        if self.base < 1:
+            raise ConfigError(f"segmenters.maskclip: base must be positive, not {self.base}")
+
+
+class MaskClip(Entry):
+    settings = Settings
+
+    def find(self, params: Params) -> str:
+        from anyscene.segmenters.maskclip.segmenter import require_tower
+
+        require_tower(params.text.encoder)
+        return f"the image tower of {params.text.encoder}"
+
+    def load(self, params: Params, captions: bool) -> Segmenter:
+        from anyscene.segmenters.maskclip.segmenter import MaskClipSegmenter, load_tower
+        from anyscene.text import load_text_encoder
+
+        section, tower = params.segmenters, load_tower(params.text.encoder)
+        text, settings = load_text_encoder(params.text), section.settings(self.name)
+        return MaskClipSegmenter(self.name, tower, text, settings, device_of(params), section.precision)
+
+
+ENTRY = MaskClip("maskclip")

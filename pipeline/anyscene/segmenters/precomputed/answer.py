@@ -1,0 +1,47 @@
+"""What a model says of one image, whoever wrote it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of one image."""
+
+    mask: np.ndarray  # b1[n, H, W], of the image's size
+    name: tuple[str, ...]  # what each is, in the model's own words
+    score: np.ndarray  # f4[n] in 0..1
+    caption: tuple[str, ...] | None = None  # what is said of each, where the model says anything
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one image."""
+
+    feature: np.ndarray  # f2[h, w, C], a grid that covers the image
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a converter is told beside the folder."""
+
+    labels: tuple[str, ...] | None = None  # names of the classes, by their index
+    stride: int = 1  # pixels from one feature to the next
+
+
+class Reader(Protocol):
+    """The files of one script in one folder."""
+
+    def has(self, key: str) -> bool:
+        """Whether there is an answer for the image `key`."""
+        ...
+
+    def read(self, key: str, size: Size) -> Masks | Features:
+        """The answer for the image `key` of `size`. Raises DataError naming the file that is wrong."""
+        ...

@@ -1,0 +1,153 @@
+"""Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023) as transformers has them.
+
+Both answer with queries, each a class and a mask. Their panoptic answer stands in for SEEM's, which is read
+out of such queries by the same rule. Their classes are those that they were trained with (COCO, ADE20K); each
+is taken for the name of the vocabulary that is closest to it in text space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from anyscene.errors import WeightsError
+from anyscene.project.device import Precision, autocast, passes
+from anyscene.segmenters import pretrained
+from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.class_names import names
+from anyscene.segmenters.named_masks import MaskModel, NamedMasks
+from anyscene.segmenters.protocol import require_finite
+from anyscene.segmenters.universal import FILES
+from anyscene.text import TextEncoder, embeddings
+from anyscene.weights import catalogue
+
+TASK = "the task is panoptic"  # OneFormer is told in words
+CONFIDENCE = 0.8  # of a query's class; this and the next as both official codes set them, and SEEM's
+OVERLAP = 0.8  # share of a mask that better ones must leave to it
+
+
+class UniversalSegmenter(MaskModel):
+    """Mask2Former or OneFormer behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        network: torch.nn.Module,
+        prepare: Any,
+        text: TextEncoder,
+        device: torch.device,
+        captioner: Captioner = ColourCaptioner(),
+        confidence: float = CONFIDENCE,
+        overlap: float = OVERLAP,
+        precision: Precision = "float32",
+        content: str = "",
+    ) -> None:
+        """`name`: mask2former or oneformer; `network` and `prepare`: transformers' model on `device`, for
+        inference, and its image processor; content: digests of their files."""
+        self.name, self.captioner = name, captioner
+        self._confidence, self._overlap = confidence, overlap
+        self._text, self._device, self._precision = text, device, precision
+        self.network, self._prepare = network, prepare
+        config = network.config
+        own = [names(config.id2label[number]) for number in range(len(config.id2label))]
+        self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
+        self._own = embeddings(text, [one for some in own for one in some])  # [names, C]
+        self._extra = {}
+        if name == "oneformer":
+            # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; open_clip brings the table
+            from open_clip import tokenize
+
+            self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
+        version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
+        self.version = with_captioner(version, captioner)
+
+    @classmethod
+    def load(
+        cls, name: str, folder: Path, text: TextEncoder, device: torch.device, **options: Any
+    ) -> UniversalSegmenter:
+        """The model in `folder`, which holds FILES; nothing is ever downloaded. options: those of the
+        constructor. Raises WeightsError where it cannot be loaded."""
+        catalogue.find(name, folder, FILES)
+        content = pretrained.intact(folder, FILES)
+        network, prepare = _load(name, folder)
+        return cls(name, network.to(device), prepare, text, device, content=content, **options)
+
+    @torch.inference_mode()
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3]; a pixel of which no mask is sure is in none."""
+        similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
+        name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
+        for some in passes(images, self._device):
+            for classes, masks in zip(*self.queries(some), strict=True):
+                owner, label = panoptic(classes, masks, some.shape[1:3], self._confidence, self._overlap)
+                yield NamedMasks(owner, name[label])
+
+    def queries(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the classes [B, Q, L + 1] and masks [B, Q, h, w] of u1[B, H, W, 3]."""
+        # said, for an image of 3 rows could be taken for one with channels first
+        inputs = self._prepare(images=list(images), input_data_format="channels_last", return_tensors="pt")
+        extra = {name: value.expand(len(images), -1) for name, value in self._extra.items()}
+        with autocast(self._device, self._precision):
+            found = self.network(pixel_values=inputs["pixel_values"].to(self._device), **extra)
+        require_finite(self.name, "masks", found.class_queries_logits, found.masks_queries_logits)
+        return found.class_queries_logits, found.masks_queries_logits
+
+
+def panoptic(
+    classes: torch.Tensor,  # [Q, L + 1]
+    masks: torch.Tensor,  # [Q, h, w]
+    size: tuple[int, int],
+    confidence: float,
+    overlap: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks that do not overlap, from the logits of Q queries; the last class is "no object".
+
+    Returns owner i4[H, W] of `size`, -1 = none, and label i8[n] of the masks. The inference of MaskFormer
+    (Cheng et al. 2021, section 3.4): of the queries that are sure of a class, each pixel goes to the one with
+    the highest product of class and mask probability; a mask that keeps too little of what it claims (mask
+    probability at least one half) is dropped whole. As in its code, no mask gets a pixel that it does not
+    claim.
+    """
+    score, label = classes.float().softmax(1).max(1)
+    kept = (label < classes.shape[1] - 1) & (score > confidence)
+    score, label = score[kept], label[kept]
+    if len(label) == 0:
+        return np.full(size, -1, np.int32), np.zeros(0, np.int64)
+    logit = functional.interpolate(masks[kept][None].float(), size=size, mode="bilinear")[0]  # [n, H, W]
+    claimed = logit >= 0
+    best = (score[:, None, None] * logit.sigmoid()).argmax(0)  # [H, W]
+    area = claimed.flatten(1).sum(1)  # [n]
+    stands = (area > 0) & (torch.bincount(best.flatten(), minlength=len(label)) >= overlap * area)
+    owned = claimed.gather(0, best[None])[0] & stands[best]
+    return torch.where(owned, best, -1).to(torch.int32).cpu().numpy(), label.cpu().numpy()
+
+
+def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
+    """Network and image processor."""
+    import transformers
+
+    kind, source = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name], catalogue.get(name).source
+    config = pretrained.description(folder, [name], source)
+    labels = config.get("id2label")
+    numbered = isinstance(labels, dict) and labels.keys() == {str(number) for number in range(len(labels))}
+    if not labels or not numbered or not all(isinstance(label, str) for label in labels.values()):
+        raise WeightsError(
+            f"{folder / FILES[0]}: id2label, a text for each class from 0 on, is missing or has gaps; get it "
+            f"again from {source}"
+        )
+    settings = pretrained.read_json(folder / FILES[1], source)
+    # classes by task are for training, and would be downloaded; one image at a time needs no padding
+    for key in ("class_info_file", "repo_path", "metadata", "pad_size"):
+        settings.pop(key, None)
+    network = getattr(transformers, f"{kind}ForUniversalSegmentation")
+    with pretrained.whole(folder, source):
+        config = network.config_class.from_dict({**config, "is_training": False})
+        prepare = getattr(transformers, f"{kind}ImageProcessor").from_dict(settings)
+    pretrained.try_out(prepare, folder, source)
+    return pretrained.network(network, folder, source, config), prepare

@@ -1,0 +1,49 @@
+"""What a run leaves out, said in sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anyscene.project import store
+from anyscene.show.report.run import Run
+from anyscene.study import rows
+
+NAMED = 3  # scenes that a sentence about missing ones names
+
+
+def uncomputed(run: Run) -> list[str]:
+    """What the stages before evaluation should have written and have not, as a whole or for some scenes."""
+    data, models = run.artefacts.data, run.params.segmenters.names
+    by_scene = {name: data(name) for name in ("superpoints", "fusion")}
+    by_scene |= {f"projection of {model}": data(f"projection/{model}") for model in models}
+    there = {name: run.artefacts.has(folder) for name, folder in by_scene.items()}
+    there |= {f"capability of {m}": (data("capability") / f"{m}.json").is_file() for m in models}
+    there |= {
+        f"training of {name}": run.artefacts.has(run.artefacts.model(name)) for name in run.params.training
+    }
+    absent = [name for name, computed in there.items() if not computed]
+    known = _ids(data("scenes"))
+    found = [f"Not computed: {', '.join(absent)}. Run dvc repro."] if known and absent else []
+    for name, folder in by_scene.items():
+        lacking = sorted(known - _ids(folder)) if there[name] else []
+        if lacking:
+            shown = ", ".join(lacking[:NAMED]) + (" and others" if len(lacking) > NAMED else "")
+            found.append(f"{name} lacks {len(lacking)} of {len(known)} scenes: {shown}. Run dvc repro.")
+    return found
+
+
+def _ids(folder: Path) -> set[str]:
+    return set(store.scene_ids(folder)) if folder.is_dir() else set()
+
+
+def unmeasured(run: Run) -> list[str]:
+    """What metrics.json has no figures of, and why."""
+    if (metrics := run.metrics) is None:
+        return ["There are no figures, for nothing was evaluated: run dvc repro."]
+    reasons = metrics["missing"]
+    found = [f"{row.plain_title}: {reasons[row.name]}." for row in rows.of(metrics) if row.name in reasons]
+    if not metrics["semantic"]:
+        found.append("No scene is annotated, so nothing can be measured; what is predicted is shown below.")
+    elif metrics["unannotated"]:
+        found.append(f"Without annotation, so in no figure: {', '.join(metrics['unannotated'])}.")
+    return found

@@ -1,0 +1,45 @@
+"""Training losses of all networks, as reports/plots/losses.csv and the report show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from anyscene.errors import TrainingError
+from anyscene.learning.engine import curve
+from anyscene.networks.trained import Description
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """How the loss of one network went."""
+
+    network: Description
+    step: np.ndarray  # f8[n]
+    loss: np.ndarray  # f8[n], finite
+
+
+def losses(networks: Iterable[Description], problems: list[str]) -> list[Loss]:
+    """Of every network that has a curve; why one cannot be read is added to `problems`."""
+    found = []
+    for network in networks:
+        try:
+            if (network.folder / curve.FOLDER).is_dir():
+                found.append(_loss(network))
+        except TrainingError as error:
+            problems.append(str(error))
+    return found
+
+
+def _loss(network: Description) -> Loss:
+    folder = network.folder / curve.FOLDER
+    try:
+        step, loss = curve.read(network.folder)
+    except IndexError as error:
+        raise TrainingError(f"{folder}: not a step in it; train again") from error
+    finite = np.isfinite(loss)
+    if not finite.any():
+        raise TrainingError(f"{folder}: no loss in it is finite; train again")
+    return Loss(network, step[finite], loss[finite])

@@ -1,0 +1,46 @@
+"""What an evaluation leaves behind: reports/metrics.json, reports/summary.json and reports/plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from anyscene.errors import StoreError
+from anyscene.study import plots
+from anyscene.study.evaluation import Study
+from anyscene.study.summary import summary
+
+METRICS, SUMMARY, PLOTS = "metrics.json", "summary.json", "plots"
+CONFUSION = f"{PLOTS}/confusion.json"
+
+
+def write(study: Study, names: Sequence[str], folder: Path) -> None:
+    """Fill `folder`, reports/ of a project. names: of the label set's classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / METRICS).write_text(json.dumps(study.metrics, indent=2) + "\n")
+    (folder / SUMMARY).write_text(json.dumps(summary(study.metrics), indent=2) + "\n")
+    plots.write(study, names, folder / PLOTS)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """metrics.json of the last evaluation. Raises StoreError where there was none, or where the file is
+    damaged or does not say what its rows are."""
+    path = folder / METRICS
+    metrics = read_json(path)
+    if metrics is None:
+        raise StoreError(f"{path}: nothing was evaluated yet; run `dvc repro`")
+    if "rows" not in metrics:
+        raise StoreError(f"{path} says nothing of its rows: run `dvc repro evaluation`")
+    return metrics
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A file that `write` has written; None where there is none. Raises StoreError where it is damaged."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({error}): run `dvc repro evaluation`") from error

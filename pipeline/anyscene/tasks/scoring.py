@@ -1,0 +1,59 @@
+"""Every task that packages offer, scored on every source of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from anyscene.project.layout import Artefacts
+from anyscene.project.parameters import Params
+from anyscene.project.progress import progress
+from anyscene.tasks import TASKS, sources
+from anyscene.tasks.features import Features
+from anyscene.tasks.surface import Surface
+from anyscene.tasks.task import Task, Texts, task
+from anyscene.tasks.truth import Truth, split_by_annotation
+from anyscene.text import TextEncoder
+
+
+def score_tasks(
+    artefacts: Artefacts, settings: Params, encoder: TextEncoder, scenes: Sequence[str] | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The figures of each task and source: {task: {source: {figure: value}}}.
+
+    scenes: annotated ones; None: those of `evaluation.split`. A task without a score is left out. Scenes go
+    by one at a time; a network is read once for all of them and asked anew by each task.
+    """
+    if scenes is None:
+        scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
+    there, texts = sources.names(artefacts), Texts.of(settings, encoder)
+    if not scenes or not there:
+        return {}
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    names = TASKS.names()
+    with progress("tasks", len(names) * len(there)) as advance:
+        for source in there:
+            features = sources.opened(artefacts, source)
+            for name in names:
+                asked = task(name)
+                answers = _answers(artefacts, scenes, asked, features, texts)
+                score = asked.score(answers, _truth(artefacts, scenes, settings, texts))
+                if score is not None:
+                    found.setdefault(name, {})[source] = dict(score)
+                advance()
+    return found
+
+
+def _answers(
+    artefacts: Artefacts,
+    scenes: Sequence[str],
+    asked: Task,
+    features: Callable[[str], Features],
+    texts: Texts,
+) -> Iterator:
+    for scene in scenes:
+        yield asked.answer(Surface.read(artefacts, scene), features(scene), texts)
+
+
+def _truth(artefacts: Artefacts, scenes: Sequence[str], settings: Params, texts: Texts) -> Iterator[Truth]:
+    for scene in scenes:
+        yield Truth.read(artefacts, scene, texts.label_set, settings.evaluation.unpredicted)

@@ -1,0 +1,62 @@
+"""Semantic segmentation: the class of every point, that whose prompt is closest to its feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from anyscene.datasets import LabelSet
+from anyscene.tasks.layer import Layer, label_layer
+from anyscene.tasks.segmentation.metrics import confusion, measure
+from anyscene.tasks.truth import Truth
+
+if TYPE_CHECKING:
+    from anyscene.tasks.features import Features
+    from anyscene.tasks.surface import Surface
+    from anyscene.tasks.task import Texts
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The classes of a scene's points."""
+
+    source: str  # of the features
+    title: str  # of the source, for people
+    label: np.ndarray  # i2[M], rows of the label set, -1 without a feature
+    label_set: LabelSet
+
+    @property
+    def layer(self) -> Layer:
+        """In the colours of the label set."""
+        return label_layer(f"segmentation/{self.source}", self.title, self.label, self.label_set)
+
+
+def labelled(features: Features, texts: Texts, points: np.ndarray | None = None) -> Labels:
+    """The classes of `points` i8[M] in rising order (default: all)."""
+    label = texts.label_set.of_prompts(features.closest(texts.prompts, points)).astype(np.int16)
+    return Labels(features.name, features.title, label, texts.label_set)
+
+
+class Segmentation:
+    """The task; its scores are means over classes in percent."""
+
+    name, title = "segmentation", "classes"
+
+    def answer(self, scene: Surface, features: Features, texts: Texts) -> Labels:
+        return labelled(features, texts)
+
+    def score(self, answers: Iterable[Labels], truth: Iterable[Truth]) -> Mapping[str, float] | None:
+        first, matrix = None, 0
+        for said, annotated in zip(answers, truth, strict=True):
+            first = first or annotated
+            matrix = matrix + confusion(annotated.label, said.label, len(annotated.label_set))
+        if first is None:
+            return None
+        metrics = measure(matrix, None, first.label_set, first.unpredicted)
+        return {"mIoU": metrics.mIoU, "mAcc": metrics.mAcc}
+
+    def layers(self, answer: Labels) -> Sequence[Layer]:
+        return (answer.layer,)

@@ -1,0 +1,120 @@
+"""Where features can come from: fusion, and every network that was trained. None of them is known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from anyscene.errors import StoreError
+from anyscene.networks.checkpoint import DESCRIPTION
+from anyscene.networks.cloud import Cloud
+from anyscene.networks.trained import Description, TrainedNetwork, described
+from anyscene.project import store
+from anyscene.project.layout import Artefacts
+from anyscene.tasks.features import Features, predicted, spoken, stored
+from anyscene.tasks.surface import Surface
+
+FUSION, FUSED = "fusion", "fused"  # the source, and its title
+UNTRAINED = "no trained network; run `dvc repro`, or give the folder of one"
+
+
+def networks(artefacts: Artefacts) -> tuple[Description, ...]:
+    """All that were trained, the most refined one last."""
+    return described(artefacts.root / "models")
+
+
+def names(artefacts: Artefacts, scene: str | None = None) -> tuple[str, ...]:
+    """The sources that there are, the most refined one last. scene: fusion counts where it has this scene;
+    None: where it has any."""
+    fusion = artefacts.data(FUSION)
+    fused = artefacts.has(fusion) if scene is None else store.scene_path(fusion, scene).is_dir()
+    return (*((FUSION,) if fused else ()), *(network.name for network in networks(artefacts)))
+
+
+def titles(artefacts: Artefacts) -> dict[str, str]:
+    """For people: of fusion and of every trained network, by its name."""
+    return {FUSION: FUSED, **{network.name: spoken(network) for network in networks(artefacts)}}
+
+
+def default(artefacts: Artefacts, scene: str | None = None) -> str:
+    """The source that is taken where none is named: the most refined network, else fusion."""
+    return next(reversed(names(artefacts, scene)), FUSION)
+
+
+def network(artefacts: Artefacts, source: str | None = None) -> TrainedNetwork:
+    """The network `source`: its name, or the path of its folder; by default the most refined one.
+
+    Raises StoreError naming those that there are, and CheckpointError where its files are damaged."""
+    about = _described(artefacts, source)
+    if isinstance(about, Path):
+        return TrainedNetwork.load(about)
+    return replace(TrainedNetwork.load(about.folder), description=about)
+
+
+def folder(artefacts: Artefacts, source: str | None = None) -> Path:
+    """Where the network `source` lies. Raises what `network` raises."""
+    about = _described(artefacts, source)
+    return about if isinstance(about, Path) else about.folder
+
+
+def of_scene(artefacts: Artefacts, scene: str, source: str | None = None) -> Features:
+    """The features of an imported scene from `source`: fusion, a network's name or the path of its folder; by
+    default from the most refined network, else from fusion.
+
+    Raises StoreError naming those that there are."""
+    return opened(artefacts, source or default(artefacts, scene))(scene)
+
+
+def opened(artefacts: Artefacts, source: str) -> Callable[[str], Features]:
+    """What gives the features of any scene from `source`, of which a network is read once."""
+    if source == FUSION:
+        return lambda scene: _fused(artefacts, scene)
+    trained = network(artefacts, source)
+    return lambda scene: predicted(trained, Surface.read(artefacts, scene).cloud)
+
+
+def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None) -> Features:
+    """The features of a scan that was not imported, from a network.
+
+    Raises StoreError where none is trained, or `source` is none."""
+    refuse_fusion(source)
+    return predicted(network(artefacts, source), cloud)
+
+
+def refuse_fusion(source: str | None) -> None:
+    """Raise StoreError where the features of a scan that was not imported are to be fused ones."""
+    if source == FUSION:
+        raise StoreError(
+            "fusion: features of scenes that were imported; set dataset.root, run `dvc repro fusion` and "
+            "give the scene's id, or take a network"
+        )
+
+
+def is_network(folder: str | Path) -> bool:
+    """Whether a trained network is in the folder."""
+    return (Path(folder) / DESCRIPTION).is_file()
+
+
+def _fused(artefacts: Artefacts, scene: str) -> Features:
+    path = store.scene_path(artefacts.data(FUSION), scene)
+    if path.is_dir():
+        return stored(artefacts, scene, FUSION, FUSED)
+    if there := ", ".join(names(artefacts, scene)):
+        raise StoreError(f"{path}: no fused features; there are features of {there}")
+    raise StoreError(f"{path}: neither fused features nor a trained network; run `dvc repro`")
+
+
+def _described(artefacts: Artefacts, source: str | None) -> Description | Path:
+    """A network under models/, or the folder of another one."""
+    trained = {found.name: found for found in networks(artefacts)}
+    if source is None and trained:
+        return next(reversed(trained.values()))
+    if source is None:
+        raise StoreError(f"{artefacts.root / 'models'}: {UNTRAINED}")
+    if source in trained:
+        return trained[source]
+    if is_network(source):
+        return Path(source)
+    there = ", ".join(names(artefacts)) or "none"
+    raise StoreError(f"no features of {source}; there are {there}, or give the folder of a network")

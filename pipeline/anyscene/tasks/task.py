@@ -1,0 +1,88 @@
+"""What a task is: it answers a scene, scores its answers against annotation, and says how they are drawn.
+
+Another package adds a task by a class without arguments under an entry point of the group `anyscene.tasks`:
+
+    [project.entry-points."anyscene.tasks"]
+    rooms = "my_package.rooms:Rooms"
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+
+from anyscene.tasks import TASKS
+from anyscene.tasks.layer import Layer
+
+if TYPE_CHECKING:  # torch takes seconds, and a list of tasks needs none of it
+    from anyscene.datasets import LabelSet
+    from anyscene.project.parameters import Params
+    from anyscene.tasks.features import Features
+    from anyscene.tasks.surface import Surface
+    from anyscene.tasks.truth import Truth
+    from anyscene.text import TextEncoder
+    from anyscene.text.glosses import Vocabulary
+
+Answer = TypeVar("Answer")  # of one scene; a task has its own type of it
+
+
+class Task(Protocol[Answer]):
+    """Something that features of a scene are good for."""
+
+    name: str  # one word: that of the entry point
+    title: str  # for people
+
+    def answer(self, scene: Surface, features: Features, texts: Texts) -> Answer:
+        """What the task says of a scene, by the features of its points."""
+        ...
+
+    def score(self, answers: Iterable[Answer], truth: Iterable[Truth]) -> Mapping[str, float] | None:
+        """Figures by name, of the answers to some scenes and the annotation of each. None where a task has no
+        score. Both can be gone through once, side by side: no more than one scene need be in memory."""
+        ...
+
+    def layers(self, answer: Answer) -> Sequence[Layer]:
+        """How the answer is drawn, over all points of its scene."""
+        ...
+
+
+def task(name: str) -> Task:
+    """The task `name`. Raises ConfigError naming those that there are."""
+    return TASKS.get(name)()
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """What features are compared with."""
+
+    encoder: TextEncoder
+    label_set: LabelSet
+    vocabulary: tuple[str, ...]  # names of the V classes over which features were fused
+    template: str  # of prompts and names, with one {}
+    asked: tuple[str, ...] = ()  # free texts, for tasks that answer them
+
+    @classmethod
+    def of(cls, settings: Params, encoder: TextEncoder, asked: Sequence[str] = ()) -> Texts:
+        """Those of params.yaml. Raises DataError for a label set that is not there."""
+        from anyscene import datasets
+
+        label_set = datasets.label_set(settings.dataset.label_set)
+        return cls(encoder, label_set, settings.vocabulary, settings.text.template, tuple(asked))
+
+    @functools.cached_property
+    def prompts(self) -> np.ndarray:
+        """f4[T, C]: embeddings of the label set's prompts."""
+        from anyscene.text import embeddings
+
+        return embeddings(self.encoder, self.label_set.prompts, self.template)
+
+    @functools.cached_property
+    def classes(self) -> Vocabulary:
+        """The vocabulary with what WordNet says of its classes."""
+        from anyscene.text.glosses import Vocabulary
+
+        return Vocabulary.of(self.encoder, self.vocabulary, self.template)

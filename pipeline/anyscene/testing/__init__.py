@@ -1,0 +1,47 @@
+"""Test suites for whoever adds a 2D model, a reader, a backend or a task; the built-in ones run them too.
+
+A suite is a class. Derive from it in a test module of your own, and give it the fixture that it asks for:
+
+    import pytest
+    from anyscene.testing import SegmenterTests
+
+    class TestMine(SegmenterTests):
+        @pytest.fixture(scope="class")
+        def segmenter(self):
+            return MySegmenter(...)
+
+pytest then collects its tests under the name of that class. This package needs pytest; no other part of
+anyscene imports it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from anyscene.testing.backends import BackendTests
+    from anyscene.testing.readers import ReaderTests
+    from anyscene.testing.segmenters import SegmenterTests
+    from anyscene.testing.tasks import TaskTests
+
+__all__ = ["BackendTests", "ReaderTests", "SegmenterTests", "TaskTests"]
+
+MODULES = {
+    "BackendTests": "backends",
+    "ReaderTests": "readers",
+    "SegmenterTests": "segmenters",
+    "TaskTests": "tasks",
+}
+
+# so that a failing assertion of a suite says what it compared
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES.values()))
+
+
+def __getattr__(name: str) -> type:
+    """A suite, imported when it is asked for: that of readers needs no PyTorch."""
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)

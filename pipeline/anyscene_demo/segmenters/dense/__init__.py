@@ -1,0 +1,25 @@
+"""The demo's dense model: where its weights lie, and how it is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyscene.segmenters.protocol import Segmenter
+from anyscene_demo.segmenters.entry import DemoEntry
+
+if TYPE_CHECKING:
+    from anyscene.project.parameters import Params
+
+
+class Dense(DemoEntry):
+    def load(self, params: Params, captions: bool) -> Segmenter:
+        from anyscene.text import load_text_encoder
+        from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
+
+        section = params.segmenters
+        return DenseSegmenter(
+            self.name, self.folder(section), load_text_encoder(params.text), section.precision
+        )
+
+
+ENTRY = Dense("dense")

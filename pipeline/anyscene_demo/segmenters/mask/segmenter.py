@@ -1,0 +1,243 @@
+"""The demo's mask segmenter, in SEEM's role: it finds masks, scores and names them, and captions each.
+
+Every cell of a coarse grid proposes the mask of whatever lies under it (as SOLO, Wang et al. 2020, and SAM's
+"segment everything" do); proposals are accepted greedily until the image is covered; each mask is then named
+as a whole, from features pooled over it. The network sees grey images; colours go into the captions alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from anyscene.errors import WeightsError
+from anyscene.project.device import Precision, autocast
+from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.named_masks import MaskModel, NamedMasks
+from anyscene.text import TextEncoder, embeddings
+from anyscene.weights import described
+from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
+
+HELD = -1.0  # logit above which a pixel may belong to a mask: below 0, or cracks open between masks
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What the network says about B images, with cells on the grid of stride 8 and pixels on that of stride
+    4.
+
+    pixel: f4[B, E, h, w] embeddings; kernel: f4[B, E, g, k] what a cell's mask looks for; bias: f4[B, g, k];
+    centre: f4[B, 2, g, k] (x, y) and sharpness f4[B, g, k] of the window around the mask, in units of half
+    the shorter image side; score: f4[B, g, k] logit of the mask's expected IoU; region: f4[B, R, g, k]
+    features to pool for naming.
+    """
+
+    pixel: torch.Tensor
+    kernel: torch.Tensor
+    bias: torch.Tensor
+    centre: torch.Tensor
+    sharpness: torch.Tensor
+    score: torch.Tensor
+    region: torch.Tensor
+
+
+class MaskNetwork(nn.Module):
+    """Proposes masks from seeds and maps pooled regions into text space."""
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 64, 96, 96),
+        embedding: int = 24,
+        inner: int = 256,
+        width: int = 384,
+    ) -> None:
+        super().__init__()
+        self.backbone = Backbone()
+        self.pyramid = Pyramid(widths)
+        self.pixel = nn.Conv2d(widths[0], embedding, 1)
+        self.seed = nn.Conv2d(widths[1], embedding + 5, 1)
+        nn.init.constant_(self.seed.bias[embedding + 3], 1.0)  # begin with local windows
+        region = widths[1] + CHANNELS[2] + CHANNELS[3]
+        self.name = nn.Sequential(
+            nn.LayerNorm(2 * region + 3),
+            nn.Linear(2 * region + 3, inner),
+            nn.GELU(),
+            nn.Dropout(0.2),
+            nn.Linear(inner, width, bias=False),
+        )
+
+    def propose(self, maps: Sequence[torch.Tensor]) -> Proposals:
+        """Backbone maps at strides 4, 8, 16, 32 -> Proposals."""
+        decoded = self.pyramid(maps)
+        seed = self.seed(decoded[1])
+        embedding = seed.shape[1] - 5
+        kernel, (bias, dx, dy, sharpness, score) = seed[:, :embedding], seed[:, embedding:].unbind(1)
+        x, y = _coordinates(*seed.shape[2:])
+        size = seed.shape[2:]
+        enlarged = [
+            functional.interpolate(maps[i], scale_factor=2 ** (i - 1), mode="bilinear")[
+                ..., : size[0], : size[1]
+            ]
+            for i in (2, 3)
+        ]
+        return Proposals(
+            pixel=self.pixel(decoded[0]),
+            kernel=kernel,
+            bias=bias,
+            centre=torch.stack([x + dx, y + dy], 1),
+            sharpness=functional.softplus(sharpness),
+            score=score,
+            region=torch.cat([decoded[1], *enlarged], 1),
+        )
+
+    def embed(self, region: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Name regions: region f4[R, g, k] of one image under masks f4[n, g, k] in 0..1 -> f4[n, C],
+        normalised.
+
+        Besides the mean over the mask it sees the mean over the image, and the mask's height, width and area.
+        """
+        flat = mask.flatten(1)
+        area = flat.sum(1, keepdim=True)
+        inside = flat @ region.flatten(1).T / area.clamp_min(1e-3)  # [n, R]
+        outside = region.mean((1, 2)).expand_as(inside)
+        x, y = (c.flatten() for c in _coordinates(*mask.shape[1:]))
+        weight = flat / area.clamp_min(1e-3)
+        spread = [(weight @ c**2 - (weight @ c) ** 2).clamp_min(0).sqrt() for c in (x, y)]
+        shape = torch.stack([*spread, flat.mean(1)], 1)
+        return functional.normalize(self.name(torch.cat([inside, outside, shape], 1)), dim=1)
+
+    def forward(self, image: torch.Tensor) -> Proposals:
+        """f4[B, 3, h, w] in -1..1 -> Proposals."""
+        return self.propose(self.backbone(image))
+
+
+def mask_logits(proposals: Proposals, image: int, cells: torch.Tensor) -> torch.Tensor:
+    """f4[n, h, w]: masks of image number `image` from the seeds `cells` i8[n] (flat index on the seed
+    grid)."""
+    pixel = proposals.pixel[image]
+    x, y = _coordinates(*pixel.shape[1:])
+    kernel = proposals.kernel[image].flatten(1)[:, cells]  # [E, n]
+    centre = proposals.centre[image].flatten(1)[:, cells, None, None]  # [2, n, 1, 1]
+    sharpness = proposals.sharpness[image].flatten()[cells, None, None]
+    distance = (x - centre[0]) ** 2 + (y - centre[1]) ** 2  # [n, h, w]
+    appearance = (kernel.T @ pixel.flatten(1)).view(distance.shape)
+    return appearance + proposals.bias[image].flatten()[cells, None, None] - sharpness * distance
+
+
+def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
+    """Accept seeds by falling score, each only where no accepted mask lies yet, until all cells are covered.
+
+    Returns mask logits f4[n, h, w] and scores f4[n] in 0..1, n <= most.
+    """
+    score = proposals.score[image]
+    height, width = score.shape
+    free = torch.ones(height, width, dtype=torch.bool)
+    masks, scores = [], []
+    # stable: equal scores keep the order of the grid
+    for cell in torch.sort(score.flatten(), descending=True, stable=True).indices.tolist():
+        row, column = divmod(cell, width)
+        if not free[row, column]:
+            continue
+        mask = mask_logits(proposals, image, torch.tensor([cell]))[0]
+        inside = mask > 0
+        free[row, column] = False
+        if inside.any():
+            covered = functional.max_pool2d(inside[None, None].float(), 2, ceil_mode=True)[
+                0, 0, :height, :width
+            ]
+            free &= covered == 0
+            masks.append(mask)
+            scores.append(score[row, column].sigmoid())
+        if len(masks) == most or not free.any():
+            break
+    if not masks:
+        return proposals.pixel.new_zeros(0, *proposals.pixel.shape[2:]), proposals.pixel.new_zeros(0)
+    return torch.stack(masks), torch.stack(scores)
+
+
+def shrink(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Masks f4[n, h, w] at stride 4 -> mean over 2 x 2 cells, on the seed grid of `size`."""
+    return functional.avg_pool2d(mask[None], 2, ceil_mode=True, count_include_pad=False)[
+        0, :, : size[0], : size[1]
+    ]
+
+
+def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """x and y, each f4[height, width], of cell centres: 0 in the middle, the shorter side spans -1..1."""
+    half = min(height, width) / 2
+    x = (torch.arange(width) + 0.5 - width / 2) / half
+    y = (torch.arange(height) + 0.5 - height / 2) / half
+    return x.expand(height, width), y[:, None].expand(height, width)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; embedding: f4[n,
+    C] in text space; score: f4[n] in 0..1."""
+
+    owner: np.ndarray
+    embedding: torch.Tensor
+    score: torch.Tensor
+
+
+class MaskSegmenter(MaskModel):
+    """MaskNetwork behind the Segmenter protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        text: TextEncoder,
+        captioner: Captioner = ColourCaptioner(),
+        precision: Precision = "float32",
+    ) -> None:
+        """Load from `folder`; raises WeightsError where that cannot be done."""
+        self.name, self.captioner, self._precision = name, captioner, precision
+        self.description, tensors, version = described.read(folder)
+        self.version = with_captioner(version, captioner)
+        architecture = self.description.get("architecture", {})
+        if architecture.get("kind") != "mask" or architecture.get("width") != text.width:
+            raise WeightsError(
+                f"{folder}: holds a {architecture.get('kind')!r} model of width {architecture.get('width')}, "
+                f"wanted a mask one in the {text.width} wide text space of {text.name}"
+            )
+        self._text = text
+        self._own = torch.from_numpy(embeddings(text, self.description["names"]))  # [K, C]
+        self._side = architecture["side"]
+        self._network = MaskNetwork(
+            architecture["widths"], architecture["embedding"], architecture["inner"], text.width
+        )
+        described.fill(self._network, tensors, folder)
+        self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def masks(self, image: np.ndarray) -> Masks:
+        """Masks of one image u1[H, W, 3]; a pixel belongs to the likeliest of the masks that hold it.
+
+        A mask model has names of its own: each mask gets the embedding of the one that fits best.
+        """
+        with autocast(torch.device("cpu"), self._precision):
+            found = self._network(prepare(image[None], self._side, grey=True))
+        proposals = Proposals(**{part: value.float() for part, value in vars(found).items()})
+        logits, score = cover(proposals, 0)
+        height, width = image.shape[:2]
+        if len(logits) == 0:
+            return Masks(np.full((height, width), -1, np.int32), torch.zeros(0, self._text.width), score)
+        soft = shrink(logits.sigmoid(), proposals.region.shape[2:])
+        own = self._network.embed(proposals.region[0], soft) @ self._own.T  # [n, K]
+        full = functional.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
+        best, owner = full.max(0)
+        owner = torch.where(best > HELD, owner, -1)
+        return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
+
+    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], each with the name that is closest to the one it has."""
+        target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
+        for found in map(self.masks, images):
+            yield NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())

@@ -1,0 +1,28 @@
+"""A package of somebody else's, which brings a 2D model without weights and a reader to anyscene.
+
+`outside_models/` is its source, and imports nothing of the tests. `install` puts it where pip would.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "outside_models"
+ENTRY_POINTS = """
+[anyscene.segmenters]
+brightness = outside_models.brightness:ENTRY
+
+[anyscene.readers]
+boxes = outside_models.boxes:ENTRY
+"""
+
+
+def install(site: Path) -> Path:
+    """Copy the package and its metadata into `site`, a folder for sys.path. Returns it."""
+    shutil.copytree(SOURCE, site / SOURCE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    info = site / "outside_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return site

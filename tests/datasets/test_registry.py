@@ -1,0 +1,126 @@
+"""Readers are found by name, say which files they read beside the scans, and keep one protocol."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from anyscene import datasets
+from anyscene.errors import ConfigError
+from anyscene.project import parameters
+from tests.builders import REPOSITORY
+
+NAMES = datasets.REGISTRY.names()
+
+
+@pytest.fixture
+def load(tmp_path):
+    """load(**changes): the parameters with those keys of `dataset`."""
+
+    def load(**changes):
+        values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+        values["dataset"] |= changes
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+        return parameters.load(tmp_path / "params.yaml")
+
+    return load
+
+
+def test_the_readers_of_this_project_are_registered():
+    assert set(NAMES) >= {"rgbd", "scannet", "matterport", "nuscenes"}
+    for name in NAMES:
+        assert datasets.entry(name).name == name
+
+
+def test_a_reader_is_imported_by_its_entry_alone():
+    """So that a change of one reader's code leaves what others read as it is."""
+    code = """
+import sys
+from anyscene import datasets
+readers = ["anyscene.datasets." + name for name in ("rgbd", "scannet.reader", "matterport.reader")]
+print([name for name in readers if name in sys.modules])
+print(datasets.entry("scannet").module, [name for name in readers if name in sys.modules])
+print("torch" in sys.modules)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == [
+        "[]",
+        "anyscene.datasets.scannet.reader ['anyscene.datasets.scannet.reader']",
+        "False",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_reach_the_reader(load, tmp_path, name):
+    params = load(reader=name, name="mine", root=str(tmp_path / "scans"), label_set="scannet200")
+    params = dataclasses.replace(params, scenes=dataclasses.replace(params.scenes, frame_stride=7))
+    found = datasets.open_dataset(params.dataset, params.scenes)
+    assert isinstance(found, datasets.Dataset)
+    assert (found.root, found.name, found.stride) == (tmp_path / "scans", "mine", 7)
+
+
+@pytest.mark.parametrize(
+    ("reader", "key", "value", "attribute"),
+    [
+        ("scannet", "axis_alignment", True, "align"),
+        ("scannet", "label_set", "nyu40", "labels"),
+        ("matterport", "region_frames", "house", "region_frames"),
+        ("nuscenes", "sweep_seconds", 0.25, "seconds"),
+    ],
+)
+def test_keys_of_a_reader_reach_it(load, reader, key, value, attribute):
+    params = load(**{"reader": reader, key: value})
+    assert getattr(datasets.open_dataset(params.dataset, params.scenes), attribute) == value
+
+
+def test_unknown_readers_and_sections_are_named(load):
+    with pytest.raises(
+        ConfigError, match=r"dataset\.reader: no reader is called 'replica'; known: matterport"
+    ):
+        load(reader="replica")
+    with pytest.raises(ConfigError, match="dataset: unknown key 'rgbd'; known: name, root, reader"):
+        load(rgbd={"stride": 2})
+    with pytest.raises(ConfigError, match="dataset: missing key 'rgbd'"):
+        load().dataset.settings("rgbd")
+
+
+@pytest.mark.parametrize(
+    ("reader", "table"),
+    [("scannet", "scannetv2-labels.combined.tsv"), ("matterport", "category_mapping.tsv")],
+)
+def test_files_beside_the_scans_are_told(load, tmp_path, reader, table):
+    root = tmp_path / "data" / "scans"
+    root.mkdir(parents=True)
+    params = load(reader=reader, root=str(root))
+    found = datasets.entry(reader)
+    assert found.files(params.dataset) == ()
+    (root.parent / table).touch()
+    assert found.files(params.dataset) == (root.parent / table,)
+    (root / table).touch()  # which is read before the one beside it
+    assert found.files(params.dataset) == ()
+
+
+def test_what_is_no_entry_is_refused(monkeypatch):
+    monkeypatch.setattr(datasets, "REGISTRY", Offering(datasets.entry("rgbd")))
+    with pytest.raises(ConfigError, match="wanted an Entry of that name; mend its package"):
+        datasets.entry("scannet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Offering:
+    """A registry in which every name stands for `what`."""
+
+    what: object
+    group: str = "anyscene.readers"
+
+    def get(self, name):
+        return self.what
+
+
+def test_published_extents_are_of_the_whole_data_set():
+    assert datasets.entry("rgbd").published(1) is None
+    for name in ("scannet", "matterport", "nuscenes"):
+        whole, half = (datasets.entry(name).published(stride) for stride in (1, 2))
+        assert half.views == whole.views // 2 and "et al." in whole.known

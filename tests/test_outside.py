@@ -1,0 +1,138 @@
+"""What a package outside this project brings works like what is built in, without an edited file."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from anyscene import datasets, segmenters
+from anyscene.cli import doctor
+from anyscene.errors import ConfigError
+from anyscene.project import layout, store
+from anyscene.testing import ReaderTests, SegmenterTests
+from anyscene.text import embeddings, load_text_encoder
+from stages import capability, labels, projection, scenes
+from tests.builders import REPOSITORY
+from tests.builders.outside import install
+
+VOCABULARY = ["cave", "chair", "lamp"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder in which the package is installed; this process finds it there."""
+    site = install(tmp_path_factory.mktemp("site"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        yield site
+    for name in [name for name in sys.modules if name.partition(".")[0] == "outside_models"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def workspace(site, project):
+    """A project that takes its scans and its 2D model from the package."""
+    from outside_models import boxes
+
+    for seed, name in enumerate(("attic", "cellar")):
+        boxes.write_scene(project.folder / "raw" / name, seed)
+    project.change(
+        dataset={"reader": "boxes", "root": "raw", "name": "boxes", "boxes": {"unit": 0.01}},
+        segmenters={"names": ["brightness"], "brightness": {"dark": 0.4}},
+        projection={"width": 32, "height": 24, "border": 0},
+        vocabulary=VOCABULARY,
+    )
+    return project
+
+
+def run(stage, *arguments):
+    result = CliRunner().invoke(stage.app, arguments)
+    assert result.exit_code == 0, result.output
+
+
+def test_scenes_come_from_the_reader(workspace):
+    run(scenes)
+    run(labels)
+    assert store.scene_ids(layout.SCENES) == ["attic", "cellar"]
+    xyz = store.open_scene(store.scene_path(layout.SCENES, "attic"))["xyz"][:]
+    assert xyz.shape == (17 * 13, 3) and np.allclose(xyz[:, 1], 2) and np.isclose(xyz[:, 0].max(), 0.8)
+    label = store.open_scene(store.scene_path(layout.LABELS, "attic"))["label"][:]
+    assert np.array_equal(label, (xyz[:, 0] >= 0).astype(np.int16))
+
+
+def test_features_and_capability_come_from_the_model(workspace):
+    run(scenes)
+    run(projection, "brightness")
+    group = store.open_scene(store.scene_path(layout.PROJECTION / "brightness", "cellar"))
+    xyz = store.open_scene(store.scene_path(layout.SCENES, "cellar"))["xyz"][:]
+    seen = group["count"][:] > 0
+    space = embeddings(load_text_encoder(workspace.params.text), VOCABULARY)
+    wanted = space[np.where(xyz[:, 0] < 0, 0, 2)]
+    apart = seen & (np.abs(xyz[:, 0]) > 0.15)  # from the edge in the image
+    assert apart.sum() > 100 and np.allclose(group["feature"][:][apart], wanted[apart], atol=0.01)
+
+    image = np.full((2, 12, 16, 3), 20, np.uint8)
+    image[:, :, 8:] = 230
+    for name in VOCABULARY:
+        path = store.scene_path(layout.SYNTHESIS, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        group = store.create(path, "key")
+        store.write(group, "image", image)
+        store.write(group, "mask", image[..., 0] < 100)
+    run(capability, "brightness")
+    measured = json.loads((layout.CAPABILITY / "brightness.json").read_text())
+    assert measured["capability"] == [1.0, 0.0, 0.0]  # all masks are of the dark half
+
+
+def test_its_code_and_settings_are_its_own(workspace):
+    section = workspace.params.segmenters
+    assert segmenters.modules("brightness", section) == ("outside_models.brightness",)
+    assert segmenters.weights("brightness", section) == ()
+    assert datasets.entry("boxes").module == "outside_models.boxes"
+    for change, message in (
+        ({"segmenters": {"brightness": {"dark": 1.5}}}, r"brightness\.dark: must lie between 0 and 1"),
+        ({"segmenters": {"brightness": {"bright": 0.5}}}, r"segmenters\.brightness: unknown key 'bright'"),
+        ({"dataset": {"boxes": {"unit": 0.0}}}, r"dataset\.boxes\.unit: must be more than 0"),
+    ):
+        workspace.change(**change)
+        with pytest.raises(ConfigError, match=message):
+            _ = workspace.params
+        workspace.change(
+            dataset={"boxes": {"unit": 0.01}},
+            segmenters={"brightness": {"dark": 0.4}},
+        )
+
+
+def test_doctor_and_help_list_them(workspace, site):
+    found = doctor.check_model("brightness", workspace.params)
+    assert found.fine and found.found == "needs no weights"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY / "pipeline")])}
+    command = [sys.executable, "-m", "anyscene.cli.main", "--help"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "brightness" in said and "boxes" in said and "scannet" in said and "lseg" in said
+
+
+class TestBrightness(SegmenterTests):
+    labels_everywhere = True
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, site):
+        from outside_models.brightness import BrightnessSegmenter, Settings
+
+        from anyscene.project.parameters import Text
+
+        return BrightnessSegmenter(load_text_encoder(Text("minilm", "a {} in a scene")), Settings(0.4))
+
+
+class TestBoxes(ReaderTests):
+    @pytest.fixture
+    def dataset(self, site, tmp_path):
+        from outside_models.boxes import Boxes, write_scene
+
+        for seed, name in enumerate(("attic", "cellar")):
+            write_scene(tmp_path / name, seed)
+        return Boxes(tmp_path, "boxes", 0.01)
