@@ -283,7 +283,8 @@ def main(arguments: list[str]) -> None:
         folder = (given[0] if given else Path(temporary)).resolve()
         if not (folder / "data/fusion").is_dir():
             make(folder)
-        measured = [look(folder, source, playwright) for source in ("ensembling", "fusion")]
+        network = described(folder / "models")[-1].name
+        measured = [look(folder, source, playwright) for source in (network, "fusion")]
     text = table(measured)
     Console(soft_wrap=True, highlight=False).print(text, markup=False)
     if "--write" in arguments:
