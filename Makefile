@@ -18,6 +18,7 @@ install: $(READY) ## virtual environment, pinned dependencies, MinkowskiEngine
 $(READY): pyproject.toml constraints.txt install/minkowski.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11 ..."; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@rm -rf *.egg-info # of an earlier layout: its entry points would be found before those installed now
 	@echo "Installing the pinned dependencies into $(VENV) (2 to 4 minutes, about 6 GB)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --editable ".[test,zoo,bench]" -c constraints.txt
@@ -28,15 +29,16 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 	@$(RUN) dvc repro
 	@$(RUN) anyscene evaluation --show
 
-test: $(READY) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
-	@$(RUN) ruff check .
+test: lint ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=10
 
 quick: $(READY) ## tests without dvc, browser, other processes, training: after every few lines
 	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder -m 'not slow and not integration'
 
-lint: $(READY) ## ruff
+lint: $(READY) ## ruff, and the order of the rooms
 	@$(RUN) ruff check .
+	@$(RUN) ruff format --check --quiet .
+	@$(RUN) lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/
 	@$(RUN) python -m benchmarks.speed
@@ -49,4 +51,5 @@ zoo: $(READY) ## train the demo's small models anew (models/demo/)
 	@$(RUN) python -m anyscene_demo.commands.zoo
 
 clean: ## remove what `make demo` computed (keeps the virtual environment)
-	rm -rf data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion models/distillation models/ensembling reports/index.html reports/timings.html .cache/training .cache/timings .dvc/cache
+	rm -rf data/freshness.json data/world data/scenes data/labels data/superpoints data/projection data/synthesis data/capability data/fusion reports/index.html reports/timings.html .cache/training .cache/timings .dvc/cache
+	git clean -fdXq models

@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 from anyscene import datasets, segmenters
 from anyscene.cli import doctor
 from anyscene.errors import ConfigError
+from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.project import layout, store
-from anyscene.testing import ReaderTests, SegmenterTests
+from anyscene.tasks.task import task
+from anyscene.testing import ObjectiveTests, ReaderTests, SegmenterTests, TaskTests
 from anyscene.text import embeddings, load_text_encoder
 from stages import capability, labels, projection, scenes
-from tests.builders import REPOSITORY
+from tests.builders import REPOSITORY, training_rooms
 from tests.builders.outside import install
 
 VOCABULARY = ["cave", "chair", "lamp"]
@@ -114,6 +116,34 @@ def test_doctor_and_help_list_them(workspace, site):
     command = [sys.executable, "-m", "anyscene.cli.main", "--help"]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert "brightness" in said and "boxes" in said and "scannet" in said and "lseg" in said
+    assert "height" in said and "evenness" in said and "superpoint" in said
+
+
+class TestEvenness(ObjectiveTests):
+    @pytest.fixture(scope="class")
+    def world(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("world")
+        training_rooms.write(folder, range(3))
+        return folder
+
+    @pytest.fixture
+    def clouds(self, world):
+        return read_training_clouds(world / "scenes", world / "superpoints")
+
+    @pytest.fixture
+    def make(self, site, world, tmp_path):
+        def make():
+            network = training_rooms.network()
+            where = training_rooms.context(network, world / "fusion", tmp_path / "memory")
+            return network, training_rooms.objective("evenness", where, weight=2.0)
+
+        return make
+
+
+class TestHeight(TaskTests):
+    @pytest.fixture
+    def task(self, site):
+        return task("height")
 
 
 class TestBrightness(SegmenterTests):

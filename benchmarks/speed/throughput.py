@@ -271,7 +271,7 @@ def write_sam(kind: str, folder: Path) -> None:
 
 
 CLASSES = 20  # ScanNet's, of which ensembling keeps logits
-TRAINED = {"distillation": "superpoint", "ensembling": "ensembling"}  # kinds of objective
+TRAINED = ("superpoint", "ensembling")  # kinds of objective
 HALF, SINGLE, BRAIN = torch.float16, torch.float32, torch.bfloat16
 CLIP_B16 = "open_clip:ViT-B-16-quickgelu:{}/maskclip/open_clip_model.safetensors"
 SUBJECTS = {
@@ -321,19 +321,19 @@ SUBJECTS = {
         "masks of 512x512, seen at 1024x1024", sam("sam_vit_h.pth", 512), partial(write_sam, "vit_h"), GPU
     ),
     **{
-        f"{label} small, 10 cm": Subject(
+        f"{kind} small, 10 cm": Subject(
             "scenes of 45,000 points, the demo's network, one at a time",
             trainer(kind, None, 45_000, 384),
             devices=CPU,
         )
-        for label, kind in TRAINED.items()
+        for kind in TRAINED
     },
     **{
-        f"{label} 18A, 2 cm": Subject(
+        f"{kind} 18A, 2 cm": Subject(
             "scenes of 150,000 points, MinkUNet18A, on a CPU one at a time, on a GPU 12",
             trainer(kind, "scannet", 150_000, 512),
         )
-        for label, kind in TRAINED.items()
+        for kind in TRAINED
     },
     "minilm": Subject("texts", texts("minilm"), devices=CPU),
     "clip ViT-B/32": Subject("texts", texts("open_clip:ViT-B-32-quickgelu"), devices=CPU),

@@ -15,7 +15,7 @@ from PIL import Image
 from anyscene.datasets import label_set
 from anyscene.datasets.label_sets import FOLDER
 from anyscene.fusion import fuse, superpoint_means
-from anyscene.learning import Curve
+from anyscene.learning.engine.curve import Curve
 from anyscene.networks import MinkUNet, save
 from anyscene.project import parameters, store
 from anyscene.scene import Camera, Frame, Scene

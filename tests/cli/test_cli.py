@@ -110,7 +110,7 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "1,513 scenes, 125,000 views",
         "125,000 views, hours: not measured",
         "1,000 images, hours: not measured",
-        "distillation: 70.0 epochs of 1,201 scenes",
+        "distilled: 70.0 epochs of 1,201 scenes",
         "up to 3.12 GB a million points",
     ):
         assert words in result.stdout, result.stdout

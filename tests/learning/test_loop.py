@@ -192,7 +192,7 @@ def test_recipes_that_train_nothing_are_refused(wrong, message):
 
 
 def test_augmentations_that_are_none_are_refused():
-    with pytest.raises(ConfigError, match=r"augmentation\.elastic: 5\.0 is no probability"):
+    with pytest.raises(ConfigError, match=r"augmentation\.elastic: must be 0 to 1, not 5\.0"):
         Augmentation("free", 5.0)
 
 

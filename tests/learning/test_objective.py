@@ -1,5 +1,7 @@
 """What an objective may ask of the loop: views, own parameters and passes, hooks, groups, averages."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,8 @@ from anyscene.learning.engine.processes import Processes
 from anyscene.learning.entry import Entry
 from anyscene.learning.objective import ParameterGroup
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
-from tests.builders import objectives, training_rooms
+from anyscene.project import parameters
+from tests.builders import REPOSITORY, objectives, training_rooms
 from tests.builders.objectives import FROZEN, MaskedSettings, MaskedViews, Probe, ProbeSettings
 
 STEPS = 5
@@ -119,6 +122,8 @@ def test_a_checkpoint_of_other_code_data_or_settings_does_not_count(world, tmp_p
         checkpoints = Checkpoints(tmp_path, 0, code=code, data={"room0": [data]})
         return checkpoints.fingerprint(network, objective, recipe)
 
+    titled = parameters.load(REPOSITORY / "params.yaml").training["distilled"]
+    assert fingerprint(recipe=titled) == fingerprint(recipe=replace(titled, title="another"))
     assert fingerprint() == fingerprint()
     other = {
         "code": lambda: fingerprint(code="b"),

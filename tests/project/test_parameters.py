@@ -116,7 +116,7 @@ def test_sections_are_frozen():
         ({"training": [1]}, "training: expected a mapping"),
         ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
         ({"network__width": -1.0}, r"network\.width: must be more than 0"),
-        ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: 1\.5 is no probability"),
+        ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: must be 0 to 1, not 1\.5"),
         ({"dataset__sweep_seconds": -0.5}, r"dataset\.sweep_seconds: -0\.5 is a time, 0 or more"),
         ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is a time"),
         ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is no size; 0 is all"),

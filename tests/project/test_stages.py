@@ -1,89 +1,76 @@
-"""dvc.yaml declares what the stages really use."""
+"""Stages are declared once, and what they declare is what they use."""
 
-import ast
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from anyscene.project import parameters
+from anyscene.errors import StoreError
+from anyscene.project import freshness, layout, parameters, stages
+from anyscene.project.stages import Stage
 from tests.builders import REPOSITORY
 
-STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+DECLARED = stages.declared(REPOSITORY / "stages")
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-NEUTRAL = {
-    "pipeline/__init__.py",
-    "pipeline/anyscene/project/parameters.py",
-    "pipeline/anyscene/errors.py",
-    "pipeline/anyscene/project/progress.py",
-    "pipeline/anyscene/project/timing.py",
-    "stages/__init__.py",
-}
 HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
-    "runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib",
-    "runtime.checkpoint_seconds", "segmenters.batch",
-    "dataset.root", "segmenters.weights", "distillation.objectives",  # these are templates of dvc.yaml
-}  # fmt: skip
+    *("runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib"),
+    *("runtime.checkpoint_seconds", "segmenters.batch"),
+}
+BY_CONTENT = {  # what they name counts, by content
+    *("dataset.root", "segmenters.weights", "segmenters.lseg", "segmenters.maskclip"),
+}
 
 
-def imported(file: Path) -> set[Path]:
-    """Files of this project that `file` imports, at any depth."""
-    found, queue = set(), [file]
-    while queue:
-        for module in modules(queue.pop()):
-            for path in (REPOSITORY / f"{module}.py", REPOSITORY / module / "__init__.py"):
-                if path.is_file() and path not in found:
-                    found.add(path)
-                    queue.append(path)
-    return found
+def test_dvc_yaml_is_as_declared():
+    said = (REPOSITORY / "dvc.yaml").read_text()
+    assert said == stages.dvc_yaml(DECLARED), "run `anyscene stages --write`"
 
 
-def modules(file: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.replace(".", "/") for name in names if name.split(".")[0] in ("pipeline", "stages")}
+def test_every_stage_comes_after_what_it_reads():
+    order = list(DECLARED)
+    assert order.index("fusion") > order.index("projection") > order.index("scenes") > order.index("world")
+    assert order[-3:] == ["training", "evaluation", "report"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_change_of_code_runs_the_stage_again(stage):
-    command = REPOSITORY / "stages" / f"{stage}.py"
-    used = {path.relative_to(REPOSITORY).as_posix() for path in imported(command)} | {f"stages/{stage}.py"}
-    declared = STAGES[stage]["deps"]
-    missing = [
-        path
-        for path in sorted(used - NEUTRAL)
-        if not any(path == dep or path.startswith(f"{dep}/") for dep in declared)
-    ]
-    assert missing == []
+def test_stages_that_read_what_they_write_in_a_circle_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "circling"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    for name, reads in (("one", "data/two"), ("two", "data/one")):
+        (folder / f"{name}.py").write_text(
+            "from anyscene.project.stages import Stage\n"
+            f"STAGE = Stage({name!r}, writes=('data/{name}',), reads=({reads!r},))\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(StoreError, match="one, two read what they write, in a circle"):
+        stages.declared(folder)
 
 
-def test_declared_code_exists():
-    code = {
-        dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith(("pipeline", "stages"))
-    }
-    assert [path for path in sorted(code) if not (REPOSITORY / path).exists()] == []
+def test_where_there_are_no_stages_that_is_said(tmp_path):
+    with pytest.raises(StoreError, match="no stages here; run in a clone"):
+        stages.declared(tmp_path / "stages")
 
 
 def test_every_parameter_belongs_to_a_stage():
-    declared = {name for stage in STAGES.values() for name in stage.get("params", [])}
+    declared = {
+        name.replace("training.${key}", "training") for one in DECLARED.values() for name in one.parameters
+    }
     keys = {
         f"{section}.{key}" if isinstance(values, dict) else section
         for section, values in PARAMS.items()
         for key in (values if isinstance(values, dict) else [None])
     }
     unused = {key for key in keys if key not in declared and key.split(".")[0] not in declared}
-    assert unused == HOW_NOT_WHAT & keys
+    assert unused == HOW_NOT_WHAT | BY_CONTENT
 
 
 def test_declared_parameters_exist():
-    for name, stage in STAGES.items():
-        for key in stage.get("params", []):
+    for stage in DECLARED.values():
+        for key in stage.parameters:
             section, _, entry = key.partition(".")
-            assert section in PARAMS and (not entry or entry in PARAMS[section]), (name, key)
+            assert section in PARAMS, (stage.name, key)
+            assert not entry or entry == "${key}" or entry in PARAMS[section], (stage.name, key)
 
 
 def test_sections_are_those_of_the_parameters():
@@ -91,10 +78,161 @@ def test_sections_are_those_of_the_parameters():
 
 
 def test_what_is_computed_scene_by_scene_persists():
-    for name in ("scenes", "labels", "superpoints", "projection", "synthesis", "fusion"):
-        assert all(options["persist"] for out in STAGES[name]["outs"] for options in out.values())
+    by_scene = {"scenes", "labels", "superpoints", "projection", "synthesis", "fusion"}
+    assert {stage.name for stage in DECLARED.values() if stage.by_scene} == by_scene
+    for name in by_scene:
+        body = DECLARED[name].dvc()
+        assert all(options["persist"] for out in body["outs"] for options in out.values())
 
 
-def test_annotation_is_read_by_evaluation_and_report_alone():
-    readers = {name for name, stage in STAGES.items() if "data/labels" in stage["deps"]}
-    assert readers <= {"evaluation", "report"}
+def test_annotation_is_read_by_evaluation_report_and_by_what_asks_for_it():
+    readers = {name for name, stage in DECLARED.items() if layout.LABELS in stage.reads}
+    assert readers == {"evaluation", "report"}
+    assert [str(path) for path in DECLARED["training"].reads if "${item.target}" in str(path)]
+    assert {entry["target"] for entry in PARAMS["training"].values()} == {"fusion"}
+
+
+def test_paths_of_artefacts_stand_in_one_place():
+    """Elsewhere they are taken from layout: another place for data/fusion is one edit."""
+    folders = ("scenes", "labels", "superpoints", "projection", "synthesis", "capability", "fusion")
+    written = [
+        f"{file.relative_to(REPOSITORY)}: {folder}"
+        for part in ("pipeline/anyscene", "stages")
+        for file in sorted((REPOSITORY / part).rglob("*.py"))
+        if file.name != "layout.py"
+        for folder in folders
+        if f'Path("data/{folder}' in file.read_text()
+    ]
+    assert written == []
+
+
+def test_items_are_those_of_the_parameters(tmp_path):
+    params = parameters.load(REPOSITORY / "params.yaml")
+    assert DECLARED["projection"].items(params) == params.segmenters.names
+    assert DECLARED["training"].items(params) == tuple(params.training)
+    assert DECLARED["fusion"].items(params) == (None,)
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    """Of source files, which no test here changes."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def looked_up(tmp_path, monkeypatch, memory):
+    """looked_up(changes of params.yaml): what every stage is made by, by stage and item."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".cache").symlink_to(memory)
+
+    def look(**changes):
+        values = json.loads(json.dumps(PARAMS))
+        for section, value in changes.items():
+            values[section] |= value
+        Path("params.yaml").write_text(yaml.safe_dump(values))
+        freshness.write(DECLARED.values(), parameters.load(), Path("freshness.json"))
+        found = json.loads(Path("freshness.json").read_text())
+        flat = {}
+        for name, stage in DECLARED.items():
+            flat |= {f"{name}.{k}": v for k, v in found[name].items()} if stage.each else {name: found[name]}
+        return flat
+
+    return look
+
+
+def differing(one, other):
+    assert one.keys() == other.keys()
+    return {name for name in one if one[name] != other[name]}
+
+
+MODELS = {"projection.dense", "projection.mask", "capability.dense", "capability.mask"}
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "stale"),
+    [
+        (
+            "clip.safetensors",
+            {"text": {"encoder": "open_clip:ViT-B-32:clip.safetensors"}},
+            MODELS | {"fusion", "training.ensembled", "evaluation", "report"},
+        ),
+        (
+            "own.csv",
+            {"dataset": {"label_set": "own.csv"}},
+            {"labels", "training.ensembled", "evaluation", "report"},
+        ),
+        (
+            "weights/dense/model.safetensors",
+            {"segmenters": {"weights": "weights"}},
+            {"projection.dense", "capability.dense", "evaluation"},
+        ),
+        (
+            "weights/blip/model.safetensors",
+            {"segmenters": {"weights": "weights", "captioner": "blip"}},
+            {"projection.mask"},
+        ),
+        ("weights/sam.pth", {"synthesis": {"sam": "weights/sam.pth"}}, {"synthesis"}),
+        ("weights/sd/unet/model", {"synthesis": {"diffusion": "weights/sd"}}, {"synthesis"}),
+        (
+            "scans/scannetv2-labels.combined.tsv",
+            {"dataset": {"reader": "scannet", "root": "scans/scannet"}},
+            {"scenes", "labels", "evaluation"},
+        ),
+        (
+            "scans/category_mapping.tsv",
+            {"dataset": {"reader": "matterport", "root": "scans/matterport"}},
+            {"scenes", "labels", "evaluation"},
+        ),
+    ],
+)
+def test_a_file_that_a_parameter_names_makes_stale_what_reads_it(looked_up, file, changes, stale):
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Path(changes.get("dataset", {}).get("root", "scans")).mkdir(parents=True, exist_ok=True)
+    path.write_text("one")
+    before = looked_up(**changes)
+    path.write_text("two")
+    assert differing(before, looked_up(**changes)) == stale
+    path.unlink()
+    assert differing(before, looked_up(**changes)) == stale
+
+
+def test_a_models_own_settings_make_that_model_stale(looked_up):
+    names = ["lseg", "mask"]
+    before = looked_up(segmenters={"names": names, "lseg": {"base": 640, "crop": 640}})
+    after = looked_up(segmenters={"names": names, "lseg": {"base": 1280, "crop": 640}})
+    assert differing(before, after) == {"projection.lseg", "capability.lseg", "evaluation"}
+
+
+def test_code_of_one_model_is_no_code_of_another():
+    params = parameters.load(REPOSITORY / "params.yaml")
+    with freshness.Source() as source:
+        reached = {
+            model: source.reached(["stages.projection", *DECLARED["projection"].modules(params, model)])
+            for model in ("dense", "mask")
+        }
+    assert "anyscene_demo.segmenters.dense.segmenter" in reached["dense"]
+    assert "anyscene_demo.segmenters.mask.segmenter" in reached["mask"]
+    assert "anyscene_demo.segmenters.dense.segmenter" not in reached["mask"]
+    for model in reached.values():
+        assert not [name for name in model if ".lseg" in name or ".grounded" in name or ".learning" in name]
+
+
+@pytest.mark.parametrize("stage", ["scenes", "labels", "superpoints", "synthesis", "projection"])
+def test_early_stages_reach_no_later_room(stage):
+    with freshness.Source() as source:
+        reached = source.reached([f"stages.{stage}"])
+    later = ("learning", "networks", "fusion", "tasks", "study", "show")
+    assert [name for name in reached if name.split(".")[1:2] and name.split(".")[1] in later] == []
+
+
+def test_an_entry_of_dvc_yaml():
+    stage = Stage(
+        "made_up", writes=("data/made_up",), reads=("data/scenes",), parameters=("scenes",), by_scene=True
+    )
+    assert stage.dvc() == {
+        "cmd": "python -m stages.made_up",
+        "deps": ["data/scenes"],
+        "params": ["scenes", {"data/freshness.json": ["made_up"]}],
+        "outs": [{"data/made_up": {"persist": True}}],
+    }

@@ -1,6 +1,7 @@
 """The stages superpoints, projection and fusion, run as a user runs them, with made-up 2D models."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from anyscene.errors import StoreError
-from anyscene.fusion import fuse, superpoint_means
+from anyscene.fusion import fuse, fuse_scenes, superpoint_means
+from anyscene.lifting import project_scenes
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import store
 from anyscene.segmenters.protocol import CaptionMap
@@ -56,9 +58,9 @@ def workspace(project, monkeypatch):
         vocabulary=list(VOCABULARY),
     )
     models = {"dense": Dense(width=3, left=2, right=1), "mask": Mask()}  # a chair on the left, else floor
-    monkeypatch.setattr(projection, "load_segmenter", lambda name, params: models[name])
-    for stage in (projection, fusion):
-        monkeypatch.setattr(stage, "load_text_encoder", lambda section: Encoder())
+    monkeypatch.setattr(project_scenes, "load_segmenter", lambda name, params: models[name])
+    for module in (project_scenes, fuse_scenes):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: Encoder())
     Path("data/capability").mkdir(parents=True)
     for name, capability in (("dense", [0.5, 0.1, 0.9]), ("mask", [0.8, 0.6, 0.1])):
         write_capability(name, capability)
@@ -207,7 +209,7 @@ def test_memory_decides_on_blocks_but_not_on_bytes(workspace):
 def test_a_capability_of_another_vocabulary_is_an_error(workspace):
     run_all()
     write_capability("mask", [0.1, 0.2, 0.3], ("wall", "floor", "table"))
-    assert "mask.json: measured over another vocabulary" in run(fusion, code=1).replace("\n", " ")
+    assert "mask.json: not the capability over this vocabulary" in run(fusion, code=1).replace("\n", " ")
     Path("data/capability/mask.json").unlink()
     assert "run the stage capability" in run(fusion, code=1).replace("\n", " ")
 
@@ -227,7 +229,9 @@ def test_fusion_in_blocks_writes_the_same_bytes(workspace, monkeypatch):
     edit("superpoints", method="identity")
     run_all()
     whole = Path("data/fusion").rename("whole")
-    monkeypatch.setattr(f"{fuse.__module__}.BLOCK_ELEMENTS", 5 * 2 * 3)  # five of the 36 points at a time
+    monkeypatch.setattr(
+        sys.modules[fuse.__module__], "BLOCK_ELEMENTS", 5 * 2 * 3
+    )  # five of the 36 points at a time
     run(fusion)
     assert tree_hash(Path("data/fusion")) == tree_hash(whole)
 

@@ -72,7 +72,7 @@ def test_hours_only_of_what_was_measured(tmp_path):
         ("sd15", 1000, "images"),
         ("sam vit_h", 1000, "masks"),
         ("lseg", 1000, "synthesised images"),
-        ("distillation 18A, 2 cm", 7006 * 12, "scenes"),
+        ("superpoint 18A, 2 cm", 7006 * 12, "scenes"),
         ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
     ]
     assert (found[0].hours, found[0].rate) == (125_000 / 5 / 3600, cost.Rate(5, "a GPU", "base 640"))
@@ -86,14 +86,16 @@ def test_hours_only_of_what_was_measured(tmp_path):
 
 def test_training_is_reckoned_by_the_scenes_that_it_visits(tmp_path):
     params = settings(tmp_path / "none")
-    more = dataclasses.replace(params.distillation, objectives=["superpoint", "pixel"], accumulate=2)
-    params = dataclasses.replace(params, distillation=more)
-    rates = {"distillation 18A, 2 cm": cost.Rate(2.0, "a GPU", "scenes of 150,000 points")}
+    more = dataclasses.replace(params.training["distilled"], accumulate=2)
+    both = {"distilled": more, "baseline": dataclasses.replace(more, kind="pixel")}
+    params = dataclasses.replace(params, training=both | {"ensembled": params.training["ensembled"]})
+    rates = {"superpoint 18A, 2 cm": cost.Rate(2.0, "a GPU", "scenes of 150,000 points")}
     whole, few = cost.Extent(1513, 1201, 1000, None, ""), cost.Extent(8, 5, 1000, None, "")
-    distilled, ensembled = cost.work(params, whole, rates)[-2:]
-    assert distilled.count == 2 * 7006 * 2 * 12 and ensembled.rate is None
-    assert distilled.hours == 2 * 7006 * 2 * 12 / 2.0 / 3600
-    assert cost.visits(params.ensembling, few) == 3002 * 5  # no scene is in a batch twice
+    distilled, baseline, ensembled = cost.work(params, whole, rates)[-3:]
+    assert distilled.count == baseline.count == 7006 * 2 * 12
+    assert baseline.rate is None and ensembled.rate is None
+    assert distilled.hours == 7006 * 2 * 12 / 2.0 / 3600
+    assert cost.visits(params.training["ensembled"], few) == 3002 * 5  # no scene is in a batch twice
     coarse = dataclasses.replace(params, network=dataclasses.replace(params.network, voxel=0.05))
     assert cost.work(coarse, whole, rates)[-2].rate is None  # another voxel size costs something else
 

@@ -135,7 +135,7 @@ def _cost(settings: parameters.Params) -> Group:
         if work.rate is not None:
             hours = f"{work.hours:,.1f} hours on {work.rate.device}, as measured with {work.rate.setting}"
         lines.add_row(work.what, f"{work.count:,} {work.unit}, {hours}")
-    for name, section in (("distillation", settings.distillation), ("ensembling", settings.ensembling)):
+    for name, section in settings.training.items():
         if size.training:
             epochs = cost.visits(section, size) / size.training
             lines.add_row("", f"{name}: {epochs:.1f} epochs of {size.training:,} scenes")

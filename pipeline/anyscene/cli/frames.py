@@ -9,11 +9,9 @@ import typer
 from PIL import Image
 
 from anyscene.cli.command import command
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.segmenters.precomputed import image_index
 from anyscene.segmenters.precomputed.segmenter import image_key
-
-SCENES, SYNTHESIS = Path("data/scenes"), Path("data/synthesis")
 
 
 def main(
@@ -29,12 +27,14 @@ def main(
 
 def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, str, str]]:
     size = settings.projection.width, settings.projection.height
-    for scene, key in store.keys(SCENES).items():
-        source = store.read_scene(store.scene_path(SCENES, scene), Path(settings.dataset.root))
+    for scene, key in store.keys(layout.SCENES).items():
+        source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(settings.dataset.root))
         for frame in source.frames:
             yield _write(frame.read_color(size), out), scene, frame.id, image_index.state(key, size)
-    for name, key in store.keys(SYNTHESIS).items() if SYNTHESIS.is_dir() else ():
-        for number, image in enumerate(store.open_scene(store.scene_path(SYNTHESIS, name))["image"][:]):
+    for name, key in store.keys(layout.SYNTHESIS).items() if layout.SYNTHESIS.is_dir() else ():
+        for number, image in enumerate(
+            store.open_scene(store.scene_path(layout.SYNTHESIS, name))["image"][:]
+        ):
             yield _write(image, out), f"synthesis/{name}", str(number), image_index.state(key)
 
 

@@ -36,6 +36,7 @@ OFFERED = {  # by packages: known by name without importing them
     "Tasks, which evaluation scores and report and viewer show": TASKS,
     "2D models, for segmenters.names": Registry("anyscene.segmenters"),
     "Readers of raw scans, for dataset.reader": Registry("anyscene.readers"),
+    "Objectives, for the kind of an entry of training": Registry("anyscene.objectives"),
 }
 
 

@@ -358,7 +358,7 @@ class Params:
     fusion: Fusion
     network: Network
     augmentation: Augmentation
-    training: dict[str, Training]  # by name
+    training: dict[str, Training] = dataclasses.field(hash=False)  # by name
     evaluation: Evaluation
     report: Report
     runtime: Runtime

@@ -75,9 +75,8 @@ def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     found.append((titles.painter(params.synthesis.diffusion), images, "images"))
     found.append((titles.sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
-    runs = {"distillation": len(params.distillation.objectives), "ensembling": 1}
-    for stage, times in runs.items():
-        found.append((training(stage, params), times * visits(getattr(params, stage), size), "scenes"))
+    for section in params.training.values():
+        found.append((training(section.kind, params), visits(section, size), "scenes"))
     return [Work(*one, rates.get(one[0])) for one in found]
 
 
@@ -87,9 +86,10 @@ def visits(section: Training, size: Extent) -> int:
     return section.steps * batch * section.accumulate
 
 
-def training(stage: str, params: Params) -> str:
-    """What reports/throughput.json calls the training of the stage's network: by what its rate depends on."""
-    return f"{stage} {params.network.variant}, {params.network.voxel * 100:g} cm"
+def training(kind: str, params: Params) -> str:
+    """What reports/throughput.json calls a training by an objective of that kind: by what its rate depends
+    on."""
+    return f"{kind} {params.network.variant}, {params.network.voxel * 100:g} cm"
 
 
 def read_rates(file: Path) -> dict[str, Rate]:

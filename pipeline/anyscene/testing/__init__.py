@@ -1,4 +1,6 @@
-"""Test suites for whoever adds a 2D model, a reader, a backend or a task; the built-in ones run them too.
+"""Test suites for whoever adds a 2D model, a reader, a sparse backend, an objective or a task.
+
+The built-in ones run them too.
 
 A suite is a class. Derive from it in a test module of your own, and give it the fixture that it asks for:
 
@@ -23,14 +25,16 @@ import pytest
 
 if TYPE_CHECKING:
     from anyscene.testing.backends import BackendTests
+    from anyscene.testing.objectives import ObjectiveTests
     from anyscene.testing.readers import ReaderTests
     from anyscene.testing.segmenters import SegmenterTests
     from anyscene.testing.tasks import TaskTests
 
-__all__ = ["BackendTests", "ReaderTests", "SegmenterTests", "TaskTests"]
+__all__ = ["BackendTests", "ObjectiveTests", "ReaderTests", "SegmenterTests", "TaskTests"]
 
 MODULES = {
     "BackendTests": "backends",
+    "ObjectiveTests": "objectives",
     "ReaderTests": "readers",
     "SegmenterTests": "segmenters",
     "TaskTests": "tasks",

@@ -1,4 +1,4 @@
-"""A package of somebody else's, which brings a 2D model without weights and a reader to anyscene.
+"""A package of somebody else's: a 2D model without weights, a reader, an objective and a task.
 
 `outside_models/` is its source, and imports nothing of the tests. `install` puts it where pip would.
 """
@@ -15,6 +15,12 @@ brightness = outside_models.brightness:ENTRY
 
 [anyscene.readers]
 boxes = outside_models.boxes:ENTRY
+
+[anyscene.objectives]
+evenness = outside_models.evenness:ENTRY
+
+[anyscene.tasks]
+height = outside_models.height:Height
 """
 
 

@@ -59,4 +59,5 @@ def test_report_writes_one_page_and_says_where(project):
 def test_report_draws_one_scene(project):
     result = CliRunner().invoke(report.app, ["--picture", "docs/room.png", "--scene", "room0"])
     assert result.exit_code == 0, result.output
-    assert Image.open(project / "docs/room.png").size[0] > 1000
+    lines = 2  # colour, truth, two 2D models; fusion, two networks, errors
+    assert Image.open(project / "docs/room.png").size == (4 * 80 + 3 * 12, lines * (60 + 34 + 12) - 12)

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,10 @@ class Checkpoints:
                 digest.update(name.encode())
                 digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
         how = objective.context
-        plain = (network.settings, network.backend, network.precision, recipe, how.voxel, how.inputs)
+        keys = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}  # without titles
+        plain = (network.settings, network.backend, network.precision, how.voxel, how.inputs)
         digest.update(repr((*plain, how.augmentation)).encode())
-        said = {"code": self.code, "data": self.data, "objective": objective.identity}
+        said = {"code": self.code, "data": self.data, "objective": objective.identity, "recipe": keys}
         digest.update(json.dumps(said, sort_keys=True).encode())
         return digest.hexdigest()
 

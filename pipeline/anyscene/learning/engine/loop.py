@@ -91,6 +91,8 @@ def train(
             rows = checkpoints.resume(identity, state, {cloud.id for cloud in mine}, processes)
         if not rows:
             objective.begin(network, mine, processes)
+            if average:
+                average.load(step_module.state_dict())
         if curve:
             curve.replay(rows)
         begin = len(rows)

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from anyscene.project import store
-from anyscene.show.report.drawn_scene import SIZE, DrawnScene, Picture, draw
+from anyscene.show.report import drawn_scene
+from anyscene.show.report.drawn_scene import DrawnScene, Picture
 from anyscene.show.report.run import Run
 
 COLUMNS, GAP, CAPTION = 4, 12, 34
@@ -22,14 +23,15 @@ def write(scene: str | None, run: Run, path: Path) -> None:
     if scene is None:
         scene = store.split_ids(run.artefacts.data("scenes"), run.params.evaluation.split)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(strip(draw(scene, run))).quantize(256).save(path, optimize=True)
+    Image.fromarray(strip(drawn_scene.draw(scene, run))).quantize(256).save(path, optimize=True)
 
 
 def strip(scene: DrawnScene) -> np.ndarray:
     """u1[H, W, 3]: the scene's pictures with their titles, on white, in rows of four. Steps that are not on
     the way to the last one are left out."""
     pictures = [picture for picture in scene.pictures if picture.step]
-    width, height = SIZE[0] + GAP, SIZE[1] + CAPTION + GAP
+    size = drawn_scene.SIZE
+    width, height = size[0] + GAP, size[1] + CAPTION + GAP
     lines = -(-len(pictures) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * width - GAP, lines * height - GAP), GROUND)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(25)
@@ -37,7 +39,7 @@ def strip(scene: DrawnScene) -> np.ndarray:
         x, y = index % COLUMNS * width, index // COLUMNS * height
         image = _decode(picture)
         sheet.paste(image, (x, y), image)
-        pen.text((x + SIZE[0] / 2, y + SIZE[1] + 4), picture.title, INK, font, anchor="ma")
+        pen.text((x + size[0] / 2, y + size[1] + 4), picture.title, INK, font, anchor="ma")
     return np.asarray(sheet)
 
 
