@@ -1,8 +1,6 @@
 """Everything that predicts -> reports/{metrics,summary}.json and reports/plots, and the closing table."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from anyscene.cli import named
 from anyscene.cli.command import stage_command
@@ -75,24 +73,24 @@ STAGE = Stage(
 )
 
 
-def evaluation(
-    params: Params,
-    fresh: Freshness,
-    show: Annotated[
-        bool, typer.Option("--show", help="print the table of the last run, compute nothing")
-    ] = False,
-) -> None:
+def evaluation(params: Params, fresh: Freshness) -> None:
     """Measure every way from 2D models to labelled points, with controls and intervals over scenes."""
     from anyscene import datasets
-    from anyscene.study import evaluation, reports, table
+    from anyscene.study import evaluation, reports
 
-    if not show:
-        names = datasets.label_set(params.dataset.label_set).names
-        reports.write(evaluation.run(params, layout.Artefacts()), names, layout.REPORTS)
+    names = datasets.label_set(params.dataset.label_set).names
+    reports.write(evaluation.run(params, layout.Artefacts()), names, layout.REPORTS)
+    show()
+
+
+def show() -> None:
+    """Print the closing table."""
+    from anyscene.study import reports, table
+
     table.show(reports.read(layout.REPORTS), layout.PAGE)
 
 
-app = stage_command(STAGE, evaluation)
+app = stage_command(STAGE, evaluation, show)
 
 if __name__ == "__main__":
     app()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 STAGES = (
     *("scenes", "labels", "superpoints", "projection@dense", "projection@mask", "fusion"),
-    *("distillation@superpoint", "ensembling", "evaluation", "report"),
+    *("training@distilled", "training@ensembled", "evaluation", "report"),
 )
 
 
@@ -102,7 +102,6 @@ def test_from_raw_files_to_the_report(workspace, name):
             },
             "projection": {"width": 32, "height": 24, "border": 1, "tolerance": 0.25},
             "superpoints": {"min_vertices": 4},
-            "distillation": {"objectives": ["superpoint"]},
             "evaluation": {"split": case.split},
             **case.changes,
         }
@@ -127,13 +126,11 @@ def test_from_raw_files_to_the_report(workspace, name):
     assert metrics["scenes"] == list(case.scenes) and metrics["points"] > 0
     for scores in metrics["semantic"].values():
         assert set(scores["per_class"]) == case.classes
-    assert {"dense", "mask", "capability", "superpoint_distillation", "ensembling"} <= set(
-        metrics["semantic"]
-    )
+    assert {"dense", "mask", "capability", "distilled", "ensembled"} <= set(metrics["semantic"])
     assert set(metrics["absent"]) == set(classes.names) - case.classes
     assert all(name in page for name in case.classes)
     if name == QUICK:  # of 200 classes, figures too
-        assert set(metrics["semantic"]["ensembling"]["splits"]) == {"head"}
+        assert set(metrics["semantic"]["ensembled"]["splits"]) == {"head"}
         plots = workspace.dvc("plots", "show")
         assert plots.code == 0, plots.output
         drawn = (workspace.folder / "dvc_plots/index.html").read_text()

@@ -27,17 +27,17 @@ def test_words_and_unused_modules_run_nothing(workspace):
     )
     edit(workspace, "pipeline/anyscene/show/charts.py", "\nimport ", "\nUNUSED = 1\nimport ")
     result = workspace.dvc("repro", "fusion", "labels")
-    assert result.code == 0 and result.stages == ["freshness"], result.output
+    assert result.code == 0 and result.stages == [], result.output
     assert workspace.artefacts("data") == before
 
 
 def test_a_changed_formula_runs_what_reaches_it_and_gives_new_bytes(workspace):
     before = workspace.artefacts("data/fusion", "data/projection")
     edit(workspace, FUSE, "tau: float = 0.05", "tau: float = 0.05  # a default that the stage does not use")
-    assert workspace.dvc("repro", "fusion").stages == ["freshness"]
+    assert workspace.dvc("repro", "fusion").stages == []
     edit(workspace, FUSE, "best) / tau)", "best) / tau / 2)")
     result = workspace.dvc("repro", "fusion", "labels")
-    assert result.code == 0 and result.stages == ["freshness", "fusion"], result.output
+    assert result.code == 0 and result.stages == ["fusion"], result.output
     assert "fusion: 3 computed, 0 unchanged" in result.output
     after = workspace.artefacts("data/fusion", "data/projection")
     changed = {path.split("/")[1] for path in before if before[path] != after[path]}
@@ -60,7 +60,7 @@ def test_a_refactoring_is_adopted_and_nothing_after_it_runs(workspace):
     result = workspace.run("-m", "anyscene.cli.main", "adopt", "superpoints", "--check", "2")
     assert result.code == 0 and "superpoints: 2 compared, 3 adopted" in result.output, result.output
     result = workspace.dvc("repro", "fusion")
-    assert result.stages == ["freshness", "superpoints"], result.output
+    assert result.stages == ["superpoints"], result.output
     assert "superpoints: 0 computed, 3 unchanged" in result.output
     after = workspace.artefacts("data/superpoints", "data/fusion")
     changed = [path for path in before if before[path] != after[path]]
@@ -102,6 +102,6 @@ def test_another_version_of_a_package_makes_stale_what_imports_it(workspace, tmp
     result = workspace.dvc("repro", "fusion", path=fake.parent)
     assert result.code == 0, result.output
     ran = {name.partition("@")[0] for name in result.stages}
-    assert {"freshness", "projection", "capability", "fusion"} <= ran
+    assert {"projection", "capability", "fusion"} <= ran
     assert not ran & {"scenes", "superpoints", "world"}
     assert "fusion: 3 computed, 0 unchanged" in result.output

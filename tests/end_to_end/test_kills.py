@@ -15,7 +15,9 @@ from tests.builders.workspace import Workspace
 
 pytestmark = pytest.mark.integration
 
-FEW = dict.fromkeys(("world", "superpoints", "projection@dense", "synthesis", "fusion", "ensembling"), 1)
+FEW = dict.fromkeys(
+    ("world", "superpoints", "projection@dense", "synthesis", "fusion", "training@ensembled"), 1
+)
 KILLS = {
     "world": 2,
     "scenes": 2,
@@ -27,10 +29,10 @@ KILLS = {
     "capability@dense": 1,
     "capability@mask": 1,
     "fusion": 3,
-    "distillation@superpoint": 2,
-    "ensembling": 1,
+    "training@distilled": 2,
+    "training@ensembled": 1,
 }  # 25 in all
-TARGETS = ("ensembling", "labels")
+TARGETS = ("training@ensembled", "labels")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_killed_runs_end_in_the_same_bytes(tmp_path, kills):
     """kills: how often in which stage."""
     whole = Workspace.create(tmp_path / "whole")
     changes = {"world": {"train_rooms": 3}, "runtime": {"workers": 2}}
-    whole.set(changes | {"distillation": {"objectives": ["superpoint"]}})
+    whole.set(changes)
     disturbed = whole.copy(tmp_path / "disturbed")
     rng = np.random.default_rng(0)
     with ThreadPoolExecutor(1) as beside:
@@ -73,7 +75,7 @@ def killed_in(workspace, stage, rng):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    by_scene = not stage.startswith(("capability", "distillation", "ensembling"))
+    by_scene = not stage.startswith(("capability", "training"))
 
     def at_work():
         begun = f"Running stage '{stage}'" in log.read_text()

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from anyscene.errors import PipelineError
 from anyscene.project import freshness, parameters, timing
 from anyscene.project.stages import PARAMETERS, Stage
 
+Show = Annotated[bool, typer.Option("--show", help="print what the last run has written, compute nothing")]
 STARTED = time.monotonic()  # before the imports of a stage: torch alone takes seconds
 
 
@@ -34,17 +35,22 @@ def command(main: Callable[..., object]) -> typer.Typer:
     return app
 
 
-def stage_command(stage: Stage, run: Callable[..., object]) -> typer.Typer:
+def stage_command(
+    stage: Stage, run: Callable[..., object], show: Callable[[], None] | None = None
+) -> typer.Typer:
     """The command of a stage: reads the parameters, looks up what the stage is made by, and runs it.
 
     run takes the item where the stage has one, by the name of its first argument, then `params` and `fresh`;
-    what else it takes are options. What it returns is a note beside how long the stage took.
+    what else it takes are options. What it returns is a note beside how long the stage took. show: prints what
+    the last run has written, which `--show` alone does.
     """
     taken = list(inspect.signature(run, eval_str=True).parameters.values())
     items = [one for one in taken if stage.each is not None][:1]
     options = [one for one in taken[len(items) :] if one.name not in ("params", "fresh")]
 
     def main(**arguments: Any) -> object:
+        if show is not None and arguments.pop("show"):
+            return show()
         params = parameters.load(arguments.pop("params"))
         item = arguments.pop(items[0].name) if items else None
         if items and item not in stage.items(params):
@@ -55,6 +61,10 @@ def stage_command(stage: Stage, run: Callable[..., object]) -> typer.Typer:
 
     file = inspect.Parameter("params", inspect.Parameter.KEYWORD_ONLY, default=PARAMETERS, annotation=Path)
     keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in options]
+    if show is not None:
+        keyword.append(
+            inspect.Parameter("show", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Show)
+        )
     main.__signature__ = inspect.Signature([*items, *keyword, file])  # type: ignore[attr-defined]
     main.__annotations__ = {one.name: one.annotation for one in (*items, *keyword, file)}
     main.__doc__, main.__name__ = run.__doc__, run.__name__

@@ -90,23 +90,24 @@ def hidden(network: MinkUNet, cloud: Cloud, voxel: float, inputs: Inputs, turns:
 
 
 def described(models: Path) -> tuple[Description, ...]:
-    """The networks in the folders of `models`, the most refined one last: each comes after the one that it
-    began from, else they stand in the order of `training:`, else by name.
+    """The networks in the folders of `models`, the most refined one last: by how many networks stand before
+    them in the chain that they began from, then in the order of `training:`, then by name.
 
     Folders without a network.json are none. Raises CheckpointError naming one that cannot be read."""
-    waiting: dict[str, tuple[float, Description]] = {}
+    found: dict[str, tuple[float, Description]] = {}
     for file in sorted(Path(models).glob(f"*/{DESCRIPTION}")):
         meta = description(file.parent)
         place = meta.get("place")
-        found = replace(_described(file.parent, meta), name=file.parent.name)  # of a copy too
-        waiting[found.name] = (inf if place is None else place, found)
-    ordered: list[Description] = []
-    while waiting:
-        ready = [entry for entry in waiting.values() if entry[1].start not in waiting]
-        _, following = min(ready or waiting.values(), key=lambda entry: (entry[0], entry[1].name))
-        ordered.append(following)
-        del waiting[following.name]
-    return tuple(ordered)
+        one = replace(_described(file.parent, meta), name=file.parent.name)  # of a copy too
+        found[one.name] = (inf if place is None else place, one)
+
+    def before(name: str | None, seen: frozenset[str] = frozenset()) -> int:
+        if name not in found or name in seen:  # descriptions of several runs may name each other
+            return 0
+        return 1 + before(found[name][1].start, seen | {name})
+
+    ordered = sorted(found.values(), key=lambda entry: (before(entry[1].start), entry[0], entry[1].name))
+    return tuple(one for _, one in ordered)
 
 
 def _described(folder: Path, meta: Mapping[str, Any]) -> Description:

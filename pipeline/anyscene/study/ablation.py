@@ -18,7 +18,7 @@ from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Fusion, Params
 from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
-from anyscene.text import load_text_encoder
+from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.text.text_space import Prediction, TextSpace
 
 
@@ -36,6 +36,7 @@ class Inputs:
     artefacts: Artefacts
     models: tuple[str, ...]  # 2D models, in the order of fusion
     vocabulary: tuple[str, ...]  # V classes over which capability is measured
+    encoder: TextEncoder
     space: TextSpace
     fusion: Fusion
     training: Mapping[str, Planned]  # the networks that should be trained, by name
@@ -50,6 +51,7 @@ class Inputs:
             artefacts,
             params.segmenters.names,
             params.vocabulary,
+            encoder,
             TextSpace.of(encoder, label_set, params.vocabulary, params.text.template),
             params.fusion,
             params.training,

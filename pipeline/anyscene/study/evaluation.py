@@ -23,6 +23,8 @@ from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.losses import Loss
 from anyscene.study.losses import losses as read_losses
 from anyscene.study.true_iou import known_classes, true_iou
+from anyscene.tasks import SEGMENTATION, TASKS
+from anyscene.tasks.scoring import score_tasks
 from anyscene.tasks.segmentation.metrics import tally
 from anyscene.tasks.truth import split_by_annotation
 
@@ -51,7 +53,8 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         shuffles=settings.shuffles,
         seed=settings.seed,
     )
-    ablation = Ablation(Inputs.of(params, artefacts), controls)
+    inputs = Inputs.of(params, artefacts)
+    ablation = Ablation(inputs, controls)
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
     tallies, points = metrics_json.SceneTallies(), 0
@@ -72,6 +75,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "semantic": metrics_json.semantic(scores),
         "bootstrap": metrics_json.doubt(tallies, scores, ablation.rows, settings),
         "capability": metrics_json.capability(measured, controls.truth, vocabulary),
+        "tasks": score_tasks(artefacts, params, inputs.encoder, scenes, _beside_rows()),
         "label_set": label_set.name,
         "absent": list(next(iter(scores.values())).absent) if scores else [],
         "missing": ablation.missing,
@@ -88,6 +92,11 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     }
     confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
     return Study(metrics_json.rounded(metrics), confusion, losses)
+
+
+def _beside_rows() -> list[str]:
+    """Tasks that the rows do not measure."""
+    return [name for name in TASKS.names() if name != SEGMENTATION]
 
 
 def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> np.ndarray | None:

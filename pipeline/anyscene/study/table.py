@@ -38,7 +38,7 @@ def tables(metrics: dict[str, Any]) -> Group:
     """Ablation with controls, then capability beside true IoU, to print with rich."""
     if not metrics["semantic"]:
         return Group(Text(UNANNOTATED.format(metrics["split"])), *_capability(metrics))
-    return Group(_ablation(metrics), *_capability(metrics), *_notes(metrics))
+    return Group(_ablation(metrics), *_capability(metrics), *_tasks(metrics), *_notes(metrics))
 
 
 def _ablation(metrics: dict[str, Any]) -> Table:
@@ -90,6 +90,21 @@ def _capability(metrics: dict[str, Any]) -> list[Table | Text]:
     difference = metrics["capability"]["difference"]
     ranks = ((pair, _rank(value["spearman"])) for pair, value in difference.items())
     return [Text(), table, *(Text(f"Spearman of the difference {pair}: {rank}") for pair, rank in ranks)]
+
+
+def _tasks(metrics: dict[str, Any]) -> list[Table | Text]:
+    """The figures of each task, by what gave the features."""
+    found: list[Table | Text] = []
+    for task, by_source in metrics["tasks"].items():
+        table = Table(title=task, title_justify="left", box=None, pad_edge=False)
+        table.add_column("")
+        figures = list(dict.fromkeys(name for scores in by_source.values() for name in scores))
+        for name in figures:
+            table.add_column(name, justify="right")
+        for source, scores in by_source.items():
+            table.add_row(source, *(f"{scores[name]:.1f}" if name in scores else "" for name in figures))
+        found += [Text(), table]
+    return found
 
 
 def _pair(entry: dict[str, Any], name: str) -> str:

@@ -3,3 +3,4 @@
 from anyscene.project.registry import Registry
 
 TASKS = Registry("anyscene.tasks")
+SEGMENTATION = "segmentation"  # the task that rows of the ablation are rows of

@@ -16,12 +16,17 @@ from anyscene.text import TextEncoder
 
 
 def score_tasks(
-    artefacts: Artefacts, settings: Params, encoder: TextEncoder, scenes: Sequence[str] | None = None
+    artefacts: Artefacts,
+    settings: Params,
+    encoder: TextEncoder,
+    scenes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of each task and source: {task: {source: {figure: value}}}.
 
-    scenes: annotated ones; None: those of `evaluation.split`. A task without a score is left out. Scenes go
-    by one at a time; a network is read once for all of them and asked anew by each task.
+    scenes: annotated ones; None: those of `evaluation.split`. names: of tasks; None: all. A task without a
+    score is left out. Scenes go by one at a time; a network is read once for all of them and asked anew by
+    each task.
     """
     if scenes is None:
         scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
@@ -29,7 +34,7 @@ def score_tasks(
     if not scenes or not there:
         return {}
     found: dict[str, dict[str, dict[str, float]]] = {}
-    names = TASKS.names()
+    names = TASKS.names() if names is None else names
     with progress("tasks", len(names) * len(there)) as advance:
         for source in there:
             features = sources.opened(artefacts, source)
