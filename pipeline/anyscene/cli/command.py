@@ -41,8 +41,8 @@ def stage_command(
     """The command of a stage: reads the parameters, looks up what the stage is made by, and runs it.
 
     run takes the item where the stage has one, by the name of its first argument, then `params` and `fresh`;
-    what else it takes are options. What it returns is a note beside how long the stage took. show: prints what
-    the last run has written, which `--show` alone does.
+    what else it takes are options. What it returns is a note beside how long the stage took.
+    show: prints what the last run has written, which is all that `--show` does.
     """
     taken = list(inspect.signature(run, eval_str=True).parameters.values())
     items = [one for one in taken if stage.each is not None][:1]
