@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.integration
 
-FUSE, SCORE = "pipeline/anyscene/fusion/fuse.py", "pipeline/anyscene/capability/score.py"
+FUSE = "pipeline/anyscene/fusion/fuse.py"
 
 
 def edit(workspace, file, old, new):

@@ -35,7 +35,7 @@ def test_labels_never_overlap_and_the_crowded_are_left_out():
         left = m.label_x - {"start": 0, "middle": length / 2, "end": length}[m.anchor]
         boxes.append((left, m.label_y, left + length, m.label_y + charts.LINE))
     for i, a in enumerate(boxes):
-        assert not any(charts._overlap(a, b) for b in boxes[:i])
+        assert not any(charts.overlap(a, b) for b in boxes[:i])
 
 
 def test_curve_averages_and_begins_at_nought():
@@ -47,7 +47,7 @@ def test_curve_averages_and_begins_at_nought():
 
 @pytest.mark.parametrize("high", [0.003, 0.7, 1, 9, 1000, 123456])
 def test_ticks_are_few_and_inside(high):
-    ticks = charts._nice_ticks(0, high)
+    ticks = charts.nice_ticks(0, high)
     assert 4 <= len(ticks) <= 8 and ticks[0] == 0 and ticks[-1] <= high * 1.0001
 
 

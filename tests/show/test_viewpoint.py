@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anyscene.show.viewpoint import NOTHING, Viewpoint, ViewpointError, _nearest, corner_viewpoint
+from anyscene.show.viewpoint import NOTHING, Viewpoint, ViewpointError, corner_viewpoint, nearest_points
 
 SIZE = (80, 60)
 
@@ -69,7 +69,7 @@ def test_splats_equal_a_search_over_all_points():
     rng = np.random.default_rng(0)
     x, y, depth = rng.uniform(-2, 14, 40), rng.uniform(-2, 10, 40), rng.uniform(1, 3, 40).astype(np.float32)
     radius, spacing = 2, 0.05
-    found = _nearest(x, y, depth, radius, spacing, (8, 12))
+    found = nearest_points(x, y, depth, radius, spacing, (8, 12))
     for row in range(8):
         for column in range(12):
             steps = np.hypot(np.rint(y) - row, np.rint(x) - column)

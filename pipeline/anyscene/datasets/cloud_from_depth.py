@@ -11,7 +11,6 @@ from anyscene.errors import DataError
 from anyscene.scene import Frame
 
 NEIGHBOURS = 16
-VERSION = 2  # of clouds that are made here
 
 
 def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

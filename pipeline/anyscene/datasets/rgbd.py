@@ -17,7 +17,6 @@ Depth is registered to colour (the same field of view) and of its size unless de
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +63,7 @@ class Rgbd:
         """Hash of every scene's split and files but the annotation; an error where they cannot be read."""
         with Digests(self.memory) as digest:
             return {
-                scene: raw_files.key(
-                    self.root, scene, digest, _is_input, [split, self.name, *self._made(scene)]
-                )
+                scene: raw_files.key(self.root, scene, digest, _is_input, [split, self.name])
                 for scene, split in self.splits().items()
             }
 
@@ -122,12 +119,6 @@ class Rgbd:
         if truth.ndim != 2 or truth.dtype != np.uint8:
             raise DataError(f"{path}: expected one byte per pixel, not {truth.dtype}{list(truth.shape)}")
         return truth
-
-    def _made(self, scene: str) -> list[int]:
-        """The version of what makes the scene's cloud, where it has no mesh."""
-        return (
-            [] if os.path.isfile(self.root / scene / "mesh.ply") else [cloud_from_depth.VERSION]
-        )  # never raises
 
     def _frames(self, folder: Path) -> tuple[Frame, ...]:
         capture = _capture(folder / "capture.json")

@@ -35,7 +35,7 @@ class Description:
 class TrainedNetwork:
     """A network and how to show it a cloud.
 
-        TrainedNetwork.load(Path("models/distilled")).features(cloud)
+        TrainedNetwork.load(described(Path("models"))[-1].folder).features(cloud)
 
     Its answers are those of evaluation: without augmentation, normalised by the running statistics."""
 

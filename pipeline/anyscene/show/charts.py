@@ -97,9 +97,9 @@ def curve(
     across = width * x / x_high
     down = height * (y_high - y) / (y_high - y_low)
     path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across, down, strict=True))
-    x_ticks = tuple(Tick(width * t / x_high, f"{t:g}") for t in _nice_ticks(0, x_high))
+    x_ticks = tuple(Tick(width * t / x_high, f"{t:g}") for t in nice_ticks(0, x_high))
     y_ticks = tuple(
-        Tick(height * (y_high - t) / (y_high - y_low), f"{t:g}") for t in _nice_ticks(y_low, y_high)
+        Tick(height * (y_high - t) / (y_high - y_low), f"{t:g}") for t in nice_ticks(y_low, y_high)
     )
     return Curve(title, width, height, path, x_ticks, y_ticks)
 
@@ -118,7 +118,7 @@ def _labelled(names, place, hints, side) -> tuple[Mark, ...]:
         ):
             box = (left, top, left + length, top + LINE)
             inside = left >= 0 and top >= 0 and box[2] <= side and box[3] <= side
-            if inside and not any(_overlap(box, other) for other in boxes):
+            if inside and not any(overlap(box, other) for other in boxes):
                 boxes.append(box)
                 anchor_x = {"start": left, "middle": x, "end": left + length}[anchor]
                 marks.append(Mark(x, y, name, hint, anchor_x, top + LINE - 2, anchor))
@@ -128,7 +128,7 @@ def _labelled(names, place, hints, side) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def _overlap(a, b) -> bool:
+def overlap(a, b) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -137,7 +137,7 @@ def _round_up(value: float) -> float:
     return float(20 * np.ceil(value / 20))
 
 
-def _nice_ticks(low: float, high: float) -> np.ndarray:
+def nice_ticks(low: float, high: float) -> np.ndarray:
     """Four to seven round numbers from `low` to `high`."""
     raw = (high - low) / 4
     power = 10 ** np.floor(np.log10(raw))

@@ -101,7 +101,7 @@ def _view(surface: _Surface, centre, half, towards, size) -> Viewpoint:
     width, height = (side * OVERSAMPLING for side in size)
     x, y, scale = _fit(across[kept], -upward[kept], width, height)
     radius = int(np.clip(round(1.2 * surface.spacing / np.median(depth) * scale), 1, LARGEST))
-    nearest = _nearest(x, y, depth[kept], radius, surface.spacing, (height, width))
+    nearest = nearest_points(x, y, depth[kept], radius, surface.spacing, (height, width))
     point = np.where(nearest == NOTHING, NOTHING, kept[nearest])
     lit = np.abs(surface.normal @ LIGHT) / np.maximum(np.linalg.norm(surface.normal, axis=1), 1e-6)
     return Viewpoint(point.astype(np.int32), (0.72 + 0.28 * lit).astype(np.float32))
@@ -116,7 +116,7 @@ def _fit(across, down, width, height):
     return across * scale + origin[0], down * scale + origin[1], scale
 
 
-def _nearest(x, y, depth, radius, spacing, shape) -> np.ndarray:
+def nearest_points(x, y, depth, radius, spacing, shape) -> np.ndarray:
     """i8[H, W]: the nearest point whose disc covers the pixel. Discs recede towards their edge, so that of
     two at the same depth each keeps the pixels closer to its centre."""
     height, width = shape

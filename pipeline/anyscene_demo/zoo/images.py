@@ -102,7 +102,7 @@ def see(
         backbone = backbone.to(memory_format=torch.channels_last)
         files: list[np.ndarray] = []
         for i in range(len(images)):
-            rgb, label, instance = _vary(images, i, np.random.default_rng([seed, i]))
+            rgb, label, instance = vary(images, i, np.random.default_rng([seed, i]))
             maps = backbone(prepare(rgb[None], side, grey))
             found = [m[0].permute(1, 2, 0).numpy().astype(np.float16) for m in maps]
             cells = found[0].shape[:2]
@@ -132,7 +132,7 @@ def at_cells(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return image[rows][:, columns]
 
 
-def _vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image, label and instance of number i: a part of it, at another exposure and tint, some of them
     soft."""
     height, width = images.label.shape[1:]

@@ -19,7 +19,7 @@ from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
 from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 from anyscene_demo.zoo import segmenters
 from anyscene_demo.zoo.imagenet import pretrained_backbone
-from anyscene_demo.zoo.images import _vary, rendered, see
+from anyscene_demo.zoo.images import rendered, see, vary
 from anyscene_demo.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 from tests.builders import REPOSITORY
 
@@ -139,7 +139,7 @@ def test_variations_keep_labels_on_their_pixels(cache):
     images = rendered(cache, "rooms")
     rng = np.random.default_rng(0)
     for i in range(6):
-        rgb, label, instance = _vary(images, i, rng)
+        rgb, label, instance = vary(images, i, rng)
         assert rgb.shape == (36, 48, 3) and label.shape == instance.shape == (36, 48)
         # pixels of one class still share a colour, unlike those of two classes
         classes = [c for c in np.unique(label) if c != IGNORE and (label == c).sum() > 60]
