@@ -121,7 +121,7 @@ class Probe(Objective):
 
 
 MASKED = Entry("masked views", MaskedSettings, f"{__name__}:MaskedViews")
-PROBE = Entry("linear probe", ProbeSettings, f"{__name__}:Probe", supervised=True)
+PROBE = Entry("linear probe", ProbeSettings, f"{__name__}:Probe", supervised=True, texts=True)
 
 
 def install(folder: Path) -> Path:

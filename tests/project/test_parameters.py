@@ -109,9 +109,9 @@ def test_sections_are_frozen():
         ),
         (
             {"training__distilled__from": "ensembled"},
-            "training: no network comes first in distilled from ensembled from distilled",
+            "training: no network comes first in distilled from ensembled from distilled$",
         ),
-        ({"training__distilled__from": "distilled"}, "no network comes first in distilled from distilled"),
+        ({"training__distilled__from": "distilled"}, "no network comes first in distilled from distilled$"),
         ({"training__distilled": 3}, r"training\.distilled: expected a section, not 3"),
         ({"training": [1]}, "training: expected a mapping"),
         ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
