@@ -1,6 +1,8 @@
 """Stages are declared once, and what they declare is what they use."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -236,3 +238,26 @@ def test_an_entry_of_dvc_yaml():
         "params": ["scenes", {"data/freshness.json": ["made_up"]}],
         "outs": [{"data/made_up": {"persist": True}}],
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fusion": {"tau": 0}}, "fusion.tau: must be more than 0, not 0"),
+        ({"training": {"ensembled": {**PARAMS["training"]["ensembled"], "momentum": 2}}}, "momentum: 2.0"),
+        (
+            {"training": {"distilled": {**PARAMS["training"]["distilled"], "from": "none"}}},
+            "models/none is not",
+        ),
+        ({"evaluation": {"bootstrap": 0}}, "evaluation.bootstrap: must be at least 1"),
+        ({"text": {"template": "a thing"}}, "text.template: wants one {} where the class stands"),
+        ({"superpoints": {"k": -1.0}}, "superpoints.k: must be more than 0"),
+    ],
+)
+def test_a_value_out_of_bounds_is_said_before_the_first_stage(tmp_path, changes, message):
+    values = {section: {**PARAMS[section], **change} for section, change in changes.items()}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS | values))
+    (tmp_path / "stages").symlink_to(REPOSITORY / "stages")
+    done = subprocess.run([sys.executable, "-m", "stages"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and message in done.stderr, done.stderr
+    assert not (tmp_path / "data").exists()
