@@ -94,3 +94,10 @@ def test_training_evaluation_and_report_follow(workspace):
     plots = workspace.dvc("plots", "show")
     assert plots.code == 0 and "index.html" in plots.output
     assert workspace.dvc("repro").stages == []
+
+
+def test_another_learning_rate_trains_that_network(workspace):
+    result = workspace.dvc("exp", "run", "-S", "training.distilled.learning_rate=2e-4", "training@distilled")
+    assert result.code == 0 and result.stages == ["training@distilled"], result.output
+    assert workspace.params()["training"]["distilled"]["learning_rate"] == 2e-4
+    assert workspace.dvc("repro", "training@distilled").stages == []
