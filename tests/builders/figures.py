@@ -63,6 +63,7 @@ def metrics(
             **({"best_single": best} if best else {}),
         },
         "capability": {"model": {}, "difference": {}},
+        "tasks": {},
         "label_set": "scannet20",
         "split": "val",
         "scenes": [],

@@ -54,14 +54,14 @@ def test_turned_predictions_are_averaged(tmp_path):
         found.hidden(cloud, turns=0)
 
 
-def test_a_network_comes_after_what_it_began_from(tmp_path):
+def test_the_most_refined_network_comes_last(tmp_path):
     trained(tmp_path / "a", start="c", place=0)
     trained(tmp_path / "b", start="demo/student", place=2)
     trained(tmp_path / "c", start=None, place=3)
     trained(tmp_path / "d", start="b", place=1)
     trained(tmp_path / "unplaced")
     (tmp_path / "curves alone").mkdir()
-    assert [found.name for found in described(tmp_path)] == ["b", "d", "c", "a", "unplaced"]
+    assert [found.name for found in described(tmp_path)] == ["b", "c", "unplaced", "a", "d"]
     assert described(tmp_path / "nowhere") == ()
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from anyscene.cli import convert, frames
 from anyscene.fusion import fuse
+from anyscene.lifting import project_scenes
 from anyscene.project import store
 from anyscene.project.parameters import Text
 from anyscene.segmenters.precomputed.converters.panoptic import SEEM
@@ -154,12 +155,12 @@ def test_missing_answers_are_told_before_anything_is_computed(workspace):
     assert "2 of 2 scenes failed" in said and "no answer for this image of 16x12" in said
     for file in kept.iterdir():
         file.rename(Path("weights/seem") / file.name)
-    projection.models.cache_clear()  # a process of its own
+    project_scenes.models.cache_clear()  # a process of its own
     run(projection, "seem")
     run(capability, "seem")
     Path("data/frames/index.csv").unlink()
     for row in of_b:
         Path(f"weights/seem/{row['key']}.npz").unlink()
-    projection.models.cache_clear()
+    project_scenes.models.cache_clear()
     said = refused(projection, "seem")  # without an index the scene fails that lacks it, the other is done
     assert "1 of 2 scenes failed" in said and "b: weights/seem" in said

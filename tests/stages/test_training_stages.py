@@ -91,9 +91,9 @@ def test_networks_are_written_with_their_curves(project):
         assert (losses > 0).all()
     assert not list((project / ".cache" / "training").rglob("*.*"))  # finished: no checkpoints
     found = networks.described(project / "models")
-    assert [network.name for network in found] == ["distilled", "ensembled", "pixels"]
+    assert [network.name for network in found] == ["distilled", "pixels", "ensembled"]
     assert [network.title for network in found] == [
-        "superpoint distillation", "+ temporal ensembling", "by pixels",
+        "superpoint distillation", "by pixels", "+ temporal ensembling",
     ]  # fmt: skip
 
 

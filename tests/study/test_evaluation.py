@@ -236,8 +236,14 @@ def test_any_network_is_a_row_and_what_came_of_labels_is_said(project):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"start": "probe"}))
     metrics = evaluation.run(params, Artefacts(folder)).metrics
     networks = [row for row in rows.measured(metrics) if row.role == "network"]
-    assert [row.name for row in networks] == [*miniature.NETWORKS, "probe", "network linear", "after"]
-    assert [row.title for row in networks[3:]] == ["a probe", "one more", "+ after the probe"]
+    first, last = ["pixelwise", "distilled", "probe", "network linear"], ["ensembled", "after"]
+    assert [row.name for row in networks] == first + last
+    titles = {row.name: row.title for row in networks}
+    assert (titles["probe"], titles["network linear"], titles["after"]) == (
+        "a probe",
+        "one more",
+        "+ after the probe",
+    )
     assert metrics["supervised"] == ["probe", "after"]
     assert metrics["semantic"]["linear"] != metrics["semantic"]["network linear"]
     differences = metrics["bootstrap"]["difference"]

@@ -62,6 +62,7 @@ def study(tallies):
         "absent": ["otherfurniture"],
         "missing": {"distilled": "it is lost", "ensembled": "the network was not trained"},
         "problems": [],
+        "tasks": {"height": {"fusion": {"known": 62.5}, "ensembled": {"off": 1.25}}},
         "supervised": ["ensembled"],
         "split": "val",
         "scenes": list("abcde"),
@@ -185,7 +186,7 @@ def test_splits_have_columns_where_the_label_set_has_them():
     }
     metrics |= {"label_set": "scannet200", "split": "val", "scenes": ["a", "b"], "points": 8000}
     metrics |= {"capability": {"model": {}}, "missing": {}, "unannotated": [], "absent": []}
-    metrics |= {"supervised": [], "problems": []}
+    metrics |= {"supervised": [], "problems": [], "tasks": {}}
     out = io.StringIO()
     Console(file=out, width=150).print(tables(metrics))
     printed = out.getvalue().splitlines()
@@ -218,6 +219,10 @@ def test_table_names_rows_controls_and_what_is_missing(study):
     ):
         assert words in text
     assert "50 / 60" in text and "20 / -" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert [["height"], ["known", "off"], ["fusion", "62.5"], ["ensembled", "1.2"]] == [
+        line for line in lines if (line and line[0] in ("height", "known")) or "62.5" in line or "1.2" in line
+    ]
 
 
 def test_rows_are_read_as_they_were_written(study):

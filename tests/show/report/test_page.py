@@ -78,7 +78,16 @@ def test_page_is_whole_and_needs_no_network(finished):
     text = finished[2]
     found = Checked(text)
     assert found.open == [] and found.wrong == []
-    assert found.sections == ["ablation", "classes", "capability", "scenes", "synthesis", "training", "run"]
+    assert found.sections == [
+        "ablation",
+        "tasks",
+        "classes",
+        "capability",
+        "scenes",
+        "synthesis",
+        "training",
+        "run",
+    ]
     assert all(address.startswith("data:") for address in found.addresses)
     assert "http" not in text and "<script" not in text and "@import" not in text
 
