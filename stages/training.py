@@ -10,6 +10,7 @@ from anyscene.project.stages import Stage
 STAGE = Stage(
     "training",
     each="training",
+    resumes=True,
     reads=(
         layout.SCENES,
         layout.SUPERPOINTS,

@@ -28,8 +28,8 @@ def test_a_network_and_a_task_are_trained_scored_reported_and_asked(workspace, s
     assert {"training@evened", "evaluation", "report"} <= set(result.stages)
 
     metrics = json.loads((workspace.folder / "reports/metrics.json").read_text())
-    rows = {row["name"]: row for row in metrics["rows"]}
-    assert rows["evened"]["kind"] == "evenness" and rows["evened"]["title"] == "evened network"
+    row = metrics["rows"]["evened"]
+    assert row["kind"] == "evenness" and row["title"] == "evened network"
     assert metrics["semantic"]["evened"]["mIoU"] >= 0
     assert "evened" in metrics["tasks"]["height"] and metrics["tasks"]["height"]["evened"]["known"] == 1.0
     summary = json.loads((workspace.folder / "reports/summary.json").read_text())

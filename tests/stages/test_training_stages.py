@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,31 @@ def test_networks_are_written_with_their_curves(project):
     assert [network.title for network in found] == [
         "superpoint distillation", "by pixels", "+ temporal ensembling",
     ]  # fmt: skip
+
+
+def test_a_network_that_is_trained_is_not_trained_again(project, monkeypatch, tmp_path):
+    """Until a value that enters changes, or a file is not whole. Another title is no such value."""
+    shutil.copytree(project, tmp_path / "copy", symlinks=True)
+    monkeypatch.chdir(tmp_path / "copy")
+    weights = Path("models/distilled/model.safetensors")
+    before, written = weights.read_bytes(), weights.stat().st_mtime_ns
+
+    def train(**changes):
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        params["training"]["distilled"] |= changes
+        Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        result = run(training.app, "distilled")
+        assert result.exit_code == 0, result.output
+        return "unchanged" in result.stderr
+
+    assert train() and train(title="another name")
+    assert weights.stat().st_mtime_ns == written
+    assert json.loads(Path("models/distilled/network.json").read_text())["title"] == "another name"
+    damaged = bytearray(before)
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    assert not train() and weights.read_bytes() == before
+    assert not train(learning_rate=1e-3) and weights.read_bytes() != before
 
 
 def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):

@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from anyscene import datasets
-from anyscene.errors import ConfigError
+from anyscene.errors import CheckpointError, ConfigError
 from anyscene.learning.engine.checkpoint import Checkpoints
+from anyscene.learning.engine.curve import FOLDER as CURVES
 from anyscene.learning.engine.curve import Curve
 from anyscene.learning.engine.loop import train
-from anyscene.learning.engine.processes import Processes, joined
+from anyscene.learning.engine.processes import joined
 from anyscene.learning.entry import Entry
 from anyscene.learning.objective import Context
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
 from anyscene.networks import Cloud, MinkUNet, load_weights, save
-from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, check_weights, description
+from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, check_weights, describe, description
 from anyscene.project import layout, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.layout import Artefacts
@@ -32,7 +34,8 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
     """Train the network that the entry `name` of `training` describes, and write it to models/NAME.
 
     A training that was stopped goes on from its checkpoint, unless what it is made by, parameters or data
-    have changed. Under torchrun every process calls it.
+    have changed; one that came to its end is not repeated until then, or until its network is not whole.
+    Under torchrun every process calls it.
 
     Raises ConfigError for a name that is no entry, and what reading and training raise."""
     if name not in params.training:
@@ -62,7 +65,14 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
         objective = kind.load()(entry.objective, context).to(processes.device)
         if entry.start == RANDOM:
             objective.initialise(network, clouds)
-        curve = Curve(artefacts.model(name)) if processes.first else None
+        made, folder = checkpoints.fingerprint(network, objective, entry), artefacts.model(name)
+        meta = _meta(name, params, kind) | {"made": made}
+        if _is_trained(folder, made):
+            if processes.first:
+                describe(folder, meta)  # a title may be another
+                Console(stderr=True).print(f"training {name}: unchanged", highlight=False)
+            return
+        curve = Curve(folder) if processes.first else None
         train(
             network,
             clouds,
@@ -73,7 +83,9 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             checkpoints=checkpoints,
             curve=curve,
         )
-        _finish(name, params, network, artefacts, checkpoints, kind, processes)
+        if processes.first:
+            save(network, folder, meta)
+            checkpoints.clear()
 
 
 def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
@@ -140,20 +152,20 @@ def _check_input(folder: Path, net: Network, key: str) -> None:
             )
 
 
-def _finish(
-    name: str,
-    params: Params,
-    network: MinkUNet,
-    artefacts: Artefacts,
-    checkpoints: Checkpoints,
-    kind: Entry,
-    processes: Processes,
-) -> None:
-    """Write the network; then the checkpoints go."""
-    if not processes.first:
-        return
+def _is_trained(folder: Path, made: str) -> bool:
+    """Whether the network in `folder` is whole, and came of the training with this fingerprint."""
+    try:
+        meta = description(folder)
+        check_weights(folder, meta)
+    except CheckpointError:
+        return False
+    return meta.get("made") == made and (folder / CURVES).is_dir()
+
+
+def _meta(name: str, params: Params, kind: Entry) -> dict[str, Any]:
+    """What network.json says of a network beside its architecture."""
     entry: Training = params.training[name]
-    meta = {
+    return {
         "name": name,
         "title": entry.title,
         "kind": entry.kind,
@@ -164,5 +176,3 @@ def _finish(
         "input": params.network.input,
         "voxel": params.network.voxel,
     }
-    save(network, artefacts.model(name), meta)
-    checkpoints.clear()

@@ -38,6 +38,12 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
     _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
+def describe(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Write `meta` into the network.json in `folder`, whose other entries stay. Raises CheckpointError."""
+    content = description(folder) | dict(meta)
+    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
 def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
     """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it
     was trained with. Raises CheckpointError naming the file that is missing, damaged or altered."""
