@@ -33,7 +33,7 @@ BOXES = {  # label -> corner and size in metres, colour
 CONFUSED = {"dense": {"chair": "table", "door": "wall"}, "mask": {"bed": "wall", "table": "chair"}}
 NETWORKS = {  # name -> kind of its objective, the network that it began from, in the order of the table
     "pixelwise": ("pixel", None),
-    "distilled": ("superpoint", None),
+    "distilled": ("superpoint", "demo/student"),
     "ensembled": ("ensembling", "distilled"),
 }
 TITLES = {

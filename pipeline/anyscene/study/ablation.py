@@ -280,19 +280,23 @@ def _networks(
     def row_of(network: str) -> str:
         return f"network {network}" if network in taken else network
 
+    def before(network: Description) -> str | None:
+        """The row that a network goes on from; none where it began from random or from given weights."""
+        return row_of(network.start) if network.start in {other.name for other in trained} else None
+
     supervised: set[str] = set()  # what goes on from a network that saw labels has them in its weights
     for place, network in enumerate(trained):
         if network.supervised or network.start in supervised:
             supervised.add(network.name)
-        siblings = [other.name for other in trained[:place] if other.start == network.start]
+        siblings = [other.name for other in trained[:place] if before(other) == before(network)]
         yield PredictingRow(
             name=row_of(network.name),
             title=network.title,
             role="network",
             kind=network.kind,
-            start=row_of(network.start) if network.start else None,
+            start=before(network),
             supervised=network.name in supervised,
-            against=(row_of(network.start) if network.start else CAPABILITY, *map(row_of, siblings)),
+            against=(before(network) or CAPABILITY, *map(row_of, siblings)),
             predict=_NetworkAnswer(inputs, network),
         )
     names = {network.name for network in trained}
