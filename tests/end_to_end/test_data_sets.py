@@ -108,7 +108,7 @@ def test_from_raw_files_to_the_report(workspace, name):
     )
     result = workspace.dvc("repro", "report")
     assert result.code == 0, result.output
-    assert result.stages == list(STAGES)
+    assert sorted(result.stages) == sorted(STAGES)  # each once, in an order of dvc's own
 
     metrics = json.loads((workspace.folder / "reports/metrics.json").read_text())
     classes = label_set(case.label_set)
