@@ -65,7 +65,7 @@ def stage_command(
         keyword.append(
             inspect.Parameter("show", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Show)
         )
-    main.__signature__ = inspect.Signature([*items, *keyword, file])  # type: ignore[attr-defined]
+    main.__dict__["__signature__"] = inspect.Signature([*items, *keyword, file])
     main.__annotations__ = {one.name: one.annotation for one in (*items, *keyword, file)}
     main.__doc__, main.__name__ = run.__doc__, run.__name__
     return command(main)
