@@ -20,7 +20,7 @@ SETTLED = 2.0  # seconds: a file changed since may change again within one tick 
 def sha256(file: Path) -> str:
     """Of the file's content, which is read once in a process unless it changes. Raises OSError."""
     state = file.stat()
-    known = _remembered if _settled(state.st_mtime, state.st_ctime) else _remembered.__wrapped__
+    known = _remembered if settled(state.st_mtime, state.st_ctime) else _remembered.__wrapped__
     return known(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
@@ -51,7 +51,7 @@ class Digests(AbstractContextManager):
             return known
         for file in files:
             digest.update(f"{file.as_posix()}\0{_content(folder / file)}\n".encode())
-        if ours or _settled(changed):
+        if ours or settled(changed):
             self._known[state] = digest.hexdigest()
         return digest.hexdigest()
 
@@ -60,7 +60,8 @@ class Digests(AbstractContextManager):
             self._known.close()
 
 
-def _settled(*changed: float) -> bool:
+def settled(*changed: float) -> bool:
+    """Whether what was changed at these times, in seconds, would show a further change by its time."""
     return max(changed) < time.time() - SETTLED
 
 

@@ -17,20 +17,18 @@ import importlib.util
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from anyscene.errors import PipelineError
-from anyscene.project.digests import Digests
+from anyscene.project.digests import Digests, settled
 from anyscene.project.parameters import Params
 from anyscene.project.stages import FRESHNESS, Item, Stage
 
 MEMORY = Path(".cache/code.json")  # what is known of source files, by path, size and time
 DIGESTS = Path(".cache/digests")
-SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
 # What these do reaches no value: messages, clocks, where things lie, when something is fresh.
 NEUTRAL = frozenset(
     {
@@ -186,7 +184,7 @@ class Source:
         known = self._known.get(str(file))
         if known is None or known["stamp"] != stamp:
             known = {"stamp": stamp, **_parsed(name, file)}
-            if max(state.st_mtime, state.st_ctime) < time.time() - SETTLED:
+            if settled(state.st_mtime, state.st_ctime):
                 self._known[str(file)], self._changed = known, True
         return known
 
