@@ -20,6 +20,20 @@ def test_resizing_back_restores():
     assert np.allclose(camera.resized(97, 31).resized(640, 480).intrinsics, K)
 
 
+def test_a_camera_looks_at_what_is_before_it_and_in_its_image():
+    # pixels are 2 x/z + 1, 2 y/z + 1
+    camera = Camera(np.array([[2, 0, 1], [0, 2, 1], [0, 0, 1]]), np.eye(4), 4, 3)
+    inside = [[0, 0, 1], [-0.75, 0, 1], [1.2, 0.7, 1], [2.4, 1.4, 2]]  # columns 1, -0.5 -> 0, 3.4 -> 3, 3
+    edges = [[1.25, 0, 1], [-0.8, 0, 1], [0, 0.75, 1], [0, -0.8, 1]]  # 3.5 -> 4, -0.6 -> -1; rows 2, -1
+    nowhere = [[0, 0, -1], [0, 0, 0], [1, 0, 0], [np.nan, 0, 1]]
+    xyz = np.array(inside + edges + nowhere, np.float32)
+    assert camera.looks_at(xyz).tolist() == 4 * [True] + [False, False, True, False] + 4 * [False]
+    ahead = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 5], [0, 0, 0, 1]])  # five metres further on
+    points = np.array([[0, 0, 6.0], [0, 0, 4.0]])
+    assert Camera(camera.intrinsics, ahead, 4, 3).looks_at(points).tolist() == [True, False]
+    assert camera.looks_at(np.empty((0, 3), np.float32)).shape == (0,)
+
+
 def test_camera_cannot_be_changed():
     camera = Camera(K, np.eye(4), 640, 480)
     with pytest.raises(ValueError, match="read-only"):

@@ -61,6 +61,17 @@ class Camera:
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "pose", pose)
 
+    def looks_at(self, xyz: np.ndarray) -> np.ndarray:
+        """b1[N]: which points lie before the camera and in its image, whatever stands between.
+
+        xyz: f4|f8[N, 3] world, metres. Its pixel is rounded, with halves to even.
+        """
+        x, y, z = np.linalg.inv(self.pose)[:3] @ np.vstack([xyz.T, np.ones(len(xyz))])
+        with np.errstate(divide="ignore", invalid="ignore"):  # points in the camera's plane
+            u = np.rint(x * self.intrinsics[0, 0] / z + self.intrinsics[0, 2])
+            v = np.rint(y * self.intrinsics[1, 1] / z + self.intrinsics[1, 2])
+        return (z > 0) & (u >= 0) & (u < self.width) & (v >= 0) & (v < self.height)
+
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the image resized to width x height, pixel centres on corners as in ScanNet's tools:
         fx' = fx W'/W, cx' = cx (W'-1)/(W-1), the same for y."""

@@ -16,7 +16,6 @@ from anyscene.datasets import ply
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Picture, SourceFrame, load, quarters
 from anyscene.errors import DataError
-from anyscene.visibility import visible_pixels
 
 DEPTH_SCALE = 1000  # what is written: millimetres
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
@@ -145,7 +144,7 @@ def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
     xyz = (xyz @ capture.world[:3, :3].T + capture.world[:3, 3]).astype(np.float32)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
-        looked_at[visible_pixels(xyz, frame.camera, tolerance=0, border=0)[0]] = True
+        looked_at |= frame.camera.looks_at(xyz)
     if looked_at.mean() < LOOKED_AT:
         raise DataError(
             f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.errors import StoreError
+from anyscene.lifting.projection import visible_pixels
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -27,7 +28,6 @@ from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts
 from anyscene.text import TextEncoder
-from anyscene.visibility import visible_pixels
 
 BEST, VIEWS = 5, 3  # labels and views of a point
 DRAWN = SAMPLE  # points at once: what a browser without a GPU still draws several times a second
