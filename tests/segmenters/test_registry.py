@@ -2,8 +2,10 @@
 
 import ast
 import dataclasses
+import importlib
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from anyscene.project import parameters
 from anyscene.segmenters import captions
 from anyscene.weights.catalogue import ANSWERS
 from tests.builders import REPOSITORY
+
+BLIP = "anyscene.segmenters.captions.blip"
 
 NAMES = segmenters.REGISTRY.names()
 
@@ -89,7 +93,7 @@ def test_a_model_is_reached_through_its_entry_alone(params):
     """So that a change of one model's code marks its projections as stale, and no other model's."""
     own = {name: segmenters.entry(name).module for name in NAMES}
     reached = imported("anyscene.segmenters", set())
-    assert not reached & set(own.values()) and captions.MODULES["blip"] not in reached
+    assert not reached & set(own.values()) and BLIP not in reached
     assert segmenters.PRECOMPUTED in reached
     for name in NAMES:
         others = set(own.values()) - {own[name]}
@@ -99,7 +103,7 @@ def test_a_model_is_reached_through_its_entry_alone(params):
 
 def test_modules_and_weights_follow_the_captioner(load, tmp_path):
     blip = load(captioner="blip", weights=str(tmp_path)).segmenters
-    assert segmenters.modules("mask", blip) == ("anyscene_demo.segmenters.mask", captions.MODULES["blip"])
+    assert segmenters.modules("mask", blip) == ("anyscene_demo.segmenters.mask", BLIP)
     assert segmenters.modules("mask", blip, captions=False) == ("anyscene_demo.segmenters.mask",)
     assert segmenters.modules("dense", blip) == ("anyscene_demo.segmenters.dense",)
     assert segmenters.weights("mask", blip) == (tmp_path / "mask", tmp_path / "blip")
@@ -108,7 +112,7 @@ def test_modules_and_weights_follow_the_captioner(load, tmp_path):
     assert segmenters.weights("seem", blip) == (tmp_path / "seem",)  # answers to come
     (tmp_path / "seem").mkdir()
     (tmp_path / "seem" / ANSWERS).write_text('{"format": 1, "kind": "masks", "labels": ["a"]}')
-    assert segmenters.modules("seem", blip) == (segmenters.PRECOMPUTED, captions.MODULES["blip"])
+    assert segmenters.modules("seem", blip) == (segmenters.PRECOMPUTED, BLIP)
     assert segmenters.weights("seem", blip) == (tmp_path / "seem", tmp_path / "blip")
 
 
@@ -174,3 +178,11 @@ def test_found_weights_are_said(params, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     assert Path(segmenters.find("dense", params)) == Path("models/demo/dense")
     assert captions.find(params.segmenters) == "needs no weights"
+
+
+@pytest.mark.parametrize("name", typing.get_args(typing.get_type_hints(parameters.Segmenters)["captioner"]))
+def test_every_captioner_is_a_module_of_that_name(load, tmp_path, name):
+    section = load(captioner=name, weights=str(tmp_path)).segmenters
+    module = importlib.import_module(captions.module(section))
+    assert module.__name__ == f"{captions.__name__}.{name}" and callable(module.load)
+    assert captions.weights(section) == module.weights(section)

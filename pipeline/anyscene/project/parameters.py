@@ -147,7 +147,7 @@ class Segmenters:
     weights: str  # folder of their weights
     batch: int  # frames at a time; fewer where a GPU's memory does not suffice
     precision: Literal["float32", "bfloat16", "float16"]  # of the models' products
-    captioner: Literal["colour", "blip"]  # of mask models
+    captioner: Literal["colour", "blip"]  # of mask models; a module of segmenters/captions
     sections: Sections = Sections()  # of registered models, by their names
 
     ENTRIES: ClassVar[Registry] = Registry("anyscene.segmenters")

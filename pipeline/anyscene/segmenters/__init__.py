@@ -102,7 +102,7 @@ def modules(name: str, section: Segmenters, captions: bool = True) -> tuple[str,
     `captions`. What they import belongs to them."""
     own = PRECOMPUTED if runs_elsewhere(name, section) else entry(name).module
     asked = captions and _captioned(name, section)
-    return (own, captioners.MODULES[section.captioner]) if asked else (own,)
+    return (own, captioners.module(section)) if asked else (own,)
 
 
 def find(name: str, params: Params) -> str:

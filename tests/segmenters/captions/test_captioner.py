@@ -8,11 +8,11 @@ from skimage.color import rgb2lab
 
 from anyscene import text
 from anyscene.project.parameters import Text
-from anyscene.segmenters.captions import captioner, noun_phrase
+from anyscene.segmenters.captions import captioner, colour, noun_phrase
 
 
 @pytest.mark.parametrize(
-    ("colour", "name"),
+    ("pixel", "name"),
     [
         ((250, 250, 250), "white"),
         ((8, 8, 8), "black"),
@@ -26,14 +26,14 @@ from anyscene.segmenters.captions import captioner, noun_phrase
         ((225, 205, 170), "beige"),
     ],
 )
-def test_names_plain_colours(colour, name):
-    assert captioner.adjectives(np.full((40, 3), colour, np.uint8)) == (name,)
+def test_names_plain_colours(pixel, name):
+    assert colour.adjectives(np.full((40, 3), pixel, np.uint8)) == (name,)
 
 
 def test_names_a_second_colour_only_where_it_covers_enough():
     white, red = [250, 250, 250], [200, 30, 30]
-    assert captioner.adjectives(np.array([white] * 60 + [red] * 40, np.uint8)) == ("white", "red")
-    assert captioner.adjectives(np.array([white] * 80 + [red] * 20, np.uint8)) == ("white",)
+    assert colour.adjectives(np.array([white] * 60 + [red] * 40, np.uint8)) == ("white", "red")
+    assert colour.adjectives(np.array([white] * 80 + [red] * 20, np.uint8)) == ("white",)
 
 
 def test_captions_look_under_the_mask_alone():
@@ -42,7 +42,7 @@ def test_captions_look_under_the_mask_alone():
     owner = np.full((8, 10), -1, np.int32)
     owner[2:5, 3:7] = 0
     owner[0, 0] = 2  # one pixel
-    colours = captioner.ColourCaptioner()
+    colours = colour.ColourCaptioner()
     names = ["chair", "unseen", "table"]
     found = captioner.caption_map(owner, names, lambda mask, inside: colours.modifiers(image, inside))
     assert found.text == ("an orange chair in a scene", "a black table in a scene")
@@ -51,17 +51,17 @@ def test_captions_look_under_the_mask_alone():
 
 def test_no_pixels_no_adjectives():
     image, nothing = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool)
-    assert captioner.ColourCaptioner().modifiers(image, nothing) == ""
+    assert colour.ColourCaptioner().modifiers(image, nothing) == ""
 
 
 def test_cielab_equals_scikit_image():
     rgb = np.random.default_rng(0).integers(0, 256, (500, 3), dtype=np.uint8)
-    assert np.abs(captioner.cielab(rgb) - rgb2lab(rgb[None])[0]).max() < 0.05
+    assert np.abs(colour.cielab(rgb) - rgb2lab(rgb[None])[0]).max() < 0.05
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=2000))
 def test_always_one_or_two_distinct_adjectives(pixels):
-    words = captioner.adjectives(np.array(pixels, np.uint8))
+    words = colour.adjectives(np.array(pixels, np.uint8))
     assert len(words) in (1, 2) and len(set(words)) == len(words)
 
 
@@ -80,7 +80,7 @@ def test_colours_never_change_what_a_sentence_names():
         "sink",
     ]
     target = text.embeddings(encoder, nouns)
-    colours = dict.fromkeys(name for name, _ in captioner.PROTOTYPES)
+    colours = dict.fromkeys(name for name, _ in colour.PROTOTYPES)
     for first, second in itertools.pairwise(colours):
         sentences = [noun_phrase.sentence(f"{first} and {second}", noun) for noun in nouns]
         assert np.array_equal((encoder.encode(sentences) @ target.T).argmax(1), np.arange(len(nouns)))

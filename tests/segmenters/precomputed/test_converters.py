@@ -17,7 +17,7 @@ from anyscene.errors import DataError
 from anyscene.project import parameters
 from anyscene.segmenters import load_segmenter
 from anyscene.segmenters.captions import noun_phrase
-from anyscene.segmenters.captions.captioner import ColourCaptioner
+from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.precomputed import converters
 from anyscene.segmenters.precomputed.converters import Options, torch_file

@@ -17,7 +17,8 @@ from segment_anything import SamPredictor
 from anyscene.errors import DataError
 from anyscene.project.device import Batches, Precision, autocast
 from anyscene.segmenters import pretrained
-from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.grounded import FILES, find
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite

@@ -16,7 +16,8 @@ import torch
 
 from anyscene.errors import DataError
 from anyscene.segmenters.captions import noun_phrase
-from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import NamedMasks, owners
 from anyscene.segmenters.precomputed import archive
 from anyscene.segmenters.precomputed.answer import Masks

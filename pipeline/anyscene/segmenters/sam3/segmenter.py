@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters import pretrained
-from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite
 from anyscene.segmenters.sam3 import FILES

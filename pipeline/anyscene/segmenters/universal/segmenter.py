@@ -19,7 +19,8 @@ from torch.nn import functional
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters import pretrained
-from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.class_names import names
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.protocol import require_finite

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
-from anyscene.segmenters.captions.captioner import Captioner, ColourCaptioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import described
