@@ -137,11 +137,11 @@ def test_instances_are_named_groups_scored_by_average_precision(project, monkeyp
     found, names = answer.proposals, texts.label_set.names
     assert found.source == "clusters" and not {"wall", "floor"} & set(found.name)
     truth = Truth.read(Artefacts(project[0]), "room0", texts.label_set)
-    best = found.mask[[name == "bed" for name in found.name].index(True)]
+    best = found.masks[[name == "bed" for name in found.name].index(True)]
     assert set(truth.label[best]) == {names.index("bed")}
     assert ((-1 <= found.score) & (found.score <= 1)).all() and len(set(found.score)) > 2
     score = task("instances").score([answer], [truth])
-    scene = LabelledScene(truth.label, truth.instance, found.mask, found.rows(names), found.score)
+    scene = LabelledScene(truth.label, truth.instance, found.masks, found.rows(names), found.score)
     expected = evaluate_instances([scene], texts.label_set)
     assert score == {"AP": expected.AP, "AP50": expected.AP50, "AP25": expected.AP25} and score["AP25"] > 0
     objects, named = task("instances").layers(answer)

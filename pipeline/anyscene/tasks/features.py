@@ -14,6 +14,7 @@ from anyscene.networks.trained import Description, TrainedNetwork
 from anyscene.project import store
 from anyscene.project.artefact import Stored
 from anyscene.project.layout import Artefacts
+from anyscene.tasks.masks import Masks
 
 WIDENED, READ = 1 << 11, 1 << 15  # rows as f4 at a time: what a cache holds; rows read at once: some chunks
 
@@ -58,14 +59,14 @@ class Features:
         valid = self.valid if points is None else self.valid[points]
         return np.where(valid, torch.cat(best).numpy(), -1)
 
-    def means(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(f4[P, C], i8[P]): the mean feature inside each of the masks b1[P, N], 0 where it has none, and how
-        many points it is of."""
-        count = np.array([np.count_nonzero(inside & self.valid) for inside in mask], np.int64)
+    def means(self, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
+        """(f4[P, C], i8[P]): the mean feature inside each of the P masks, 0 where it has none, and how many
+        points it is of."""
+        count = np.array([np.count_nonzero(inside & self.valid) for inside in masks], np.int64)
         total, start = 0.0, 0
         for block in self.blocks():
             end = start + len(block)
-            inside = torch.from_numpy(mask[:, start:end] & self.valid[start:end])
+            inside = torch.from_numpy(masks.between(start, end) & self.valid[start:end])
             total, start = total + (inside.float() @ block).double().numpy(), end
         return (total / np.maximum(count, 1)[:, None]).astype(np.float32), count
 

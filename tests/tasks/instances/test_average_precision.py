@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from anyscene.datasets import label_set
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
+from anyscene.tasks.masks import Masks
 from anyscene.tasks.segmentation.metrics import EvaluationError
 
 SET = label_set("scannet20")
@@ -27,7 +28,9 @@ def scene(objects, proposals, points=1000):
     for index, (_, where, _) in enumerate(proposals):
         mask[index, where] = True
     label = np.array([row for row, _, _ in proposals], int)
-    return LabelledScene(target, instance, mask, label, np.array([s for _, _, s in proposals], float))
+    return LabelledScene(
+        target, instance, Masks.of(mask, points), label, np.array([s for _, _, s in proposals], float)
+    )
 
 
 def random_scene(rng, points):
@@ -76,7 +79,7 @@ def slow_sets(s, row):
     void = void.union(*(thing for thing in objects if len(thing) < 100))
     proposals = [
         (set(np.flatnonzero(m).tolist()), float(score))
-        for m, label, score in zip(s.mask, s.label, s.score, strict=True)
+        for m, label, score in zip(s.masks, s.label, s.score, strict=True)
         if label == row and m.sum() >= 100
     ]
     return objects, void, proposals
@@ -205,7 +208,7 @@ def test_annotated_points_of_no_object_are_ignored():
     ("changes", "message"),
     [
         ({"instance": np.zeros(3)}, r"instances \[3\] for \[1\] proposals of \[1000\] points"),
-        ({"mask": np.zeros((2, 1000), bool)}, r"masks \[2, 1000\] .* for \[1\] proposals"),
+        ({"masks": Masks.of(np.zeros((2, 1000), bool), 1000)}, r"masks \[2, 1000\] .* for \[1\] proposals"),
         ({"score": np.array([np.nan])}, "every proposal needs a finite score"),
     ],
 )

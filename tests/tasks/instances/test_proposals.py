@@ -17,6 +17,7 @@ from anyscene.tasks.features import Features
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
 from anyscene.tasks.instances.proposals import Proposals
+from anyscene.tasks.masks import Masks
 from anyscene.text import embeddings
 from tests.builders import miniature
 
@@ -37,10 +38,10 @@ def test_reads_what_was_written(tmp_path):
     masks = np.random.default_rng(0).random((3, 40)) < 0.4
     write(tmp_path, "a", masks, [0.5, 1e-3, 1.0])
     found = Proposals.from_scannet(tmp_path, "a", 40)
-    assert np.array_equal(found.mask, masks) and found.score.tolist() == [0.5, 0.001, 1.0]
+    assert np.array_equal([*found.masks], masks) and found.score.tolist() == [0.5, 0.001, 1.0]
     assert found.name == (None, None, None) and found.source == "scannet" and len(found) == 3
     write(tmp_path, "none", masks[:0], [])
-    assert Proposals.from_scannet(tmp_path, "none", 40).mask.shape == (0, 40)
+    assert Proposals.from_scannet(tmp_path, "none", 40).masks.bits.shape == (0, 5)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_reads_the_masks_that_openmask3d_keeps(tmp_path, scored):
     columns = torch.from_numpy(masks.T).float()
     torch.save((columns, score) if scored else columns, tmp_path / "a_vh_clean_2_masks.pt")
     found = Proposals.from_mask3d(tmp_path, "a", 40)
-    assert np.array_equal(found.mask, masks) and found.source == "mask3d"
+    assert np.array_equal([*found.masks], masks) and found.source == "mask3d"
     assert found.score.tolist() == (score.tolist() if scored else [1, 1, 1])
 
 
@@ -108,12 +109,11 @@ def test_bad_files_of_masks(tmp_path, content, message, capsys):
 def test_groups_of_superpoints_are_proposals():
     group, superpoint = np.array([1, 0, 1, 2]), np.array([0, 1, 2, 2, 3, 3, 1])
     found = Proposals.from_clusters(group, superpoint, smallest=3)
-    assert found.mask.tolist() == [
-        [True, False, True, True, False, False, False]
-    ]  # 2 points each: the others
+    (mask,) = found.masks  # the others have 2 points each
+    assert mask.tolist() == [True, False, True, True, False, False, False]
     assert found.score.tolist() == [1] and found.name == (None,) and found.source == "clusters"
     assert len(Proposals.from_clusters(group, superpoint)) == 3
-    assert Proposals.from_clusters(group, superpoint, smallest=9).mask.shape == (0, 7)
+    assert Proposals.from_clusters(group, superpoint, smallest=9).masks.points == 7
 
 
 def test_name_is_that_of_the_mean_of_the_valid_features():
@@ -123,7 +123,7 @@ def test_name_is_that_of_the_mean_of_the_valid_features():
     valid = np.array([True, True, True, False, True])
     mask = np.array([[1, 1, 1, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]], bool)
     features = Features("made", "made", feature, None, valid)
-    proposals = Proposals(mask, np.ones(4), (None,) * 4, "made")
+    proposals = Proposals(Masks.of(mask, 5), np.ones(4), (None,) * 4, "made")
     every = proposals.named(features, text, np.arange(3), label_set)
     assert every.name == ("bed", "door", None, "bed") and every.rows(names).tolist() == [0, 1, -1, 0]
     some = proposals.named(features, text, np.array([1, 2]), label_set)
@@ -170,7 +170,7 @@ def by_hand(project, scene):
         masks.append(mask)
         scores.append(float(line.split()[2]))
     label, instance = truth["label"][:], truth["instance"][:]
-    return LabelledScene(label, instance, np.array(masks), np.array(names), np.array(scores))
+    return LabelledScene(label, instance, Masks.of(masks, len(label)), np.array(names), np.array(scores))
 
 
 def test_scores_of_a_split_and_what_is_missing(project):
@@ -204,7 +204,7 @@ def test_masks_of_either_format_have_the_same_scores(project):
     for scene in ("room0", "room1"):
         points = len(store.open_scene(project / f"data/labels/{scene}.zarr")["label"][:])
         found = Proposals.from_scannet(project / "proposals", scene, points)
-        content = torch.from_numpy(found.mask.T.copy()), torch.from_numpy(found.score)
+        content = torch.from_numpy(np.transpose([*found.masks]).copy()), torch.from_numpy(found.score)
         torch.save(content, project / f"proposals/{scene}_masks.pt")
         (project / f"proposals/{scene}.txt").unlink()
     result = run(project, "--format", "mask3d")

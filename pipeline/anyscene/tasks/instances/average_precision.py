@@ -20,6 +20,7 @@ import numpy as np
 
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
+from anyscene.tasks.masks import Masks
 
 OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # as the script has them, to the last bit
 SMALLEST = 100  # points
@@ -36,7 +37,7 @@ class LabelledScene:
 
     target: np.ndarray  # i[N], rows of the label set, -1 = none
     instance: np.ndarray  # i[N], -1 = none
-    mask: np.ndarray  # b1[P, N]
+    masks: Masks  # P of N points
     label: np.ndarray  # i[P], rows of the label set, -1 = none
     score: np.ndarray  # f8[P]
 
@@ -75,7 +76,7 @@ def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> 
     for scene in scenes:
         _check(scene)
         void = ~np.isin(scene.target, classes) | (scene.instance < 0)
-        size = np.count_nonzero(scene.mask, axis=1)
+        size = scene.masks.sizes()
         for row, overlaps in found.items():
             overlaps.append(_of_class(scene, row, void, size))
     ap = np.array(
@@ -98,9 +99,10 @@ def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> 
 
 def _check(scene: LabelledScene) -> None:
     points, proposals = scene.target.shape, scene.label.shape
-    if scene.instance.shape != points or scene.mask.shape != proposals + points:
+    masks = (len(scene.masks), scene.masks.points)
+    if scene.instance.shape != points or masks != proposals + points:
         raise EvaluationError(
-            f"masks {list(scene.mask.shape)} and instances {list(scene.instance.shape)} for "
+            f"masks {list(masks)} and instances {list(scene.instance.shape)} for "
             f"{list(proposals)} proposals of {list(points)} points; all must fit"
         )
     if scene.score.shape != proposals or not np.isfinite(scene.score).all():
@@ -112,12 +114,14 @@ def _of_class(scene: LabelledScene, row: int, void: np.ndarray, size: np.ndarray
     points = np.flatnonzero((scene.target == row) & (scene.instance >= 0))
     _, owner = np.unique(scene.instance[points], return_inverse=True)
     count = np.bincount(owner)  # [G]
-    mask, size = scene.mask[chosen], size[chosen, None]
-    common = np.zeros((len(chosen), len(count)))  # [P, G]
-    for index, inside in enumerate(mask[:, points]):
-        common[index] = np.bincount(owner[inside], minlength=len(count))
+    size = size[chosen, None]
+    common, ignored = np.zeros((len(chosen), len(count))), np.zeros(len(chosen))  # [P, G], [P]
+    for index, proposal in enumerate(chosen):
+        inside = scene.masks[proposal]
+        common[index] = np.bincount(owner[inside[points]], minlength=len(count))
+        ignored[index] = np.count_nonzero(inside & void)
     counted = count >= SMALLEST
-    ignored = np.count_nonzero(mask[:, void], axis=1) + common[:, ~counted].sum(1)
+    ignored += common[:, ~counted].sum(1)
     return _Overlaps(common / (size + count - common), scene.score[chosen], ignored / size[:, 0], counted)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anyscene.errors import DataError
+from anyscene.tasks.masks import Masks
 
 if TYPE_CHECKING:
     from anyscene.datasets import LabelSet
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Proposals:
     """P proposals of objects among N points."""
 
-    mask: np.ndarray  # b1[P, N]
+    masks: Masks
     score: np.ndarray  # f8[P], by which they are ranked
     name: tuple[str | None, ...]  # what each is called; None: not named yet, or nothing to name it by
     source: str  # what proposed them
@@ -39,9 +40,9 @@ class Proposals:
         path = folder / f"{scene}.txt"
         if not path.is_file():
             raise DataError(f"{path}: missing; export the proposals of every annotated scene of the split")
-        masks, scores = [], []
+        files, scores = [], []
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            place, parts = f"{path}: line {number}", line.split()
+            where, parts = f"{path}: line {number}", line.split()
             if not parts:
                 continue
             try:
@@ -49,16 +50,16 @@ class Proposals:
                 scores.append(float(score))
             except ValueError as error:
                 raise DataError(
-                    f"{place}: expected a mask's file, a class and a score; export it again"
+                    f"{where}: expected a mask's file, a class and a score; export it again"
                 ) from error
             if not np.isfinite(scores[-1]):
-                raise DataError(f"{place}: the score {score} is not finite; export it again")
+                raise DataError(f"{where}: the score {score} is not finite; export it again")
             file = folder / name
             if Path(name).is_absolute() or not file.resolve().is_relative_to(folder.resolve()):
-                raise DataError(f"{place}: {name} is not inside {folder}; masks must lie beside the list")
-            masks.append(_mask(file, place, points))
-        mask = np.array(masks, bool).reshape(len(masks), points)
-        return cls(mask, np.array(scores, np.float64), (None,) * len(masks), "scannet")
+                raise DataError(f"{where}: {name} is not inside {folder}; masks must lie beside the list")
+            files.append((file, where))
+        masks = Masks.of((_mask(file, where, points) for file, where in files), points)
+        return cls(masks, np.array(scores, np.float64), (None,) * len(masks), "scannet")
 
     @classmethod
     def from_mask3d(cls, folder: Path, scene: str, points: int) -> Proposals:
@@ -80,7 +81,8 @@ class Proposals:
             )
         if score.shape != mask.shape[1:] or not np.isfinite(score).all():
             raise DataError(f"{found[0]}: every one of {mask.shape[1]} masks needs a finite score")
-        return cls(np.ascontiguousarray(mask.T != 0), score, (None,) * len(score), "mask3d")
+        masks = Masks.of((column != 0 for column in mask.T), points)
+        return cls(masks, score, (None,) * len(score), "mask3d")
 
     @classmethod
     def from_clusters(cls, group: np.ndarray, superpoint: np.ndarray, smallest: int = 1) -> Proposals:
@@ -88,10 +90,8 @@ class Proposals:
         points left out; all have the score 1. group: i4[L], of each superpoint; superpoint: i4[N]."""
         of_point = group[superpoint]
         kept = np.flatnonzero(np.bincount(of_point) >= smallest)
-        mask = (
-            np.stack([of_point == one for one in kept]) if len(kept) else np.zeros((0, len(superpoint)), bool)
-        )
-        return cls(mask, np.ones(len(kept)), (None,) * len(kept), "clusters")
+        masks = Masks.of((of_point == one for one in kept), len(superpoint))
+        return cls(masks, np.ones(len(kept)), (None,) * len(kept), "clusters")
 
     def named(
         self, features: Features, text: np.ndarray, candidates: np.ndarray, label_set: LabelSet
@@ -99,7 +99,7 @@ class Proposals:
         """The same, each with the name of the class whose prompt is closest to the mean of the features
         inside it; without a feature it has none. text: f4[T, C] of the label set's prompts; candidates:
         i8[J], rows of `text` that are asked."""
-        mean, count = features.means(self.mask)
+        mean, count = features.means(self.masks)
         best = candidates[(mean @ text[candidates].T).argmax(1)]
         row = label_set.of_prompts(best)
         names = [label_set.names[at] if points else None for at, points in zip(row, count, strict=True)]
@@ -107,18 +107,18 @@ class Proposals:
 
     def rows(self, names: Sequence[str]) -> np.ndarray:
         """i8[P]: where each name stands among `names`, -1 where it has none or does not."""
-        place = {name: row for row, name in enumerate(names)}
-        return np.array([place.get(name, -1) for name in self.name], np.int64)
+        row = {name: index for index, name in enumerate(names)}
+        return np.array([row.get(name, -1) for name in self.name], np.int64)
 
 
 READERS = {"scannet": Proposals.from_scannet, "mask3d": Proposals.from_mask3d}  # of files, by format
 
 
-def _mask(path: Path, place: str, points: int) -> np.ndarray:
+def _mask(path: Path, where: str, points: int) -> np.ndarray:
     try:
         values = np.array(path.read_text().split(), np.int64)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: missing, {place} names it; export it again") from error
+        raise DataError(f"{path}: missing, {where} names it; export it again") from error
     except (OSError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a mask of one integer per point ({error}); export it again") from error
     if len(values) != points:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,24 @@ def score_proposals(
     source, texts = source or sources.default(artefacts), Texts.of(settings, encoder)
     features, label_set = sources.opened(artefacts, source), texts.label_set
     candidates = label_set.prompts_among(things(label_set))
-    labelled, count = [], 0
-    with progress("instances", len(scenes)) as advance:
-        for scene in scenes:
-            truth, of_scene = Truth.read(artefacts, scene, label_set), features(scene)
-            found = read(folder, scene, len(of_scene)).named(of_scene, texts.prompts, candidates, label_set)
-            row = found.rows(label_set.names)
-            labelled.append(LabelledScene(truth.label, truth.instance, found.mask, row, found.score))
-            count += len(found)
-            advance()
-    return asdict(evaluate_instances(labelled, label_set)) | {
+    count, name = 0, source
+
+    def labelled() -> Iterator[LabelledScene]:
+        nonlocal count, name
+        with progress("instances", len(scenes)) as advance:
+            for scene in scenes:
+                truth, of_scene = Truth.read(artefacts, scene, label_set), features(scene)
+                found = read(folder, scene, len(of_scene))
+                found = found.named(of_scene, texts.prompts, candidates, label_set)
+                row = found.rows(label_set.names)
+                count, name = count + len(found), of_scene.name
+                yield LabelledScene(truth.label, truth.instance, found.masks, row, found.score)
+                advance()
+
+    return asdict(evaluate_instances(labelled(), label_set)) | {
         "label_set": label_set.name,
         "split": settings.evaluation.split,
         "scenes": scenes,
         "proposals": count,
-        "source": of_scene.name,
+        "source": name,
     }

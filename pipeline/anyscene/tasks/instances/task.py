@@ -36,9 +36,10 @@ class Objects:
 
     def owner(self) -> np.ndarray:
         """i4[N]: the proposal with the highest score that has the point, -1 = none."""
-        owner = np.full(self.proposals.mask.shape[1], -1, np.int32)
+        masks = self.proposals.masks
+        owner = np.full(masks.points, -1, np.int32)
         for index in np.argsort(self.proposals.score, kind="stable"):
-            owner[self.proposals.mask[index]] = index
+            owner[masks[index]] = index
         return owner
 
 
@@ -59,7 +60,7 @@ class Instances:
         group = groups.objects(index.shows, groups.touching(scene.superpoint, scene.xyz, scene.face))
         found = Proposals.from_clusters(group, scene.superpoint, average_precision.SMALLEST)
         found = found.named(features, texts.prompts, candidates, label_set)
-        mean, count = features.means(found.mask)
+        mean, count = features.means(found.masks)
         likeness = cosine(mean, count > 0, texts.prompts[candidates]).max(1, initial=-1)
         return Objects(replace(found, score=np.nan_to_num(likeness, nan=-1).astype(np.float64)), label_set)
 
@@ -87,4 +88,4 @@ class Instances:
 def _labelled(said: Objects, annotated: Truth) -> LabelledScene:
     found = said.proposals
     row = found.rows(annotated.label_set.names)
-    return LabelledScene(annotated.label, annotated.instance, found.mask, row, found.score)
+    return LabelledScene(annotated.label, annotated.instance, found.masks, row, found.score)
