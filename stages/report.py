@@ -51,13 +51,15 @@ def report(
     scene: Annotated[str | None, typer.Option(help="its name; default: the first of the split")] = None,
 ) -> None:
     """Write reports/index.html, and say in it what is missing where the run is partial."""
+    from anyscene.project.stages import before, declared
     from anyscene.show.report import page, strip
     from anyscene.show.report.run import Run
 
     if picture is not None:
         strip.write(scene, Run(params, layout.Artefacts()), picture)
     else:
-        page.write(params, layout.Artefacts())
+        stages = before(STAGE.name, declared(Path(__file__).parent), params)
+        page.write(params, layout.Artefacts(), stages)
 
 
 app = stage_command(STAGE, report)

@@ -23,13 +23,13 @@ import dvc.api
 from dvc.exceptions import DvcException
 
 from anyscene.errors import ConfigError
-from anyscene.project import parameters
+from anyscene.project import layout, parameters
 from anyscene.show.report.template import signed
 from anyscene.study import rows
 from anyscene.study.literature import BASELINE, BASELINE_TITLE, METHOD, TABLE_3
 from anyscene.study.rows import Row
 
-OUTPUT, METRICS = Path("reports/ablation.md"), "reports/metrics.json"
+OUTPUT = Path("reports/ablation.md")
 NAME = "table-3"
 STAND_INS = {"dense": "lseg", "mask": "seem"}  # models of the demo for those of the paper
 HEAD = """# Ablation
@@ -148,9 +148,9 @@ def main() -> None:
     subprocess.run([*DVC, "exp", "run", "--queue", "--name", NAME, *asked], check=True)
     subprocess.run([*DVC, "exp", "run", "--run-all"], check=True)
     try:
-        metrics = json.loads(dvc.api.read(METRICS, rev=NAME))
+        metrics = json.loads(dvc.api.read(str(layout.METRICS), rev=NAME))
     except DvcException as error:
-        sys.exit(f"experiment {NAME} gave no {METRICS} ({error}); `dvc queue logs {NAME}` says why")
+        sys.exit(f"experiment {NAME} gave no {layout.METRICS} ({error}); `dvc queue logs {NAME}` says why")
     OUTPUT.write_text(markdown(metrics, asked))
     print(f"{OUTPUT.resolve()}\n`dvc exp show --only-changed --drop '.*/.*'` has it beside the workspace")
 

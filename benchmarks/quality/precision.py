@@ -17,22 +17,23 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.project.parameters import Params
 from anyscene.scene import Frame
 from anyscene.segmenters import load_segmenter
 
-SCENES = Path("data/scenes")
 PRECISIONS = ("bfloat16", "float16")
 
 
 def frames(params: Params, count: int) -> list[Frame]:
     """`count` frames, spread evenly over those of the scenes that are evaluated."""
-    scenes = store.split_ids(SCENES, params.evaluation.split)
+    scenes = store.split_ids(layout.SCENES, params.evaluation.split)
     found = [
         frame
         for scene in scenes
-        for frame in store.read_scene(store.scene_path(SCENES, scene), Path(params.dataset.root)).frames
+        for frame in store.read_scene(
+            store.scene_path(layout.SCENES, scene), Path(params.dataset.root)
+        ).frames
     ]
     places = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
     return [found[place] for place in places]

@@ -11,13 +11,13 @@ from numcodecs import BitRound, Blosc, PCodec, Zstd, blosc
 
 from anyscene.fusion import fuse
 from anyscene.lifting.projection import described_frames, project
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.segmenters import load_segmenter
 from anyscene.text import embeddings, load_text_encoder
 from benchmarks.speed.against_peers import seconds
 from stages.fusion import read_capability
 
-SCENES, OUTPUT = Path("data/scenes"), Path("docs/codecs.md")
+OUTPUT = Path("docs/codecs.md")
 REPEATS = 3
 CODECS = {
     "Blosc zstd 3, bitshuffle (chosen)": Blosc("zstd", 3, Blosc.BITSHUFFLE),
@@ -33,7 +33,7 @@ def features(scene: str) -> dict[str, np.ndarray]:
     """f2[n, C] as the stages have them before they are stored: of each 2D model and fused."""
     params = parameters.load(Path("params.yaml"))
     encoder, settings = load_text_encoder(params.text), params.projection
-    source = store.read_scene(store.scene_path(SCENES, scene), Path(params.dataset.root))
+    source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
     projected, size = [], (settings.width, settings.height)
     for model in params.segmenters.names:
         seen = described_frames(
@@ -78,7 +78,7 @@ def median_seconds(work: Callable, chunks: list) -> float:
 
 def main() -> None:
     blosc.set_nthreads(1)
-    scene = store.scene_ids(SCENES)[0]
+    scene = store.scene_ids(layout.SCENES)[0]
     lines = [
         "# Codecs of the feature stores",
         "",

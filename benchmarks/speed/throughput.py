@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from anyscene.project import parameters
+from anyscene.project import layout, parameters
 from anyscene.project.device import choose_device
 from anyscene.project.parameters import Params
 from benchmarks.speed.own_process import alone, peak
 
-OUTPUT, TABLE = Path("reports/throughput.json"), Path("docs/throughput.md")
+OUTPUT, TABLE = layout.THROUGHPUT, Path("docs/throughput.md")
 SECONDS = 20.0  # no repetition begins later
 REPEATS = 3
 VOCABULARY = ("wall", "floor", "chair", "table", "shower curtain")

@@ -23,14 +23,13 @@ from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.networks.sparse.backend import Space
 from anyscene.networks.trained import hidden
 from anyscene.networks.voxels import voxelise
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.text import embeddings, load_text_encoder
 from benchmarks.speed import meshes
 from benchmarks.speed.measurement import Figure, alternate, seconds
 from benchmarks.speed.peers import training as peer
 
 STEPS = 12
-SCENES, SUPERPOINTS, FUSION = Path("data/scenes"), Path("data/superpoints"), Path("data/fusion")
 
 
 class Counting:
@@ -106,12 +105,12 @@ def ensembling() -> list[Figure]:
 
 def _steps(kind: str, label: str) -> Figure:
     settings = parameters.load()
-    clouds = read_training_clouds(SCENES, SUPERPOINTS)
+    clouds = read_training_clouds(layout.SCENES, layout.SUPERPOINTS)
     section = next(entry for entry in settings.training.values() if entry.kind == kind)
     prompts = datasets.label_set(settings.dataset.label_set).prompts
     embedded = embeddings(load_text_encoder(settings.text), prompts, settings.text.template)
     text, net = torch.from_numpy(embedded), settings.network
-    start = Path("models") / next(iter(settings.training.values())).start
+    start = layout.NETWORKS / next(iter(settings.training.values())).start
 
     def student() -> networks.MinkUNet:
         model = networks.MinkUNet(
@@ -127,7 +126,7 @@ def _steps(kind: str, label: str) -> Figure:
             student(),
             net.voxel,
             net.input,
-            FUSION,
+            layout.FUSION,
             folder / "memory",
             lambda: embedded,
             settings.augmentation,
@@ -135,7 +134,7 @@ def _steps(kind: str, label: str) -> Figure:
         objective = entry.load()(section.objective, context)
         if kind == "superpoint":
             for cloud in clouds:
-                feature, valid = store.fused_points(store.scene_path(FUSION, cloud.id))
+                feature, valid = store.fused_points(store.scene_path(layout.FUSION, cloud.id))
                 peer.write(folder, cloud, feature, valid)
         else:
             for cloud in clouds:

@@ -1,5 +1,6 @@
 """Stages are declared once, and what they declare is what they use."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -33,6 +34,24 @@ def test_every_stage_comes_after_what_it_reads():
     order = list(DECLARED)
     assert order.index("fusion") > order.index("projection") > order.index("scenes") > order.index("world")
     assert order[-3:] == ["training", "evaluation", "report"]
+
+
+def test_the_runs_before_a_stage_are_those_that_dvc_knows():
+    params = parameters.load(REPOSITORY / "params.yaml")
+    found = stages.before("report", DECLARED, params)
+    assert found[-3:] == ("training@distilled", "training@ensembled", "evaluation")
+    assert {run.partition("@")[0] for run in found} == set(DECLARED) - {"report"}
+    assert {run for run in found if "@" in run} == {
+        *(f"{stage}@{model}" for stage in ("projection", "capability") for model in ("dense", "mask")),
+        *("training@distilled", "training@ensembled"),
+    }
+    assert stages.before("superpoints", DECLARED, params) == ("world", "scenes")
+
+
+def test_the_world_of_the_demo_is_no_stage_of_other_scans():
+    params = parameters.load(REPOSITORY / "params.yaml")
+    params = dataclasses.replace(params, dataset=dataclasses.replace(params.dataset, root="scans"))
+    assert stages.before("labels", DECLARED, params) == ("scenes",)
 
 
 def test_stages_that_read_what_they_write_in_a_circle_are_refused(tmp_path, monkeypatch):

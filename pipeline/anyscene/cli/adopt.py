@@ -10,8 +10,8 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.errors import PipelineError
-from anyscene.project import freshness, parameters
-from anyscene.project.stages import PARAMETERS, declared
+from anyscene.project import freshness, layout, parameters
+from anyscene.project.stages import declared
 
 
 def adopt(
@@ -19,7 +19,7 @@ def adopt(
     item: Annotated[str | None, typer.Argument(help="its 2D model, where it has one")] = None,
     check: Annotated[int, typer.Option(min=1, help="scenes to compute again, drawn at random")] = 3,
     seed: Annotated[int, typer.Option(help="of the draw")] = 0,
-    params: Path = PARAMETERS,
+    params: Path = layout.PARAMETERS,
 ) -> None:
     """Compute some scenes of STAGE again; if their bytes are equal, take over all that older code made.
 

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from anyscene.errors import PipelineError
-from anyscene.project import freshness, parameters, timing
-from anyscene.project.stages import PARAMETERS, Stage
+from anyscene.project import freshness, layout, parameters, timing
+from anyscene.project.stages import Stage
 
 Show = Annotated[bool, typer.Option("--show", help="print what the last run has written, compute nothing")]
 STARTED = time.monotonic()  # before the imports of a stage: torch alone takes seconds
@@ -59,7 +59,9 @@ def stage_command(
         fresh = freshness.of(stage, params, item)
         return run(*([item] if items else []), params, fresh, **arguments)
 
-    file = inspect.Parameter("params", inspect.Parameter.KEYWORD_ONLY, default=PARAMETERS, annotation=Path)
+    file = inspect.Parameter(
+        "params", inspect.Parameter.KEYWORD_ONLY, default=layout.PARAMETERS, annotation=Path
+    )
     keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in options]
     if show is not None:
         keyword.append(

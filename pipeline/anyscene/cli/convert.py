@@ -9,6 +9,7 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.errors import DataError
+from anyscene.project import layout
 from anyscene.segmenters.precomputed import converters
 
 Producer = StrEnum("Producer", {name: name for name in converters.READERS})
@@ -18,7 +19,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="what the model's scripts wrote of the images of `frames`")],
     source: Annotated[Producer, typer.Option("--from", help="the model")],
     out: Annotated[Path, typer.Option(help="folder to write: NAME under segmenters.weights")],
-    frames: Annotated[Path, typer.Option(help="images that `anyscene frames` wrote")] = Path("data/frames"),
+    frames: Annotated[Path, typer.Option(help="images that `anyscene frames` wrote")] = layout.FRAMES,
     labels: Annotated[Path | None, typer.Option(help="JSON list of the names of its classes")] = None,
     stride: Annotated[int, typer.Option(min=1, help="pixels from one feature to the next")] = 1,
     missing_is_empty: Annotated[

@@ -15,13 +15,12 @@ from rich.text import Text
 from anyscene import segmenters
 from anyscene.cli.command import command
 from anyscene.errors import PipelineError
-from anyscene.project import parameters, presets
+from anyscene.project import layout, parameters, presets
 from anyscene.segmenters import captions
 from anyscene.study import cost
 from anyscene.weights import catalogue
 
 DISK_GB = 10
-THROUGHPUT = Path("reports/throughput.json")
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
 
 
@@ -130,7 +129,7 @@ def _cost(settings: parameters.Params) -> Group:
     lines = Table("", "", box=None, title="what it would cost", title_justify="left", show_header=False)
     scenes = "" if size.scenes is None else f"{size.scenes:,} scenes, "
     lines.add_row("data", Text(f"{scenes}{size.views:,} views: {size.known}"))
-    for work in cost.work(settings, size, cost.read_rates(THROUGHPUT)):
+    for work in cost.work(settings, size, cost.read_rates(layout.THROUGHPUT)):
         hours = "hours: not measured"
         if work.rate is not None:
             hours = f"{work.hours:,.1f} hours on {work.rate.device}, as measured with {work.rate.setting}"

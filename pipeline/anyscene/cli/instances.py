@@ -11,6 +11,7 @@ from rich.table import Table
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source, project
+from anyscene.project import layout
 from anyscene.tasks.instances import proposals
 from anyscene.tasks.instances.scoring import score_proposals
 from anyscene.text import load_text_encoder
@@ -20,7 +21,7 @@ Format = StrEnum("Format", {name: name for name in proposals.READERS})
 
 def main(
     folder: Annotated[Path, typer.Argument(help="of SCENE.txt and masks, or of SCENE_masks.pt")],
-    out: Annotated[Path, typer.Option(help="JSON to write")] = Path("reports/instances.json"),
+    out: Annotated[Path, typer.Option(help="JSON to write")] = layout.INSTANCES,
     format_: Annotated[
         Format,
         typer.Option("--format", help="scannet: of its benchmark, as Mask3D exports; mask3d: OpenMask3D's"),

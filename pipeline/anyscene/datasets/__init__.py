@@ -4,14 +4,12 @@
 (`entry.Entry`). Readers do not know of each other, and nothing here imports one but through its entry.
 """
 
-from pathlib import Path
-
 from anyscene.datasets.entry import Entry, Extent
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.protocol import Dataset
 from anyscene.datasets.truth import Truth
 from anyscene.errors import ConfigError
-from anyscene.project import parameters
+from anyscene.project import layout, parameters
 from anyscene.project.registry import Registry
 
 __all__ = [
@@ -26,7 +24,6 @@ __all__ = [
     "open_dataset",
 ]
 
-DIGESTS = Path(".cache/digests")
 REGISTRY = Registry("anyscene.readers")
 
 
@@ -43,4 +40,4 @@ def entry(name: str) -> Entry:
 
 def open_dataset(dataset: parameters.Dataset, scenes: parameters.Scenes) -> Dataset:
     """The raw scans that params.yaml names."""
-    return entry(dataset.reader).open(dataset, scenes, DIGESTS)
+    return entry(dataset.reader).open(dataset, scenes, layout.DIGESTS)

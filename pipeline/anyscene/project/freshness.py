@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from anyscene.errors import PipelineError
+from anyscene.project import layout
 from anyscene.project.digests import Digests, settled
 from anyscene.project.parameters import Params
-from anyscene.project.stages import FRESHNESS, Item, Stage
+from anyscene.project.stages import Item, Stage
 
-MEMORY = Path(".cache/code.json")  # what is known of source files, by path, size and time
-DIGESTS = Path(".cache/digests")
 # What these do reaches no value: messages, clocks, where things lie, when something is fresh.
 NEUTRAL = frozenset(
     {
@@ -91,7 +90,7 @@ def of(stage: Stage, params: Params, item: Item = None) -> Freshness:
         return _of(stage, params, item, source)
 
 
-def write(stages: Iterable[Stage], params: Params, path: Path = FRESHNESS) -> None:
+def write(stages: Iterable[Stage], params: Params, path: Path = layout.FRESHNESS) -> None:
     """Look all stages up, and write what they are made by to `path`, which DVC compares."""
     found: dict[str, Any] = {}
     with Source() as source:
@@ -120,10 +119,10 @@ def _of(stage: Stage, params: Params, item: Item, source: Source) -> Freshness:
 class Source:
     """The project's modules as they are on disk; what was read once is remembered in `memory`."""
 
-    def __init__(self, memory: Path = MEMORY) -> None:
+    def __init__(self, memory: Path = layout.CODE) -> None:
         self._memory, self._known = memory, _read_json(memory)
         self._changed = False
-        self._digests = Digests(DIGESTS)
+        self._digests = Digests(layout.DIGESTS)
 
     def __enter__(self) -> Source:
         return self

@@ -12,6 +12,7 @@ import numpy as np
 from anyscene.errors import StoreError
 
 # Relative to the project, the folder of params.yaml.
+PARAMETERS = Path("params.yaml")
 DATA = Path("data")
 WORLD = Path("data/world")  # the demo's raw scans
 SCENES = Path("data/scenes")
@@ -21,14 +22,22 @@ PROJECTION = Path("data/projection")  # a folder for each 2D model
 SYNTHESIS = Path("data/synthesis")
 CAPABILITY = Path("data/capability")  # a file for each 2D model
 FUSION = Path("data/fusion")
+FRAMES = Path("data/frames")  # the images that 2D models are shown, for those that run elsewhere
+FRESHNESS = Path("data/freshness.json")  # what the stages are made by at this moment
 NETWORKS = Path("models")  # a folder for each trained network
-CHECKPOINTS = Path(".cache/training")  # of trainings that are not finished, a folder for each
 REPORTS = Path("reports")
 METRICS = Path("reports/metrics.json")
 SUMMARY = Path("reports/summary.json")
 PLOTS = Path("reports/plots")
 PAGE = Path("reports/index.html")
 TIMINGS = Path("reports/timings.html")
+INSTANCES = Path("reports/instances.json")
+THROUGHPUT = Path("reports/throughput.json")
+# What may be deleted at any time: it is found again.
+CHECKPOINTS = Path(".cache/training")  # of trainings that are not finished, a folder for each
+DIGESTS = Path(".cache/digests")  # what files were hashed to
+CODE = Path(".cache/code.json")  # what is known of source files, by path, size and time
+TIMES = Path(".cache/timings")  # how long stages took, a file for each
 
 
 @dataclass(frozen=True)

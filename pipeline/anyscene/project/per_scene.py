@@ -25,9 +25,9 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from anyscene.errors import PipelineError, ScenesFailed, StoreError
-from anyscene.project import store
+from anyscene.project import layout, store
 from anyscene.project.digests import Digests
-from anyscene.project.freshness import DIGESTS, Freshness
+from anyscene.project.freshness import Freshness
 from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
@@ -88,7 +88,7 @@ def run(
         if scene not in failures
     }
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(output) as unfinished, Digests(DIGESTS) as digests:
+    with workspace(output) as unfinished, Digests(layout.DIGESTS) as digests:
         whole = {scene: _whole(store.scene_path(output, scene), digests) for scene in wanted}
         task = _Task(compute, output, unfinished, fresh.made_by)
         if fresh.check:
@@ -217,7 +217,7 @@ class _Task:
         partial = store.scene_path(self.workspace, f"{scene}.{os.getpid()}")
         try:
             self.compute(scene, store.create(partial, content_key(given, self.made_by)))
-            with Digests(DIGESTS) as digests:
+            with Digests(layout.DIGESTS) as digests:
                 content = store.content(partial, digests, ours=True)
             store.note(partial, given=given, made_by=self.made_by, content=content)
             replace(partial, store.scene_path(self.output, scene))

@@ -12,13 +12,11 @@ from typing import Any
 import yaml
 
 from anyscene.errors import StoreError
-from anyscene.project.layout import WORLD
+from anyscene.project.layout import FRESHNESS, WORLD
 from anyscene.project.parameters import Params
 
 Item = str | None  # of a stage that runs once for each: the name of a 2D model or of a training
 FOLDER = Path("stages")
-FRESHNESS = Path("data/freshness.json")  # what the stages are made by at this moment
-PARAMETERS = Path("params.yaml")
 
 
 def nothing(params: Params, item: Item) -> Sequence[Any]:
@@ -54,6 +52,11 @@ class Stage:
         for key in self.each.split("."):
             value = getattr(value, key)
         return tuple(value)
+
+    def runs(self, params: Params) -> tuple[str, ...]:
+        """Its runs as DVC names them: "fusion", "projection@dense"."""
+        items = self.items(params)
+        return tuple(self.name if item is None else f"{self.name}@{item}" for item in items)
 
     def dvc(self) -> dict[str, Any]:
         """Its entry in dvc.yaml."""
@@ -91,6 +94,18 @@ def declared(folder: Path = FOLDER) -> dict[str, Stage]:
     return {stage.name: stage for stage in _in_order(stages)}
 
 
+def before(name: str, stages: Mapping[str, Stage], params: Params) -> tuple[str, ...]:
+    """The runs, as DVC names them, of all stages of which `name` reads something, or what they read it from;
+    in the order of `stages`. The demo's world is none where dataset.root is another folder."""
+    root, wanted = Path(params.dataset.root), {name}
+    for stage in reversed(stages.values()):
+        if any(_reads(stages[later], stage, root) for later in wanted):
+            wanted.add(stage.name)
+    return tuple(
+        run for stage in stages.values() if stage.name in wanted - {name} for run in stage.runs(params)
+    )
+
+
 def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
     """A stage after all whose outputs it reads; else by name."""
     left = dict(stages)
@@ -102,22 +117,23 @@ def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
             yield left.pop(stage.name)
 
 
-def _reads(stage: Stage, other: Stage) -> bool:
-    """Whether `stage` reads something that `other` writes; a training may read what another wrote."""
+def _reads(stage: Stage, other: Stage, root: Path = WORLD) -> bool:
+    """Whether `stage` reads something that `other` writes, where the raw scans lie in `root`; a training may
+    read what another wrote."""
     if stage is other:
         return False
-    written = [_fixed(path) for path in (*other.writes, *other.metrics)]
+    written = [_fixed(path, root) for path in (*other.writes, *other.metrics)]
     for path in stage.reads:
-        read = _fixed(path)
+        read = _fixed(path, root)
         if any(a == b or a in b.parents or b in a.parents for a in [read] for b in written):
             return True
     return False
 
 
-def _fixed(path: Path | str) -> Path:
-    """The part of a path before what DVC fills in. The raw scans are the demo's, where these are computed."""
+def _fixed(path: Path | str, root: Path) -> Path:
+    """The part of a path before what DVC fills in, but for the raw scans, which lie in `root`."""
     if path == "${dataset.root}":
-        return WORLD
+        return root
     return Path(str(path).partition("${")[0].rstrip("/") or "${")
 
 

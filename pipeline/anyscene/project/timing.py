@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-FOLDER = Path(".cache/timings")
+from anyscene.project.layout import TIMES
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Timing:
 
 @contextmanager
 def recorded(
-    stage: str | None, since: float | None = None, folder: Path = FOLDER
+    stage: str | None, since: float | None = None, folder: Path = TIMES
 ) -> Iterator[Callable[[object], None]]:
     """Keep how long `stage` took, from `since` (of time.monotonic; default: now) to the end of the block, and
     what the block notes: gives note(text). Without a stage nothing is kept."""
@@ -57,7 +57,7 @@ def recorded(
 def read(root: Path) -> list[Timing]:
     """What was kept in the project at `root`, earliest end first; what cannot be read is left out."""
     found = []
-    for file in (root / FOLDER).glob("*.json"):
+    for file in (root / TIMES).glob("*.json"):
         try:
             record = json.loads(file.read_text())
             found.append(Timing(ended=datetime.fromtimestamp(file.stat().st_mtime, UTC), **record))

@@ -12,12 +12,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from anyscene import datasets
 from anyscene.errors import StoreError
-from anyscene.project import store, timing
+from anyscene.project import layout, store, timing
 from anyscene.project.layout import Artefacts
 from anyscene.show import palette
 from anyscene.show.report import drawn_scene, page, run, template, timings
@@ -27,6 +26,7 @@ from tests.builders import miniature
 pytestmark = pytest.mark.integration
 
 SMALL = (80, 60)
+STAGES = ("scenes", "projection@dense", "fusion")  # that are timed
 VOID = {"meta", "link", "img", "br", "line", "circle", "path"}
 
 
@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
         patch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
         result = evaluation.run(params, Artefacts(folder))
         reports.write(result, datasets.label_set("scannet20").names, folder / "reports")
-        return folder, params, page.build(params, Artefacts(folder))
+        return folder, params, page.build(params, Artefacts(folder), STAGES)
 
 
 @pytest.fixture(autouse=True)
@@ -122,12 +122,12 @@ def test_pictures_are_there_in_print_without_being_scrolled_to(finished):
 
 def test_the_same_project_gives_the_same_bytes(finished):
     folder, params, text = finished
-    assert page.build(params, Artefacts(folder)) == text
+    assert page.build(params, Artefacts(folder), STAGES) == text
 
 
 def test_only_some_scenes_are_shown_and_it_says_so(finished):
     folder, params, _ = finished
-    text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(folder))
+    text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(folder), STAGES)
     assert "1 of 2 scenes, evenly chosen" in text and "room1: colour" not in text
 
 
@@ -148,7 +148,7 @@ def test_a_partial_run_says_what_is_missing(finished, tmp_path, gone, said):
     for path in gone:
         shutil.rmtree(tmp_path / "project" / path)
     params = replace(params, report=replace(params.report, scenes=1))
-    text = page.build(params, Artefacts(tmp_path / "project"))
+    text = page.build(params, Artefacts(tmp_path / "project"), STAGES)
     found = Checked(text)
     assert said in text and found.open == [] and found.wrong == []
 
@@ -159,7 +159,7 @@ def test_markup_in_names_stays_text(finished, tmp_path):
     shutil.copytree(folder, project)
     for stage in ("scenes", "labels", "superpoints", "fusion", "projection/dense", "projection/mask"):
         (project / "data" / stage / "room0.zarr").rename(project / "data" / stage / "<script>x.zarr")
-    text = page.build(params, Artefacts(project))
+    text = page.build(params, Artefacts(project), STAGES)
     assert "&lt;script&gt;x" in text and "<script" not in text
 
 
@@ -174,7 +174,7 @@ def test_many_classes_are_folded_and_their_legend_is_of_those_that_are_shown(fin
         scores["splits"] = {"head": {"mIoU": 12.34, "mAcc": 1.0}}
     path.write_text(json.dumps(metrics))
     params = replace(params, dataset=replace(params.dataset, label_set="scannet200"))
-    text = page.build(params, Artefacts(tmp_path / "copy"))
+    text = page.build(params, Artefacts(tmp_path / "copy"), STAGES)
     found = Checked(text)
     assert not found.wrong and not found.open
     assert "<summary>60 classes are not in these scenes, so in no mean</summary>" in text
@@ -195,14 +195,14 @@ def test_it_says_which_scenes_a_stage_has_not_computed(finished, tmp_path):
     shutil.rmtree(project / "data/fusion/room1.zarr")
     shutil.rmtree(project / "models/distilled")
     (project / "data/capability/mask.json").unlink()
-    text = page.build(params, Artefacts(project))
+    text = page.build(params, Artefacts(project), STAGES)
     assert "fusion lacks 1 of 2 scenes: room1. Run dvc repro." in text
     assert "Not computed: capability of mask, training of distilled. Run dvc repro." in text
     assert {"room1: 2D model mask", "room1: temporal ensembling"} <= set(re.findall(r'alt="([^"]+)"', text))
     assert "room0: superpoint means" in text and "room1: superpoint means" not in text
     for name in ("room2", "room3", "room4"):
         shutil.copytree(project / "data/scenes/room1.zarr", project / f"data/scenes/{name}.zarr")
-    text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(project))
+    text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(project), STAGES)
     assert "fusion lacks 4 of 5 scenes: room1, room2, room3 and others." in text
 
 
@@ -227,7 +227,7 @@ def test_a_damaged_artefact_costs_what_shows_it_and_is_named(finished, tmp_path,
     for file in (project / damaged / "c").rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    text = page.build(params, Artefacts(project))
+    text = page.build(params, Artefacts(project), STAGES)
     found = Checked(text)
     assert "What this run leaves out" in text and said in text and left in text
     assert found.open == [] and found.wrong == []
@@ -249,7 +249,7 @@ def test_files_cut_short_are_named_and_the_page_is_whole(finished, tmp_path, fil
     project = tmp_path / "project"
     shutil.copytree(folder, project)
     (project / file).write_text('{"\n{"')
-    text = page.build(params, Artefacts(project))
+    text = page.build(params, Artefacts(project), STAGES)
     found = Checked(text)
     assert said in text and found.open == [] and found.wrong == []
 
@@ -260,7 +260,7 @@ def test_a_curve_without_a_figure_is_named(finished, tmp_path, content):
     folder, params, _ = finished
     shutil.copytree(folder / "models", tmp_path / "models")
     (tmp_path / "models/ensembled/curves/plots/metrics/loss.tsv").write_text(content)
-    text = page.build(params, Artefacts(tmp_path))
+    text = page.build(params, Artefacts(tmp_path), STAGES)
     assert "ensembled/curves: no" in text and text.count("training loss of") == 2
 
 
@@ -269,7 +269,7 @@ def test_of_a_run_without_evaluation_the_capability_is_shown(finished, tmp_path)
     assert "its true IoU" in text
     project = tmp_path / "project"
     shutil.copytree(folder / "data", project / "data")
-    text = page.build(params, Artefacts(project))
+    text = page.build(params, Artefacts(project), STAGES)
     stored = json.loads((folder / "data/capability/mask.json").read_text())
     bed = 100 * stored["capability"][stored["vocabulary"].index("bed")]
     assert re.search(rf"<th>bed</th><td>\d+</td><td>{bed:.0f}</td>", text) and "its true IoU" not in text
@@ -283,9 +283,9 @@ def test_a_hundred_scenes_stay_below_twenty_megabytes_and_it_says_so(finished, t
     monkeypatch.setattr(drawn_scene, "draw", lambda scene, run: drawn_scene.DrawnScene(scene, pictures))
     names = [f"room{k:02}" for k in range(100)]
     monkeypatch.setattr(store, "split_ids", lambda folder, split: names)
-    few = page.build(params, Artefacts(folder))
+    few = page.build(params, Artefacts(folder), STAGES)
     assert f"{params.report.scenes} of 100 scenes, evenly chosen. Seen" in few
-    text = page.build(replace(params, report=replace(params.report, scenes=100)), Artefacts(folder))
+    text = page.build(replace(params, report=replace(params.report, scenes=100)), Artefacts(folder), STAGES)
     shown = re.findall(r"<h3>(room\d+)</h3>", text)
     assert 11 * len(uri) * 100 > 20e6 and 4 <= len(shown) < 100 and 10e6 < len(text) < 20e6
     assert f"{len(shown)} of 100 scenes, evenly chosen: more would make this page larger than 20 MB." in text
@@ -316,30 +316,24 @@ def test_times_are_in_a_page_of_their_own(finished, tmp_path):
     assert 'data="timings.html"' in text
     project = tmp_path / "project"
     shutil.copytree(folder, project)
-    before = page.build(params, Artefacts(project))
+    before = page.build(params, Artefacts(project), STAGES)
     for stage, seconds in (("fusion", 12.34), ("projection@dense", 7), ("training@gone", 99)):
-        with timing.recorded(stage, folder=project / timing.FOLDER) as note:
+        with timing.recorded(stage, folder=project / layout.TIMES) as note:
             note("<b>2 computed</b>")
-        file = project / timing.FOLDER / f"{stage}.json"
+        file = project / layout.TIMES / f"{stage}.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": seconds}))
-    assert page.build(params, Artefacts(project)) == before
-    text = timings.build(params, Artefacts(project))
+    assert page.build(params, Artefacts(project), STAGES) == before
+    text = timings.build(STAGES, Artefacts(project))
     found = Checked(text)
     assert found.open == [] and found.wrong == [] and all(a.startswith("data:") for a in found.addresses)
     assert re.search(r"<th>fusion</th><td>12\.3</td>", text) and "&lt;b&gt;2 computed" in text
     assert "<th>together</th><td><b>19.3</b>" in text and "gone" not in text
-    assert text.count("<tr>") == len(timings.stages(params)) + 2
+    assert text.count("<tr>") == len(STAGES) + 2
     assert "failed" not in text
-    with pytest.raises(StoreError), timing.recorded("scenes", folder=project / timing.FOLDER):
+    with pytest.raises(StoreError), timing.recorded("scenes", folder=project / layout.TIMES):
         raise StoreError("room0: no pose")
-    text = timings.build(params, Artefacts(project))
+    text = timings.build(STAGES, Artefacts(project))
     assert "<th>scenes <b>failed</b></th>" in text and "UTC: room0: no pose" in text
-
-
-def test_timed_stages_are_those_of_dvc(finished):
-    dvc = yaml.safe_load((miniature.REPOSITORY / "dvc.yaml").read_text())["stages"]
-    named = {stage.partition("@")[0] for stage in timings.stages(finished[1])}
-    assert named == set(dvc) - {"freshness", "report"}
 
 
 def test_scenes_are_evenly_chosen():

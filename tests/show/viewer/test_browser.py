@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 NAME = "<script>document.title='struck'</script>".replace("/", "∕")  # a file's name cannot hold a slash
 WAIT = 30_000  # ms
 
+STAGES = ("projection@dense", "fusion")  # that the report times
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
@@ -118,9 +120,9 @@ def test_the_report_opens_from_a_file_without_the_network(project, browser, tmp_
         monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     folder, params = project
     path = tmp_path / "index.html"
-    path.write_text(report.build(params, Artefacts(folder)))
+    path.write_text(report.build(params, Artefacts(folder), STAGES))
     beside = path.with_name("timings.html")
-    beside.write_text(timings.build(params, Artefacts(folder)))
+    beside.write_text(timings.build(STAGES, Artefacts(folder)))
     for width, scheme in ((1280, "light"), (400, "dark")):
         tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         asked = []

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anyscene.errors import DataError
+from anyscene.project.layout import FRAMES
 
-INDEX = Path("data/frames/index.csv")
+INDEX = FRAMES / "index.csv"
 COLUMNS = ("key", "of", "image", "state")
 KEY = re.compile("[0-9a-f]{32}")  # precomputed.image_key
 

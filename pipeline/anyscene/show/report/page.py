@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,19 @@ PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers"
 UNSHOWN = ("report", "runtime")  # parameters that shape no result
 
 
-def write(params: Params, artefacts: Artefacts) -> None:
-    """Write the page, timings.html beside it, and say where it is."""
-    text = build(params, artefacts)
+def write(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> None:
+    """Write the page, timings.html beside it with a line for each of `stages`, and say where it is."""
+    text = build(params, artefacts, stages)
     path = artefacts.root / layout.PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    (artefacts.root / layout.TIMINGS).write_text(timings.build(params, artefacts))
+    (artefacts.root / layout.TIMINGS).write_text(timings.build(stages, artefacts))
     Console(highlight=False).print(f"report: {path.resolve()} ({len(text) / 1e6:.1f} MB)")
 
 
-def build(params: Params, artefacts: Artefacts) -> str:
-    """The page as HTML, of whatever there is; what is missing or damaged is said in it."""
+def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:
+    """The page as HTML, of whatever there is; what is missing or damaged is said in it. stages: those that
+    ran before, as DVC names them."""
     run = Run(params, artefacts)
     run.missing.extend(gaps.uncomputed(run))
     run.missing.extend(gaps.unmeasured(run))
@@ -62,7 +63,7 @@ def build(params: Params, artefacts: Artefacts) -> str:
         tiles=min(TILES, params.synthesis.images),
         curves=_curves(run),
         sizes=_sizes(run),
-        stages=timings.stages(params),
+        stages=stages,
         seeds=_seeds(params),
         settings=_settings(params),
         versions=[("Python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)],

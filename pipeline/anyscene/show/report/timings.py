@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from anyscene.project import timing
 from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Params
 from anyscene.show.report.template import template
 
 
-def stages(params: Params) -> list[str]:
-    """Those of dvc.yaml that run before the report, in their order."""
-    models = params.segmenters.names
-    return [
-        *(["world"] if params.dataset.name == "demo" else []),
-        *("scenes", "labels", "superpoints"),
-        *(f"projection@{model}" for model in models),
-        "synthesis",
-        *(f"capability@{model}" for model in models),
-        "fusion",
-        *(f"training@{name}" for name in params.training),
-        "evaluation",
-    ]
-
-
-def build(params: Params, artefacts: Artefacts) -> str:
-    """The page as HTML: a line for each stage, also for those whose time is not known."""
+def build(stages: Sequence[str], artefacts: Artefacts) -> str:
+    """The page as HTML: a line for each of `stages` as DVC names them, also where its time is not known."""
     known = {found.stage: found for found in timing.read(artefacts.root)}
-    lines = [(stage, known.get(stage)) for stage in stages(params)]
+    lines = [(stage, known.get(stage)) for stage in stages]
     total = sum(found.seconds for _, found in lines if found is not None)
     return template("timings.html.j2").render(lines=lines, total=total)
