@@ -16,6 +16,7 @@ from anyscene_demo.world import WORLD, room_views
 from tests.builders import REPOSITORY, miniature
 from tests.builders.capture import write_scan
 from tests.builders.polycam import write_export
+from tests.builders.project import Project
 from tests.builders.wall import View
 
 FRAMES, SIZE, ROOM = 20, (96, 72), KINDS.index("bedroom")
@@ -31,8 +32,7 @@ def run(app, *arguments):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project without any scene, and a network: the one that the demo's begins with."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copy(REPOSITORY / "params.yaml", folder)
+    folder = Project.create(tmp_path_factory.mktemp("project")).folder
     (folder / "models").mkdir()
     os.symlink(REPOSITORY / "models" / "demo" / "student", folder / "models" / NETWORK)
     return folder

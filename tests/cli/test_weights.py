@@ -10,7 +10,6 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -23,33 +22,31 @@ from anyscene.weights.catalogue import Entry, File
 from stages import capability, projection, synthesis
 from tests.builders import REPOSITORY, small_blip, small_grounded, small_lseg, small_sam3, small_universal
 from tests.builders.malice import Code
+from tests.builders.project import Project
 
 CLIP = "weights/clip-vit-b32/open_clip_model"
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A folder with params.yaml and weights/, where looking at a scene or an image fails the test."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights").mkdir()
+def workspace(project, monkeypatch):
+    """A project with weights/, where looking at a scene or an image fails the test."""
+    (project.folder / "weights").mkdir()
     change()
     monkeypatch.setattr(project_scenes.store, "keys", lambda *_: pytest.fail("looked at scenes"))
     monkeypatch.setattr(measure.store, "open_scene", lambda *_: pytest.fail("looked at images"))
     monkeypatch.setattr(synthesise_classes.per_scene, "run", lambda *_, **__: pytest.fail("began"))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
-    return tmp_path
+    return project.folder
 
 
 def change(model="lseg", encoder="minilm", captioner="colour", **section):
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    values["segmenters"] |= {"names": [model], "weights": "weights", "captioner": captioner}
-    values["text"]["encoder"] = encoder
-    values["runtime"] |= {"workers": 1, "device": "cpu"}
-    values["synthesis"] |= {
-        name: str(REPOSITORY / values["synthesis"][name]) for name in ("diffusion", "sam")
-    }
-    values["synthesis"] |= section
-    Path("params.yaml").write_text(yaml.safe_dump(values))
+    """Write params.yaml anew, with these; **section: keys of `synthesis`."""
+    Project.create(
+        Path.cwd(),
+        segmenters={"names": [model], "weights": "weights", "captioner": captioner},
+        text={"encoder": encoder},
+        synthesis={name: str(REPOSITORY / "models/demo" / name) for name in ("diffusion", "sam")} | section,
+    )
 
 
 def written():

@@ -12,55 +12,56 @@ from typer.testing import CliRunner
 
 from anyscene.cli.command import command
 from anyscene.errors import ScenesFailed
-from anyscene.project import timing
+from anyscene.project import layout, timing
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
+    """The folder that one stands in, which is empty; outside any run of dvc."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     return tmp_path
 
 
-def test_the_time_of_a_block_is_kept_with_its_note(project):
+def test_the_time_of_a_block_is_kept_with_its_note(folder):
     with timing.recorded("projection@dense", time.monotonic() - 5) as note:
         note("3 computed")
         note(None)
-    (found,) = timing.read(project)
+    (found,) = timing.read(folder)
     assert found.stage == "projection@dense" and found.finished and found.note == "3 computed"
     assert 5 <= found.seconds < 10 and abs(found.ended.timestamp() - time.time()) < 10
 
 
-def test_a_failure_is_kept_with_its_first_line_and_goes_on(project):
+def test_a_failure_is_kept_with_its_first_line_and_goes_on(folder):
     with pytest.raises(ScenesFailed), timing.recorded("fusion"):
         raise ScenesFailed({"room0": "no pose"}, 2)
-    (found,) = timing.read(project)
+    (found,) = timing.read(folder)
     assert not found.finished and found.note.startswith("1 of 2 scenes failed") and "room0" not in found.note
 
 
-def test_the_last_run_counts_and_damaged_records_do_not(project):
+def test_the_last_run_counts_and_damaged_records_do_not(folder):
     for seconds in (100, 50):
         with timing.recorded("fusion", time.monotonic() - seconds):
             pass
     with timing.recorded("pipelines/dvc.yaml:scenes"):  # as DVC names a stage of another folder
         pass
-    (project / timing.FOLDER / "half.json").write_text('{"stage": "ha')
-    (project / timing.FOLDER / "other.json").write_text('{"stage": "other"}')
-    os.utime(project / timing.FOLDER / "fusion.json", (1, 1))
-    assert [(found.stage, round(found.seconds / 10)) for found in timing.read(project)] == [
+    (folder / layout.TIMES / "half.json").write_text('{"stage": "ha')
+    (folder / layout.TIMES / "other.json").write_text('{"stage": "other"}')
+    os.utime(folder / layout.TIMES / "fusion.json", (1, 1))
+    assert [(found.stage, round(found.seconds / 10)) for found in timing.read(folder)] == [
         ("fusion", 5),
         ("pipelines/dvc.yaml:scenes", 0),
     ]
 
 
-def test_what_cannot_be_written_is_not_worth_an_error(project):
-    (project / ".cache").write_text("a file")
+def test_what_cannot_be_written_is_not_worth_an_error(folder):
+    (folder / ".cache").write_text("a file")
     with timing.recorded("fusion"):
         pass
-    assert timing.read(project) == []
+    assert timing.read(folder) == []
 
 
-def test_commands_are_timed_where_dvc_runs_them_and_nowhere_else(project, monkeypatch):
+def test_commands_are_timed_where_dvc_runs_them_and_nowhere_else(folder, monkeypatch):
     def main(number: int) -> str:
         """Say something."""
         if number == 0:
@@ -69,11 +70,11 @@ def test_commands_are_timed_where_dvc_runs_them_and_nowhere_else(project, monkey
 
     app = command(main)
     assert isinstance(app, typer.Typer) and CliRunner().invoke(app, ["2"]).exit_code == 0
-    assert timing.read(project) == [] and list(project.iterdir()) == []
+    assert timing.read(folder) == [] and list(folder.iterdir()) == []
     monkeypatch.setenv("DVC_STAGE", "scenes")
     assert CliRunner().invoke(app, ["2"]).exit_code == 0
-    record = json.loads((project / timing.FOLDER / "scenes.json").read_text())
+    record = json.loads((folder / layout.TIMES / "scenes.json").read_text())
     assert record["note"] == "2 computed" and record["seconds"] > 0
     result = CliRunner().invoke(app, ["0"])
     assert result.exit_code == 1 and "no pose" in result.output
-    assert not timing.read(project)[0].finished
+    assert not timing.read(folder)[0].finished
