@@ -14,11 +14,16 @@ from anyscene.cli import doctor
 from anyscene.errors import ConfigError
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.project import layout, store
+from anyscene.project.layout import Artefacts
+from anyscene.show.viewer import panel_html
+from anyscene.show.viewer.scene_view import SceneView
+from anyscene.tasks import sources
+from anyscene.tasks.layer import Scale, label_colours
 from anyscene.tasks.task import task
 from anyscene.testing import ObjectiveTests, ReaderTests, SegmenterTests, TaskTests
 from anyscene.text import embeddings, load_text_encoder
 from stages import capability, labels, projection, scenes
-from tests.builders import REPOSITORY, training_rooms
+from tests.builders import REPOSITORY, miniature, training_rooms
 from tests.builders.outside import install
 
 VOCABULARY = ["cave", "chair", "lamp"]
@@ -107,6 +112,25 @@ def test_its_code_and_settings_are_its_own(workspace):
             dataset={"boxes": {"unit": 0.01}},
             segmenters={"brightness": {"dark": 0.4}},
         )
+
+
+def test_the_viewer_shows_a_network_of_its_objective_and_asks_its_task(site, tmp_path):
+    params = miniature.write(tmp_path, scenes=1, spacing=0.25, frames=False)
+    miniature.write_network(tmp_path, "evenness", "evened network", 3)
+    (known,) = [found for found in sources.networks(Artefacts(tmp_path)) if found.name == "evenness"]
+    assert known.kind == "evenness" and known.title == "evened network"
+
+    view = SceneView(Artefacts(tmp_path), "room0", params, miniature.Spelling(), "evenness")
+    assert view.source == "evenness" and {"evened network", "height", "temporal ensembling"} <= {*view.layers}
+    features = sources.of_scene(Artefacts(tmp_path), "room0", "evenness").dense()
+    label_set, prompts = view.texts.label_set, view.texts.prompts
+    row = label_set.of_prompts((features @ prompts.T).argmax(1))[view.drawn]
+    np.testing.assert_array_equal(view.colours("evened network"), label_colours(row, label_set.colours))
+    said = dict(view.describe(int(view.drawn[0])).said)
+    assert said["evened network"] == label_set.names[row[0]]
+    answer = view.ask("a bed in a scene")
+    assert answer.matches and "(evenness)" in panel_html.matches(answer, view.source)
+    assert isinstance(view.layer("height").legend, Scale)
 
 
 def test_doctor_and_help_list_them(workspace, site):

@@ -11,6 +11,19 @@ from tests.builders.outside import install
 pytestmark = pytest.mark.integration
 
 EVENED = {"kind": "evenness", "title": "evened network", "weight": 1.0, "steps": 2}
+VIEW = """
+import json, sys
+from anyscene.project import parameters
+from anyscene.project.layout import Artefacts
+from anyscene.show.viewer.scene_view import SceneView
+from anyscene.text import load_text_encoder
+
+params = parameters.load()
+view = SceneView(Artefacts(), sys.argv[1], params, load_text_encoder(params.text), "evened")
+colours, found = view.colours("evened network"), view.ask("a chair")
+shown = [len(colours) == len(view.drawn), "height" in view.layers, len(found.matches) > 0]
+print(json.dumps([view.source, "evened network" in view.layers, *shown]))
+"""
 PASSED = ("points_per_scene",)  # keys of the settings of another objective
 
 
@@ -43,6 +56,9 @@ def test_a_network_and_a_task_are_trained_scored_reported_and_asked(workspace, s
         "-m", "anyscene.cli.main", "query", scene, "a chair", "--source", "evened", path=site
     )
     assert asked.code == 0 and "evened" in asked.output, asked.output
+    looked_at = workspace.run("-c", VIEW, scene, path=site)
+    assert looked_at.code == 0, looked_at.output
+    assert json.loads(looked_at.output.splitlines()[-1]) == ["evened", True, True, True, True]
     said = workspace.run("-m", "anyscene.cli.main", "--help", path=site).output
     assert all(name in said for name in ("evenness", "height", "brightness", "boxes"))
     assert sorted(path.name for path in (workspace.folder / "models").iterdir() if path.is_dir()) == [
