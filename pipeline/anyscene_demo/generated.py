@@ -16,7 +16,7 @@ from anyscene_demo.furniture import TEXTURE_SIZE, Model
 Family = Callable[[np.random.Generator, str], Model]
 
 
-class _Parts:
+class Parts:
     """Collects coloured boxes and sheets, then becomes a Model."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ def _stripes(rng: np.random.Generator, one, two, count: int, upright: bool) -> n
 
 def curtain(rng: np.random.Generator, split: str) -> Model:
     """One or two folded panels of heavy cloth on a rod."""
-    parts, height = _Parts(), rng.uniform(1.9, 2.3)
+    parts, height = Parts(), rng.uniform(1.9, 2.3)
     colour = hue(rng, split, 0, 1, (0.15, 0.75), (0.3, 0.85))
     image = None
     if rng.random() < 0.3:
@@ -138,7 +138,7 @@ def curtain(rng: np.random.Generator, split: str) -> Model:
 
 def shower_curtain(rng: np.random.Generator, split: str) -> Model:
     """A light sheet with large dots, stripes or checks on a metal rod, hanging above the floor."""
-    parts, height, width = _Parts(), rng.uniform(1.85, 2.0), rng.uniform(0.9, 1.5)
+    parts, height, width = Parts(), rng.uniform(1.85, 2.0), rng.uniform(0.9, 1.5)
     base, mark = white(rng), hue(rng, split, 0.35, 0.95, (0.3, 0.7), (0.55, 0.95))
     row, column = np.mgrid[:TEXTURE_SIZE, :TEXTURE_SIZE]
     kind = rng.integers(3)
@@ -158,7 +158,7 @@ def shower_curtain(rng: np.random.Generator, split: str) -> Model:
 
 def picture(rng: np.random.Generator, split: str) -> Model:
     """A framed painting: landscape, blocks of colour, or a portrait-like blob."""
-    parts = _Parts()
+    parts = Parts()
     width, height, rim = rng.uniform(0.45, 1.1), rng.uniform(0.4, 0.8), rng.uniform(0.03, 0.06)
     row, column = np.mgrid[:TEXTURE_SIZE, :TEXTURE_SIZE] / TEXTURE_SIZE
     kind = rng.integers(2) + (0 if split == "zoo" else 1)
@@ -187,7 +187,7 @@ def picture(rng: np.random.Generator, split: str) -> Model:
 
 def counter(rng: np.random.Generator, split: str) -> Model:
     """A run of base units under one worktop, hob or appliances standing on it now and then."""
-    parts = _Parts()
+    parts = Parts()
     width, depth, height = rng.uniform(1.2, 2.2), rng.uniform(0.58, 0.66), rng.uniform(0.86, 0.94)
     body = white(rng) if rng.random() < 0.5 else wood(rng, split)
     top = hue(rng, split, 0, 1, (0, 0.12), (0.2, 0.55)) if rng.random() < 0.7 else wood(rng, split) * 0.8
@@ -212,7 +212,7 @@ def counter(rng: np.random.Generator, split: str) -> Model:
 
 def bookshelf(rng: np.random.Generator, split: str) -> Model:
     """An open case of boards, mostly filled with books of many colours."""
-    parts = _Parts()
+    parts = Parts()
     width, depth, height = rng.uniform(0.7, 1.3), rng.uniform(0.26, 0.34), rng.uniform(1.4, 2.1)
     shelves = int(rng.integers(4, 6)) if split == "zoo" else int(rng.integers(5, 7))
     body, board = (wood(rng, split) if rng.random() < 0.7 else white(rng)), 0.025
@@ -239,7 +239,7 @@ def bookshelf(rng: np.random.Generator, split: str) -> Model:
 
 def bathtub(rng: np.random.Generator, split: str) -> Model:
     """A rectangular tub, hollow, with an apron of panels and a tap."""
-    parts = _Parts()
+    parts = Parts()
     width, depth, height = rng.uniform(1.5, 1.8), rng.uniform(0.7, 0.85), rng.uniform(0.5, 0.62)
     rim, enamel = rng.uniform(0.05, 0.09), white(rng)
     apron = enamel * 0.95 if split == "zoo" else hue(rng, split, 0.4, 0.65, (0.05, 0.25), (0.65, 0.85))
@@ -267,7 +267,7 @@ def bathtub(rng: np.random.Generator, split: str) -> Model:
 
 def refrigerator(rng: np.random.Generator, split: str) -> Model:
     """A box with a freezer door above or below and upright handles."""
-    parts = _Parts()
+    parts = Parts()
     width, depth, height = rng.uniform(0.58, 0.78), rng.uniform(0.6, 0.7), rng.uniform(1.55, 1.95)
     body = white(rng) if rng.random() < 0.5 else hsv(0.6, 0.03, rng.uniform(0.5, 0.72))
     cut = height * (rng.uniform(0.62, 0.72) if split == "zoo" else rng.uniform(0.32, 0.42))
@@ -287,7 +287,7 @@ def refrigerator(rng: np.random.Generator, split: str) -> Model:
 
 def toilet(rng: np.random.Generator, split: str) -> Model:
     """A bowl that widens upwards under an oval seat, and a cistern behind."""
-    parts, enamel = _Parts(), white(rng)
+    parts, enamel = Parts(), white(rng)
     sides, bowl, seat = 20, rng.uniform(0.18, 0.21), rng.uniform(0.39, 0.43)
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     foot = 0.55 if split == "zoo" else 0.75
@@ -331,7 +331,7 @@ def toilet(rng: np.random.Generator, split: str) -> Model:
 
 def door(rng: np.random.Generator, split: str) -> Model:
     """A closed leaf with panels in a frame, and a handle."""
-    parts = _Parts()
+    parts = Parts()
     width, height = rng.uniform(0.78, 0.95), rng.uniform(1.98, 2.1)
     leaf = (
         white(rng)
@@ -362,7 +362,7 @@ def door(rng: np.random.Generator, split: str) -> Model:
 
 def window(rng: np.random.Generator, split: str) -> Model:
     """A glazed frame with bars; the outside shows as sky over a darker ground."""
-    parts = _Parts()
+    parts = Parts()
     width, height, low = rng.uniform(0.8, 1.7), rng.uniform(0.9, 1.3), rng.uniform(0.8, 1.0)
     frame = white(rng) if rng.random() < 0.7 else wood(rng, split)
     row = np.linspace(0, 1, TEXTURE_SIZE)[:, None, None]

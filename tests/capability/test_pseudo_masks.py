@@ -136,7 +136,7 @@ def test_a_published_checkpoint_is_loaded(published, kind, zipped):
     if not zipped:
         torch.save(state, file, _use_new_zipfile_serialization=False)
     torch.manual_seed(1)  # what segment-anything begins with is not what was saved
-    loaded = pseudo_masks.load_sam(file, CPU)._predictor.model
+    loaded = pseudo_masks.load_sam(file, CPU).predictor.model
     assert not loaded.training
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, state[name]), name

@@ -30,7 +30,7 @@ from tests.builders.nuscenes import (
 )
 
 TRAIN, VAL, TEST = "scene-0061", "scene-0103", "scene-0077"
-VERSION = "v1.0-mini"
+RELEASE = "v1.0-mini"
 HEAD = "index,name,nuscenes_category,prompt,red,green,blue,foreground\n"
 POINTS = len(world(0)[0]) + len(OWN)  # of a sweep
 
@@ -277,16 +277,16 @@ def test_truth_changes_with_labels_categories_and_label_set(root):
 
 
 def test_a_table_is_read_in_blocks(root, monkeypatch):
-    whole = tables.read(shutil.copytree(root / VERSION, root / "copy"), True)
+    whole = tables.read(shutil.copytree(root / RELEASE, root / "copy"), True)
     monkeypatch.setattr(tables, "BLOCK", 701)
-    blocks = tables.read(root / VERSION, True)
+    blocks = tables.read(root / RELEASE, True)
     assert blocks is not whole
     assert (blocks.captures, blocks.sweeps, blocks.mounts) == (whole.captures, whole.sweeps, whole.mounts)
     assert (blocks.ego_poses, blocks.keyframes) == (whole.ego_poses, whole.keyframes)
-    path = root / VERSION / "sample_data.json"
+    path = root / RELEASE / "sample_data.json"
     path.write_text(path.read_text().replace("}", ";;", 1))
     with pytest.raises(DataError, match=r"sample_data\.json: not a readable table"):
-        tables.read(root / VERSION, True)
+        tables.read(root / RELEASE, True)
 
 
 def drop(name):
@@ -320,19 +320,19 @@ def test_bad_tables(root, table, change, message):
 
 @pytest.mark.parametrize("table", tables.TABLES)
 def test_missing_and_truncated_tables(root, table):
-    path = root / VERSION / f"{table}.json"
+    path = root / RELEASE / f"{table}.json"
     content = path.read_text()
     path.write_text(content[: len(content) // 2])
     with pytest.raises(DataError, match=rf"{table}\.json: not a readable table"):
         NuScenes(root, "test").splits()
     path.unlink()
-    with pytest.raises(DataError, match=rf"{table}\.json: missing; unpack the metadata of {VERSION}"):
+    with pytest.raises(DataError, match=rf"{table}\.json: missing; unpack the metadata of {RELEASE}"):
         NuScenes(root, "test").splits()
 
 
 @pytest.mark.parametrize("content", ["", "3", '{"a": 1}', '[{"token": "a"}', "\x00"])
 def test_what_is_no_table(root, content):
-    (root / VERSION / "sensor.json").write_text(content)
+    (root / RELEASE / "sensor.json").write_text(content)
     with pytest.raises(DataError, match=r"sensor\.json: (not a readable table|object 0 has no field)"):
         NuScenes(root, "test").splits()
 

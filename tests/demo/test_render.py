@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anyscene.scene import Camera
-from anyscene_demo.generated import _Parts
+from anyscene_demo.generated import Parts
 from anyscene_demo.render import Light, Rendered, Renderer, look_at, sensor_noise
 from anyscene_demo.rooms import CLASSES, assemble, shell_model
 
@@ -16,7 +16,7 @@ CABINET, CHAIR = CLASSES.index("cabinet"), CLASSES.index("chair")
 
 
 def box(low, high):
-    parts = _Parts()
+    parts = Parts()
     parts.box(low, high, (200, 60, 40))
     return parts.model("box", "cabinet", "zoo")
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from anyscene.datasets.rgbd import Rgbd
 from anyscene_demo import world
-from anyscene_demo.generated import _Parts
+from anyscene_demo.generated import Parts
 from anyscene_demo.render import Renderer
 from anyscene_demo.rooms import CLASSES, assemble, shell_model
 
@@ -80,7 +80,7 @@ def test_frame_instances_are_of_one_class(tiny_world, dataset, name):
 
 @pytest.fixture(scope="module")
 def known():
-    parts = _Parts()
+    parts = Parts()
     parts.box((1, 1, 0), (2, 2, 1), (200, 60, 40))
     shell = shell_model(np.random.default_rng(0), "zoo", np.array([3.0, 4.0, 2.5]), tiled=False)
     box = parts.model("box", "cabinet", "zoo")

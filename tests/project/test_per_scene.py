@@ -124,7 +124,7 @@ def test_a_file_that_is_too_many_is_no_part_of_an_artefact(task, output):
 
 def test_files_are_read_once_to_know_that_they_are_whole(task, output, monkeypatch):
     go(task, output)
-    monkeypatch.setattr(digests, "_content", lambda file: pytest.fail(f"{file} is read"))
+    monkeypatch.setattr(digests, "content_hash", lambda file: pytest.fail(f"{file} is read"))
     assert go(task, output).skipped == tuple(KEYS)
 
 

@@ -61,12 +61,12 @@ class PointPrompted:
     """SAM asked with positive points, one mask per image (multimask off)."""
 
     def __init__(self, network: Sam) -> None:
-        self._predictor = SamPredictor(network)
+        self.predictor = SamPredictor(network)
 
     def mask(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
         """b1[H, W] of the thing at `points` i8[P, 2] (row, column) in `image` u1[H, W, 3] RGB."""
-        self._predictor.set_image(image)
-        masks, _, _ = self._predictor.predict(
+        self.predictor.set_image(image)
+        masks, _, _ = self.predictor.predict(
             point_coords=points[:, ::-1].astype(np.float32),
             point_labels=np.ones(len(points), np.int64),
             multimask_output=False,

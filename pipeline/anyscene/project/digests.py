@@ -50,7 +50,7 @@ class Digests(AbstractContextManager):
         if (known := self._known.get(state)) is not None:
             return known
         for file in files:
-            digest.update(f"{file.as_posix()}\0{_content(folder / file)}\n".encode())
+            digest.update(f"{file.as_posix()}\0{content_hash(folder / file)}\n".encode())
         if ours or settled(changed):
             self._known[state] = digest.hexdigest()
         return digest.hexdigest()
@@ -68,10 +68,11 @@ def settled(*changed: float) -> bool:
 @functools.cache
 def _remembered(file: Path, *state: int) -> str:
     """As long as `state` is the same: gigabytes take seconds, and what is loaded is asked for its key too."""
-    return _content(file)
+    return content_hash(file)
 
 
-def _content(file: Path) -> str:
+def content_hash(file: Path) -> str:
+    """sha256 of the file's content, which is read. Raises OSError."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

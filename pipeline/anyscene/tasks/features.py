@@ -14,7 +14,7 @@ from anyscene.networks.trained import Description, TrainedNetwork
 from anyscene.project import store
 from anyscene.project.artefact import Stored
 from anyscene.project.layout import Artefacts
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 
 WIDENED, READ = 1 << 11, 1 << 15  # rows as f4 at a time: what a cache holds; rows read at once: some chunks
 
@@ -59,7 +59,7 @@ class Features:
         valid = self.valid if points is None else self.valid[points]
         return np.where(valid, torch.cat(best).numpy(), -1)
 
-    def means(self, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
+    def means(self, masks: PointMasks) -> tuple[np.ndarray, np.ndarray]:
         """(f4[P, C], i8[P]): the mean feature inside each of the P masks, 0 where it has none, and how many
         points it is of."""
         count = np.array([np.count_nonzero(inside & self.valid) for inside in masks], np.int64)

@@ -24,7 +24,7 @@ from anyscene.show.viewer.scene_view import SceneView
 from anyscene.tasks import sources
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.layer import Classes, Scale, label_colours
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 from anyscene.tasks.query import similarity
 from anyscene.tasks.query.index import Index
 from anyscene.tasks.query.quantised import QuantisedFeatures
@@ -195,12 +195,12 @@ def test_means_inside_masks_are_those_of_the_points_that_have_a_feature(project,
     found = sources.of_scene(Artefacts(project[0]), "room0", source)
     mask = np.random.default_rng(0).random((4, len(found))) < 0.3
     mask[1] = False
-    mean, count = found.means(Masks.of(mask, len(found)))
+    mean, count = found.means(PointMasks.of(mask, len(found)))
     for inside, one, points in zip(mask & found.valid, mean, count, strict=True):
         assert points == inside.sum()
         expected = found.dense()[inside].mean(0) if points else 0
         np.testing.assert_allclose(one, expected, atol=1e-5)
-    assert count[1] == 0 and found.means(Masks.of([], len(found)))[0].shape == (0, mean.shape[1])
+    assert count[1] == 0 and found.means(PointMasks.of([], len(found)))[0].shape == (0, mean.shape[1])
 
 
 def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch):

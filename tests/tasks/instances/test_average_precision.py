@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anyscene.datasets import label_set
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 from anyscene.tasks.segmentation.metrics import EvaluationError
 
 SET = label_set("scannet20")
@@ -29,7 +29,7 @@ def scene(objects, proposals, points=1000):
         mask[index, where] = True
     label = np.array([row for row, _, _ in proposals], int)
     return LabelledScene(
-        target, instance, Masks.of(mask, points), label, np.array([s for _, _, s in proposals], float)
+        target, instance, PointMasks.of(mask, points), label, np.array([s for _, _, s in proposals], float)
     )
 
 
@@ -208,7 +208,10 @@ def test_annotated_points_of_no_object_are_ignored():
     ("changes", "message"),
     [
         ({"instance": np.zeros(3)}, r"instances \[3\] for \[1\] proposals of \[1000\] points"),
-        ({"masks": Masks.of(np.zeros((2, 1000), bool), 1000)}, r"masks \[2, 1000\] .* for \[1\] proposals"),
+        (
+            {"masks": PointMasks.of(np.zeros((2, 1000), bool), 1000)},
+            r"masks \[2, 1000\] .* for \[1\] proposals",
+        ),
         ({"score": np.array([np.nan])}, "every proposal needs a finite score"),
     ],
 )

@@ -17,7 +17,7 @@ from anyscene.tasks.features import Features
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
 from anyscene.tasks.instances.proposals import Proposals
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 from anyscene.text import embeddings
 from tests.builders import miniature
 
@@ -123,7 +123,7 @@ def test_name_is_that_of_the_mean_of_the_valid_features():
     valid = np.array([True, True, True, False, True])
     mask = np.array([[1, 1, 1, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]], bool)
     features = Features("made", "made", feature, None, valid)
-    proposals = Proposals(Masks.of(mask, 5), np.ones(4), (None,) * 4, "made")
+    proposals = Proposals(PointMasks.of(mask, 5), np.ones(4), (None,) * 4, "made")
     every = proposals.named(features, text, np.arange(3), label_set)
     assert every.name == ("bed", "door", None, "bed") and every.rows(names).tolist() == [0, 1, -1, 0]
     some = proposals.named(features, text, np.array([1, 2]), label_set)
@@ -170,7 +170,7 @@ def by_hand(project, scene):
         masks.append(mask)
         scores.append(float(line.split()[2]))
     label, instance = truth["label"][:], truth["instance"][:]
-    return LabelledScene(label, instance, Masks.of(masks, len(label)), np.array(names), np.array(scores))
+    return LabelledScene(label, instance, PointMasks.of(masks, len(label)), np.array(names), np.array(scores))
 
 
 def test_scores_of_a_split_and_what_is_missing(project):

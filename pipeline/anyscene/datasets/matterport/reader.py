@@ -94,9 +94,9 @@ class Matterport:
         meaning["table"] = truth.table_text(self.root)
         with Digests(self.memory) as digest:
             return {
-                scene: raw_files.key(self.root, place[0], digest, {_mesh(scene)}.__contains__, [meaning])
+                scene: raw_files.key(self.root, named[0], digest, {_mesh(scene)}.__contains__, [meaning])
                 for scene in self.splits()
-                if (place := _place(scene)) is not None
+                if (named := _house_and_region(scene)) is not None
             }
 
     def read(self, scene: str) -> Scene:
@@ -133,7 +133,7 @@ class Matterport:
         return label_set(self.labels)
 
     def _key(self, scene: str, split: str, digest: Digests) -> str | DataError:
-        if _place(scene) is None:
+        if _house_and_region(scene) is None:
             return DataError(
                 f"{self.root / scene / REGIONS}: no regionN.ply; unzip the house's {REGIONS} there"
             )
@@ -186,12 +186,12 @@ def official_splits() -> dict[str, str]:
 
 def house_and_region(scene: str) -> tuple[str, str]:
     """("HOUSE", "regionN") of HOUSE_regionN. Raises DataError for another id."""
-    if (place := _place(scene)) is None:
+    if (named := _house_and_region(scene)) is None:
         raise DataError(f"scene {scene!r}: not a region of a house; name it like 17DRP5sb8fy_region0")
-    return place
+    return named
 
 
-def _place(scene: str) -> tuple[str, str] | None:
+def _house_and_region(scene: str) -> tuple[str, str] | None:
     house, _, region = scene.rpartition("_")
     return (house, region) if house and REGION.fullmatch(region) else None
 
@@ -204,7 +204,7 @@ def read_cameras(path: Path) -> list[Record]:
     records, intrinsics, count = [], None, None
     for number, line in enumerate(_text(path).splitlines(), 1):
         command, *values = line.split() or ("",)
-        place = f"{path}: line {number}"
+        where = f"{path}: line {number}"
         try:
             if command == "n_images":
                 count = int(values[0])
@@ -215,11 +215,11 @@ def read_cameras(path: Path) -> list[Record]:
                 if intrinsics is None:
                     raise ValueError("no intrinsics_matrix before it")
                 pose = np.array([float(v) for v in pose]).reshape(4, 4) @ OPENGL
-                records.append(Record(color, depth, intrinsics, pose, place))
+                records.append(Record(color, depth, intrinsics, pose, where))
             elif command not in ("", "dataset", "depth_directory", "color_directory"):
                 raise ValueError(f"unknown command {command!r}")
         except (ValueError, IndexError) as error:
-            raise DataError(f"{place}: not of a camera file ({error}); unzip it again") from error
+            raise DataError(f"{where}: not of a camera file ({error}); unzip it again") from error
     if count != len(records) or not records:
         raise DataError(
             f"{path}: {len(records)} scans, n_images says {count}; it is cut short, unzip it again"

@@ -37,7 +37,7 @@ from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
 
 NAMES = ("train", "val", "test")
-VERSION = "v1.0-*"
+RELEASE = "v1.0-*"
 KEYFRAME = re.compile(r"(.+)_(\d{2,})")
 VALUES = 5  # of a point of a sweep
 NEAR = 1.0  # metres from the LiDAR, to either side: the car itself, which would trail behind it
@@ -164,9 +164,9 @@ class NuScenes:
     def _drives(self) -> dict[str, Tables]:
         """The tables that each drive is in. v1.0-mini is a part of v1.0-trainval: where both are there the
         latter counts."""
-        folders = sorted(path for path in self.root.glob(VERSION) if path.is_dir())
+        folders = sorted(path for path in self.root.glob(RELEASE) if path.is_dir())
         if not folders:
-            raise DataError(f"{self.root}: no folder {VERSION}; dataset.root must hold v1.0-trainval, ...")
+            raise DataError(f"{self.root}: no folder {RELEASE}; dataset.root must hold v1.0-trainval, ...")
         tables = [nuscenes_tables.read(folder, self.seconds > 0) for folder in folders]
         return {drive: of_folder for of_folder in tables for drive in of_folder.keyframes}
 
@@ -218,7 +218,7 @@ class NuScenes:
         return captures, [own, *(points[~_is_near(points)] for points in earlier)]
 
     def _frame(self, channel: str, capture: Capture, pose: np.ndarray, tables: Tables) -> Frame:
-        path, place = self.root / capture.file, f"{tables.folder}/calibrated_sensor.json: {capture.mount}"
+        path, where = self.root / capture.file, f"{tables.folder}/calibrated_sensor.json: {capture.mount}"
         if not path.is_file():
             raise DataError(f"{path}: missing; unpack the part of the data set that holds it")
         if raw_files.image_size(path) != capture.size:
@@ -230,7 +230,7 @@ class NuScenes:
             intrinsics = np.array(tables.mounts[capture.mount].intrinsics, np.float64)
             camera = Camera(intrinsics, pose, *capture.size)
         except (DataError, ValueError, TypeError) as error:
-            raise DataError(f"{place}: {error}; {nuscenes_tables.AGAIN}") from error
+            raise DataError(f"{where}: {error}; {nuscenes_tables.AGAIN}") from error
         return Frame(channel, path, None, 1.0, camera)
 
 
@@ -284,7 +284,7 @@ def _keyframe(scene: str, drives: dict[str, Tables]) -> tuple[Tables, str]:
         drive, index = drive_and_index(scene)
     if drive not in drives:
         raise DataError(
-            f"{drive}: in the tables of no {VERSION} in dataset.root; unpack the metadata of its version, or "
+            f"{drive}: in the tables of no {RELEASE} in dataset.root; unpack the metadata of its version, or "
             "take it off the split"
         )
     tables = drives[drive]

@@ -108,8 +108,8 @@ class Tables:
     def pose(self, capture: Capture) -> np.ndarray:
         """f8[4,4]: sensor to world. Raises DataError."""
         mount = self.mounts[capture.mount].placement
-        place = f"{self._path('calibrated_sensor')}: {capture.mount}"
-        return self.ego_pose(capture) @ _rigid(mount, place)
+        where = f"{self._path('calibrated_sensor')}: {capture.mount}"
+        return self.ego_pose(capture) @ _rigid(mount, where)
 
     def geometry(self, capture: Capture) -> list:
         """All that the tables say of where and how a file was taken, for content keys."""
@@ -220,7 +220,7 @@ def _inside(file: str, table: Path) -> None:
         raise DataError(f"{table}: file {file} is not below dataset.root; {AGAIN}")
 
 
-def _rigid(placement: Placement, place: str) -> np.ndarray:
+def _rigid(placement: Placement, where: str) -> np.ndarray:
     """f8[4,4] of a placement. Raises DataError where it is none."""
     try:
         translation, rotation = (np.array(values, np.float64) for values in placement)
@@ -229,7 +229,7 @@ def _rigid(placement: Placement, place: str) -> np.ndarray:
         whole = False
     if not whole or not abs(np.linalg.norm(rotation) - 1) < UNIT_TOLERANCE:
         raise DataError(
-            f"{place}: not rigid, it takes a translation of three numbers and a unit quaternion; {AGAIN}"
+            f"{where}: not rigid, it takes a translation of three numbers and a unit quaternion; {AGAIN}"
         )
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_quat(np.roll(rotation, -1)).as_matrix()  # scipy has w last

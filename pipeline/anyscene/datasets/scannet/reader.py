@@ -179,7 +179,7 @@ class _Record:
     intrinsics: np.ndarray
     pose: np.ndarray
     size: tuple[int, int]
-    place: str  # of the pose, for messages
+    where: str  # of the pose, for messages
 
 
 def _posed(records: list[_Record], turn: np.ndarray) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
@@ -193,7 +193,7 @@ def _posed(records: list[_Record], turn: np.ndarray) -> tuple[tuple[Frame, ...],
             camera = Camera(record.intrinsics, record.pose, *record.size)
             camera = Camera(record.intrinsics, turn @ camera.pose, *record.size)
         except DataError as error:
-            raise DataError(f"{record.place}: {error}, or leave the frame out") from error
+            raise DataError(f"{record.where}: {error}, or leave the frame out") from error
         frames.append(Frame(record.id, record.color, record.depth, record.depth_scale, camera))
     return tuple(frames), tuple(lost)
 

@@ -22,7 +22,7 @@ import numpy as np
 from anyscene.errors import DataError
 from anyscene.scene import Part
 
-VERSION = 4
+FORMAT = 4
 COLOR_CODECS = {-1: "unknown", 0: "raw", 1: "png", 2: "jpeg"}
 DEPTH_CODECS = {-1: "unknown", 0: "raw_ushort", 1: "zlib_ushort", 2: "occi_ushort"}
 LONGEST_NAME = 4096  # of the sensor; ScanNet's is 15 letters long
@@ -76,9 +76,9 @@ def read_index(path: Path) -> SensIndex:
 
 def _header(file: BinaryIO, path: Path) -> np.void:
     version, name_length = struct.unpack("<IQ", _read(file, path, 12, "its header"))
-    if version != VERSION:
+    if version != FORMAT:
         raise DataError(
-            f"{path}: .sens version {version}, only {VERSION} is read; download it from the release of "
+            f"{path}: .sens version {version}, only {FORMAT} is read; download it from the release of "
             "ScanNet v2, or convert it with ScanNet's Converter"
         )
     if name_length > LONGEST_NAME:

@@ -76,7 +76,7 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
 
 def read_frame(folder: Path, frame: str, label_set: LabelSet) -> np.ndarray | None:
     """u1[H,W] of one frame, 255 = none; None where it is not annotated. Raises DataError naming the file."""
-    pixels, place = _frame_ids(folder, frame)
+    pixels, where = _frame_ids(folder, frame)
     if pixels is None:
         return None
     if "scannet" in label_set.ids:
@@ -90,7 +90,7 @@ def read_frame(folder: Path, frame: str, label_set: LabelSet) -> np.ndarray | No
         value = lookup[pixels]
         if (value < 0).any():
             unknown = int(pixels[value < 0][0])
-            raise DataError(f"{place}: category id {unknown} is not in {TABLE}; download the newest table")
+            raise DataError(f"{where}: category id {unknown} is not in {TABLE}; download the newest table")
     if space not in label_set.ids:
         raise DataError(f"label set {label_set.name} has neither a column nyu40_id nor scannet_id; add one")
     rows = _rows(label_set.ids[space], int(value.max()))[value]
@@ -193,12 +193,12 @@ def _frame_ids(folder: Path, frame: str) -> tuple[np.ndarray | None, str]:
     loose, packed = folder / "label-filt" / f"{frame}.png", folder / f"{folder.name}_2d-label-filt.zip"
     try:
         if loose.is_file():
-            place, data = str(loose), loose.read_bytes()
+            where, data = str(loose), loose.read_bytes()
         elif packed.is_file():
-            place = f"{packed}: label-filt/{frame}.png"
+            where = f"{packed}: label-filt/{frame}.png"
             with zipfile.ZipFile(packed) as archive:
                 if f"label-filt/{frame}.png" not in archive.namelist():
-                    return None, place
+                    return None, where
                 data = archive.read(f"label-filt/{frame}.png")
         else:
             return None, str(loose)
@@ -208,8 +208,8 @@ def _frame_ids(folder: Path, frame: str) -> tuple[np.ndarray | None, str]:
         path = loose if loose.is_file() else packed
         raise DataError(f"{path}: frame {frame} is not readable ({error}); download it again") from error
     if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
-        raise DataError(f"{place}: expected one integer per pixel, not {pixels.dtype}{list(pixels.shape)}")
-    return pixels.astype(np.int32), place
+        raise DataError(f"{where}: expected one integer per pixel, not {pixels.dtype}{list(pixels.shape)}")
+    return pixels.astype(np.int32), where
 
 
 def _json(path: Path) -> dict:

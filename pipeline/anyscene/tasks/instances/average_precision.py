@@ -20,7 +20,7 @@ import numpy as np
 
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 
 OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # as the script has them, to the last bit
 SMALLEST = 100  # points
@@ -37,7 +37,7 @@ class LabelledScene:
 
     target: np.ndarray  # i[N], rows of the label set, -1 = none
     instance: np.ndarray  # i[N], -1 = none
-    masks: Masks  # P of N points
+    masks: PointMasks  # P of N points
     label: np.ndarray  # i[P], rows of the label set, -1 = none
     score: np.ndarray  # f8[P]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anyscene.errors import DataError
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 
 if TYPE_CHECKING:
     from anyscene.datasets import LabelSet
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Proposals:
     """P proposals of objects among N points."""
 
-    masks: Masks
+    masks: PointMasks
     score: np.ndarray  # f8[P], by which they are ranked
     name: tuple[str | None, ...]  # what each is called; None: not named yet, or nothing to name it by
     source: str  # what proposed them
@@ -58,7 +58,7 @@ class Proposals:
             if Path(name).is_absolute() or not file.resolve().is_relative_to(folder.resolve()):
                 raise DataError(f"{where}: {name} is not inside {folder}; masks must lie beside the list")
             files.append((file, where))
-        masks = Masks.of((_mask(file, where, points) for file, where in files), points)
+        masks = PointMasks.of((_mask(file, where, points) for file, where in files), points)
         return cls(masks, np.array(scores, np.float64), (None,) * len(masks), "scannet")
 
     @classmethod
@@ -81,7 +81,7 @@ class Proposals:
             )
         if score.shape != mask.shape[1:] or not np.isfinite(score).all():
             raise DataError(f"{found[0]}: every one of {mask.shape[1]} masks needs a finite score")
-        masks = Masks.of((column != 0 for column in mask.T), points)
+        masks = PointMasks.of((column != 0 for column in mask.T), points)
         return cls(masks, score, (None,) * len(score), "mask3d")
 
     @classmethod
@@ -90,7 +90,7 @@ class Proposals:
         points left out; all have the score 1. group: i4[L], of each superpoint; superpoint: i4[N]."""
         of_point = group[superpoint]
         kept = np.flatnonzero(np.bincount(of_point) >= smallest)
-        masks = Masks.of((of_point == one for one in kept), len(superpoint))
+        masks = PointMasks.of((of_point == one for one in kept), len(superpoint))
         return cls(masks, np.ones(len(kept)), (None,) * len(kept), "clusters")
 
     def named(

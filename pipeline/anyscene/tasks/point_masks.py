@@ -9,14 +9,14 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Masks:
+class PointMasks:
     """P sets of N points. 500 sets of 150,000 points take 9 MB, however large the sets are."""
 
     bits: np.ndarray  # u1[P, ceil(N / 8)]; the first of eight points has the highest bit
     points: int  # N
 
     @classmethod
-    def of(cls, masks: Iterable[np.ndarray], points: int) -> Masks:
+    def of(cls, masks: Iterable[np.ndarray], points: int) -> PointMasks:
         """Of masks b1[N], one after the other. Raises ValueError for a mask of another shape or type."""
         rows = []
         for mask in masks:

@@ -1,4 +1,4 @@
-"""Masks of a bit a point."""
+"""PointMasks of a bit a point."""
 
 import tracemalloc
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from anyscene.tasks.instances.proposals import Proposals
-from anyscene.tasks.masks import Masks
+from anyscene.tasks.point_masks import PointMasks
 
 
 @pytest.mark.parametrize("points", [0, 1, 8, 13])
 def test_masks_come_back_as_they_were(points):
     dense = np.random.default_rng(points).random((4, points)) < 0.5
-    masks = Masks.of(dense, points)
+    masks = PointMasks.of(dense, points)
     assert len(masks) == 4 and np.array_equal([*masks], dense)
     assert masks.sizes().tolist() == dense.sum(1).tolist()
     for start in range(points + 1):
@@ -21,7 +21,7 @@ def test_masks_come_back_as_they_were(points):
 
 
 def test_of_no_masks_the_number_of_points_is_known():
-    masks = Masks.of([], 13)
+    masks = PointMasks.of([], 13)
     assert [*masks] == [] and masks.points == 13 and masks.sizes().tolist() == []
     assert masks.between(3, 9).shape == (0, 6)
 
@@ -29,7 +29,7 @@ def test_of_no_masks_the_number_of_points_is_known():
 @pytest.mark.parametrize("wrong", [np.ones(7, bool), np.ones((2, 8), bool), np.ones(8, np.uint8)])
 def test_a_mask_of_another_shape_or_type_is_refused(wrong):
     with pytest.raises(ValueError, match="not of 8 truth values"):
-        Masks.of([wrong], 8)
+        PointMasks.of([wrong], 8)
 
 
 def test_memory_of_many_proposals_is_bounded():
