@@ -1,8 +1,27 @@
 """What tests of every room begin with."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.builders.project import Project
+
+TESTS = Path(__file__).parent
+FIRST = (
+    "end_to_end/test_many_scenes.py",  # computes what all of end_to_end begins with: meanwhile the next three
+    "networks/test_backends.py",
+    "learning/test_checkpoint.py",
+    "stages/test_training_stages.py",
+    "end_to_end/test_kills.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no process works alone on one of them at the end, and
+    none waits for what another computes."""
+    assert all((TESTS / path).is_file() for path in FIRST)
+    place = {TESTS / path: index for index, path in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from anyscene_demo.rooms import generate
 from anyscene_demo.world import sample_surface
 
 
-def demo_room(kind: str, size: float) -> torch.Tensor:
-    """A room of the demo, its surfaces in voxels of `size` metres."""
+def demo_room(kind: str, size: float, side: float = np.inf) -> torch.Tensor:
+    """A room of the demo, its surfaces in voxels of `size` metres; its corner of `side` x `side` metres."""
     mesh = generate(np.random.default_rng(7), "evaluation", kind).mesh
     points, _ = sample_surface(mesh.vertex, mesh.face, size / 2)
-    voxels = voxelise(points, size).coordinates
+    corner = (points[:, :2] - points[:, :2].min(0) < side).all(1)
+    voxels = voxelise(points[corner], size).coordinates
     return torch.from_numpy(np.column_stack([np.zeros(len(voxels), np.int32), voxels]))

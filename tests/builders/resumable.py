@@ -1,6 +1,7 @@
 """A training that tests stop and take up again, in a process of its own."""
 
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -15,18 +16,29 @@ STEPS = 40
 SECONDS = 0.1  # between checkpoints: some steps are lost at every stop
 
 
+@dataclass(frozen=True)
 class Announced:
-    """A curve that says each step aloud."""
+    """A curve that announces the number of each step."""
+
+    announce: Callable[[int], object]
 
     def replay(self, rows):
         for row in rows:
             self.add(row)
 
     def add(self, row):
-        print(row["step"], flush=True)
+        self.announce(row["step"])
 
 
-def run(world: Path, checkpoints: Path, out: Path, *, seed: int = 0, steps: int = STEPS) -> None:
+def run(
+    world: Path,
+    checkpoints: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+    announce: Callable[[int], object] = print,
+) -> None:
     """Train on the rooms in `world`; weights and losses -> out."""
     torch.set_num_threads(1)
     clouds = read_training_clouds(world / "scenes", world / "superpoints")
@@ -44,12 +56,8 @@ def run(world: Path, checkpoints: Path, out: Path, *, seed: int = 0, steps: int 
         recipe,
         label="test",
         checkpoints=kept,
-        curve=Announced(),
+        curve=Announced(announce),
     )
     losses = torch.tensor([[value for value in row.values()] for row in rows], dtype=torch.float64)
     safetensors.torch.save_file({**network.state_dict(), "curve": losses}, out)
     kept.clear()
-
-
-if __name__ == "__main__":
-    run(*map(Path, sys.argv[1:]))

@@ -103,8 +103,9 @@ class Workspace:
         return Workspace(folder)
 
     def clone(self, folder: Path) -> Workspace:
-        """With what git knows alone."""
+        """With what git knows alone, and numba's cache, which is valid for files of the same time."""
         subprocess.run(["git", "clone", "-q", self.folder, folder], check=True)
+        shutil.copytree(self.folder / "pipeline", folder / "pipeline", dirs_exist_ok=True)
         return Workspace(folder)
 
     def lock(self) -> dict:

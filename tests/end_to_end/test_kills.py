@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.builders.workspace import Workspace
-
 pytestmark = pytest.mark.integration
 
 FEW = dict.fromkeys(
@@ -38,9 +36,9 @@ TARGETS = ("training@ensembled", "labels")
 @pytest.mark.parametrize(
     "kills", [pytest.param(FEW, id="few"), pytest.param(KILLS, id="many", marks=pytest.mark.slow)]
 )
-def test_killed_runs_end_in_the_same_bytes(tmp_path, kills):
+def test_killed_runs_end_in_the_same_bytes(finished, tmp_path, kills):
     """kills: how often in which stage."""
-    whole = Workspace.create(tmp_path / "whole")
+    whole = finished.clone(tmp_path / "whole")  # where nothing is left to compile
     changes = {"world": {"train_rooms": 3}, "runtime": {"workers": 2}}
     whole.set(changes)
     disturbed = whole.copy(tmp_path / "disturbed")

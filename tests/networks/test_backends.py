@@ -1,5 +1,6 @@
 """All ways to compute a sparse convolution agree: outputs and gradients."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,11 +38,20 @@ class TestMinkowski(BackendTests):
 
 
 @pytest.mark.minkowski
-@pytest.mark.parametrize("size", [0.02, 0.05])
-@pytest.mark.parametrize("kind", ["bathroom", "kitchen", "office"])
-def test_both_backends_agree_on_rooms_of_the_demo(kind, size, engine):
-    cloud = demo_room(kind, size)
-    assert len(cloud) > 1000 * 0.05 / size
+@pytest.mark.parametrize(
+    ("kind", "size", "side", "voxels"),
+    [
+        ("bathroom", 0.05, np.inf, 28_000),
+        ("kitchen", 0.05, np.inf, 43_000),
+        ("office", 0.05, np.inf, 49_000),
+        ("bathroom", 0.02, np.inf, 184_000),
+        ("kitchen", 0.02, 1.5, 50_000),  # whole, each of the two takes a minute
+        ("office", 0.02, 1.5, 50_000),
+    ],
+)
+def test_both_backends_agree_on_rooms_of_the_demo(kind, size, side, voxels, engine):
+    cloud = demo_room(kind, size, side)
+    assert len(cloud) > voxels
     one, other = (run(space, cloud, double=True) for space in (MinkowskiSpace, TorchSpace))
     assert_agree(one, other)
 
