@@ -18,6 +18,7 @@ from anyscene.errors import DataError, StoreError
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show import export
+from anyscene.tasks.features import Features
 from anyscene.tasks.layer import NEUTRAL
 from anyscene.tasks.surface import Surface
 from anyscene.text import embeddings
@@ -82,7 +83,7 @@ def test_label_of_a_class_with_several_prompts(project, label, tmp_path):
     result = export.read(
         Artefacts(project), "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion"
     )
-    assert np.array_equal(result.label, label)
+    assert np.array_equal(result.prediction, label)
 
 
 def test_ply_keeps_the_mesh(tmp_path):
@@ -91,15 +92,16 @@ def test_ply_keeps_the_mesh(tmp_path):
     label_set = datasets.label_set("scannet20")
     xyz = np.arange(15, dtype=np.float32).reshape(5, 3) ** 2
     surface = Surface("a", xyz, colour, xyz, face, np.arange(5, dtype=np.int32))
-    feature, label = np.zeros((5, 4), np.float32), np.array([0, 1, 2, 3, 19], np.int32)
-    result = export.Result(surface, "fusion", feature, np.ones(5, bool), label, label_set, None)
+    features = Features("fusion", "fused", np.zeros((5, 4), np.float32), None, np.ones(5, bool))
+    result = export.Result(surface, features, np.array([0, 1, 2, 3, 19], np.int16), label_set, None)
     mesh = trimesh.load(export.write_ply(result, tmp_path / "mesh.ply"), process=False)
     assert np.array_equal(mesh.faces, face) and np.array_equal(mesh.vertices.astype(np.float32), xyz)
-    assert np.array_equal(mesh.visual.vertex_colors[:, :3], label_set.colours[result.label])
+    assert np.array_equal(mesh.visual.vertex_colors[:, :3], label_set.colours[result.prediction])
 
 
 def test_pointcept_folder(project, stored, label, tmp_path):
-    run(project, "pointcept", tmp_path / "val")
+    said = run(project, "pointcept", tmp_path / "val").output
+    assert "segment.npy and instance.npy are annotation" in said
     folder = tmp_path / "val/room0"
     found = {file.stem: np.load(file, allow_pickle=False) for file in folder.iterdir()}
     scenes, count = stored["scenes"], len(label)
@@ -107,8 +109,9 @@ def test_pointcept_folder(project, stored, label, tmp_path):
         "coord": scenes["xyz"][:],
         "color": scenes["rgb"][:],
         "normal": scenes["normal"][:],
-        "segment": label.astype(np.int32),
+        "segment": stored["labels"]["label"][:].astype(np.int32),
         "instance": stored["labels"]["instance"][:],
+        "prediction": label.astype(np.int32),
         "feature": stored["fusion"]["feature"][:],
         "valid": stored["fusion"]["valid"][:],
     }
@@ -116,18 +119,22 @@ def test_pointcept_folder(project, stored, label, tmp_path):
     for name, array in expected.items():
         assert found[name].dtype == array.dtype and np.array_equal(found[name], array), name
     assert found["coord"].shape == (count, 3) and found["segment"].shape == (count,)
+    assert not np.array_equal(found["segment"], found["prediction"])
 
 
-def test_pointcept_without_annotation_has_no_instances(project, label, tmp_path):
+def test_pointcept_without_annotation_has_predictions_alone(project, label, tmp_path):
     run(project, "pointcept", tmp_path)
-    assert (tmp_path / "room0/instance.npy").is_file()
+    annotation = [tmp_path / f"room0/{name}.npy" for name in ("segment", "instance")]
+    assert all(file.is_file() for file in annotation)
     labels = project / "data/labels"
     labels.rename(project / "data/elsewhere")
     try:
-        run(project, "pointcept", tmp_path)
+        said = run(project, "pointcept", tmp_path).output
     finally:
         (project / "data/elsewhere").rename(labels)
-    assert not (tmp_path / "room0/instance.npy").exists() and (tmp_path / "room0/segment.npy").is_file()
+    assert not any(file.exists() for file in annotation)
+    assert np.array_equal(np.load(tmp_path / "room0/prediction.npy"), label)
+    assert "no segment.npy" in said
 
 
 def test_openscene_features(project, stored, tmp_path):
@@ -149,7 +156,8 @@ def test_the_network_answers_for_every_point(project, tmp_path):
     result = export.read(
         Artefacts(project), "room0", parameters.load(project / "params.yaml"), miniature.Spelling()
     )
-    assert result.source == [*miniature.NETWORKS][-1] and result.valid.all() and (result.label >= 0).all()
+    assert result.features.name == [*miniature.NETWORKS][-1]
+    assert result.features.valid.all() and (result.prediction >= 0).all()
 
 
 def test_unknown_scenes_are_named_with_the_known(project):

@@ -7,7 +7,7 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source, project
-from anyscene.show.export import WRITERS, Format, read
+from anyscene.show.export import WRITERS, Format, explained, read
 from anyscene.text import load_text_encoder
 
 
@@ -18,13 +18,21 @@ def export(
     source: Source = None,
     params: ParamsFile = None,
 ) -> None:
-    """Write SCENE with labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene (OUT/SCENE_0.pt)."""
+    """Write SCENE with predicted labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene
+    (OUT/SCENE_0.pt).
+
+    For Pointcept segment.npy and instance.npy hold the annotation, where there is one, and prediction.npy
+    holds what the features say.
+    """
     settings, artefacts = project(params)
     result = read(artefacts, scene, settings, load_text_encoder(settings.text), source)
     path = WRITERS[format_](result, out)
+    features = result.features
     typer.echo(
-        f"{len(result.label)} points, {int(result.valid.sum())} with a feature of {result.source} -> {path}"
+        f"{len(features)} points, {int(features.valid.sum())} with a feature of {features.name} -> {path}"
     )
+    if said := explained(result, format_):
+        typer.echo(said)
 
 
 app = command(export)

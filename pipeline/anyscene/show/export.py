@@ -12,14 +12,18 @@ import torch
 
 from anyscene.datasets import LabelSet, ply
 from anyscene.errors import DataError
-from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.tasks import sources
+from anyscene.tasks.features import Features
 from anyscene.tasks.layer import label_colours
+from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
+from anyscene.tasks.truth import Truth
 from anyscene.text import TextEncoder
+
+ANNOTATION = ("segment", "instance")  # arrays of Pointcept's that are never the pipeline's answer
 
 
 class Format(StrEnum):
@@ -35,67 +39,75 @@ class Result:
     """A scene with what the pipeline says of it."""
 
     surface: Surface
-    source: str  # of the features
-    feature: np.ndarray  # f4[N, C]
-    valid: np.ndarray  # b1[N]
-    label: np.ndarray  # i4[N], rows of the label set, -1 without a feature
+    features: Features
+    prediction: np.ndarray  # i2[N], rows of the label set by the features, -1 without one
     label_set: LabelSet
-    instance: np.ndarray | None  # i4[N] of the annotation, where there is one
+    truth: Truth | None  # the annotation; None where the scene has none
+
+    @classmethod
+    def of(cls, surface: Surface, features: Features, texts: Texts, truth: Truth | None) -> Result:
+        """The label of a point is the class whose prompt is closest to its feature."""
+        said = labelled(features, texts)
+        return cls(surface, features, said.label, said.label_set, truth)
 
 
 def read(
     artefacts: Artefacts, scene: str, settings: Params, encoder: TextEncoder, source: str | None = None
 ) -> Result:
-    """The scene with features of `source` (see `sources.of_scene`) and the label whose prompt is closest to
-    each. Raises StoreError for a scene that was not imported and where there are no features."""
+    """An imported scene with features of `source` (see `sources.of_scene`). Raises StoreError for a scene
+    that was not imported and where there are no features."""
     surface, texts = Surface.read(artefacts, scene), Texts.of(settings, encoder)
     features = sources.of_scene(artefacts, scene, source)
-    feature, label_set = features.dense(), texts.label_set
-    label = label_set.of_prompts((feature @ texts.prompts.T).argmax(1))
-    annotation = store.scene_path(artefacts.data("labels"), scene)
-    return Result(
-        surface,
-        features.name,
-        feature,
-        features.valid,
-        np.where(features.valid, label, -1).astype(np.int32),
-        label_set,
-        store.open_scene(annotation)["instance"][:] if annotation.is_dir() else None,
-    )
+    return Result.of(surface, features, texts, Truth.of(artefacts, scene, texts.label_set))
 
 
 def write_ply(result: Result, out: Path) -> Path:
-    """The mesh with label and superpoint per vertex, coloured by label; the classes' names are comments."""
+    """The mesh with predicted label and superpoint per vertex, coloured by label; the classes' names are
+    comments."""
     _parent(out)
-    surface, colours = result.surface, label_colours(result.label, result.label_set.colours)
+    surface, colours = result.surface, label_colours(result.prediction, result.label_set.colours)
     comments = [f"label {index} {name}" for index, name in enumerate(result.label_set.names)]
-    columns = {"label": result.label, "superpoint": surface.superpoint}
+    columns = {"label": result.prediction.astype(np.int32)}
+    if len(surface.superpoint):
+        columns["superpoint"] = surface.superpoint
     ply.write_mesh(out, surface.xyz, colours, surface.face, comments=comments, **columns)
     return out
 
 
 def write_pointcept(result: Result, out: Path) -> Path:
     """OUT/SCENE/*.npy, as `DefaultDataset` of Pointcept (pointcept/datasets/defaults.py) reads them, with OUT
-    as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], segment i4[N], instance i4[N]; -1 = ignored.
+    as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], and of the annotation segment i4[N] and
+    instance i4[N], -1 = ignored. A scene without annotation has neither; Pointcept then takes -1.
 
-    `segment` is what the pipeline says, not annotation; `instance` is annotation, and missing without it.
-    feature f2[N, C] and valid b1[N] are ours: Pointcept passes over what VALID_ASSETS does not name."""
+    prediction i4[N], feature f2[N, C] and valid b1[N] are what the pipeline says. Pointcept passes over them:
+    its VALID_ASSETS does not name them."""
     folder = out / result.surface.scene
     arrays = {
         "coord": result.surface.xyz.astype(np.float32),
         "color": result.surface.rgb.astype(np.uint8),
         "normal": result.surface.normal.astype(np.float32),
-        "segment": result.label,
-        "feature": result.feature.astype(np.float16),
-        "valid": result.valid,
+        "prediction": result.prediction.astype(np.int32),
+        "feature": result.features.dense().astype(np.float16),
+        "valid": result.features.valid,
     }
-    if result.instance is not None:
-        arrays["instance"] = result.instance.astype(np.int32)
+    if result.truth is not None:
+        arrays["segment"] = result.truth.label.astype(np.int32)
+        arrays["instance"] = result.truth.instance.astype(np.int32)
     _folder(folder)
-    (folder / "instance.npy").unlink(missing_ok=True)  # of an earlier export, with annotation
+    for name in ANNOTATION:  # of an earlier export, with annotation
+        (folder / f"{name}.npy").unlink(missing_ok=True)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     return folder
+
+
+def explained(result: Result, form: Format) -> str:
+    """What the files hold, for whoever might take a prediction for annotation."""
+    if form is not Format.pointcept:
+        return ""
+    if result.truth is None:
+        return "prediction.npy is what the features say; without annotation no segment.npy, no instance.npy"
+    return "segment.npy and instance.npy are annotation; prediction.npy is what the features say"
 
 
 def write_openscene(result: Result, out: Path) -> Path:
@@ -104,8 +116,9 @@ def write_openscene(result: Result, out: Path) -> Path:
     dataset/feature_loader.py): two keys, or it takes the file for one of its older form."""
     _folder(out)
     path = out / f"{result.surface.scene}_0.pt"
-    feature = torch.from_numpy(result.feature[result.valid].astype(np.float16))
-    torch.save({"feat": feature, "mask_full": torch.from_numpy(result.valid)}, path)
+    valid = result.features.valid
+    feature = torch.from_numpy(result.features.dense()[valid].astype(np.float16))
+    torch.save({"feat": feature, "mask_full": torch.from_numpy(valid)}, path)
     return path
 
 

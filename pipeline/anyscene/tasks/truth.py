@@ -1,4 +1,4 @@
-"""Annotation, as tasks are scored by it. Evaluation alone reads it."""
+"""Annotation, as tasks are scored by it. Evaluation reads it, and exports carry it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ class Truth:
         """Raises StoreError where the scene has none."""
         group = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
         return cls(scene, group["label"][:], group["instance"][:], label_set, unpredicted)
+
+    @classmethod
+    def of(cls, artefacts: Artefacts, scene: str, label_set: LabelSet) -> Truth | None:
+        """None where the scene has no annotation."""
+        there = store.scene_path(artefacts.data("labels"), scene).is_dir()
+        return cls.read(artefacts, scene, label_set) if there else None
 
 
 def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
