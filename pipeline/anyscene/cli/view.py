@@ -85,7 +85,8 @@ def _imported(
     folder: Path, settings: Params, artefacts: Artefacts, source: str | None
 ) -> Iterator[tuple[Params, Artefacts, str]]:
     """A scan as the only scene of a temporary project, with the folder of the network that is asked."""
-    sources.refuse_fusion(source)
+    if source is not None:
+        sources.check(artefacts, source)
     network = sources.folder(artefacts, source).resolve()
     settings = replace(settings, dataset=replace(settings.dataset, root=str(folder.resolve().parent)))
     scan = read_scan(folder, settings)

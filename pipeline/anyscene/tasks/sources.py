@@ -1,4 +1,5 @@
-"""Where features can come from: fusion, and every network that was trained. None of them is known by name."""
+"""Where features can come from: fusion, every 2D model, and every network that was trained. None is known by
+its name but fusion."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from anyscene.tasks.features import Features, predicted, spoken, stored
 from anyscene.tasks.surface import Surface
 
 FUSION, FUSED = "fusion", "fused"  # the source, and its title
+PROJECTED = "projection/"  # begins the sources that are 2D models
 UNTRAINED = "no trained network; run `dvc repro`, or give the folder of one"
 
 
@@ -59,8 +61,8 @@ def folder(artefacts: Artefacts, source: str | None = None) -> Path:
 
 
 def of_scene(artefacts: Artefacts, scene: str, source: str | None = None) -> Features:
-    """The features of an imported scene from `source`: fusion, a network's name or the path of its folder; by
-    default from the most refined network, else from fusion.
+    """The features of an imported scene from `source`: fusion, projection/MODEL, a network's name or the path
+    of its folder; by default from the most refined network, else from fusion.
 
     Raises StoreError naming those that there are."""
     return opened(artefacts, source or default(artefacts, scene))(scene)
@@ -70,6 +72,8 @@ def opened(artefacts: Artefacts, source: str) -> Callable[[str], Features]:
     """What gives the features of any scene from `source`, of which a network is read once."""
     if source == FUSION:
         return lambda scene: _fused(artefacts, scene)
+    if is_stored(source):
+        return lambda scene: stored(artefacts, scene, source, source.removeprefix(PROJECTED))
     trained = network(artefacts, source)
     return lambda scene: predicted(trained, Surface.read(artefacts, scene).cloud)
 
@@ -78,17 +82,28 @@ def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None) -> Fe
     """The features of a scan that was not imported, from a network.
 
     Raises StoreError where none is trained, or `source` is none."""
-    refuse_fusion(source)
+    if source is not None:
+        check(artefacts, source)
     return predicted(network(artefacts, source), cloud)
 
 
-def refuse_fusion(source: str | None) -> None:
-    """Raise StoreError where the features of a scan that was not imported are to be fused ones."""
-    if source == FUSION:
+def check(artefacts: Artefacts, source: str, scene: str | None = None) -> None:
+    """Raise StoreError where there is no `source` of features of the imported `scene`; None: of a scan that
+    was not imported, of which only a network has features."""
+    if not is_stored(source):
+        folder(artefacts, source)
+    elif scene is None:
         raise StoreError(
-            "fusion: features of scenes that were imported; set dataset.root, run `dvc repro fusion` and "
+            f"{source}: features of scenes that were imported; set dataset.root, run `dvc repro fusion` and "
             "give the scene's id, or take a network"
         )
+    else:
+        of_scene(artefacts, scene, source)
+
+
+def is_stored(source: str) -> bool:
+    """Whether features of `source` lie in data/, and are not a network's."""
+    return source == FUSION or source.startswith(PROJECTED)
 
 
 def is_network(folder: str | Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,8 +35,12 @@ class Surface:
     @classmethod
     def of_scan(cls, scan: Scene, settings: parameters.Superpoints) -> Surface:
         """A scan that was not imported, divided into superpoints as params.yaml asks for them."""
-        superpoint = superpoints.segment(scan.xyz, scan.normal, scan.face, settings)
-        return cls(scan.id, scan.xyz, scan.rgb, scan.normal, scan.face, superpoint)
+        none = np.empty(0, np.int32)
+        return cls(scan.id, scan.xyz, scan.rgb, scan.normal, scan.face, none).divided(settings)
+
+    def divided(self, settings: parameters.Superpoints) -> Surface:
+        """With superpoints as params.yaml asks for them."""
+        return replace(self, superpoint=superpoints.segment(self.xyz, self.normal, self.face, settings))
 
     @property
     def cloud(self) -> Cloud:

@@ -1,0 +1,1 @@
+"""The front door for programs: one scene, arrays in, arrays out."""

@@ -1,0 +1,226 @@
+"""A scene whose points have features: asked by texts, segmented by any classes, written for other tools."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from anyscene.datasets import LabelSet, label_set
+from anyscene.errors import DataError, TextError
+from anyscene.library.ranking import Ranking
+from anyscene.project.parameters import Params
+from anyscene.show import export
+from anyscene.tasks.features import Features
+from anyscene.tasks.layer import distinct_colours
+from anyscene.tasks.query.session import TOP, Session, Unit
+from anyscene.tasks.query.similarity import By
+from anyscene.tasks.segmentation.task import labelled
+from anyscene.tasks.surface import Surface
+from anyscene.tasks.task import Texts
+from anyscene.tasks.truth import Truth
+from anyscene.text import TextEncoder, load_text_encoder
+
+MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureCloud:
+    """The N points of a scene, with a feature of C channels in the space of a text encoder at each.
+
+    `anyscene.open` and `anyscene.from_points` make one. Features are computed, and PyTorch is used, when
+    something is first asked of them.
+
+    >>> cloud = anyscene.open("val_000")
+    >>> cloud  # doctest: +ELLIPSIS
+    FeatureCloud('val_000': ... points)
+    """
+
+    surface: Surface  # its points, its mesh and its superpoints
+    settings: Params  # of the project that it is of, or the built-in ones
+    load: Callable[[], Features]  # computes or opens the features
+    truth: Truth | None = None  # the annotation, of a scene of a project that has one
+    remarks: str = ""  # what a person should know of how it was imported
+    given: TextEncoder | None = None  # in place of that of `settings`
+
+    @property
+    def id(self) -> str:
+        """The name of the scene."""
+        return self.surface.scene
+
+    @property
+    def points(self) -> np.ndarray:
+        """f4[N, 3]: x, y, z in metres, z up."""
+        return self.surface.xyz
+
+    @property
+    def colours(self) -> np.ndarray:
+        """u1[N, 3]: red, green, blue."""
+        return self.surface.rgb
+
+    @property
+    def normals(self) -> np.ndarray:
+        """f4[N, 3], of length 1; 0 where a vertex has no face."""
+        return self.surface.normal
+
+    @property
+    def faces(self) -> np.ndarray:
+        """i4[F, 3]: the triangles of the mesh; F is 0 where there is none."""
+        return self.surface.face
+
+    @property
+    def superpoints(self) -> np.ndarray:
+        """i4[N], 0..L-1: the small part of the surface that each point belongs to."""
+        return self.surface.superpoint
+
+    @functools.cached_property
+    def features(self) -> np.ndarray:
+        """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is kept once it
+        was asked for."""
+        dense = self._features.dense()
+        dense[~self.valid] = 0
+        return dense
+
+    @property
+    def valid(self) -> np.ndarray:
+        """b1[N]: whether a point has a feature. A network gives one to every point, fusion to those that a
+        frame sees."""
+        return self._features.valid
+
+    @property
+    def source(self) -> str:
+        """Where the features come from: "fusion", "projection/MODEL", or the name of a network."""
+        return self._features.name
+
+    @functools.cached_property
+    def encoder(self) -> TextEncoder:
+        """What texts are encoded by. Raises TextError where it cannot be loaded, and where its texts are not
+        of the width of the features."""
+        encoder = self.given or load_text_encoder(self.settings.text)
+        width = self._features.values.shape[1]
+        if encoder.width != width:
+            raise TextError(
+                f"{self.id}: the features of {self._features.name} have {width} channels, the texts of "
+                f"{encoder.name} {encoder.width}; give the text encoder that they were trained with "
+                "(text.encoder of its params.yaml, or encoder=)"
+            )
+        return encoder
+
+    def query(
+        self,
+        text: str,
+        *,
+        negative: Sequence[str] = (),
+        top: int = TOP,
+        by: Literal["both", "cosine", "vocabulary"] = "both",
+        unit: Literal["object", "superpoint"] = "object",
+    ) -> Ranking:
+        """Where `text` is: at most `top` groups of points, the best first, as `anyscene query` ranks them.
+
+        negative: texts that are not meant; what is closer to one of them is left out. by: whether points are
+        compared by the cosine of their feature, through the classes that they show, or by both. unit: whether
+        superpoints that touch and show the same class are joined.
+
+        >>> cloud = anyscene.open("val_000")
+        >>> found = cloud.query("somewhere to sit", top=2)
+        >>> for group in found:
+        ...     print(group.mask.sum() > 0, group.box.shape, group.area > 0)
+        True (2, 3) True
+        True (2, 3) True
+        >>> found.scores.shape == (len(cloud),)
+        True
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"query takes one text, not {type(text).__name__}; ask one after the other")
+        if isinstance(negative, str):
+            raise TypeError("negative takes a list of texts, not one string")
+        answer = self.session(unit).ask(self.encoder, text, negative, top, By(by))
+        return Ranking.of(answer, self.surface)
+
+    def segment(self, classes: Sequence[str] | LabelSet | None = None) -> np.ndarray:
+        """i2[N]: the class whose name is closest to the feature of each point, an index into `classes`; -1
+        where a point has no feature.
+
+        classes: names of any things, or a label set (`anyscene.label_set`); None: the label set of the
+        project. Raises DataError for no class, for one that appears twice, and for more than fit an i2.
+
+        >>> label = anyscene.open("val_000").segment(["bed", "chair", "something else"])
+        >>> label.dtype, set(label.tolist()) <= {-1, 0, 1, 2}
+        (dtype('int16'), True)
+        """
+        return labelled(self._features, self._texts(classes)).label
+
+    def to_ply(self, path: str | Path, classes: Sequence[str] | LabelSet | None = None) -> Path:
+        """Write the mesh, or the points, coloured by `segment(classes)`, with label and superpoint of each
+        vertex; the names of the labels are comments of the file. Returns `path`.
+
+        Raises DataError where something is in the way of the file.
+
+        >>> file = anyscene.open("val_000").to_ply("labels.ply", ["bed", "chair"])
+        >>> str(file), len(anyscene.read_mesh(file)[0]) == len(anyscene.open("val_000"))
+        ('labels.ply', True)
+        """
+        return export.write_ply(self._result(self._texts(classes)), Path(path))
+
+    def to_pointcept(self, folder: str | Path) -> Path:
+        """Write FOLDER/ID/*.npy as Pointcept's datasets read them, and return FOLDER/ID.
+
+        coord f4[N, 3], color u1[N, 3], normal f4[N, 3]. segment i4[N] and instance i4[N] are the annotation,
+        and are missing where there is none. prediction i4[N] is `segment()`, in the same label set, -1
+        without a feature; feature f2[N, C] and valid b1[N] are those of this cloud.
+
+        Raises DataError where something is in the way of the folder.
+
+        >>> folder = anyscene.open("val_000").to_pointcept("export/val")
+        >>> sorted(file.name for file in folder.glob("*.npy"))[:3]
+        ['color.npy', 'coord.npy', 'feature.npy']
+        """
+        return export.write_pointcept(self._result(self._texts(None)), Path(folder))
+
+    def session(self, unit: Literal["object", "superpoint"] = "object") -> Session:
+        """What `query` asks, made once: for those who want the parts of an answer that Ranking leaves out."""
+        if unit not in self._sessions:
+            classes = Texts.of(self.settings, self.encoder).classes
+            drawn = np.arange(len(self.surface))
+            self._sessions[unit] = Session.of(self.surface, self._features, classes, Unit(unit), drawn)
+        return self._sessions[unit]
+
+    @functools.cached_property
+    def _features(self) -> Features:
+        return self.load()
+
+    @functools.cached_property
+    def _sessions(self) -> dict[str, Session]:
+        return {}
+
+    def _texts(self, classes: Sequence[str] | LabelSet | None) -> Texts:
+        if classes is None:
+            classes = label_set(self.settings.dataset.label_set)
+        elif not isinstance(classes, LabelSet):
+            classes = _label_set(classes)
+        return Texts(self.encoder, classes, self.settings.vocabulary, self.settings.text.template)
+
+    def _result(self, texts: Texts) -> export.Result:
+        return export.Result.of(self.surface, self._features, texts, self.truth)
+
+    def __len__(self) -> int:
+        return len(self.surface)
+
+    def __repr__(self) -> str:
+        return f"FeatureCloud({self.id!r}: {len(self):,} points)"
+
+
+def _label_set(names: Sequence[str]) -> LabelSet:
+    if isinstance(names, str):
+        raise TypeError(f"segment takes a list of classes, not one string: [{names!r}]")
+    names = tuple(names)
+    if not 0 < len(names) <= MOST_CLASSES:
+        raise DataError(f"{len(names)} classes; give 1 to {MOST_CLASSES}")
+    if twice := next((name for index, name in enumerate(names) if name in names[:index]), None):
+        raise DataError(f"the class {twice!r} appears twice; give each once")
+    colours = distinct_colours(np.arange(len(names)))
+    return LabelSet("classes", names, names, colours, np.ones(len(names), bool))

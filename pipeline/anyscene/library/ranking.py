@@ -1,0 +1,77 @@
+"""What a scene answers to a text, as arrays over its points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+
+from anyscene.tasks.query.groups import Match
+from anyscene.tasks.query.session import Answer, FoundThrough
+from anyscene.tasks.surface import Surface
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Points that a text means: superpoints that touch and show the same class."""
+
+    score: float  # the mean similarity of its points with the text; comparable within one answer
+    shows: str  # the class of the vocabulary that its features are closest to
+    mask: np.ndarray = field(repr=False)  # b1[N], the points of the scene that belong to it
+    box: np.ndarray  # f4[2, 3], lowest and highest x, y, z of its points, metres
+    centre: np.ndarray  # f4[3], the mean of its points, metres
+    area: float  # of its surface, square metres
+    superpoints: np.ndarray = field(repr=False)  # i4[S], those that it consists of
+    found_as: FoundThrough | None = field(repr=False)  # the class that led to it; None: its own features
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking(Sequence[Group]):
+    """The groups that a text means most, the best first.
+
+    The order is not that of the scores: a mean over little surface is high by chance, so groups are ordered
+    by the lower end of its error (`anyscene.tasks.query.groups.ranked`)."""
+
+    text: str
+    negative: tuple[str, ...]  # texts that are not meant
+    groups: tuple[Group, ...] = field(repr=False)
+    # f4[N], similarity of each point; NaN without a feature and where another text is meant
+    scores: np.ndarray = field(repr=False)
+    heat: np.ndarray = field(repr=False)  # f4[N] in 0..1, the scores for colours
+
+    @classmethod
+    def of(cls, answer: Answer, surface: Surface) -> Ranking:
+        """answer: of a session about all points of `surface`."""
+        found = zip(answer.matches, answer.shows, answer.through, strict=True)
+        groups = tuple(_group(surface, *one) for one in found)
+        return cls(answer.text, answer.negative, groups, answer.score, answer.heat)
+
+    @overload
+    def __getitem__(self, rank: int) -> Group: ...
+    @overload
+    def __getitem__(self, rank: slice) -> Sequence[Group]: ...
+    def __getitem__(self, rank: int | slice) -> Group | Sequence[Group]:
+        return self.groups[rank]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+
+def _group(surface: Surface, match: Match, shows: str, through: FoundThrough | None) -> Group:
+    mask = np.isin(surface.superpoint, match.superpoints)
+    points = surface.xyz[mask]
+    return Group(
+        match.score,
+        shows,
+        mask,
+        np.stack([points.min(0), points.max(0)]),
+        np.array(match.centre, np.float32),
+        match.area,
+        np.array(match.superpoints, np.int32),
+        through,
+    )
