@@ -13,7 +13,7 @@ from anyscene.cli import import_, query
 from anyscene.scene import Camera
 from anyscene_demo.rooms import KINDS
 from anyscene_demo.world import WORLD, room_views
-from tests.builders import REPOSITORY, miniature
+from tests.builders import REPOSITORY
 from tests.builders.capture import write_scan
 from tests.builders.polycam import write_export
 from tests.builders.project import Project
@@ -99,8 +99,7 @@ def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(project, roo
         assert similarity[on].mean() > similarity[~on].mean() + 0.2
 
 
-def test_what_is_neither_a_scene_nor_a_capture(project, room, tmp_path, monkeypatch):
-    monkeypatch.setattr(query, "load_text_encoder", lambda section: miniature.Spelling())
+def test_what_is_neither_a_scene_nor_a_capture(project, room, tmp_path):
     params = ("--params", project / "params.yaml")
     result = run(query.app, tmp_path, "a bed", *params)
     assert result.exit_code == 1 and "neither a scan (color/, pose/) nor an export" in result.stderr
@@ -123,7 +122,6 @@ def test_what_is_neither_a_scene_nor_a_capture(project, room, tmp_path, monkeypa
 
 
 def test_options_of_an_import_are_refused_for_a_scene_that_is_imported(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(query, "load_text_encoder", lambda section: miniature.Spelling())
     shutil.copy(project / "params.yaml", tmp_path)
     (tmp_path / "data" / "scenes" / "room.zarr").mkdir(parents=True)
     (tmp_path / "room").mkdir()

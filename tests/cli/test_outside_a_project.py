@@ -9,6 +9,7 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 from anyscene.cli import predict, query, view
+from anyscene.library import feature_cloud
 from anyscene.project import parameters
 from tests.builders import miniature
 from tests.builders.capture import write_scan
@@ -22,8 +23,8 @@ def empty(tmp_path, monkeypatch):
     folder = tmp_path / "empty"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for command in (predict, query, view):
-        monkeypatch.setattr(command, "load_text_encoder", lambda section: miniature.Spelling())
+    for module in (predict, feature_cloud, view):
+        monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
     return folder
 
 

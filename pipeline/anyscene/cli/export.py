@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, Source, project
+from anyscene.cli.options import ParamsFile, Source
+from anyscene.library.location import located
 from anyscene.show.export import WRITERS, Format, explained, read
 from anyscene.text import load_text_encoder
 
@@ -24,7 +25,7 @@ def export(
     For Pointcept segment.npy and instance.npy hold the annotation, where there is one, and prediction.npy
     holds what the features say.
     """
-    settings, artefacts = project(params)
+    settings, artefacts = located(params)
     result = read(artefacts, scene, settings, load_text_encoder(settings.text), source)
     path = WRITERS[format_](result, out)
     features = result.features

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, Source, project
+from anyscene.cli.options import ParamsFile, Source
+from anyscene.library.location import located
 from anyscene.project import layout
 from anyscene.tasks.instances import proposals
 from anyscene.tasks.instances.scoring import score_proposals
@@ -30,7 +31,7 @@ def main(
     params: ParamsFile = None,
 ) -> None:
     """Score class-agnostic proposals by AP, AP50 and AP25, as ScanNet's benchmark does."""
-    settings, artefacts = project(params)
+    settings, artefacts = located(params)
     encoder = load_text_encoder(settings.text)
     result = score_proposals(folder, settings, artefacts, encoder, source, proposals.READERS[format_])
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,9 @@ import typer
 
 from anyscene import datasets
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, project, read_scan
+from anyscene.cli.options import ParamsFile
 from anyscene.datasets import ply
+from anyscene.library.location import located, read_scan
 from anyscene.networks.cloud import Cloud
 from anyscene.tasks import sources
 from anyscene.text import embeddings, load_text_encoder
@@ -32,7 +33,7 @@ def main(
     params: ParamsFile = None,
 ) -> None:
     """Label every point of a scan with a trained network."""
-    settings, artefacts = project(params)
+    settings, artefacts = located(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
     trained, scene = sources.network(artefacts, model), read_scan(folder, settings)
     cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))

@@ -1,7 +1,7 @@
 """Free texts -> where in a scene they are: ranked groups of superpoints, heat maps as PLY and PNG, JSON.
 
-The scene is one that the pipeline knows, or any scan or export of a capture: those go through the trained
-network on the spot."""
+The scene is one that the pipeline knows, or any scan, export of a capture, mesh or cloud: those go through
+the trained network on the spot."""
 
 import json
 from pathlib import Path
@@ -16,23 +16,25 @@ from rich.text import Text
 
 from anyscene.cli.command import command
 from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
-from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
-from anyscene.datasets import imports, ply
+from anyscene.cli.options import ParamsFile, Source
+from anyscene.datasets import ply
+from anyscene.library import opening
 from anyscene.show import heat_map
-from anyscene.tasks import sources
 from anyscene.tasks.query.groups import decimals
 from anyscene.tasks.query.session import TOP, Answer, FoundThrough, Session, Unit
 from anyscene.tasks.query.similarity import By
 from anyscene.tasks.surface import Surface
-from anyscene.tasks.task import Texts
-from anyscene.text import load_text_encoder
 
 PICTURE = (960, 720)
 
 
 def query(
     scene: Annotated[
-        str, typer.Argument(help="id of an imported scene, or a scan or export: a folder or an archive")
+        str,
+        typer.Argument(
+            help="id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or "
+            "archive), a mesh or cloud (.ply, .npy)"
+        ),
     ],
     text: Annotated[list[str], typer.Argument(help='what to find, such as "somewhere to sit"; one or more')],
     negative: Annotated[
@@ -68,26 +70,17 @@ def query(
 
     Options from --from on are of exports, as for anyscene import.
     """
-    (settings, artefacts), console = project(params), Console(highlight=False)
-    encoder, options = load_text_encoder(settings.text), export_options(scale, depth_unit, up, confidence)
-    imported = is_imported(artefacts, scene)
-    if imported or not Path(scene).exists():
-        if imported:
-            because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
-            imports.refuse(export, options, mesh, every, because)
-        surface = Surface.read(artefacts, scene)
-        features = sources.of_scene(artefacts, scene, source)
-    else:
-        with imports.as_scan(Path(scene), export, options, mesh, every) as (folder, said):
-            if said:
-                typer.echo(said)
-            surface = Surface.of_scan(read_scan(folder, settings), settings.superpoints)
-        features = sources.of_scan(artefacts, surface.cloud, source)
+    console, options = Console(highlight=False), export_options(scale, depth_unit, up, confidence)
+    cloud = opening.open(
+        scene, source=source, project=params, exporter=export, options=options, mesh=mesh, every=every
+    )
+    if cloud.remarks:
+        typer.echo(cloud.remarks)
+    surface = cloud.surface
     # without colours to write, scores of a sample of the points are enough
     drawn = None if out is None and png is None else np.arange(len(surface))
-    classes = Texts.of(settings, encoder).classes
-    session = Session.of(surface, features, classes, group, drawn)
-    answers = [session.ask(encoder, one, negative or (), top, by) for one in text]
+    session = cloud.session(group, drawn)
+    answers = [session.ask(cloud.encoder, one, negative or (), top, by) for one in text]
     for answer in answers:
         console.print(_table(session, answer))
     if out is not None:

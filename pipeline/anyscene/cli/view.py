@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
+from anyscene.cli.options import ParamsFile, Source
 from anyscene.datasets import imports
 from anyscene.errors import StoreError
+from anyscene.library.location import is_imported, located, read_scan
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -43,7 +44,7 @@ def view(
     params: ParamsFile = None,
 ) -> None:
     """Look at SCENE in a browser on this machine, until Ctrl+C."""
-    settings, artefacts = project(params)
+    settings, artefacts = located(params)
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
     if scene is None or is_imported(artefacts, scene) or not Path(scene).exists():
         _serve(settings, artefacts, scene, port, source, points, dark)

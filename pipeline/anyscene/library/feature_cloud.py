@@ -138,7 +138,9 @@ class FeatureCloud:
             raise TypeError(f"query takes one text, not {type(text).__name__}; ask one after the other")
         if isinstance(negative, str):
             raise TypeError("negative takes a list of texts, not one string")
-        answer = self.session(unit).ask(self.encoder, text, negative, top, By(by))
+        if unit not in self._sessions:
+            self._sessions[unit] = self.session(unit, np.arange(len(self)))
+        answer = self._sessions[unit].ask(self.encoder, text, negative, top, By(by))
         return Ranking.of(answer, self.surface)
 
     def segment(self, classes: Sequence[str] | LabelSet | None = None) -> np.ndarray:
@@ -149,8 +151,8 @@ class FeatureCloud:
         project. Raises DataError for no class, for one that appears twice, and for more than fit an i2.
 
         >>> label = anyscene.open("val_000").segment(["bed", "chair", "something else"])
-        >>> label.dtype, set(label.tolist()) <= {-1, 0, 1, 2}
-        (dtype('int16'), True)
+        >>> label.dtype.name, set(label.tolist()) <= {-1, 0, 1, 2}
+        ('int16', True)
         """
         return labelled(self._features, self._texts(classes)).label
 
@@ -181,13 +183,13 @@ class FeatureCloud:
         """
         return export.write_pointcept(self._result(self._texts(None)), Path(folder))
 
-    def session(self, unit: Literal["object", "superpoint"] = "object") -> Session:
-        """What `query` asks, made once: for those who want the parts of an answer that Ranking leaves out."""
-        if unit not in self._sessions:
-            classes = Texts.of(self.settings, self.encoder).classes
-            drawn = np.arange(len(self.surface))
-            self._sessions[unit] = Session.of(self.surface, self._features, classes, Unit(unit), drawn)
-        return self._sessions[unit]
+    def session(
+        self, unit: Literal["object", "superpoint"] = "object", drawn: np.ndarray | None = None
+    ) -> Session:
+        """What is asked by command line and viewer, and by `query`; drawn: i8[M], the points whose scores its
+        answers have, in rising order; None: those of a sample."""
+        classes = Texts.of(self.settings, self.encoder).classes
+        return Session.of(self.surface, self._features, classes, Unit(unit), drawn)
 
     @functools.cached_property
     def _features(self) -> Features:

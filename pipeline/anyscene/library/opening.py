@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from anyscene.datasets import cloud_from_depth, imports, label_set, ply
 from anyscene.datasets.imports import ExportOptions
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError, StoreError
 from anyscene.library.feature_cloud import FeatureCloud
-from anyscene.project import parameters, store
+from anyscene.library.location import is_imported, located, read_scan
+from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
@@ -26,7 +26,6 @@ from anyscene.text import TextEncoder
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # xyz, rgb, normal (0: not known), face
 
-PARAMS = "params.yaml"
 NOTHING_SAID = ExportOptions()
 PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
 
@@ -39,7 +38,7 @@ def open(
     encoder: TextEncoder | None = None,
     exporter: str | None = None,
     options: ExportOptions = NOTHING_SAID,
-    mesh: Path | None = None,
+    mesh: str | Path | None = None,
     every: int = 1,
 ) -> FeatureCloud:
     """Open a scene, to ask it for things.
@@ -64,12 +63,12 @@ def open(
     StoreError where no source was named and there is none.
 
     >>> cloud = anyscene.open("val_000")
-    >>> cloud.points.dtype, cloud.points.shape == (len(cloud), 3)
-    (dtype('float32'), True)
+    >>> cloud.points.dtype.name, cloud.points.shape == (len(cloud), 3)
+    ('float32', True)
     >>> cloud.features.shape == (len(cloud), cloud.encoder.width)
     True
     """
-    path = Path(scene)
+    path, mesh = Path(scene), None if mesh is None else Path(mesh)
     if path.suffix == store.SUFFIX and path.is_dir():
         imports.refuse(exporter, options, mesh, every, because=f"{path} is an artefact")
         return _artefact(path, source, project, encoder)
@@ -79,7 +78,7 @@ def open(
         imports.refuse(exporter, options, mesh, every, because)
         return _imported(settings, artefacts, str(scene), source, encoder)
     if not path.exists():
-        if artefacts.data("scenes").is_dir() and path.name == str(scene):
+        if path.name == str(scene) and path.suffix not in READERS and artefacts.data("scenes").is_dir():
             store.open_imported(artefacts.data("scenes"), path.name)  # its error names those that there are
         raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
     if path.suffix in READERS:
@@ -126,28 +125,6 @@ def from_points(
     normal = None if normals is None else np.asarray(normals)
     scan = _scan("points", name, np.asarray(points), np.asarray(colours), normal, face, scale)
     return _of_scan(scan, settings, artefacts, source, encoder)
-
-
-def located(project: str | Path | None) -> tuple[Params, Artefacts]:
-    """The parameters of a project, a folder or its params.yaml, and the artefacts beside them; of None those
-    of the current folder. Outside any project the parameters are built-in ones, so that scans and networks
-    are taken by their paths. Raises ConfigError."""
-    path = Path(project or ".")
-    path = path / PARAMS if path.is_dir() else path
-    named = project is not None and not Path(project).is_dir()
-    settings = parameters.load(path) if named or path.is_file() else parameters.defaults()
-    return settings, Artefacts(path.parent)
-
-
-def is_imported(artefacts: Artefacts, scene: str) -> bool:
-    """Whether `scene` is the id of an imported scene, and not the path of a scan."""
-    return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
-
-
-def read_scan(folder: Path, settings: Params) -> Scene:
-    """A scan in the rgbd form by its folder. Raises DataError naming the file that is wrong."""
-    folder, section = folder.resolve(), settings.scenes
-    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
 
 
 def _artefact(

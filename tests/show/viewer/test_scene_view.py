@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from anyscene import datasets
 from anyscene.cli import query
 from anyscene.errors import StoreError
+from anyscene.library import feature_cloud
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.show import palette
@@ -248,7 +249,7 @@ def test_scores_of_superpoints_are_the_means_of_their_points(project, room, sour
 
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
 def test_a_text_is_found_as_on_the_command_line(project, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(query, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr("anyscene.tasks.query.quantised.ROWS", 100)
     folder, params = project
     texts = ["a bed in a scene", "a piece of furniture that provides a place to sleep"]  # its name, its gloss

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from anyscene.cli import query
 from anyscene.datasets import label_set
 from anyscene.errors import StoreError
+from anyscene.library import feature_cloud
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show import heat_map
@@ -37,7 +38,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def light_text(monkeypatch):
-    monkeypatch.setattr(query, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
 
 
 def run(project, *arguments):

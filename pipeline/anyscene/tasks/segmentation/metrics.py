@@ -65,6 +65,16 @@ def evaluate(
     prediction: integers [N], -1 = none. foreground_prediction: the same, chosen among the classes of
     `label_set.foreground` only.
     Raises EvaluationError for arrays of different lengths or predictions that are no class.
+
+    >>> classes = anyscene.label_set("scannet20")
+    >>> wall, floor, none = 0, 1, -1
+    >>> target = np.array([wall, wall, floor, floor, none])
+    >>> said = np.array([wall, floor, floor, floor, wall])
+    >>> metrics = anyscene.evaluate(target, said, classes)
+    >>> {name: round(iou, 1) for name, iou in metrics.per_class.items()}
+    {'wall': 50.0, 'floor': 66.7}
+    >>> round(metrics.mIoU, 1), round(metrics.mAcc, 1)
+    (58.3, 75.0)
     """
     every = confusion(target, prediction, len(label_set))
     if foreground_prediction is None:

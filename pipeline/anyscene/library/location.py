@@ -1,0 +1,35 @@
+"""Where a person's project and scans are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anyscene.datasets.rgbd import Rgbd
+from anyscene.project import parameters, store
+from anyscene.project.layout import Artefacts
+from anyscene.project.parameters import Params
+from anyscene.scene import Scene
+
+PARAMS = "params.yaml"
+
+
+def located(project: str | Path | None) -> tuple[Params, Artefacts]:
+    """The parameters of a project, a folder or its params.yaml, and the artefacts beside them; of None those
+    of the current folder. Outside any project the parameters are built-in ones, so that scans and networks
+    are taken by their paths. Raises ConfigError."""
+    path = Path(project or ".")
+    path = path / PARAMS if path.is_dir() else path
+    named = project is not None and not Path(project).is_dir()
+    settings = parameters.load(path) if named or path.is_file() else parameters.defaults()
+    return settings, Artefacts(path.parent)
+
+
+def is_imported(artefacts: Artefacts, scene: str) -> bool:
+    """Whether `scene` is the id of an imported scene, and not the path of a scan."""
+    return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+
+
+def read_scan(folder: Path, settings: Params) -> Scene:
+    """A scan in the rgbd form by its folder. Raises DataError naming the file that is wrong."""
+    folder, section = folder.resolve(), settings.scenes
+    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)

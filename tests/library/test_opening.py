@@ -1,0 +1,205 @@
+"""What can be opened, and where."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+import anyscene
+from anyscene.datasets import ply
+from anyscene.errors import CheckpointError, DataError, StoreError
+from tests.builders import miniature
+from tests.builders.capture import grid, write_ply, write_scan
+from tests.builders.polycam import write_export
+from tests.builders.wall import rolled, views
+
+ENCODER = miniature.Spelling()
+
+
+def opened(path, **more):
+    return anyscene.open(path, encoder=ENCODER, **more)
+
+
+@pytest.fixture
+def network(world):
+    """The path of a trained network."""
+    return world / "models/distilled"
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """The current folder, which holds no project."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "artefact, source",
+    [
+        ("scenes", "ensembled"),
+        ("superpoints", "ensembled"),
+        ("labels", "ensembled"),
+        ("fusion", "fusion"),
+        ("projection/dense", "projection/dense"),
+    ],
+)
+def test_an_artefact_by_its_path(world, elsewhere, artefact, source):
+    cloud = opened(world / f"data/{artefact}/room0.zarr")
+    assert (cloud.id, cloud.source) == ("room0", source)
+    assert len(cloud.features) == len(cloud) > 1000 and cloud.truth is not None
+    assert cloud.query("a bed", top=1)[0].mask.any()
+
+
+def test_the_source_that_is_named(world, network):
+    scenes = world / "data/scenes/room0.zarr"
+    assert opened(scenes, source="fusion").source == "fusion"
+    assert opened(scenes, source=network).source == "distilled"
+    by_name, by_path = (opened(scenes, source=one).features for one in ("distilled", network))
+    assert np.array_equal(by_name, by_path)
+    with pytest.raises(StoreError, match=r"has features of fusion, not of distilled; open .*scenes"):
+        opened(world / "data/fusion/room0.zarr", source="distilled")
+
+
+def test_a_source_that_is_not_there_is_refused_at_once(world, tmp_path):
+    for source in ("nonsense", "projection/nonsense", tmp_path):
+        with pytest.raises(StoreError):
+            opened("room0", project=world, source=source)
+    with pytest.raises(StoreError, match="features of scenes that were imported"):
+        opened(write_scan(tmp_path, "scan"), source="fusion")
+    shutil.copytree(world / "models/distilled", tmp_path / "broken")
+    (tmp_path / "broken/model.safetensors").unlink()
+    cloud = opened(tmp_path / "scan", source=tmp_path / "broken")
+    with pytest.raises(CheckpointError):
+        cloud.features  # noqa: B018
+
+
+def test_a_scene_alone_is_asked_by_a_network(world, network, elsewhere):
+    shutil.copytree(world / "data/scenes/room0.zarr", elsewhere / "alone.zarr")
+    cloud = opened("alone.zarr", source=network)
+    whole = opened(world / "data/scenes/room0.zarr", source=network)
+    assert cloud.id == "alone" and np.array_equal(cloud.features, whole.features)
+    assert len(cloud.superpoints) == len(cloud) and cloud.truth is None
+    shutil.copytree(world / "data/fusion/room0.zarr", elsewhere / "features.zarr")
+    with pytest.raises(StoreError, match=r"features.zarr: has no points"):
+        opened("features.zarr", source=network)
+
+
+def test_scenes_without_superpoints_are_divided(world, tmp_path):
+    for name in ("scenes", "fusion"):
+        shutil.copytree(world / f"data/{name}", tmp_path / f"data/{name}")
+    cloud = opened(tmp_path / "data/fusion/room0.zarr")
+    assert len(cloud.superpoints) == len(cloud) and len(cloud.query("a bed")) > 0
+
+
+def test_a_scan_a_mesh_and_points_without_a_project(network, elsewhere):
+    folder = write_scan(elsewhere, "scan")
+    xyz, rgb, _, face = ply.read_mesh(folder / "mesh.ply")
+    np.save("points.npy", np.column_stack([xyz, rgb]))
+    clouds = {
+        "scan": opened("scan", source=network),
+        "mesh": opened("scan/mesh.ply", source=network),
+        "points": opened("points.npy", source=network),
+    }
+    clouds["memory"] = anyscene.from_points(xyz, rgb, name="memory", source=network, encoder=ENCODER)
+    first = clouds["scan"]
+    for name, cloud in clouds.items():
+        assert (cloud.id, cloud.source) == (name, "distilled")
+        assert np.array_equal(cloud.points, xyz) and np.array_equal(cloud.colours, rgb)
+        assert np.array_equal(cloud.features, first.features) and cloud.query("a bed")[0].mask.any()
+    assert np.array_equal(clouds["mesh"].superpoints, first.superpoints)
+    assert np.array_equal(clouds["mesh"].faces, face) and clouds["points"].faces.shape == (0, 3)
+    sign = clouds["points"].normals * [0, 1, 0]  # the wall is a plane of y
+    np.testing.assert_allclose(np.abs(sign), np.abs(clouds["points"].normals), atol=1e-6)
+
+
+def test_an_export_is_imported(network, elsewhere):
+    write_export(elsewhere / "export", views([rolled(yaw=yaw) for yaw in (-15, 0, 15)]))
+    cloud = opened("export", source=network)
+    assert len(cloud) > 100 and "frames of" in cloud.remarks
+    thinned = opened("export", source=network, every=2)
+    assert thinned.remarks.startswith("2 frames")
+
+
+def test_the_most_refined_network_of_the_project(world, elsewhere):
+    folder = write_scan(elsewhere, "scan")
+    assert opened(folder, project=world).source == "ensembled"
+    assert opened(folder, project=world / "params.yaml").source == "ensembled"
+    cloud = opened(folder)
+    assert len(cloud.points) == 36
+    with pytest.raises(StoreError, match="no trained network"):
+        cloud.query("a bed")
+
+
+def test_units_and_up_of_a_mesh(network, elsewhere):
+    xyz, face = grid(6)
+    rgb = np.zeros((36, 3), np.uint8)
+    standing = np.column_stack([xyz[:, 0], -xyz[:, 2], xyz[:, 1]])  # y down
+    write_ply(elsewhere / "mesh.ply", 1000 * standing, rgb, face)
+    with pytest.raises(DataError, match=r"mesh.ply: its longest side would be 1000 m; say .* by scale"):
+        opened("mesh.ply")
+    options = anyscene.ExportOptions(scale=0.001, up=np.array([0.0, -1.0, 0.0]))
+    cloud = opened("mesh.ply", options=options)
+    np.testing.assert_allclose(cloud.points[:, 2], xyz[:, 2], atol=1e-6)
+    np.testing.assert_allclose(np.abs(cloud.normals[:, 2]), 0, atol=1e-6)
+    with pytest.raises(DataError, match="has no images to tell what is up"):
+        opened("mesh.ply", options=anyscene.ExportOptions(up="images"))
+    with pytest.raises(DataError, match="--depth-unit is not for this export: it has no images"):
+        opened("mesh.ply", options=anyscene.ExportOptions(depth_unit=0.001))
+    with pytest.raises(DataError, match="--every is not for this export: it has no images"):
+        opened("mesh.ply", every=2)
+
+
+@pytest.mark.parametrize(
+    "array, wrong",
+    [
+        (np.zeros((20, 3)), r"numbers \[N, 6\].*float64\[20, 3\]"),
+        (np.array([["a"] * 6]), r"numbers \[N, 6\]"),
+        (np.full((20, 6), 0.5), "colours, whole numbers"),
+        (np.full((20, 6), 256), "colours, whole numbers"),
+        (np.ones((20, 6)), "colours, whole numbers"),
+        (np.zeros((0, 6)), r"points must be numbers \[N, 3\]"),
+        (np.full((20, 6), np.nan), "colours, whole numbers"),
+    ],
+)
+def test_arrays_that_are_no_points(elsewhere, array, wrong):
+    np.save("a.npy", array)
+    with pytest.raises(DataError, match=wrong):
+        opened("a.npy")
+
+
+def test_values_that_cannot_be(elsewhere):
+    rng = np.random.default_rng(0)
+    points, colours = rng.random((20, 3)), np.zeros((20, 3), np.uint8)
+
+    def refused(wrong, *arrays, **more):
+        with pytest.raises(DataError, match=wrong):
+            anyscene.from_points(*arrays, **more)
+
+    broken = points.copy()
+    broken[3, 1] = np.nan
+    refused("1 points are NaN", broken, colours)
+    refused("colours must be uint8", points, colours / 255)
+    refused(r"colours must be uint8 0..255 of \[20, 3\], not uint8\[19, 3\]", points, colours[1:])
+    refused("faces must be integers", points, colours, faces=np.zeros((4, 4), int))
+    refused("outside 0..19", points, colours, faces=np.array([[0, 1, 20]]))
+    refused("normals must be finite", points, colours, normals=points[1:])
+    refused("longest side would be 0.0009", points / 1000, colours)
+    refused("15 points without normals or faces; to tell", points[:15], colours[:15])
+    assert len(anyscene.from_points(points / 1000, colours, scale=1.0)) == 20
+
+
+def test_what_is_not_there_is_named(world, elsewhere):
+    with pytest.raises(StoreError, match="room7: no such scene; imported are room0"):
+        opened("room7", project=world)
+    with pytest.raises(DataError, match=r"nowhere.ply: no such file or folder"):
+        opened("nowhere.ply", project=world)
+    with pytest.raises(DataError, match="some/folder: no such file or folder"):
+        opened("some/folder")
+    with pytest.raises(DataError, match="--every is not for this export: room0 is a scene that is imported"):
+        opened("room0", project=world, every=2)
+    with pytest.raises(DataError, match=r"room0.zarr is an artefact"):
+        opened(world / "data/scenes/room0.zarr", every=2)
