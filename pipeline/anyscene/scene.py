@@ -74,7 +74,13 @@ class Camera:
 
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the image resized to width x height, pixel centres on corners as in ScanNet's tools:
-        fx' = fx W'/W, cx' = cx (W'-1)/(W-1), the same for y."""
+        fx' = fx W'/W, cx' = cx (W'-1)/(W-1), the same for y.
+
+        >>> intrinsics = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
+        >>> camera = anyscene.Camera(intrinsics, np.eye(4), width=640, height=480)
+        >>> camera.resized(320, 240).intrinsics.tolist()
+        [[250.0, 0.0, 159.5], [0.0, 250.0, 119.5], [0.0, 0.0, 1.0]]
+        """
         intrinsics = self.intrinsics.copy()
         intrinsics[0, :2] *= width / self.width
         intrinsics[1, 1] *= height / self.height

@@ -11,6 +11,13 @@ def score(pseudo: np.ndarray, predicted: np.ndarray, pooled: bool = True) -> flo
     pooled: sum of intersections / sum of unions over all images (released code of SAS), else the mean of the
     images' own ratios (the paper). An image on which both masks are empty says nothing and is left out; where
     all are, the score is 0. Raises ValueError on masks of different shapes, or that are not b1[m, H, W].
+
+    >>> pseudo = np.array([[[True, True, False, False]], [[True, False, False, False]]])
+    >>> predicted = np.array([[[True, False, False, False]], [[True, False, False, False]]])
+    >>> anyscene.score(pseudo, predicted)  # (1 + 1) / (2 + 1)
+    0.6666666666666666
+    >>> anyscene.score(pseudo, predicted, pooled=False)  # (1/2 + 1/1) / 2
+    0.75
     """
     if pseudo.shape != predicted.shape or pseudo.ndim != 3:
         raise ValueError(

@@ -19,6 +19,12 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
     Raises DataError for a truncated or empty file, missing colours, points that are not finite and faces that
     name vertices beyond the last.
+
+    >>> xyz, rgb = np.eye(3), np.full((3, 3), 255, np.uint8)
+    >>> anyscene.write_mesh("triangle.ply", xyz, rgb, np.array([[0, 1, 2]]))
+    >>> xyz, rgb, normal, face = anyscene.read_mesh("triangle.ply")
+    >>> normal[0].astype(float).round(2).tolist(), face.tolist()
+    ([0.58, 0.58, 0.58], [[0, 1, 2]])
     """
     try:
         mesh = _load(path)
@@ -56,7 +62,14 @@ def write_mesh(
     **values: np.ndarray,
 ) -> None:
     """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
-    `values` [N]; `comments`: ASCII, a line each."""
+    `values` [N]; `comments`: ASCII, a line each.
+
+    >>> xyz, rgb = np.eye(3), np.zeros((3, 3), np.uint8)
+    >>> label = np.array([2, 2, 0], np.int32)
+    >>> anyscene.write_mesh("cloud.ply", xyz, rgb, np.zeros((0, 3), int), comments=["one"], label=label)
+    >>> anyscene.read_mesh("cloud.ply")[0].tolist() == xyz.tolist()
+    True
+    """
     columns = dict(zip(("x", "y", "z"), xyz.astype(np.float32).T, strict=True))
     columns |= dict(zip(("red", "green", "blue"), rgb.astype(np.uint8).T, strict=True))
     columns |= values

@@ -50,6 +50,17 @@ def fuse(
       add         equal: the direction of the sum
     NumPy arrays or tensors; computed in single precision, in double where the features are double.
     Raises FusionError for shapes that do not fit, more than 255 classes and tau <= 0.
+
+    At a point one model sees the first class and another the second; the first one knows both better:
+
+    >>> text = np.eye(2, dtype=np.float32)
+    >>> features, valid = text[:, None], np.ones((2, 1), bool)
+    >>> capability = np.array([[0.9, 0.6], [0.1, 0.4]])
+    >>> fused = anyscene.fuse(features, valid, capability, text, tau=0.25)
+    >>> fused.weight.astype(float).round(2).tolist()  # the softmax of 0.75 / tau and 0.25 / tau
+    [[0.88, 0.12]]
+    >>> fused.prediction.tolist()
+    [[0, 1]]
     """
     blocks = list(fuse_blocks(features, valid, capability, text, tau=tau, normalise=normalise, method=method))
     if isinstance(features[0], torch.Tensor):
@@ -158,7 +169,14 @@ class SuperpointMeans:
 def superpoint_means(
     feature: np.ndarray, valid: np.ndarray, superpoint: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(mean f4[L, C], valid b1[L]) of feature f4[N, C] where valid b1[N], by dense superpoint ids i4[N]."""
+    """(mean f4[L, C], valid b1[L]) of feature f4[N, C] where valid b1[N], by dense superpoint ids i4[N].
+
+    >>> feature = np.array([[1, 0], [3, 0], [9, 9], [5, 5]], np.float32)
+    >>> valid = np.array([True, True, False, False])
+    >>> mean, known = anyscene.superpoint_means(feature, valid, np.array([0, 0, 0, 1]))
+    >>> mean.tolist(), known.tolist()
+    ([[2.0, 0.0], [0.0, 0.0]], [True, False])
+    """
     means = SuperpointMeans(int(superpoint.max(initial=-1)) + 1, feature.shape[1])
     means.add(superpoint, feature, valid)
     return means.result()

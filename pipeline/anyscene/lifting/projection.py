@@ -79,6 +79,15 @@ def visible_pixels(
     PointCloudToImageMapper finds.
     Returns (point i8[V] ascending, row i4[V], column i4[V]).
     Raises ProjectionError where depth has another size than the camera.
+
+    >>> intrinsics = np.array([[100, 0, 50], [0, 100, 40], [0, 0, 1]])
+    >>> camera = anyscene.Camera(intrinsics, np.eye(4), width=101, height=81)
+    >>> ahead, right, behind = [0, 0, 2], [0.5, 0, 2], [0, 0, -2]
+    >>> point, row, column = anyscene.visible_pixels(
+    ...     np.array([ahead, right, behind]), camera, tolerance=0.1, border=0
+    ... )
+    >>> point.tolist(), row.tolist(), column.tolist()
+    ([0, 1], [40, 40], [50, 75])
     """
     tested = depth is not None
     if not tested:

@@ -36,6 +36,12 @@ def segment_mesh(xyz: np.ndarray, face: np.ndarray, k: float = 0.01, min_vertice
     superpoints are joined to a neighbour where there is one (ScanNet ships 20, SAS uses 60).
     Returns i4[N], dense ids 0..L-1 in order of their first vertex; a vertex without face is alone.
     Raises SuperpointError for arrays of another shape and for face indices outside 0..N-1.
+
+    >>> floor = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    >>> wall = [[0, 2, 0], [1, 2, 0], [1, 2, 1], [0, 2, 1]]
+    >>> face = [[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]]
+    >>> anyscene.segment_mesh(np.array(floor + wall), np.array(face)).tolist()
+    [0, 0, 0, 0, 1, 1, 1, 1]
     """
     xyz, face = np.ascontiguousarray(xyz, np.float32), np.asarray(face)
     if xyz.ndim != 2 or xyz.shape[1] != 3 or face.ndim != 2 or face.shape[1] != 3:
@@ -55,6 +61,13 @@ def segment_points(
     xyz: f4[N, 3] in metres; normal: f4[N, 3] unit; neighbours: edges from each point (an edge found from both
     of its ends counts twice, like one that two faces share). Returns i4[N] as `segment_mesh`.
     Raises SuperpointError for arrays of another shape, points that are not finite and neighbours < 1.
+
+    >>> x, y = np.mgrid[:10, :10].reshape(2, -1) / 10
+    >>> floor = np.stack([x, y, 0 * x], 1)
+    >>> above = np.stack([x, y, 0 * x + 1], 1)
+    >>> up = np.tile([0, 0, 1], (200, 1))
+    >>> anyscene.segment_points(np.concatenate([floor, above]), up)[[0, 99, 100, 199]].tolist()
+    [0, 0, 1, 1]
     """
     xyz, normal = np.ascontiguousarray(xyz, np.float32), np.ascontiguousarray(normal, np.float32)
     if xyz.ndim != 2 or xyz.shape[1] != 3 or normal.shape != xyz.shape:

@@ -39,7 +39,14 @@ VARIANTS = {
 
 
 class MinkUNet(nn.Module):
-    """forward(coordinates, features) -> features, one output row per input row."""
+    """forward(coordinates, features) -> features, one output row per input row.
+
+    >>> import torch
+    >>> network = anyscene.MinkUNet("14A", in_channels=3, out_channels=8, width=0.25, backend="torch")
+    >>> batch_x_y_z = torch.tensor([[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.int32)
+    >>> network.eval()(batch_x_y_z, torch.ones(3, 3)).shape
+    torch.Size([3, 8])
+    """
 
     def __init__(
         self,

@@ -178,7 +178,15 @@ def _codec(dtype: np.dtype) -> BloscCodec:
 
 
 def open_scene(path: Path) -> Artefact:
-    """Open an artefact for reading. Raises StoreError where it is missing, not ours or of another format."""
+    """Open an artefact for reading: its arrays by name, read by slices, and its attributes.
+
+    Raises StoreError where it is missing, not ours or of another format.
+
+    >>> fused = anyscene.open_scene("data/fusion/val_000.zarr")
+    >>> feature, valid = fused["feature"], fused["valid"][:]
+    >>> len(feature.shape), feature[:100].dtype.name, valid.dtype.name
+    (2, 'float16', 'bool')
+    """
     return Artefact(Path(path), _attributes(Path(path)))
 
 

@@ -239,5 +239,11 @@ def open_clip_model(model: str, pretrained: str | None) -> torch.nn.Module:
 
 
 def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> np.ndarray:
-    """f4[K, C]: `names` in the sentence `template` (one `{}`), L2-normalised. "other" is encoded bare."""
+    """f4[K, C]: `names` in the sentence `template` (one `{}`), L2-normalised. "other" is encoded bare.
+
+    >>> encoder = anyscene.open("val_000").encoder
+    >>> text = anyscene.embeddings(encoder, ["bed", "chair"])
+    >>> text.shape == (2, encoder.width), np.linalg.norm(text, axis=1).round(4).tolist()
+    (True, [1.0, 1.0])
+    """
     return encoder.encode([name if name in BARE else template.format(name) for name in names])
