@@ -53,9 +53,7 @@ def public(path: str):
 def demo(tmp_path_factory):
     """A small project whose scene has the name of one of the demo's."""
     folder = tmp_path_factory.mktemp("public")
-    miniature.write(folder, scenes=1, spacing=0.25, frames=False)
-    for scene in list(folder.glob("data/**/room0.zarr")):
-        scene.rename(scene.with_name("val_000.zarr"))
+    miniature.write(folder, scenes=1, spacing=0.25, frames=False, named="val_00{}")
     return folder
 
 
@@ -85,6 +83,24 @@ def test_each_name_is_there_and_documented(name):
     found = getattr(anyscene, name)
     assert found.__name__ == name and name in dir(anyscene)
     assert inspect.getdoc(found) and not inspect.getdoc(found).startswith(f"{name}(")
+
+
+FIELDS = [
+    name
+    for name in anyscene.__all__
+    if hasattr(getattr(anyscene, name), "__dataclass_fields__") or hasattr(getattr(anyscene, name), "_fields")
+]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_field_is_explained_beside_it_or_above_it(name):
+    lines = inspect.getsource(getattr(anyscene, name)).splitlines()
+    (found,) = ast.parse("\n".join(lines)).body
+    fields = [node for node in found.body if isinstance(node, ast.AnnAssign)]
+    assert fields
+    for node in fields:
+        above = lines[node.lineno - 2].strip()
+        assert "  # " in lines[node.end_lineno - 1] or above.startswith("# "), ast.unparse(node)
 
 
 def test_other_names_are_refused():

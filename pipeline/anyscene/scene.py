@@ -20,14 +20,13 @@ RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
 class Camera:
     """A pinhole camera: OpenCV axes (x right, y down, z forward), metres.
 
-    intrinsics: f8[3,3] of an image of width x height pixels; pose: f8[4,4], camera to world.
-    Raises DataError where they are not finite, the focal lengths not positive, or the pose not rigid.
+    Raises DataError where its matrices are not finite, the focal lengths not positive, or the pose not rigid.
     """
 
-    intrinsics: np.ndarray
-    pose: np.ndarray
-    width: int
-    height: int
+    intrinsics: np.ndarray  # f8[3,3], pixels; the centre of the first pixel is (0, 0)
+    pose: np.ndarray  # f8[4,4], camera to world, metres
+    width: int  # of its images, pixels
+    height: int  # pixels
 
     def __post_init__(self) -> None:
         intrinsics = np.array(self.intrinsics, dtype=np.float64)
@@ -134,13 +133,13 @@ ImageLocation = Path | Part
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One posed image and the depth registered to it, stored as integers: value / depth_scale = metres."""
+    """One posed image and the depth registered to it."""
 
-    id: str
+    id: str  # the name of its image
     color: ImageLocation
-    depth: ImageLocation | None
-    depth_scale: float
-    camera: Camera
+    depth: ImageLocation | None  # an image of integers; None where the scan has no depth
+    depth_scale: float  # value / depth_scale = metres
+    camera: Camera  # of the colour image
 
     def read_color(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """u1[H,W,3]; `size` (width, height) resizes bilinearly. Raises DataError naming the file."""
@@ -218,15 +217,14 @@ def _from_attribute(value: str | dict[str, Any], root: Path) -> ImageLocation:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A point cloud in metres, z up, with the frames that saw it. `face` may be empty; `lost` are the ids of
-    frames that were left out because their pose is not known."""
+    """A point cloud with the frames that saw it."""
 
     id: str
-    xyz: np.ndarray  # f4[N,3]
+    xyz: np.ndarray  # f4[N,3], metres, z up
     rgb: np.ndarray  # u1[N,3]
-    normal: np.ndarray  # f4[N,3]
-    face: np.ndarray  # i4[F,3]
+    normal: np.ndarray  # f4[N,3], of length 1; 0 where a vertex has no face
+    face: np.ndarray  # i4[F,3], indices of points; F is 0 without a mesh
     frames: tuple[Frame, ...]
     split: str  # "train", "val" or "test"
-    dataset: str
-    lost: tuple[str, ...] = ()
+    dataset: str  # its name
+    lost: tuple[str, ...] = ()  # ids of frames that were left out because their pose is not known

@@ -19,7 +19,7 @@ from anyscene.learning.engine.curve import Curve
 from anyscene.networks import MinkUNet, save
 from anyscene.project import parameters, store
 from anyscene.scene import Camera, Frame, Scene
-from anyscene.text import embeddings
+from anyscene.text import TextEncoder, embeddings
 from tests.builders import REPOSITORY
 
 WIDTH = 16  # of the text space
@@ -69,8 +69,17 @@ class Painter:
         return said
 
 
-def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool = True) -> parameters.Params:
-    """Fill `folder` and return its parameters; some annotated frames only with `frames`."""
+def write(
+    folder: Path,
+    *,
+    scenes: int = 2,
+    spacing: float = 0.15,
+    frames: bool = True,
+    encoder: TextEncoder | None = None,
+    named: str = "room{}",
+) -> parameters.Params:
+    """Fill `folder` and return its parameters; some annotated frames only with `frames`. encoder: of the text
+    space, in place of Spelling; named: scenes, with {} for their number."""
     values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["vocabulary"] = list(VOCABULARY)
     values["dataset"]["root"] = str(folder / "data/world")
@@ -83,7 +92,8 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     for index in range(scenes):
-        _write_scene(folder, f"room{index}", np.random.default_rng(index), spacing, frames)
+        rng = np.random.default_rng(index)
+        _write_scene(folder, named.format(index), rng, spacing, frames, encoder or Spelling())
     rng = np.random.default_rng(9)
     for model, confused in CONFUSED.items():
         capability = [0.1 if name in confused else 0.6 + 0.1 * rng.random() for name in VOCABULARY]
@@ -95,16 +105,18 @@ def write(folder: Path, *, scenes: int = 2, spacing: float = 0.15, frames: bool 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"names": names}))
     for index, name in enumerate(NETWORKS):
-        write_network(folder, name, TITLES[name], index)
+        write_network(folder, name, TITLES[name], index, width=WIDTH if encoder is None else encoder.width)
     _write_synthesis(folder, rng)
     return parameters.load(folder / "params.yaml")
 
 
-def write_network(folder: Path, name: str, title: str, place: int, supervised: bool = False) -> None:
+def write_network(
+    folder: Path, name: str, title: str, place: int, supervised: bool = False, width: int = WIDTH
+) -> None:
     """Write models/NAME: small, with random weights drawn by its place, and a loss of fifty steps."""
     kind, start = NETWORKS.get(name, (name, None))
     torch.manual_seed(place)
-    network = MinkUNet("14A", 3, WIDTH, "torch", width=0.25)
+    network = MinkUNet("14A", 3, width, "torch", width=0.25)
     meta = {"name": name, "title": title, "kind": kind, "start": start, "place": place}
     meta |= {"supervised": supervised, "voxel": 0.2, "input": "geometry"}
     save(network, folder / f"models/{name}", meta)
@@ -119,7 +131,14 @@ def doubled(path: Path) -> Path:
     return path
 
 
-def _write_scene(folder: Path, name: str, rng: np.random.Generator, spacing: float, frames: bool) -> None:
+def _write_scene(
+    folder: Path,
+    name: str,
+    rng: np.random.Generator,
+    spacing: float,
+    frames: bool,
+    encoder: TextEncoder | Spelling,
+) -> None:
     xyz, normal, rgb, label, superpoint = _room(spacing, rng)
     group = _group(folder, "scenes", name)
     seen = tuple(_frame(folder, name, index, rng) for index in range(2)) if frames else ()
@@ -132,12 +151,14 @@ def _write_scene(folder: Path, name: str, rng: np.random.Generator, spacing: flo
     store.write(group, "superpoint", superpoint)
     store.write(group, "size", np.bincount(superpoint).astype(np.int32))
 
-    text = embeddings(Spelling(), VOCABULARY)
+    text = embeddings(encoder, VOCABULARY)
     names = label_set("scannet20").names
     features, valid = [], []
     for model, confused in CONFUSED.items():
         said = [confused.get(names[k], names[k]) for k in label]
-        feature = text[[VOCABULARY.index(word) for word in said]] + rng.normal(0, 0.25, (len(xyz), WIDTH))
+        feature = text[[VOCABULARY.index(word) for word in said]] + rng.normal(
+            0, 1 / encoder.width**0.5, (len(xyz), encoder.width)
+        )
         count = rng.integers(0, 12, len(xyz)).astype(np.uint16)
         group = _group(folder, f"projection/{model}", name)
         store.write(group, "feature", feature.astype(np.float16))

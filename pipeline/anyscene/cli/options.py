@@ -8,7 +8,8 @@ import typer
 Source = Annotated[
     str | None,
     typer.Option(
-        help="whose features: fusion, a network under models/ by its name, or any by the path of its folder; "
+        help="whose features: fusion, projection/MODEL, a network under models/ by its name, or any by the "
+        "path of its folder; "
         "default: the most refined network, else fusion"
     ),
 ]

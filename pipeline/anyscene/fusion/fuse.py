@@ -20,13 +20,12 @@ Array = Any  # np.ndarray or torch.Tensor: what goes in comes out
 
 
 class Fused(NamedTuple):
-    """feature f4[N, C], 0 where not valid; valid b1[N]: some model has a feature; weight f4[N, M], of sum 1
-    where valid, else 0; prediction u1[N, M]: each model's class, 255 where it has no feature."""
+    """What M models say together of N points."""
 
-    feature: Array
-    valid: Array
-    weight: Array
-    prediction: Array
+    feature: Array  # f4[N, C], 0 where not valid
+    valid: Array  # b1[N], whether any model has a feature
+    weight: Array  # f4[N, M], of sum 1 where valid, else 0
+    prediction: Array  # u1[N, M], the class that each model sees; 255 where it has no feature
 
 
 def fuse(

@@ -147,8 +147,9 @@ def _artefact(
     if "xyz" not in group:
         raise StoreError(f"{path}: has no points; put it where it was, beside data/scenes, or open that")
     settings, artefacts = located(project)
-    arrays = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
-    return _of_scan(_scan(path, scene, *arrays, scale=1.0), settings, artefacts, source, encoder)
+    xyz, rgb, normal, face = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
+    scan = _scan(path, scene, xyz, rgb, normal, face, scale=1.0)
+    return _of_scan(scan, settings, artefacts, source, encoder)
 
 
 def _imported(
@@ -238,7 +239,8 @@ def _turn(path: Path, up: np.ndarray | str | None) -> np.ndarray:
         return np.eye(3)
     if isinstance(up, str):
         raise DataError(f"{path}: has no {up} to tell what is up; give up as a direction [3]")
-    return Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
+    turn: np.ndarray = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
+    return turn
 
 
 def _read_npy(path: Path) -> Points:

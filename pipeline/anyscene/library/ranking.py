@@ -34,9 +34,9 @@ class Ranking(Sequence[Group]):
     The order is not that of the scores: a mean over little surface is high by chance, so groups are ordered
     by the lower end of its error (`anyscene.tasks.query.groups.ranked`)."""
 
-    text: str
+    text: str  # what was asked
     negative: tuple[str, ...]  # texts that are not meant
-    groups: tuple[Group, ...] = field(repr=False)
+    groups: tuple[Group, ...] = field(repr=False)  # by rank
     # f4[N], similarity of each point; NaN without a feature and where another text is meant
     scores: np.ndarray = field(repr=False)
     heat: np.ndarray = field(repr=False)  # f4[N] in 0..1, the scores for colours

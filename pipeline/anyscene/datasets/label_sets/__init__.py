@@ -23,20 +23,20 @@ SEVERAL = "|"
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """Classes in the order of their label. `foreground` marks those that the f-metrics count;
-    `split` is head, common, tail or empty. `ids` are the classes' numbers in annotation files, by whose they
-    are: "nyu40", "scannet" for the ids of scannetv2-labels.combined.tsv, "matterport" for the first index of
-    each nyuClass in category_mapping.tsv, or "nuscenes" for those of its lidarseg challenge. `categories` are
-    the names that annotation has for each class, by whose they are: "nuscenes"."""
+    """K classes in the order of their label."""
 
-    name: str
-    names: tuple[str, ...]
+    name: str  # of the table
+    names: tuple[str, ...]  # [K]
     prompts: tuple[str, ...]  # P nouns that go into the text template, those of a class side by side
     colours: np.ndarray  # u1[K,3]
-    foreground: np.ndarray  # b1[K]
-    split: tuple[str, ...] = ()
-    ids: Mapping[str, np.ndarray] = field(default_factory=dict)  # i4[K] each
-    categories: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)  # [K] each
+    foreground: np.ndarray  # b1[K], whether the f-metrics count a class
+    split: tuple[str, ...] = ()  # [K], head, common, tail or empty; () where the table has none
+    # i4[K] each, the classes' numbers in annotation files, by whose they are: "nyu40", "scannet" (the ids of
+    # scannetv2-labels.combined.tsv), "matterport" (the first index of each nyuClass in category_mapping.tsv)
+    # or "nuscenes" (those of its lidarseg challenge)
+    ids: Mapping[str, np.ndarray] = field(default_factory=dict)
+    # [K] each, the names that annotation has for a class, by whose they are: "nuscenes"
+    categories: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     prompt_class: np.ndarray | None = None  # i8[P]; None: one prompt for each class
 
     def __len__(self) -> int:

@@ -36,19 +36,17 @@ class Tally:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Percent. `per_class` is the IoU of each class that has annotated points, beside its `precision` and
-    `recall`; the others are in `absent`. f_mIoU and f_mAcc are None where no prediction among the foreground
-    classes was given. `splits`: mIoU and mAcc of each of the label set's splits that has such a class."""
+    """Percent, over the classes that have annotated points."""
 
-    mIoU: float
-    mAcc: float
-    f_mIoU: float | None
-    f_mAcc: float | None
-    per_class: dict[str, float]
-    precision: dict[str, float]
-    recall: dict[str, float]
-    splits: dict[str, dict[str, float]]
-    absent: tuple[str, ...]
+    mIoU: float  # mean over classes of the intersection over union of prediction and truth
+    mAcc: float  # mean over classes of the share of a class's points that are right
+    f_mIoU: float | None  # of the foreground classes; None where no prediction among them was given
+    f_mAcc: float | None  # as f_mIoU
+    per_class: dict[str, float]  # IoU of each class
+    precision: dict[str, float]  # of each class
+    recall: dict[str, float]  # of each class
+    splits: dict[str, dict[str, float]]  # mIoU and mAcc of each of the label set's splits that has a class
+    absent: tuple[str, ...]  # classes without annotated points
 
 
 def evaluate(
