@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # what HOMES says, for those who read without running
     from anyscene.tasks.segmentation.metrics import evaluate as evaluate
     from anyscene.text import embeddings as embeddings
 
+__version__ = "0.1.0"
+
 HOMES = {  # public name -> the module that it stands in
     "Camera": "anyscene.scene",
     "ExportOptions": "anyscene.datasets.imports.export_options",
@@ -72,8 +74,6 @@ __all__ = list(HOMES)
 
 def __getattr__(name: str) -> Any:
     """The public name, imported now (PEP 562)."""
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("anyscene")
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(HOMES[name]), name)
@@ -82,4 +82,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES, "__version__"})
+    return sorted({*globals(), *HOMES})
