@@ -16,6 +16,7 @@ from anyscene.errors import DataError, TextError
 from anyscene.library import feature_cloud
 from anyscene.project import store
 from anyscene.tasks.features import Features
+from anyscene.tasks.query import session
 from anyscene.text import embeddings
 from tests.builders import miniature
 
@@ -45,6 +46,7 @@ def test_the_ranking_is_that_of_the_command_line(cloud, world, tmp_path, monkeyp
     expected = json.loads((tmp_path / "q.json").read_text())["queries"][0]["matches"]
     found = cloud.query("a bed", negative=["a floor in a scene"], top=3, by=by, unit=unit)
     assert len(found) == len(expected) == 3
+    assert (max(len(group.superpoints) for group in found) == 1) == (unit == "superpoint")
     for group, match in zip(found, expected, strict=True):
         assert group.superpoints.tolist() == match["superpoints"]
         assert (group.score, group.area, group.shows) == (match["score"], match["area"], match["shows"])
@@ -64,6 +66,12 @@ def test_groups_are_points_of_the_scene(cloud):
         np.testing.assert_allclose(found.scores[group.mask & cloud.valid].mean(), group.score, atol=2e-3)
     assert np.array_equal(np.isnan(found.scores), ~cloud.valid) and not cloud.valid.all()
     assert (found.heat[~cloud.valid] == 0).all() and found.heat.max() == 1
+
+
+def test_every_point_has_a_score_also_where_a_sample_ranks(cloud, monkeypatch):
+    monkeypatch.setattr(session, "SAMPLE", 50)
+    found = cloud.query("a bed in a scene")
+    assert found.scores.shape == (len(cloud),) and np.isfinite(found.scores[cloud.valid]).all()
 
 
 def test_what_is_not_meant_has_no_score(cloud):
