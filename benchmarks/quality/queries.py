@@ -1,4 +1,4 @@
-"""python -m benchmarks.quality.queries [--write]: do phrases find classes? -> docs/queries.md."""
+"""python -m benchmarks.quality.queries [--write]: do phrases find classes? -> docs/notes/queries.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
 from anyscene.text import TextEncoder, load_text_encoder
 
-PHRASES, TABLE, TOP = Path(__file__).with_name("queries.csv"), Path("docs/queries.md"), 3
+PHRASES, TABLE, TOP = Path(__file__).with_name("queries.csv"), Path("docs/notes/queries.md"), 3
 SETS, ANNOTATION = ("first", "second", "third"), "annotation"
 
 Hits = dict[tuple[str, str, By, Unit], dict[str, list[bool]]]  # by (set, source, by, unit) and text

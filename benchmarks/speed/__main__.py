@@ -1,4 +1,5 @@
-"""python -m benchmarks [NAME ...]: measure and print; reports/benchmarks.json, of all docs/benchmarks.md."""
+"""python -m benchmarks.speed [NAME ...]: measure and print; reports/benchmarks.json, of all
+docs/notes/benchmarks.md."""
 
 import json
 import os
@@ -10,13 +11,13 @@ from rich.console import Console
 
 from benchmarks.speed import against_peers
 
-OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/benchmarks.md")
+OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/notes/benchmarks.md")
 HEAD = """# Benchmarks
 
-Written by `python -m benchmarks` (`make bench`): the shortest of five runs of either side, taken in turn in
-one process, one thread unless more are named. Where the peer cannot be installed its published algorithm is
-restated, as the last column says. A ratio below 1 is in our favour; of a rate it is the share of the
-limit that is reached.
+Written by `python -m benchmarks.speed` (`make bench`): the shortest of five runs of either side, taken in
+turn in one process, one thread unless more are named. Where the peer cannot be installed its published
+algorithm is restated, as the last column says. A ratio below 1 is in our favour; of a rate it is the share of
+the limit that is reached.
 
 | what | setting | ours | theirs | ratio | against |
 |---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""python -m benchmarks.speed.codecs: how well and how fast codecs store features -> docs/codecs.md.
+"""python -m benchmarks.speed.codecs: how well and how fast codecs store features -> docs/notes/codecs.md.
 
 Needs data/scenes of `make demo`. One thread, chunks of 1 MiB as in the stores, medians of three runs.
 """
@@ -17,7 +17,7 @@ from anyscene.text import embeddings, load_text_encoder
 from benchmarks.speed.against_peers import seconds
 from stages.fusion import read_capability
 
-OUTPUT = Path("docs/codecs.md")
+OUTPUT = Path("docs/notes/codecs.md")
 REPEATS = 3
 CODECS = {
     "Blosc zstd 3, bitshuffle (chosen)": Blosc("zstd", 3, Blosc.BITSHUFFLE),

@@ -3,8 +3,9 @@ training.
 
 Each model is loaded by the pipeline's own code in a process of its own, which also tells its peak memory.
 Models of published size have random weights: that changes what they find, not what they cost. What is
-measured joins reports/throughput.json, of which docs/throughput.md is written and `anyscene doctor` reckons
-hours; other figures there are kept. Packages are imported where they are needed, for their memory counts.
+measured joins reports/throughput.json, of which docs/notes/throughput.md is written and by which
+`anyscene doctor` reckons hours; other figures there are kept. Packages are imported where they are needed,
+for their memory counts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from anyscene.project.device import choose_device
 from anyscene.project.parameters import Params
 from benchmarks.speed.own_process import alone, peak
 
-OUTPUT, TABLE = layout.THROUGHPUT, Path("docs/throughput.md")
+OUTPUT, TABLE = layout.THROUGHPUT, Path("docs/notes/throughput.md")
 SECONDS = 20.0  # no repetition begins later
 REPEATS = 3
 VOCABULARY = ("wall", "floor", "chair", "table", "shower curtain")

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 NEIGHBOURS = 6  # by which superpoints touch where there is no mesh
 VOXEL = 0.05  # metres, side of the cells by which area is measured where there is no mesh
-LOOK = 0.2  # square metres that count as one independent look; chosen by docs/queries.md, first two sets
+LOOK = 0.2  # square metres that count as one look; chosen by docs/notes/queries.md, first two sets
 FACES = 1 << 16  # measured at a time: a few MB
 TINY = 1e-9  # square metres, of points without a face
 
