@@ -84,13 +84,14 @@ class Sections:
 
 @dataclass(frozen=True)
 class Dataset:
-    name: str
-    root: str  # folder of raw scans
-    reader: str  # one of the entry points anyscene.readers
-    axis_alignment: bool  # scannet: turn points and poses so that walls stand along the axes
-    region_frames: Literal["box", "house"]  # matterport: of cameras in the region's box, or as .house says
-    sweep_seconds: float  # nuscenes: before a keyframe, whose sweeps join it
-    label_set: str  # a name in pipeline/anyscene/datasets/label_sets or a path to a csv file
+    name: str  # what tables call the data set; `demo` is built by the pipeline
+    root: str  # the folder of the raw scans
+    reader: str  # the form of the scans: an entry point of anyscene.readers
+    axis_alignment: bool  # scannet: whether points and poses are turned until walls stand along the axes
+    # matterport: the frames of a region are those of cameras in its box, or those that its .house file names
+    region_frames: Literal["box", "house"]
+    sweep_seconds: float  # nuscenes: how long before a keyframe the LiDAR sweeps begin that join it; 0: none
+    label_set: str  # the classes of the evaluation: one of anyscene/datasets/label_sets, or a csv file
 
     sections: Sections = Sections()  # of readers of other packages, by their names
 
@@ -113,12 +114,12 @@ class Dataset:
 class World:
     """The embedded demo data set."""
 
-    seed: int
-    train_rooms: int
-    val_rooms: int
-    views: int  # frames per room
-    width: int
-    height: int
+    seed: int  # another seed is another world
+    train_rooms: int  # rooms that networks are trained on
+    val_rooms: int  # rooms that are evaluated
+    views: int  # frames of each room
+    width: int  # pixels of a frame
+    height: int  # pixels of a frame
 
     def __post_init__(self) -> None:
         _between("world", self, 0, INFINITE, "seed", "train_rooms", "val_rooms")
@@ -127,8 +128,8 @@ class World:
 
 @dataclass(frozen=True)
 class Text:
-    encoder: str  # "minilm" or "open_clip:MODEL:PRETRAINED"
-    template: str  # of class names, with one {}
+    encoder: str  # the text space: minilm, or open_clip:MODEL:PRETRAINED with a tag or a file
+    template: str  # the sentence in which class names are encoded, with one {}
 
     def __post_init__(self) -> None:
         _one_place("text.template", self.template)
@@ -144,10 +145,12 @@ class Text:
 @dataclass(frozen=True)
 class Segmenters:
     names: tuple[str, ...]  # the 2D models, in the order of the fusion
-    weights: str  # folder of their weights
+    weights: str  # the folder of their weights, a folder of its name for each
     batch: int  # frames at a time; fewer where a GPU's memory does not suffice
-    precision: Literal["float32", "bfloat16", "float16"]  # of the models' products
-    captioner: Literal["colour", "blip"]  # of mask models; a module of segmenters/captions
+    # of the products in the models; half precision is faster on a GPU and changes labels
+    precision: Literal["float32", "bfloat16", "float16"]
+    # what gives the masks of mask models their adjectives: a module of segmenters/captions
+    captioner: Literal["colour", "blip"]
     sections: Sections = Sections()  # of registered models, by their names
 
     ENTRIES: ClassVar[Registry] = Registry("anyscene.segmenters")
@@ -163,8 +166,8 @@ class Segmenters:
 
 @dataclass(frozen=True)
 class Scenes:
-    frame_stride: int  # every n-th frame of a scan
-    voxel: float  # metres; of the cloud made from depth maps where a scan has no mesh
+    frame_stride: int  # every n-th frame of a scan is taken; of nuScenes every n-th keyframe of a drive
+    voxel: float  # metres: the cubes in which points from depth are averaged, where a scan has no mesh
 
     def __post_init__(self) -> None:
         _positive("scenes", self, "frame_stride", "voxel")
@@ -172,10 +175,11 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Superpoints:
+    # by the edges of the mesh, by nearest neighbours, or every point its own
     method: Literal["mesh", "points", "identity"]
-    k: float
-    min_vertices: int
-    neighbours: int  # of the kNN graph where there are no faces
+    k: float  # the scale of the graph segmentation: a larger one merges more
+    min_vertices: int  # smaller superpoints are joined to a neighbour
+    neighbours: int  # of each point in the graph, where there are no faces
 
     def __post_init__(self) -> None:
         _positive("superpoints", self, "k", "min_vertices", "neighbours")
@@ -183,10 +187,10 @@ class Superpoints:
 
 @dataclass(frozen=True)
 class Projection:
-    width: int
-    height: int
-    tolerance: float  # relative to the measured depth
-    border: int  # pixels
+    width: int  # pixels of the frames as 2D models are shown them
+    height: int  # pixels of the frames as 2D models are shown them
+    tolerance: float  # how far a point may lie from the measured depth to be seen, as a share of that depth
+    border: int  # pixels along the edges of a frame that see nothing
 
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
@@ -195,18 +199,18 @@ class Projection:
 
 @dataclass(frozen=True)
 class Synthesis:
-    diffusion: str  # folder of a text-to-image pipeline in diffusers' layout
-    sam: str  # folder with sam.json, or a published checkpoint
-    images: int  # per class
-    seed: int  # of the first image; image i has seed + i
+    diffusion: str  # the folder of a text-to-image pipeline, as diffusers saves it
+    sam: str  # a published checkpoint of SAM, or a folder with sam.json
+    images: int  # of each class
+    seed: int  # of the first image of a class; image i has seed + i
     batch: int  # images at a time; a CPU always takes one
-    prompt: str  # with one {} for the class name
-    steps: int
-    guidance: float
-    guidance_rescale: float  # 0 = off (Lin et al. 2024)
-    attention_recipe: Literal["paper", "code"]
-    attention_layers: Literal["all", "last"]
-    attention_threshold: float
+    prompt: str  # what is painted, with one {} for the class name
+    steps: int  # of denoising
+    guidance: float  # how much the prompt counts (classifier-free guidance)
+    guidance_rescale: float  # against overexposure by guidance (Lin et al. 2024); 0: off
+    attention_recipe: Literal["paper", "code"]  # how attention maps are averaged (docs/method.md)
+    attention_layers: Literal["all", "last"]  # of the UNet: all, or those of its last block
+    attention_threshold: float  # above which a pixel is in the coarse mask, 0 to 1
 
     def __post_init__(self) -> None:
         _positive("synthesis", self, "images", "batch", "steps")
@@ -217,15 +221,15 @@ class Synthesis:
 
 @dataclass(frozen=True)
 class Capability:
-    pooled: bool  # sum of intersections / sum of unions, else mean of IoUs
+    pooled: bool  # IoU of sums over images (the released code), or the mean of the images' IoU (the paper)
 
 
 @dataclass(frozen=True)
 class Fusion:
-    method: Literal["capability", "add", "linear", "max"]
-    tau: float
-    normalise: bool
-    point_features: bool  # keep those of points beside those of superpoints
+    method: Literal["capability", "add", "linear", "max"]  # how 2D models are weighed (docs/method.md)
+    tau: float  # temperature of the softmax over 2D models: towards 0 the more capable one wins
+    normalise: bool  # whether the capabilities at a point are divided by their sum first
+    point_features: bool  # whether features of points are kept beside those of superpoints
 
     def __post_init__(self) -> None:
         _positive("fusion", self, "tau")
@@ -233,12 +237,12 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Network:
-    variant: Literal["14A", "18A", "34C", "small"]
-    backend: Literal["auto", "minkowski", "torch"]
+    variant: Literal["14A", "18A", "34C", "small"]  # of MinkUNet
+    backend: Literal["auto", "minkowski", "torch"]  # of the sparse convolutions; auto is torch
     precision: Literal["float32", "bfloat16"]  # of the torch backend's products
-    width: float  # multiplies the channels of every layer
-    input: Literal["geometry", "colour"]
-    voxel: float  # metres
+    width: float  # by which the channels of every layer are multiplied
+    input: Literal["geometry", "colour"]  # what a voxel holds: a one, or its colour
+    voxel: float  # metres: the side of a voxel
 
     def __post_init__(self) -> None:
         _positive("network", self, "width", "voxel")
@@ -246,8 +250,9 @@ class Network:
 
 @dataclass(frozen=True)
 class Augmentation:
-    turn: Literal["free", "quarter"]  # about the vertical: by any angle, or by right angles and a little
-    elastic: float  # probability of elastic distortion
+    # about the vertical: by any angle, or by right angles and up to 2.8 degrees
+    turn: Literal["free", "quarter"]
+    elastic: float  # the probability that a scene is distorted elastically, 0 to 1
 
     def __post_init__(self) -> None:
         _between("augmentation", self, 0, 1, "elastic")
@@ -257,19 +262,20 @@ class Augmentation:
 class Recipe:
     """How a network is trained, whatever the objective. Errors name the key alone."""
 
-    seed: int
-    steps: int
+    seed: int  # of weights, order and augmentation
+    steps: int  # how often weights are changed
     batch: int  # scenes at a time, in all processes together
-    accumulate: int = 1  # batches per step
-    optimiser: Literal["adam", "adamw"] = "adam"
-    learning_rate: float
-    final_learning_rate: float
-    schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"  # from the one down to the other
-    warmup: int = 0  # steps before that, up to the learning rate
-    weight_decay: float = 0.0  # of all but norms and biases, for adamw
-    clip: float = 0.0  # norm that the gradients are cut down to; 0: they are not
-    ema: float = 0.0  # momentum of the average of the weights that is kept in their place; 0: none
-    # whose statistics normalise: of the own scenes of each process, shared by all, or frozen as loaded
+    accumulate: int = 1  # batches in a step
+    optimiser: Literal["adam", "adamw"] = "adam"  # adamw where weights decay
+    learning_rate: float  # at the end of the warmup
+    final_learning_rate: float  # at the last step
+    # how the rate goes from the one down to the other
+    schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
+    warmup: int = 0  # steps in which the rate rises first
+    weight_decay: float = 0.0  # of all but norms and biases; needs adamw
+    clip: float = 0.0  # the norm that gradients are cut down to; 0: they are not
+    ema: float = 0.0  # momentum of an average of the weights, which is kept in their place; 0: none
+    # whose statistics normalise: those of each process, those of all together, or those that were loaded
     batch_norm: Literal["own", "shared", "frozen"] = "own"
 
     def __post_init__(self) -> None:
@@ -289,10 +295,10 @@ class Recipe:
 class Training(Recipe):
     """A network that is trained: an entry of `training`."""
 
-    kind: str  # of objective, a name of OBJECTIVES
-    title: str  # of the network, for people
-    start: str = dataclasses.field(metadata={"key": "from"})  # RANDOM, another entry, or a path under models/
-    target: Literal["fusion", "labels", "scenes"]  # folder of data/ that it learns from
+    kind: str  # the objective: an entry point of anyscene.objectives
+    title: str  # what tables and the viewer call the network
+    start: str = dataclasses.field(metadata={"key": "from"})  # random, another entry, or a path under models/
+    target: Literal["fusion", "labels", "scenes"]  # the folder of data/ that it learns from
     objective: Any  # the objective's own keys: the Settings of its kind
 
     def __post_init__(self) -> None:
@@ -306,12 +312,13 @@ class Training(Recipe):
 
 @dataclass(frozen=True)
 class Evaluation:
-    split: Literal["train", "val", "test"]
+    split: Literal["train", "val", "test"]  # whose scenes are scored
+    # points without a prediction count as errors (ScanNet), or are left out (OpenScene)
     unpredicted: Literal["error", "ignore"]
-    bootstrap: int  # resamples over rooms
-    shuffles: int  # permutations of the capability that the control "shuffled" averages
-    seed: int
-    turns: int  # equal turns about the vertical that predictions are averaged over
+    bootstrap: int  # how often scenes are drawn again for the intervals
+    shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
+    seed: int  # of both
+    turns: int  # equal turns about the vertical over which predictions are averaged; 1: none
 
     def __post_init__(self) -> None:
         _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")
@@ -320,7 +327,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Report:
-    scenes: int  # shown in the page
+    scenes: int  # that the page shows
 
     def __post_init__(self) -> None:
         _between("report", self, 0, INFINITE, "scenes")
@@ -328,11 +335,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Runtime:
-    workers: int  # processes of scene-wise stages; 0 = one per core
-    device: str  # "auto", "cpu", "cuda", "cuda:1", ...
-    device_memory_gib: float  # of a GPU, that a process may take; 0 = all of it
-    memory_gib: float  # that a stage may take for what grows with a scene, shared by its workers
-    checkpoint_seconds: float  # between checkpoints of a training
+    workers: int  # processes of the stages that work scene by scene; 0: one for each core
+    device: str  # auto, cpu, cuda, cuda:1, ...
+    device_memory_gib: float  # that a process may take of a GPU; 0: all of it
+    memory_gib: float  # that a stage may take for what grows with a scene, in all workers together
+    checkpoint_seconds: float  # from one checkpoint of a training to the next
 
     def __post_init__(self) -> None:
         if not 0 <= self.device_memory_gib < float("inf"):

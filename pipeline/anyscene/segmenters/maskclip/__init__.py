@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Settings:
     """The section segmenters.maskclip."""
 
-    base: int  # pixels that an image's longer side is resized to, rounded to whole patches
+    base: int  # pixels to which the longer side of a frame is resized, rounded to whole patches
 
     def __post_init__(self) -> None:
         if self.base < 1:

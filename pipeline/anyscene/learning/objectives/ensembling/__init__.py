@@ -13,11 +13,11 @@ from anyscene.learning.objectives.superpoint import Settings as Distillation
 @dataclass(frozen=True)
 class Settings(Distillation):
     # points_per_scene: of the distillation that goes on beside it
-    start: Literal["paper", "code"]  # of the history: the network's answers, or their superpoint means
-    loss: Literal["paper", "code"]  # beside the distillation's, or alone and with superpoints' labels only
-    momentum: float  # of the history
-    temperature: float  # of the logits in the loss
-    balance: float  # weight of a class: its share of the pseudo labels to the power of -balance
+    start: Literal["paper", "code"]  # the history begins with the network's answers, or superpoint means
+    loss: Literal["paper", "code"]  # beside the distillation's, or alone and by labels of superpoints only
+    momentum: float  # how much of the history stays at each visit
+    temperature: float  # by which the logits in the loss are divided
+    balance: float  # a class weighs its share of the first labels to the power of -balance; 0: all alike
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ from anyscene.learning.entry import Entry
 
 @dataclass(frozen=True)
 class Settings:
-    points_per_scene: int  # voxels of a scene that enter the loss, at most
+    points_per_scene: int  # how many voxels of a scene enter the loss at most
 
     def __post_init__(self) -> None:
         if self.points_per_scene < 1:
