@@ -1,5 +1,7 @@
 """Every link of a page that points into the project leads to a file that is there, and to a heading in it."""
 
+import re
+
 import pytest
 
 from tests.builders import REPOSITORY, pages
@@ -39,3 +41,29 @@ def test_links_and_headings_are_seen(tmp_path):
     )
     assert pages.links(page) == ["other.md#x", "image.png", "dark.png", "light.png"]
     assert pages.anchors(page) == {"a-b-c-d", "same", "same-1"}
+
+
+def test_sections_that_the_code_names_are_there():
+    """Docstrings say `method.md` and a section, as that of anyscene.fusion.fuse does."""
+    headings = (REPOSITORY / "docs" / "method.md").read_text()
+    named = [
+        (file, section)
+        for folder in ("pipeline", "tests")
+        for file in sorted((REPOSITORY / folder).rglob("*.py"))
+        for section in re.findall(r"[Mm]ethod\.md (§\d+)", file.read_text())
+    ]
+    assert len(named) > 5
+    assert all(f"\n## {section} " in headings for _, section in named), named
+
+
+OF_PROJECT = re.compile(r"`((?:pipeline|anyscene|stages|tests|benchmarks|docs)/[\w./-]*\w)`")
+
+
+@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_files_that_a_page_names_are_there(page):
+    """Those of the project's own folders, without names in capitals, which stand for any."""
+    named = {name for name in OF_PROJECT.findall(page.read_text()) if not re.search(r"[A-Z]{3}", name)}
+    missing = [
+        name for name in named if not any((REPOSITORY / at / name).exists() for at in ("", "pipeline"))
+    ]
+    assert not missing
