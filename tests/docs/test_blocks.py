@@ -79,12 +79,12 @@ def python(page):
 PYTHON = [page for page in pages.pages() if python(page)]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_python_runs(page, world, monkeypatch):
     monkeypatch.chdir(world)
     names: dict[str, object] = {"__name__": "page"}
     for block in python(page):
-        # the code of the project's own pages
         exec(compile("\n" * block.line + block.code, str(block), "exec"), names)
 
 
@@ -157,6 +157,7 @@ def test_wrong_settings_are_found(code):
         accept(code)
 
 
+@pytest.mark.integration
 def test_a_network_of_openscene_gives_its_own_features(world):
     """What docs/coming-from/openscene.md has written, beside the weights that it took."""
     page = REPOSITORY / "docs" / "coming-from" / "openscene.md"
