@@ -116,4 +116,4 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         assert words in result.stdout, result.stdout
     assert list(tmp_path.iterdir()) == []
     result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
-    assert result.exit_code == 1 and "no preset is called 'none'" in result.stdout
+    assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr

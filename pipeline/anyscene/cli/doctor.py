@@ -39,11 +39,14 @@ def doctor(
 ) -> None:
     """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing; with
     --preset what the paper's settings for a data set need, and what they would cost."""
-    checks, settings = _packages(), None
+    settings, refused = None, []
     try:
         settings = presets.load(preset, params, root) if preset else parameters.load(params)
     except PipelineError as error:
-        checks.append(Check(False, str(params), str(error)))
+        if preset is not None:  # without its settings there is nothing to look for
+            raise
+        refused.append(Check(False, str(params), str(error)))
+    checks = _packages() + refused
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
     if preset is None:

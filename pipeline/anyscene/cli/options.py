@@ -1,14 +1,17 @@
 """Options that several commands have."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyscene.datasets.rgbd import Rgbd
-from anyscene.project import parameters, store
+from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
-from anyscene.scene import Scene
+
+if TYPE_CHECKING:
+    from anyscene.scene import Scene
 
 PARAMS = Path("params.yaml")
 
@@ -35,11 +38,15 @@ def project(params: Path | None) -> tuple[parameters.Params, Artefacts]:
 
 def is_imported(artefacts: Artefacts, scene: str) -> bool:
     """Whether `scene` is the id of an imported scene, and not the path of a scan."""
+    from anyscene.project import store
+
     return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
 
 
 def read_scan(folder: Path, settings: parameters.Params) -> Scene:
     """A scan in the rgbd form by its folder. Raises DataError naming the file that is wrong."""
+    from anyscene.datasets.rgbd import Rgbd
+
     folder = folder.resolve()
     section = settings.scenes
     return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)

@@ -43,13 +43,13 @@ def list_(params: Path = Path("params.yaml")) -> None:
 @reporting
 def verify(names: Names = None, params: Path = Path("params.yaml")) -> None:
     """Check what is on disk: there, whole, and what was published, where that is known."""
-    from anyscene.weights import verifying
-
     root = Path(parameters.load(params).segmenters.weights)
     entries = [catalogue.get(name) for name in names or ()]
     entries = entries or [entry for entry in catalogue.CATALOGUE if _begun(entry, root)]
     if not entries:
         raise PipelineError(f"{root}: no published weights are there; `anyscene weights list` names them")
+    from anyscene.weights import verifying  # takes PyTorch
+
     found = [finding for entry in entries for finding in verifying.verify(entry, root)]
     _print(found)
     bad = [finding for finding in found if finding.state in ("missing", "damaged")]
@@ -64,10 +64,11 @@ def fetch(
     params: Path = Path("params.yaml"),
 ) -> None:
     """Download weights to where they are expected, whole and checked or not at all."""
-    from anyscene.weights import fetching
-
     root = Path(parameters.load(params).segmenters.weights)
-    for entry in [catalogue.get(name) for name in names]:
+    entries = [catalogue.get(name) for name in names]
+    from anyscene.weights import fetching  # takes PyTorch
+
+    for entry in entries:
         typer.echo(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
         fetching.fetch(entry, root, typer.echo)
 
