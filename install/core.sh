@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Install the wheel of this tree without any extra, and run the tests of the core against it.
+# usage: install/core.sh PYTHON FOLDER
+set -euo pipefail
+python=$1 folder=$2
+rm -rf "$folder" && "$python" -m venv "$folder"
+started=$SECONDS
+"$folder/bin/python" -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
+"$folder/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/wheel" .
+"$folder/bin/python" -m pip install --quiet "$folder"/wheel/anyscene-*.whl -c constraints.txt
+echo "core: $((SECONDS - started)) s, $(du -sm "$folder" | cut -f1) MB"
+"$folder/bin/python" -m pip install --quiet pytest hypothesis -c constraints.txt # what tests are run by
+# Not the package of the tree: `python -P` leaves the current folder out, and pytest is told to take tests/ alone.
+"$folder/bin/python" -P -m pytest -p no:cacheprovider -o pythonpath=. -m core tests
