@@ -44,7 +44,7 @@ def clone(tmp_path):
 @pytest.mark.parametrize(
     ("module", "extra", "command"),
     [
-        ("viser", "viewer", ["view", "room"]),
+        ("viser", "viewer", ["view"]),
         ("dvclive", "pipeline", ["training", "distilled"]),
         ("jinja2", "pipeline", ["report"]),
         ("diffusers", "synthesis", ["synthesis"]),

@@ -7,7 +7,8 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source, project
-from anyscene.show.export import WRITERS, Format, read
+from anyscene.project import store
+from anyscene.show.formats import Format
 from anyscene.text import load_text_encoder
 
 
@@ -20,6 +21,9 @@ def export(
 ) -> None:
     """Write SCENE with labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene (OUT/SCENE_0.pt)."""
     settings, artefacts = project(params)
+    store.open_imported(artefacts.data("scenes"), scene)
+    from anyscene.show.export import WRITERS, read  # takes PyTorch
+
     result = read(artefacts, scene, settings, load_text_encoder(settings.text), source)
     path = WRITERS[format_](result, out)
     typer.echo(

@@ -3,9 +3,11 @@
 The scene is one that the pipeline knows, or any scan or export of a capture: those go through the trained
 network on the spot."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -17,15 +19,15 @@ from rich.text import Text
 from anyscene.cli.command import command
 from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
 from anyscene.cli.options import ParamsFile, Source, is_imported, project, read_scan
-from anyscene.datasets import imports, ply
-from anyscene.show import heat_map
-from anyscene.tasks import sources
-from anyscene.tasks.query.groups import decimals
-from anyscene.tasks.query.session import TOP, Answer, FoundThrough, Session, Unit
+from anyscene.datasets import imports
+from anyscene.project import store
 from anyscene.tasks.query.similarity import By
-from anyscene.tasks.surface import Surface
-from anyscene.tasks.task import Texts
+from anyscene.tasks.query.unit import TOP, Unit
 from anyscene.text import load_text_encoder
+
+if TYPE_CHECKING:
+    from anyscene.tasks.query.session import Answer, FoundThrough, Session
+    from anyscene.tasks.surface import Surface
 
 PICTURE = (960, 720)
 
@@ -69,12 +71,22 @@ def query(
     Options from --from on are of exports, as for anyscene import.
     """
     (settings, artefacts), console = project(params), Console(highlight=False)
-    encoder, options = load_text_encoder(settings.text), export_options(scale, depth_unit, up, confidence)
+    options = export_options(scale, depth_unit, up, confidence)
     imported = is_imported(artefacts, scene)
-    if imported or not Path(scene).exists():
-        if imported:
-            because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
-            imports.refuse(export, options, mesh, every, because)
+    if imported:
+        because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
+        imports.refuse(export, options, mesh, every, because)
+    known = imported or not Path(scene).exists()
+    if known:
+        store.open_imported(artefacts.data("scenes"), scene)
+    from anyscene.show import heat_map  # from here on it takes PyTorch
+    from anyscene.tasks import sources
+    from anyscene.tasks.query.session import Session
+    from anyscene.tasks.surface import Surface
+    from anyscene.tasks.task import Texts
+
+    encoder = load_text_encoder(settings.text)
+    if known:
         surface = Surface.read(artefacts, scene)
         features = sources.of_scene(artefacts, scene, source)
     else:
@@ -104,6 +116,8 @@ def query(
 
 
 def _table(session: Session, answer: Answer) -> Table:
+    from anyscene.tasks.query.groups import decimals
+
     title = f"{answer.text!r} in {session.scene} ({session.source})".replace("[", "\\[")
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")
@@ -129,6 +143,9 @@ def _found_as(through: FoundThrough | None) -> str:
 
 
 def _write_ply(out: Path, surface: Surface, answers: list[Answer]) -> None:
+    from anyscene.datasets import ply
+    from anyscene.show import heat_map
+
     names = ["similarity"] if len(answers) == 1 else [f"similarity_{i}" for i in range(len(answers))]
     scores = [np.nan_to_num(answer.score, nan=-1.0) for answer in answers]
     comments = [f"{name}: {json.dumps(answer.text)}" for name, answer in zip(names, answers, strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +14,12 @@ from anyscene.errors import DataError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
+from anyscene.show.formats import Format
 from anyscene.tasks import sources
 from anyscene.tasks.layer import label_colours
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
 from anyscene.text import TextEncoder
-
-
-class Format(StrEnum):
-    """What can be written."""
-
-    ply = "ply"
-    pointcept = "pointcept"
-    openscene = "openscene"
 
 
 @dataclass(frozen=True, eq=False)
