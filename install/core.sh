@@ -10,5 +10,8 @@ started=$SECONDS
 "$folder/bin/python" -m pip install --quiet "$folder"/wheel/anyscene-*.whl -c constraints.txt
 echo "core: $((SECONDS - started)) s, $(du -sm "$folder" | cut -f1) MB"
 "$folder/bin/python" -m pip install --quiet pytest hypothesis -c constraints.txt # what tests are run by
-# Not the package of the tree: `python -P` leaves the current folder out, and pytest is told to take tests/ alone.
-"$folder/bin/python" -P -m pytest -p no:cacheprovider -o pythonpath=. -m core tests
+# The wheel is tested and not the tree: `python -P` leaves the current folder out, `pythonpath` is that of tests/ alone.
+tests=(tests/test_scene.py tests/test_fusion.py tests/lifting tests/text tests/tasks/query tests/project/test_store.py
+  tests/project/test_extras.py tests/project/test_registry.py tests/networks/test_minkunet.py)
+env -u PYTHONPATH "$folder/bin/python" -P -m pytest -p no:cacheprovider -o pythonpath=. \
+  -m 'not slow and not integration' "${tests[@]}"
