@@ -22,6 +22,7 @@ Source = Annotated[
         "default: the most refined network, else fusion"
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 ParamsFile = Annotated[
     Path | None,
     typer.Option("--params", help="parameters; default: params.yaml here, or built-in ones without it"),
