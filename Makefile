@@ -5,23 +5,33 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" OMP_WAIT_POLICY=passive
 READY := $(VENV)/.ready
+MINKOWSKI := $(VENV)/.minkowski
+# An index of PyTorch's builds, such as the one for CPUs that its start page names; empty: what pip takes by itself
+TORCH_INDEX ?=
 TESTERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint bench ablation zoo clean
+.PHONY: help install minkowski demo test core lowest quick lint bench ablation zoo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-install: $(READY) ## virtual environment, pinned dependencies, MinkowskiEngine
+install: $(READY) ## virtual environment with the pinned dependencies
 
-$(READY): pyproject.toml constraints.txt install/minkowski.sh
+$(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11 ..."; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@rm -rf *.egg-info # of an earlier layout: its entry points would be found before those installed now
-	@echo "Installing the pinned dependencies into $(VENV) (2 to 4 minutes, about 6 GB)"
+	@echo "Installing the pinned dependencies into $(VENV): 2 to 4 minutes, 7 GB of disk, of which the CUDA"
+	@echo "libraries of PyTorch's default build are most; docs/install.md says how to do without them"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
-	@$(BIN)/python -m pip install --quiet --editable ".[test,zoo,bench]" -c constraints.txt
+	@[ -z "$(TORCH_INDEX)" ] || $(BIN)/python -m pip install --quiet --index-url "$(TORCH_INDEX)" $$(grep -E '^torch(vision)?==' constraints.txt)
+	@$(BIN)/python -m pip install --quiet --editable ".[pipeline,2d,synthesis,viewer,demo,zoo,bench,test]" -c constraints.txt
+	@touch $@
+
+minkowski: $(MINKOWSKI) ## MinkowskiEngine, which the parity tests need: 5 to 11 minutes once, then a kept wheel
+
+$(MINKOWSKI): install/minkowski.sh | $(READY)
 	@install/minkowski.sh $(BIN)/python
 	@touch $@
 
@@ -29,11 +39,17 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 	@$(RUN) dvc repro
 	@$(RUN) anyscene evaluation --show
 
-test: lint ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
+test: lint $(MINKOWSKI) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=10
 
 quick: $(READY) ## tests without dvc, browser, other processes, training: after every few lines
 	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder -m 'not slow and not integration'
+
+core: ## the tests of the core, in an environment of its own that has no extra
+	@install/core.sh $(PYTHON) .cache/core
+
+lowest: ## the tests of `make quick` with the lowest versions that are declared, in an environment of their own
+	@install/lowest.sh $(PYTHON) .cache/lowest
 
 lint: $(READY) ## ruff, and the order of the rooms
 	@$(RUN) ruff check .

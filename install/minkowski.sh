@@ -37,7 +37,7 @@ if ! have_cblas && command -v apt-get >/dev/null; then
   as_root=
   if [ "$(id -u)" != 0 ]; then as_root="sudo -n"; fi
   echo "A BLAS header is missing: trying to install libopenblas-dev"
-  { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y libopenblas-dev; } >>"$log" 2>&1
+  { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y libopenblas-dev; } >>"$log" 2>&1
 fi
 have_cblas || without "cblas.h is missing: install it (Debian/Ubuntu: sudo apt-get install libopenblas-dev) and run make again"
 

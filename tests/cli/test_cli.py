@@ -1,5 +1,7 @@
+import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -116,4 +118,32 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         assert words in result.stdout, result.stdout
     assert list(tmp_path.iterdir()) == []
     result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
-    assert result.exit_code == 1 and "no preset is called 'none'" in result.stdout
+    assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
+
+
+def test_version_is_that_of_the_metadata():
+    result = CliRunner().invoke(main.app, ["--version"])
+    assert result.exit_code == 0 and result.stdout == f"anyscene {metadata.version('anyscene')}\n"
+
+
+def test_stages_as_json():
+    records = {
+        one["name"]: one for one in json.loads(CliRunner().invoke(main.app, ["stages", "--json"]).stdout)
+    }
+    assert list(records) == list(main.stages())
+    assert (
+        "data/fusion" in records["fusion"]["writes"] and records["projection"]["each"] == "segmenters.names"
+    )
+
+
+def test_weights_as_json():
+    records = json.loads(CliRunner().invoke(main.app, ["weights", "list", "--json"]).stdout)
+    lseg = next(one for one in records if one["name"] == "lseg")
+    assert lseg["there"] is False and lseg["files"][0]["path"].endswith("lseg/demo_e200.ckpt")
+
+
+def test_doctor_as_json():
+    result = CliRunner().invoke(main.app, ["doctor", "--json"])
+    checks = {one["what"]: one for one in json.loads(result.stdout)}
+    assert checks["zarr"] == {"fine": True, "what": "zarr", "found": "installed"}
+    assert (result.exit_code == 0) == all(one["fine"] for one in checks.values())

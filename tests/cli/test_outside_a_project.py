@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from anyscene.cli import predict, query, view
 from anyscene.library import feature_cloud
 from anyscene.project import parameters
+from anyscene.show.viewer import page as viewer_page
 from tests.builders import miniature
 from tests.builders.capture import write_scan
 
@@ -53,7 +54,7 @@ def test_a_scan_is_looked_at(empty, monkeypatch):
         shown.append((scenes, open_view(scene)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(view, "Page", page)
+    monkeypatch.setattr(viewer_page, "Page", page)
     assert run(view, "../scan", "--source", "../models/mine").exit_code != 0  # by Ctrl+C
     scenes, seen = shown[0]
     assert scenes == ["scan"] and len(seen.xyz) == 36 and {"mine", "superpoints"} <= set(seen.layers)

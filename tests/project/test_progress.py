@@ -1,3 +1,4 @@
+from anyscene.project import progress as module
 from anyscene.project.progress import progress
 
 
@@ -12,6 +13,14 @@ def test_a_line_at_every_tenth(capfd):
         and lines[-1].startswith("work: 30/30")
     )
     assert lines[0].endswith("s left")
+
+
+def test_a_line_after_a_long_silence(monkeypatch, capfd):
+    monkeypatch.setattr(module, "SILENCE", 0)
+    with progress("work", 30) as advance:
+        for _ in range(30):
+            advance()
+    assert len(capfd.readouterr().err.splitlines()) == 30
 
 
 def test_few_pieces_have_a_line_each(capfd):

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from anyscene.errors import ConfigError
@@ -44,6 +47,14 @@ def test_names_are_known_without_an_import(offer):
     for name in ("absent", "empty"):
         with pytest.raises(ConfigError, match=rf"'{name}' cannot be imported from .*; install its package"):
             Registry(GROUP).get(name)
+
+
+def test_an_entry_whose_extra_is_missing_names_it(offer, monkeypatch):
+    offer("seventh_package", "page = seventh_package_page:ENTRY")
+    (Path(sys.path[0]) / "seventh_package_page.py").write_text("import viser\n\nENTRY = 1\n")
+    monkeypatch.setitem(sys.modules, "viser", None)
+    with pytest.raises(ConfigError, match=r'it needs viser: pip install "anyscene\[viewer\]"'):
+        Registry(GROUP).get("page")
 
 
 def test_a_name_of_two_packages_is_refused(offer):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from anyscene.cli.refusals import refusals
 from anyscene.errors import PipelineError
 from anyscene.project import freshness, layout, parameters, timing
 from anyscene.project.stages import Stage
@@ -22,8 +21,8 @@ Show = Annotated[bool, typer.Option("--show", help="print what the last run has 
 STARTED = time.monotonic()  # before the imports of a stage: torch alone takes seconds
 
 
-def command(main: Callable[..., object]) -> typer.Typer:
-    """`main` as a command line: its docstring is the help, a PipelineError is a message and exit code 1.
+def command(main: Callable[..., object], name: str | None = None) -> typer.Typer:
+    """`main` as a command line: its docstring is the help; `refusals` are messages and exit code 1.
 
     app = command(main)
 
@@ -31,7 +30,7 @@ def command(main: Callable[..., object]) -> typer.Typer:
         app()
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(reporting(main))
+    app.command()(reporting(main, name))
     return app
 
 
@@ -70,19 +69,20 @@ def stage_command(
     main.__dict__["__signature__"] = inspect.Signature([*items, *keyword, file])
     main.__annotations__ = {one.name: one.annotation for one in (*items, *keyword, file)}
     main.__doc__, main.__name__ = run.__doc__, run.__name__
-    return command(main)
+    return command(main, stage.name)
 
 
-def reporting(main: Callable[..., object]) -> Callable[..., None]:
-    """`main`, where a PipelineError is a message and exit code 1. Where DVC runs it it is timed."""
+def reporting(main: Callable[..., object], name: str | None = None) -> Callable[..., None]:
+    """`main` with its `refusals`. Where DVC runs it it is timed.
+
+    name: what it is called by; by default as the file that it stands in.
+    """
+    called = f"anyscene {name or Path(inspect.getfile(main)).stem.strip('_')}"
 
     @functools.wraps(main)
     def reported(*arguments: object, **options: object) -> None:
-        try:
+        with refusals(called):
             with timing.recorded(os.environ.get("DVC_STAGE"), STARTED) as note:
                 note(main(*arguments, **options))
-        except PipelineError as error:
-            Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
-            sys.exit(1)
 
     return reported

@@ -27,10 +27,11 @@ def main(
     ] = False,
 ) -> None:
     """Convert the answers of SEEM, ODISE, OpenSeg or TAP; NAME is then a 2D model among segmenters.names."""
+    wanted = converters.wanted(frames)
     reader = converters.READERS[source](folder, converters.Options(_labels(labels), stride))
     summary = converters.write(
         reader,
-        converters.wanted(frames),
+        wanted,
         out,
         missing_is_empty=missing_is_empty,
         about={"model": str(source)},

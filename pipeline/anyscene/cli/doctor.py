@@ -1,6 +1,7 @@
 """Check that this machine can run the pipeline."""
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,13 +15,15 @@ from rich.text import Text
 
 from anyscene import segmenters
 from anyscene.cli.command import command
+from anyscene.cli.options import Json
 from anyscene.errors import PipelineError
-from anyscene.project import layout, parameters, presets
+from anyscene.project import extras, layout, parameters, presets
 from anyscene.segmenters import captions
 from anyscene.study import cost
 from anyscene.weights import catalogue
 
 DISK_GB = 10
+MISSING = "something is missing: see the lines marked 'no'"
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
 
 
@@ -36,29 +39,40 @@ def doctor(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="folder of the scans, with --preset")] = None,
     params: Path = Path("params.yaml"),
+    as_json: Json = False,
 ) -> None:
     """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing; with
     --preset what the paper's settings for a data set need, and what they would cost."""
-    checks, settings = _packages(), None
+    settings, refused = None, []
     try:
         settings = presets.load(preset, params, root) if preset else parameters.load(params)
     except PipelineError as error:
-        checks.append(Check(False, str(params), str(error)))
+        if preset is not None:  # without its settings there is nothing to look for
+            raise
+        refused.append(Check(False, str(params), str(error)))
+    checks = _packages() + refused
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
     if preset is None:
         free = f"{_free_gb():.0f} GB free, the demo takes up to {DISK_GB}"
         checks.append(Check(_free_gb() >= DISK_GB, "disk", free))
+    if as_json:
+        typer.echo(json.dumps([check._asdict() for check in checks], indent=2))
+    else:
+        _print(checks, None if preset is None else settings)
+    if not all(check.fine for check in checks):
+        raise PipelineError("something is missing: see the checks that are not fine" if as_json else MISSING)
+
+
+def _print(checks: list[Check], costed: parameters.Params | None) -> None:
     console = Console(highlight=False)
     table = Table("", "what", box=None)
     table.add_column("found", overflow="fold")  # addresses and paths whole
     for check in checks:
         table.add_row("[green]ok[/]" if check.fine else "[red]no[/]", check.what, Text(check.found))
     console.print(table)
-    if preset is not None and settings is not None:
-        console.print(_cost(settings))
-    if not all(check.fine for check in checks):
-        raise PipelineError("something is missing: see the lines marked 'no'")
+    if costed is not None:
+        console.print(_cost(costed))
 
 
 def _packages() -> list[Check]:
@@ -68,7 +82,9 @@ def _packages() -> list[Check]:
     checks = [Check(True, "torch", f"{torch.__version__}, {device}, {os.cpu_count()} cores")]
     for name in PACKAGES:
         found = importlib.util.find_spec(name) is not None
-        checks.append(Check(found, name, "installed" if found else "missing: run `make install`"))
+        extra = extras.of_module(name)
+        remedy = "install anyscene again" if extra is None else f'pip install "anyscene[{extra}]"'
+        checks.append(Check(found, name, "installed" if found else f"missing: {remedy}"))
     minkowski = importlib.util.find_spec("MinkowskiEngine") is not None
     backends = "MinkowskiEngine and torch" if minkowski else "torch (no MinkowskiEngine)"
     checks.append(Check(True, "sparse backend", backends))

@@ -8,7 +8,8 @@ import typer
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.library.location import located
-from anyscene.show.export import WRITERS, Format, explained, read
+from anyscene.project import store
+from anyscene.show.formats import Format
 from anyscene.text import load_text_encoder
 
 
@@ -26,6 +27,9 @@ def export(
     holds what the features say.
     """
     settings, artefacts = located(params)
+    store.open_imported(artefacts.data("scenes"), scene)
+    from anyscene.show.export import WRITERS, explained, read  # takes PyTorch
+
     result = read(artefacts, scene, settings, load_text_encoder(settings.text), source)
     path = WRITERS[format_](result, out)
     features = result.features

@@ -11,7 +11,6 @@ from PIL import Image
 from anyscene.cli.command import command
 from anyscene.project import layout, parameters, store
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed.segmenter import image_key
 
 
 def main(
@@ -39,7 +38,7 @@ def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, 
 
 
 def _write(image: np.ndarray, folder: Path) -> str:
-    key = image_key(image)
+    key = image_index.image_key(image)
     if not (folder / f"{key}.png").exists():
         partial = folder / f".{key}.partial"
         Image.fromarray(image).save(partial, "png")

@@ -11,11 +11,10 @@ from rich.table import Table
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
+from anyscene.errors import DataError
 from anyscene.library.location import located
 from anyscene.project import layout
 from anyscene.tasks.instances import proposals
-from anyscene.tasks.instances.scoring import score_proposals
-from anyscene.text import load_text_encoder
 
 Format = StrEnum("Format", {name: name for name in proposals.READERS})
 
@@ -32,6 +31,11 @@ def main(
 ) -> None:
     """Score class-agnostic proposals by AP, AP50 and AP25, as ScanNet's benchmark does."""
     settings, artefacts = located(params)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give that of the proposals")
+    from anyscene.tasks.instances.scoring import score_proposals  # takes PyTorch
+    from anyscene.text import load_text_encoder
+
     encoder = load_text_encoder(settings.text)
     result = score_proposals(folder, settings, artefacts, encoder, source, proposals.READERS[format_])
     out.parent.mkdir(parents=True, exist_ok=True)

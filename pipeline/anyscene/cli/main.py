@@ -6,12 +6,14 @@ import ast
 import importlib
 import sys
 from pathlib import Path
+from typing import Annotated, Any
 
-import click
 import typer
 import yaml
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from anyscene import __version__
+from anyscene.cli.refusals import refusals
 from anyscene.project.registry import Registry
 from anyscene.tasks import TASKS
 
@@ -32,6 +34,7 @@ TOOLS = {
     "adopt": "Take over what older code made, where today's makes the same.",
 }
 MODULES = {"import": "import_"}  # a word of the language
+CODES = "Exit codes: 0 done; 1 refused or failed, with a message that says what to do; 2 called wrongly."
 OFFERED = {  # by packages: known by name without importing them
     "Tasks, which evaluation scores and report and viewer show": TASKS,
     "2D models, for segmenters.names": Registry("anyscene.segmenters"),
@@ -41,21 +44,33 @@ OFFERED = {  # by packages: known by name without importing them
 
 
 class Commands(TyperGroup):
-    """Lists the commands without importing them: torch alone takes seconds."""
+    """Lists and completes the commands without importing them: torch alone takes seconds."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    completing = False
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
         return [*stages(), *TOOLS]
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx: typer.Context, name: str) -> Any:
+        if self.completing:
+            return TyperCommand(name, help={**stages(), **TOOLS}.get(name))
         if name not in TOOLS and not (known := stages()):
             ctx.fail(f"No such command {name!r}. Stages are commands of a project: run them in a clone.")
         if name not in TOOLS and name not in known:
             return None
-        found = typer.main.get_command(load(name))
+        with refusals(f"{ctx.command_path} {name}"):
+            found = typer.main.get_command(load(name))
         found.name = name
         return found
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:
+        self.completing = True  # asks for every command, whose name and help are enough
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self.completing = False
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         for title, commands in (("Stages of this project", stages()), ("Tools", TOOLS)):
             if commands:
                 with formatter.section(title):
@@ -97,11 +112,22 @@ def load(name: str) -> typer.Typer:
     return importlib.import_module(f"stages.{name}").app
 
 
-app = typer.Typer(cls=Commands, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = typer.Typer(cls=Commands, rich_markup_mode=None, no_args_is_help=True, epilog=CODES)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"anyscene {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
     """Language-aligned features for every point of a posed RGB-D scan. `dvc repro` runs all stages."""
 
 

@@ -1,5 +1,7 @@
 """Options that several commands have."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ Source = Annotated[
         "default: the most refined network, else fusion"
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 ParamsFile = Annotated[
     Path | None,
     typer.Option("--params", help="parameters; default: params.yaml here, or built-in ones without it"),

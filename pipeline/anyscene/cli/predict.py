@@ -11,8 +11,6 @@ from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile
 from anyscene.datasets import ply
 from anyscene.library.location import located, read_scan
-from anyscene.networks.cloud import Cloud
-from anyscene.tasks import sources
 from anyscene.text import embeddings, load_text_encoder
 
 
@@ -35,7 +33,11 @@ def main(
     """Label every point of a scan with a trained network."""
     settings, artefacts = located(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
-    trained, scene = sources.network(artefacts, model), read_scan(folder, settings)
+    scene = read_scan(folder, settings)
+    from anyscene.networks.cloud import Cloud  # takes PyTorch
+    from anyscene.tasks import sources
+
+    trained = sources.network(artefacts, model)
     cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     feature = trained.features(cloud, turns)

@@ -3,9 +3,11 @@
 The scene is one that the pipeline knows, or any scan, export of a capture, mesh or cloud: those go through
 the trained network on the spot."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -17,13 +19,13 @@ from rich.text import Text
 from anyscene.cli.command import command
 from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
 from anyscene.cli.options import ParamsFile, Source
-from anyscene.datasets import ply
-from anyscene.library import opening
-from anyscene.show import heat_map
-from anyscene.tasks.query.groups import decimals
-from anyscene.tasks.query.session import TOP, Answer, FoundThrough, Session, Unit
+from anyscene.library.location import located, require
 from anyscene.tasks.query.similarity import By
-from anyscene.tasks.surface import Surface
+from anyscene.tasks.query.unit import TOP, Unit
+
+if TYPE_CHECKING:
+    from anyscene.tasks.query.session import Answer, FoundThrough, Session
+    from anyscene.tasks.surface import Surface
 
 PICTURE = (960, 720)
 
@@ -71,6 +73,10 @@ def query(
     Options from --from on are of exports, as for anyscene import.
     """
     console, options = Console(highlight=False), export_options(scale, depth_unit, up, confidence)
+    require(located(params)[1], scene)
+    from anyscene.library import opening  # from here on it takes PyTorch
+    from anyscene.show import heat_map
+
     cloud = opening.open(
         scene, source=source, project=params, exporter=export, options=options, mesh=mesh, every=every
     )
@@ -97,6 +103,8 @@ def query(
 
 
 def _table(session: Session, answer: Answer) -> Table:
+    from anyscene.tasks.query.groups import decimals
+
     title = f"{answer.text!r} in {session.scene} ({session.source})".replace("[", "\\[")
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")
@@ -122,6 +130,9 @@ def _found_as(through: FoundThrough | None) -> str:
 
 
 def _write_ply(out: Path, surface: Surface, answers: list[Answer]) -> None:
+    from anyscene.datasets import ply
+    from anyscene.show import heat_map
+
     names = ["similarity"] if len(answers) == 1 else [f"similarity_{i}" for i in range(len(answers))]
     scores = [np.nan_to_num(answer.score, nan=-1.0) for answer in answers]
     comments = [f"{name}: {json.dumps(answer.text)}" for name, answer in zip(names, answers, strict=True)]

@@ -1,5 +1,6 @@
 """The stages of the project at hand, as they are declared in stages/."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from anyscene.cli.command import command
-from anyscene.project.stages import declared, dvc_yaml
+from anyscene.cli.options import Json
+from anyscene.project.stages import Stage, declared, dvc_yaml
 
 DVC = Path("dvc.yaml")
 
 
 def stages(
     write: Annotated[bool, typer.Option("--write", help="write dvc.yaml from the declarations")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the stages of the project in the current folder, in the order in which data flow.
 
@@ -29,12 +32,26 @@ def stages(
             DVC.write_text(text)
             typer.echo(f"{DVC}: written, {len(found)} stages")
         return
+    if as_json:
+        typer.echo(json.dumps([_record(stage) for stage in found.values()], indent=2))
+        return
     table = Table("stage", "reads", "writes", "parameters", box=None)
     for stage in found.values():
         name = stage.name if stage.each is None else f"{stage.name} (each of {stage.each})"
         written = map(str, (*stage.writes, *stage.metrics))
         table.add_row(name, *("\n".join(map(str, part)) for part in (stage.reads, written, stage.parameters)))
     Console(highlight=False).print(table)
+
+
+def _record(stage: Stage) -> dict[str, object]:
+    written = [*stage.writes, *stage.metrics]
+    return {
+        "name": stage.name,
+        "each": stage.each,
+        "reads": [str(path) for path in stage.reads],
+        "writes": [str(path) for path in written],
+        "parameters": list(stage.parameters),
+    }
 
 
 app = command(stages)

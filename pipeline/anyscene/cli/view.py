@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 
@@ -20,10 +19,7 @@ from anyscene.library.location import is_imported, located, read_scan
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
-from anyscene.show.viewer.page import Page
-from anyscene.show.viewer.scene_view import DRAWN, SceneView
-from anyscene.tasks import sources
-from anyscene.tasks.surface import Surface
+from anyscene.show.viewer import DRAWN
 from anyscene.text import load_text_encoder
 
 
@@ -45,8 +41,13 @@ def view(
 ) -> None:
     """Look at SCENE in a browser on this machine, until Ctrl+C."""
     settings, artefacts = located(params)
+    there = scene is None or is_imported(artefacts, scene) or not Path(scene).exists()
+    if there and scene is not None:
+        store.open_imported(artefacts.data("scenes"), scene)
+    import torch
+
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
-    if scene is None or is_imported(artefacts, scene) or not Path(scene).exists():
+    if there:
         _serve(settings, artefacts, scene, port, source, points, dark)
         return
     with imports.as_scan(Path(scene), None, imports.ExportOptions(), None, 1) as (folder, said):
@@ -65,6 +66,9 @@ def _serve(
     points: int,
     dark: bool,
 ) -> None:
+    from anyscene.show.viewer.page import Page
+    from anyscene.show.viewer.scene_view import SceneView
+
     encoder = load_text_encoder(settings.text)
     scenes = store.scene_ids(artefacts.data("scenes"))
     if not scenes:
@@ -86,6 +90,9 @@ def _imported(
     folder: Path, settings: Params, artefacts: Artefacts, source: str | None
 ) -> Iterator[tuple[Params, Artefacts, str]]:
     """A scan as the only scene of a temporary project, with the folder of the network that is asked."""
+    from anyscene.tasks import sources
+    from anyscene.tasks.surface import Surface
+
     if source is not None:
         sources.check(artefacts, source)
     network = sources.folder(artefacts, source).resolve()

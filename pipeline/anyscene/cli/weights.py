@@ -1,5 +1,6 @@
 """Published weights: which there are, whether those on disk are they, and fetching them."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anyscene.cli.command import reporting
+from anyscene.cli.options import Json
 from anyscene.errors import PipelineError
 from anyscene.project import parameters
 from anyscene.weights import catalogue
@@ -26,13 +28,15 @@ MARKS = {"fine": "green", "unverified": "yellow", "missing": "red", "damaged": "
 
 @app.command("list")
 @reporting
-def list_(params: Path = Path("params.yaml")) -> None:
+def list_(params: Path = Path("params.yaml"), as_json: Json = False) -> None:
     """What is known: source, licence, size, sha256, and where it is expected."""
     root = Path(parameters.load(params).segmenters.weights)
+    if as_json:
+        typer.echo(json.dumps([_record(entry, root) for entry in catalogue.CATALOGUE], indent=2))
+        return
     console = Console(highlight=False, soft_wrap=True)
     for entry in catalogue.CATALOGUE:
-        there = all((root / entry.folder / file.name).is_file() for file in entry.files)
-        console.print(f"[bold]{entry.name}[/] {entry.what}{', there' if there else ''}")
+        console.print(f"[bold]{entry.name}[/] {entry.what}{', there' if _complete(entry, root) else ''}")
         console.print(f"    {entry.source}, {entry.licence}, {_size(entry.size)}", markup=False)
         for file in entry.files:
             sha256 = f"  sha256 {file.sha256}" if file.sha256 else ""
@@ -43,13 +47,13 @@ def list_(params: Path = Path("params.yaml")) -> None:
 @reporting
 def verify(names: Names = None, params: Path = Path("params.yaml")) -> None:
     """Check what is on disk: there, whole, and what was published, where that is known."""
-    from anyscene.weights import verifying
-
     root = Path(parameters.load(params).segmenters.weights)
     entries = [catalogue.get(name) for name in names or ()]
     entries = entries or [entry for entry in catalogue.CATALOGUE if _begun(entry, root)]
     if not entries:
         raise PipelineError(f"{root}: no published weights are there; `anyscene weights list` names them")
+    from anyscene.weights import verifying  # takes PyTorch
+
     found = [finding for entry in entries for finding in verifying.verify(entry, root)]
     _print(found)
     bad = [finding for finding in found if finding.state in ("missing", "damaged")]
@@ -64,12 +68,23 @@ def fetch(
     params: Path = Path("params.yaml"),
 ) -> None:
     """Download weights to where they are expected, whole and checked or not at all."""
-    from anyscene.weights import fetching
-
     root = Path(parameters.load(params).segmenters.weights)
-    for entry in [catalogue.get(name) for name in names]:
+    entries = [catalogue.get(name) for name in names]
+    from anyscene.weights import fetching  # takes PyTorch
+
+    for entry in entries:
         typer.echo(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
         fetching.fetch(entry, root, typer.echo)
+
+
+def _record(entry: catalogue.Entry, root: Path) -> dict[str, object]:
+    files = [{"path": str(root / entry.folder / one.name), "sha256": one.sha256} for one in entry.files]
+    about = {"name": entry.name, "what": entry.what, "source": entry.source, "licence": entry.licence}
+    return {**about, "bytes": entry.size, "there": _complete(entry, root), "files": files}
+
+
+def _complete(entry: catalogue.Entry, root: Path) -> bool:
+    return all((root / entry.folder / file.name).is_file() for file in entry.files)
 
 
 def _begun(entry: catalogue.Entry, root: Path) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from anyscene.datasets.rgbd import Rgbd
+from anyscene.errors import DataError
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 
 PARAMS = "params.yaml"
+POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 
 
 def located(project: str | Path | None) -> tuple[Params, Artefacts]:
@@ -27,6 +29,16 @@ def located(project: str | Path | None) -> tuple[Params, Artefacts]:
 def is_imported(artefacts: Artefacts, scene: str) -> bool:
     """Whether `scene` is the id of an imported scene, and not the path of a scan."""
     return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+
+
+def require(artefacts: Artefacts, scene: str | Path) -> None:
+    """Raise StoreError or DataError, with what to do, where `scene` is no imported scene's id and no path."""
+    path, imported = Path(scene), artefacts.data("scenes")
+    if path.exists() or is_imported(artefacts, str(scene)):
+        return
+    if path.name == str(scene) and path.suffix not in POINTS and imported.is_dir():
+        store.open_imported(imported, path.name)  # its error names those that there are
+    raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 
 
 def read_scan(folder: Path, settings: Params) -> Scene:

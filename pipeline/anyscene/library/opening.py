@@ -14,7 +14,7 @@ from anyscene.datasets import cloud_from_depth, imports, label_set, ply
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError, StoreError
 from anyscene.library.feature_cloud import FeatureCloud
-from anyscene.library.location import is_imported, located, read_scan
+from anyscene.library.location import POINTS, is_imported, located, read_scan, require
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -77,11 +77,8 @@ def open(
         because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
         imports.refuse(exporter, options, mesh, every, because)
         return _imported(settings, artefacts, str(scene), source, encoder)
-    if not path.exists():
-        if path.name == str(scene) and path.suffix not in READERS and artefacts.data("scenes").is_dir():
-            store.open_imported(artefacts.data("scenes"), path.name)  # its error names those that there are
-        raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
-    if path.suffix in READERS:
+    require(artefacts, scene)
+    if path.suffix in POINTS:
         imports.refuse(exporter, replace(options, scale=None, up=None), mesh, every, "it has no images")
         xyz, rgb, normal, face = READERS[path.suffix](path)
         turn = _turn(path, options.up)
@@ -260,4 +257,4 @@ def _read_npy(path: Path) -> Points:
     return array[:, :3], rgb.astype(np.uint8), np.zeros((len(array), 3)), np.zeros((0, 3), np.int32)
 
 
-READERS: dict[str, Callable[[Path], Points]] = {".ply": ply.read_mesh, ".npy": _read_npy}
+READERS: dict[str, Callable[[Path], Points]] = dict(zip(POINTS, (ply.read_mesh, _read_npy), strict=True))

@@ -35,9 +35,11 @@ NEUTRAL = frozenset(
         "anyscene.cli",
         "anyscene.cli.command",
         "anyscene.cli.named",
+        "anyscene.cli.refusals",
         "anyscene.errors",
         "anyscene.project",
         "anyscene.project.digests",
+        "anyscene.project.extras",
         "anyscene.project.freshness",
         "anyscene.project.layout",
         "anyscene.project.parameters",
@@ -51,7 +53,7 @@ NEUTRAL = frozenset(
 # Packages whose version reaches no value. Of MinkowskiEngine there is one version, and where it is not
 # installed the values of the default backend are the same.
 SILENT = frozenset(
-    """MinkowskiEngine MinkowskiEngineBackend click diskcache dvc dvclive filelock rich ruamel tqdm typer
+    """MinkowskiEngine MinkowskiEngineBackend diskcache dvc dvclive filelock packaging rich ruamel tqdm typer
     viser yaml""".split()
 )
 

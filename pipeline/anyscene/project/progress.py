@@ -1,4 +1,5 @@
-"""Progress of long work: a bar with an estimate on a terminal, elsewhere a line at about every tenth."""
+"""Progress of long work: a bar with an estimate on a terminal, elsewhere a line at every tenth, and
+after ten seconds without one."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+SILENCE = 10  # seconds after which a line is due
 
 
 @contextmanager
@@ -42,12 +45,14 @@ def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
 
 def _lines(console: Console, label: str, total: int) -> Callable[..., None]:
     start, done = time.monotonic(), 0
+    last = start
 
     def advance(note: str = "") -> None:
-        nonlocal done
+        nonlocal done, last
         done += 1
-        if done * 10 // total > (done - 1) * 10 // total:
-            spent = time.monotonic() - start
+        now = time.monotonic()
+        if done * 10 // total > (done - 1) * 10 // total or now - last >= SILENCE:
+            last, spent = now, now - start
             left = spent / done * (total - done)
             note = f"{note}, " if note else ""
             line = f"{label}: {done}/{total}, {note}{spent:.0f} s, about {left:.0f} s left"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from anyscene.errors import ConfigError
+from anyscene.project import extras
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Registry:
         try:
             return found[0].load()
         except (ImportError, AttributeError) as error:
+            needed = extras.remedy(error) if isinstance(error, ImportError) else None
+            remedy = f"it {needed}" if needed else "install its package again"
             raise ConfigError(
-                f"{self.group}: {name!r} cannot be imported from {found[0].value} ({error}); install its "
-                "package again"
+                f"{self.group}: {name!r} cannot be imported from {found[0].value} ({error}); {remedy}"
             ) from error

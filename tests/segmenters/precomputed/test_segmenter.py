@@ -17,8 +17,8 @@ from anyscene.lifting.projection import described_frames
 from anyscene.project import parameters, store
 from anyscene.scene import Camera, Frame, Scene
 from anyscene.segmenters import CaptionMap, Segmenter, load_segmenter
-from anyscene.segmenters.precomputed.image_index import IndexedImage
-from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter, image_key
+from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
+from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
 from tests.builders import REPOSITORY
 from tests.builders.small_lseg import Text
 

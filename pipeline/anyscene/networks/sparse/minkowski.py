@@ -26,7 +26,7 @@ def engine() -> ModuleType:
             import MinkowskiEngine
     except (ImportError, OSError, AttributeError) as error:
         raise MinkowskiMissing(
-            f"MinkowskiEngine does not import ({error}); run `make install`, or set network.backend: torch"
+            f"MinkowskiEngine does not import ({error}); run `make minkowski`, or set network.backend: torch"
         ) from error
     return MinkowskiEngine
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+FORMAT = 1  # schema version of precomputed.json
 Size = tuple[int, int]  # height, width
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from anyscene.errors import DataError
 from anyscene.project.layout import FRAMES
 
 INDEX = FRAMES / "index.csv"
 COLUMNS = ("key", "of", "image", "state")
-KEY = re.compile("[0-9a-f]{32}")  # precomputed.image_key
+KEY = re.compile("[0-9a-f]{32}")  # image_key
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,12 @@ class IndexedImage:
     key: str  # image_key of its pixels
     of: str  # its scene, or synthesis/CLASS
     image: str  # its frame, or its number among those of the class
+
+
+def image_key(image: np.ndarray) -> str:
+    """Name of the file that belongs to an image u1[H, W, 3], without its ending."""
+    head = "x".join(map(str, image.shape)).encode()
+    return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
 
 
 def state(artefact: str, size: tuple[int, int] | None = None) -> str:

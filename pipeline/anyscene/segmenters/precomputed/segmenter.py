@@ -20,20 +20,13 @@ from anyscene.segmenters.captions.captioner import Captioner, with_captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import NamedMasks, owners
 from anyscene.segmenters.precomputed import archive
-from anyscene.segmenters.precomputed.answer import Masks
-from anyscene.segmenters.precomputed.image_index import IndexedImage
+from anyscene.segmenters.precomputed.answer import FORMAT, Masks
+from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights.catalogue import ANSWERS
 
-FORMAT = 1
 FIRST = 5  # missing answers that a message names
-
-
-def image_key(image: np.ndarray) -> str:
-    """Name of the file that belongs to an image u1[H, W, 3], without its ending."""
-    head = "x".join(map(str, image.shape)).encode()
-    return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
 
 
 def wants_captioner(folder: Path) -> bool:

@@ -18,11 +18,12 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Frame
 from anyscene.show import palette
 from anyscene.show.inspection import principal_colours
+from anyscene.show.viewer import DRAWN
 from anyscene.tasks import sources
 from anyscene.tasks.drawing import drawn_tasks
 from anyscene.tasks.features import Features, predicted, stored
 from anyscene.tasks.layer import NEUTRAL, Classes, Layer, Scale, distinct_colours, label_layer
-from anyscene.tasks.query.session import SAMPLE, Answer, Session
+from anyscene.tasks.query.session import Answer, Session
 from anyscene.tasks.query.thinning import spacing, spread
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
@@ -30,7 +31,6 @@ from anyscene.tasks.task import Task, Texts
 from anyscene.text import TextEncoder
 
 BEST, VIEWS = 5, 3  # labels and views of a point
-DRAWN = SAMPLE  # points at once: what a browser without a GPU still draws several times a second
 
 
 @dataclass(frozen=True)

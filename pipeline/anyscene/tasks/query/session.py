@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,12 @@ from anyscene.tasks.query import groups, similarity
 from anyscene.tasks.query.index import Index
 from anyscene.tasks.query.similarity import By
 from anyscene.tasks.query.thinning import spread
+from anyscene.tasks.query.unit import SAMPLE as SAMPLE
+from anyscene.tasks.query.unit import TOP as TOP
+from anyscene.tasks.query.unit import Unit as Unit
 from anyscene.tasks.surface import Surface
 from anyscene.text import TextEncoder
 from anyscene.text.glosses import Vocabulary
-
-SAMPLE = 100_000  # points whose scores tell how those of the scene are spread
-TOP = 5  # groups of a text
-
-
-class Unit(StrEnum):
-    """What is ranked: single superpoints, or those joined that touch and show the same class."""
-
-    object = "object"
-    superpoint = "superpoint"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,16 +10,39 @@ from collections.abc import Callable
 from pathlib import Path
 
 from anyscene.segmenters.precomputed.answer import Options, Reader
-from anyscene.segmenters.precomputed.converters.openseg import OpenSeg
-from anyscene.segmenters.precomputed.converters.panoptic import odise, seem
-from anyscene.segmenters.precomputed.converters.tap import Tap
 from anyscene.segmenters.precomputed.converters.writing import Summary, wanted, write
 
+
+def _seem(folder: Path, options: Options) -> Reader:
+    from anyscene.segmenters.precomputed.converters.panoptic import seem
+
+    return seem(folder, options)
+
+
+def _odise(folder: Path, options: Options) -> Reader:
+    from anyscene.segmenters.precomputed.converters.panoptic import odise
+
+    return odise(folder, options)
+
+
+def _openseg(folder: Path, options: Options) -> Reader:
+    from anyscene.segmenters.precomputed.converters.openseg import OpenSeg
+
+    return OpenSeg(folder, options.stride)
+
+
+def _tap(folder: Path, options: Options) -> Reader:
+    from anyscene.segmenters.precomputed.converters.tap import Tap
+
+    return Tap(folder)
+
+
+# each imports its module, and with it PyTorch, when it is asked
 READERS: dict[str, Callable[[Path, Options], Reader]] = {
-    "seem": seem,
-    "odise": odise,
-    "openseg": lambda folder, options: OpenSeg(folder, options.stride),
-    "tap": lambda folder, options: Tap(folder),
+    "seem": _seem,
+    "odise": _odise,
+    "openseg": _openseg,
+    "tap": _tap,
 }
 
 __all__ = ["READERS", "Options", "Reader", "Summary", "wanted", "write"]

@@ -16,8 +16,7 @@ from PIL import Image
 from anyscene.errors import DataError
 from anyscene.project.progress import progress
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed.answer import Features, Masks, Reader, Size
-from anyscene.segmenters.precomputed.segmenter import FORMAT
+from anyscene.segmenters.precomputed.answer import FORMAT, Features, Masks, Reader, Size
 from anyscene.weights.catalogue import ANSWERS
 
 
