@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from anyscene.arrays import B1, F4, F8, I4, U1, Floats
 from anyscene.errors import DataError
 
 RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
@@ -23,8 +25,8 @@ class Camera:
     Raises DataError where its matrices are not finite, the focal lengths not positive, or the pose not rigid.
     """
 
-    intrinsics: np.ndarray  # f8[3,3], pixels; the centre of the first pixel is (0, 0)
-    pose: np.ndarray  # f8[4,4], camera to world, metres
+    intrinsics: F8  # f8[3,3], pixels; the centre of the first pixel is (0, 0)
+    pose: F8  # f8[4,4], camera to world, metres
     width: int  # of its images, pixels
     height: int  # pixels
 
@@ -60,7 +62,7 @@ class Camera:
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "pose", pose)
 
-    def looks_at(self, xyz: np.ndarray) -> np.ndarray:
+    def looks_at(self, xyz: Floats) -> B1:
         """b1[N]: which points lie before the camera and in its image, whatever stands between.
 
         xyz: f4|f8[N, 3] world, metres. Its pixel is rounded, with halves to even.
@@ -69,7 +71,8 @@ class Camera:
         with np.errstate(divide="ignore", invalid="ignore"):  # points in the camera's plane
             u = np.rint(x * self.intrinsics[0, 0] / z + self.intrinsics[0, 2])
             v = np.rint(y * self.intrinsics[1, 1] / z + self.intrinsics[1, 2])
-        return (z > 0) & (u >= 0) & (u < self.width) & (v >= 0) & (v < self.height)
+        inside: B1 = (z > 0) & (u >= 0) & (u < self.width) & (v >= 0) & (v < self.height)
+        return inside
 
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the image resized to width x height, pixel centres on corners as in ScanNet's tools:
@@ -141,7 +144,7 @@ class Frame:
     depth_scale: float  # value / depth_scale = metres
     camera: Camera  # of the colour image
 
-    def read_color(self, size: tuple[int, int] | None = None) -> np.ndarray:
+    def read_color(self, size: tuple[int, int] | None = None) -> U1:
         """u1[H,W,3]; `size` (width, height) resizes bilinearly. Raises DataError naming the file."""
         try:
             with _open(self.color) as image:
@@ -152,7 +155,7 @@ class Frame:
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
 
-    def read_depth(self, size: tuple[int, int] | None = None) -> np.ndarray | None:
+    def read_depth(self, size: tuple[int, int] | None = None) -> F4 | None:
         """f4[H,W] in metres, 0 = no reading, or None where the scan has no depth; `size` (width, height)
         resizes by nearest sample. Raises DataError naming the file."""
         if self.depth is None:
@@ -170,7 +173,7 @@ class Frame:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
         return (depth / np.float32(self.depth_scale)).astype(np.float32)
 
-    def to_attributes(self, root: Path) -> dict:
+    def to_attributes(self, root: Path) -> dict[str, Any]:
         """What a store keeps of the frame, paths relative to the dataset's root."""
         return {
             "id": self.id,
@@ -183,7 +186,7 @@ class Frame:
         }
 
     @classmethod
-    def from_attributes(cls, record: dict, root: Path) -> Frame:
+    def from_attributes(cls, record: Mapping[str, Any], root: Path) -> Frame:
         """The inverse of `to_attributes`."""
         camera = Camera(np.array(record["intrinsics"]), np.array(record["pose"]), *record["size"])
         depth = None if record["depth"] is None else _from_attribute(record["depth"], Path(root))
@@ -220,10 +223,10 @@ class Scene:
     """A point cloud with the frames that saw it."""
 
     id: str
-    xyz: np.ndarray  # f4[N,3], metres, z up
-    rgb: np.ndarray  # u1[N,3]
-    normal: np.ndarray  # f4[N,3], of length 1; 0 where a vertex has no face
-    face: np.ndarray  # i4[F,3], indices of points; F is 0 without a mesh
+    xyz: F4  # f4[N,3], metres, z up
+    rgb: U1  # u1[N,3]
+    normal: F4  # f4[N,3], of length 1; 0 where a vertex has no face
+    face: I4  # i4[F,3], indices of points; F is 0 without a mesh
     frames: tuple[Frame, ...]
     split: str  # "train", "val" or "test"
     dataset: str  # its name

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.codec import BytesBytesCodec
 
+from anyscene.arrays import Array
 from anyscene.errors import StoreError
 
 
-class Artefact(Mapping):
+class Artefact(Mapping[str, "Stored"]):
     """The arrays of the artefact at `path` by name, and its attributes.
 
     Reading raises StoreError where a file is missing (zarr alone takes it for zeros), cut short or altered
@@ -51,16 +53,16 @@ class Stored:
             if found != wanted:
                 raise ValueError(f"{found} of its {wanted} files are there")
 
-    def __getitem__(self, selection: Any) -> np.ndarray:
+    def __getitem__(self, selection: Any) -> Array:
         with self._guarded():
-            return self._array[selection]
+            return np.asarray(self._array[selection])
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self._array.shape
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         return self._array.dtype
 
     @property
@@ -75,7 +77,8 @@ class Stored:
     @property
     def codecs(self) -> str:
         """What a chunk went through, such as "zstd-3 bitshuffle crc32c"."""
-        return " ".join(_codec(codec.to_dict()) for codec in self._array.compressors)
+        codecs = self._array.compressors
+        return " ".join(_codec(codec.to_dict()) for codec in codecs if isinstance(codec, BytesBytesCodec))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Literal, Protocol, Self, TypeVar
 
-import numpy as np
 import torch
 
+from anyscene.arrays import Array
 from anyscene.errors import ConfigError, DeviceMemoryError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Found = TypeVar("Found")
+
+
+class Sliced(Protocol):
+    """A list, a tuple, a range, an array: what has a length and gives some of its items."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, some: slice, /) -> Self: ...
+
+
+Items = TypeVar("Items", bound=Sliced)
 
 
 def choose_device(name: str, memory_gib: float = 0.0) -> torch.device:
@@ -51,7 +62,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32")
 
 
-def passes(images: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
+def passes(images: Array, device: torch.device) -> Iterator[Array]:
     """Images [B, ...] as a network sees them: all at once on a GPU, which one small frame does not fill;
     one by one on a CPU, where that is as fast and a batch cannot change the last bits."""
     step = 1 if device.type == "cpu" else max(1, len(images))
@@ -68,7 +79,7 @@ class Batches:
         """parameter: what `size` is called in params.yaml, for the error."""
         self.size, self._parameter = size, parameter
 
-    def __call__(self, work: Callable[[Sequence], Found], items: Sequence) -> Iterator[Found]:
+    def __call__(self, work: Callable[[Items], Found], items: Items) -> Iterator[Found]:
         """work(some) of the items, in their order. Raises DeviceMemoryError where one is too much."""
         start = 0
         while start < len(items):

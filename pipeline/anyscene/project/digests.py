@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import diskcache
 
@@ -24,13 +25,13 @@ def sha256(file: Path) -> str:
     return known(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
-class Digests(AbstractContextManager):
+class Digests(AbstractContextManager["Digests"]):
     """Reading a thousand scans to learn that one is new takes hours, asking for their files' sizes and times
     takes seconds: what was hashed is kept in the folder `memory`, where one is given."""
 
     def __init__(self, memory: Path | None) -> None:
         # An entry is a hundred bytes a scan: none need ever be given up.
-        self._known = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
+        self._known: Any = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
 
     def __call__(self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False) -> str:
         """Of the names and contents of the files in `folder` whose path relative to it is `wanted`.
@@ -41,18 +42,20 @@ class Digests(AbstractContextManager):
 
     def of_files(self, folder: Path, files: Sequence[Path], ours: bool = False) -> str:
         """Of these files, by their path relative to `folder`. Raises OSError where one cannot be read."""
-        digest, listing, changed = hashlib.sha256(), [], 0.0
+        digest, changed = hashlib.sha256(), 0.0
+        listing: list[tuple[str | int, ...]] = []
         for file in files:
             state = (folder / file).stat()
             listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev))
             changed = max(changed, state.st_mtime, state.st_ctime)
-        state = hashlib.sha256(json.dumps(listing).encode()).digest()
-        if (known := self._known.get(state)) is not None:
+        states = hashlib.sha256(json.dumps(listing).encode()).digest()
+        known: str | None = self._known.get(states)
+        if known is not None:
             return known
         for file in files:
             digest.update(f"{file.as_posix()}\0{content_hash(folder / file)}\n".encode())
         if ours or settled(changed):
-            self._known[state] = digest.hexdigest()
+            self._known[states] = digest.hexdigest()
         return digest.hexdigest()
 
     def __exit__(self, *_: object) -> None:

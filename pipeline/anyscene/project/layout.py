@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import F8
 from anyscene.errors import StoreError
 
 # Relative to the project, the folder of params.yaml.
@@ -58,7 +59,7 @@ class Artefacts:
         """Whether a stage has finished something there."""
         return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
-    def capability(self, model: str, vocabulary: Sequence[str]) -> np.ndarray | None:
+    def capability(self, model: str, vocabulary: Sequence[str]) -> F8 | None:
         """f8[V] in 0..1 of a 2D model, or None where it was not measured.
 
         Raises StoreError for a file that is damaged or was measured over another vocabulary.

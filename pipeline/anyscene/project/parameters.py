@@ -55,10 +55,10 @@ def _one_place(key: str, template: str) -> None:
         )
 
 
-class Named(dict):
+class Named(dict[str, Any]):
     """A mapping of params.yaml by name. Nobody changes it, so it can be hashed as sections can."""
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict says that it has no hash
         return hash(tuple(self.items()))
 
 
@@ -423,7 +423,8 @@ def read(path: Path | str = "params.yaml") -> Any:
 
 def parse(values: Any, where: str) -> Params:
     """Check what a file `where` holds. Raises ConfigError naming it and the key."""
-    return _typed(values, Params, where)
+    params: Params = _typed(values, Params, where)
+    return params
 
 
 def plain(section: Any) -> dict[str, Any]:
@@ -435,7 +436,7 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     """`value` as `kind`, or a ConfigError that says where it stands."""
     if kind is Training:
         return _training(value, where)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _section(value, kind, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:

@@ -311,11 +311,9 @@ def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[t
         # One scene killed a worker and the pool with it: alone, each of the rest shows whether it was it.
         for scene, key in lost.items():
             for _, cause in _pool(task, {scene: key}, 1):
-                died = isinstance(cause, BrokenProcessPool)
-                yield (
-                    scene,
-                    "its process was killed (out of memory?); lower runtime.workers" if died else cause,
-                )
+                if isinstance(cause, BrokenProcessPool):
+                    cause = "its process was killed (out of memory?); lower runtime.workers"
+                yield scene, cause
 
 
 def _pool(
@@ -325,12 +323,12 @@ def _pool(
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(task,)
     ) as pool:
-        futures: dict[Future, str] = {}
+        futures: dict[Future[str | None], str] = {}
         for scene, key in scenes.items():
             try:
                 futures[pool.submit(_work, scene, key)] = scene
-            except BrokenProcessPool as error:
-                yield scene, error
+            except BrokenProcessPool as broken:
+                yield scene, broken
         try:
             for future in as_completed(futures):
                 error = future.exception()

@@ -98,7 +98,7 @@ def before(name: str, stages: Mapping[str, Stage], params: Params) -> tuple[str,
     """The runs, as DVC names them, of all stages of which `name` reads something, or what they read it from;
     in the order of `stages`. The demo's world is none where dataset.root is another folder."""
     root, wanted = Path(params.dataset.root), {name}
-    for stage in reversed(stages.values()):
+    for stage in reversed(list(stages.values())):
         if any(_reads(stages[later], stage, root) for later in wanted):
             wanted.add(stage.name)
     return tuple(

@@ -15,6 +15,7 @@ from numcodecs import BitRound
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from anyscene import __version__
+from anyscene.arrays import B1, F2, Array
 from anyscene.errors import StoreError
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
@@ -72,7 +73,7 @@ def made(path: Path) -> Made:
 def write(
     group: zarr.Group,
     name: str,
-    array: np.ndarray,
+    array: Array,
     *,
     chunks: tuple[int, ...] | None = None,
     keep_bits: int | None = None,
@@ -86,12 +87,12 @@ def write(
     if keep_bits is not None:
         array = _rounded(array, keep_bits)
     array = np.ascontiguousarray(array)
-    stored = _allocate(group, name, array.shape, array.dtype, chunks)
+    stored, rows = _allocate(group, name, array.shape, array.dtype, chunks)
     if array.ndim == 0:
         stored[...] = array
     elif array.size:
-        for start in range(0, len(array), stored.shards[0]):
-            stored[start : start + stored.shards[0]] = array[start : start + stored.shards[0]]
+        for start in range(0, len(array), rows):
+            stored[start : start + rows] = array[start : start + rows]
 
 
 class Appending:
@@ -108,16 +109,16 @@ class Appending:
         group: zarr.Group,
         name: str,
         shape: tuple[int, ...],
-        dtype: np.dtype | type,
+        dtype: np.dtype[Any] | type,
         *,
         keep_bits: int | None = None,
     ) -> None:
-        self._stored = _allocate(group, name, shape, np.dtype(dtype), None)
+        self._stored, rows = _allocate(group, name, shape, np.dtype(dtype), None)
         self._keep_bits = keep_bits
-        self._shard = np.empty((min(self._stored.shards[0], shape[0]), *shape[1:]), dtype)
+        self._shard = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
         self._flushed, self._held = 0, 0  # rows
 
-    def add(self, block: np.ndarray) -> None:
+    def add(self, block: Array) -> None:
         """The next rows, cast to the array's type."""
         while len(block):
             if self._flushed + self._held == self._stored.shape[0]:
@@ -146,8 +147,13 @@ class Appending:
 
 
 def _allocate(
-    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: tuple[int, ...] | None
-) -> zarr.Array:
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    chunks: tuple[int, ...] | None,
+) -> tuple[zarr.Array[Any], int]:
+    """An array to be filled, and how many rows of it stand in one file."""
     if chunks is None:
         row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:])))
         rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, shape[0] if shape else 1))
@@ -156,7 +162,7 @@ def _allocate(
     if shards:
         bytes_per_chunk_row = dtype.itemsize * chunks[0] * int(np.prod(shards[1:]))
         shards[0] = min(shards[0], max(1, SHARD_BYTES // bytes_per_chunk_row) * chunks[0])
-    return group.create_array(
+    stored = group.create_array(
         name,
         shape=shape,
         dtype=dtype,
@@ -166,15 +172,17 @@ def _allocate(
         filters=None,
         config={"write_empty_chunks": True},  # so that a file that is not there is known to be lost
     )
+    return stored, shards[0] if shards else 1
 
 
-def _rounded(array: np.ndarray, keep_bits: int) -> np.ndarray:
+def _rounded(array: Array, keep_bits: int) -> Array:
     """To the nearest value with `keep_bits` bits of mantissa, ties to even."""
     codec = BitRound(keep_bits)
-    return codec.decode(codec.encode(np.ascontiguousarray(array)))
+    rounded: Array = codec.decode(codec.encode(np.ascontiguousarray(array)))
+    return rounded
 
 
-def _codec(dtype: np.dtype) -> BloscCodec:
+def _codec(dtype: np.dtype[Any]) -> BloscCodec:
     return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=dtype.itemsize)
 
 
@@ -201,7 +209,7 @@ def open_imported(folder: Path, scene: str) -> Artefact:
 
 def key(path: Path) -> str:
     """The content key of the artefact at `path`."""
-    return _attributes(Path(path))["key"]
+    return str(_attributes(Path(path))["key"])
 
 
 def keys(folder: Path) -> dict[str, str]:
@@ -286,7 +294,7 @@ def lost_frames(path: Path) -> tuple[str, ...]:
     return tuple(_attributes(path).get("lost_frames", ()))
 
 
-def fused_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def fused_points(path: Path) -> tuple[F2, B1]:
     """(feature f2[N,C], valid b1[N]) of the artefact of data/fusion at `path`. Raises StoreError where the
     features of points were not kept."""
     group = open_scene(path)
@@ -298,9 +306,9 @@ def fused_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return group["feature"][:], group["valid"][:]
 
 
-def _attributes(path: Path) -> Mapping:
+def _attributes(path: Path) -> Mapping[str, Any]:
     try:
-        attributes = json.loads((path / ROOT).read_text())["attributes"]
+        attributes: dict[str, Any] = json.loads((path / ROOT).read_text())["attributes"]
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
     except (NotADirectoryError, ValueError, KeyError) as error:

@@ -49,8 +49,8 @@ class Entry:
     @property
     def size(self) -> int | None:
         """Bytes of all files; None where one of them is not known."""
-        sizes = [file.size for file in self.files]
-        return None if None in sizes else sum(sizes)
+        sizes = [file.size for file in self.files if file.size is not None]
+        return sum(sizes) if len(sizes) == len(self.files) else None
 
     @property
     def remedy(self) -> str:
@@ -76,17 +76,24 @@ def _sam(kind: str, digits: str, size: int, sha256: str) -> Entry:
     )
 
 
-def _clip(name: str, what: str, repository: str, revision: str = "main", **known: str | int) -> Entry:
+def _clip(
+    name: str,
+    what: str,
+    repository: str,
+    revision: str = "main",
+    sha256: str | None = None,
+    size: int | None = None,
+) -> Entry:
     return Entry(
         name=name,
         what=what,
         source=f"https://huggingface.co/{repository}",
         licence="MIT",
         folder=name,
-        files=(File("open_clip_model.safetensors", **known),),
+        files=(File("open_clip_model.safetensors", sha256, size),),
         repository=repository,
         revision=revision,
-        sha256_from="the hub's address of the file's content" if known else None,
+        sha256_from="the hub's address of the file's content" if sha256 else None,
     )
 
 

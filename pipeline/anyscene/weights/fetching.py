@@ -65,12 +65,14 @@ def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> 
         torch.hub.download_url_to_file(f"{entry.url}/{file.name}", str(arrived))
         etag = None
     else:
-        place = {"revision": entry.revision, "endpoint": endpoint}
-        url = huggingface_hub.hf_hub_url(entry.repository, file.name, **place)
+        repository, revision = entry.repository, entry.revision
+        url = huggingface_hub.hf_hub_url(repository, file.name, revision=revision, endpoint=endpoint)
         # asked first, for without a network the download tries again for half a minute
         etag = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag
         arrived = Path(
-            huggingface_hub.hf_hub_download(entry.repository, file.name, local_dir=partial, **place)
+            huggingface_hub.hf_hub_download(
+                repository, file.name, local_dir=partial, revision=revision, endpoint=endpoint
+            )
         )
     found = digests.sha256(arrived)
     for wanted, by in ((file.sha256, f"sha256 by {entry.sha256_from}"), (etag, "hash as the hub says")):

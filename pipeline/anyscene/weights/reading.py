@@ -6,6 +6,7 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -55,7 +56,7 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
     return _plain(state, file, again)
 
 
-def _plain(state: dict, file: Path, again: str) -> dict[str, torch.Tensor]:
+def _plain(state: dict[Any, torch.Tensor], file: Path, again: str) -> dict[str, torch.Tensor]:
     """`state`. Raises WeightsError for a name that is no text, and for tensors that a network of plain ones
     cannot take, or would take for other numbers than they mean."""
     for name, value in state.items():
@@ -92,7 +93,8 @@ def intact(file: Path) -> bool:
             f"{_again(entry)}, or give it another name"
         )
     if known is not None and known.sha256 is not None:
-        wanted, remedy = known.sha256, "or give it another name"
+        remedy = "or give it another name"
+        wanted: str | None = known.sha256
     else:
         sums, wanted = noted(file)
         remedy = f"or take it out of {sums}, if it was changed on purpose"

@@ -70,7 +70,8 @@ class Stem(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels, width, 3, padding=1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x).permute(0, 2, 3, 1)
+        embedded: torch.Tensor = self.layers(x)
+        return embedded.permute(0, 2, 3, 1)
 
 
 def build_sam(

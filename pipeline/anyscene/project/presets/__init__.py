@@ -23,7 +23,8 @@ def read(name: str) -> dict[str, Any]:
     """The sections and keys that a preset sets. Raises ConfigError for one that is not there."""
     if name not in names():
         raise ConfigError(f"no preset is called {name!r}; there are {', '.join(names())}")
-    return parameters.read(FOLDER / f"{name}.yaml")
+    settings: dict[str, Any] = parameters.read(FOLDER / f"{name}.yaml")
+    return settings
 
 
 def load(name: str, params: Path, root: Path | None = None) -> parameters.Params:
