@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import F4, F8, U1, Floats
 from anyscene.errors import DataError
 from anyscene.scene import Frame
 
 NEIGHBOURS = 16
 
 
-def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[F4, U1, F4]:
     """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3]): all depth pixels in the world, averaged in cubes of `voxel`
     metres, without those that more views see past than see (`support.supported`), with the normal of the
     plane through each point's neighbours, turned to the cameras that saw it.
@@ -30,26 +32,29 @@ def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[np.ndarray, np.n
         rows = np.concatenate([sums, rows])
         sums = np.stack([np.bincount(inverse.ravel(), column, len(cells)) for column in rows.T], 1)
     if len(cells) <= NEIGHBOURS:
-        raise DataError(
-            f"{frames[0].depth.parent if frames else 'depth'}: hardly any depth readings; check "
-            "depth_scale, or add mesh.ply"
-        )
+        raise DataError(f"{_folder(frames)}: hardly any depth readings; check depth_scale, or add mesh.ply")
     mean = sums[:, 1:] / sums[:, :1]
-    xyz = mean[:, :3].astype(np.float32)
+    points = mean[:, :3].astype(np.float32)
     from anyscene.datasets.depth_votes import supported  # here, as numba takes a second
 
-    kept = supported(xyz, frames)
+    kept = supported(points, frames)
     if np.count_nonzero(kept) <= NEIGHBOURS:
         raise DataError(
-            f"{frames[0].depth.parent}: the depth maps contradict each other; check the poses and depth_scale"
+            f"{_folder(frames)}: the depth maps contradict each other; check the poses and depth_scale"
         )
-    xyz, mean = xyz[kept], mean[kept]
-    return xyz, np.rint(mean[:, 3:6]).astype(np.uint8), point_normals(xyz, mean[:, 6:])
+    points, mean = points[kept], mean[kept]
+    return points, np.rint(mean[:, 3:6]).astype(np.uint8), point_normals(points, mean[:, 6:])
 
 
-def back_project(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """(xyz f8[P,3] in the world, rgb u1[P,3]) of the pixels with a depth reading."""
+def _folder(frames: Sequence[Frame]) -> Path:
+    depth = frames[0].depth if frames else None
+    return Path("depth") if depth is None else depth.parent
+
+
+def back_project(frame: Frame) -> tuple[F8, U1]:
+    """(xyz f8[P,3] in the world, rgb u1[P,3]) of the pixels with a depth reading; the frame has depth."""
     depth = frame.read_depth()
+    assert depth is not None
     height, width = depth.shape
     rgb = frame.read_color((width, height))
     intrinsics = frame.camera.resized(width, height).intrinsics
@@ -61,7 +66,7 @@ def back_project(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x, y, z], 1) @ pose[:3, :3].T + pose[:3, 3], rgb[row, column]
 
 
-def point_normals(xyz: np.ndarray, viewpoint: np.ndarray) -> np.ndarray:
+def point_normals(xyz: Floats, viewpoint: Floats) -> F4:
     """f4[N,3]: smallest principal axis of the NEIGHBOURS nearest points, turned towards `viewpoint` [N,3]."""
     _, nearest = cKDTree(xyz).query(xyz, NEIGHBOURS)
     around = xyz[nearest].astype(np.float64)  # [N, NEIGHBOURS, 3]

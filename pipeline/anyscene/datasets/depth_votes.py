@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
+from anyscene.arrays import B1, F4, F8, I4, Floats
 from anyscene.scene import Frame
 
 TOLERANCE = 0.05  # of the distance: more than a device's noise and drift
 
 
-def supported(xyz: np.ndarray, frames: Sequence[Frame]) -> np.ndarray:
-    """b1[N]: points that no more views see past than see. xyz: f4[N,3].
+def supported(xyz: Floats, frames: Sequence[Frame]) -> B1:
+    """b1[N]: points that no more views see past than see. xyz: f4[N,3]; every frame has depth.
 
     At the edges of things a depth camera mixes near and far, and points of it fly between the two; other
     views look through where they are. A view sees a point if a depth reading among the 3x3 pixels about its
@@ -23,6 +24,7 @@ def supported(xyz: np.ndarray, frames: Sequence[Frame]) -> np.ndarray:
     votes = np.zeros(len(xyz), np.int32)
     for frame in frames:
         depth = frame.read_depth()
+        assert depth is not None
         height, width = depth.shape
         camera = frame.camera.resized(width, height)
         _vote(votes, xyz, np.linalg.inv(camera.pose), camera.intrinsics, depth, TOLERANCE)
@@ -30,7 +32,7 @@ def supported(xyz: np.ndarray, frames: Sequence[Frame]) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _vote(votes, xyz, m, intrinsics, depth, tolerance):
+def _vote(votes: I4, xyz: Floats, m: Floats, intrinsics: F8, depth: F4, tolerance: float) -> None:
     """Add 1 to the votes [N] of each point that is seen, take 1 from those that are seen past; `m` [4, 4]
     takes world to camera."""
     height, width = depth.shape

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from plyfile import PlyData, PlyElement, PlyParseError
 
+from anyscene.arrays import F4, F8, I4, I8, U1, Array, Floats, Integers
 from anyscene.errors import DataError
 
 TRIANGLES = {"face": dict.fromkeys(("vertex_indices", "vertex_index"), 3)}  # read at once, not one by one
 
 
-def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def read_mesh(path: Path) -> tuple[F4, U1, F4, I4]:
     """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) in file order; polygons become triangle fans.
 
     Raises DataError for a truncated or empty file, missing colours, points that are not finite and faces that
@@ -30,8 +31,8 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
         mesh = _load(path)
         vertex = mesh["vertex"]
         xyz = np.column_stack([vertex[axis] for axis in "xyz"]).astype(np.float32)
-        rgb = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
-        face = _triangles(mesh["face"]) if "face" in mesh else np.zeros((0, 3), np.int64)
+        rgb: U1 = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
+        corner = _triangles(mesh["face"]) if "face" in mesh else np.zeros((0, 3), np.int64)
     except (OSError, PlyParseError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable PLY mesh ({error}); export it again") from error
     except (KeyError, ValueError) as error:
@@ -44,22 +45,22 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
         raise DataError(f"{path}: vertex {np.flatnonzero(~np.isfinite(xyz).all(1))[0]} is NaN or infinite")
     if rgb.dtype != np.uint8:
         raise DataError(f"{path}: colours must be uchar 0..255, not {rgb.dtype}")
-    if len(face) and (face.min() < 0 or face.max() >= len(xyz)):
-        bad = np.flatnonzero(((face < 0) | (face >= len(xyz))).any(1))[0]
+    if len(corner) and (corner.min() < 0 or corner.max() >= len(xyz)):
+        bad = np.flatnonzero(((corner < 0) | (corner >= len(xyz))).any(1))[0]
         raise DataError(
-            f"{path}: face {bad} names vertex {face[bad].max()}, but there are {len(xyz)}; export again"
+            f"{path}: face {bad} names vertex {corner[bad].max()}, but there are {len(xyz)}; export again"
         )
-    face = face.astype(np.int32)
+    face = corner.astype(np.int32)
     return xyz, rgb, vertex_normals(xyz, face), face
 
 
 def write_mesh(
     path: Path,
-    xyz: np.ndarray,
-    rgb: np.ndarray,
-    face: np.ndarray,
+    xyz: Floats,
+    rgb: U1,
+    face: Integers,
     comments: Sequence[str] = (),
-    **values: np.ndarray,
+    **values: Array,
 ) -> None:
     """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
     `values` [N]; `comments`: ASCII, a line each.
@@ -82,7 +83,7 @@ def write_mesh(
     PlyData(elements if len(face) else elements[:1], comments=list(comments)).write(path)
 
 
-def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
+def vertex_normals(xyz: Floats, face: Integers) -> F4:
     """f4[N,3]: mean of the adjacent face normals weighted by area, unit length; 0 where there is no face."""
     corner = xyz.astype(np.float64)[face]  # [F, 3, 3]
     area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
@@ -90,7 +91,8 @@ def vertex_normals(xyz: np.ndarray, face: np.ndarray) -> np.ndarray:
         [np.bincount(face.ravel(), np.repeat(area[:, axis], 3), len(xyz)) for axis in range(3)], 1
     ).astype(np.float64)  # without faces numpy counts in integers
     length = np.linalg.norm(normal, axis=1, keepdims=True)
-    return np.divide(normal, length, out=np.zeros_like(normal), where=length > 0).astype(np.float32)
+    unit: F8 = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
+    return unit.astype(np.float32)
 
 
 def _load(path: Path) -> PlyData:
@@ -100,7 +102,7 @@ def _load(path: Path) -> PlyData:
         return PlyData.read(path)
 
 
-def _triangles(element: PlyElement) -> np.ndarray:
+def _triangles(element: PlyElement) -> I8:
     name = "vertex_indices" if "vertex_indices" in element.data.dtype.names else "vertex_index"
     polygons = element[name]
     if polygons.dtype != object:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
+from anyscene.arrays import U1
 from anyscene.datasets.truth import Truth
 from anyscene.errors import PipelineError
 from anyscene.scene import Scene
@@ -57,7 +56,7 @@ class Dataset(Protocol):
         """
         ...
 
-    def read_frame_truth(self, scene: str, frame: str) -> np.ndarray | None:
+    def read_frame_truth(self, scene: str, frame: str) -> U1 | None:
         """u1[H, W] of one frame: rows of the label set, 255 = none; None where it is not annotated.
 
         Raises DataError that names the file.

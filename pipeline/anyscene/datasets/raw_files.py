@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from anyscene.arrays import F8
 from anyscene.errors import DataError
 from anyscene.project.digests import Digests
 
@@ -28,20 +30,22 @@ def scene_folder(root: Path, scene: str) -> Path:
 
 
 def key(
-    root: Path, scene: str, digest: Digests, wanted: Callable[[Path], bool], extra: Sequence = ()
+    root: Path, scene: str, digest: Digests, wanted: Callable[[Path], bool], extra: Sequence[Any] = ()
 ) -> str | DataError:
     """Hash of `extra` (JSON-like) and of the scene's files that are `wanted`, by their path relative to
     ROOT/SCENE; the error where they cannot be read."""
     return _key(lambda: digest(scene_folder(root, scene), wanted), extra)
 
 
-def key_of_files(root: Path, files: Sequence[Path], digest: Digests, extra: Sequence = ()) -> str | DataError:
+def key_of_files(
+    root: Path, files: Sequence[Path], digest: Digests, extra: Sequence[Any] = ()
+) -> str | DataError:
     """Hash of `extra` (JSON-like) and of the files, by their path relative to ROOT; the error where one
     cannot be read."""
     return _key(lambda: digest.of_files(root, files), extra)
 
 
-def _key(content_of: Callable[[], str], extra: Sequence) -> str | DataError:
+def _key(content_of: Callable[[], str], extra: Sequence[Any]) -> str | DataError:
     try:
         content = content_of()
     except OSError as error:
@@ -82,7 +86,7 @@ def images_by_id(folder: Path) -> dict[str, Path]:
     return files
 
 
-def natural(id: str) -> tuple:
+def natural(id: str) -> tuple[int, int, str]:
     """Sorts 2 before 10, numbers before names."""
     return (0, int(id), id) if id.isdecimal() else (1, 0, id)
 
@@ -115,7 +119,7 @@ def depth_size(path: Path) -> tuple[int, int]:
     return size
 
 
-def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
+def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> F8:
     """f8 of one of the shapes, a row a line. Raises DataError naming the file."""
     try:
         matrix = np.array(
@@ -137,12 +141,12 @@ def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
 
 
 def centred(
-    intrinsics: np.ndarray,
+    intrinsics: F8,
     size: tuple[int, int],
     path: Path,
     images: str = "depth images",
     within: float = 0.2,
-) -> np.ndarray:
+) -> F8:
     """The intrinsics [3,3] that `path` gives, if their centre is that of images of `size` (width, height):
     extracted frames are often resized, others stand upright. `within`: how far off it may be, of half the
     size. Raises DataError otherwise."""

@@ -19,10 +19,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from anyscene.arrays import U1, Array, Integers
 from anyscene.datasets import cloud_from_depth, ply, raw_files
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
@@ -105,7 +107,7 @@ class Rgbd:
             )
         return Truth(label, instance, file)
 
-    def read_frame_truth(self, scene: str, frame: str) -> np.ndarray | None:
+    def read_frame_truth(self, scene: str, frame: str) -> U1 | None:
         """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
         Raises DataError naming the file."""
         path = raw_files.scene_folder(self.root, scene) / TRUTH / "frame" / f"{frame}.png"
@@ -143,7 +145,9 @@ def _is_vertex_truth(file: Path) -> bool:
     return file.parts[0] == TRUTH and len(file.parts) == 2
 
 
-def _frame(folder: Path, id: str, color: Path, depth: dict[str, Path] | None, capture: dict) -> Frame:
+def _frame(
+    folder: Path, id: str, color: Path, depth: dict[str, Path] | None, capture: dict[str, Any]
+) -> Frame:
     if depth is not None and id not in depth:
         raise DataError(
             f"{folder / 'depth' / id}.png: missing; add the depth of frame {id} or delete the frame"
@@ -175,7 +179,7 @@ def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
     """Look at the first depth map that has readings, whether they can be metres."""
     for frame in frames:
         depth = frame.read_depth()
-        if (depth > 0).any():
+        if depth is not None and (depth > 0).any():
             break
     else:
         return
@@ -187,7 +191,7 @@ def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
         )
 
 
-def _capture(path: Path) -> dict:
+def _capture(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return dict(CAPTURE)
     try:
@@ -197,7 +201,7 @@ def _capture(path: Path) -> dict:
         raise DataError(f"{path}: not a JSON object ({error})") from error
     if unknown:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
-    capture = CAPTURE | content
+    capture: dict[str, Any] = CAPTURE | content
     size = capture["depth_size"]
     if not isinstance(capture["depth_scale"], (int, float)) or not capture["depth_scale"] > 0:
         raise DataError(f"{path}: depth_scale must be a positive number (depth value of one metre)")
@@ -208,9 +212,9 @@ def _capture(path: Path) -> dict:
     return capture
 
 
-def _array(path: Path) -> np.ndarray:
+def _array(path: Path) -> Integers:
     try:
-        array = np.load(path)
+        array: Array = np.load(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable array ({error}); save it with numpy.save") from error
     if array.ndim != 1 or array.dtype.kind not in "iu":

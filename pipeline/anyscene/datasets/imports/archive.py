@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from anyscene.datasets.imports.source_frame import UNREADABLE, ExportFile
 from anyscene.errors import DataError
@@ -25,7 +26,7 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
     return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
 
 
-def read_json(source: ExportFile) -> dict:
+def read_json(source: ExportFile) -> dict[str, Any]:
     """Raises DataError naming the file where it is missing or no JSON object."""
     try:
         content = json.loads(source.read_text(encoding="utf-8"))

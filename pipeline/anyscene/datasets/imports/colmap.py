@@ -14,12 +14,14 @@ at to tell a scale that no room has.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F4, F8
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
@@ -51,16 +53,17 @@ PARAMETERS = {  # of those that are OpenCV's perspective model with some coeffic
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
 }
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+Item = TypeVar("Item")  # of a file of the model: Lens, RegisteredImage or Point
 
 
 @dataclass(frozen=True, eq=False)
 class Lens:
     """intrinsics f8[3,3] of width x height pixels, centres on whole numbers; distortion as of a Shot."""
 
-    intrinsics: np.ndarray
+    intrinsics: F8
     width: int
     height: int
-    distortion: tuple[float, ...]
+    distortion: tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +72,14 @@ class RegisteredImage:
 
     name: str
     camera: int
-    pose: np.ndarray
+    pose: F8
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
     """xyz f8[3] in the world; images: ids of those that see it."""
 
-    xyz: np.ndarray
+    xyz: F8
     images: tuple[int, ...]
 
 
@@ -106,11 +109,11 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     with_depth = any(_depth_path(depth_maps, view).is_file() for view in views.values())
     source_frames, left_out = [], []
     for view in sorted(views.values(), key=lambda view: view.name):
-        color, depth = folder / "images" / view.name, _depth_path(depth_maps, view)
+        color, depth_file = folder / "images" / view.name, _depth_path(depth_maps, view)
         if not color.is_file():
             raise DataError(f"{color}: missing; link the images of the reconstruction there")
-        if with_depth and not depth.is_file():
-            left_out.append(f"{view.name} has no {depth.name}")
+        if with_depth and not depth_file.is_file():
+            left_out.append(f"{view.name} has no {depth_file.name}")
             continue
         if view.camera not in lenses:
             raise DataError(
@@ -122,12 +125,12 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             camera = rescaled(Camera(lens.intrinsics, view.pose, lens.width, lens.height), factor)
         except DataError as error:
             raise DataError(f"{model}: {view.name}: {error}") from error
-        depth = Depth(depth, options.scale, depth_map) if with_depth else None
+        depth = Depth(depth_file, options.scale, depth_map) if with_depth else None
         source_frames.append(SourceFrame(view.name, color, depth, camera, lens.distortion, exif))
     return oriented(named(source_frames, model), model, options.up, options.scale, left_out)
 
 
-def depth_map(source: ExportFile) -> np.ndarray:
+def depth_map(source: ExportFile) -> F4:
     """f4[H,W] in units of the reconstruction, 0 = none. Raises ValueError for a file of another form."""
     data = source.read_bytes()
     header = data[:64].split(b"&", 3)
@@ -182,7 +185,12 @@ def _check_scale(model: ExportFile, views: Mapping[int, RegisteredImage], scale:
 # ---------------------------------------------------------------------------------------------- the two forms
 
 
-def _read(model: ExportFile, name: str, text: Callable, binary: Callable) -> dict[int, object]:
+def _read(
+    model: ExportFile,
+    name: str,
+    text: Callable[[list[str]], Iterator[tuple[int, Item]]],
+    binary: Callable[[_Bytes], Iterator[tuple[int, Item]]],
+) -> dict[int, Item]:
     """What NAME.bin, else NAME.txt, holds, by id."""
     path = model / f"{name}.bin"
     try:
@@ -204,13 +212,13 @@ class _Bytes:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
-    def values(self, form: str) -> tuple:
+    def values(self, form: str) -> tuple[Any, ...]:
         found = struct.unpack_from(f"<{form}", self._data, self._at)
         self._at += struct.calcsize(f"<{form}")
         return found
 
     def count(self) -> range:
-        return range(self.values("Q")[0])
+        return range(*self.values("Q"))
 
     def name(self) -> str:
         end = self._data.index(b"\0", self._at)
@@ -277,11 +285,12 @@ def _parameters(model: str) -> tuple[str, ...]:
     return PARAMETERS[model]
 
 
-def _lens(model: str, width: int, height: int, values: list[float]) -> Lens:
+def _lens(model: str, width: int, height: int, values: Sequence[float]) -> Lens:
     of = dict(zip(_parameters(model), values, strict=True))
     fx, fy = of.get("fx", of.get("f")), of.get("fy", of.get("f"))
     intrinsics = np.array([[fx, 0, of["cx"] - 0.5], [0, fy, of["cy"] - 0.5], [0, 0, 1]])
-    return Lens(intrinsics, width, height, tuple(of.get(name, 0.0) for name in DISTORTION))
+    k1, k2, p1, p2, k3 = (of.get(name, 0.0) for name in DISTORTION)
+    return Lens(intrinsics, width, height, (k1, k2, p1, p2, k3))
 
 
 def _view(values: list[float], camera: int, name: str) -> RegisteredImage:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anyscene.arrays import F8
 from anyscene.errors import DataError
 
 IMAGES = "images"  # up is where the images' upper edges are
@@ -17,7 +18,7 @@ class ExportOptions:
 
     scale: float | None = None  # metres of a unit of its poses
     depth_unit: float | None = None  # metres of a step of its depth
-    up: np.ndarray | str | None = None  # f8[3] in its world, of any length, or IMAGES
+    up: F8 | str | None = None  # f8[3] in its world, of any length, or IMAGES
     confidence: int = 1  # 0 (low), 1 or 2 (high): depth that the device was less sure of is dropped
 
     def refuse(self, *names: str, because: str) -> None:
@@ -27,13 +28,14 @@ class ExportOptions:
                 raise DataError(f"--{name.replace('_', '-')} is not for this export: {because}; leave it out")
 
 
-def direction(text: str) -> np.ndarray | str:
+def direction(text: str) -> F8 | str:
     """`up` of a text: x, -x, y, -y, z, -z, three numbers X,Y,Z, or images. Raises DataError for others."""
     if text == IMAGES:
         return IMAGES
     axis = text.removeprefix("-")
     if axis in ("x", "y", "z"):
-        return np.eye(3)["xyz".index(axis)] * (-1 if text.startswith("-") else 1)
+        unit: F8 = np.eye(3)["xyz".index(axis)]
+        return unit * (-1.0 if text.startswith("-") else 1.0)
     try:
         vector = np.array([float(value) for value in text.split(",")])
     except ValueError:

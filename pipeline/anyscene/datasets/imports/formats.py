@@ -24,7 +24,7 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     folder = archive.root(path, reader.MARKS)
     if folder is None:
         raise DataError(f"{path}: holds no {' or '.join(reader.MARKS)}; {reader.REMEDY}")
-    capture = reader.read(folder, options)
+    capture: Capture = reader.read(folder, options)
     return replace(capture, frames=capture.frames[::every])
 
 

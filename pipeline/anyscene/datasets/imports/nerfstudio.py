@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 
+from anyscene.arrays import F8
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import (
@@ -73,10 +75,12 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     return oriented(named(source_frames, path), path, UP if options.up is None else options.up, options.scale)
 
 
-def _frame(folder: ExportFile, values: dict, where: str, depth_unit: float | None) -> SourceFrame:
+def _frame(folder: ExportFile, values: dict[str, Any], where: str, depth_unit: float | None) -> SourceFrame:
     color = _file(folder, values.get("file_path"), where)
-    depth = values.get("depth_file_path")
-    depth = None if depth is None else Depth(_file(folder, depth, where), depth_unit)
+    depth = None
+    if (file := values.get("depth_file_path")) is not None:
+        assert depth_unit is not None  # `read` has asked for it
+        depth = Depth(_file(folder, file, where), depth_unit)
     try:
         pose = np.array(values["transform_matrix"], np.float64) @ OPENGL
         size, intrinsics = _intrinsics(values)
@@ -90,7 +94,7 @@ def _frame(folder: ExportFile, values: dict, where: str, depth_unit: float | Non
     return SourceFrame(values["file_path"], color, depth, camera, distortion, exif)
 
 
-def _intrinsics(values: dict) -> tuple[tuple[int, int], np.ndarray]:
+def _intrinsics(values: dict[str, Any]) -> tuple[tuple[int, int], F8]:
     """((width, height), [3,3] with pixel centres on whole numbers)."""
     width, height = int(values["w"]), int(values["h"])
     if "fl_x" in values:
@@ -103,7 +107,7 @@ def _intrinsics(values: dict) -> tuple[tuple[int, int], np.ndarray]:
     return (width, height), np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
 
 
-def _distortion(values: dict) -> tuple[float, float, float, float, float]:
+def _distortion(values: dict[str, Any]) -> tuple[float, float, float, float, float]:
     model = values.get("camera_model", "OPENCV")
     coefficients = {name: float(values.get(name, 0)) for name in (*DISTORTION, "k4", "k5", "k6")}
     if model not in PERSPECTIVE or values.get("is_fisheye"):
@@ -113,7 +117,8 @@ def _distortion(values: dict) -> tuple[float, float, float, float, float]:
     unknown = [name for name in ("k4", "k5", "k6") if coefficients[name]]
     if unknown:
         raise DataError(f"{unknown[0]} of {model} is not supported; run colmap image_undistorter")
-    return tuple(coefficients[name] for name in DISTORTION)
+    k1, k2, p1, p2, k3 = (coefficients[name] for name in DISTORTION)
+    return k1, k2, p1, p2, k3
 
 
 def _file(folder: ExportFile, name: object, where: str) -> ExportFile:

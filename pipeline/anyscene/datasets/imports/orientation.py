@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F8
 from anyscene.datasets.imports.export_options import IMAGES
 from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
 from anyscene.errors import DataError
@@ -23,7 +24,7 @@ class Capture:
     left_out: what was not taken, and why; remarks: what a person should know besides."""
 
     frames: tuple[SourceFrame, ...]
-    world: np.ndarray
+    world: F8
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -31,7 +32,7 @@ class Capture:
 def oriented(
     source_frames: Sequence[SourceFrame],
     source: ExportFile,
-    up: np.ndarray | str,
+    up: F8 | str,
     scale: float = 1.0,
     left_out: Sequence[str] = (),
     remarks: Sequence[str] = (),
@@ -53,7 +54,7 @@ def oriented(
                 "and look in several directions; give --up as an axis or a vector"
             )
         up = seen
-    up = up / np.linalg.norm(up)
+    up = np.asarray(up / np.linalg.norm(up))
     if seen is not None and abs(seen @ up) < CONTRADICTION:
         raise DataError(
             f"{source}: up would be {_text(up)}, but the images are level about {_text(seen)}; "
@@ -65,7 +66,7 @@ def oriented(
     return Capture(moved, world, tuple(left_out), tuple(remarks))
 
 
-def vertical(poses: np.ndarray) -> np.ndarray | None:
+def vertical(poses: F8) -> F8 | None:
     """f8[3], the unit direction that the images' right edges are perpendicular to, upwards on the whole, of
     poses f8[N,4,4] (OpenCV axes); None where there is none or more than one: images on their side among
     upright ones, or all looking the same way. How far each looks up or down does not matter."""
@@ -78,11 +79,11 @@ def vertical(poses: np.ndarray) -> np.ndarray | None:
     return sign * axis[:, 0] if np.quantile(sign * height, 0.1) > 0.2 else None
 
 
-def _moved(frame: SourceFrame, world: np.ndarray, scale: float) -> SourceFrame:
+def _moved(frame: SourceFrame, world: F8, scale: float) -> SourceFrame:
     pose = world @ frame.camera.pose
     pose[:3, :3] /= scale
     return replace(frame, camera=replace(frame.camera, pose=pose))
 
 
-def _text(vector: np.ndarray) -> str:
+def _text(vector: F8) -> str:
     return ",".join(f"{round(value, 2) + 0:.2f}" for value in vector)

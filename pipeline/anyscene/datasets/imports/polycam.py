@@ -18,6 +18,7 @@ from functools import partial
 
 import numpy as np
 
+from anyscene.arrays import Array
 from anyscene.datasets import raw_files
 from anyscene.datasets.imports.archive import read_json
 from anyscene.datasets.imports.export_options import ExportOptions
@@ -100,7 +101,7 @@ def _read_depth(frames: ExportFile, id: str, least: int) -> Depth:
     return Depth(_depth(frames, id), MILLIMETRE, read)
 
 
-def _sure(source: ExportFile, *, confidence: ExportFile, least: int) -> np.ndarray:
+def _sure(source: ExportFile, *, confidence: ExportFile, least: int) -> Array:
     """The depth map, 0 where the device was less sure than `least`. Raises ValueError where sizes differ."""
     depth, sure = numbers(source), numbers(confidence)
     if sure.shape != depth.shape or sure.dtype != np.uint8:

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from functools import partial
 from math import isqrt
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F4, F8
 from anyscene.datasets.imports.archive import read_json
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
@@ -48,8 +49,10 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     decoder = _decoder(folder) if with_depth else None
     source_frames = []
     for number, (pose, matrix) in enumerate(zip(poses, intrinsics, strict=True)):
-        color, depth, confidence = (folder / "rgbd" / f"{number}.{kind}" for kind in ("jpg", "depth", "conf"))
-        for file in (color, depth) if with_depth else (color,):
+        color, depth_file, confidence = (
+            folder / "rgbd" / f"{number}.{kind}" for kind in ("jpg", "depth", "conf")
+        )
+        for file in (color, depth_file) if with_depth else (color,):
             if not file.is_file():
                 raise DataError(
                     f"{file}: missing, of {len(poses)} frames; the export was cut short, repeat it"
@@ -59,20 +62,22 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             camera = rescaled(Camera(matrix, pose, *size), factor)
         except DataError as error:
             raise DataError(f"{folder}: frame {number}: {error}") from error
-        decoded = partial(
-            _decoded,
-            shape=shape,
-            size=size,
-            decoder=decoder,
-            confidence=confidence if confidence.is_file() else None,
-            least=options.confidence,
-        )
-        depth = Depth(depth, 1.0, decoded) if with_depth else None
+        depth = None
+        if decoder is not None:
+            decoded = partial(
+                _decoded,
+                shape=shape,
+                size=size,
+                decoder=decoder,
+                confidence=confidence if confidence.is_file() else None,
+                least=options.confidence,
+            )
+            depth = Depth(depth_file, 1.0, decoded)
         source_frames.append(SourceFrame(f"{number:05d}", color, depth, camera, exif=exif))
     return oriented(source_frames, folder, options.up)
 
 
-def _cameras(metadata: dict, source: ExportFile) -> tuple[np.ndarray, np.ndarray, Size, Size | None]:
+def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size, Size | None]:
     """(poses f8[N,4,4] in OpenCV axes, intrinsics f8[N,3,3], pixel centres on whole numbers, size of colour,
     shape of depth if it says so)."""
     try:
@@ -98,7 +103,7 @@ def _cameras(metadata: dict, source: ExportFile) -> tuple[np.ndarray, np.ndarray
     return poses @ OPENGL, intrinsics, size, shape
 
 
-def _decoder(folder: ExportFile) -> ModuleType:
+def _decoder(folder: ExportFile) -> Any:
     try:
         import lzfse
     except ImportError as error:
@@ -114,10 +119,10 @@ def _decoded(
     *,
     shape: Size | None,
     size: Size,
-    decoder: ModuleType,
+    decoder: Any,
     confidence: ExportFile | None,
     least: int,
-) -> np.ndarray:
+) -> F4:
     """f4[dh,dw] in metres, 0 where the device was less sure than `least`. Raises ValueError for other sizes
     than `shape`, which where the file does not say it is that of the image's proportions."""
     depth = np.frombuffer(_bytes(source, decoder), "<f4")
@@ -132,9 +137,9 @@ def _decoded(
     return depth.reshape(height, width)
 
 
-def _bytes(source: ExportFile, decoder: ModuleType) -> bytes:
+def _bytes(source: ExportFile, decoder: Any) -> bytes:
     try:
-        return decoder.decompress(source.read_bytes())
+        return bytes(decoder.decompress(source.read_bytes()))
     except (decoder.error, MemoryError) as error:  # the second where it was cut short
         raise ValueError(f"{source.name} is damaged, or not of LZFSE") from error
 

@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from anyscene.arrays import F4
 from anyscene.datasets import ply
 from anyscene.datasets.imports.orientation import Capture
-from anyscene.datasets.imports.source_frame import Picture, SourceFrame, load, quarters
+from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
 from anyscene.errors import DataError
 
 DEPTH_SCALE = 1000  # what is written: millimetres
@@ -100,8 +102,8 @@ def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
         Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
             folder / "color" / f"{id}.jpg", quality=95, subsampling=0
         )
-    if picture.depth is not None:
-        _write_depth(folder / "depth" / f"{id}.png", picture, frame)
+    if picture.depth is not None and frame.depth is not None:
+        _write_depth(folder / "depth" / f"{id}.png", picture.depth, frame.depth)
     np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.9g")
     np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
     depth = None if picture.depth is None else picture.depth.shape[::-1]
@@ -111,9 +113,10 @@ def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
 def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]) -> None:
     """capture.json, which has one size for all depth maps: where they differ, each takes that of its colour
     image, by nearest samples."""
-    capture, sizes = {"depth_scale": DEPTH_SCALE}, {depth for _, depth in written.values()}
+    capture: dict[str, Any] = {"depth_scale": DEPTH_SCALE}
+    sizes = {depth for _, depth in written.values()}
     if len(sizes) == 1:
-        capture["depth_size"] = list(sizes.pop())
+        capture["depth_size"] = sizes.pop()
     else:
         for id, (color, _) in written.items():
             path = folder / "depth" / f"{id}.png"
@@ -122,13 +125,12 @@ def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]
     (folder / "capture.json").write_text(json.dumps(capture) + "\n")
 
 
-def _write_depth(path: Path, picture: Picture, frame: SourceFrame) -> None:
-    depth = picture.depth
+def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
     readings = depth[depth > 0]
     if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
         raise DataError(
-            f"{frame.depth.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
-            f"check the unit (a step was taken for {frame.depth.unit:g} m: --depth-unit, --scale for COLMAP)"
+            f"{stored.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
+            f"check the unit (a step was taken for {stored.unit:g} m: --depth-unit, --scale for COLMAP)"
         )
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
     Image.fromarray(steps).save(path)

@@ -8,11 +8,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from scipy import ndimage
 
+from anyscene.arrays import F4, U1, Array
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 
@@ -21,14 +24,15 @@ QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes x right, y up, z back, to OpenCV's
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
+Value = TypeVar("Value", bound=np.generic)
 ExportFile = Path | zipfile.Path  # a file, or one inside an archive
 
 
-def numbers(source: ExportFile) -> np.ndarray:
+def numbers(source: ExportFile) -> Array:
     """What an .npy or an image holds, as it is stored. Raises one of UNREADABLE."""
     data = io.BytesIO(source.read_bytes())
     if source.suffix == ".npy":
-        return np.load(data)
+        return np.asarray(np.load(data))
     with Image.open(data) as image:
         return np.asarray(image)
 
@@ -40,7 +44,7 @@ class Depth:
     source: ExportFile
     unit: float  # metres of one of its steps
     # Decodes the file into numbers [h, w]; 0, below 0 and NaN are no reading. Raises one of UNREADABLE.
-    read: Callable[[ExportFile], np.ndarray] = numbers
+    read: Callable[[ExportFile], Array] = numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +65,8 @@ class SourceFrame:
 class Picture:
     """What is written of a frame."""
 
-    rgb: np.ndarray  # u1[H, W, 3]
-    depth: np.ndarray | None  # f4[h, w] in metres, 0 = no reading
+    rgb: U1  # u1[H, W, 3]
+    depth: F4 | None  # f4[h, w] in metres, 0 = no reading
     camera: Camera
 
 
@@ -116,7 +120,7 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
 
 def load(frame: SourceFrame) -> Picture:
     """The frame without distortion, turned by quarters so that up is up. Raises DataError naming the file."""
-    rgb, depth = _rgb(frame), None if frame.depth is None else _depth(frame)
+    rgb, depth = _rgb(frame), None if frame.depth is None else _depth(frame.depth, frame.camera)
     if any(frame.distortion):
         rgb = undistorted(rgb, frame.camera, frame.distortion, order=1)
         if depth is not None:
@@ -137,7 +141,9 @@ def quarters(camera: Camera) -> int:
     return int(np.rint(np.arctan2(right, up) / (np.pi / 2))) % 4
 
 
-def undistorted(image: np.ndarray, camera: Camera, distortion: tuple[float, ...], order: int) -> np.ndarray:
+def undistorted(
+    image: NDArray[Value], camera: Camera, distortion: tuple[float, ...], order: int
+) -> NDArray[Value]:
     """The image [H,W] or [H,W,3] that a pinhole camera of the same intrinsics would have taken, sampled
     bilinearly (order 1) or by the nearest pixel (order 0); what lies outside is 0.
 
@@ -170,7 +176,7 @@ def _turned(picture: Picture) -> Picture:
     return Picture(np.rot90(picture.rgb), depth, camera)
 
 
-def _rgb(frame: SourceFrame) -> np.ndarray:
+def _rgb(frame: SourceFrame) -> U1:
     try:
         with Image.open(io.BytesIO(frame.color.read_bytes())) as image:
             seen = ImageOps.exif_transpose(image) if frame.exif else image
@@ -181,10 +187,10 @@ def _rgb(frame: SourceFrame) -> np.ndarray:
         ) from error
 
 
-def _depth(frame: SourceFrame) -> np.ndarray:
-    source = frame.depth.source
+def _depth(stored: Depth, camera: Camera) -> F4:
+    source = stored.source
     try:
-        raw = frame.depth.read(source)
+        raw = stored.read(source)
     except UNREADABLE as error:
         raise DataError(f"{source}: not a readable depth map ({error}); export it again") from error
     if raw.ndim == 3 and raw.shape[2] == 1:
@@ -194,10 +200,10 @@ def _depth(frame: SourceFrame) -> np.ndarray:
             f"{source}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; "
             "export 16-bit PNG or npy"
         )
-    depth = np.nan_to_num(raw.astype(np.float64) * frame.depth.unit, nan=0, posinf=0, neginf=0)
-    depth = np.maximum(depth, 0).astype(np.float32)
+    metres = np.nan_to_num(raw.astype(np.float64) * stored.unit, nan=0, posinf=0, neginf=0)
+    depth = np.maximum(metres, 0).astype(np.float32)
     height, width = depth.shape
-    expected = frame.camera.width, frame.camera.height
+    expected = camera.width, camera.height
     if abs(width * expected[1] - height * expected[0]) > max(expected):
         raise DataError(
             f"{source}: {width}x{height}, its image {expected[0]}x{expected[1]}: turned or cropped; "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import B1, I4, I8, U1, Integers
 from anyscene.errors import DataError
 
 FOLDER = Path(__file__).parent
@@ -28,25 +29,25 @@ class LabelSet:
     name: str  # of the table
     names: tuple[str, ...]  # [K]
     prompts: tuple[str, ...]  # P nouns that go into the text template, those of a class side by side
-    colours: np.ndarray  # u1[K,3]
-    foreground: np.ndarray  # b1[K], whether the f-metrics count a class
+    colours: U1  # u1[K,3]
+    foreground: B1  # b1[K], whether the f-metrics count a class
     split: tuple[str, ...] = ()  # [K], head, common, tail or empty; () where the table has none
     # i4[K] each, the classes' numbers in annotation files, by whose they are: "nyu40", "scannet" (the ids of
     # scannetv2-labels.combined.tsv), "matterport" (the first index of each nyuClass in category_mapping.tsv)
     # or "nuscenes" (those of its lidarseg challenge)
-    ids: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ids: Mapping[str, I4] = field(default_factory=dict)
     # [K] each, the names that annotation has for a class, by whose they are: "nuscenes"
     categories: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-    prompt_class: np.ndarray | None = None  # i8[P]; None: one prompt for each class
+    prompt_class: I8 | None = None  # i8[P]; None: one prompt for each class
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def of_prompts(self, prompt: np.ndarray) -> np.ndarray:
+    def of_prompts(self, prompt: Integers) -> Integers:
         """The class that each prompt (its index, or -1 for none) asks for, in the shape of `prompt`."""
         return prompt if self.prompt_class is None else np.append(self.prompt_class, -1)[prompt]
 
-    def prompts_among(self, classes: np.ndarray) -> np.ndarray:
+    def prompts_among(self, classes: Integers) -> I8:
         """i8: indices of the prompts that ask for one of the `classes` (rows), ascending."""
         return np.flatnonzero(np.isin(self.of_prompts(np.arange(len(self.prompts))), classes))
 
@@ -95,8 +96,8 @@ def label_set(name: str | Path) -> LabelSet:
     names = tuple(row["name"] for row in rows)
     if len(set(names)) < len(names):
         raise DataError(f"{path}: a class name appears twice")
-    for name, values in ids.items():
-        if len(np.unique(values)) < len(values) or values.min() < 1:
+    for name, numbers in ids.items():
+        if len(np.unique(numbers)) < len(numbers) or numbers.min() < 1:
             raise DataError(f"{path}: {name}{ID} must be positive and different in every row; 0 is no class")
     for name, values in categories.items():
         if twice := _twice([category for of_class in values for category in of_class]):

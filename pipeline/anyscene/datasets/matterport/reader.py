@@ -31,6 +31,7 @@ from typing import Literal
 
 import numpy as np
 
+from anyscene.arrays import F4, F8
 from anyscene.datasets import ply, raw_files
 from anyscene.datasets.entry import Entry, Extent, beside
 from anyscene.datasets.label_sets import LabelSet, label_set
@@ -72,7 +73,7 @@ class Matterport:
             there = [path.name for path in self.root.iterdir() if raw_files.is_folder(path / REGIONS)]
             official = official_splits()
             houses = {house: official.get(house, UNLISTED) for house in there}
-        splits = {}
+        splits: dict[str, str] = {}
         for house, split in houses.items():
             files = (self.root / house / REGIONS).glob("*.ply")
             regions = [f"{house}_{file.stem}" for file in files if REGION.fullmatch(file.stem)]
@@ -162,8 +163,8 @@ class Record:
 
     color: str
     depth: str
-    intrinsics: np.ndarray
-    pose: np.ndarray
+    intrinsics: F8
+    pose: F8
     line: str
 
     @property
@@ -201,7 +202,8 @@ def read_cameras(path: Path) -> list[Record]:
 
     Raises DataError naming the line where it is none of a .conf, and where fewer scans follow than n_images.
     """
-    records, intrinsics, count = [], None, None
+    records: list[Record] = []
+    intrinsics, count = None, None
     for number, line in enumerate(_text(path).splitlines(), 1):
         command, *values = line.split() or ("",)
         where = f"{path}: line {number}"
@@ -211,10 +213,10 @@ def read_cameras(path: Path) -> list[Record]:
             elif command == "intrinsics_matrix":
                 intrinsics = np.array([float(v) for v in values]).reshape(3, 3)
             elif command == "scan":
-                depth, color, *pose = values
+                depth, color, *numbers = values
                 if intrinsics is None:
                     raise ValueError("no intrinsics_matrix before it")
-                pose = np.array([float(v) for v in pose]).reshape(4, 4) @ OPENGL
+                pose = np.array([float(v) for v in numbers]).reshape(4, 4) @ OPENGL
                 records.append(Record(color, depth, intrinsics, pose, where))
             elif command not in ("", "dataset", "depth_directory", "color_directory"):
                 raise ValueError(f"unknown command {command!r}")
@@ -244,7 +246,7 @@ def panorama_regions(path: Path) -> dict[str, int]:
         raise DataError(f"{path}: not a readable house file ({error}); unzip it again") from error
 
 
-def _in_box(records: list[Record], xyz: np.ndarray) -> list[Record]:
+def _in_box(records: list[Record], xyz: F4) -> list[Record]:
     low, high = xyz.min(0), xyz.max(0)
     return [r for r in records if np.all((r.pose[:3, 3] > low) & (r.pose[:3, 3] < high))]
 
@@ -261,7 +263,7 @@ def _of_region(
     return [record for record in records if regions[record.panorama] == region]
 
 
-def _nearest(records: list[Record], xyz: np.ndarray) -> list[Record]:
+def _nearest(records: list[Record], xyz: F4) -> list[Record]:
     centre = (xyz.min(0) + xyz.max(0)) / 2
     distance = [np.linalg.norm(record.pose[:3, 3] - centre) for record in records]
     return [records[i] for i in np.argsort(distance, kind="stable")[:NEAREST]]

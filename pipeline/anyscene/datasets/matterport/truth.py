@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from plyfile import PlyData, PlyParseError
 
+from anyscene.arrays import I4, I8, Integers
 from anyscene.datasets import ply
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.truth import Truth
@@ -59,15 +60,17 @@ def read(mesh: Path, root: Path, label_set: LabelSet) -> Truth:
     )
 
 
-def category_rows(table: str, label_set: LabelSet, path: Path) -> np.ndarray:
+def category_rows(table: str, label_set: LabelSet, path: Path) -> I4:
     """i4[1 + categories]: row of the label set of every index of the table, -1 = none. Raises DataError."""
     try:
         lines = list(csv.DictReader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE))
         if [int(line["index"]) for line in lines] != list(range(1, len(lines) + 1)):
             raise ValueError("index must count from 1")
         if "nyu40" in label_set.ids:
-            meaning = [int(line["nyu40id"] or 0) for line in lines]
-            classes = dict(zip(label_set.ids["nyu40"].tolist(), range(len(label_set)), strict=True))
+            meaning: list[int | str] = [int(line["nyu40id"] or 0) for line in lines]
+            classes: dict[int | str, int] = dict(
+                zip(label_set.ids["nyu40"].tolist(), range(len(label_set)), strict=True)
+            )
         elif "matterport" in label_set.ids:
             meaning = [line["nyuClass"] for line in lines]
             first = [meaning[id - 1] for id in label_set.ids["matterport"]]
@@ -85,7 +88,7 @@ def category_rows(table: str, label_set: LabelSet, path: Path) -> np.ndarray:
     return np.array([-1] + [classes.get(value, -1) for value in meaning], np.int32)
 
 
-def majority(face: np.ndarray, value: np.ndarray, points: int) -> np.ndarray:
+def majority(face: Integers, value: Integers, points: int) -> I8:
     """i8[points]: the most frequent of the values i[F] >= -1 of a vertex's faces i[F,3]; of equally many the
     smallest; -1 without a face."""
     vertex, value = face.ravel().astype(np.int64), np.repeat(value.astype(np.int64), 3)
@@ -98,7 +101,7 @@ def majority(face: np.ndarray, value: np.ndarray, points: int) -> np.ndarray:
     return result
 
 
-def _faces(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _faces(path: Path) -> tuple[I8, I8, I8, int]:
     """(vertices of every face i8[F,3], category i8[F], object i8[F], number of vertices)."""
     try:
         mesh = PlyData.read(path, known_list_len=ply.TRIANGLES)

@@ -21,9 +21,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, F8
 from anyscene.datasets import cloud_from_depth, raw_files
 from anyscene.datasets.entry import Entry, Extent
 from anyscene.datasets.label_sets import LabelSet, label_set
@@ -66,7 +68,7 @@ class NuScenes:
             there = [name for name, tables in drives.items() if self._is_there(name, tables)]
             official = official_splits()
             listed = {drive: official.get(drive, UNLISTED) for drive in there}
-        splits = {}
+        splits: dict[str, str] = {}
         for drive, split in listed.items():
             count = len(drives[drive].keyframes[drive]) if drive in drives else 0
             keyframes = [f"{drive}_{index:02d}" for index in range(0, count, self.stride)]
@@ -86,7 +88,8 @@ class NuScenes:
 
     def truth_keys(self) -> dict[str, str | DataError]:
         """Hash of the annotation of every scene that has one, and of what its labels mean."""
-        drives, found = self._drives(), {}
+        drives = self._drives()
+        found: dict[str, str | DataError] = {}
         files = {folder: nuscenes_truth.label_files(folder) for folder in {t.folder for t in drives.values()}}
         meaning = {
             folder: nuscenes_truth.category_rows(folder, self._label_set()).tolist()
@@ -111,13 +114,13 @@ class NuScenes:
         tables, sample = _keyframe(scene, self._drives())
         key = tables.lidar(sample)
         to_car = np.linalg.inv(tables.ego_pose(key))
-        xyz, intensity, seen_from = [], [], []
+        places, intensity, seen_from = [], [], []
         for capture, points in zip(*self._sweeps(scene, tables, key), strict=True):
             pose = to_car @ tables.pose(capture)
-            xyz.append(points[:, :3].astype(np.float64) @ pose[:3, :3].T + pose[:3, 3])
+            places.append(points[:, :3].astype(np.float64) @ pose[:3, :3].T + pose[:3, 3])
             intensity.append(points[:, 3])
             seen_from.append(np.broadcast_to(pose[:3, 3], (len(points), 3)))
-        xyz = np.concatenate(xyz).astype(np.float32)
+        xyz = np.concatenate(places).astype(np.float32)
         if len(xyz) <= cloud_from_depth.NEIGHBOURS:
             raise DataError(f"{self.root / key.file}: hardly any points, {len(xyz)}; unpack it again")
         grey = np.clip(np.rint(np.concatenate(intensity)), 0, 255).astype(np.uint8)
@@ -203,13 +206,13 @@ class NuScenes:
             f"does without; or list the drives that are there in {self.root / 'splits'}",
         )
 
-    def _hashed(self, files: list[str], digest: Digests, extra: list, remedy: str) -> str | DataError:
+    def _hashed(self, files: list[str], digest: Digests, extra: list[Any], remedy: str) -> str | DataError:
         for file in files:
             if not (self.root / file).is_file():
                 return DataError(f"{self.root / file}: missing; {remedy}")
         return raw_files.key_of_files(self.root, [Path(file) for file in files], digest, extra)
 
-    def _sweeps(self, scene: str, tables: Tables, key: Capture) -> tuple[list[Capture], list[np.ndarray]]:
+    def _sweeps(self, scene: str, tables: Tables, key: Capture) -> tuple[list[Capture], list[F4]]:
         """The keyframe's sweep and those before it, the latest first: their files, and f4[n,5] of each; of
         the keyframe's all points, of the others those that are not near."""
         drive, _ = drive_and_index(scene)
@@ -217,7 +220,7 @@ class NuScenes:
         own, *earlier = (read_sweep(self.root / capture.file) for capture in captures)
         return captures, [own, *(points[~_is_near(points)] for points in earlier)]
 
-    def _frame(self, channel: str, capture: Capture, pose: np.ndarray, tables: Tables) -> Frame:
+    def _frame(self, channel: str, capture: Capture, pose: F8, tables: Tables) -> Frame:
         path, where = self.root / capture.file, f"{tables.folder}/calibrated_sensor.json: {capture.mount}"
         if not path.is_file():
             raise DataError(f"{path}: missing; unpack the part of the data set that holds it")
@@ -249,7 +252,7 @@ def drive_and_index(scene: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-def read_sweep(path: Path) -> np.ndarray:
+def read_sweep(path: Path) -> F4:
     """f4[N,5]: x, y, z in the LiDAR's axes and metres, intensity 0..255, ring. Raises DataError naming the
     file."""
     try:
@@ -272,9 +275,10 @@ def read_sweep(path: Path) -> np.ndarray:
     return points
 
 
-def _is_near(points: np.ndarray) -> np.ndarray:
+def _is_near(points: F4) -> B1:
     """b1[N]: as the devkit's remove_close."""
-    return (np.abs(points[:, :2]) < NEAR).all(1)
+    near: B1 = np.all(np.abs(points[:, :2]) < NEAR, 1)
+    return near
 
 
 def _keyframe(scene: str, drives: dict[str, Tables]) -> tuple[Tables, str]:

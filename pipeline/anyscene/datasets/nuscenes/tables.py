@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F8
 from anyscene.errors import DataError
 
 TABLES = ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "sensor")
@@ -98,20 +99,21 @@ class Tables:
         earliest = key.time - 1e6 * seconds
         return [capture for capture in reversed(self.sweeps[scene]) if earliest <= capture.time < key.time]
 
-    def ego_pose(self, capture: Capture) -> np.ndarray:
+    def ego_pose(self, capture: Capture) -> F8:
         """f8[4,4]: car to world. Raises DataError."""
         path = self._path("ego_pose")
         if capture.ego_pose not in self.ego_poses:
             raise DataError(f"{path}: lacks {capture.ego_pose}, the pose of {capture.file}; {AGAIN}")
         return _rigid(self.ego_poses[capture.ego_pose], f"{path}: {capture.ego_pose}")
 
-    def pose(self, capture: Capture) -> np.ndarray:
+    def pose(self, capture: Capture) -> F8:
         """f8[4,4]: sensor to world. Raises DataError."""
         mount = self.mounts[capture.mount].placement
         where = f"{self._path('calibrated_sensor')}: {capture.mount}"
-        return self.ego_pose(capture) @ _rigid(mount, where)
+        to_world: F8 = self.ego_pose(capture) @ _rigid(mount, where)
+        return to_world
 
-    def geometry(self, capture: Capture) -> list:
+    def geometry(self, capture: Capture) -> list[Any]:
         """All that the tables say of where and how a file was taken, for content keys."""
         return [capture.file, *self.mounts[capture.mount], self.ego_poses.get(capture.ego_pose)]
 
@@ -132,7 +134,7 @@ def read(folder: Path, with_sweeps: bool) -> Tables:
     return _read(folder, with_sweeps, tuple(states))
 
 
-def records(path: Path, *fields: str) -> Iterator[tuple]:
+def records(path: Path, *fields: str) -> Iterator[tuple[Any, ...]]:
     """The fields (two or more) of each object of a table. Raises DataError where the table is missing or cut
     short, is none, or an object lacks one."""
     pick, number = itemgetter(*fields), 0
@@ -148,7 +150,7 @@ def records(path: Path, *fields: str) -> Iterator[tuple]:
         raise DataError(f"{path}: object {number} has no field {error}; {AGAIN}") from error
 
 
-def _objects(path: Path) -> Iterator[dict]:
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
     """A table is a list of objects; raises ValueError where it is something else."""
     decoder, text = json.JSONDecoder(), ""
     with path.open(encoding="utf-8") as file:
@@ -168,24 +170,27 @@ def _objects(path: Path) -> Iterator[dict]:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(folder: Path, with_sweeps: bool, states: tuple) -> Tables:
+def _read(folder: Path, with_sweeps: bool, states: tuple[tuple[int, ...], ...]) -> Tables:
     path = {name: folder / f"{name}.json" for name in TABLES}
     names = dict(records(path["scene"], "token", "name"))
-    scene_of, timed = {}, defaultdict(list)
+    scene_of: dict[str, str] = {}
+    timed: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for token, scene, time in records(path["sample"], "token", "scene_token", "timestamp"):
         scene_of[token] = names[_known(scene, names, path["scene"], path["sample"])]
         timed[scene_of[token]].append((time, token))
     channels = {token: named for token, *named in records(path["sensor"], "token", "channel", "modality")}
     mounts = {}
-    fields = ("token", "sensor_token", "translation", "rotation", "camera_intrinsic")
-    for token, sensor, translation, rotation, intrinsics in records(path["calibrated_sensor"], *fields):
-        channel = channels[_known(sensor, channels, path["sensor"], path["calibrated_sensor"])]
-        mounts[token] = Mount(*channel, Placement(translation, rotation), intrinsics)
-    captures, sweeps = defaultdict(dict), defaultdict(list)
-    fields = ("token", "filename", "timestamp", "ego_pose_token", "calibrated_sensor_token")
-    fields += ("width", "height", "sample_token", "is_key_frame")
-    for *values, width, height, sample, is_key in records(path["sample_data"], *fields):
-        capture = Capture(*values, (width, height))
+    of_mount = ("token", "sensor_token", "translation", "rotation", "camera_intrinsic")
+    for token, sensor, translation, rotation, intrinsics in records(path["calibrated_sensor"], *of_mount):
+        name, modality = channels[_known(sensor, channels, path["sensor"], path["calibrated_sensor"])]
+        mounts[token] = Mount(name, modality, Placement(translation, rotation), intrinsics)
+    captures: defaultdict[str, dict[str, Capture]] = defaultdict(dict)
+    sweeps: defaultdict[str, list[Capture]] = defaultdict(list)
+    of_file = ("token", "filename", "timestamp", "ego_pose_token", "calibrated_sensor_token")
+    of_use = ("width", "height", "sample_token", "is_key_frame")
+    for *values, width, height, sample, is_key in records(path["sample_data"], *of_file, *of_use):
+        token, file, time, ego_pose, mounted = values
+        capture = Capture(token, file, time, ego_pose, mounted, (width, height))
         mount = mounts[_known(capture.mount, mounts, path["calibrated_sensor"], path["sample_data"])]
         is_lidar = mount.channel == LIDAR
         if not (is_key and (is_lidar or mount.modality == CAMERA)) and not (is_lidar and with_sweeps):
@@ -220,7 +225,7 @@ def _inside(file: str, table: Path) -> None:
         raise DataError(f"{table}: file {file} is not below dataset.root; {AGAIN}")
 
 
-def _rigid(placement: Placement, where: str) -> np.ndarray:
+def _rigid(placement: Placement, where: str) -> F8:
     """f8[4,4] of a placement. Raises DataError where it is none."""
     try:
         translation, rotation = (np.array(values, np.float64) for values in placement)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import I2
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.nuscenes.tables import records
 from anyscene.datasets.truth import Truth
@@ -36,11 +37,11 @@ def label_files(folder: Path) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _label_files(path: Path, state: tuple) -> dict[str, str]:
+def _label_files(path: Path, state: tuple[int, ...]) -> dict[str, str]:
     return dict(records(path, "sample_data_token", "filename"))
 
 
-def category_rows(folder: Path, label_set: LabelSet) -> np.ndarray:
+def category_rows(folder: Path, label_set: LabelSet) -> I2:
     """i2[256]: row of the label set of every index, -1 = none, -2 = no category. Raises DataError."""
     path = folder / "category.json"
     if "nuscenes" not in label_set.categories:

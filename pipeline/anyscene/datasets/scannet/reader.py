@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import F8, U1
 from anyscene.datasets import ply, raw_files
 from anyscene.datasets.entry import Entry, Extent, beside
 from anyscene.datasets.label_sets import LabelSet, label_set
@@ -117,7 +118,7 @@ class ScanNet:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""
         return truth.read(raw_files.scene_folder(self.root, scene), self._label_set())
 
-    def read_frame_truth(self, scene: str, frame: str) -> np.ndarray | None:
+    def read_frame_truth(self, scene: str, frame: str) -> U1 | None:
         """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
         Raises DataError naming the file."""
         return truth.read_frame(raw_files.scene_folder(self.root, scene), frame, self._label_set())
@@ -150,7 +151,7 @@ def official_splits() -> dict[str, str]:
     }
 
 
-def axis_alignment(path: Path) -> np.ndarray | None:
+def axis_alignment(path: Path) -> F8 | None:
     """f8[4,4] that turns a scan's world to its axes, or None where SCENE.txt gives none. Raises DataError
     where it is missing or the matrix is not rigid."""
     if not path.is_file():
@@ -176,13 +177,13 @@ class _Record:
     color: ImageLocation
     depth: ImageLocation
     depth_scale: float
-    intrinsics: np.ndarray
-    pose: np.ndarray
+    intrinsics: F8
+    pose: F8
     size: tuple[int, int]
     where: str  # of the pose, for messages
 
 
-def _posed(records: list[_Record], turn: np.ndarray) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+def _posed(records: list[_Record], turn: F8) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
     """(frames, turned to the axes by [4,4]; ids of those whose pose is not finite: tracking was lost)."""
     frames, lost = [], []
     for record in records:

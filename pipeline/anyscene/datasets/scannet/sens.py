@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from anyscene.arrays import F8, U4
 from anyscene.errors import DataError
 from anyscene.scene import Part
 
@@ -48,12 +49,12 @@ FRAME = np.dtype([("pose", *MATRIX), ("times", "<u8", (2,)), ("color_bytes", "<u
 class SensIndex:
     """What a .sens file says of its cameras, and where its images lie; sizes are (width, height)."""
 
-    color_intrinsics: np.ndarray  # f8[4,4]
-    depth_intrinsics: np.ndarray  # f8[4,4]
+    color_intrinsics: F8  # f8[4,4]
+    depth_intrinsics: F8  # f8[4,4]
     color_size: tuple[int, int]
     depth_size: tuple[int, int]
     depth_scale: float  # depth value of one metre
-    pose: np.ndarray  # f8[n,4,4] camera to world; not finite where tracking was lost
+    pose: F8  # f8[n,4,4] camera to world; not finite where tracking was lost
     color: tuple[Part, ...]
     depth: tuple[Part, ...]
 
@@ -84,7 +85,7 @@ def _header(file: BinaryIO, path: Path) -> np.void:
     if name_length > LONGEST_NAME:
         raise DataError(f"{path}: not a .sens file (sensor name of {name_length} bytes); download it again")
     _read(file, path, name_length, "its header")
-    header = np.frombuffer(_read(file, path, HEADER.itemsize, "its header"), HEADER)[0]
+    header: np.void = np.frombuffer(_read(file, path, HEADER.itemsize, "its header"), HEADER)[0]
     color, depth = int(header["color_codec"]), int(header["depth_codec"])
     if COLOR_CODECS.get(color) not in ("png", "jpeg"):
         raise DataError(
@@ -101,7 +102,7 @@ def _header(file: BinaryIO, path: Path) -> np.void:
 
 def _frames(file: BinaryIO, path: Path, header: np.void, length: int) -> SensIndex:
     count, offset = int(header["frames"]), file.tell()
-    depth_size = tuple(int(v) for v in header["depth_size"])
+    color_size, depth_size = _size(header["color_size"]), _size(header["depth_size"])
     if count * FRAME.itemsize > length - offset:
         raise _ends_early(path, f"its {count} frames do not fit into {length} bytes")
     records, color, depth = np.zeros(count, FRAME), [], []
@@ -119,13 +120,17 @@ def _frames(file: BinaryIO, path: Path, header: np.void, length: int) -> SensInd
     return SensIndex(
         header["color_intrinsics"].astype(np.float64),
         header["depth_intrinsics"].astype(np.float64),
-        tuple(int(v) for v in header["color_size"]),
+        color_size,
         depth_size,
         float(header["depth_shift"]),
         records["pose"].astype(np.float64),
         tuple(color),
         tuple(depth),
     )
+
+
+def _size(pair: U4) -> tuple[int, int]:
+    return int(pair[0]), int(pair[1])
 
 
 def _read(file: BinaryIO, path: Path, size: int, where: str) -> bytes:

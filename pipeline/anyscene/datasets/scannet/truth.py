@@ -19,11 +19,13 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from plyfile import PlyData, PlyParseError
 
+from anyscene.arrays import I2, I4, I8, U1
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
@@ -74,7 +76,7 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
     return Truth(rows[id], instance, path)
 
 
-def read_frame(folder: Path, frame: str, label_set: LabelSet) -> np.ndarray | None:
+def read_frame(folder: Path, frame: str, label_set: LabelSet) -> U1 | None:
     """u1[H,W] of one frame, 255 = none; None where it is not annotated. Raises DataError naming the file."""
     pixels, where = _frame_ids(folder, frame)
     if pixels is None:
@@ -97,14 +99,14 @@ def read_frame(folder: Path, frame: str, label_set: LabelSet) -> np.ndarray | No
     return np.where(rows < 0, NONE, rows).astype(np.uint8)
 
 
-def _rows(ids: np.ndarray, largest: int) -> np.ndarray:
+def _rows(ids: I4, largest: int) -> I2:
     """i2: row of the label set of every id up to the largest one, -1 = none."""
     rows = np.full(1 + max(int(ids.max()), largest), -1, np.int16)
     rows[ids] = np.arange(len(ids))
     return rows
 
 
-def _vertex_ids(path: Path) -> np.ndarray:
+def _vertex_ids(path: Path) -> I8:
     """i8[N] NYU40 ids."""
     try:
         id = np.asarray(PlyData.read(path, known_list_len={"face": {"vertex_indices": 3}})["vertex"]["label"])
@@ -122,7 +124,7 @@ def _vertex_ids(path: Path) -> np.ndarray:
     return id.astype(np.int64)
 
 
-def _objects(folder: Path) -> tuple[np.ndarray, dict[int, str]]:
+def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
     """(objectId of every vertex i4[N], -1 = none; category of each object)."""
     scene = folder.name
     path = folder / _segments(scene)
@@ -152,7 +154,7 @@ def _objects(folder: Path) -> tuple[np.ndarray, dict[int, str]]:
     return owner[segment], categories
 
 
-def _category_ids(instance: np.ndarray, categories: dict[int, str], folder: Path) -> np.ndarray:
+def _category_ids(instance: I4, categories: dict[int, str], folder: Path) -> I8:
     """i8[N] ids of the objects' categories, 0 where there is no object."""
     table = _table(folder.parent, "raw_category", "id")
     id = np.zeros(len(instance), np.int64)
@@ -188,7 +190,7 @@ def _table_path(root: Path) -> Path:
     )
 
 
-def _frame_ids(folder: Path, frame: str) -> tuple[np.ndarray | None, str]:
+def _frame_ids(folder: Path, frame: str) -> tuple[I4 | None, str]:
     """(category id of every pixel i4[H,W], or None; the file)."""
     loose, packed = folder / "label-filt" / f"{frame}.png", folder / f"{folder.name}_2d-label-filt.zip"
     try:
@@ -212,7 +214,7 @@ def _frame_ids(folder: Path, frame: str) -> tuple[np.ndarray | None, str]:
     return pixels.astype(np.int32), where
 
 
-def _json(path: Path) -> dict:
+def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
