@@ -90,7 +90,7 @@ def weights(name: str, section: Segmenters, captions: bool = True) -> tuple[Path
     """The files and folders that the model `name` reads, its captioner's with them where it is asked for
     `captions`. The text encoder's are not among them."""
     if runs_elsewhere(name, section):
-        own = (Path(section.weights) / name,)
+        own: tuple[Path, ...] = (Path(section.weights) / name,)
     else:
         own = tuple(entry(name).weights(section))
     asked = captions and _captioned(name, section)

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from anyscene.errors import WeightsError
 from anyscene.weights import catalogue, reading
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def intact(folder: Path, files: Sequence[str]) -> str:
@@ -67,7 +69,7 @@ def try_out(prepare: Any, folder: Path, source: str) -> None:
             raise ValueError("image_std or image_mean make pixels NaN or infinite")
 
 
-def network(kind: Any, folder: Path, source: str, config: Any = None) -> torch.nn.Module:
+def network(kind: Any, folder: Path, source: str, config: Any = None) -> PreTrainedModel:
     """The model class `kind` with the weights of `folder`, for inference; `config`: in the place of the
     folder's. Raises WeightsError."""
     with whole(folder, source):

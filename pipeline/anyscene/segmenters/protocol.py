@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from anyscene.arrays import I2, I4, U1, Array
 from anyscene.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class CaptionMap:
     text: the distinct sentences, e.g. "a brown wooden table in a scene".
     """
 
-    caption: np.ndarray
+    caption: I4
     text: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -64,11 +65,11 @@ class Segmenter(Protocol):
     name: str
     version: str  # content hash of weights and architecture
 
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: index into `vocabulary`, -1 where the model says nothing."""
         ...
 
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
+    def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
         """One map for each image. `vocabulary` names the masks of a mask model; dense models do not need
         it."""
         ...
@@ -84,10 +85,11 @@ def require_finite(model: str, what: str, *answers: torch.Tensor) -> None:
         )
 
 
-def nearest(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def nearest(cells: Array, size: tuple[int, int]) -> Array:
     """[H, W] of `size`: what the cell of [h, w] says in which the centre of each pixel lies."""
     row, column = (
         (np.arange(pixels) * 2 + 1) * count // (2 * pixels)
         for pixels, count in zip(size, cells.shape, strict=True)
     )
-    return cells[row[:, None], column]
+    picked: Array = cells[row[:, None], column]
+    return picked

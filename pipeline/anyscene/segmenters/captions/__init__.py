@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 def load_captioner(params: Params, wanted: bool) -> Captioner:
     """The captioner that `segmenters.captioner` names; where none is `wanted`, one that needs no weights.
     Raises WeightsError for weights that are missing or damaged."""
-    return _imported(params.segmenters).load(params) if wanted else ColourCaptioner()
+    if not wanted:
+        return ColourCaptioner()
+    captioner: Captioner = _imported(params.segmenters).load(params)
+    return captioner
 
 
 def module(section: Segmenters) -> str:
@@ -32,13 +35,14 @@ def module(section: Segmenters) -> str:
 
 def weights(section: Segmenters) -> Sequence[Path]:
     """The files and folders that the captioner reads."""
-    return _imported(section).weights(section)
+    files: Sequence[Path] = _imported(section).weights(section)
+    return files
 
 
 def find(section: Segmenters) -> str:
     """Where the captioner's weights were found, for people. Raises WeightsError that says what is missing and
     how to get it."""
-    return _imported(section).find(section)
+    return str(_imported(section).find(section))
 
 
 def _imported(section: Segmenters) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from anyscene.arrays import B1, U1
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions import noun_phrase
@@ -19,6 +20,8 @@ from anyscene.segmenters.entry import device_of
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
+    from transformers import BlipForConditionalGeneration, PreTrainedTokenizerBase
+
     from anyscene.project.parameters import Params, Segmenters
 
 FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", catalogue.TENSORS)
@@ -55,8 +58,8 @@ class BlipCaptioner:
 
     def __init__(
         self,
-        network: torch.nn.Module,
-        tokenizer: Any,
+        network: BlipForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerBase,
         prepare: Any,
         device: torch.device,
         precision: Precision = "float32",
@@ -85,12 +88,12 @@ class BlipCaptioner:
         network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
         return cls(network, tokenizer, prepare, device, precision, content)
 
-    def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
+    def modifiers(self, image: U1, mask: B1) -> str:
         """The adjectives of the caption of u1[H, W, 3] around b1[H, W]: "brown wooden"; "" for no pixels."""
         return noun_phrase.modifiers(self.caption(image[crop(mask)])) if mask.any() else ""
 
     @torch.inference_mode()
-    def caption(self, image: np.ndarray) -> str:
+    def caption(self, image: U1) -> str:
         """What BLIP says of u1[h, w, 3]. Images go one by one, so that others can make no difference."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
@@ -102,10 +105,10 @@ class BlipCaptioner:
                 do_sample=False,
                 max_new_tokens=LENGTH,
             )
-        return self._tokenizer.decode(tokens[0], skip_special_tokens=True)
+        return str(self._tokenizer.decode(tokens[0], skip_special_tokens=True))
 
 
-def crop(mask: np.ndarray) -> tuple[slice, slice]:
+def crop(mask: B1) -> tuple[slice, slice]:
     """Rows and columns of the bounding box of b1[H, W], not empty, with a margin inside the image."""
     slices = []
     for axis, length in zip((1, 0), mask.shape, strict=True):

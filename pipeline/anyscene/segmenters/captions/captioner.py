@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from anyscene.arrays import B1, I4, U1
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.protocol import CaptionMap
 
@@ -15,7 +16,7 @@ from anyscene.segmenters.protocol import CaptionMap
 class Captioner(Protocol):
     version: str  # content hash of weights and settings; empty where there are none
 
-    def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
+    def modifiers(self, image: U1, mask: B1) -> str:
         """What stands before the noun of the pixels of u1[H, W, 3] under b1[H, W], e.g. "brown wooden"."""
         ...
 
@@ -27,9 +28,7 @@ def with_captioner(version: str, captioner: Captioner) -> str:
     return hashlib.sha256(f"{version} {captioner.version}".encode()).hexdigest()[:16]
 
 
-def caption_map(
-    owner: np.ndarray, names: Sequence[str], modifiers: Callable[[int, np.ndarray], str]
-) -> CaptionMap:
+def caption_map(owner: I4, names: Sequence[str], modifiers: Callable[[int, B1], str]) -> CaptionMap:
     """The sentences for the masks of an image: "an orange chair in a scene". owner: i4[H, W], the mask of
     each pixel, -1 = none; names: of the masks; modifiers: what stands before the name, of a mask's number and
     its pixels b1[H, W]."""

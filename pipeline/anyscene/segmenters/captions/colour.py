@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, U1
+
 if TYPE_CHECKING:
     from anyscene.project.parameters import Params, Segmenters
 
@@ -47,7 +49,7 @@ SECOND = 0.3  # share of the mask that a second colour must cover to be named
 MOST = 512  # pixels looked at: an even sample of larger masks
 
 
-def adjectives(pixels: np.ndarray) -> tuple[str, ...]:
+def adjectives(pixels: U1) -> tuple[str, ...]:
     """Colour names of u1[n, 3] RGB pixels, most frequent first: one, or two where the second covers 30 %.
 
     Empty for no pixels. Colours are compared in CIELAB.
@@ -73,7 +75,7 @@ class ColourCaptioner:
 
     version = ""
 
-    def modifiers(self, image: np.ndarray, mask: np.ndarray) -> str:
+    def modifiers(self, image: U1, mask: B1) -> str:
         return " and ".join(adjectives(image[mask]))
 
 
@@ -92,7 +94,7 @@ def load(params: Params) -> ColourCaptioner:
     return ColourCaptioner()
 
 
-def cielab(rgb: np.ndarray) -> np.ndarray:
+def cielab(rgb: U1) -> F4:
     """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15.
 
     scikit-image's rgb2lab takes other digits of the constants: 1,093 of the 2^24 colours would have another
@@ -107,7 +109,7 @@ def cielab(rgb: np.ndarray) -> np.ndarray:
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
 
 
-def _palette() -> tuple[tuple[str, ...], np.ndarray]:
+def _palette() -> tuple[tuple[str, ...], F4]:
     """Distinct names in order, and f4[P, 3] CIELAB of the prototypes."""
     names = tuple(dict.fromkeys(name for name, _ in PROTOTYPES))
     return names, cielab(np.array([colour for _, colour in PROTOTYPES], np.uint8))

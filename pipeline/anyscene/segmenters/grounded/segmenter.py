@@ -8,12 +8,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from segment_anything import SamPredictor
 
+from anyscene.arrays import B1, U1
 from anyscene.errors import DataError
 from anyscene.project.device import Batches, Precision, autocast
 from anyscene.segmenters import pretrained
@@ -23,6 +24,9 @@ from anyscene.segmenters.grounded import FILES, find
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite
 from anyscene.weights import catalogue, reading, sam
+
+if TYPE_CHECKING:
+    from transformers import GroundingDinoForObjectDetection, PreTrainedTokenizerBase
 
 SOURCE = catalogue.get("grounded").source
 CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
@@ -46,14 +50,14 @@ class Prompt:
 class Detector:
     """Grounding DINO as transformers has it."""
 
-    network: torch.nn.Module  # for inference
-    tokenizer: Any
+    network: GroundingDinoForObjectDetection  # for inference
+    tokenizer: PreTrainedTokenizerBase
     prepare: Any  # its image processor
 
     @property
     def length(self) -> int:
         """Tokens that a text may have."""
-        return self.network.config.max_text_len
+        return int(self.network.config.max_text_len)
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,12 @@ class GroundedSegmenter(MaskModel):
         content += reading.digest(checkpoint)
         return cls(name, detector, predictor, device, content=content, **options)
 
-    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
         return (self._named(image, vocabulary) for image in images)
 
     @torch.inference_mode()
-    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+    def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
         """Of those that overlap the one of the surer box owns a pixel."""
         found = self.boxes(image, vocabulary)
         mask = np.zeros((len(found.box), *image.shape[:2]), bool)
@@ -126,13 +130,14 @@ class GroundedSegmenter(MaskModel):
             np.concatenate(list(masks), out=mask)
         return NamedMasks(owners(mask, found.score.cpu().numpy()), found.name.cpu().numpy())
 
-    def _masks(self, box: torch.Tensor) -> np.ndarray:  # [n, 4] -> b1[n, H, W]
+    def _masks(self, box: torch.Tensor) -> B1:  # [n, 4] -> b1[n, H, W]
         found, _, logits = self.predictor.predict_torch(None, None, boxes=box, multimask_output=False)
         require_finite(f"{self.name}, its SAM", "masks", logits)
-        return found[:, 0].cpu().numpy()
+        masks: B1 = found[:, 0].cpu().numpy()
+        return masks
 
     @torch.inference_mode()
-    def boxes(self, image: np.ndarray, vocabulary: Sequence[str]) -> Boxes:
+    def boxes(self, image: U1, vocabulary: Sequence[str]) -> Boxes:
         """Boxes in u1[H, W, 3] that a token of a name is sure of. Each has the name whose tokens are most
         likely on average, as in Grounding DINO's own evaluation on COCO."""
         height, width = image.shape[:2]
@@ -177,7 +182,9 @@ class GroundedSegmenter(MaskModel):
         return self._prompts[vocabulary]
 
 
-def prompts(vocabulary: Sequence[str], tokenizer, most: int, device: torch.device) -> list[Prompt]:
+def prompts(
+    vocabulary: Sequence[str], tokenizer: PreTrainedTokenizerBase, most: int, device: torch.device
+) -> list[Prompt]:
     """ "chair. table." in as few texts as hold all names in at most `most` tokens each. Grounding DINO lets
     the words between full stops see each other alone, so none may be inside a name. Raises DataError for a
     name that does not fit."""
@@ -199,7 +206,9 @@ def prompts(vocabulary: Sequence[str], tokenizer, most: int, device: torch.devic
     return [_prompt(some, plain, tokenizer, device) for some in texts]
 
 
-def _prompt(some: Sequence[int], names: Sequence[str], tokenizer, device: torch.device) -> Prompt:
+def _prompt(
+    some: Sequence[int], names: Sequence[str], tokenizer: PreTrainedTokenizerBase, device: torch.device
+) -> Prompt:
     text, ends = "", []
     for index in some:
         text += ("" if not text else " ") + names[index]

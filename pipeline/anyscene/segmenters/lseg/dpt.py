@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -46,7 +47,8 @@ class DensePredictor(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """f4[B, 3, h, w] in -1..1, -> f4[B, C, h/2, w/2]. The sides must be multiples of 32: the
         coarsest map halves the grid of patches, and is doubled again."""
-        return self.scratch(self.pretrained(image))
+        feature: torch.Tensor = self.scratch(self.pretrained(image))
+        return feature
 
 
 class Encoder(nn.Module):
@@ -55,7 +57,7 @@ class Encoder(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         # the classifier and the last norm stay: nobody asks them, but published checkpoints hold them
-        self.model = timm.create_model(
+        self.model: Any = timm.create_model(
             "vit_large_patch16_384",
             pretrained=False,
             img_size=architecture.side,
@@ -117,7 +119,8 @@ class Reassemble(nn.ModuleDict):
         """f4[B, 1 + rows * columns, D] -> f4[B, channels, rows', columns'] at the layer's stride."""
         x = self["0"](tokens).transpose(1, 2).unflatten(2, (rows, columns))
         x = self["3"](x)
-        return self["4"](x) if "4" in self else x
+        grid: torch.Tensor = self["4"](x) if "4" in self else x
+        return grid
 
 
 class Readout(nn.Module):
@@ -130,11 +133,21 @@ class Readout(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """f4[B, 1 + n, D] -> f4[B, n, D]."""
         rest = tokens[:, 1:]
-        return self.project(torch.cat([rest, tokens[:, :1].expand_as(rest)], 2))
+        mixed: torch.Tensor = self.project(torch.cat([rest, tokens[:, :1].expand_as(rest)], 2))
+        return mixed
 
 
 class Decoder(nn.Module):
     """Fuses four maps from coarse to fine."""
+
+    layer1_rn: nn.Conv2d
+    layer2_rn: nn.Conv2d
+    layer3_rn: nn.Conv2d
+    layer4_rn: nn.Conv2d
+    refinenet1: Fusion
+    refinenet2: Fusion
+    refinenet3: Fusion
+    refinenet4: Fusion
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -151,7 +164,8 @@ class Decoder(nn.Module):
         x = self.refinenet3(x + self.refinenet3.resConfUnit1(self.layer3_rn(maps[2])))
         x = self.refinenet2(x + self.refinenet2.resConfUnit1(self.layer2_rn(maps[1])))
         x = self.refinenet1(x + self.refinenet1.resConfUnit1(self.layer1_rn(maps[0])))
-        return self.head1(x)
+        feature: torch.Tensor = self.head1(x)
+        return feature
 
 
 class Fusion(nn.Module):
@@ -168,11 +182,17 @@ class Fusion(nn.Module):
         """f4[B, c, h, w] -> f4[B, c, 2h, 2w]."""
         x = self.resConfUnit2(x)
         x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-        return self.out_conv(x)
+        doubled: torch.Tensor = self.out_conv(x)
+        return doubled
 
 
 class ResidualUnit(nn.Module):
     """Two 3x3 convolutions with batch norm, before each of them a ReLU; the input is added unchanged."""
+
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    bn2: nn.BatchNorm2d
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -182,4 +202,5 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.bn1(self.conv1(functional.relu(x)))
-        return x + self.bn2(self.conv2(functional.relu(y)))
+        change: torch.Tensor = self.bn2(self.conv2(functional.relu(y)))
+        return x + change

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.arrays import I2, U1
 from anyscene.errors import TextError, WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters.lseg import SOURCE, Settings
@@ -78,7 +79,7 @@ class LsegSegmenter:
         return cls(name, network, text, settings, device, precision, content=reading.digest(file))
 
     @torch.inference_mode()
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+    def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
         """One FeatureMap for each image u1[B, H, W, 3], on the device; not quite unit vectors, because the
         mean of an image and its mirror is not normalised again.
 
@@ -87,7 +88,7 @@ class LsegSegmenter:
         return [FeatureMap(feature.permute(1, 2, 0)) for feature in self._each(images)]
 
     @torch.inference_mode()
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: the most similar name in the cell nearest to each pixel; every pixel gets one."""
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
@@ -96,16 +97,16 @@ class LsegSegmenter:
             row[...] = nearest(best.cpu().numpy(), row.shape)
         return labels
 
-    def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
+    def _each(self, images: U1) -> Iterator[torch.Tensor]:
         """f4[C, h, w] of each image u1[B, H, W, 3]."""
         for some in passes(images, self._device):
             found = self._features(some)
             require_finite(self.name, "features", found)
             yield from found
 
-    def _features(self, images: np.ndarray) -> torch.Tensor:
+    def _features(self, images: U1) -> torch.Tensor:
         """u1[B, H, W, 3] -> f4[B, C, h, w]."""
-        height, width = resized(*images.shape[1:3], self._settings.base)
+        height, width = resized(images.shape[1], images.shape[2], self._settings.base)
         x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
         x = functional.interpolate((x - 0.5) / 0.5, size=(height, width), mode="bilinear", align_corners=True)
         crop = self._settings.crop
@@ -118,7 +119,7 @@ class LsegSegmenter:
     def _windows(self, image: torch.Tensor) -> torch.Tensor:
         """f4[B, 3, h, w], no side below `crop` -> f4[B, C, h, w]: mean over the windows that hold a pixel."""
         crop = self._settings.crop
-        total = count = None
+        total, count = None, image.new_zeros(image.shape[2:])
         for top in starts(image.shape[2], crop):
             for left in starts(image.shape[3], crop):
                 window = image[..., top : top + crop, left : left + crop]
@@ -129,9 +130,9 @@ class LsegSegmenter:
                 )
                 if total is None:
                     total = found.new_zeros(*found.shape[:2], *image.shape[2:])
-                    count = found.new_zeros(image.shape[2:])
                 total[..., top : top + crop, left : left + crop] += found[..., :height, :width]
                 count[top : top + crop, left : left + crop] += 1
+        assert total is not None  # every side holds a window
         return total / count
 
     def _mirrored(self, image: torch.Tensor) -> torch.Tensor:

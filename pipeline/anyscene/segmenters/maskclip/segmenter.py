@@ -20,17 +20,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.arrays import I2, U1
 from anyscene.errors import TextError, WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters.maskclip import Settings
 from anyscene.segmenters.protocol import FeatureMap, require_finite
 from anyscene.text import TextEncoder, embeddings, open_clip_model, refuse_code
+
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
 
 KIND = "open_clip:"
 
@@ -54,7 +59,7 @@ def require_tower(encoder: str) -> tuple[str, str]:
     return model, pretrained
 
 
-def load_tower(encoder: str) -> nn.Module:
+def load_tower(encoder: str) -> VisionTransformer:
     """Image tower of the text encoder `open_clip:MODEL:PRETRAINED`. Raises as `require_tower`, and
     WeightsError where the weights cannot be loaded."""
     model, pretrained = require_tower(encoder)
@@ -73,7 +78,7 @@ class MaskClipSegmenter:
     def __init__(
         self,
         name: str,
-        tower: nn.Module,
+        tower: VisionTransformer,
         text: TextEncoder,
         settings: Settings,
         device: torch.device,
@@ -100,12 +105,12 @@ class MaskClipSegmenter:
         self.version = f"{_digest(tower)}-{self._base}"
 
     @torch.inference_mode()
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+    def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
         """One FeatureMap for each image u1[B, H, W, 3], on the device; a unit vector for each patch."""
         return [FeatureMap(feature) for feature in self._each(images)]
 
     @torch.inference_mode()
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: the most similar name at each pixel, similarities read bilinearly between patches."""
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
@@ -115,14 +120,14 @@ class MaskClipSegmenter:
             row[...] = best.cpu().numpy()
         return labels
 
-    def _each(self, images: np.ndarray) -> Iterator[torch.Tensor]:
+    def _each(self, images: U1) -> Iterator[torch.Tensor]:
         """f4[h, w, C] of each image u1[B, H, W, 3]."""
         for some in passes(images, self._device):
             found = self._features(some)
             require_finite(self.name, "features", found)
             yield from found
 
-    def _features(self, images: np.ndarray) -> torch.Tensor:
+    def _features(self, images: U1) -> torch.Tensor:
         """u1[B, H, W, 3] -> f4[B, h, w, C]."""
         size = patches(images.shape[1:3], self.tower.patch_size, self._base)
         pixels = tuple(count * side for count, side in zip(size, self.tower.patch_size, strict=True))
@@ -133,7 +138,7 @@ class MaskClipSegmenter:
 
 
 def values(
-    tower: nn.Module,
+    tower: VisionTransformer,
     image: torch.Tensor,  # [B, 3, H, W]
 ) -> torch.Tensor:
     """f4[B, h, w, C]: the projected values of the last attention layer at each patch, of length 1. H and W
@@ -151,7 +156,8 @@ def values(
     x = last.ln_1(x[:, 1:])  # the class token's value is not asked for
     x = functional.linear(x, attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
     x = tower.ln_post(last.ls_1(attention.out_proj(x))) @ tower.proj
-    return functional.normalize(x.float(), dim=2).unflatten(1, grid)
+    feature: torch.Tensor = functional.normalize(x.float(), dim=2).unflatten(1, grid)
+    return feature
 
 
 def positions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
+from anyscene.arrays import B1, F2, F4
 
 FORMAT = 1  # schema version of precomputed.json
 Size = tuple[int, int]  # height, width
@@ -15,9 +15,9 @@ Size = tuple[int, int]  # height, width
 class Masks:
     """Masks of one image."""
 
-    mask: np.ndarray  # b1[n, H, W], of the image's size
+    mask: B1  # b1[n, H, W], of the image's size
     name: tuple[str, ...]  # what each is, in the model's own words
-    score: np.ndarray  # f4[n] in 0..1
+    score: F4  # f4[n] in 0..1
     caption: tuple[str, ...] | None = None  # what is said of each, where the model says anything
 
 
@@ -25,7 +25,7 @@ class Masks:
 class Features:
     """Features of one image."""
 
-    feature: np.ndarray  # f2[h, w, C], a grid that covers the image
+    feature: F2  # f2[h, w, C], a grid that covers the image
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import Array
 from anyscene.errors import DataError
 
 
-def read(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read(file: Path, names: Sequence[str]) -> dict[str, Array]:
     """The arrays `names` of `file`, by name. Raises FileNotFoundError where there is no such file, KeyError
     with the first name that it lacks, and DataError naming the file where anything of it cannot be read."""
     try:

@@ -10,10 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from anyscene.arrays import F4, I2, U1, Array
 from anyscene.errors import DataError
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.captions.captioner import Captioner, with_captioner
@@ -72,7 +74,7 @@ class PrecomputedSegmenter:
             "answers (where it finds nothing, one without masks):\n" + "\n".join(lines)
         )
 
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
+    def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
         """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": the adjectives of
         its own caption or else of the captioner, and the name of the vocabulary that is closest to the
         model's label."""
@@ -82,7 +84,7 @@ class PrecomputedSegmenter:
             self._named(image, vocabulary).captions(image, vocabulary, self._captioner) for image in images
         ]
 
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: of masks the name closest to their label, -1 in none; of features the most similar
         name at the nearest cell."""
         labels = np.empty(images.shape[:3], np.int16)
@@ -94,14 +96,14 @@ class PrecomputedSegmenter:
                 row[...] = self._named(image, vocabulary).labels()
         return labels
 
-    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+    def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
         found = self._masks(image)
         own = np.array([self._own[name] for name in found.name], np.float32).reshape(-1, self._text.width)
         name = (own @ embeddings(self._text, vocabulary).T).argmax(1)
         modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
         return NamedMasks(owners(found.mask, found.score), name, modifiers)
 
-    def _masks(self, image: np.ndarray) -> Masks:
+    def _masks(self, image: U1) -> Masks:
         names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
         file, arrays = self._read(image, names)
         mask, label, score = (arrays[name] for name in names[:3])
@@ -124,14 +126,14 @@ class PrecomputedSegmenter:
                 f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
                 f"{ANSWERS} lists {len(self._labels)} labels, counted from 0"
             )
-        caption = arrays.get("caption")
-        if caption is not None:
-            fine = caption.dtype.kind == "U" and caption.shape == (count,)
-            _check(file, fine, "caption", f"texts [{count}]", caption)
-            caption = _texts(file, caption)
+        caption, stored = None, arrays.get("caption")
+        if stored is not None:
+            fine = stored.dtype.kind == "U" and stored.shape == (count,)
+            _check(file, fine, "caption", f"texts [{count}]", stored)
+            caption = _texts(file, stored)
         return Masks(mask, tuple(self._labels[one] for one in label), score.astype(np.float32), caption)
 
-    def _feature(self, image: np.ndarray) -> np.ndarray:
+    def _feature(self, image: U1) -> F4:
         file, arrays = self._read(image, ("feature",))
         feature = arrays["feature"]
         fits = feature.ndim == 3 and feature.shape[2] == self._text.width and 0 not in feature.shape
@@ -142,7 +144,7 @@ class PrecomputedSegmenter:
             raise DataError(f"{file}: features contain NaN or infinity")
         return feature.astype(np.float32)
 
-    def _read(self, image: np.ndarray, names: Sequence[str]) -> tuple[Path, dict[str, np.ndarray]]:
+    def _read(self, image: U1, names: Sequence[str]) -> tuple[Path, dict[str, Array]]:
         file = self._folder / f"{image_key(image)}.npz"
         try:
             return file, archive.read(file, names)
@@ -155,22 +157,22 @@ class PrecomputedSegmenter:
             ) from error
 
 
-def _check(file: Path, fine: bool, name: str, wanted: str, array: np.ndarray) -> None:
+def _check(file: Path, fine: bool, name: str, wanted: str, array: Array) -> None:
     if not fine:
         raise DataError(f"{file}: {name} must be {wanted}, not {array.dtype} {list(array.shape)}")
 
 
-def _texts(file: Path, array: np.ndarray) -> tuple[str, ...]:
+def _texts(file: Path, array: Array) -> tuple[str, ...]:
     try:
         return tuple(array.tolist())
     except (ValueError, SystemError) as error:  # numbers that are no letters
         raise DataError(f"{file}: caption is not text ({error}); write it again") from error
 
 
-def _description(file: Path) -> dict:
+def _description(file: Path) -> dict[str, Any]:
     """Checked content of precomputed.json."""
     try:
-        description = json.loads(file.read_text())
+        description: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not readable ({error}); docs/precomputed.md says what it holds") from error
     fine = isinstance(description, dict) and description.get("format") == FORMAT

@@ -6,12 +6,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.arrays import U1
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner, with_captioner
@@ -20,6 +21,9 @@ from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite
 from anyscene.segmenters.sam3 import FILES
 from anyscene.weights import catalogue
+
+if TYPE_CHECKING:
+    from transformers import Sam3Model
 
 SOURCE = catalogue.get("sam3").source
 KINDS = ("sam3_video", "sam3")  # the published weights hold a tracker besides, which is left out
@@ -33,7 +37,7 @@ class Sam3Segmenter(MaskModel):
     def __init__(
         self,
         name: str,
-        network: torch.nn.Module,
+        network: Sam3Model,
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
@@ -65,12 +69,12 @@ class Sam3Segmenter(MaskModel):
         network = pretrained.network(Sam3Model, folder, SOURCE).to(device)
         return cls(name, network, device, content=content, **options)
 
-    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
         return (self._named(image, vocabulary) for image in images)
 
     @torch.inference_mode()
-    def _named(self, image: np.ndarray, vocabulary: Sequence[str]) -> NamedMasks:
+    def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
         """Of those that overlap, whatever their names, the surer owns a pixel."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")

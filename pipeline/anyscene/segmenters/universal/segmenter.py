@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.arrays import I4, I8, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters import pretrained
@@ -28,6 +29,9 @@ from anyscene.segmenters.universal import FILES
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import catalogue
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 TASK = "the task is panoptic"  # OneFormer is told in words
 CONFIDENCE = 0.8  # of a query's class; this and the next as both official codes set them, and SEEM's
 OVERLAP = 0.8  # share of a mask that better ones must leave to it
@@ -39,7 +43,7 @@ class UniversalSegmenter(MaskModel):
     def __init__(
         self,
         name: str,
-        network: torch.nn.Module,
+        network: PreTrainedModel,
         prepare: Any,
         text: TextEncoder,
         device: torch.device,
@@ -80,7 +84,7 @@ class UniversalSegmenter(MaskModel):
         return cls(name, network.to(device), prepare, text, device, content=content, **options)
 
     @torch.inference_mode()
-    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]; a pixel of which no mask is sure is in none."""
         similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
         name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
@@ -89,7 +93,7 @@ class UniversalSegmenter(MaskModel):
                 owner, label = panoptic(classes, masks, some.shape[1:3], self._confidence, self._overlap)
                 yield NamedMasks(owner, name[label])
 
-    def queries(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def queries(self, images: U1) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the classes [B, Q, L + 1] and masks [B, Q, h, w] of u1[B, H, W, 3]."""
         # said, for an image of 3 rows could be taken for one with channels first
         inputs = self._prepare(images=list(images), input_data_format="channels_last", return_tensors="pt")
@@ -106,7 +110,7 @@ def panoptic(
     size: tuple[int, int],
     confidence: float,
     overlap: float,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[I4, I8]:
     """Masks that do not overlap, from the logits of Q queries; the last class is "no object".
 
     Returns owner i4[H, W] of `size`, -1 = none, and label i8[n] of the masks. The inference of MaskFormer
@@ -129,7 +133,7 @@ def panoptic(
     return torch.where(owned, best, -1).to(torch.int32).cpu().numpy(), label.cpu().numpy()
 
 
-def _load(name: str, folder: Path) -> tuple[torch.nn.Module, Any]:
+def _load(name: str, folder: Path) -> tuple[PreTrainedModel, Any]:
     """Network and image processor."""
     import transformers
 

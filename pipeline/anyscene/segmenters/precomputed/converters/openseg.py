@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from anyscene.arrays import I8, Floats
 from anyscene.errors import DataError
 from anyscene.segmenters.precomputed import archive
 from anyscene.segmenters.precomputed.answer import Features, Size
@@ -47,7 +48,7 @@ class OpenSeg:
         return [self.folder / f"{key}{ending}" for ending in (".npz", ".pt", ".pth")]
 
 
-def _pixels(file: Path, size: Size) -> np.ndarray:
+def _pixels(file: Path, size: Size) -> Floats:
     """f[H, W, C] of the SavedModel's answer, for the pixels of an image of `size`."""
     try:
         arrays = archive.read(file, ("ppixel_ave_feat", "image_info"))
@@ -74,18 +75,20 @@ def _pixels(file: Path, size: Size) -> np.ndarray:
             "on the image that `anyscene frames` wrote"
         )
     row, column = corners(height, size[0]), corners(width, size[1])
-    return feature[0, row[:, None], column]
+    pixels: Floats = feature[0, row[:, None], column]
+    return pixels
 
 
-def corners(cells: int, pixels: int) -> np.ndarray:
+def corners(cells: int, pixels: int) -> I8:
     """i8[pixels]: the nearest of `cells`, where the first and the last lie on each other: TensorFlow's
     resize_nearest_neighbor with align_corners, in its single precision (halves are rounded up)."""
     scale = np.float32((cells - 1) / (pixels - 1)) if pixels > 1 else np.float32(0)
     place = np.floor(np.arange(pixels, dtype=np.float32) * scale + np.float32(0.5))
-    return np.minimum(place.astype(np.int64), cells - 1)
+    cell: I8 = np.minimum(place.astype(np.int64), cells - 1)
+    return cell
 
 
-def _extracted(file: Path) -> np.ndarray:
+def _extracted(file: Path) -> Floats:
     """f[h, w, C] of f[C, h, w]."""
     stored = torch_file.load(file)
     if not isinstance(stored, torch.Tensor) or stored.ndim != 3 or not stored.is_floating_point():

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from anyscene.arrays import I8
 from anyscene.errors import DataError
 from anyscene.segmenters.class_names import names
 from anyscene.segmenters.precomputed.answer import Masks, Options, Size
@@ -130,13 +131,14 @@ class Panoptic:
         return self.folder / kind / f"{key}.pth"
 
 
-def _map(file: Path, stored: Any) -> np.ndarray:
+def _map(file: Path, stored: Any) -> I8:
     """i8[h, w], not negative."""
     fine = isinstance(stored, torch.Tensor) and not stored.is_floating_point() and stored.numel()
     value = stored.squeeze() if fine and stored.ndim > 2 else stored
     if not fine or value.ndim != 2 or value.min() < 0:
         raise DataError(f"{file}: wanted a map [h, w] of numbers from 0, alone or with the list of segments")
-    return value.numpy().astype(np.int64)
+    ids: I8 = value.numpy().astype(np.int64)
+    return ids
 
 
 def _classes(file: Path, segments: Any) -> dict[int, int]:
@@ -147,5 +149,5 @@ def _classes(file: Path, segments: Any) -> dict[int, int]:
         raise DataError(f'{file}: wanted a list of {{"id", "category_id"}} beside the map') from error
 
 
-def _values(part: np.ndarray) -> list[int]:
+def _values(part: I8) -> list[int]:
     return [int(number) for number in np.unique(part) if number >= 0]

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy._core import multiarray
 from torch.serialization import safe_globals
 
 from anyscene.errors import DataError
 
 # a pickled array is rebuilt from these; numpy 2 has renamed the module of the first two
 _MAKERS = [
-    (getattr(np._core.multiarray, name), f"numpy.{module}.multiarray.{name}")
+    (getattr(multiarray, name), f"numpy.{module}.multiarray.{name}")
     for name in ("_reconstruct", "scalar")
     for module in ("core", "_core")
 ]
-_KINDS = [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdUO"}]
+_KINDS: list[Any] = [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdUO"}]
 
 
 def load(file: Path) -> Any:

@@ -110,7 +110,7 @@ def _fill(
 ) -> tuple[Summary, dict[str, Any]]:
     """One file for each image; what precomputed.json has to say of them."""
     labels: dict[str, int] = {}
-    count = Counter()
+    count: Counter[str] = Counter()
     with progress("answers", len(images)) as advance:
         for key, size in images.items():
             answer = _none(size) if key in missing else reader.read(key, size)
@@ -145,7 +145,7 @@ def _save(file: Path, answer: Masks | Features, labels: dict[str, int]) -> None:
         np.savez(file, feature=answer.feature)
         return
     label = np.array([labels.setdefault(name, len(labels)) for name in answer.name], np.int32)
-    arrays = {"mask": answer.mask, "label": label, "score": answer.score}
+    arrays: dict[str, Any] = {"mask": answer.mask, "label": label, "score": answer.score}
     if answer.caption is not None or not answer.name:  # of no masks, no captions either way
         arrays["caption"] = np.array(answer.caption or [], str)
     np.savez_compressed(file, **arrays)
