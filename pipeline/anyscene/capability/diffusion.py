@@ -20,6 +20,7 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DiffusionPipeline,
+    ModelMixin,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -112,7 +113,7 @@ def _demo(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
     )
 
 
-def _network(kind: type, folder: Path, dtype: torch.dtype) -> torch.nn.Module:
+def _network(kind: type[ModelMixin], folder: Path, dtype: torch.dtype) -> ModelMixin:
     """The network in `folder`, every parameter of which is in its files. Raises SynthesisError otherwise."""
     files = [file.name for file in folder.glob("*.safetensors")]
     if not files:

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 PATCH = 4
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):
+class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not followed
     """Each 4 x 4 patch becomes one latent; a patch is decoded from its own latent and the eight around it.
 
     Both maps are linear and solved in closed form by `fit`: principal components of the patches, then least
     squares. Stands where a diffusers pipeline has its `vae`.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]  # diffusers is not followed
     def __init__(
         self,
         latent_channels: int = 6,
@@ -30,7 +30,8 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         self.decoder = nn.Conv2d(latent_channels, 3 * PATCH**2, 3, padding=1, padding_mode="replicate")
 
     def encode(self, x: Tensor) -> Tensor:  # [B, 3, H, W] in -1..1 -> [B, c, H/4, W/4]
-        return self.encoder(x)
+        latent: Tensor = self.encoder(x)
+        return latent
 
     def decode(
         self, z: Tensor, return_dict: bool = True, generator: object = None
@@ -52,7 +53,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         scale = variance.pow(-0.25) / variance.sqrt().mean().sqrt()
         weight = (basis * scale).T  # [c, 48]
         self.encoder.weight.copy_(weight.view_as(self.encoder.weight))
-        self.encoder.bias.copy_(-weight @ mean)
+        _bias(self.encoder).copy_(-weight @ mean)
         padded = nn.functional.pad(self.encode(images), (1, 1, 1, 1), mode="replicate")
         around = nn.functional.unfold(padded, 3).transpose(1, 2).flatten(0, 1)  # [n * h * w, c * 9]
         around = torch.cat([around, torch.ones(len(around), 1)], 1).double()
@@ -60,5 +61,10 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         ridge = 1e-6 * len(around) * torch.eye(around.shape[1], dtype=torch.float64)
         solution = torch.linalg.solve(around.T @ around + ridge, around.T @ patches.double()).float()
         self.decoder.weight.copy_(solution[:-1].T.view_as(self.decoder.weight))
-        self.decoder.bias.copy_(solution[-1])
+        _bias(self.decoder).copy_(solution[-1])
         return self
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias

@@ -10,6 +10,7 @@ from scipy import ndimage
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
+from anyscene.arrays import B1, F4, I8, U1
 from anyscene.errors import SynthesisError, WeightsError
 from anyscene.weights import sam
 
@@ -18,12 +19,12 @@ FEWEST = 10  # pixels that a coarse mask must keep to be trusted
 POINTS = 3
 
 
-def coarse_mask(attention: np.ndarray, threshold: float) -> np.ndarray:
+def coarse_mask(attention: F4, threshold: float) -> B1:
     """b1[..., H, W]: where the attention f4[..., H, W] in 0..1 exceeds `threshold`."""
     return attention > threshold
 
 
-def select_points(coarse: np.ndarray) -> np.ndarray:
+def select_points(coarse: B1) -> I8:
     """i8[P, 2] (row, column): positive prompts inside the coarse mask b1[H, W].
 
     A border of 70/512 of the side is cleared. If fewer than 10 pixels are left, the four pixels at the image
@@ -47,7 +48,7 @@ def select_points(coarse: np.ndarray) -> np.ndarray:
     return np.concatenate([_deepest(component == k, n) for k, n in zip(largest, shares, strict=True)])
 
 
-def _deepest(component: np.ndarray, points: int) -> np.ndarray:  # b1[H, W] -> i8[<= points, 2]
+def _deepest(component: B1, points: int) -> I8:  # b1[H, W] -> i8[<= points, 2]
     left = np.pad(component, 1)  # what lies beyond the image is outside too
     chosen = []
     for _ in range(min(points, int(component.sum()))):
@@ -63,7 +64,7 @@ class PointPrompted:
     def __init__(self, network: Sam) -> None:
         self.predictor = SamPredictor(network)
 
-    def mask(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def mask(self, image: U1, points: I8) -> B1:
         """b1[H, W] of the thing at `points` i8[P, 2] (row, column) in `image` u1[H, W, 3] RGB."""
         self.predictor.set_image(image)
         masks, _, _ = self.predictor.predict(
@@ -71,7 +72,8 @@ class PointPrompted:
             point_labels=np.ones(len(points), np.int64),
             multimask_output=False,
         )
-        return masks[0]
+        mask: B1 = masks[0]
+        return mask
 
 
 def load_sam(path: Path | str, device: torch.device) -> PointPrompted:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
+from anyscene.arrays import B1
 
 
-def score(pseudo: np.ndarray, predicted: np.ndarray, pooled: bool = True) -> float:
+def score(pseudo: B1, predicted: B1, pooled: bool = True) -> float:
     """Intersection over union of two stacks of masks b1[m, H, W], in 0..1.
 
     pooled: sum of intersections / sum of unions over all images (released code of SAS), else the mean of the

@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from anyscene.arrays import F4, U1
 from anyscene.capability.diffusion import read_pipeline
 from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
@@ -65,13 +66,14 @@ class _Recording:
         key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
         probability = attn.get_attention_scores(query, key, attention_mask)  # [B * heads, Q, T]
         self._attention.add(self._layer, probability.unflatten(0, (-1, attn.heads)))
-        return self._plain(attn, hidden_states, encoder_hidden_states, attention_mask, **rest)
+        result: Tensor = self._plain(attn, hidden_states, encoder_hidden_states, attention_mask, **rest)
+        return result
 
 
 class WordAttention:
     """Records the attention that image positions pay to a word in chosen cross-attention layers of a UNet."""
 
-    def __init__(self, unet: torch.nn.Module, layers: Layers = "all") -> None:
+    def __init__(self, unet: UNet2DConditionModel, layers: Layers = "all") -> None:
         """`layers`: all cross-attention layers, or those of the last block that has any."""
         names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
         if not names:
@@ -171,7 +173,7 @@ class Synthesiser:
         self.batches = Batches(batch, "synthesis.batch")
         pipeline.set_progress_bar_config(disable=True)
 
-    def generate(self, name: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def generate(self, name: str, seeds: Sequence[int]) -> tuple[U1, F4]:
         """image u1[m, H, W, 3] and attention f4[m, H, W] of class `name`, one image per seed.
 
         An image depends on its own seed alone. On a CPU the denoiser therefore takes one at a time; elsewhere
@@ -183,7 +185,7 @@ class Synthesiser:
         return np.concatenate(images), np.concatenate(attention)
 
     @torch.inference_mode()
-    def draw(self, condition: Condition, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, condition: Condition, seeds: Sequence[int]) -> tuple[U1, F4]:
         """image u1[m, H, W, 3] and attention f4[m, H, W] of all seeds in one batch.
 
         Raises SynthesisError where an image is no number."""

@@ -1,9 +1,9 @@
 """Step 6: one feature per point out of those of several 2D models."""
 
+from anyscene.errors import FusionError
 from anyscene.fusion.fuse import (
     UNSEEN,
     Fused,
-    FusionError,
     Method,
     SuperpointMeans,
     fuse,

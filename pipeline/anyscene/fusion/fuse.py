@@ -8,31 +8,33 @@ from typing import Any, Literal, NamedTuple, get_args
 import numba
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
+from anyscene.arrays import B1, F4, F8, I4, I8
 from anyscene.errors import FusionError
 
 Method = Literal["capability", "add", "linear", "max"]
 UNSEEN = 255  # prediction of a model that has no feature at the point
 BLOCK_ELEMENTS = 1 << 24  # of all models' features held at once, unless asked otherwise
 
-Array = Any  # np.ndarray or torch.Tensor: what goes in comes out
+ArrayOrTensor = Any  # a NumPy array or a tensor: what goes in comes out
 
 
 class Fused(NamedTuple):
     """What M models say together of N points."""
 
-    feature: Array  # f4[N, C], 0 where not valid
-    valid: Array  # b1[N], whether any model has a feature
-    weight: Array  # f4[N, M], of sum 1 where valid, else 0
-    prediction: Array  # u1[N, M], the class that each model sees; 255 where it has no feature
+    feature: ArrayOrTensor  # f4[N, C], 0 where not valid
+    valid: ArrayOrTensor  # b1[N], whether any model has a feature
+    weight: ArrayOrTensor  # f4[N, M], of sum 1 where valid, else 0
+    prediction: ArrayOrTensor  # u1[N, M], the class that each model sees; 255 where it has no feature
 
 
 def fuse(
-    features: Array | Sequence[Array],
-    valid: Array | Sequence[Array],
-    capability: Array,
-    text: Array,
+    features: ArrayOrTensor | Sequence[ArrayOrTensor],
+    valid: ArrayOrTensor | Sequence[ArrayOrTensor],
+    capability: ArrayOrTensor,
+    text: ArrayOrTensor,
     *,
     tau: float = 0.05,
     normalise: bool = True,
@@ -62,16 +64,16 @@ def fuse(
     [[0, 1]]
     """
     blocks = list(fuse_blocks(features, valid, capability, text, tau=tau, normalise=normalise, method=method))
-    if isinstance(features[0], torch.Tensor):
+    if isinstance(features[0], Tensor):
         return Fused(*map(torch.cat, zip(*blocks, strict=True)))
     return Fused(*(torch.cat(parts).numpy() for parts in zip(*blocks, strict=True)))
 
 
 def fuse_blocks(
-    features: Array | Sequence[Array],
-    valid: Array | Sequence[Array],
-    capability: Array,
-    text: Array,
+    features: ArrayOrTensor | Sequence[ArrayOrTensor],
+    valid: ArrayOrTensor | Sequence[ArrayOrTensor],
+    capability: ArrayOrTensor,
+    text: ArrayOrTensor,
     *,
     tau: float = 0.05,
     normalise: bool = True,
@@ -102,7 +104,15 @@ def fuse_blocks(
         yield _fuse(feature, seen, capability.to(feature), text.to(feature), tau, normalise, method)
 
 
-def _fuse(feature, seen, capability, text, tau, normalise, method) -> Fused:
+def _fuse(
+    feature: Tensor,  # [M, n, C]
+    seen: Tensor,  # b1[n, M]
+    capability: Tensor,  # [M, K]
+    text: Tensor,  # [K, C]
+    tau: float,
+    normalise: bool,
+    method: Method,
+) -> Fused:
     feature = feature.where(seen.T[..., None], 0)  # fill values may be anything
     similarity, prediction = (feature @ functional.normalize(text).T).max(2)
     similarity, prediction = similarity.T, prediction.T  # [n, M]
@@ -122,14 +132,14 @@ def _fuse(feature, seen, capability, text, tau, normalise, method) -> Fused:
     return Fused(fused, seen.any(1), weight, prediction.where(seen, UNSEEN).to(torch.uint8))
 
 
-def _capability(capability, prediction, seen):
+def _capability(capability: Tensor, prediction: Tensor, seen: Tensor) -> Tensor:
     """Every model's mean capability in the classes that the models present at a point predict; [n, M]."""
     of_class = capability.T[prediction]  # [n, M predicting, M judged]
     present = seen.to(capability)[..., None]
     return (of_class * present).sum(1) / present.sum(1).clamp_min(1)
 
 
-def _share(score, seen):
+def _share(score: Tensor, seen: Tensor) -> Tensor:
     """Score >= 0 [n, M] divided by its sum over the models present; equal shares where the sum is 0."""
     score = score * seen
     total = score.sum(1, keepdim=True)
@@ -137,15 +147,15 @@ def _share(score, seen):
     return torch.where(total > 0, score / total, equal.to(score))
 
 
-def _softmax(score, seen, tau):
+def _softmax(score: Tensor, seen: Tensor, tau: float) -> Tensor:
     """Over the models present; subtracting the largest score first keeps a tiny tau finite."""
     best = score.where(seen, -torch.inf).amax(1, keepdim=True)
     power = ((score - best) / tau).exp().where(seen, 0)
     return power / power.sum(1, keepdim=True).clamp_min(1)
 
 
-def _tensor(array: Array) -> torch.Tensor:
-    return array if isinstance(array, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+def _tensor(array: ArrayOrTensor) -> Tensor:
+    return array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
 
 
 class SuperpointMeans:
@@ -155,19 +165,17 @@ class SuperpointMeans:
         self._total = np.zeros((superpoints, width))
         self._count = np.zeros(superpoints, np.int64)
 
-    def add(self, superpoint: np.ndarray, feature: np.ndarray, valid: np.ndarray) -> None:
+    def add(self, superpoint: I4, feature: F4, valid: B1) -> None:
         """superpoint: i4[n]; feature: f4[n, C]; valid: b1[n]."""
         _add_rows(self._total, self._count, superpoint, feature, valid)
 
-    def result(self) -> tuple[np.ndarray, np.ndarray]:
+    def result(self) -> tuple[F4, B1]:
         """(mean f4[L, C], valid b1[L]); a superpoint without any valid point has zeros."""
         mean = self._total / np.maximum(self._count, 1)[:, None]
         return mean.astype(np.float32), self._count > 0
 
 
-def superpoint_means(
-    feature: np.ndarray, valid: np.ndarray, superpoint: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def superpoint_means(feature: F4, valid: B1, superpoint: I4) -> tuple[F4, B1]:
     """(mean f4[L, C], valid b1[L]) of feature f4[N, C] where valid b1[N], by dense superpoint ids i4[N].
 
     >>> feature = np.array([[1, 0], [3, 0], [9, 9], [5, 5]], np.float32)
@@ -182,7 +190,7 @@ def superpoint_means(
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_rows(total, count, row, feature, valid):
+def _add_rows(total: F8, count: I8, row: I4, feature: F4, valid: B1) -> None:
     for n in range(len(row)):
         if valid[n]:
             count[row[n]] += 1

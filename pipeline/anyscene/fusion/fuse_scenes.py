@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import zarr
 
+from anyscene.arrays import F4, F8
 from anyscene.errors import StoreError
 from anyscene.fusion.fuse import SuperpointMeans, fuse_blocks
 from anyscene.project import layout, per_scene, store
@@ -23,8 +24,8 @@ class Fuse:
 
     models: tuple[str, ...]
     settings: Fusion
-    capability: np.ndarray  # f8[M, K]
-    text: np.ndarray  # f4[K, C]
+    capability: F8  # f8[M, K]
+    text: F4  # f4[K, C]
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         projected = [
@@ -93,4 +94,4 @@ def _capability(model: str, vocabulary: Sequence[str]) -> list[float]:
     measured = layout.Artefacts().capability(model, vocabulary)
     if measured is None:
         raise StoreError(f"{layout.CAPABILITY / model}.json: missing; run the stage capability")
-    return measured.tolist()
+    return [float(value) for value in measured]

@@ -15,14 +15,18 @@ the plain loop.
 Keys are compared as floating-point numbers: with a NaN, `<` is false both ways, as in C++.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
+
+from anyscene.arrays import I4, I8, Floats
 
 RUN = 16  # longest part left to the insertion sort
 BLOCK = 64  # elements that the branch-free partition looks at in one step
 
 
-def argsort(key: np.ndarray) -> np.ndarray:
+def argsort(key: Floats) -> I4:
     """Order i4[E] that sorts `key` f4|f8[E] ascending, ties as GNU's `std::sort` orders them."""
     order = np.arange(len(key), dtype=np.int32)
     sort(np.array(key, copy=True), order)
@@ -30,7 +34,7 @@ def argsort(key: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def sort(key, order):
+def sort(key: Floats, order: I4) -> None:
     """Sort `key` [E] in place and move `order` [E] along with it."""
     levels = 0
     while len(key) >> (levels + 1):
@@ -58,13 +62,13 @@ def sort(key, order):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _swap(key, order, i, j):
+def _swap(key: Floats, order: I4, i: int, j: int) -> None:
     key[i], key[j] = key[j], key[i]
     order[i], order[j] = order[j], order[i]
 
 
 @numba.njit(cache=True, nogil=True)
-def _median_to_front(key, order, start, stop):
+def _median_to_front(key: Floats, order: I4, start: int, stop: int) -> None:
     """Swap the median of the second, the middle and the last element of a part into its first place."""
     a, b, c = start + 1, start + (stop - start) // 2, stop - 1
     if key[a] < key[b]:
@@ -80,7 +84,7 @@ def _median_to_front(key, order, start, stop):
 
 
 @numba.njit(cache=True, nogil=True)
-def _partition(key, order, start, stop, left, right):
+def _partition(key: Floats, order: I4, start: int, stop: int, left: I8, right: I8) -> int:
     """Hoare's partition of [start + 1, stop) about the pivot at `start`; first place of the right part.
 
     The pivot is a median of three, so each scan meets an element to stop at, even among NaNs.
@@ -125,7 +129,9 @@ def _partition(key, order, start, stop, left, right):
 
 
 @numba.njit(cache=True, nogil=True)
-def _sift(key, order, start, hole, count, value, place):
+def _sift(
+    key: Floats, order: I4, start: int, hole: int, count: int, value: np.floating[Any], place: np.int32
+) -> None:
     """Move the `hole` of the heap of `count` elements at `start` down to a leaf, `value` up from there."""
     top = hole
     while 2 * hole + 2 < count:
@@ -146,7 +152,8 @@ def _sift(key, order, start, hole, count, value, place):
 
 
 @numba.njit(cache=True, nogil=True)
-def heap_sort(key, order, start, stop):
+def heap_sort(key: Floats, order: I4, start: int, stop: int) -> None:
+    """Sort the part [start, stop) of `key` [E] in place and move `order` [E] along with it."""
     count = stop - start
     for hole in range((count - 2) // 2, -1, -1):
         _sift(key, order, start, hole, count, key[start + hole], order[start + hole])
@@ -157,7 +164,7 @@ def heap_sort(key, order, start, stop):
 
 
 @numba.njit(cache=True, nogil=True)
-def _insertion_sort(key, order):
+def _insertion_sort(key: Floats, order: I4) -> None:
     for i in range(1, len(key)):
         value, place = key[i], order[i]
         j = i

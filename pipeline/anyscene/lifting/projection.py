@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 import torch
 from scipy import sparse
 
+from anyscene.arrays import F4, F8, I4, I8, U1, U2, Floats
 from anyscene.errors import ProjectionError
 from anyscene.project.device import Batches
 from anyscene.scene import Camera, Frame
@@ -27,8 +29,9 @@ from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 PENDING = 1 << 22  # sightings of captions kept apart before they are added up
 SAMPLED = 1 << 14  # points whose features are read at a time on a GPU
 
-Encode = Callable[[Sequence[str]], np.ndarray]  # K texts -> f4[K, C]
-Block = tuple[np.ndarray, np.ndarray]  # mean feature f4[n, C], number of views u2[n]
+Encode = Callable[[Sequence[str]], F4]  # K texts -> f4[K, C]
+Block = tuple[F4, U2]  # mean feature f4[n, C], number of views u2[n]
+Sights = Callable[[Floats, Camera, Floats | None], tuple[I8, I4, I4]]  # `visible_pixels`
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class DescribedFrame:
     """What a 2D model says about one frame; depth f4[H, W] in metres of the camera's size, or None."""
 
     camera: Camera
-    depth: np.ndarray | None
+    depth: F4 | None
     map: FeatureMap | CaptionMap
 
 
@@ -54,23 +57,24 @@ def described_frames(
     with ThreadPoolExecutor(1) as reader:
         reading = reader.submit(_read, groups[0], size) if groups else None
         for group, following in itertools.zip_longest(groups, groups[1:]):
+            assert reading is not None  # as there is a group
             colors, depths = reading.result()
             reading = reader.submit(_read, following, size) if following else None
             found = batches(lambda some: segmenter.describe(some, vocabulary), colors)
-            maps = itertools.chain.from_iterable(found)
+            maps = (one for some in found for one in some)
             for frame, depth, described in zip(group, depths, maps, strict=True):
                 yield DescribedFrame(frame.camera.resized(*size), depth, described)
 
 
-def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray | None]]:
+def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[U1, list[F4 | None]]:
     """u1[B, H, W, 3] and the depth of each."""
     depths = [frame.read_depth(size) for frame in frames]
     return np.stack([frame.read_color(size) for frame in frames]), depths
 
 
 def visible_pixels(
-    xyz: np.ndarray, camera: Camera, depth: np.ndarray | None = None, *, tolerance: float, border: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    xyz: Floats, camera: Camera, depth: Floats | None = None, *, tolerance: float, border: int
+) -> tuple[I8, I4, I4]:
     """The points that a camera sees, and the pixel of each.
 
     xyz: f4|f8[N, 3] world, metres; depth: f4|f8[H, W] metres, 0 = no reading, or None for no occlusion test.
@@ -90,7 +94,7 @@ def visible_pixels(
     ([0, 1], [40, 40], [50, 75])
     """
     tested = depth is not None
-    if not tested:
+    if depth is None:
         depth = np.empty((0, 0), np.float32)
     elif depth.shape != (camera.height, camera.width):
         raise ProjectionError(
@@ -111,7 +115,17 @@ def visible_pixels(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _visible(xyz, m, intrinsics, width, height, depth, tested, tolerance, border):
+def _visible(
+    xyz: Floats,
+    m: Floats,
+    intrinsics: F8,
+    width: int,
+    height: int,
+    depth: Floats,
+    tested: bool,
+    tolerance: np.floating[Any],
+    border: int,
+) -> tuple[I8, I4, I4]:
     """`m` [4, 4] takes world to camera; in double precision, whatever xyz has."""
     point = np.empty(len(xyz), np.int64)
     row, column = np.empty(len(xyz), np.int32), np.empty(len(xyz), np.int32)
@@ -135,7 +149,7 @@ def _visible(xyz, m, intrinsics, width, height, depth, tested, tolerance, border
 
 
 def project(
-    xyz: np.ndarray,
+    xyz: F4,
     described: Iterable[DescribedFrame],
     encode: Encode,
     *,
@@ -164,7 +178,7 @@ def project(
         blocks = _feature_means(xyz, described, sights, rows, spool)
     seen = 0
     for feature, count in blocks:
-        seen += np.count_nonzero(count)
+        seen += int(np.count_nonzero(count))
         yield feature, count
     if not seen:
         raise ProjectionError(
@@ -173,13 +187,16 @@ def project(
         )
 
 
-def _feature_means(xyz, described, sights, rows, spool) -> Iterator[Block]:
+def _feature_means(
+    xyz: F4, described: Iterable[DescribedFrame], sights: Sights, rows: int, spool: Path | None
+) -> Iterator[Block]:
     if rows < len(xyz):
         described = _Spooled(described, spool)
     for start in range(0, len(xyz), rows):
         block = xyz[start : start + rows]
         total, count = None, np.zeros(len(block), np.uint16)
         for view in described:
+            assert isinstance(view.map, FeatureMap)
             feature = view.map.feature.float()
             if total is None:
                 total = torch.zeros(len(block), feature.shape[2], device=feature.device)
@@ -191,16 +208,17 @@ def _feature_means(xyz, described, sights, rows, spool) -> Iterator[Block]:
                 add_sampled_compiled(total.numpy(), point, row, column, cells, *size)
             else:
                 add_sampled(total, point, row, column, feature, *size)
-        mean = total.numpy(force=True)
+        assert total is not None  # `project` has seen a first frame
+        mean: F4 = total.numpy(force=True)
         mean /= np.maximum(count, 1)[:, None]
         yield mean, count
 
 
 def add_sampled(
     total: torch.Tensor,  # [N, C]
-    point: np.ndarray,
-    row: np.ndarray,
-    column: np.ndarray,
+    point: I8,
+    row: I4,
+    column: I4,
     feature: torch.Tensor,  # [h, w, C]
     width: int,
     height: int,
@@ -213,7 +231,8 @@ def add_sampled(
     left, up = 1 - right, 1 - down
     corners = ((y0, x0, up * left), (y0, x1, up * right), (y1, x0, down * left), (y1, x1, down * right))
     for start in range(0, len(point), SAMPLED):
-        some, found = slice(start, start + SAMPLED), 0
+        some = slice(start, start + SAMPLED)
+        found: torch.Tensor | int = 0
         for corner in corners:
             rows, columns, share = (torch.from_numpy(part[some]).to(feature.device) for part in corner)
             found = found + share[:, None] * feature[rows, columns]
@@ -221,8 +240,8 @@ def add_sampled(
 
 
 def _between(
-    place: np.ndarray, cells: int, pixels: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # i8[V] first cell, i8[V] the next, f4[V] the latter's share
+    place: I4, cells: int, pixels: int
+) -> tuple[I8, I8, F4]:  # i8[V] first cell, i8[V] the next, f4[V] the latter's share
     at = np.clip((place + 0.5) * cells / pixels - 0.5, 0.0, cells - 1.0)
     first = at.astype(np.int64)
     return first, np.minimum(first + 1, cells - 1), (at - first).astype(np.float32)
@@ -241,6 +260,7 @@ class _Spooled:
         self._file.seek(0)
         if not self._kept:
             for view in self._views:
+                assert isinstance(view.map, FeatureMap)
                 feature = np.ascontiguousarray(view.map.feature.numpy(force=True), np.float32)
                 feature.tofile(self._file)
                 if view.depth is not None:
@@ -254,15 +274,18 @@ class _Spooled:
                 depth = self._read((camera.height, camera.width))
             yield DescribedFrame(camera, depth, FeatureMap(torch.from_numpy(feature)))
 
-    def _read(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _read(self, shape: tuple[int, ...]) -> F4:
         return np.fromfile(self._file, np.float32, int(np.prod(shape))).reshape(shape)
 
 
-def _caption_means(xyz, described, encode, sights, rows) -> Iterator[Block]:
+def _caption_means(
+    xyz: F4, described: Iterable[DescribedFrame], encode: Encode, sights: Sights, rows: int
+) -> Iterator[Block]:
     names: dict[str, int] = {}  # sentence -> column of the counts
     counts = sparse.csr_array((len(xyz), 0), dtype=np.int32)
     sightings = np.empty((2, 0), np.int32)  # points and columns that are not yet in the counts
     for view in described:
+        assert isinstance(view.map, CaptionMap)
         column_of = np.array([names.setdefault(text, len(names)) for text in view.map.text], np.int32)
         point, row, column = sights(xyz, view.camera, view.depth)
         caption = view.map.caption[row, column]
@@ -280,7 +303,7 @@ def _caption_means(xyz, described, encode, sights, rows) -> Iterator[Block]:
         yield mean, count.astype(np.uint16)
 
 
-def _counted(counts, sightings, captions):
+def _counted(counts: sparse.csr_array, sightings: I4, captions: int) -> sparse.csr_array:
     """The counts i4[N, T] and the sightings together, T = captions: how often each point had each caption."""
     shape = counts.shape[0], captions
     counts.resize(shape)
@@ -291,7 +314,9 @@ def _counted(counts, sightings, captions):
 
 
 @numba.njit(cache=True, nogil=True)
-def add_sampled_compiled(total, point, row, column, feature, width, height):
+def add_sampled_compiled(
+    total: F4, point: I8, row: I4, column: I4, feature: F4, width: int, height: int
+) -> None:
     """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
     h, w, channels = feature.shape
     for n in range(len(point)):

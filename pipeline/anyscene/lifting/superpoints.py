@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import F4, I4, Floats, Integers
 from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
 from anyscene.project import parameters
@@ -16,20 +17,19 @@ BLOCK_POINTS = 1 << 18  # whose neighbours are asked for at once
 ONE = np.float32(1)
 
 
-def segment(
-    xyz: np.ndarray, normal: np.ndarray, face: np.ndarray, settings: parameters.Superpoints
-) -> np.ndarray:
+def segment(xyz: F4, normal: F4, face: I4, settings: parameters.Superpoints) -> I4:
     """i4[N]: the superpoints of a scene as params.yaml asks for them, by its mesh, or by nearest neighbours
     where it has no faces. xyz: f4[N, 3]; normal: f4[N, 3] unit; face: i4[F, 3]."""
-    size = {"k": settings.k, "min_vertices": settings.min_vertices}
     if settings.method == "identity":
         return np.arange(len(xyz), dtype=np.int32)
     if settings.method == "mesh" and len(face):
-        return segment_mesh(xyz, face, **size)
-    return segment_points(xyz, normal, neighbours=settings.neighbours, **size)
+        return segment_mesh(xyz, face, settings.k, settings.min_vertices)
+    return segment_points(
+        xyz, normal, neighbours=settings.neighbours, k=settings.k, min_vertices=settings.min_vertices
+    )
 
 
-def segment_mesh(xyz: np.ndarray, face: np.ndarray, k: float = 0.01, min_vertices: int = 60) -> np.ndarray:
+def segment_mesh(xyz: Floats, face: Integers, k: float = 0.01, min_vertices: int = 60) -> I4:
     """Superpoint of every vertex of a mesh, exactly as ScanNet's Segmentator divides it.
 
     xyz: f4[N, 3] in metres; face: integers [F, 3]; k: scale, larger merges more; min_vertices: smaller
@@ -49,13 +49,14 @@ def segment_mesh(xyz: np.ndarray, face: np.ndarray, k: float = 0.01, min_vertice
     if face.size and not 0 <= face.min() <= face.max() < len(xyz):
         wrong = face.min() if face.min() < 0 else face.max()
         raise SuperpointError(f"a face names vertex {wrong} of a mesh with {len(xyz)}: repair the mesh")
-    face = np.ascontiguousarray(face, np.int32)
-    return _segment_graph(xyz, _vertex_normals(xyz, face), _mesh_edges(face), np.float32(k), min_vertices)
+    corner = np.ascontiguousarray(face, np.int32)
+    normal = _vertex_normals(xyz, corner)
+    return _segment_graph(xyz, normal, _mesh_edges(corner), np.float32(k), min_vertices)
 
 
 def segment_points(
-    xyz: np.ndarray, normal: np.ndarray, *, neighbours: int = 8, k: float = 0.01, min_vertices: int = 60
-) -> np.ndarray:
+    xyz: Floats, normal: Floats, *, neighbours: int = 8, k: float = 0.01, min_vertices: int = 60
+) -> I4:
     """Superpoint of every point of a cloud without faces: the same, on edges to the nearest neighbours.
 
     xyz: f4[N, 3] in metres; normal: f4[N, 3] unit; neighbours: edges from each point (an edge found from both
@@ -80,14 +81,14 @@ def segment_points(
     return _segment_graph(xyz, normal, _nearest_edges(xyz, neighbours), np.float32(k), min_vertices)
 
 
-def _segment_graph(xyz, normal, edge, k, min_vertices):
+def _segment_graph(xyz: F4, normal: F4, edge: I4, k: np.float32, min_vertices: int) -> I4:
     weight = _edge_weights(xyz, normal, edge)
     order = np.arange(len(edge), dtype=np.int32)
     introsort.sort(weight, order)
     return _dense(_merge(len(xyz), _reordered(edge, order), weight, k, min_vertices))
 
 
-def _nearest_edges(xyz, neighbours):
+def _nearest_edges(xyz: F4, neighbours: int) -> I4:
     """Edges i4[E, 2] from every point to its nearest others, in blocks: a query returns 16 bytes per edge."""
     if len(xyz) < 2:
         return np.empty((0, 2), np.int32)
@@ -104,7 +105,7 @@ def _nearest_edges(xyz, neighbours):
 
 
 @numba.njit(cache=True, nogil=True)
-def _mesh_edges(face):
+def _mesh_edges(face: I4) -> I4:
     """Three edges i4[3F, 2] per face, shared ones kept twice, in the order (1, 2), (1, 3), (3, 2)."""
     edge = np.empty((3 * len(face), 2), np.int32)
     for f in range(len(face)):
@@ -115,7 +116,7 @@ def _mesh_edges(face):
 
 
 @numba.njit(cache=True, nogil=True)
-def _reordered(edge, order):
+def _reordered(edge: I4, order: I4) -> I4:
     new = np.empty_like(edge)
     for e in range(len(order)):
         new[e, 0], new[e, 1] = edge[order[e], 0], edge[order[e], 1]
@@ -123,7 +124,7 @@ def _reordered(edge, order):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _vertex_normals(xyz, face):
+def _vertex_normals(xyz: F4, face: I4) -> F4:
     """Running unweighted mean f4[N, 3] of the unit normals of a vertex's faces, not renormalised.
 
     A face without area has a normal of NaN, which its vertices keep, as in the Segmentator.
@@ -152,7 +153,7 @@ def _vertex_normals(xyz, face):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _edge_weights(xyz, normal, edge):
+def _edge_weights(xyz: F4, normal: F4, edge: I4) -> F4:
     """w = 1 - n_a·n_b f4[E], squared where the surface is convex: a convex edge seldom parts two objects."""
     weight = np.empty(len(edge), np.float32)
     for e in range(len(edge)):
@@ -168,7 +169,7 @@ def _edge_weights(xyz, normal, edge):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _find(parent, i):
+def _find(parent: I4, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -176,7 +177,7 @@ def _find(parent, i):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _join(parent, size, a, b):
+def _join(parent: I4, size: I4, a: int, b: int) -> int:
     """Unite the sets of two roots under that of the larger; either choice would give the same partition."""
     if size[a] > size[b]:
         a, b = b, a
@@ -186,7 +187,7 @@ def _join(parent, size, a, b):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _merge(count, edge, weight, k, min_vertices):
+def _merge(count: int, edge: I4, weight: F4, k: np.float32, min_vertices: int) -> I4:
     """Root i4[N] of every vertex: edges [E, 2] come by ascending `weight` and are used up."""
     parent = np.arange(count, dtype=np.int32)
     size, threshold = np.ones(count, np.int32), np.full(count, k, np.float32)
@@ -211,7 +212,7 @@ def _merge(count, edge, weight, k, min_vertices):
 
 
 @numba.njit(cache=True, nogil=True)
-def _dense(root):
+def _dense(root: I4) -> I4:
     """Ids i4[N] 0..L-1 in order of first appearance."""
     name = np.full(len(root), -1, np.int32)
     dense = np.empty(len(root), np.int32)
