@@ -1,4 +1,4 @@
-"""The errors that a person running the pipeline can act on: one tree, in the order in which data flow."""
+"""The errors that a user of the pipeline can act on: one tree, in the order in which data flow."""
 
 
 class PipelineError(Exception):
@@ -34,7 +34,7 @@ class ScenesFailed(PipelineError):
 
 
 class DeviceMemoryError(PipelineError):
-    """The memory of a GPU does not suffice, however little is asked of it at a time."""
+    """The memory of a GPU does not suffice even for a single item."""
 
 
 # weights and data
@@ -53,22 +53,22 @@ class DataError(PipelineError):
 
 
 class TextError(PipelineError):
-    """A text encoder cannot be loaded, or cannot be asked for this."""
+    """A text encoder cannot be loaded, or does not offer what is asked of it."""
 
 
 # the method
 
 
 class SuperpointError(PipelineError):
-    """No graph can be made of the points or faces."""
+    """The points or faces do not form a graph."""
 
 
 class ProjectionError(PipelineError):
-    """Frames do not belong together, or see nothing."""
+    """Frames do not belong together, or see no point."""
 
 
 class SynthesisError(PipelineError):
-    """A text-to-image model or SAM is missing, is broken or cannot be asked for this."""
+    """A text-to-image model or SAM is missing, damaged, or cannot do what is asked of it."""
 
 
 class FusionError(PipelineError):
@@ -83,7 +83,7 @@ class CoordinatesError(PipelineError):
 
 
 class MinkowskiMissing(PipelineError):
-    """MinkowskiEngine does not import."""
+    """MinkowskiEngine cannot be imported."""
 
 
 class CheckpointError(PipelineError):
@@ -91,7 +91,7 @@ class CheckpointError(PipelineError):
 
 
 class TrainingError(PipelineError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 # answers, and how they are shown

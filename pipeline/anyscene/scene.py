@@ -63,20 +63,22 @@ class Camera:
         object.__setattr__(self, "pose", pose)
 
     def looks_at(self, xyz: Floats) -> B1:
-        """b1[N]: which points lie before the camera and in its image, whatever stands between.
+        """b1[N]: whether each point lies in front of the camera and inside its image, occluded or not.
 
-        xyz: f4|f8[N, 3] world, metres. Its pixel is rounded, with halves to even.
+        xyz: f4|f8[N, 3] in the world, metres. The pixel of a point is rounded, halves to even.
         """
         x, y, z = np.linalg.inv(self.pose)[:3] @ np.vstack([xyz.T, np.ones(len(xyz))])
-        with np.errstate(divide="ignore", invalid="ignore"):  # points in the camera's plane
+        with np.errstate(divide="ignore", invalid="ignore"):  # for points in the camera's plane
             u = np.rint(x * self.intrinsics[0, 0] / z + self.intrinsics[0, 2])
             v = np.rint(y * self.intrinsics[1, 1] / z + self.intrinsics[1, 2])
         inside: B1 = (z > 0) & (u >= 0) & (u < self.width) & (v >= 0) & (v < self.height)
         return inside
 
     def resized(self, width: int, height: int) -> Camera:
-        """The camera of the image resized to width x height, pixel centres on corners as in ScanNet's tools:
-        fx' = fx W'/W, cx' = cx (W'-1)/(W-1), the same for y.
+        """The camera of the image after it was resized to `width` x `height` pixels.
+
+        As in ScanNet's tools the centres of the corner pixels stay in the corners: fx' = fx W'/W and
+        cx' = cx (W'-1)/(W-1), and the same for y.
 
         >>> intrinsics = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
         >>> camera = anyscene.Camera(intrinsics, np.eye(4), width=640, height=480)
@@ -107,14 +109,14 @@ class Part:
 
     @property
     def parent(self) -> Path:
-        """What it lies in, as a folder holds an image file."""
+        """The file that holds it, as the parent of an image file is its folder."""
         return self.path
 
     def __str__(self) -> str:
         return f"{self.path}: bytes {self.offset} to {self.offset + self.size}"
 
     def open(self) -> Image.Image:
-        """The image. Raises OSError or ValueError where the bytes are none."""
+        """Open the image. Raises OSError or ValueError where the bytes are not an image."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
             data = file.read(self.size)
@@ -123,7 +125,7 @@ class Part:
         width, height = self.zlib_ushort
         expected, stream = 2 * width * height, zlib.decompressobj()
         try:
-            pixels = stream.decompress(data, expected + 1)  # no more: damaged bytes may claim to be gigabytes
+            pixels = stream.decompress(data, expected + 1)  # bounded: damaged bytes may unpack to gigabytes
         except zlib.error as error:
             raise ValueError(str(error)) from error
         if len(pixels) != expected or not stream.eof:
@@ -145,7 +147,9 @@ class Frame:
     camera: Camera  # of the colour image
 
     def read_color(self, size: tuple[int, int] | None = None) -> U1:
-        """u1[H,W,3]; `size` (width, height) resizes bilinearly. Raises DataError naming the file."""
+        """u1[H,W,3]: the colour image, resized bilinearly to `size` (width, height) where that is not None.
+
+        Raises DataError naming the file where it cannot be read."""
         try:
             with _open(self.color) as image:
                 image = image.convert("RGB")
@@ -156,8 +160,10 @@ class Frame:
             raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
 
     def read_depth(self, size: tuple[int, int] | None = None) -> F4 | None:
-        """f4[H,W] in metres, 0 = no reading, or None where the scan has no depth; `size` (width, height)
-        resizes by nearest sample. Raises DataError naming the file."""
+        """f4[H,W]: the depth in metres, 0 = no reading; None where the scan has no depth. It is resized by
+        nearest samples to `size` (width, height) where that is not None.
+
+        Raises DataError naming the file where it cannot be read, or has several channels."""
         if self.depth is None:
             return None
         try:
@@ -174,7 +180,8 @@ class Frame:
         return (depth / np.float32(self.depth_scale)).astype(np.float32)
 
     def to_attributes(self, root: Path) -> dict[str, Any]:
-        """What a store keeps of the frame, paths relative to the dataset's root."""
+        """The frame as JSON-like values for a store, with paths relative to `root`, the folder of the
+        scans."""
         return {
             "id": self.id,
             "color": _to_attribute(self.color, root),
@@ -187,7 +194,7 @@ class Frame:
 
     @classmethod
     def from_attributes(cls, record: Mapping[str, Any], root: Path) -> Frame:
-        """The inverse of `to_attributes`."""
+        """The frame that `to_attributes` gave `record` of; `root` is where the scans are now."""
         camera = Camera(np.array(record["intrinsics"]), np.array(record["pose"]), *record["size"])
         depth = None if record["depth"] is None else _from_attribute(record["depth"], Path(root))
         color = _from_attribute(record["color"], Path(root))

@@ -1,4 +1,4 @@
-"""An artefact that is read: what is damaged is said with its path, never passed on as values."""
+"""Reading artefacts. What is damaged raises an error with its path, and never passes for values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from anyscene.errors import StoreError
 class Artefact(Mapping[str, "Stored"]):
     """The arrays of the artefact at `path` by name, and its attributes.
 
-    Reading raises StoreError where a file is missing (zarr alone takes it for zeros), cut short or altered
-    (every chunk carries a checksum)."""
+    Reading raises StoreError where a file is missing, cut short or altered. zarr alone would read zeros for a
+    missing file; every chunk carries a checksum."""
 
     def __init__(self, path: Path, attributes: Mapping[str, Any]):
         self.path, self.attrs = Path(path), attributes
@@ -41,7 +41,7 @@ class Artefact(Mapping[str, "Stored"]):
 
 
 class Stored:
-    """One array, read by slices."""
+    """One array of an artefact; a slice of it reads from its files."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -71,12 +71,12 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
-        """Of its values, not as stored."""
+        """The bytes of its values in memory."""
         return self._array.nbytes
 
     @property
     def codecs(self) -> str:
-        """What a chunk went through, such as "zstd-3 bitshuffle crc32c"."""
+        """The codecs of its chunks, such as "zstd-3 bitshuffle crc32c"."""
         codecs = self._array.compressors
         return " ".join(_codec(codec.to_dict()) for codec in codecs if isinstance(codec, BytesBytesCodec))
 

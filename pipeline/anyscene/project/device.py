@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 
 class Sliced(Protocol):
-    """A list, a tuple, a range, an array: what has a length and gives some of its items."""
+    """A list, a tuple, a range, an array: anything that has a length and can be sliced."""
 
     def __len__(self) -> int: ...
 
@@ -28,8 +28,8 @@ Items = TypeVar("Items", bound=Sliced)
 def choose_device(name: str, memory_gib: float = 0.0) -> torch.device:
     """The device that `runtime.device` names; "auto" is the first GPU, or the CPU where there is none.
 
-    memory_gib: of a GPU, that this process may take from now on; 0 = all of it. Raises ConfigError for a name
-    that torch does not know, or a GPU that this machine does not have.
+    memory_gib: the memory of a GPU that this process may use from now on, in GiB; 0 = all of it. Raises
+    ConfigError where torch does not know the name, or this machine does not have that GPU.
     """
     if name == "auto":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -50,37 +50,39 @@ def choose_device(name: str, memory_gib: float = 0.0) -> torch.device:
 
 
 def limit_memory(device: torch.device, gib: float) -> None:
-    """Let this process take no more than so much of a GPU's memory; 0 = all of it."""
+    """Limit the memory of a GPU that this process may use to `gib` GiB; 0 = all of it."""
     if device.type == "cuda" and gib:
         whole = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / whole), device)
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which products are computed in `precision`; sums of many terms stay in single precision,
-    and so do weights. With float32 it changes nothing."""
+    """A context in which products are computed in `precision`. Sums of many terms and weights stay in single
+    precision. With float32 it changes nothing."""
     return torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32")
 
 
 def passes(images: Array, device: torch.device) -> Iterator[Array]:
-    """Images [B, ...] as a network sees them: all at once on a GPU, which one small frame does not fill;
-    one by one on a CPU, where that is as fast and a batch cannot change the last bits."""
+    """The images [B, ...] in the batches that a network is given: all at once on a GPU, which one small frame
+    does not fill; one by one on a CPU, where that is as fast and no batch changes the last bits."""
     step = 1 if device.type == "cpu" else max(1, len(images))
     return (images[start : start + step] for start in range(0, len(images), step))
 
 
 class Batches:
-    """Batches that fit into a GPU's memory: `size` at a time, half as many from where that is too much on.
+    """Batches that fit into the memory of a GPU. They have `size` items; where that is too much, batches are
+    half as large from there on.
 
-    For work whose result does not depend on the batch.
+    They are for work whose result does not depend on the batch.
     """
 
     def __init__(self, size: int, parameter: str) -> None:
-        """parameter: what `size` is called in params.yaml, for the error."""
+        """parameter: the key of `size` in params.yaml, for the error message."""
         self.size, self._parameter = size, parameter
 
     def __call__(self, work: Callable[[Items], Found], items: Items) -> Iterator[Found]:
-        """work(some) of the items, in their order. Raises DeviceMemoryError where one is too much."""
+        """Yield work(batch) for successive batches of `items`. Raises DeviceMemoryError where the memory does
+        not suffice for a single item."""
         start = 0
         while start < len(items):
             some = items[start : start + self.size]
@@ -98,6 +100,6 @@ class Batches:
             else:
                 yield found
                 start += len(some)
-                del found  # not held beside what comes next
+                del found  # it must not take memory beside the next batch
                 continue
-            torch.cuda.empty_cache()  # here, where the error no longer holds what had been computed
+            torch.cuda.empty_cache()  # only here the error no longer refers to what was computed

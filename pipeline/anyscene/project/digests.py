@@ -1,5 +1,5 @@
-"""Content hashes of files, remembered for as long as no file changes: of single files by the process, of
-folders on disk."""
+"""Content hashes of files, which are remembered until a file changes: those of single files in the process,
+those of folders on disk."""
 
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ from typing import Any
 
 import diskcache
 
-SETTLED = 2.0  # seconds: a file changed since may change again within one tick of its file system's clock
+SETTLED = 2.0  # seconds; a younger file may change again within one tick of its file system's clock
 
 
 def sha256(file: Path) -> str:
-    """Of the file's content, which is read once in a process unless it changes. Raises OSError."""
+    """The sha256 of `file`, in hexadecimal. A process reads the file once unless it changes. Raises
+    OSError."""
     state = file.stat()
     known = _remembered if settled(state.st_mtime, state.st_ctime) else _remembered.__wrapped__
     return known(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
 class Digests(AbstractContextManager["Digests"]):
-    """Reading a thousand scans to learn that one is new takes hours, asking for their files' sizes and times
-    takes seconds: what was hashed is kept in the folder `memory`, where one is given."""
+    """Hashes of folders, kept on disk with the sizes and times of the files.
+
+    To read a thousand scans only to learn that one is new takes hours; to look at the sizes and times of
+    their files takes seconds."""
 
     def __init__(self, memory: Path | None) -> None:
-        # An entry is a hundred bytes a scan: none need ever be given up.
+        """memory: the folder in which hashes are kept; None: this object alone keeps them."""
+        # An entry takes a hundred bytes for each scan, so none needs to be evicted.
         self._known: Any = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
 
     def __call__(self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False) -> str:
-        """Of the names and contents of the files in `folder` whose path relative to it is `wanted`.
+        """The hash of the names and contents of the files in `folder` whose path relative to it is `wanted`.
 
-        ours: this process alone has just written them, so they are remembered at once, and stay so where the
-        folder is renamed. Raises OSError where something cannot be read."""
+        ours: this process has just written the files and no other writes them, so their hash is remembered at
+        once. It stays valid when the folder is renamed. Raises OSError where a file cannot be read."""
         return self.of_files(folder, [file for file in _files(folder) if wanted(file)], ours)
 
     def of_files(self, folder: Path, files: Sequence[Path], ours: bool = False) -> str:
-        """Of these files, by their path relative to `folder`. Raises OSError where one cannot be read."""
+        """The hash of the names and contents of `files`, which are relative to `folder`. `ours` as above.
+        Raises OSError where one cannot be read."""
         digest, changed = hashlib.sha256(), 0.0
         listing: list[tuple[str | int, ...]] = []
         for file in files:
@@ -64,24 +69,27 @@ class Digests(AbstractContextManager["Digests"]):
 
 
 def settled(*changed: float) -> bool:
-    """Whether what was changed at these times, in seconds, would show a further change by its time."""
+    """Whether a file that was last changed at these times (seconds since the epoch) would get another time by
+    a further change."""
     return max(changed) < time.time() - SETTLED
 
 
 @functools.cache
 def _remembered(file: Path, *state: int) -> str:
-    """As long as `state` is the same: gigabytes take seconds, and what is loaded is asked for its key too."""
+    """The sha256 of `file` in this `state`. To hash gigabytes takes seconds, and the same file is asked for
+    when it is loaded and when its key is made."""
     return content_hash(file)
 
 
 def content_hash(file: Path) -> str:
-    """sha256 of the file's content, which is read. Raises OSError."""
+    """Read `file`, and return its sha256 in hexadecimal. Raises OSError."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:
-    """Relative to `folder`, sorted; unlike Path.rglob, not silent about what cannot be read."""
+    """All files below `folder`, relative to it, sorted. Unlike Path.rglob it raises OSError for a folder that
+    cannot be read."""
 
     def refuse(error: OSError) -> None:
         raise error

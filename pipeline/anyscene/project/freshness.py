@@ -1,10 +1,10 @@
 """One rule for what is fresh: code, packages, files, parameters and inputs are what they were.
 
-Code is what a stage reaches by import: the syntax trees of these modules, without docstrings (and comments,
-which are in no tree). So a changed formula makes anew what it touches, and a changed comment nothing.
-Packages are those that these modules import: their versions. Files are those that parameters name: their
-contents, remembered for as long as no file changes. Parameters and inputs are part of the key of each scene
-(`per_scene`).
+The code of a stage is the syntax trees of all modules that it reaches by import, without docstrings and
+comments. So after a change of a formula everything that it touches is computed again, and after a change of a
+comment nothing is. Of the packages that these modules import the version counts, of the files that parameters
+name the content, which is read again only when a file changes. Parameters and inputs are part of the key of
+each scene (`per_scene`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from anyscene.project.digests import Digests, settled
 from anyscene.project.parameters import Params
 from anyscene.project.stages import Item, Stage
 
-# What these do reaches no value: messages, clocks, where things lie, when something is fresh.
+# No value depends on what these do: messages, clocks, paths, freshness.
 NEUTRAL = frozenset(
     {
         "anyscene",
@@ -51,8 +51,8 @@ NEUTRAL = frozenset(
         "stages",
     }
 )
-# Packages whose version reaches no value. Of MinkowskiEngine there is one version, and where it is not
-# installed the values of the default backend are the same.
+# No value depends on the version of these packages. There is only one version of MinkowskiEngine, and where
+# it is not installed the default backend gives the same values.
 SILENT = frozenset(
     """MinkowskiEngine MinkowskiEngineBackend diskcache dvc dvclive filelock packaging rich ruamel tqdm typer
     viser yaml""".split()
@@ -66,35 +66,36 @@ class Freshness:
     code: str  # digest of the syntax trees of all modules that it reaches
     packages: dict[str, str] = field(default_factory=dict)  # version of each package that these import
     files: dict[str, str] = field(default_factory=dict)  # digest of each file or folder that parameters name
-    settings: tuple[Any, ...] = ()  # JSON-like, of entries of a registry
+    settings: tuple[Any, ...] = ()  # JSON-like, those of entries of a registry
     check: int = 0  # scenes to compute again before what older code made is adopted; 0: nothing is adopted
-    seed: int = 0  # of the choice of these
+    seed: int = 0  # of the generator that draws these
 
     @functools.cached_property
     def made_by(self) -> str:
-        """16 digits that stand for code and packages: what a refactoring changes, and no value need."""
+        """16 digits that stand for code and packages: a refactoring changes them, though no value need
+        change."""
         return _hash([self.code, sorted(self.packages.items())])
 
     def record(self) -> dict[str, Any]:
-        """For JSON: what DVC compares, and a person reads to learn why a stage runs again."""
+        """The fields for a JSON file that DVC compares, and that tells a reader why a stage runs again."""
         kept = ("code", "packages", "files", "settings")
         return {name: getattr(self, name) for name in kept if getattr(self, name) or name == "code"}
 
     @functools.cached_property
     def given(self) -> str:
-        """16 digits that stand for files and settings: with other ones the values are others."""
+        """16 digits that stand for files and settings: values differ when these do."""
         return _hash([sorted(self.files.values()), self.settings])
 
 
 def of(stage: Stage, params: Params, item: Item = None) -> Freshness:
-    """What `stage` is made by now, for one of its items. Raises PipelineError for a file that a parameter
-    names and that cannot be read."""
+    """What the artefacts of `stage`, for one of its items, are made by now. Raises PipelineError where a
+    parameter names a file that cannot be read."""
     with Source() as source:
         return _of(stage, params, item, source)
 
 
 def write(stages: Iterable[Stage], params: Params, path: Path = layout.FRESHNESS) -> None:
-    """Look all stages up, and write what they are made by to `path`, which DVC compares."""
+    """Write what all `stages` are made by to `path`, a JSON file that DVC compares."""
     found: dict[str, Any] = {}
     with Source() as source:
         for stage in stages:
@@ -120,7 +121,8 @@ def _of(stage: Stage, params: Params, item: Item, source: Source) -> Freshness:
 
 
 class Source:
-    """The project's modules as they are on disk; what was read once is remembered in `memory`."""
+    """The modules of the project as they are on disk. What was read of them is remembered in the file
+    `memory`."""
 
     def __init__(self, memory: Path = layout.CODE) -> None:
         self._memory, self._known = memory, _read_json(memory)
@@ -139,8 +141,8 @@ class Source:
             os.replace(partial, self._memory)
 
     def reached(self, roots: Sequence[str]) -> tuple[str, ...]:
-        """All modules of the packages of `roots`, and of this one, that they import at any depth, also inside
-        functions; without those that reach no value. Sorted."""
+        """All modules that `roots` import at any depth, sorted: those of the packages of `roots` and of this
+        package. Imports inside functions count; modules in NEUTRAL do not."""
         packages = {"anyscene", "stages", *(root.partition(".")[0] for root in roots)}
         found: set[str] = set()
         queue = list(roots)
@@ -160,15 +162,15 @@ class Source:
         return _hash([[name, self._entry(name)["tree"]] for name in modules])
 
     def packages(self, modules: Sequence[str]) -> dict[str, str]:
-        """Version of each package of others that `modules` import."""
+        """The version of each third-party package that `modules` import."""
         own = {name.partition(".")[0] for name in modules} | {"anyscene", "anyscene_demo", "stages"}
         tops = {name.partition(".")[0] for module in modules for name in self._entry(module)["imports"]}
         wanted = sorted(tops - own - SILENT - set(sys.stdlib_module_names) - {"__future__"})
         return {name: found for name in wanted if (found := version(name)) is not None}
 
     def content(self, path: Path) -> str:
-        """16 digits of a file's content, or of all files in a folder; "missing" where there is none: the
-        stage itself says better what to do."""
+        """16 digits of the content of a file, or of all files in a folder; "missing" where there is none,
+        since the stage itself can say better what to do. Raises PipelineError where it cannot be read."""
         try:
             if path.is_dir():
                 return self._digests(path, lambda file: True)[:16]
@@ -202,7 +204,7 @@ def _parsed(name: str, file: Path) -> dict[str, Any]:
 
 
 def _bare(tree: ast.Module) -> str:
-    """A syntax tree as text, without docstrings and places."""
+    """A syntax tree as text, without docstrings and line numbers."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -216,7 +218,7 @@ def _bare(tree: ast.Module) -> str:
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """Names that may be modules: of `from a import b` both a and a.b."""
+    """The names in import statements that may be modules: for `from a import b` both a and a.b."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -234,7 +236,7 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def _parents(name: str) -> Iterator[str]:
-    """The packages that an import of `name` runs: of a.b.c these are a and a.b."""
+    """The packages that are imported along with `name`: for a.b.c these are a and a.b."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
@@ -242,7 +244,7 @@ def _parents(name: str) -> Iterator[str]:
 
 @functools.cache
 def _file(name: str) -> Path | None:
-    """The source of a module, found without importing it; None where there is none."""
+    """The source file of a module, which is not imported; None where there is none."""
     top, *rest = name.split(".")
     for folder in _folders(top):
         path = folder.joinpath(*rest)
@@ -255,7 +257,7 @@ def _file(name: str) -> Path | None:
 
 @functools.cache
 def _folders(top: str) -> tuple[Path, ...]:
-    """Where the package `top` lies."""
+    """The folders of the package `top`; none where it is not installed."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -265,7 +267,8 @@ def _folders(top: str) -> tuple[Path, ...]:
 
 @functools.cache
 def version(package: str) -> str | None:
-    """Of the distribution that holds the importable `package`; None where it is not installed."""
+    """The version of the distribution that brings the importable `package`; None where it is not
+    installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

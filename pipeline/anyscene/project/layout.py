@@ -24,7 +24,7 @@ SYNTHESIS = Path("data/synthesis")
 CAPABILITY = Path("data/capability")  # a file for each 2D model
 FUSION = Path("data/fusion")
 FRAMES = Path("data/frames")  # the images that 2D models are shown, for those that run elsewhere
-FRESHNESS = Path("data/freshness.json")  # what the stages are made by at this moment
+FRESHNESS = Path("data/freshness.json")  # what the stages are made by now
 NETWORKS = Path("models")  # a folder for each trained network
 REPORTS = Path("reports")
 METRICS = Path("reports/metrics.json")
@@ -34,25 +34,25 @@ PAGE = Path("reports/index.html")
 TIMINGS = Path("reports/timings.html")
 INSTANCES = Path("reports/instances.json")
 THROUGHPUT = Path("reports/throughput.json")
-# What may be deleted at any time: it is found again.
-CHECKPOINTS = Path(".cache/training")  # of trainings that are not finished, a folder for each
-DIGESTS = Path(".cache/digests")  # what files were hashed to
+# These may be deleted at any time: what they hold is found again.
+CHECKPOINTS = Path(".cache/training")  # a folder for each training that is not finished
+DIGESTS = Path(".cache/digests")  # the hashes of files
 CODE = Path(".cache/code.json")  # what is known of source files, by path, size and time
 TIMES = Path(".cache/timings")  # how long stages took, a file for each
 
 
 @dataclass(frozen=True)
 class Artefacts:
-    """Folders that other stages have written, under the folder of params.yaml."""
+    """The folders that stages write, below the folder of params.yaml."""
 
     root: Path = Path(".")
 
     def data(self, stage: str) -> Path:
-        """data/STAGE: scenes, labels, superpoints, projection/MODEL, synthesis, fusion."""
+        """The folder data/STAGE: scenes, labels, superpoints, projection/MODEL, synthesis, fusion."""
         return self.root / "data" / stage
 
     def model(self, name: str) -> Path:
-        """models/NAME, a trained network."""
+        """The folder of a trained network, models/NAME."""
         return self.root / "models" / name
 
     def has(self, folder: Path) -> bool:
@@ -60,9 +60,10 @@ class Artefacts:
         return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
     def capability(self, model: str, vocabulary: Sequence[str]) -> F8 | None:
-        """f8[V] in 0..1 of a 2D model, or None where it was not measured.
+        """f8[V] in 0..1: the capability of a 2D model in each class of `vocabulary`; None where it was not
+        measured.
 
-        Raises StoreError for a file that is damaged or was measured over another vocabulary.
+        Raises StoreError where the file is damaged or lacks one of the classes.
         """
         path = self.data("capability") / f"{model}.json"
         if not path.is_file():

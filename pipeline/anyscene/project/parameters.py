@@ -1,4 +1,5 @@
-"""params.yaml as frozen, typed sections. Every key is required; an unknown or ill-typed one is named."""
+"""params.yaml as frozen, typed sections. Every key is required, and errors name a key that is unknown or has
+the wrong type."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ from anyscene.project.registry import Registry
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 INFINITE = float("inf")
-# endings of checkpoints: no tags of open_clip end so
+# suffixes of checkpoint files; no tag of open_clip ends in one of them
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
 
-OBJECTIVES = Registry("anyscene.objectives")  # the kinds of `training`
-RANDOM = "random"  # what an entry of `training` begins from, if from no network
+OBJECTIVES = Registry("anyscene.objectives")  # the kinds of entries of `training`
+RANDOM = "random"  # where an entry of `training` begins from random weights
 
 
 def _positive(section: str, values: object, *names: str) -> None:
-    """Raises ConfigError for a value that is not above 0, or infinite."""
+    """Raise ConfigError where a value is not above 0, or is infinite."""
     for name in names:
         value = getattr(values, name)
         if not 0 < value < INFINITE:
@@ -35,7 +36,7 @@ def _positive(section: str, values: object, *names: str) -> None:
 
 
 def _between(section: str, values: object, low: float, high: float, *names: str) -> None:
-    """Raises ConfigError for a value outside `low`..`high`, both included; infinite ones are outside."""
+    """Raise ConfigError where a value is outside `low`..`high`, both included, or is infinite."""
     for name in names:
         value = getattr(values, name)
         if not (low <= value <= high and value < INFINITE):
@@ -44,7 +45,7 @@ def _between(section: str, values: object, low: float, high: float, *names: str)
 
 
 def _one_place(key: str, template: str) -> None:
-    """Raises ConfigError for a sentence without exactly one {} for the class."""
+    """Raise ConfigError where a sentence has not exactly one {} for the class."""
     try:
         fits = template.format("\0").count("\0") == 1
     except (IndexError, KeyError, ValueError):
@@ -56,7 +57,7 @@ def _one_place(key: str, template: str) -> None:
 
 
 class Named(dict[str, Any]):
-    """A mapping of params.yaml by name. Nobody changes it, so it can be hashed as sections can."""
+    """A mapping of params.yaml by name. Nothing changes it, so it can be hashed as sections can."""
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dict says that it has no hash
         return hash(tuple(self.items()))
@@ -64,7 +65,7 @@ class Named(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Sections:
-    """Sections whose keys and bounds a package declares: of 2D models and readers, by their names."""
+    """Sections of 2D models and readers, by their names. The package of each declares its keys and bounds."""
 
     values: tuple[tuple[str, Any], ...] = ()  # (name, settings): what a dataclass of the package holds
 
@@ -76,7 +77,7 @@ class Sections:
         raise ConfigError(f"{where}: missing key '{name}'")
 
     def require(self, names: Sequence[str], entries: Registry, where: str) -> None:
-        """Raises ConfigError where one of `names` is an entry that wants settings and there are none."""
+        """Raise ConfigError where one of `names` is an entry that needs settings and there are none."""
         for name in set(names) & set(entries.names()):
             if _settings_of(entries, name) is not None:
                 self.get(name, where)
@@ -260,7 +261,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained, whatever the objective. Errors name the key alone."""
+    """How a network is trained, with any objective. Errors name only the key, not the entry of `training`."""
 
     seed: int  # of weights, order and augmentation
     steps: int  # how often weights are changed
@@ -269,7 +270,7 @@ class Recipe:
     optimiser: Literal["adam", "adamw"] = "adam"  # adamw where weights decay
     learning_rate: float  # at the end of the warmup
     final_learning_rate: float  # at the last step
-    # how the rate goes from the one down to the other
+    # how the rate decreases from the first to the last
     schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
     warmup: int = 0  # steps in which the rate rises first
     weight_decay: float = 0.0  # of all but norms and biases; needs adamw
@@ -381,7 +382,7 @@ class Params:
 
 
 def _check_names(params: Params) -> None:
-    """An entry of `training` is a folder of models/ that holds nothing else."""
+    """Raise ConfigError where the name of an entry of `training` cannot be a folder of its own in models/."""
     others = (params.segmenters.weights, params.synthesis.diffusion, params.synthesis.sam)
     for name in params.training:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in (RANDOM, "fusion"):
@@ -392,7 +393,8 @@ def _check_names(params: Params) -> None:
 
 
 def missing_starts(params: Params, models: Path) -> dict[str, Path]:
-    """By entry of `training`: what it begins from, where that is neither another entry nor in `models`."""
+    """The networks that entries of `training` begin from and that are missing: neither another entry nor in
+    the folder `models`. By the name of the entry."""
     paths = {
         name: models / entry.start
         for name, entry in params.training.items()
@@ -407,12 +409,12 @@ def load(path: Path | str = "params.yaml") -> Params:
 
 
 def defaults() -> Params:
-    """What the tools take outside any project: the built-in values, in DEFAULTS."""
+    """The built-in values, in DEFAULTS, which the tools use outside a project."""
     return load(DEFAULTS)
 
 
 def read(path: Path | str = "params.yaml") -> Any:
-    """The file as it is. Raises ConfigError where it is missing or no YAML."""
+    """The values in the file, unchecked. Raises ConfigError where it is missing or not YAML."""
     try:
         return yaml.safe_load(Path(path).read_text())
     except FileNotFoundError as error:
@@ -422,18 +424,18 @@ def read(path: Path | str = "params.yaml") -> Any:
 
 
 def parse(values: Any, where: str) -> Params:
-    """Check what a file `where` holds. Raises ConfigError naming it and the key."""
+    """Check `values`, which the file `where` holds. Raises ConfigError naming the file and the key."""
     params: Params = _typed(values, Params, where)
     return params
 
 
 def plain(section: Any) -> dict[str, Any]:
-    """A section as a plain dict, as content keys want it."""
+    """A section as a plain dict, for content keys."""
     return dataclasses.asdict(section)
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
-    """`value` as `kind`, or a ConfigError that says where it stands."""
+    """`value` converted to the type `kind`. Raises ConfigError that says where the value stands."""
     if kind is Training:
         return _training(value, where)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -468,13 +470,14 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
 
 
 def _keys(kind: type) -> dict[str, tuple[str, Any]]:
-    """(name, type) of every field of the dataclass `kind`, by its key in the file."""
+    """The (name, type) of every field of the dataclass `kind`, by its key in the file."""
     kinds = typing.get_type_hints(kind)
     return {f.metadata.get("key", f.name): (f.name, kinds[f.name]) for f in dataclasses.fields(kind)}
 
 
 def _fields(value: Any, keys: Mapping[str, tuple[str, Any]], where: str) -> dict[str, Any]:
-    """The values of a section that has exactly these keys, by field."""
+    """The values of a section by the names of its fields. Raises ConfigError where it has not exactly these
+    keys."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a section, not {value!r}")
     if unknown := [key for key in value if key not in keys]:
@@ -488,7 +491,7 @@ def _fields(value: Any, keys: Mapping[str, tuple[str, Any]], where: str) -> dict
 
 
 def _training(value: Any, where: str) -> Training:
-    """An entry of `training`: the keys that all have, and those of the Settings of its kind."""
+    """An entry of `training`: the keys of every entry, and those of the Settings of its kind."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a section, not {value!r}")
     common = _keys(Training)
@@ -531,7 +534,7 @@ def _section(value: Any, kind: type, where: str) -> Any:
 
 
 def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
-    """The kinds of the sections that are named like an entry, sorted by name."""
+    """The settings type of each entry that one of `keys` names, sorted by name."""
     kinds = {name: _settings_of(entries, name) for name in sorted(keys) if name in entries.names()}
     return {name: kind for name, kind in kinds.items() if kind is not None}
 

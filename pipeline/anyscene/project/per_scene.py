@@ -1,4 +1,5 @@
-"""Run a function over scenes: skip the unchanged, resume the interrupted, try all, report the failed."""
+"""Run a function over scenes: skip unchanged ones, continue after an interruption, try all, report
+failures."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
 
-HOLDER = "holder"  # in the workspace: a file that names the process that has it
+HOLDER = "holder"  # a file in the workspace that names the process which holds it
 LOCK_RETRY = 0.01  # seconds
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -65,19 +66,25 @@ def run(
     workers: int = 1,
     label: str,
 ) -> RunSummary:
-    """Bring `output` up to date: one artefact per scene of `keys`, no others.
+    """Bring the folder `output` up to date: one artefact for each scene of `keys`, and no others.
 
-    compute(scene, group) fills the group of one scene; it must be picklable where workers != 1. keys maps
-    each scene to the content key of all that it is computed from, or to the error met while making the key,
-    which is reported with the failures. A scene is computed again if that, `parameters` (JSON-like), or what
-    it is made by (`fresh`) differ from what its artefact was made with, and where the artefact is not whole:
-    a file is cut, altered or missing. workers 0 = one per core; they share the cores among them, one worker
-    is this process with all of them.
+    compute: compute(scene, group) fills the group of one scene; it must be picklable where workers != 1.
+    keys: for each scene the content key of everything that it is computed from, or the error that was met
+    while its key was made, which is reported with the failures.
+    parameters: JSON-like values that enter the result.
+    fresh: what the artefacts are made by.
+    workers: processes, among which the cores are divided; 0 = one for each core, 1 = this process alone.
+    label: what messages call the run.
 
-    With `fresh.check` scenes of which only code or packages changed are not computed: so many of them, drawn
-    at random, are, and if their bytes are equal all are taken over, which their attributes then say.
-    Raises ScenesFailed after all were tried, StoreError where another run holds the output, or bytes that
-    were to be taken over are not equal.
+    A scene is computed again where its key, `parameters` or `fresh` differ from those that its artefact was
+    made with, and where a file of the artefact is cut, altered or missing.
+
+    With `fresh.check` no scene is computed of which only code or packages changed, except for that many,
+    which are drawn at random. If these have the same bytes as before, all such scenes are adopted, and their
+    attributes say so.
+
+    Raises ScenesFailed after all scenes were tried; StoreError where another run holds the output, or where
+    the bytes to be adopted are not the same.
     """
     output = Path(output)
     failures = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
@@ -119,7 +126,7 @@ def _adopt(
     workers: int,
     label: str,
 ) -> RunSummary:
-    """Take over what older code made, where today's makes the same bytes of some of it."""
+    """Adopt what older code made, if today's code makes the same bytes of a sample of it."""
     older = {
         scene: made
         for scene, given in wanted.items()
@@ -149,7 +156,7 @@ def _adopt(
 
 
 def _differing(one: Path, other: Path) -> list[str]:
-    """Names of the arrays of which the two artefacts hold other bytes."""
+    """The names of the arrays whose bytes differ between two artefacts."""
     names = sorted({*store.open_scene(one), *store.open_scene(other)})
     with Digests(None) as digests:
         return [
@@ -161,7 +168,8 @@ def _differing(one: Path, other: Path) -> list[str]:
 
 
 def _whole(path: Path, digests: Digests) -> store.Made | None:
-    """How the artefact was made; None where there is none, or its files are not those that were written."""
+    """How the artefact at `path` was made; None where there is none, or its files are not as they were
+    written."""
     try:
         made = store.made(path)
         return made if store.content(path, digests) == made.content else None
@@ -170,18 +178,19 @@ def _whole(path: Path, digests: Digests) -> store.Made | None:
 
 
 def worker_count(workers: int) -> int:
-    """How many processes `run` takes for `workers`: 0 = one per core that this process may use."""
+    """The number of processes that `run` uses for `workers`: 0 = one for each core that this process may
+    use."""
     return workers or len(os.sched_getaffinity(0))
 
 
 def content_key(*parts: Any) -> str:
-    """sha256 of JSON-like values: the same for equal values on every machine."""
+    """The sha256 of JSON-like values, in hexadecimal. Equal values have the same key on every machine."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def join(**upstream: Mapping[str, str]) -> dict[str, str]:
-    """One key per scene out of the keys of several upstream stages, named by the keyword.
+    """One key for each scene from the keys of several upstream stages; the keyword names the stage.
 
     Raises StoreError where a scene is missing from one of them.
     """
@@ -205,7 +214,8 @@ def _unusable_id(scene: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Task:
-    """Compute one scene beside the output, then move it in: the output only ever holds whole scenes."""
+    """Compute one scene beside the output and then move it there, so that the output only holds whole
+    scenes."""
 
     compute: Compute
     output: Path
@@ -213,7 +223,8 @@ class _Task:
     made_by: str  # digest of code and packages
 
     def __call__(self, scene: str, given: str) -> str | None:
-        """None, or the cause of the failure. given: digest of inputs, parameters and files."""
+        """Compute `scene`; returns None, or the cause of its failure. given: digest of inputs, parameters and
+        files."""
         partial = store.scene_path(self.workspace, f"{scene}.{os.getpid()}")
         try:
             self.compute(scene, store.create(partial, content_key(given, self.made_by)))
@@ -223,7 +234,7 @@ class _Task:
             replace(partial, store.scene_path(self.output, scene))
         except PipelineError as error:
             return str(error)
-        except Exception as error:  # whatever it is, the other scenes go on
+        except Exception as error:  # whatever it is, the other scenes are still computed
             return f"{type(error).__name__}: {error} ({_origin(error)})"
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -231,7 +242,8 @@ class _Task:
 
 
 def replace(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`, which is whole (old or new) or absent at any time."""
+    """Put the folder `new` in the place of `target`, which at any time is the old one, absent, or the new
+    one."""
     if target.exists():
         old = new.with_name(f"{new.name}.old")
         os.rename(target, old)
@@ -259,10 +271,10 @@ def _remove_orphans(output: Path, wanted: set[str], workspace: Path) -> tuple[st
 
 @contextmanager
 def workspace(output: Path) -> Iterator[Path]:
-    """A hidden sibling of `output` for unfinished scenes. Nobody else can write the output while it is held.
+    """A hidden folder beside `output` for unfinished scenes. While it is held no other run writes the output.
 
-    It is empty at first and gone in the end. What a killed run left there is removed, and its hold ended with
-    it. Raises StoreError that names the process which holds it now.
+    It is empty at first and is removed in the end. What a killed run left there is removed first; its hold
+    ended with its process. Raises StoreError naming the process that holds it now.
     """
     folder = output.with_name(f".{output.name}.partial")
     lock = _lock(folder, output)
@@ -277,7 +289,7 @@ def workspace(output: Path) -> Iterator[Path]:
 
 
 def _lock(folder: Path, output: Path) -> FileLock:
-    """A lock in `folder`, which is made. Raises StoreError where another process has it."""
+    """Create `folder` and hold the lock in it. Raises StoreError where another process holds it."""
     lock = FileLock(folder / "lock", timeout=0)
     while True:
         try:
@@ -289,14 +301,14 @@ def _lock(folder: Path, output: Path) -> FileLock:
                 raise StoreError(f"{output} is being written by {holder}; wait for it or stop it") from None
         except (FileNotFoundError, FileExistsError):
             pass
-        time.sleep(LOCK_RETRY)  # the run before is about to end and removes the folder, or another begins
+        time.sleep(LOCK_RETRY)  # an earlier run ends and removes the folder, or another begins
 
 
 def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[tuple[str, str | None]]:
     """Yield (scene, cause of failure or None) as scenes finish."""
     workers = worker_count(workers)
-    # A single scene goes to a worker too: sums differ with the number of threads, and an artefact should not
-    # depend on how many others were computed beside it.
+    # A single scene goes to a worker too: sums differ with the number of threads, and an artefact must not
+    # depend on how many others were computed at the same time.
     if workers == 1 or not scenes:
         for scene, key in scenes.items():
             yield scene, task(scene, key)
@@ -308,7 +320,7 @@ def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[t
                 lost[scene] = scenes[scene]
             else:
                 yield scene, cause
-        # One scene killed a worker and the pool with it: alone, each of the rest shows whether it was it.
+        # One scene killed a worker and so the pool: the rest run alone, which shows the one that did it.
         for scene, key in lost.items():
             for _, cause in _pool(task, {scene: key}, 1):
                 if isinstance(cause, BrokenProcessPool):
@@ -353,7 +365,7 @@ def _work(scene: str, key: str) -> str | None:
 
 
 def _exit_with_parent() -> None:
-    """A killed run must not leave workers behind that go on writing."""
+    """End this worker with its parent: a killed run must not leave workers behind that still write."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -362,7 +374,7 @@ def _exit_with_parent() -> None:
 
 @contextmanager
 def _thread_limit(threads: int) -> Iterator[None]:
-    """Environment of the workers to be started: their libraries read it when they are first imported."""
+    """Set the environment of workers that start meanwhile. Their libraries read it when they are imported."""
     before = {name: os.environ.get(name) for name in THREAD_LIMITS}
     os.environ.update(dict.fromkeys(THREAD_LIMITS, str(threads)))
     try:

@@ -22,7 +22,8 @@ SILENCE = 10  # seconds after which a line is due
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
-    """Gives advance(note=""), to be called as each of `total` pieces is done; the note is shown beside it."""
+    """A context that yields advance(note=""), to be called when one of `total` pieces is done. The note is
+    shown beside the progress."""
     console = Console(stderr=True, highlight=False)
     if total == 0:
         yield lambda note="": None

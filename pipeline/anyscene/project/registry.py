@@ -17,8 +17,8 @@ from anyscene.project import extras
 
 @dataclass(frozen=True)
 class Registry:
-    """The entry points of one group. Names are known without importing anything; an entry is imported when
-    it is asked for."""
+    """The entry points of one group. Their names are known without an import; an entry is imported when it is
+    asked for."""
 
     group: str  # "anyscene.segmenters", "anyscene.readers", "anyscene.objectives" or "anyscene.tasks"
 
@@ -27,8 +27,8 @@ class Registry:
         return tuple(sorted(metadata.entry_points(group=self.group).names))
 
     def module(self, name: str) -> str:
-        """The module that the entry `name` stands in, without importing it. Raises ConfigError for a name
-        that no package offers."""
+        """The name of the module that holds the entry `name`; it is not imported. Raises ConfigError where no
+        package offers that name."""
         for entry in metadata.entry_points(group=self.group, name=name):
             return entry.module
         raise ConfigError(f"{self.group}: nothing is called {name!r}; known: {', '.join(self.names())}")
@@ -36,7 +36,7 @@ class Registry:
     def get(self, name: str) -> object:
         """The object that the entry `name` stands for.
 
-        Raises ConfigError for a name that no package offers or that several do, and where the entry cannot be
+        Raises ConfigError where no package offers that name, where several do, and where the entry cannot be
         imported.
         """
         found = tuple(metadata.entry_points(group=self.group, name=name))

@@ -1,5 +1,5 @@
-"""What a stage is, declared once: its paths, its parameters, the files that these name. `dvc.yaml` is written
-from the declarations in stages/, one file each (`anyscene stages --write`)."""
+"""The declaration of a stage: its paths, its parameters, the files that these name. There is one in each file
+of stages/, and `anyscene stages --write` writes dvc.yaml from them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from anyscene.errors import StoreError
 from anyscene.project.layout import FRESHNESS, WORLD
 from anyscene.project.parameters import Params
 
-Item = str | None  # of a stage that runs once for each: the name of a 2D model or of a training
+Item = str | None  # a 2D model or a training, for a stage that runs once for each
 FOLDER = Path("stages")
 
 
 def nothing(params: Params, item: Item) -> Sequence[Any]:
-    """Of a stage whose parameters name no file, and that reaches no code through a registry."""
+    """The default of a stage: its parameters name no file, and it reaches no code through a registry."""
     return ()
 
 
@@ -28,7 +28,7 @@ def nothing(params: Params, item: Item) -> Sequence[Any]:
 class Stage:
     """A step of the pipeline. Its name is that of its file in stages/ and of its command.
 
-    Paths are relative to the project; they may hold what DVC fills in: ${dataset.root}, ${item.model}."""
+    Paths are relative to the project, and may hold variables of DVC: ${dataset.root}, ${item.model}."""
 
     name: str
     writes: tuple[Path | str, ...]
@@ -45,7 +45,7 @@ class Stage:
     metrics: tuple[Path | str, ...] = ()  # of what it writes, figures for `dvc metrics`; never cached
 
     def items(self, params: Params) -> tuple[Item, ...]:
-        """What it runs for, one after the other."""
+        """The items that it runs for, in order; (None,) where it runs once."""
         if self.each is None:
             return (None,)
         value: Any = params
@@ -54,7 +54,7 @@ class Stage:
         return tuple(value)
 
     def runs(self, params: Params) -> tuple[str, ...]:
-        """Its runs as DVC names them: "fusion", "projection@dense"."""
+        """The names of its runs in DVC: "fusion", "projection@dense"."""
         items = self.items(params)
         return tuple(self.name if item is None else f"{self.name}@{item}" for item in items)
 
@@ -82,7 +82,7 @@ class Stage:
 def declared(folder: Path = FOLDER) -> dict[str, Stage]:
     """The stages of the project at hand, by name, in the order in which data flow.
 
-    Raises StoreError where there are none, or two read what the other writes."""
+    Raises StoreError where there are none, or where stages read what they write, in a circle."""
     names = sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
     if not names:
         raise StoreError(f"{folder}: no stages here; run in a clone of the repository")
@@ -95,8 +95,8 @@ def declared(folder: Path = FOLDER) -> dict[str, Stage]:
 
 
 def before(name: str, stages: Mapping[str, Stage], params: Params) -> tuple[str, ...]:
-    """The runs, as DVC names them, of all stages of which `name` reads something, or what they read it from;
-    in the order of `stages`. The demo's world is none where dataset.root is another folder."""
+    """The names in DVC of all runs that the stage `name` depends on, directly or not, in the order of
+    `stages`. The stage of the demo's world is not among them where dataset.root is another folder."""
     root, wanted = Path(params.dataset.root), {name}
     for stage in reversed(list(stages.values())):
         if any(_reads(stages[later], stage, root) for later in wanted):
@@ -107,7 +107,7 @@ def before(name: str, stages: Mapping[str, Stage], params: Params) -> tuple[str,
 
 
 def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
-    """A stage after all whose outputs it reads; else by name."""
+    """Yield every stage after all those whose outputs it reads; otherwise by name."""
     left = dict(stages)
     while left:
         ready = [stage for stage in left.values() if not any(_reads(stage, other) for other in left.values())]
@@ -118,8 +118,8 @@ def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
 
 
 def _reads(stage: Stage, other: Stage, root: Path = WORLD) -> bool:
-    """Whether `stage` reads something that `other` writes, where the raw scans lie in `root`; a training may
-    read what another wrote."""
+    """Whether `stage` reads something that `other` writes, where the raw scans lie in `root`. A stage does
+    not depend on itself, though a training may read what another training wrote."""
     if stage is other:
         return False
     written = [_fixed(path, root) for path in (*other.writes, *other.metrics)]
@@ -131,7 +131,7 @@ def _reads(stage: Stage, other: Stage, root: Path = WORLD) -> bool:
 
 
 def _fixed(path: Path | str, root: Path) -> Path:
-    """The part of a path before what DVC fills in, but for the raw scans, which lie in `root`."""
+    """The part of a path before the first variable of DVC. The folder of raw scans becomes `root`."""
     if path == "${dataset.root}":
         return root
     return Path(str(path).partition("${")[0].rstrip("/") or "${")

@@ -1,4 +1,5 @@
-"""Artefacts: one zarr v3 group per scene, one sharded file per array, the same bytes for the same input."""
+"""Artefacts: one zarr v3 group for each scene, one sharded file for each array. The same input gives the same
+bytes."""
 
 from __future__ import annotations
 
@@ -21,27 +22,27 @@ from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
 from anyscene.scene import Frame, Scene
 
-FORMAT = 2  # schema version: older artefacts are computed again
+FORMAT = 2  # schema version; artefacts of an older one are computed again
 SOFTWARE = f"anyscene {__version__}"
 SUFFIX = ".zarr"
-ROOT = "zarr.json"  # in an artefact: its attributes
+ROOT = "zarr.json"  # the file of an artefact that holds its attributes
 CHUNK_BYTES = 1 << 20
-SHARD_BYTES = 1 << 28  # a shard is put together in memory: larger arrays are several files
-FEATURE_BITS = 6  # of mantissa: cosine to the exact feature >= 0.99999, a third fewer bytes
+SHARD_BYTES = 1 << 28  # a shard is put together in memory, so a larger array is stored in several files
+FEATURE_BITS = 6  # of the mantissa: the cosine to the exact feature is >= 0.99999, in a third fewer bytes
 
 
 @dataclass(frozen=True)
 class Made:
-    """How an artefact came to be, as its attributes say."""
+    """How an artefact was made, as its attributes say."""
 
-    key: str  # what its values are known by to the stages that read them
-    given: str  # digest of its inputs, parameters and the files that these name
+    key: str  # the name of its values for the stages that read them
+    given: str  # digest of its inputs, its parameters and the files that these name
     by: str  # digest of code and packages
     content: str  # digest of the files of its arrays
 
 
 def create(path: Path, key: str) -> zarr.Group:
-    """A new, empty group at `path` that carries its content key, the schema version and the software."""
+    """Create an empty group at `path`. Its attributes hold `key`, the schema version and the software."""
     return zarr.create_group(
         path, zarr_format=3, overwrite=False, attributes={"format": FORMAT, "key": key, "software": SOFTWARE}
     )
@@ -62,7 +63,8 @@ def note(path: Path, **attributes: Any) -> None:
 
 
 def made(path: Path) -> Made:
-    """How the artefact at `path` came to be. Raises StoreError where it is none, or does not say."""
+    """How the artefact at `path` was made. Raises StoreError where there is no artefact, or it does not
+    say."""
     attributes = _attributes(Path(path))
     try:
         return Made(attributes["key"], attributes["given"], attributes["made_by"], attributes["content"])
@@ -78,11 +80,11 @@ def write(
     chunks: tuple[int, ...] | None = None,
     keep_bits: int | None = None,
 ) -> None:
-    """Write `array` as `name`: rows in chunks of about 1 MiB, up to 256 MiB of them in one shard, that is one
-    file.
+    """Write `array` to `group` as `name`. Rows go into chunks of about 1 MiB, and chunks into shards of at
+    most 256 MiB, each of which is one file.
 
-    `chunks` sets the chunk shape, for arrays that are read in another way than by rows. `keep_bits` rounds
-    f2 values to so many bits of mantissa: FEATURE_BITS for features.
+    chunks: the shape of a chunk, for an array that is not read by rows. keep_bits: the bits of the mantissa
+    that f2 values are rounded to, FEATURE_BITS for features; None: they are not rounded.
     """
     if keep_bits is not None:
         array = _rounded(array, keep_bits)
@@ -96,12 +98,12 @@ def write(
 
 
 class Appending:
-    """An array written row block by row block, with the bytes that `write` would give; one shard is held.
+    """An array that is written block by block, to the same bytes as by `write`. One shard is kept in memory.
 
         with Appending(group, "feature", (N, C), np.float16) as rows:
             rows.add(block)
 
-    Raises StoreError where the rows added are not N in the end.
+    Raises StoreError where the rows that were added are not N.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class Appending:
         self._flushed, self._held = 0, 0  # rows
 
     def add(self, block: Array) -> None:
-        """The next rows, cast to the array's type."""
+        """Append the rows `block`, cast to the dtype of the array."""
         while len(block):
             if self._flushed + self._held == self._stored.shape[0]:
                 raise StoreError(f"{self._stored.name}: more rows than its length of {self._stored.shape[0]}")
@@ -153,7 +155,7 @@ def _allocate(
     dtype: np.dtype[Any],
     chunks: tuple[int, ...] | None,
 ) -> tuple[zarr.Array[Any], int]:
-    """An array to be filled, and how many rows of it stand in one file."""
+    """Create the array `name`; returns it and the number of rows in one of its files."""
     if chunks is None:
         row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:])))
         rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, shape[0] if shape else 1))
@@ -170,13 +172,13 @@ def _allocate(
         shards=tuple(shards) or None,
         compressors=[_codec(dtype), Crc32cCodec()],
         filters=None,
-        config={"write_empty_chunks": True},  # so that a file that is not there is known to be lost
+        config={"write_empty_chunks": True},  # so that a file that is missing is known to be lost
     )
     return stored, shards[0] if shards else 1
 
 
 def _rounded(array: Array, keep_bits: int) -> Array:
-    """To the nearest value with `keep_bits` bits of mantissa, ties to even."""
+    """Round f2 values to the nearest with `keep_bits` bits of mantissa, ties to even."""
     codec = BitRound(keep_bits)
     rounded: Array = codec.decode(codec.encode(np.ascontiguousarray(array)))
     return rounded
@@ -189,7 +191,7 @@ def _codec(dtype: np.dtype[Any]) -> BloscCodec:
 def open_scene(path: Path) -> Artefact:
     """Open an artefact for reading: its arrays by name, read by slices, and its attributes.
 
-    Raises StoreError where it is missing, not ours or of another format.
+    Raises StoreError where it is missing, is not one of this project, or has another format.
 
     >>> fused = anyscene.open_scene("data/fusion/val_000.zarr")
     >>> feature, valid = fused["feature"], fused["valid"][:]
@@ -200,7 +202,8 @@ def open_scene(path: Path) -> Artefact:
 
 
 def open_imported(folder: Path, scene: str) -> Artefact:
-    """A scene of data/scenes that a person names. Raises StoreError with those that there are."""
+    """Open the scene of data/scenes that a user names. Raises StoreError that lists the scenes where it is
+    not among them."""
     path = scene_path(folder, scene)
     if not path.is_dir():
         raise StoreError(f"{scene}: no such scene; imported are {', '.join(scene_ids(folder))}")
@@ -213,13 +216,13 @@ def key(path: Path) -> str:
 
 
 def keys(folder: Path) -> dict[str, str]:
-    """Content key of every artefact in `folder`, by scene id."""
+    """The content key of every artefact in `folder`, by scene id."""
     return {scene: key(scene_path(folder, scene)) for scene in scene_ids(folder)}
 
 
 def geometry_keys(folder: Path) -> dict[str, str]:
-    """Hash of points, normals and faces of every scene in data/scenes: what depends on nothing else need not
-    be made again for another pose or another split."""
+    """A hash of the points, normals and faces of every scene in data/scenes, by scene id. What depends on
+    these alone is not made again when poses or splits change."""
     return {scene: _attributes(scene_path(folder, scene))["geometry"] for scene in scene_ids(folder)}
 
 
@@ -228,7 +231,7 @@ def scene_path(folder: Path, scene: str) -> Path:
 
 
 def scene_ids(folder: Path) -> list[str]:
-    """Ids of the artefacts in `folder`, sorted. Raises StoreError where the folder is missing."""
+    """The scene ids of the artefacts in `folder`, sorted. Raises StoreError where the folder is missing."""
     folder = Path(folder)
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder; run the stage that writes it (`dvc repro`)")
@@ -240,15 +243,16 @@ def scene_ids(folder: Path) -> list[str]:
 
 
 def split_ids(folder: Path, split: str) -> list[str]:
-    """Ids of the scenes of one split in data/scenes. Where a data set has no training split every scene
-    trains: nothing is learnt from annotation, so there is nothing to hold out."""
+    """The ids of the scenes of `split` in data/scenes. Where a data set has no training split, all scenes are
+    used for training: nothing is learnt from annotation, so nothing has to be held out."""
     splits = {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
     chosen = [scene for scene, name in splits.items() if name == split]
     return list(splits) if split == "train" and not chosen else chosen
 
 
 def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
-    """Fill a group of data/scenes: the cloud as arrays, everything else as attributes."""
+    """Fill `group` of data/scenes with the cloud as arrays and everything else as attributes. Paths of frames
+    are stored relative to `root`, the folder of the raw scans."""
     geometry = {
         "xyz": np.ascontiguousarray(scene.xyz, np.float32),
         "normal": np.ascontiguousarray(scene.normal, np.float32),
@@ -273,7 +277,7 @@ def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
 
 
 def read_scene(path: Path, root: Path) -> Scene:
-    """The scene stored at `path`; `root` is where the dataset's raw frames are now."""
+    """The scene that is stored at `path`; `root` is the folder in which the raw scans lie now."""
     group = open_scene(path)
     frames = tuple(Frame.from_attributes(record, Path(root)) for record in group.attrs["frames"])
     return Scene(
@@ -290,7 +294,7 @@ def read_scene(path: Path, root: Path) -> Scene:
 
 
 def lost_frames(path: Path) -> tuple[str, ...]:
-    """Ids of the frames of a scene in data/scenes that were left out because their pose is not known."""
+    """The ids of the frames that were left out of the scene at `path` because their pose is not known."""
     return tuple(_attributes(path).get("lost_frames", ()))
 
 

@@ -1,4 +1,4 @@
-"""How long the stages took: kept beside the artefacts, never in one, for it differs from run to run."""
+"""How long the stages took. This is kept beside the artefacts and not in them, as it differs between runs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from anyscene.project.layout import TIMES
 
 @dataclass(frozen=True)
 class Timing:
-    """The last run of a stage, named as DVC names it ("projection@dense"). note: what it did or why it
-    failed, "" where it said nothing; ended: when, in UTC."""
+    """The last run of a stage."""
 
-    stage: str
+    stage: str  # as DVC names its run: "projection@dense"
     seconds: float
-    finished: bool
-    note: str
-    ended: datetime
+    finished: bool  # False where it failed
+    note: str  # what it did or why it failed; "" where it said nothing
+    ended: datetime  # in UTC
 
 
 @contextmanager
 def recorded(
     stage: str | None, since: float | None = None, folder: Path = TIMES
 ) -> Iterator[Callable[[object], None]]:
-    """Keep how long `stage` took, from `since` (of time.monotonic; default: now) to the end of the block, and
-    what the block notes: gives note(text). Without a stage nothing is kept."""
+    """A context that keeps how long `stage` took, and yields note(text) for what it did. The time counts from
+    `since` (of time.monotonic; None: now) to the end of the block. Without a stage nothing is kept."""
     start = time.monotonic() if since is None else since
     notes: list[object] = []
 
@@ -41,7 +40,7 @@ def recorded(
         said = ", ".join(str(note) for note in notes if note is not None)
         seconds = round(time.monotonic() - start, 2)
         record = {"stage": stage, "seconds": seconds, "finished": finished, "note": said}
-        with suppress(OSError):  # a full disk is no reason to fail for what was only a note
+        with suppress(OSError):  # a stage must not fail because the disk has no room for a note
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{quote(stage, safe='@')}.json").write_text(json.dumps(record) + "\n")
 
@@ -55,7 +54,8 @@ def recorded(
 
 
 def read(root: Path) -> list[Timing]:
-    """What was kept in the project at `root`, earliest end first; what cannot be read is left out."""
+    """The runs that were kept in the project at `root`, earliest end first. Files that cannot be read are
+    left out."""
     found = []
     for file in (root / TIMES).glob("*.json"):
         try:

@@ -1,4 +1,4 @@
-"""Settings of the paper for a data set: NAME.yaml beside this file, laid over params.yaml."""
+"""The paper's settings for a data set: a file NAME.yaml in this folder, which is laid over params.yaml."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Of all presets."""
+    """The names of all presets, sorted."""
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 def read(name: str) -> dict[str, Any]:
-    """The sections and keys that a preset sets. Raises ConfigError for one that is not there."""
+    """The sections and keys that a preset sets. Raises ConfigError where there is no such preset."""
     if name not in names():
         raise ConfigError(f"no preset is called {name!r}; there are {', '.join(names())}")
     settings: dict[str, Any] = parameters.read(FOLDER / f"{name}.yaml")
@@ -28,18 +28,19 @@ def read(name: str) -> dict[str, Any]:
 
 
 def load(name: str, params: Path, root: Path | None = None) -> parameters.Params:
-    """The parameters of the file `params` under a preset, without writing anything. `root`: of the scans.
-    Raises ConfigError."""
+    """The parameters of the file `params` with a preset laid over them. Nothing is written. root: the folder
+    of the scans; None: as in `params`. Raises ConfigError where there is no such preset, or a value is
+    wrong."""
     values = parameters.read(params)
     lay(values, _rooted(read(name), root), str(params))
     return parameters.parse(values, f"{params} with preset {name}")
 
 
 def write(name: str, params: Path, root: Path | None = None) -> parameters.Params:
-    """Put a preset's keys into the file `params`, whose other keys and comments stay. Raises ConfigError, and
-    then leaves the file as it is."""
+    """Write the keys of a preset into the file `params`, and keep its other keys and its comments. Raises
+    ConfigError as `load`, and then leaves the file as it is."""
     settings = load(name, params, root)
-    # keeps comments, and numbers as they are written: PyYAML takes 1e-05 for text
+    # it keeps comments and the form of numbers; PyYAML would take 1e-05 for text
     round_trip = YAML(typ="rt")
     round_trip.preserve_quotes, round_trip.width = True, 120
     round_trip.indent(mapping=2, sequence=4, offset=2)
@@ -60,14 +61,14 @@ def write(name: str, params: Path, root: Path | None = None) -> parameters.Param
 
 def lay(values: Any, overlay: Mapping[str, Any], where: str) -> None:
     """Replace the leaves of the nested mapping `values` by those of `overlay`, in place. A list is a leaf.
-    Raises ConfigError for a key that `values` does not have."""
+    Raises ConfigError where `overlay` has a key that `values` has not."""
     for key, value in overlay.items():
         if key not in values:
             raise ConfigError(f"{where}: has no key '{key}', which the preset sets")
         if isinstance(value, Mapping):
             lay(values[key], value, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
         elif isinstance(value, list) and isinstance(values[key], list):
-            values[key][:] = value  # in place: the old list keeps its style
+            values[key][:] = value  # in place, so that the list keeps its style
         else:
             values[key] = value
 
