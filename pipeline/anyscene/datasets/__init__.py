@@ -1,7 +1,7 @@
 """Readers of raw scans, and label sets.
 
-`dataset.reader` names one of those that packages offer under the entry points `anyscene.readers`
-(`entry.Entry`). Readers do not know of each other, and nothing here imports one but through its entry.
+`dataset.reader` names one of the readers that packages offer under the entry points `anyscene.readers`
+(`entry.Entry`). Readers do not know each other, and nothing here imports one except through its entry.
 """
 
 from anyscene.datasets.entry import Entry, Extent
@@ -28,7 +28,7 @@ REGISTRY = Registry("anyscene.readers")
 
 
 def entry(name: str) -> Entry:
-    """The reader `name`. Raises ConfigError for a name that no package offers, and where what it offers is no
+    """The reader `name`. Raises ConfigError where no package offers that name, or what it offers is not an
     Entry of that name."""
     found = REGISTRY.get(name)
     if not isinstance(found, Entry) or found.name != name:
@@ -39,5 +39,5 @@ def entry(name: str) -> Entry:
 
 
 def open_dataset(dataset: parameters.Dataset, scenes: parameters.Scenes) -> Dataset:
-    """The raw scans that params.yaml names."""
+    """The raw scans that params.yaml names. Raises ConfigError as `entry`."""
     return entry(dataset.reader).open(dataset, scenes, layout.DIGESTS)

@@ -1,4 +1,4 @@
-"""A point cloud out of posed depth maps, for scans that come without a mesh."""
+"""A point cloud from posed depth maps, for scans without a mesh."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ NEIGHBOURS = 16
 
 
 def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[F4, U1, F4]:
-    """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3]): all depth pixels in the world, averaged in cubes of `voxel`
-    metres, without those that more views see past than see (`support.supported`), with the normal of the
-    plane through each point's neighbours, turned to the cameras that saw it.
+    """(xyz f4[N,3] in metres, rgb u1[N,3], normal f4[N,3]): the cloud of all depth pixels of `frames`,
+    averaged in cubes of `voxel` metres.
 
-    Raises DataError where no depth map has a reading.
+    Points that more views see past than see are left out (`depth_votes.supported`). A normal is that of the
+    plane through the neighbours of a point, turned towards the cameras that saw it. Raises DataError where
+    the depth maps have hardly any readings, or contradict each other.
     """
     cells, sums = np.zeros((0, 3), np.int64), np.zeros((0, 10))  # count, xyz, rgb, camera centre
     for frame in frames:
@@ -35,7 +36,7 @@ def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[F4, U1, F4]:
         raise DataError(f"{_folder(frames)}: hardly any depth readings; check depth_scale, or add mesh.ply")
     mean = sums[:, 1:] / sums[:, :1]
     points = mean[:, :3].astype(np.float32)
-    from anyscene.datasets.depth_votes import supported  # here, as numba takes a second
+    from anyscene.datasets.depth_votes import supported  # only here, because numba takes a second to import
 
     kept = supported(points, frames)
     if np.count_nonzero(kept) <= NEIGHBOURS:
@@ -52,7 +53,8 @@ def _folder(frames: Sequence[Frame]) -> Path:
 
 
 def back_project(frame: Frame) -> tuple[F8, U1]:
-    """(xyz f8[P,3] in the world, rgb u1[P,3]) of the pixels with a depth reading; the frame has depth."""
+    """(xyz f8[P,3] in the world, metres, rgb u1[P,3]) of the pixels that have a depth reading. The frame has
+    depth."""
     depth = frame.read_depth()
     assert depth is not None
     height, width = depth.shape
@@ -67,7 +69,8 @@ def back_project(frame: Frame) -> tuple[F8, U1]:
 
 
 def point_normals(xyz: Floats, viewpoint: Floats) -> F4:
-    """f4[N,3]: smallest principal axis of the NEIGHBOURS nearest points, turned towards `viewpoint` [N,3]."""
+    """f4[N,3]: the smallest principal axis of the NEIGHBOURS points nearest to each point of xyz [N,3],
+    turned towards `viewpoint` [N,3]."""
     _, nearest = cKDTree(xyz).query(xyz, NEIGHBOURS)
     around = xyz[nearest].astype(np.float64)  # [N, NEIGHBOURS, 3]
     around -= around.mean(1, keepdims=True)

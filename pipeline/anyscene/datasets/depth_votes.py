@@ -1,4 +1,4 @@
-"""Which points of a cloud the depth maps agree on."""
+"""The points of a cloud that the depth maps agree on."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 from anyscene.arrays import B1, F4, F8, I4, Floats
 from anyscene.scene import Frame
 
-TOLERANCE = 0.05  # of the distance: more than a device's noise and drift
+TOLERANCE = 0.05  # a share of the distance, more than the noise and drift of a device
 
 
 def supported(xyz: Floats, frames: Sequence[Frame]) -> B1:
-    """b1[N]: points that no more views see past than see. xyz: f4[N,3]; every frame has depth.
+    """b1[N]: whether at least as many views see a point as see past it. xyz: [N,3] in metres; all frames have
+    depth.
 
-    At the edges of things a depth camera mixes near and far, and points of it fly between the two; other
-    views look through where they are. A view sees a point if a depth reading among the 3x3 pixels about its
-    own is within TOLERANCE, and sees past it if all readings there are farther, which at a thing's edge they
-    are not. Pixels without a reading say nothing.
+    At the edges of things a depth camera mixes near and far, so that points float between the two; other
+    views see past them. A view sees a point if one of the 3x3 depth readings around its pixel is within
+    TOLERANCE of its distance. It sees past the point if all these readings are farther, which is not so at
+    the edge of a thing. Pixels without a reading do not count.
     """
     votes = np.zeros(len(xyz), np.int32)
     for frame in frames:
@@ -33,8 +34,8 @@ def supported(xyz: Floats, frames: Sequence[Frame]) -> B1:
 
 @numba.njit(cache=True, nogil=True)
 def _vote(votes: I4, xyz: Floats, m: Floats, intrinsics: F8, depth: F4, tolerance: float) -> None:
-    """Add 1 to the votes [N] of each point that is seen, take 1 from those that are seen past; `m` [4, 4]
-    takes world to camera."""
+    """Add 1 to the votes [N] of each point that is seen, and subtract 1 where it is seen past. m: [4, 4],
+    world to camera."""
     height, width = depth.shape
     for i in range(len(xyz)):
         a, b, c = np.float64(xyz[i, 0]), np.float64(xyz[i, 1]), np.float64(xyz[i, 2])

@@ -33,7 +33,7 @@ from anyscene.project import parameters
 
 @dataclass(frozen=True)
 class Extent:
-    """How much there is to do, and how that is known; None what is not known."""
+    """How much there is to do, and how that is known; a number that is not known is None."""
 
     scenes: int | None
     training: int | None  # scenes to train on
@@ -54,29 +54,30 @@ class Entry(ABC):
 
     @property
     def module(self) -> str:
-        """The module whose code, with what it imports, reads the scans: a change of it makes what was read by
-        it stale, and nothing that was read by another reader."""
+        """The module whose code, with what it imports, reads the scans. When it changes, what this reader
+        read becomes stale, and nothing else."""
         return type(self).__module__
 
     @abstractmethod
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Dataset:
-        """The scans in `section.root`. What files were hashed to is remembered in the folder `memory`.
+        """The scans in `section.root`. The hashes of files are remembered in the folder `memory`.
 
-        Nothing is read yet: what is missing is said by what reads it.
+        Nothing is read yet, so that errors about missing files come from what reads them.
         """
 
     def files(self, section: parameters.Dataset) -> Sequence[Path]:
-        """The files outside `section.root` that are read: tables beside it. A label set of one's own is not
-        among them: every reader may be asked for one."""
+        """The files outside `section.root` that are read: tables beside it. A user's own label set is not
+        among them, because every reader may be asked for one."""
         return ()
 
     def published(self, stride: int) -> Extent | None:
-        """What was published about the whole data set, every `stride`-th frame of it; None where nothing
-        was. Hours and bytes are reckoned by it where the scans are not there."""
+        """What was published about the whole data set, with every `stride`-th frame of it; None where nothing
+        was. Where the scans are missing, hours and bytes are estimated from it."""
         return None
 
 
 def beside(root: Path, name: str) -> tuple[Path, ...]:
-    """The file `name` in the folder above `root`, where it is read from there: none lies in `root` itself."""
+    """The file `name` in the folder above `root`, as a tuple; empty where there is none, or one in `root`
+    itself is read."""
     above = root.resolve().parent / name
     return (above,) if above.is_file() and not (root / name).is_file() else ()

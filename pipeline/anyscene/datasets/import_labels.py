@@ -1,4 +1,4 @@
-"""Annotation of raw scans -> data/labels; only what asks for it by name reads it."""
+"""Annotation of raw scans -> data/labels. Only what asks for the annotation by name reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from anyscene.project.parameters import Params
 
 @dataclass(frozen=True)
 class Annotate:
-    """Writes the annotation of a scene, where it fits the scene's points and the label set."""
+    """Writes the annotation of a scene. Raises DataError where it does not fit the points or the label
+    set."""
 
     dataset: datasets.Dataset
     classes: int  # K, of the label set
@@ -37,7 +38,8 @@ class Annotate:
 
 
 def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/labels up to date, for the scenes that have an annotation."""
+    """Bring data/labels up to date for the scenes that are annotated. Raises ScenesFailed after all were
+    tried."""
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     label_set = datasets.label_set(params.dataset.label_set)
     truth, cloud = dataset.truth_keys(), store.keys(layout.SCENES)

@@ -1,4 +1,4 @@
-"""Raw scans -> data/scenes: one group per scene with its cloud and an index of its frames."""
+"""Raw scans -> data/scenes: one group for each scene, with its cloud and an index of its frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anyscene.project.parameters import Params, plain
 
 @dataclass(frozen=True)
 class Import:
-    """Writes a scene with its cloud and an index of its frames."""
+    """Writes the cloud of a scene and the index of its frames."""
 
     dataset: datasets.Dataset
 
@@ -25,7 +25,8 @@ class Import:
 
 
 def import_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/scenes up to date. Says how many frames were left out for want of a pose."""
+    """Bring data/scenes up to date, and print how many frames were left out because they have no pose. Raises
+    ScenesFailed after all were tried."""
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     summary = per_scene.run(
         Import(dataset),

@@ -1,4 +1,4 @@
-"""Meshes with vertex colours from PLY files, vertex order kept."""
+"""Meshes with vertex colours in PLY files. The order of vertices is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ TRIANGLES = {"face": dict.fromkeys(("vertex_indices", "vertex_index"), 3)}  # re
 
 
 def read_mesh(path: Path) -> tuple[F4, U1, F4, I4]:
-    """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) in file order; polygons become triangle fans.
+    """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) of the mesh in a PLY file, in the order of the
+    file. Polygons become fans of triangles.
 
     Raises DataError for a truncated or empty file, missing colours, points that are not finite and faces that
     name vertices beyond the last.
@@ -62,8 +63,8 @@ def write_mesh(
     comments: Sequence[str] = (),
     **values: Array,
 ) -> None:
-    """Binary PLY of xyz f4[N,3], rgb u1[N,3], face i4[F,3], with one more scalar per vertex for each of
-    `values` [N]; `comments`: ASCII, a line each.
+    """Write a binary PLY file of xyz f4[N,3], rgb u1[N,3] and face i4[F,3]. `values` [N] are further scalars
+    of each vertex; `comments` are lines of ASCII.
 
     >>> xyz, rgb = np.eye(3), np.zeros((3, 3), np.uint8)
     >>> label = np.array([2, 2, 0], np.int32)
@@ -84,7 +85,8 @@ def write_mesh(
 
 
 def vertex_normals(xyz: Floats, face: Integers) -> F4:
-    """f4[N,3]: mean of the adjacent face normals weighted by area, unit length; 0 where there is no face."""
+    """f4[N,3]: the mean of the normals of the adjacent faces, weighted by their area, of length 1; 0 where a
+    vertex has no face."""
     corner = xyz.astype(np.float64)[face]  # [F, 3, 3]
     area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     normal = np.stack(

@@ -1,4 +1,4 @@
-"""Files of raw scans as every reader takes them; what is wrong with one is said with path and remedy."""
+"""Files of raw scans, for all readers. Errors say what is wrong with a file, its path, and what to do."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from anyscene.arrays import F8
 from anyscene.errors import DataError
 from anyscene.project.digests import Digests
 
-SPLITS = Path(__file__).parent / "splits"  # official lists of scenes
+SPLITS = Path(__file__).parent / "splits"  # the official lists of scenes
 IMAGES = (".png", ".jpg", ".jpeg")
 
 
 def scene_folder(root: Path, scene: str) -> Path:
-    """ROOT/SCENE. Raises DataError where the id cannot name a folder, or there is none."""
+    """The folder ROOT/SCENE. Raises DataError where the id cannot name a folder, or there is no such
+    folder."""
     if Path(scene).name != scene or scene in ("", ".", ".."):
         raise DataError(f"scene id {scene!r} cannot name a folder: no '/', no '..'")
     folder = root / scene
@@ -32,15 +33,15 @@ def scene_folder(root: Path, scene: str) -> Path:
 def key(
     root: Path, scene: str, digest: Digests, wanted: Callable[[Path], bool], extra: Sequence[Any] = ()
 ) -> str | DataError:
-    """Hash of `extra` (JSON-like) and of the scene's files that are `wanted`, by their path relative to
-    ROOT/SCENE; the error where they cannot be read."""
+    """A hash of `extra` (JSON-like) and of the files of the scene that are `wanted`, with their paths
+    relative to ROOT/SCENE; the error where they cannot be read."""
     return _key(lambda: digest(scene_folder(root, scene), wanted), extra)
 
 
 def key_of_files(
     root: Path, files: Sequence[Path], digest: Digests, extra: Sequence[Any] = ()
 ) -> str | DataError:
-    """Hash of `extra` (JSON-like) and of the files, by their path relative to ROOT; the error where one
+    """A hash of `extra` (JSON-like) and of `files`, with their paths relative to ROOT; the error where one
     cannot be read."""
     return _key(lambda: digest.of_files(root, files), extra)
 
@@ -56,8 +57,8 @@ def _key(content_of: Callable[[], str], extra: Sequence[Any]) -> str | DataError
 
 
 def listed_splits(root: Path, names: Sequence[str] = ("train", "val")) -> dict[str, str] | None:
-    """Split of every scene that ROOT/splits/NAME.txt list, None without that folder. Raises DataError where a
-    scene is in two of them."""
+    """The split of every scene that the files ROOT/splits/NAME.txt list; None without that folder. Raises
+    DataError where a scene is in two of them."""
     folder = root / "splits"
     if not folder.is_dir():
         return None
@@ -72,7 +73,8 @@ def listed_splits(root: Path, names: Sequence[str] = ("train", "val")) -> dict[s
 
 
 def images_by_id(folder: Path) -> dict[str, Path]:
-    """Image files by their name without ending. Raises DataError for a missing folder and a name twice."""
+    """The image files in `folder`, by their names without suffix. Raises DataError where the folder is
+    missing, or two files have one name."""
     files: dict[str, Path] = {}
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; the scan's images belong there")
@@ -87,12 +89,13 @@ def images_by_id(folder: Path) -> dict[str, Path]:
 
 
 def natural(id: str) -> tuple[int, int, str]:
-    """Sorts 2 before 10, numbers before names."""
+    """A key for sorting ids: 2 comes before 10, and numbers before names."""
     return (0, int(id), id) if id.isdecimal() else (1, 0, id)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height), without decoding the pixels. Raises DataError naming the file."""
+    """The size (width, height) of an image, whose pixels are not decoded. Raises DataError naming the
+    file."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -103,8 +106,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def depth_size(path: Path) -> tuple[int, int]:
-    """As `image_size`, of a depth map. Raises DataError also where its pixels are no 16 or 32 bit integers: a
-    picture of depth, or metres as floating-point numbers, would be taken for steps."""
+    """The size (width, height) of a depth map. Raises DataError naming the file, also where its pixels are
+    not integers of 16 or 32 bits: a picture of depth, or metres as floating-point numbers, would pass for
+    steps."""
     try:
         with Image.open(path) as image:
             size, mode = image.size, image.mode
@@ -120,7 +124,8 @@ def depth_size(path: Path) -> tuple[int, int]:
 
 
 def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> F8:
-    """f8 of one of the shapes, a row a line. Raises DataError naming the file."""
+    """The f8 matrix in a text file with one row in each line, of one of the `shapes`. Raises DataError naming
+    the file."""
     try:
         matrix = np.array(
             [
@@ -147,9 +152,12 @@ def centred(
     images: str = "depth images",
     within: float = 0.2,
 ) -> F8:
-    """The intrinsics [3,3] that `path` gives, if their centre is that of images of `size` (width, height):
-    extracted frames are often resized, others stand upright. `within`: how far off it may be, of half the
-    size. Raises DataError otherwise."""
+    """The `intrinsics` f8[3,3] from the file `path`, if their centre is near that of images of `size` (width,
+    height). Extracted frames are often resized, and others stand upright.
+
+    within: how far off the centre may be, as a share of half the size. Raises DataError where it is farther
+    off.
+    """
     centre = intrinsics[:2, 2]
     if not np.all(np.abs(2 * centre / np.array(size) - 1) < within):
         raise DataError(
@@ -160,13 +168,13 @@ def centred(
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is one, or may be."""
+    """Whether `path` is a folder, or may be one that cannot be looked at."""
     try:
         return path.is_dir()
     except PermissionError:
-        return True  # reading what is in it will say so
+        return True  # an error will follow when its files are read
 
 
 def lines(path: Path) -> list[str]:
-    """The lines that are not empty; none where there is no file."""
+    """The lines of a file that are not empty; none where there is no file."""
     return [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []

@@ -35,23 +35,25 @@ from anyscene.scene import Camera, Frame, Scene
 
 CAPTURE = {"depth_scale": 1000.0, "depth_size": None}
 TRUTH = "truth"
-CENTRE = 0.25  # of half an image: less than what a 4:3 image on its side is off, far more than any lens
-PLAUSIBLE = (0.05, 100.0)  # metres: the median of the depth before a camera, generously
+# A share of half an image: more than the centre of any lens is off, less than that of a 4:3 image on its
+# side.
+CENTRE = 0.25
+PLAUSIBLE = (0.05, 100.0)  # metres; a generous range for the median depth of a frame
 
 
 @dataclass(frozen=True)
 class Rgbd:
-    """The data set in `root`, every `stride`-th frame; `voxel` (metres) is that of clouds made from depth;
-    what files were hashed to is remembered in the folder `memory`, if any."""
+    """The scans in `root`."""
 
     root: Path
-    name: str
-    stride: int = 1
-    voxel: float = 0.02
-    memory: Path | None = None
+    name: str  # of the data set
+    stride: int = 1  # every n-th frame of a scan
+    voxel: float = 0.02  # metres, of clouds that are made from depth
+    memory: Path | None = None  # folder in which the hashes of files are remembered
 
     def splits(self) -> dict[str, str]:
-        """ "train" or "val" of every scene, sorted by id. Raises DataError where there are no scenes."""
+        """The split of every scene, "train" or "val", sorted by id. Raises DataError where there are no
+        scenes."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; dataset.root must hold the scans")
         splits = raw_files.listed_splits(self.root)
@@ -62,7 +64,8 @@ class Rgbd:
         return dict(sorted(splits.items()))
 
     def keys(self) -> dict[str, str | DataError]:
-        """Hash of every scene's split and files but the annotation; an error where they cannot be read."""
+        """A hash of the split and the files of every scene, without the annotation; the error where they
+        cannot be read."""
         with Digests(self.memory) as digest:
             return {
                 scene: raw_files.key(self.root, scene, digest, _is_input, [split, self.name])
@@ -70,7 +73,7 @@ class Rgbd:
             }
 
     def truth_keys(self) -> dict[str, str | DataError]:
-        """Hash of the annotation of every scene that has one."""
+        """A hash of the annotation of every scene that has one."""
         with Digests(self.memory) as digest:
             return {
                 scene: raw_files.key(self.root, scene, digest, _is_vertex_truth)
@@ -79,7 +82,8 @@ class Rgbd:
             }
 
     def read(self, scene: str) -> Scene:
-        """The whole scene but the pixels. Raises DataError naming the file and what to do."""
+        """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
+        do."""
         folder = raw_files.scene_folder(self.root, scene)
         frames = self._frames(folder)
         mesh = folder / "mesh.ply"
@@ -108,8 +112,8 @@ class Rgbd:
         return Truth(label, instance, file)
 
     def read_frame_truth(self, scene: str, frame: str) -> U1 | None:
-        """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
-        Raises DataError naming the file."""
+        """u1[H,W]: the annotation of one frame, rows of the label set, 255 = none; None where it is not
+        annotated. Raises DataError naming the file."""
         path = raw_files.scene_folder(self.root, scene) / TRUTH / "frame" / f"{frame}.png"
         if not path.is_file():
             return None
@@ -166,7 +170,7 @@ def _frame(
     if not intrinsics.is_file():
         raise DataError(f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})")
     matrix = raw_files.matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
-    if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # else Camera says what is wrong
+    if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
     try:
         camera = Camera(matrix, raw_files.matrix(pose, ((4, 4),)), *size)
@@ -176,7 +180,7 @@ def _frame(
 
 
 def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
-    """Look at the first depth map that has readings, whether they can be metres."""
+    """Raise DataError where the first depth map that has readings cannot be in metres."""
     for frame in frames:
         depth = frame.read_depth()
         if depth is not None and (depth > 0).any():

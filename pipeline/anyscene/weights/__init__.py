@@ -1,1 +1,1 @@
-"""Weights that others published: which there are, reading them without running anything, fetching them."""
+"""Published weights: a catalogue of them, reading them without running any code, fetching them."""

@@ -1,7 +1,7 @@
-"""Which published weights the pipeline knows: where they come from, under what licence, where they belong.
+"""The published weights that the pipeline knows: where they come from, their licence, where they belong.
 
-A sha256 stands here only where somebody published it for the very file; `sha256_from` of the entry says who.
-The hexadecimal digits in the names of SAM's files are the first ones of their MD5, not of a sha256.
+A file has a sha256 here only where somebody published it for that very file; `sha256_from` of the entry says
+who. The hexadecimal digits in the names of SAM's files are the first ones of their MD5, not of a sha256.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from anyscene.errors import ConfigError, WeightsError
 
-TENSORS = "model.safetensors"  # of a model, as transformers writes it
-SAM_KINDS = ("vit_h", "vit_l", "vit_b")  # in the names of its checkpoints
-ANSWERS = "precomputed.json"  # beside the answers of a model that runs elsewhere
+TENSORS = "model.safetensors"  # the name of weights that transformers writes
+SAM_KINDS = ("vit_h", "vit_l", "vit_b")  # parts of the names of SAM's checkpoints
+ANSWERS = "precomputed.json"  # describes the answers of a model that runs elsewhere
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class File:
 
 @dataclass(frozen=True)
 class Entry:
-    """Weights that belong into WEIGHTS/folder, where WEIGHTS is `segmenters.weights`.
+    """Weights that belong in WEIGHTS/folder, where WEIGHTS is `segmenters.weights`.
 
-    They can be fetched from `repository` or from `url`. With neither they are downloaded by hand, or the
+    They can be fetched from `repository` or from `url`. Without either a user downloads them by hand, or the
     model runs `elsewhere`.
     """
 
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files; None where one of them is not known."""
+        """The bytes of all files; None where one of them is not known."""
         sizes = [file.size for file in self.files if file.size is not None]
         return sum(sizes) if len(sizes) == len(self.files) else None
 
@@ -243,7 +243,7 @@ CATALOGUE = (
 
 
 def get(name: str) -> Entry:
-    """The entry called `name`. Raises ConfigError naming those that there are."""
+    """The entry called `name`. Raises ConfigError that lists all entries where there is none of that name."""
     for entry in CATALOGUE:
         if entry.name == name:
             return entry
@@ -254,8 +254,8 @@ def get(name: str) -> Entry:
 def find(name: str, folder: Path, files: Sequence[str], without: str | None = None) -> Path:
     """`folder`, if it holds the `files` of the published weights `name`.
 
-    without: how to go on without them. Raises WeightsError that says which file is missing and where to get
-    it.
+    without: how to do without them, for the message. Raises WeightsError that says which file is missing and
+    where to get it.
     """
     source = get(name).source
     for file in files:
@@ -270,7 +270,7 @@ def find(name: str, folder: Path, files: Sequence[str], without: str | None = No
 
 def entry_of(path: Path) -> Entry | None:
     """The entry that a file or folder belongs to, by the end of its path: FOLDER, FOLDER/FILE, or the name of
-    a file that no other entry has."""
+    a file that no other entry has. None where it belongs to none."""
     for entry in CATALOGUE:
         if path.name == entry.folder and len(entry.files) > 1:
             return entry
@@ -280,13 +280,13 @@ def entry_of(path: Path) -> Entry | None:
 
 
 def published(path: Path) -> File | None:
-    """What was published under the path's name, None where nothing is known of it."""
+    """What was published about the file at `path`, by its name; None where nothing is known of it."""
     entry = entry_of(path)
     return None if entry is None else file_of(path, entry)
 
 
 def file_of(path: Path, entry: Entry) -> File | None:
-    """The file of `entry` that `path` ends in."""
+    """The file of `entry` with which `path` ends; None where there is none."""
     for file in entry.files:
         whole = Path(entry.folder, file.name).parts
         if path.parts[-len(whole) :] == whole or (path.name == file.name and _alone(file.name)):
@@ -295,6 +295,6 @@ def file_of(path: Path, entry: Entry) -> File | None:
 
 
 def _alone(name: str) -> bool:
-    """Whether a name says what it is wherever it lies: as SAM's do, not `model.safetensors`."""
+    """Whether a file name identifies the file in any folder. SAM's names do, `model.safetensors` does not."""
     holders = [entry for entry in CATALOGUE if any(file.name == name for file in entry.files)]
     return len(holders) == 1 and len(holders[0].files) == 1

@@ -1,4 +1,4 @@
-"""Weights of the demo's models: one safetensors file in half precision and one json that describes it."""
+"""Weights of the demo's models: a safetensors file in half precision and a JSON file that describes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DESCRIPTION = "model.json"
 
 
 def write(folder: Path, module: torch.nn.Module, description: Mapping[str, Any]) -> None:
-    """Store `module` in half precision together with `description` (architecture, knowledge, training)."""
+    """Write `module` in half precision and `description` (architecture, knowledge, training) to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
@@ -31,7 +31,8 @@ def write(folder: Path, module: torch.nn.Module, description: Mapping[str, Any])
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
-    """Description, f4 tensors and version (hash of both files' content) of the model in `folder`.
+    """The description, the f4 tensors and the version (a hash of the content of both files) of the model in
+    `folder`.
 
     Raises WeightsError naming the file where one is missing or damaged.
     """

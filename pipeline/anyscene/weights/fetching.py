@@ -1,4 +1,4 @@
-"""Fetching published weights: whole and checked, or not at all."""
+"""Fetching published weights: a file arrives whole and checked, or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from anyscene.weights.catalogue import Entry, File
 
 
 def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
-    """Bring the files of `entry` under `root`, the folder `segmenters.weights`; `tell` is called with a
-    line for each.
+    """Bring the files of `entry` into its folder under `root`, which is `segmenters.weights`.
 
-    A file appears under its name once it is whole and is what was published, or what the hub says that it
-    holds; SHA256SUMS beside it notes its sha256. Files that are there and are what they should be stay. What
-    was begun of a file of the hub goes on, others begin again. `endpoint`: another hub. Raises FetchError.
+    tell: it is called with a line about each file.
+    endpoint: the address of another hub; None: Hugging Face's.
+
+    A file gets its name only when it is whole and is what was published, or what the hub says that it holds;
+    SHA256SUMS beside it notes its sha256. Files that are already there and are right stay. A download from
+    the hub that was interrupted continues, others start again. Raises FetchError.
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
     if entry.elsewhere or not (entry.repository or entry.url):
@@ -59,7 +61,8 @@ def _is_known(path: Path) -> bool:
 
 
 def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> tuple[Path, str]:
-    """(the whole file inside `partial`, by what it was checked). Raises FetchError where it is another."""
+    """Download `file` into the folder `partial`; returns its path, and what it was checked by. Raises
+    FetchError where it is not what was published."""
     if entry.repository is None:
         arrived = partial / file.name
         torch.hub.download_url_to_file(f"{entry.url}/{file.name}", str(arrived))
@@ -67,7 +70,7 @@ def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> 
     else:
         repository, revision = entry.repository, entry.revision
         url = huggingface_hub.hf_hub_url(repository, file.name, revision=revision, endpoint=endpoint)
-        # asked first, for without a network the download tries again for half a minute
+        # this comes first: without a network the download itself would retry for half a minute
         etag = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag
         arrived = Path(
             huggingface_hub.hf_hub_download(
@@ -88,7 +91,7 @@ def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> 
 
 
 def _hash_like(wanted: str, file: Path, sha256: str) -> str | None:
-    """The hash of `file` of the kind of `wanted`: a sha256, or git's; None for another kind."""
+    """The hash of `file`, of the same kind as `wanted`: a sha256, or git's; None for any other kind."""
     if re.fullmatch("[0-9a-f]{64}", wanted):
         return sha256
     if re.fullmatch("[0-9a-f]{40}", wanted):
@@ -98,7 +101,7 @@ def _hash_like(wanted: str, file: Path, sha256: str) -> str | None:
 
 
 def _note(folder: Path, name: str, sha256: str) -> None:
-    """Put a line into SHA256SUMS, in the place of an older one."""
+    """Write a line into SHA256SUMS, in the place of an earlier one about the same file."""
     folder.mkdir(parents=True, exist_ok=True)
     sums = folder / reading.SUMS
     lines = sums.read_text().splitlines() if sums.is_file() else []

@@ -1,5 +1,5 @@
-"""Reading published weights: safetensors, or PyTorch files of which nothing but tensors is ever loaded, and
-only those that are what was published, where that is known."""
+"""Reading published weights: safetensors, or PyTorch files of which only tensors are ever loaded. Where it is
+known what was published, nothing else is read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from anyscene.errors import WeightsError
 from anyscene.project.digests import sha256
 from anyscene.weights import catalogue
 
-SUMS = "SHA256SUMS"  # in a folder of weights, as sha256sum writes it: what `anyscene weights fetch` noted
-LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes: keys of what callbacks remember
+SUMS = "SHA256SUMS"  # in a folder of weights, in the form of sha256sum; `anyscene weights fetch` writes it
+LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes, in the keys of what callbacks store
 
 
 def read(file: Path, source: str) -> dict[str, torch.Tensor]:
-    """Tensors of a .safetensors file, or of a PyTorch file: a state dict, or one under "state_dict".
+    """The tensors of a .safetensors file, or of a PyTorch file that holds a state dict, or has one under
+    "state_dict".
 
-    No code in a PyTorch file is run, and none of Lightning's. `source` says where to get the file. Raises
-    WeightsError where the file is missing, truncated, no weights, not what was published, or holds anything
-    but plain tensors of real numbers.
+    No code in a PyTorch file is run, and none of Lightning's. source: where to get the file, for the message.
+    Raises WeightsError where the file is missing, truncated, not weights, not what was published, or holds
+    anything but plain tensors of real numbers.
     """
     again = f"; get the file again from {source}"
     if not file.is_file():
@@ -57,8 +58,8 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
 
 
 def _plain(state: dict[Any, torch.Tensor], file: Path, again: str) -> dict[str, torch.Tensor]:
-    """`state`. Raises WeightsError for a name that is no text, and for tensors that a network of plain ones
-    cannot take, or would take for other numbers than they mean."""
+    """`state`, checked. Raises WeightsError for a name that is not text, and for tensors that a network of
+    plain tensors cannot take, or whose numbers it would misread."""
     for name, value in state.items():
         if not isinstance(name, str):
             raise WeightsError(f"{file}: holds no state dict: {name!r} is not the name of a tensor{again}")
@@ -74,7 +75,8 @@ def _plain(state: dict[Any, torch.Tensor], file: Path, again: str) -> dict[str, 
 
 
 def _foreign(file: Path, again: str) -> list[str]:
-    """Names of Lightning's classes that a PyTorch file refers to. Raises WeightsError for any others."""
+    """The names of Lightning's classes that a PyTorch file refers to. Raises WeightsError where it refers to
+    any others."""
     foreign = get_unsafe_globals_in_checkpoint(file)
     if strange := [name for name in foreign if not name.startswith(LIGHTNING)]:
         raise WeightsError(
@@ -84,8 +86,9 @@ def _foreign(file: Path, again: str) -> list[str]:
 
 
 def intact(file: Path) -> bool:
-    """Whether it is known what `file` should hold, and that it does: by what was published under its name, or
-    by SHA256SUMS beside it or one folder above. Raises WeightsError where it should and does not."""
+    """Whether it is known what `file` should hold, and it does hold that. It is known from what was published
+    under its name, or from SHA256SUMS beside it or one folder above. Raises WeightsError where it is known
+    and the file holds something else."""
     known, entry = catalogue.published(file), catalogue.entry_of(file)
     if known is not None and known.size is not None and file.stat().st_size != known.size:
         raise WeightsError(
@@ -118,7 +121,7 @@ def _again(entry: catalogue.Entry | None) -> str:
 
 
 def noted(file: Path) -> tuple[Path | None, str | None]:
-    """(the SHA256SUMS that names `file`, its sha256 in there), or two Nones."""
+    """(the SHA256SUMS that names `file`, its sha256 there); (None, None) where none does."""
     for folder in (file.parent, file.parent.parent):
         sums = folder / SUMS
         if sums.is_file():
@@ -130,8 +133,8 @@ def noted(file: Path) -> tuple[Path | None, str | None]:
 
 
 def refuse_code(file: Path, source: str) -> None:
-    """Of a file that another library will load: raises WeightsError where it is missing, not what was
-    published, or could run anything."""
+    """Raise WeightsError where `file`, which another library will load, is missing, is not what was
+    published, or could run code. source: where to get it, for the message."""
     if not file.is_file():
         raise WeightsError(f"{file}: no such weights; get them from {source} and put them there")
     if file.suffix not in (".safetensors", ".npz", ".npy"):
@@ -146,5 +149,5 @@ def refuse_code(file: Path, source: str) -> None:
 
 
 def digest(file: Path) -> str:
-    """First 16 digits of the sha256 of the file's content."""
+    """The first 16 digits of the sha256 of `file`. Raises OSError."""
     return sha256(file)[:16]

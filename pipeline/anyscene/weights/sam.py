@@ -22,8 +22,8 @@ SOURCE = catalogue.get("sam_vit_h").source
 
 
 def read(file: Path) -> Sam:
-    """A published checkpoint, sam_vit_{b,l,h}*.pth, for inference. Raises WeightsError where it is missing,
-    truncated, other than published, of another architecture, or holds more than tensors."""
+    """SAM for inference, from a published checkpoint sam_vit_{b,l,h}*.pth. Raises WeightsError where it is
+    missing, truncated, not what was published, of another architecture, or holds more than tensors."""
     kind = next((kind for kind in catalogue.SAM_KINDS if kind in file.name), None)
     if kind is None:
         raise WeightsError(f"{file}: the name of a SAM checkpoint holds vit_h, vit_l or vit_b")
@@ -32,8 +32,8 @@ def read(file: Path) -> Sam:
 
 
 def read_own(folder: Path) -> Sam:
-    """ARCHITECTURE and WEIGHTS in `folder`, for inference. Raises WeightsError where one is missing or
-    damaged, or they do not belong together."""
+    """SAM for inference, from ARCHITECTURE and WEIGHTS in `folder`. Raises WeightsError where one is missing
+    or damaged, or they do not belong together."""
     try:
         state = load_file(folder / WEIGHTS)
         network = build_sam(**json.loads((folder / ARCHITECTURE).read_text()))
@@ -57,7 +57,8 @@ def _filled(network: Sam, state: Mapping[str, torch.Tensor], path: Path) -> Sam:
 
 
 class Stem(nn.Module):
-    """Image [B, 3, S, S] -> patch embeddings [B, S / patch, S / patch, width], by halving convolutions."""
+    """Patch embeddings [B, S / patch, S / patch, width] of images [B, 3, S, S], by convolutions of stride
+    2."""
 
     def __init__(self, patch: int, width: int) -> None:
         super().__init__()
@@ -86,10 +87,10 @@ def build_sam(
     pixel_std: tuple[float, float, float],
     **unknown: Any,
 ) -> Sam:
-    """segment-anything's own Sam at a freely chosen size, with random weights.
+    """segment-anything's Sam in any size, with random weights.
 
-    Its vision transformer starts from three convolutions in place of one per patch: with little training data
-    that finds edges much sooner (Xiao et al. 2021).
+    Its vision transformer begins with convolutions of 3 x 3 pixels instead of one of a whole patch: with
+    little training data these learn edges much sooner (Xiao et al. 2021).
     """
     if unknown:
         raise WeightsError(f"{ARCHITECTURE}: unknown key {sorted(unknown)[0]}")

@@ -1,4 +1,4 @@
-"""Whether weights on disk are there, whole, and what was published."""
+"""Whether the weights on disk are complete and are what was published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from anyscene.weights.catalogue import ANSWERS, Entry, File
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one file. It is "unverified" where it opens, but nobody published what it holds."""
+    """What is known of one file. It is "unverified" where it can be opened but nobody published what it
+    holds."""
 
     file: Path
     state: Literal["fine", "unverified", "missing", "damaged"]
@@ -26,7 +27,7 @@ class Finding:
 
 
 def verify(entry: Entry, root: Path) -> Iterator[Finding]:
-    """One finding for each file of `entry` under `root`, the folder `segmenters.weights`."""
+    """The state of each file of `entry` under `root`, the folder `segmenters.weights`."""
     for file in entry.files:
         yield _verify(root / entry.folder / file.name, file, entry)
 
@@ -50,7 +51,7 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
 
 
 def _open(path: Path, entry: Entry) -> str:
-    """What is in a file. Raises WeightsError where it cannot be read."""
+    """Read what is in a file. Raises WeightsError where that fails."""
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, "pt") as tensors:

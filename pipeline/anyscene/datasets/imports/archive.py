@@ -1,4 +1,4 @@
-"""Exports that come as an archive, or unpacked."""
+"""Exports in an archive, or unpacked."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from anyscene.errors import DataError
 
 
 def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
-    """The folder that holds one of `marks`: `path`, or in a zip file its top or the only folder there that
-    does; None where there is none. Raises DataError for a file that is no archive."""
+    """The folder that holds one of `marks`. That is `path` itself; or in a zip file its top, or its only
+    folder that does. None where there is none. Raises DataError for a file that is not an archive."""
     folders: list[ExportFile] = [path]
     if path.is_file():
         try:
@@ -27,7 +27,7 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
 
 
 def read_json(source: ExportFile) -> dict[str, Any]:
-    """Raises DataError naming the file where it is missing or no JSON object."""
+    """The JSON object in a file. Raises DataError naming the file where it is missing or holds none."""
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
     except (FileNotFoundError, KeyError) as error:

@@ -1,14 +1,14 @@
-"""A reconstruction of COLMAP: a dense workspace (image_undistorter), or a project's folder.
+"""A reconstruction of COLMAP: a dense workspace (image_undistorter), or the folder of a project.
 
     FOLDER/images/NAME                        the images
     FOLDER/sparse/, or its only sub-folder    cameras, images and points3D, as .bin (preferred) or .txt
     FOLDER/stereo/depth_maps/NAME.geometric.bin   depth, where patch_match_stereo has run
 
-Source: colmap.github.io, "Output Format"; sensor/models.h for the numbers and parameters of camera models,
-and for pixels, of which the first has its middle at (0.5, 0.5). Poses are world to camera, OpenCV axes.
+Sources: colmap.github.io, "Output Format"; sensor/models.h for the numbers and parameters of camera models.
+The middle of the first pixel is (0.5, 0.5). Poses are world to camera, with OpenCV axes.
 
-The world of a reconstruction is arbitrary: its unit and what is up are asked for. The points are only looked
-at to tell a scale that no room has.
+The world of a reconstruction is arbitrary, so that a user has to say its unit and what is up. The points
+serve only to refuse a scale that no room has.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MODELS = (  # by their number in binary files
     *("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE"),
     *("SIMPLE_DIVISION", "DIVISION", "SIMPLE_FISHEYE", "FISHEYE", "EUCM", "EQUIRECTANGULAR"),
 )
-PARAMETERS = {  # of those that are OpenCV's perspective model with some coefficients 0
+PARAMETERS = {  # of the models that are OpenCV's perspective model with some coefficients 0
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
     "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
@@ -58,37 +58,37 @@ Item = TypeVar("Item")  # of a file of the model: Lens, RegisteredImage or Point
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """intrinsics f8[3,3] of width x height pixels, centres on whole numbers; distortion as of a Shot."""
+    """The camera of some images of the reconstruction."""
 
-    intrinsics: F8
-    width: int
-    height: int
-    distortion: tuple[float, float, float, float, float]
+    intrinsics: F8  # f8[3,3], pixel centres on whole numbers
+    width: int  # pixels
+    height: int  # pixels
+    distortion: tuple[float, float, float, float, float]  # as that of a SourceFrame
 
 
 @dataclass(frozen=True, eq=False)
 class RegisteredImage:
-    """pose f8[4,4]: camera to world, in the unit of the reconstruction."""
+    """An image with its pose."""
 
     name: str
-    camera: int
-    pose: F8
+    camera: int  # id of its lens
+    pose: F8  # f8[4,4], camera to world, in the unit of the reconstruction
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """xyz f8[3] in the world; images: ids of those that see it."""
+    """A point of the reconstruction."""
 
-    xyz: F8
-    images: tuple[int, ...]
+    xyz: F8  # f8[3] in the world
+    images: tuple[int, ...]  # ids of the images that see it
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The images of the reconstruction, in the order of their names. With depth maps, images without one are
-    left out.
+    """The images of the reconstruction in the order of their names. Where there are depth maps, images
+    without one are left out.
 
-    Raises DataError naming the file for what is missing, damaged or of another camera model, where scale or
-    up is not given, and for a scale at which the points are no room.
+    Raises DataError that names the file which is missing, damaged or of another camera model; where scale or
+    up is not given; and where no room has that scale.
     """
     model = _model(folder)
     options.refuse("depth_unit", because="COLMAP's depth is in the unit of its poses")
@@ -131,7 +131,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
 
 
 def depth_map(source: ExportFile) -> F4:
-    """f4[H,W] in units of the reconstruction, 0 = none. Raises ValueError for a file of another form."""
+    """f4[H,W]: the depth in units of the reconstruction, 0 = no reading. Raises ValueError for a file of
+    another form."""
     data = source.read_bytes()
     header = data[:64].split(b"&", 3)
     if len(header) != 4:
@@ -166,7 +167,8 @@ def _holds_model(folder: ExportFile) -> bool:
 
 
 def _check_scale(model: ExportFile, views: Mapping[int, RegisteredImage], scale: float) -> None:
-    """The median distance of points before the cameras that see them; nothing where there are none."""
+    """Raise DataError where the median distance of points from the cameras that see them is not that of a
+    room. Without points nothing is checked."""
     if not any((model / f"points3D.{kind}").is_file() for kind in ("bin", "txt")):
         return
     points = _read(model, "points3D", _points_text, _points_binary).values()
@@ -191,7 +193,7 @@ def _read(
     text: Callable[[list[str]], Iterator[tuple[int, Item]]],
     binary: Callable[[_Bytes], Iterator[tuple[int, Item]]],
 ) -> dict[int, Item]:
-    """What NAME.bin, else NAME.txt, holds, by id."""
+    """What NAME.bin, or else NAME.txt, holds, by id. Raises DataError naming the file."""
     path = model / f"{name}.bin"
     try:
         if path.is_file():
@@ -207,7 +209,7 @@ def _read(
 
 
 class _Bytes:
-    """Little-endian values, one after the other. Raises struct.error behind the end."""
+    """Little-endian values, one after the other. Raises struct.error beyond the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0

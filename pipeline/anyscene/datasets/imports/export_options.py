@@ -1,4 +1,4 @@
-"""What a person has to say of a capture because its files do not."""
+"""What a user has to say about an export because its files do not."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import numpy as np
 from anyscene.arrays import F8
 from anyscene.errors import DataError
 
-IMAGES = "images"  # up is where the images' upper edges are
+IMAGES = "images"  # up is the direction of the upper edges of the images
 
 
 @dataclass(frozen=True, eq=False)
 class ExportOptions:
-    """What an export leaves open; None where nobody says it."""
+    """What an export leaves open. None means that the user does not say it."""
 
-    scale: float | None = None  # metres of a unit of its poses
-    depth_unit: float | None = None  # metres of a step of its depth
+    scale: float | None = None  # metres in a unit of its poses
+    depth_unit: float | None = None  # metres in a step of its depth
     up: F8 | str | None = None  # f8[3] in its world, of any length, or IMAGES
-    confidence: int = 1  # 0 (low), 1 or 2 (high): depth that the device was less sure of is dropped
+    confidence: int = 1  # 0 (low), 1 or 2 (high); depth with a lower confidence is dropped
 
     def refuse(self, *names: str, because: str) -> None:
-        """Raises DataError where one of `names` is set although the files say it: they might disagree."""
+        """Raise DataError where one of `names` is set although the files say it, as the two might
+        disagree."""
         for name in names:
             if getattr(self, name) is not None:
                 raise DataError(f"--{name.replace('_', '-')} is not for this export: {because}; leave it out")
 
 
 def direction(text: str) -> F8 | str:
-    """`up` of a text: x, -x, y, -y, z, -z, three numbers X,Y,Z, or images. Raises DataError for others."""
+    """The direction that a text names: x, -x, y, -y, z, -z, three numbers X,Y,Z, or images. Raises DataError
+    for any other text."""
     if text == IMAGES:
         return IMAGES
     axis = text.removeprefix("-")

@@ -1,4 +1,4 @@
-"""Which importer an export is for."""
+"""The importers, by the form of an export."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ READERS = {"colmap": colmap, "nerfstudio": nerfstudio, "polycam": polycam, "reco
 
 
 def read(path: Path, source: str | None, options: ExportOptions, every: int = 1) -> Capture:
-    """Every `every`-th frame of the export at `path`, a folder or an archive of it, by the reader `source`,
-    or by the only one whose files are there.
+    """Every `every`-th frame of the export at `path`, a folder or an archive.
 
-    Raises DataError naming the file, and where it is the form of none of them, or of several."""
+    source: the name of the reader; None: the only one whose files are there. Raises DataError naming the
+    file, and where the export has the form of no reader, or of several.
+    """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give that of the export")
     reader = READERS[source or recognised(path)]
@@ -29,7 +30,7 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
 
 
 def recognised(path: Path) -> str:
-    """The only reader whose files are in `path`. Raises DataError where there is none, or more."""
+    """The only reader whose files are in `path`. Raises DataError where there is none, or more than one."""
     found = [name for name, reader in READERS.items() if archive.root(path, reader.MARKS) is not None]
     if len(found) == 1:
         return found[0]

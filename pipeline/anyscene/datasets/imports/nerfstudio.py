@@ -42,8 +42,8 @@ UP = np.array([0.0, 0.0, 1.0])
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The frames in file order. Raises DataError naming the frame for anything missing, unknown or
-    contradictory, and where the scale, or the unit of depth that is there, is not given."""
+    """The frames in the order of the file. Raises DataError that names the frame where something is missing,
+    unknown or contradictory, and where the scale or the unit of depth is not given."""
     path = folder / MARKS[0]
     try:
         content = json.loads(path.read_text())
@@ -95,7 +95,7 @@ def _frame(folder: ExportFile, values: dict[str, Any], where: str, depth_unit: f
 
 
 def _intrinsics(values: dict[str, Any]) -> tuple[tuple[int, int], F8]:
-    """((width, height), [3,3] with pixel centres on whole numbers)."""
+    """((width, height), intrinsics f8[3,3] with pixel centres on whole numbers)."""
     width, height = int(values["w"]), int(values["h"])
     if "fl_x" in values:
         fx = float(values["fl_x"])

@@ -1,4 +1,4 @@
-"""Shots in the world of their export -> in metres, z up."""
+"""Frames from the world of their export to metres, z up."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ CONTRADICTION = np.cos(np.radians(45))
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """Shots in metres, z up, and world f8[4,4], which takes points of the export's world to theirs.
-    left_out: what was not taken, and why; remarks: what a person should know besides."""
+    """Frames in metres, z up."""
 
     frames: tuple[SourceFrame, ...]
-    world: F8
-    left_out: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    world: F8  # f8[4,4], from the world of the export to that of the frames
+    left_out: tuple[str, ...] = ()  # what was left out, and why
+    remarks: tuple[str, ...] = ()  # what else a user should know
 
 
 def oriented(
@@ -37,11 +36,12 @@ def oriented(
     left_out: Sequence[str] = (),
     remarks: Sequence[str] = (),
 ) -> Capture:
-    """The frames turned so that `up` (f8[3] of their world, or IMAGES) is +z, by no more than it takes;
-    scale: metres of a unit.
+    """The frames, turned by the smallest angle that makes `up` +z.
 
-    Raises DataError naming `source` where up is to be had from the images and they do not tell, and where
-    they clearly tell another vertical than `up`.
+    up: f8[3] in their world, or IMAGES. scale: metres in a unit of their world.
+
+    Raises DataError naming `source` where the images are to say what is up and do not, and where they clearly
+    contradict `up`.
     """
     if not source_frames:
         why = "; ".join(left_out[:3]) or "there is none"
@@ -67,9 +67,9 @@ def oriented(
 
 
 def vertical(poses: F8) -> F8 | None:
-    """f8[3], the unit direction that the images' right edges are perpendicular to, upwards on the whole, of
-    poses f8[N,4,4] (OpenCV axes); None where there is none or more than one: images on their side among
-    upright ones, or all looking the same way. How far each looks up or down does not matter."""
+    """f8[3]: the unit direction that is perpendicular to the right edges of the images and points up in most,
+    for poses f8[N,4,4] (OpenCV axes). None where there is no such direction or more than one: some images lie
+    on their side, or all look the same way. How far each looks up or down does not matter."""
     right, up = poses[:, :3, 0], -poses[:, :3, 1]
     share, axis = np.linalg.eigh(right.T @ right / len(poses))
     if share[0] > TILT**2 or share[1] < SPREAD**2 or share[1] < 4 * share[0]:

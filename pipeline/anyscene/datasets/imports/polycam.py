@@ -46,7 +46,7 @@ DISTORTED = (
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The keyframes in the order of their times, without those that lack their image or depth. Raises
+    """The keyframes in the order of their times, without those whose image or depth is missing. Raises
     DataError naming the file."""
     options.refuse("scale", "depth_unit", "up", because="Polycam measures metres and millimetres, +y is up")
     frames = folder / "keyframes"
@@ -102,7 +102,8 @@ def _read_depth(frames: ExportFile, id: str, least: int) -> Depth:
 
 
 def _sure(source: ExportFile, *, confidence: ExportFile, least: int) -> Array:
-    """The depth map, 0 where the device was less sure than `least`. Raises ValueError where sizes differ."""
+    """The depth map, 0 where the confidence of the device is below `least`. Raises ValueError where sizes
+    differ."""
     depth, sure = numbers(source), numbers(confidence)
     if sure.shape != depth.shape or sure.dtype != np.uint8:
         raise ValueError(f"its confidence is {sure.dtype}{list(sure.shape)}, not uint8{list(depth.shape)}")

@@ -34,8 +34,8 @@ Size = tuple[int, int]
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The frames by number. Raises DataError naming the file, also where its depth cannot be decompressed for
-    want of the decoder, and where up is not said."""
+    """The frames by number. Raises DataError naming the file, also where the decoder of its depth is not
+    installed, and where up is not given."""
     options.refuse("scale", "depth_unit", because="Record3D measures metres")
     metadata = read_json(folder / "metadata")
     poses, intrinsics, size, shape = _cameras(metadata, folder / "metadata")
@@ -78,8 +78,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
 
 
 def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size, Size | None]:
-    """(poses f8[N,4,4] in OpenCV axes, intrinsics f8[N,3,3], pixel centres on whole numbers, size of colour,
-    shape of depth if it says so)."""
+    """(poses f8[N,4,4] in OpenCV axes, intrinsics f8[N,3,3] with pixel centres on whole numbers, the size of
+    colour, the shape of depth or None where the file does not say it). Raises DataError."""
     try:
         stored = np.array(metadata["poses"], np.float64)
         size = int(metadata["w"]), int(metadata["h"])
@@ -123,8 +123,8 @@ def _decoded(
     confidence: ExportFile | None,
     least: int,
 ) -> F4:
-    """f4[dh,dw] in metres, 0 where the device was less sure than `least`. Raises ValueError for other sizes
-    than `shape`, which where the file does not say it is that of the image's proportions."""
+    """f4[dh,dw]: the depth in metres, 0 where the confidence of the device is below `least`. Raises
+    ValueError where the size is not `shape`, or not in the proportions of the image where `shape` is None."""
     depth = np.frombuffer(_bytes(source, decoder), "<f4")
     height, width = shape or _shape(len(depth), size)
     if len(depth) != height * width:
@@ -140,12 +140,13 @@ def _decoded(
 def _bytes(source: ExportFile, decoder: Any) -> bytes:
     try:
         return bytes(decoder.decompress(source.read_bytes()))
-    except (decoder.error, MemoryError) as error:  # the second where it was cut short
+    except (decoder.error, MemoryError) as error:  # MemoryError where it was cut short
         raise ValueError(f"{source.name} is damaged, or not of LZFSE") from error
 
 
 def _shape(count: int, size: Size) -> Size:
-    """(height, width) of so many numbers in the proportions of `size` (width, height). Raises ValueError."""
+    """(height, width) of `count` numbers in the proportions of `size` (width, height). Raises ValueError
+    where there is none."""
     width = isqrt(count * size[0] // size[1])
     height = count // max(width, 1)
     if width * height != count or width * size[1] != height * size[0]:

@@ -1,4 +1,4 @@
-"""Shots -> a scan in the form that the reader `rgbd` takes."""
+"""Frames -> a scan in the form that the reader `rgbd` reads."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
 from anyscene.errors import DataError
 
-DEPTH_SCALE = 1000  # what is written: millimetres
+DEPTH_SCALE = 1000  # depth is written in millimetres
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
-PLAUSIBLE = (0.1, 50.0)  # metres: the median of a room's depth, generously
-LOOKED_AT = 0.1  # of a mesh's vertices, at the least, if it lies where the cameras look
+PLAUSIBLE = (0.1, 50.0)  # metres; a generous range for the median depth of a room
+LOOKED_AT = 0.1  # the least share of a mesh's vertices that the cameras look at
 
 Size = tuple[int, int]  # width, height
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written, and what had to be changed for it: numbers of frames."""
+    """What was written, and the numbers of frames that had to be changed."""
 
     frames: int
     depth: int
@@ -52,8 +52,11 @@ class Summary:
 
 
 def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
-    """Make the folder `out`, whole or not at all; mesh: a PLY in the world of the export, with faces. Raises
-    DataError naming the file, where `out` exists, and where no camera looks at the mesh."""
+    """Create the folder `out`, whole or not at all.
+
+    mesh: a PLY file with faces, in the world of the export. Raises DataError naming the file, where `out`
+    exists, and where no camera looks at the mesh.
+    """
     source_frames = capture.frames
     if out.exists():
         raise DataError(f"{out}: exists; delete it or give another --out")
@@ -92,7 +95,7 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
 
 
 def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
-    """Colour, depth, pose and intrinsics; returns the sizes of colour and depth."""
+    """Write colour, depth, pose and intrinsics; returns the sizes of colour and depth."""
     id, picture = frame.id, load(frame)
     camera = picture.camera
     copied = not any(frame.distortion) and not frame.exif and not quarters(frame.camera)
@@ -111,8 +114,8 @@ def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
 
 
 def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]) -> None:
-    """capture.json, which has one size for all depth maps: where they differ, each takes that of its colour
-    image, by nearest samples."""
+    """Write capture.json. It has one size for all depth maps: where they differ, each is resized to its
+    colour image by nearest samples."""
     capture: dict[str, Any] = {"depth_scale": DEPTH_SCALE}
     sizes = {depth for _, depth in written.values()}
     if len(sizes) == 1:

@@ -1,4 +1,4 @@
-"""One picture of a capture as it was exported, and what makes it one that the pipeline can take."""
+"""One frame of an export, and what turns it into one that the pipeline can use."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from anyscene.arrays import F4, U1, Array
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 
-ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels lie as they are meant to be seen
-QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new camera axes in the old
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes x right, y up, z back, to OpenCV's
+ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels are stored as they are to be seen
+QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new axes in the old
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # from camera axes x right, y up, z back to OpenCV's
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Value = TypeVar("Value", bound=np.generic)
@@ -29,7 +29,7 @@ ExportFile = Path | zipfile.Path  # a file, or one inside an archive
 
 
 def numbers(source: ExportFile) -> Array:
-    """What an .npy or an image holds, as it is stored. Raises one of UNREADABLE."""
+    """The numbers in an .npy file or an image, as they are stored. Raises one of UNREADABLE."""
     data = io.BytesIO(source.read_bytes())
     if source.suffix == ".npy":
         return np.asarray(np.load(data))
@@ -42,7 +42,7 @@ class Depth:
     """A depth map in a file."""
 
     source: ExportFile
-    unit: float  # metres of one of its steps
+    unit: float  # metres in one of its steps
     # Decodes the file into numbers [h, w]; 0, below 0 and NaN are no reading. Raises one of UNREADABLE.
     read: Callable[[ExportFile], Array] = numbers
 
@@ -71,8 +71,9 @@ class Picture:
 
 
 def named(source_frames: Sequence[SourceFrame], export: ExportFile) -> list[SourceFrame]:
-    """Frames whose ids are paths relative to the export, under the names of the files alone where those
-    differ, else with their folders. Raises DataError naming `export` where two are one."""
+    """The frames, whose ids are paths relative to the export, with the names of their files as ids; with
+    their folders before the names where these are not unique. Raises DataError naming `export` where two
+    frames have one file."""
     paths = [PurePosixPath(frame.id).with_suffix("") for frame in source_frames]
     ids = [path.name for path in paths]
     if len(set(ids)) < len(ids):
@@ -84,11 +85,11 @@ def named(source_frames: Sequence[SourceFrame], export: ExportFile) -> list[Sour
 
 
 def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float, float], bool]:
-    """How the stored image at `path` relates to the size (width, height) that its intrinsics are given for:
-    (factors to its size, whether its EXIF orientation turns it to that size).
+    """How the image stored at `path` relates to the size (width, height) that its intrinsics are for:
+    (factors to the size of the image, whether its EXIF orientation turns it to that size).
 
-    Raises DataError where neither the stored nor the turned image has those proportions, and where it is
-    upside down by EXIF, which a size cannot tell.
+    Raises DataError where neither the stored nor the turned image has those proportions, and where EXIF turns
+    it upside down, which its size cannot show.
     """
     if min(camera_size) < 1:
         raise DataError(f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again")
@@ -119,7 +120,8 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
 
 
 def load(frame: SourceFrame) -> Picture:
-    """The frame without distortion, turned by quarters so that up is up. Raises DataError naming the file."""
+    """The frame without distortion, turned by quarters so that up is up in the image. Raises DataError naming
+    the file."""
     rgb, depth = _rgb(frame), None if frame.depth is None else _depth(frame.depth, frame.camera)
     if any(frame.distortion):
         rgb = undistorted(rgb, frame.camera, frame.distortion, order=1)
@@ -133,8 +135,8 @@ def load(frame: SourceFrame) -> Picture:
 
 
 def quarters(camera: Camera) -> int:
-    """How many quarter turns to the left (as numpy.rot90) put the world's +z up in the image; 0 for a camera
-    that looks within 30 degrees of straight up or down, where none does."""
+    """The number of quarter turns to the left (as numpy.rot90) that put the world's +z up in the image; 0 for
+    a camera that looks within 30 degrees of straight up or down, where none does."""
     right, up = camera.pose[2, 0], -camera.pose[2, 1]  # of +z, in the image
     if np.hypot(right, up) < 0.5:
         return 0
@@ -144,10 +146,10 @@ def quarters(camera: Camera) -> int:
 def undistorted(
     image: NDArray[Value], camera: Camera, distortion: tuple[float, ...], order: int
 ) -> NDArray[Value]:
-    """The image [H,W] or [H,W,3] that a pinhole camera of the same intrinsics would have taken, sampled
-    bilinearly (order 1) or by the nearest pixel (order 0); what lies outside is 0.
+    """The image [H,W] or [H,W,3] that a pinhole camera with the same intrinsics would have taken.
 
     distortion: k1, k2, p1, p2, k3 of OpenCV's model (docs.opencv.org, "Camera Calibration", 2.4.13).
+    order: 1 samples bilinearly, 0 takes the nearest pixel. What lies outside the image is 0.
     """
     k1, k2, p1, p2, k3 = distortion
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
@@ -167,7 +169,7 @@ def undistorted(
 
 
 def _turned(picture: Picture) -> Picture:
-    """A quarter turn to the left: pixel (u, v) goes to (v, W - 1 - u)."""
+    """Turn a picture by a quarter to the left: pixel (u, v) goes to (v, W - 1 - u)."""
     camera = picture.camera
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
     intrinsics = np.array([[fy, 0, cy], [0, fx, camera.width - 1 - cx], [0, 0, 1]])
@@ -213,7 +215,7 @@ def _depth(stored: Depth, camera: Camera) -> F4:
 
 
 def rescaled(camera: Camera, factor: tuple[float, float]) -> Camera:
-    """The camera of the image resized by the factors (x, y), as images are resized: pixel edges on edges."""
+    """The camera of the image after it was resized by the factors (x, y), with pixel edges on edges."""
     intrinsics = camera.intrinsics.copy()
     intrinsics[0, 0] *= factor[0]
     intrinsics[1, 1] *= factor[1]

@@ -1,4 +1,4 @@
-"""A scan in plain files, of whatever a person has."""
+"""Any scan or export as a scan in plain files, for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anyscene.errors import DataError
 
 
 def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
-    """Raise DataError for anything that was said of an export where there is none to import."""
+    """Raise DataError where options of an export are given and there is no export to import."""
     options.refuse("scale", "depth_unit", "up", because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
@@ -26,8 +26,9 @@ def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every:
 def as_scan(
     path: Path, source: str | None, options: ExportOptions, mesh: Path | None = None, every: int = 1
 ) -> Iterator[tuple[Path, Summary | None]]:
-    """(folder in the rgbd form, what the import did): `path` itself where it is one, else the export at
-    `path`, imported into a folder that is there while the context is. Raises what `read` and `write` do."""
+    """A context with (the folder of a scan in the rgbd form, what the import did). The folder is `path`
+    itself where it has that form; else the export at `path` is imported into a folder that lasts as long as
+    the context. Raises the errors of `read` and `write`."""
     if source is None and (path / "color").is_dir():
         refuse(None, options, mesh, every, because="a scan in plain files is in metres, z up")
         yield path.resolve(), None

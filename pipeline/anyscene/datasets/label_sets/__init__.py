@@ -1,6 +1,6 @@
-"""Label sets: classes with prompts, colours and ids, one csv file each.
+"""Label sets: classes with prompts, colours and ids, in one CSV file for each.
 
-A class may have several prompts and stand for several categories of an annotation, separated by `|`.
+A class may have several prompts, and may stand for several categories of an annotation; `|` separates them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from anyscene.errors import DataError
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("index", "name", "prompt", "red", "green", "blue", "foreground")
-ID = "_id"  # ends the names of columns that hold the classes' ids in a table of the field, e.g. nyu40_id
-CATEGORY = "_category"  # of those that hold names of categories, e.g. nuscenes_category
+ID = "_id"  # the suffix of columns with the ids of classes in an annotation, e.g. nyu40_id
+CATEGORY = "_category"  # the suffix of columns with names of categories, e.g. nuscenes_category
 SEVERAL = "|"
 
 
@@ -44,21 +44,22 @@ class LabelSet:
         return len(self.names)
 
     def of_prompts(self, prompt: Integers) -> Integers:
-        """The class that each prompt (its index, or -1 for none) asks for, in the shape of `prompt`."""
+        """The class that each prompt asks for, in the shape of `prompt`: indices of prompts, -1 for none."""
         return prompt if self.prompt_class is None else np.append(self.prompt_class, -1)[prompt]
 
     def prompts_among(self, classes: Integers) -> I8:
-        """i8: indices of the prompts that ask for one of the `classes` (rows), ascending."""
+        """i8[n]: the indices of the prompts that ask for one of the `classes` (rows), ascending."""
         return np.flatnonzero(np.isin(self.of_prompts(np.arange(len(self.prompts))), classes))
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether `name` is the path of a csv file, not a label set that ships with the package."""
+    """Whether `name` is the path of a CSV file, and not a label set that comes with the package."""
     return Path(name).suffix == ".csv"
 
 
 def label_set(name: str | Path) -> LabelSet:
-    """The label set that ships as `name`, or the csv file at that path. Raises DataError naming the line.
+    """The label set `name` that comes with the package, or the one in the CSV file at that path. Raises
+    DataError that names the file, and what is wrong in it.
 
     >>> classes = anyscene.label_set("scannet20")
     >>> len(classes), classes.names[:3], classes.colours.shape

@@ -1,1 +1,1 @@
-"""Matterport3D as it is released."""
+"""Matterport3D as it is published."""

@@ -47,25 +47,25 @@ REGION = re.compile(r"region\d+")
 REGIONS, CAMERAS, HOUSES = "region_segmentations", "undistorted_camera_parameters", "house_segmentations"
 IMAGES = ("undistorted_color_images", "undistorted_depth_images")
 DEPTH_SCALE = 4000.0
-NEAREST = 100  # frames of a region in which no camera stands
+NEAREST = 100  # the number of frames of a region in which no camera stands
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # to OpenCV axes
 UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True)
 class Matterport:
-    """The houses in `root`, every `stride`-th frame of a region; labels as rows of `labels`, a label set with
-    nyu40_id or matterport_id; what files were hashed to is remembered in the folder `memory`, if any."""
+    """The houses in `root`."""
 
     root: Path
-    name: str
-    stride: int = 1
-    labels: str | Path = "matterport21"
-    region_frames: Literal["box", "house"] = "box"
-    memory: Path | None = None
+    name: str  # of the data set
+    stride: int = 1  # every n-th frame of a region
+    labels: str | Path = "matterport21"  # a label set with nyu40_id or matterport_id
+    region_frames: Literal["box", "house"] = "box"  # how the frames of a region are found
+    memory: Path | None = None  # folder in which the hashes of files are remembered
 
     def splits(self) -> dict[str, str]:
-        """Split of every region, that of its house, sorted by id. Raises DataError where there are none."""
+        """The split of every region, which is that of its house, sorted by id. Raises DataError where there
+        are none."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; dataset.root must hold the houses' folders")
         houses = raw_files.listed_splits(self.root, NAMES)
@@ -83,14 +83,17 @@ class Matterport:
         return dict(sorted(splits.items()))
 
     def keys(self) -> dict[str, str | DataError]:
-        """Hash of every scene's split and files but the annotation; an error where they cannot be read. A
-        changed image of a house changes the keys of all its regions: which saw it takes their meshes to tell.
+        """A hash of the split and the files of every scene, without the annotation; the error where they
+        cannot be read.
+
+        An image of a house that changes changes the keys of all its regions: only their meshes could tell
+        which regions it shows.
         """
         with Digests(self.memory) as digest:
             return {scene: self._key(scene, split, digest) for scene, split in self.splits().items()}
 
     def truth_keys(self) -> dict[str, str | DataError]:
-        """Hash of the annotation of every scene, and of what its labels mean."""
+        """A hash of the annotation of every scene, and of what its labels mean."""
         meaning = {name: ids.tolist() for name, ids in self._label_set().ids.items()}
         meaning["table"] = truth.table_text(self.root)
         with Digests(self.memory) as digest:
@@ -101,7 +104,8 @@ class Matterport:
             }
 
     def read(self, scene: str) -> Scene:
-        """The whole scene but the pixels. Raises DataError naming the file and what to do."""
+        """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
+        do."""
         house, region = house_and_region(scene)
         folder = raw_files.scene_folder(self.root, house)
         mesh = folder / _mesh(scene)
@@ -128,7 +132,7 @@ class Matterport:
         )
 
     def read_frame_truth(self, scene: str, frame: str) -> None:
-        """None: frames are not annotated."""
+        """None, since frames are not annotated."""
 
     def _label_set(self) -> LabelSet:
         return label_set(self.labels)
@@ -158,14 +162,13 @@ class Matterport:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A line of a .conf: files of one frame and its camera; `intrinsics` [3,3] count rows from the bottom,
-    `pose` [4,4] has OpenCV axes; `line` is for messages."""
+    """A line of a .conf: the files of one frame, and its camera."""
 
-    color: str
-    depth: str
-    intrinsics: F8
-    pose: F8
-    line: str
+    color: str  # name of the image
+    depth: str  # name of the depth map
+    intrinsics: F8  # f8[3,3], counts rows from the bottom
+    pose: F8  # f8[4,4], camera to world, OpenCV axes
+    line: str  # the place of the line, for messages
 
     @property
     def id(self) -> str:
@@ -177,7 +180,7 @@ class Record:
 
 
 def official_splits() -> dict[str, str]:
-    """Split of every house: 61 train, 11 val, 18 test."""
+    """The split of every house: 61 train, 11 val, 18 test."""
     return {
         house: name
         for name in NAMES
@@ -186,7 +189,7 @@ def official_splits() -> dict[str, str]:
 
 
 def house_and_region(scene: str) -> tuple[str, str]:
-    """("HOUSE", "regionN") of HOUSE_regionN. Raises DataError for another id."""
+    """("HOUSE", "regionN") for the id HOUSE_regionN. Raises DataError for any other id."""
     if (named := _house_and_region(scene)) is None:
         raise DataError(f"scene {scene!r}: not a region of a house; name it like 17DRP5sb8fy_region0")
     return named
@@ -198,9 +201,11 @@ def _house_and_region(scene: str) -> tuple[str, str] | None:
 
 
 def read_cameras(path: Path) -> list[Record]:
-    """The frames of a .conf in file order: intrinsics_matrix counts for the scans after it, until the next.
+    """The frames of a .conf in the order of the file. A line intrinsics_matrix holds for the scans after it,
+    until the next such line.
 
-    Raises DataError naming the line where it is none of a .conf, and where fewer scans follow than n_images.
+    Raises DataError that names a line which does not belong in a .conf, and where there are fewer scans than
+    n_images says.
     """
     records: list[Record] = []
     intrinsics, count = None, None
@@ -230,13 +235,14 @@ def read_cameras(path: Path) -> list[Record]:
 
 
 def panorama_regions(path: Path) -> dict[str, int]:
-    """Region of every panorama of a .house, -1 = none. Raises DataError where the file is another or cut."""
+    """The region of every panorama of a .house, -1 = none. Raises DataError where the file has another form
+    or is cut short."""
     lines = [line.split() for line in _text(path).splitlines()]
     try:
         if lines[0][0] != "ASCII":
             raise ValueError(f"begins with {lines[0][0]!r}, not ASCII")
         panoramas = int(lines[1][4])
-        # Portals are P lines as well, and stand before the panoramas.
+        # Portals have P lines too, before those of panoramas.
         portals = 0 if lines[0][1] == "1.0" else int(lines[1][12])
         found = [line for line in lines if line and line[0] == "P"]
         if len(found) != panoramas + portals:

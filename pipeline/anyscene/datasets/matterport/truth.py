@@ -32,7 +32,7 @@ TABLE = "category_mapping.tsv"
 
 
 def table_text(root: Path) -> str:
-    """Content of the table of categories. Raises DataError where it is missing."""
+    """The content of the table of categories. Raises DataError where it is missing."""
     for folder in (root, root.resolve().parent):
         if (folder / TABLE).is_file():
             return (folder / TABLE).read_text()
@@ -43,7 +43,7 @@ def table_text(root: Path) -> str:
 
 
 def read(mesh: Path, root: Path, label_set: LabelSet) -> Truth:
-    """The annotation of the region whose mesh is given. Raises DataError naming the file."""
+    """The annotation of the region that has this `mesh`. Raises DataError naming the file."""
     rows = category_rows(table_text(root), label_set, root / TABLE)
     face, category, instance, points = _faces(mesh)
     if category.size and category.max() >= len(rows):
@@ -61,7 +61,8 @@ def read(mesh: Path, root: Path, label_set: LabelSet) -> Truth:
 
 
 def category_rows(table: str, label_set: LabelSet, path: Path) -> I4:
-    """i4[1 + categories]: row of the label set of every index of the table, -1 = none. Raises DataError."""
+    """i4[1 + categories]: the row of the label set for every index of the table, -1 = none. Raises
+    DataError."""
     try:
         lines = list(csv.DictReader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE))
         if [int(line["index"]) for line in lines] != list(range(1, len(lines) + 1)):
@@ -89,8 +90,8 @@ def category_rows(table: str, label_set: LabelSet, path: Path) -> I4:
 
 
 def majority(face: Integers, value: Integers, points: int) -> I8:
-    """i8[points]: the most frequent of the values i[F] >= -1 of a vertex's faces i[F,3]; of equally many the
-    smallest; -1 without a face."""
+    """i8[points]: the most frequent of the values i[F] >= -1 of the faces i[F,3] of each vertex. Of equally
+    frequent ones it is the smallest; a vertex without a face has -1."""
     vertex, value = face.ravel().astype(np.int64), np.repeat(value.astype(np.int64), 3)
     width = int(value.max(initial=-1)) + 2
     pair, count = np.unique(vertex * width + value + 1, return_counts=True)
@@ -102,7 +103,8 @@ def majority(face: Integers, value: Integers, points: int) -> I8:
 
 
 def _faces(path: Path) -> tuple[I8, I8, I8, int]:
-    """(vertices of every face i8[F,3], category i8[F], object i8[F], number of vertices)."""
+    """(the vertices of every face i8[F,3], its category i8[F], its object i8[F], the number of vertices).
+    Raises DataError naming the file."""
     try:
         mesh = PlyData.read(path, known_list_len=ply.TRIANGLES)
         element = mesh["face"]

@@ -1,1 +1,1 @@
-"""nuScenes as it is released."""
+"""nuScenes as it is published."""

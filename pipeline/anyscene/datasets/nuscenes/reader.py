@@ -41,28 +41,26 @@ from anyscene.scene import Camera, Frame, Scene
 NAMES = ("train", "val", "test")
 RELEASE = "v1.0-*"
 KEYFRAME = re.compile(r"(.+)_(\d{2,})")
-VALUES = 5  # of a point of a sweep
-NEAR = 1.0  # metres from the LiDAR, to either side: the car itself, which would trail behind it
+VALUES = 5  # the number of values of a point in a sweep
+NEAR = 1.0  # metres from the LiDAR to each side: points of the car itself, of which sweeps would draw a trail
 UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True)
 class NuScenes:
-    """The drives in `root`, every `stride`-th keyframe of each, with the sweeps of the `seconds` before it;
-    labels as rows of `labels`, a label set with nuscenes_category; what files were hashed to is remembered in
-    the folder `memory`, if any."""
+    """The drives in `root`."""
 
     root: Path
-    name: str
-    stride: int = 1
-    labels: str | Path = "nuscenes16"
-    seconds: float = 0.5
-    memory: Path | None = None
+    name: str  # of the data set
+    stride: int = 1  # every n-th keyframe of a drive
+    labels: str | Path = "nuscenes16"  # a label set with nuscenes_category
+    seconds: float = 0.5  # before a keyframe, whose sweeps join it
+    memory: Path | None = None  # folder in which the hashes of files are remembered
 
     def splits(self) -> dict[str, str]:
-        """Split of every keyframe, that of its drive, sorted by id: of the drives in ROOT/splits, or by the
-        official lists, of those of which a keyframe's sweep is there. Raises DataError where there are none.
-        """
+        """The split of every keyframe, which is that of its drive, sorted by id. The drives are those in
+        ROOT/splits, or else those of the official lists of which the sweep of a keyframe is there. Raises
+        DataError where there are none."""
         drives, listed = self._drives(), raw_files.listed_splits(self.root, NAMES)
         if listed is None:
             there = [name for name, tables in drives.items() if self._is_there(name, tables)]
@@ -80,14 +78,14 @@ class NuScenes:
         return dict(sorted(splits.items()))
 
     def keys(self) -> dict[str, str | DataError]:
-        """Hash of every scene's split, poses and files but the annotation; the error where they cannot be
-        read."""
+        """A hash of the split, the poses and the files of every scene, without the annotation; the error
+        where they cannot be read."""
         drives, splits = self._drives(), self.splits()
         with Digests(self.memory) as digest:
             return {scene: self._key(scene, split, drives, digest) for scene, split in splits.items()}
 
     def truth_keys(self) -> dict[str, str | DataError]:
-        """Hash of the annotation of every scene that has one, and of what its labels mean."""
+        """A hash of the annotation of every scene that has one, and of what its labels mean."""
         drives = self._drives()
         found: dict[str, str | DataError] = {}
         files = {folder: nuscenes_truth.label_files(folder) for folder in {t.folder for t in drives.values()}}
@@ -110,7 +108,8 @@ class NuScenes:
         return found
 
     def read(self, scene: str) -> Scene:
-        """The whole scene but the pixels. Raises DataError naming the file and what to do."""
+        """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
+        do."""
         tables, sample = _keyframe(scene, self._drives())
         key = tables.lidar(sample)
         to_car = np.linalg.inv(tables.ego_pose(key))
@@ -140,8 +139,8 @@ class NuScenes:
         )
 
     def read_truth(self, scene: str) -> Truth:
-        """The annotation of the keyframe's points; those of earlier sweeps have none. Raises DataError naming
-        the file and what to do."""
+        """The annotation of the points of the keyframe; points of earlier sweeps have none. Raises DataError
+        naming the file and what to do."""
         tables, sample = _keyframe(scene, self._drives())
         key = tables.lidar(sample)
         own, *earlier = self._sweeps(scene, tables, key)[1]
@@ -159,14 +158,14 @@ class NuScenes:
         )
 
     def read_frame_truth(self, scene: str, frame: str) -> None:
-        """None: images are not annotated."""
+        """None, since images are not annotated."""
 
     def _label_set(self) -> LabelSet:
         return label_set(self.labels)
 
     def _drives(self) -> dict[str, Tables]:
-        """The tables that each drive is in. v1.0-mini is a part of v1.0-trainval: where both are there the
-        latter counts."""
+        """The tables of each drive. v1.0-mini is a part of v1.0-trainval, so its tables are used only without
+        the latter."""
         folders = sorted(path for path in self.root.glob(RELEASE) if path.is_dir())
         if not folders:
             raise DataError(f"{self.root}: no folder {RELEASE}; dataset.root must hold v1.0-trainval, ...")
@@ -213,8 +212,8 @@ class NuScenes:
         return raw_files.key_of_files(self.root, [Path(file) for file in files], digest, extra)
 
     def _sweeps(self, scene: str, tables: Tables, key: Capture) -> tuple[list[Capture], list[F4]]:
-        """The keyframe's sweep and those before it, the latest first: their files, and f4[n,5] of each; of
-        the keyframe's all points, of the others those that are not near."""
+        """The sweep of the keyframe and those before it, the latest first: their files, and f4[n,5] of each.
+        Of the keyframe these are all points, of the others those that are not near."""
         drive, _ = drive_and_index(scene)
         captures = [key, *tables.sweeps_before(drive, key, self.seconds)]
         own, *earlier = (read_sweep(self.root / capture.file) for capture in captures)
@@ -238,7 +237,7 @@ class NuScenes:
 
 
 def official_splits() -> dict[str, str]:
-    """Split of every drive: 700 train, 150 val, 150 test; of v1.0-mini too, whose own lists
+    """The split of every drive: 700 train, 150 val, 150 test. They hold for v1.0-mini too, whose own lists
     (mini_train, mini_val) differ in scene-0553 and scene-0796."""
     return {
         drive: name for name in NAMES for drive in raw_files.lines(raw_files.SPLITS / f"nuscenes_{name}.txt")
@@ -246,15 +245,15 @@ def official_splits() -> dict[str, str]:
 
 
 def drive_and_index(scene: str) -> tuple[str, int]:
-    """("scene-0103", 7) of scene-0103_07. Raises DataError for another id."""
+    """("scene-0103", 7) for the id scene-0103_07. Raises DataError for any other id."""
     if (found := KEYFRAME.fullmatch(scene)) is None:
         raise DataError(f"scene {scene!r}: not a keyframe of a drive; name it like scene-0103_07")
     return found[1], int(found[2])
 
 
 def read_sweep(path: Path) -> F4:
-    """f4[N,5]: x, y, z in the LiDAR's axes and metres, intensity 0..255, ring. Raises DataError naming the
-    file."""
+    """f4[N,5]: x, y, z in the axes of the LiDAR and in metres, the intensity 0..255, and the ring. Raises
+    DataError naming the file."""
     try:
         values = np.fromfile(path, "<f4") if path.stat().st_size % (4 * VALUES) == 0 else None
     except OSError as error:
@@ -276,13 +275,13 @@ def read_sweep(path: Path) -> F4:
 
 
 def _is_near(points: F4) -> B1:
-    """b1[N]: as the devkit's remove_close."""
+    """b1[N]: whether points f4[N,5] are those that the devkit's remove_close removes."""
     near: B1 = np.all(np.abs(points[:, :2]) < NEAR, 1)
     return near
 
 
 def _keyframe(scene: str, drives: dict[str, Tables]) -> tuple[Tables, str]:
-    """(its drive's tables, token of its sample). Raises DataError where there is none."""
+    """(the tables of its drive, the token of its sample). Raises DataError where there is none."""
     drive, index = scene, -1
     if KEYFRAME.fullmatch(scene):
         drive, index = drive_and_index(scene)

@@ -31,43 +31,42 @@ from anyscene.errors import DataError
 
 TABLES = ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "sensor")
 LIDAR, CAMERA = "LIDAR_TOP", "camera"
-BLOCK = 1 << 24  # characters of a table in memory at a time
-UNIT_TOLERANCE = 1e-3  # of a quaternion's length
+BLOCK = 1 << 24  # characters of a table that are in memory at a time
+UNIT_TOLERANCE = 1e-3  # of the length of a quaternion
 AGAIN = "unpack the metadata again"
 
 
 class Placement(NamedTuple):
-    """translation: metres, x y z; rotation: unit quaternion, w x y z; of a sensor on the car, or of the car
-    in the world. As read: `Tables.pose` checks them."""
+    """Where a sensor is on the car, or where the car is in the world. `Tables.pose` checks the values; here
+    they are as they were read."""
 
-    translation: list[float]
-    rotation: list[float]
+    translation: list[float]  # metres: x, y, z
+    rotation: list[float]  # unit quaternion: w, x, y, z
 
 
 class Mount(NamedTuple):
-    """A sensor on one of the cars; `intrinsics` [3][3] of a camera, else empty."""
+    """A sensor on one of the cars."""
 
     channel: str
     modality: str
     placement: Placement
-    intrinsics: list[list[float]]
+    intrinsics: list[list[float]]  # [3][3] of a camera, else empty
 
 
 class Capture(NamedTuple):
-    """A file of one sensor: `file` relative to ROOT, `time` in microseconds, `size` (width, height) of an
-    image; `ego_pose` and `mount` are tokens."""
+    """A file of one sensor."""
 
     token: str
-    file: str
-    time: int
-    ego_pose: str
-    mount: str
-    size: tuple[int, int]
+    file: str  # relative to ROOT
+    time: int  # microseconds
+    ego_pose: str  # token
+    mount: str  # token
+    size: tuple[int, int]  # width, height of an image
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Those of one folder v1.0-*."""
+    """The tables of one folder v1.0-*."""
 
     folder: Path
     keyframes: dict[str, list[str]]  # name of a scene -> tokens of its samples, by time
@@ -77,14 +76,14 @@ class Tables:
     ego_poses: dict[str, Placement]
 
     def lidar(self, sample: str) -> Capture:
-        """The keyframe's sweep. Raises DataError where there is none."""
+        """The sweep of a keyframe. Raises DataError where there is none."""
         capture = self.captures.get(sample, {}).get(LIDAR)
         if capture is None:
             raise DataError(f"{self._path('sample_data')}: sample {sample} has no file of {LIDAR}; {AGAIN}")
         return capture
 
     def cameras(self, sample: str) -> dict[str, Capture]:
-        """The keyframe's images, by channel. Raises DataError where there are none."""
+        """The images of a keyframe, by channel. Raises DataError where there are none."""
         found = {
             channel: capture
             for channel, capture in sorted(self.captures.get(sample, {}).items())
@@ -95,26 +94,26 @@ class Tables:
         return found
 
     def sweeps_before(self, scene: str, key: Capture, seconds: float) -> list[Capture]:
-        """The LiDAR's files of the last `seconds` before a keyframe's, the latest first."""
+        """The files of the LiDAR in the last `seconds` before that of a keyframe, the latest first."""
         earliest = key.time - 1e6 * seconds
         return [capture for capture in reversed(self.sweeps[scene]) if earliest <= capture.time < key.time]
 
     def ego_pose(self, capture: Capture) -> F8:
-        """f8[4,4]: car to world. Raises DataError."""
+        """f8[4,4]: car to world, metres. Raises DataError where it is missing or not rigid."""
         path = self._path("ego_pose")
         if capture.ego_pose not in self.ego_poses:
             raise DataError(f"{path}: lacks {capture.ego_pose}, the pose of {capture.file}; {AGAIN}")
         return _rigid(self.ego_poses[capture.ego_pose], f"{path}: {capture.ego_pose}")
 
     def pose(self, capture: Capture) -> F8:
-        """f8[4,4]: sensor to world. Raises DataError."""
+        """f8[4,4]: sensor to world, metres. Raises DataError where it is missing or not rigid."""
         mount = self.mounts[capture.mount].placement
         where = f"{self._path('calibrated_sensor')}: {capture.mount}"
         to_world: F8 = self.ego_pose(capture) @ _rigid(mount, where)
         return to_world
 
     def geometry(self, capture: Capture) -> list[Any]:
-        """All that the tables say of where and how a file was taken, for content keys."""
+        """Everything that the tables say about where and how a file was taken, for content keys."""
         return [capture.file, *self.mounts[capture.mount], self.ego_poses.get(capture.ego_pose)]
 
     def _path(self, name: str) -> Path:
@@ -122,8 +121,11 @@ class Tables:
 
 
 def read(folder: Path, with_sweeps: bool) -> Tables:
-    """The tables in `folder`, remembered for as long as they do not change; `with_sweeps`: the LiDAR's files
-    between the keyframes too. Raises DataError naming the table."""
+    """The tables in `folder`, which are remembered until they change.
+
+    with_sweeps: whether to read the files of the LiDAR between keyframes too. Raises DataError naming the
+    table.
+    """
     states = []
     for name in TABLES:
         try:
@@ -135,8 +137,8 @@ def read(folder: Path, with_sweeps: bool) -> Tables:
 
 
 def records(path: Path, *fields: str) -> Iterator[tuple[Any, ...]]:
-    """The fields (two or more) of each object of a table. Raises DataError where the table is missing or cut
-    short, is none, or an object lacks one."""
+    """The values of two or more `fields` of each object of a table. Raises DataError where the table is
+    missing, cut short or not a table, and where an object lacks a field."""
     pick, number = itemgetter(*fields), 0
     try:
         for record in _objects(path):
@@ -151,7 +153,7 @@ def records(path: Path, *fields: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    """A table is a list of objects; raises ValueError where it is something else."""
+    """The objects of a table, one at a time. Raises ValueError where it is not a list of objects."""
     decoder, text = json.JSONDecoder(), ""
     with path.open(encoding="utf-8") as file:
         while block := file.read(BLOCK):
@@ -160,7 +162,7 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
                 try:
                     record, end = decoder.raw_decode(text, start)
                 except json.JSONDecodeError:
-                    if len(text) - start > BLOCK:  # not for want of the next block
+                    if len(text) - start > BLOCK:  # the next block would not complete it
                         raise
                     break
                 yield record
@@ -226,7 +228,7 @@ def _inside(file: str, table: Path) -> None:
 
 
 def _rigid(placement: Placement, where: str) -> F8:
-    """f8[4,4] of a placement. Raises DataError where it is none."""
+    """f8[4,4]: the matrix of a placement. Raises DataError where it is not rigid."""
     try:
         translation, rotation = (np.array(values, np.float64) for values in placement)
         whole = translation.shape == (3,) and rotation.shape == (4,) and np.isfinite(translation).all()
@@ -237,6 +239,6 @@ def _rigid(placement: Placement, where: str) -> F8:
             f"{where}: not rigid, it takes a translation of three numbers and a unit quaternion; {AGAIN}"
         )
     matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_quat(np.roll(rotation, -1)).as_matrix()  # scipy has w last
+    matrix[:3, :3] = Rotation.from_quat(np.roll(rotation, -1)).as_matrix()  # scipy puts w last
     matrix[:3, 3] = translation
     return matrix

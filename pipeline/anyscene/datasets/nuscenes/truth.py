@@ -23,12 +23,12 @@ from anyscene.datasets.nuscenes.tables import records
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
 
-NONE = -1  # label of a category in no class
-UNKNOWN = -2  # of an index in no row of the table
+NONE = -1  # the label of a category that is in no class
+UNKNOWN = -2  # the label of an index that is not in the table
 
 
 def label_files(folder: Path) -> dict[str, str]:
-    """File (relative to ROOT) of the labels of every annotated sweep, by the token of its data."""
+    """The file (relative to ROOT) with the labels of every annotated sweep, by the token of its data."""
     path = folder / "lidarseg.json"
     if not path.is_file():
         return {}
@@ -42,7 +42,7 @@ def _label_files(path: Path, state: tuple[int, ...]) -> dict[str, str]:
 
 
 def category_rows(folder: Path, label_set: LabelSet) -> I2:
-    """i2[256]: row of the label set of every index, -1 = none, -2 = no category. Raises DataError."""
+    """i2[256]: the row of the label set for every index, -1 = none, -2 = not a category. Raises DataError."""
     path = folder / "category.json"
     if "nuscenes" not in label_set.categories:
         raise DataError(f"label set {label_set.name} has no column nuscenes_category; add one")
@@ -69,7 +69,7 @@ def category_rows(folder: Path, label_set: LabelSet) -> I2:
 
 
 def read(root: Path, folder: Path, token: str, label_set: LabelSet) -> Truth:
-    """The annotation of the sweep whose data has that token. Raises DataError naming the file."""
+    """The annotation of the sweep whose data have this token. Raises DataError naming the file."""
     rows = category_rows(folder, label_set)
     name = label_files(folder).get(token)
     if name is None:

@@ -1,1 +1,1 @@
-"""ScanNet v2 as it is released."""
+"""ScanNet v2 as it is published."""

@@ -41,25 +41,24 @@ from anyscene.scene import Camera, Frame, ImageLocation, Scene
 SCAN = re.compile(r"scene\d{4}_\d{2}")
 NAMES = ("train", "val", "test")
 EXTRACTED = ("color", "depth", "pose", "intrinsic")
-DEPTH_SCALE = 1000.0  # of extracted frames, which do not say
+DEPTH_SCALE = 1000.0  # of extracted frames, which do not say it
 UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True)
 class ScanNet:
-    """The scans in `root`, every `stride`-th frame; labels as rows of `labels`, a label set with nyu40_id or
-    scannet_id; what files were hashed to is remembered in the folder `memory`, if any."""
+    """The scans in `root`."""
 
     root: Path
-    name: str
-    stride: int = 1
-    labels: str | Path = "scannet20"
-    align: bool = False
-    memory: Path | None = None
+    name: str  # of the data set
+    stride: int = 1  # every n-th frame of a scan
+    labels: str | Path = "scannet20"  # a label set with nyu40_id or scannet_id
+    align: bool = False  # turn points and poses to the axes of SCENE.txt
+    memory: Path | None = None  # folder in which the hashes of files are remembered
 
     def splits(self) -> dict[str, str]:
-        """Split of every scene, sorted by id: as ROOT/splits lists them, or of the scans that are there after
-        the official lists. Raises DataError where there are no scenes."""
+        """The split of every scene, sorted by id. The splits are those in ROOT/splits, or else the official
+        ones of the scans that are there. Raises DataError where there are no scenes."""
         if not self.root.is_dir():
             raise DataError(
                 f"{self.root}: no such folder; dataset.root must hold the folders scene0000_00, ..."
@@ -74,15 +73,16 @@ class ScanNet:
         return dict(sorted(splits.items()))
 
     def keys(self) -> dict[str, str | DataError]:
-        """Hash of every scene's split and files but the annotation; an error where they cannot be read."""
+        """A hash of the split and the files of every scene, without the annotation; the error where they
+        cannot be read."""
         with Digests(self.memory) as digest:
             return {scene: self._key(scene, split, digest) for scene, split in self.splits().items()}
 
     def truth_keys(self) -> dict[str, str | DataError]:
-        """Hash of the annotation of every scene that has one, and of what its labels mean."""
+        """A hash of the annotation of every scene that has one, and of what its labels mean."""
         chosen = self._label_set()
         meaning = {name: ids.tolist() for name, ids in chosen.ids.items()}
-        if "nyu40" not in chosen.ids:  # labels are found by their category
+        if "nyu40" not in chosen.ids:  # then labels depend on the table of categories
             meaning["table"] = truth.table_text(self.root)
         with Digests(self.memory) as digest:
             return {
@@ -92,7 +92,8 @@ class ScanNet:
             }
 
     def read(self, scene: str) -> Scene:
-        """The whole scene but the pixels. Raises DataError naming the file and what to do."""
+        """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
+        do."""
         folder = raw_files.scene_folder(self.root, scene)
         mesh = folder / f"{scene}_vh_clean_2.ply"
         if not mesh.is_file():
@@ -119,8 +120,8 @@ class ScanNet:
         return truth.read(raw_files.scene_folder(self.root, scene), self._label_set())
 
     def read_frame_truth(self, scene: str, frame: str) -> U1 | None:
-        """u1[H,W], rows of the label set and 255 = none, of one frame, or None where it is not annotated.
-        Raises DataError naming the file."""
+        """u1[H,W]: the annotation of one frame, rows of the label set, 255 = none; None where it is not
+        annotated. Raises DataError naming the file."""
         return truth.read_frame(raw_files.scene_folder(self.root, scene), frame, self._label_set())
 
     def _label_set(self) -> LabelSet:
@@ -145,15 +146,15 @@ class ScanNet:
 
 
 def official_splits() -> dict[str, str]:
-    """Split of every scan of ScanNet v2: 1201 train, 312 val, 100 test."""
+    """The split of every scan of ScanNet v2: 1201 train, 312 val, 100 test."""
     return {
         scene: name for name in NAMES for scene in raw_files.lines(raw_files.SPLITS / f"scannet_{name}.txt")
     }
 
 
 def axis_alignment(path: Path) -> F8 | None:
-    """f8[4,4] that turns a scan's world to its axes, or None where SCENE.txt gives none. Raises DataError
-    where it is missing or the matrix is not rigid."""
+    """f8[4,4]: the rotation and shift from the world of a scan to its axes; None where SCENE.txt has none.
+    Raises DataError where the file is missing or the matrix is not rigid."""
     if not path.is_file():
         raise DataError(f"{path}: missing; download it, or set dataset.axis_alignment to false")
     for line in path.read_text(errors="replace").splitlines():
@@ -171,20 +172,21 @@ def axis_alignment(path: Path) -> F8 | None:
 
 @dataclass(frozen=True, eq=False)
 class _Record:
-    """A frame before its pose is looked at; intrinsics [3,3] and size are the depth camera's."""
+    """A frame whose pose is not checked yet."""
 
     id: str
     color: ImageLocation
     depth: ImageLocation
     depth_scale: float
-    intrinsics: F8
-    pose: F8
-    size: tuple[int, int]
-    where: str  # of the pose, for messages
+    intrinsics: F8  # f8[3,3], of the depth camera
+    pose: F8  # f8[4,4], camera to world
+    size: tuple[int, int]  # width, height of its depth
+    where: str  # the place of the pose, for messages
 
 
 def _posed(records: list[_Record], turn: F8) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
-    """(frames, turned to the axes by [4,4]; ids of those whose pose is not finite: tracking was lost)."""
+    """The frames, turned by `turn` f8[4,4], and the ids of those whose pose is not finite because tracking
+    was lost."""
     frames, lost = [], []
     for record in records:
         if not np.isfinite(record.pose).all():

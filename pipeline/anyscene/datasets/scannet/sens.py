@@ -1,4 +1,4 @@
-"""ScanNet's .sens files: where in the stream every frame's colour, depth and pose are.
+"""ScanNet's .sens files: where the colour, the depth and the pose of every frame lie in the stream.
 
 Format 4, as ScanNet's SensReader/README.md and sensorData.h describe it, little-endian and without padding:
 
@@ -47,7 +47,7 @@ FRAME = np.dtype([("pose", *MATRIX), ("times", "<u8", (2,)), ("color_bytes", "<u
 
 @dataclass(frozen=True, eq=False)
 class SensIndex:
-    """What a .sens file says of its cameras, and where its images lie; sizes are (width, height)."""
+    """What a .sens file says of its cameras, and where its images lie. Sizes are (width, height)."""
 
     color_intrinsics: F8  # f8[4,4]
     depth_intrinsics: F8  # f8[4,4]
@@ -63,7 +63,8 @@ class SensIndex:
 
 
 def read_index(path: Path) -> SensIndex:
-    """Raises DataError for another version or codec, and for a file that ends too early."""
+    """The index of a .sens file. Raises DataError for another version or codec, and where the file ends too
+    early."""
     try:
         with path.open("rb", buffering=0) as file:
             length = path.stat().st_size

@@ -36,17 +36,17 @@ NONE = 255  # in frames
 
 
 def files(scene: str) -> set[Path]:
-    """That hold the annotation of the vertices, relative to the scene's folder."""
+    """The names of the files with the annotation of the vertices, in the folder of the scene."""
     return {Path(_labels(scene)), Path(_aggregation(scene)), Path(_segments(scene))}
 
 
 def is_annotated(folder: Path) -> bool:
-    """Whether labels or objects were downloaded: the test scans have neither."""
+    """Whether labels or objects are there. The test scans have neither."""
     return any((folder / name(folder.name)).is_file() for name in (_labels, _aggregation))
 
 
 def table_text(root: Path) -> str:
-    """Content of the table of categories. Raises DataError where it is missing."""
+    """The content of the table of categories. Raises DataError where it is missing."""
     return _table_path(root).read_text()
 
 
@@ -57,7 +57,7 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
         path = folder / _labels(scene)
         id, space = _vertex_ids(path), "nyu40"
         objects = [folder / _aggregation(scene), folder / _segments(scene)]
-        if not any(file.is_file() for file in objects):  # OpenScene's recipe downloads labels.ply alone
+        if not any(file.is_file() for file in objects):  # OpenScene's recipe downloads only labels.ply
             instance = np.full(len(id), -1, np.int32)
         else:
             instance = _objects(folder)[0]
@@ -77,7 +77,8 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
 
 
 def read_frame(folder: Path, frame: str, label_set: LabelSet) -> U1 | None:
-    """u1[H,W] of one frame, 255 = none; None where it is not annotated. Raises DataError naming the file."""
+    """u1[H,W]: the annotation of one frame, rows of the label set, 255 = none; None where it is not
+    annotated. Raises DataError naming the file."""
     pixels, where = _frame_ids(folder, frame)
     if pixels is None:
         return None
@@ -100,14 +101,14 @@ def read_frame(folder: Path, frame: str, label_set: LabelSet) -> U1 | None:
 
 
 def _rows(ids: I4, largest: int) -> I2:
-    """i2: row of the label set of every id up to the largest one, -1 = none."""
+    """i2[n]: the row of the label set for every id up to the largest, -1 = none."""
     rows = np.full(1 + max(int(ids.max()), largest), -1, np.int16)
     rows[ids] = np.arange(len(ids))
     return rows
 
 
 def _vertex_ids(path: Path) -> I8:
-    """i8[N] NYU40 ids."""
+    """i8[N]: the NYU40 id of every vertex, 0 = none. Raises DataError naming the file."""
     try:
         id = np.asarray(PlyData.read(path, known_list_len={"face": {"vertex_indices": 3}})["vertex"]["label"])
     except FileNotFoundError as error:
@@ -125,7 +126,8 @@ def _vertex_ids(path: Path) -> I8:
 
 
 def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
-    """(objectId of every vertex i4[N], -1 = none; category of each object)."""
+    """(the objectId of every vertex i4[N], -1 = none; the category of each object). Raises DataError naming
+    the file."""
     scene = folder.name
     path = folder / _segments(scene)
     try:
@@ -155,7 +157,7 @@ def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
 
 
 def _category_ids(instance: I4, categories: dict[int, str], folder: Path) -> I8:
-    """i8[N] ids of the objects' categories, 0 where there is no object."""
+    """i8[N]: the id of the category of each vertex's object, 0 = no object."""
     table = _table(folder.parent, "raw_category", "id")
     id = np.zeros(len(instance), np.int64)
     for number, category in categories.items():
@@ -191,7 +193,7 @@ def _table_path(root: Path) -> Path:
 
 
 def _frame_ids(folder: Path, frame: str) -> tuple[I4 | None, str]:
-    """(category id of every pixel i4[H,W], or None; the file)."""
+    """(the category id of every pixel i4[H,W], or None; the place of the file for messages)."""
     loose, packed = folder / "label-filt" / f"{frame}.png", folder / f"{folder.name}_2d-label-filt.zip"
     try:
         if loose.is_file():
