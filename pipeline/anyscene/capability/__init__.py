@@ -1,1 +1,1 @@
-"""Step 5: what each 2D model knows, class by class, without annotation."""
+"""Step 5: what each 2D model knows of each class, measured without annotation."""

@@ -1,12 +1,13 @@
-"""A Stable Diffusion pipeline out of a folder as diffusers saves it: whole, or refused.
+"""A Stable Diffusion pipeline from a folder in diffusers' form: it is complete, or refused.
 
-diffusers goes on where weights are missing from a file, with whatever the memory held. So every network is
-loaded here by itself, from safetensors alone, and what it lacks is said. What is left to the pipeline's own
-loading, tokenizers and scheduler, has no weights. Nothing is downloaded, and no code of a folder runs.
+Where weights are missing from a file, diffusers continues with whatever the memory held. So each network is
+loaded here by itself, only from safetensors, and an error names what it lacks. The pipeline's own loading is
+left with tokenizers and scheduler, which have no weights. Nothing is downloaded, and no code from a folder
+runs.
 
-The safety checker of Stable Diffusion 1.x is left out: prompts are the classes of the vocabulary, and an
-image that it takes for something else comes back black and would be measured as any other. So is SDXL's
-watermark, which diffusers adds where a package for it happens to be installed.
+The safety checker of Stable Diffusion 1.x is left out. Prompts are the classes of the vocabulary, and an
+image that it takes for something else would come back black and be measured like any other. SDXL's watermark
+is left out too, which diffusers adds where a package for it happens to be installed.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ WITHOUT: Mapping[type[DiffusionPipeline], Mapping[str, object]] = {
 
 
 def read_pipeline(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
-    """The text-to-image pipeline in `folder`, its networks in `dtype`, on the CPU.
+    """The text-to-image pipeline in `folder`, with its networks in `dtype`, on the CPU.
 
-    Stable Diffusion 1.x, 2.x and XL and what was tuned from them; a network's file may be split, or be there
-    in half precision only (`*.fp16.safetensors`). Raises SynthesisError where the folder holds another kind
-    of pipeline, or anything in it is missing, truncated, of another
-    architecture, or code.
+    It may be Stable Diffusion 1.x, 2.x or XL, or a model that was tuned from them. The file of a network may
+    be split, or be there only in half precision (`*.fp16.safetensors`). Raises SynthesisError where the
+    folder holds another kind of pipeline, or code, and where anything in it is missing, truncated or of
+    another architecture.
     """
     if not (folder / INDEX).is_file():
         raise SynthesisError(
@@ -102,7 +103,7 @@ def _published(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
 
 
 def _demo(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """Without text tower, and with our autoencoder."""
+    """The demo's pipeline, without a text tower and with an autoencoder of this project."""
     return StableDiffusionPipeline(
         vae=_network(PatchAutoencoder, folder / "vae", dtype),
         text_encoder=None,
@@ -114,7 +115,7 @@ def _demo(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
 
 
 def _network(kind: type[ModelMixin], folder: Path, dtype: torch.dtype) -> ModelMixin:
-    """The network in `folder`, every parameter of which is in its files. Raises SynthesisError otherwise."""
+    """The network in `folder`. Raises SynthesisError where one of its parameters is not in its files."""
     files = [file.name for file in folder.glob("*.safetensors")]
     if not files:
         raise SynthesisError(

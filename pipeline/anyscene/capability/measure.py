@@ -1,4 +1,4 @@
-"""Synthesised images -> data/capability/MODEL.json: what a 2D model knows of each class."""
+"""Synthesised images -> data/capability/MODEL.json: how well a 2D model knows each class."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from anyscene.segmenters.precomputed import image_index
 
 
 def measure(model: str, params: Params) -> Path:
-    """Write data/capability/MODEL.json: the IoU of the 2D model's masks with the pseudo masks, class by
-    class, by both recipes. Raises DataError, before any class, where a model that ran elsewhere lacks
-    answers."""
+    """Write data/capability/MODEL.json, and return its path. It holds the IoU of the 2D model's masks with
+    the pseudo masks for each class, by both recipes. Raises DataError, before any class, where a model that
+    ran elsewhere lacks answers."""
     segmenter = load_segmenter(model, params, captions=False)
     keys = store.keys(layout.SYNTHESIS)
     require_answers(segmenter, {f"synthesis/{name}": image_index.state(key) for name, key in keys.items()})

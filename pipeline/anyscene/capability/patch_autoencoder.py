@@ -1,4 +1,5 @@
-"""A linear autoencoder of image patches, in place of Stable Diffusion's VAE for small, smooth images."""
+"""A linear autoencoder of image patches. It takes the place of Stable Diffusion's VAE for small, smooth
+images."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ PATCH = 4
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not followed
-    """Each 4 x 4 patch becomes one latent; a patch is decoded from its own latent and the eight around it.
+    """Each patch of 4 x 4 pixels becomes one latent; a patch is decoded from its latent and the eight around
+    it.
 
-    Both maps are linear and solved in closed form by `fit`: principal components of the patches, then least
-    squares. Stands where a diffusers pipeline has its `vae`.
+    Both maps are linear, and `fit` solves for them in closed form: principal components of the patches, then
+    least squares. It serves as the `vae` of a diffusers pipeline.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]  # diffusers is not followed
@@ -36,15 +38,15 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
     def decode(
         self, z: Tensor, return_dict: bool = True, generator: object = None
     ) -> DecoderOutput | tuple[Tensor]:
-        """[B, c, h, w] -> [B, 3, 4h, 4w], as diffusers' autoencoders return it. Nothing is random here."""
+        """[B, c, h, w] -> [B, 3, 4h, 4w], in the form of diffusers' autoencoders. Nothing is random here."""
         image = nn.functional.pixel_shuffle(self.decoder(z), PATCH)
         return DecoderOutput(sample=image) if return_dict else (image,)
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> PatchAutoencoder:  # [n, 3, H, W] in -1..1
-        """Solve for the weights. A component's latents are divided by the root of its standard deviation
-        (half of a whitening: detail counts less than colour), and all by what makes the mean variance one.
-        """
+        """Solve for the weights. The latents of a component are divided by the root of its standard
+        deviation, which is half of a whitening: detail counts less than colour. All are divided by what makes
+        their mean variance one."""
         patches = nn.functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)
         mean = patches.mean(0)
         variance, basis = torch.linalg.eigh(torch.cov(patches.T))

@@ -1,4 +1,5 @@
-"""From an attention map to a mask: points inside the coarse mask prompt SAM, which knows where things end."""
+"""From an attention map to a mask: points inside the coarse mask prompt SAM, which finds the edges of
+things."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from anyscene.arrays import B1, F4, I8, U1
 from anyscene.errors import SynthesisError, WeightsError
 from anyscene.weights import sam
 
-BORDER = 70 / 512  # share of the side that is cleared along the image's edges
-FEWEST = 10  # pixels that a coarse mask must keep to be trusted
+BORDER = 70 / 512  # the share of the side that is cleared along the edges of the image
+FEWEST = 10  # a coarse mask with fewer pixels left is not trusted
 POINTS = 3
 
 
@@ -25,13 +26,14 @@ def coarse_mask(attention: F4, threshold: float) -> B1:
 
 
 def select_points(coarse: B1) -> I8:
-    """i8[P, 2] (row, column): positive prompts inside the coarse mask b1[H, W].
+    """i8[P, 2] (row, column): the positive prompts inside the coarse mask b1[H, W].
 
-    A border of 70/512 of the side is cleared. If fewer than 10 pixels are left, the four pixels at the image
-    centre are the prompts. Else three points: all in the only component, two in the larger and one in the
-    smaller of two, one in each of the three largest of more (8-connected; equal sizes in raster order). A
-    point lies as deep inside its component as possible: where the distance to the nearest pixel outside, or
-    to a point chosen before, is largest (ties in raster order). Tiny components may give fewer points.
+    A border of 70/512 of the side is cleared. If fewer than 10 pixels are left, the prompts are the four
+    pixels at the centre of the image. Otherwise they are three points: all in the only component; two in the
+    larger and one in the smaller of two; one in each of the three largest of more (8-connected, equal sizes
+    in raster order). A point lies as deep inside its component as possible: where the distance to the nearest
+    pixel outside, or to an earlier point, is largest (ties in raster order). Tiny components may have fewer
+    points.
     """
     height, width = coarse.shape
     inside = np.zeros_like(coarse, dtype=bool)
@@ -49,7 +51,7 @@ def select_points(coarse: B1) -> I8:
 
 
 def _deepest(component: B1, points: int) -> I8:  # b1[H, W] -> i8[<= points, 2]
-    left = np.pad(component, 1)  # what lies beyond the image is outside too
+    left = np.pad(component, 1)  # beyond the image is outside too
     chosen = []
     for _ in range(min(points, int(component.sum()))):
         place = np.unravel_index(np.argmax(ndimage.distance_transform_edt(left)), left.shape)
@@ -59,13 +61,13 @@ def _deepest(component: B1, points: int) -> I8:  # b1[H, W] -> i8[<= points, 2]
 
 
 class PointPrompted:
-    """SAM asked with positive points, one mask per image (multimask off)."""
+    """SAM prompted with positive points, which gives one mask for an image (multimask off)."""
 
     def __init__(self, network: Sam) -> None:
         self.predictor = SamPredictor(network)
 
     def mask(self, image: U1, points: I8) -> B1:
-        """b1[H, W] of the thing at `points` i8[P, 2] (row, column) in `image` u1[H, W, 3] RGB."""
+        """b1[H, W]: the mask of the thing at `points` i8[P, 2] (row, column) in `image` u1[H, W, 3] RGB."""
         self.predictor.set_image(image)
         masks, _, _ = self.predictor.predict(
             point_coords=points[:, ::-1].astype(np.float32),
@@ -77,9 +79,10 @@ class PointPrompted:
 
 
 def load_sam(path: Path | str, device: torch.device) -> PointPrompted:
-    """A folder of ours (sam.json + model.safetensors) or a published checkpoint sam_vit_{b,l,h}*.pth.
+    """SAM on `device`, from a folder of this project (sam.json + model.safetensors) or from a published
+    checkpoint sam_vit_{b,l,h}*.pth.
 
-    Raises SynthesisError where it is missing, truncated, other than published, of another architecture, or
+    Raises SynthesisError where it is missing, truncated, not what was published, of another architecture, or
     holds more than tensors.
     """
     path = Path(path)

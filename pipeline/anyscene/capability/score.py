@@ -1,4 +1,4 @@
-"""How well a 2D model knows a class: its masks on synthesised images against the pseudo masks."""
+"""How well a 2D model knows a class: its masks of synthesised images compared with the pseudo masks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from anyscene.arrays import B1
 
 
 def score(pseudo: B1, predicted: B1, pooled: bool = True) -> float:
-    """Intersection over union of two stacks of masks b1[m, H, W], in 0..1.
+    """The intersection over union of two stacks of masks b1[m, H, W], in 0..1.
 
-    pooled: sum of intersections / sum of unions over all images (released code of SAS), else the mean of the
-    images' own ratios (the paper). An image on which both masks are empty says nothing and is left out; where
-    all are, the score is 0. Raises ValueError on masks of different shapes, or that are not b1[m, H, W].
+    pooled: whether it is the sum of intersections / the sum of unions over all images, as in the released
+    code of SAS, or the mean of the ratios of the images, as in the paper. An image for which both masks are
+    empty is left out; if all are, the score is 0. Raises ValueError where the shapes of the masks differ, or
+    they are not b1[m, H, W].
 
     >>> pseudo = np.array([[[True, True, False, False]], [[True, False, False, False]]])
     >>> predicted = np.array([[[True, False, False, False]], [[True, False, False, False]]])

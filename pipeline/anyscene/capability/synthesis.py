@@ -1,9 +1,10 @@
 """Images of a class from a text-to-image model, and where the model looked while it drew the word.
 
-Any diffusers pipeline of the Stable Diffusion family serves (`anyscene.capability.diffusion` loads it).
-Cross-attention A = softmax(QK^T / sqrt(d)) of the class word's tokens is read in every denoising step and put
-together into one map per image; a pseudo mask grows from it (`anyscene.capability.pseudo_masks`). Recipes and
-constants: SAS, annotation-free model capability.
+The model is any diffusers pipeline of the Stable Diffusion family (`anyscene.capability.diffusion` loads it).
+In every denoising step the cross-attention A = softmax(QK^T / sqrt(d)) of the class word's tokens is read,
+and all of them make one map for each image, from which a pseudo mask is made
+(`anyscene.capability.pseudo_masks`). The recipes and constants are those of SAS, annotation-free model
+capability.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.weights import catalogue, reading
 
 COARSEST = (
-    4  # recipe "code": maps below a quarter of the latent size are left out (16, 32, 64 remain of 512 px)
+    4  # the recipe "code" leaves out maps below a quarter of the latent size (of 512 px 16, 32, 64 remain)
 )
 
 Recipe = Literal["paper", "code"]
@@ -42,14 +43,14 @@ Layers = Literal["all", "last"]
 
 @dataclass(frozen=True)
 class Condition:
-    """How a prompt enters the pipeline (one image's worth), and the tokens that stand for the class word."""
+    """How a prompt enters the pipeline."""
 
-    arguments: Mapping[str, Any]
-    word: tuple[int, ...]
+    arguments: Mapping[str, Any]  # of the pipeline, for one image
+    word: tuple[int, ...]  # the tokens that stand for the class word
 
 
 class _Recording:
-    """Attention processor: what diffusers computes, and the word's probabilities kept aside."""
+    """An attention processor that computes what diffusers does, and keeps the probabilities of the word."""
 
     def __init__(self, attention: WordAttention, layer: str) -> None:
         self._attention, self._layer, self._plain = attention, layer, AttnProcessor()
@@ -71,10 +72,11 @@ class _Recording:
 
 
 class WordAttention:
-    """Records the attention that image positions pay to a word in chosen cross-attention layers of a UNet."""
+    """The attention that image positions pay to a word, recorded in some cross-attention layers of a UNet."""
 
     def __init__(self, unet: UNet2DConditionModel, layers: Layers = "all") -> None:
-        """`layers`: all cross-attention layers, or those of the last block that has any."""
+        """layers: all cross-attention layers, or those of the last block that has any. Raises SynthesisError
+        where there are none."""
         names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
         if not names:
             raise SynthesisError("this UNet has no cross-attention on text; its words leave no trace")
@@ -86,8 +88,8 @@ class WordAttention:
         self._unet = unet
 
     def start(self, word: Sequence[int], images: int, aspect: float) -> None:
-        """Forget the past; from now on keep the tokens `word` of the last `images` rows of each batch (under
-        guidance the first rows are the unconditional ones). aspect: width / height."""
+        """Forget the past, and from now on keep the tokens `word` of the last `images` rows of each batch.
+        Under guidance the first rows are the unconditional ones. aspect: width / height."""
         self._word, self._images, self._aspect = list(word), images, aspect
         self._maps: dict[str, list[Tensor]] = {name: [] for name in self.names}
         self._before = self._unet.attn_processors
@@ -100,26 +102,30 @@ class WordAttention:
         self._maps[layer].append(maps.transpose(1, 2).unflatten(2, (height, -1)))
 
     def stop(self) -> dict[str, Tensor]:
-        """f4[S, m, n, h, w] of every layer: steps, images, tokens of the word; mean over heads. On the UNet's
-        device: to copy each map as it comes would make the device wait."""
+        """End; returns f4[S, m, n, h, w] of every layer: steps, images, tokens of the word, as means over
+        heads. They are on the UNet's device, which would have to wait if each map were copied at once."""
         maps = self._maps
         self.forget()
         return {layer: torch.stack(found) for layer, found in maps.items()}
 
     def forget(self) -> None:
-        """End without an answer: the UNet is as before, and no map is held."""
+        """End without a result: the UNet is as before, and no map is kept."""
         self._unet.set_attn_processor(self._before)
         self._maps = {}
 
 
 def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe, latent: int) -> Tensor:
-    """One attention map per image, f4[m, H, W] in 0..1.
+    """f4[m, H, W] in 0..1: one attention map for each image.
 
-    maps: per layer f4[S, m, n, h, w] as WordAttention gives them. Every map is upsampled bicubically to
-    `size` (H, W) and divided by its maximum before maps are averaged; the word's tokens are averaged last,
-    and the result is stretched to 0..1. "paper": mean over all layers and steps of A / max(A). "code" (of the
-    paper's authors): first the mean over steps and layers of one resolution, then the division, then the mean
-    over the resolutions of at least a quarter of `latent`, the height of the latents.
+    maps: f4[S, m, n, h, w] of each layer, as WordAttention gives them.
+    size: (H, W).
+    latent: the height of the latents.
+
+    Every map is upsampled bicubically to `size` and divided by its maximum before maps are averaged. The
+    tokens of the word are averaged last, and the result is stretched to 0..1. The recipe "paper" is the mean
+    of A / max(A) over all layers and steps. The recipe "code", of the paper's authors, first takes the mean
+    over the steps and layers of one resolution, then divides, then takes the mean over the resolutions of at
+    least a quarter of `latent`. Raises SynthesisError where there is no such resolution.
     """
     if recipe == "paper":
         parts = (_peak_one(_upsample(step, size)) for layer in maps.values() for step in layer)
@@ -147,8 +153,8 @@ def _peak_one(maps: Tensor) -> Tensor:  # [m, n, H, W]
 
 
 def _mean(maps: Iterator[Tensor]) -> Tensor:
-    """Their mean, two held at a time: "paper" averages every layer of every step, 800 maps of the image's
-    size for Stable Diffusion 1.5. Adds into the first."""
+    """The mean of `maps`, of which two are in memory at a time: "paper" averages every layer of every step,
+    800 maps of the size of the image for Stable Diffusion 1.5. It adds into the first one."""
     total, count = next(maps), 1
     for one in maps:
         total += one
@@ -157,7 +163,7 @@ def _mean(maps: Iterator[Tensor]) -> Tensor:
 
 
 class Synthesiser:
-    """A text-to-image pipeline that returns images together with their attention to the class word."""
+    """A text-to-image pipeline that returns images with their attention to the class word."""
 
     def __init__(
         self,
@@ -165,19 +171,20 @@ class Synthesiser:
         condition: Callable[[str, str], Condition],
         settings: parameters.Synthesis,
     ) -> None:
-        """condition(template, word) makes the prompt with `word` for {} the pipeline's input."""
+        """condition: condition(template, word) is the input of the pipeline for the prompt with `word` in the
+        place of {}."""
         self.pipeline, self.condition, self._settings = pipeline, condition, settings
         self._attention = WordAttention(pipeline.unet, settings.attention_layers)
-        # kernels chosen by batch size differ in the last bits: a CPU takes one image at a time
+        # kernels for other batch sizes differ in the last bits, so a CPU draws one image at a time
         batch = 1 if pipeline.device.type == "cpu" else settings.batch
         self.batches = Batches(batch, "synthesis.batch")
         pipeline.set_progress_bar_config(disable=True)
 
     def generate(self, name: str, seeds: Sequence[int]) -> tuple[U1, F4]:
-        """image u1[m, H, W, 3] and attention f4[m, H, W] of class `name`, one image per seed.
+        """(images u1[m, H, W, 3], attention f4[m, H, W]) of the class `name`, one image for each seed.
 
-        An image depends on its own seed alone. On a CPU the denoiser therefore takes one at a time; elsewhere
-        `settings.batch` of them, or fewer where a GPU's memory does not suffice.
+        An image depends only on its own seed. So on a CPU the denoiser draws one at a time; elsewhere it
+        draws `settings.batch` of them, or fewer where the memory of a GPU does not suffice.
         """
         condition = self.condition(self._settings.prompt, name)
         parts = self.batches(lambda some: self.draw(condition, some), seeds)
@@ -186,11 +193,12 @@ class Synthesiser:
 
     @torch.inference_mode()
     def draw(self, condition: Condition, seeds: Sequence[int]) -> tuple[U1, F4]:
-        """image u1[m, H, W, 3] and attention f4[m, H, W] of all seeds in one batch.
+        """(images u1[m, H, W, 3], attention f4[m, H, W]) of all seeds in one batch.
 
-        Raises SynthesisError where an image is no number."""
+        Raises SynthesisError where an image is not finite.
+        """
         pipeline, settings = self.pipeline, self._settings
-        # drawn on the CPU, so noise is the same on every device
+        # on the CPU, so that noise is the same on every device
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         latent = pipeline.unet.config.sample_size
         self._attention.start(condition.word, len(seeds), aspect=1.0)
@@ -204,7 +212,7 @@ class Synthesiser:
                 guidance_rescale=settings.guidance_rescale,
                 output_type="np",
             )
-        except BaseException:  # out of memory, above all: fewer seeds come next
+        except BaseException:  # mostly because memory ran out; then fewer seeds come next
             self._attention.forget()
             raise
         maps = self._attention.stop()
@@ -219,8 +227,8 @@ class Synthesiser:
 
 
 def weights_key(path: Path | str) -> str:
-    """sha256 of the names and contents of the files at `path`. Raises SynthesisError where there are none,
-    WeightsError where one is not what was published under its name."""
+    """The sha256 of the names and contents of the files at `path`. Raises SynthesisError where there are
+    none, and WeightsError where one is not what was published under its name."""
     path = Path(path)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
@@ -243,7 +251,8 @@ def _source(path: Path) -> str:
 
 
 def load(settings: parameters.Synthesis, device: torch.device) -> Synthesiser:
-    """The pipeline in the folder `settings.diffusion` (diffusers' layout, safetensors only; never downloads).
+    """The pipeline in the folder `settings.diffusion`, in diffusers' form. It is read only from safetensors;
+    nothing is downloaded.
 
     Raises SynthesisError where it is missing, incomplete or truncated, or holds code.
     """
@@ -253,7 +262,7 @@ def load(settings: parameters.Synthesis, device: torch.device) -> Synthesiser:
 
 
 def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, str], Condition]:
-    """How the pipeline that was read from `folder` takes a prompt and the class word in it."""
+    """The way in which the pipeline that was read from `folder` takes a prompt and the class word in it."""
     if (folder / CONDITION).is_file():
         own = json.loads((folder / CONDITION).read_text())
         encoder = load_text_encoder(parameters.Text(encoder=own["text_encoder"], template="{}"))
@@ -264,7 +273,7 @@ def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, st
 
 @dataclass(frozen=True)
 class ByTokenStates:
-    """The pipeline has no text tower: it is given the states of our encoder's tokens."""
+    """The pipeline has no text tower, and takes the states of the tokens of our encoder."""
 
     encoder: TextEncoder
     length: int
@@ -280,9 +289,9 @@ class ByTokenStates:
 
 @dataclass(frozen=True)
 class ByOwnText:
-    """The pipeline's own tokenizers and text towers read the prompt.
+    """The tokenizers and text towers of the pipeline read the prompt.
 
-    SDXL has two, whose states are put side by side, token by token: both must cut the prompt alike.
+    SDXL has two, whose states are joined token by token, so both must cut the prompt in the same way.
     """
 
     tokenizers: tuple[PreTrainedTokenizerBase, ...]
@@ -297,12 +306,12 @@ class ByOwnText:
 
 
 def _covering(tokenizer: PreTrainedTokenizerBase, prompt: str, start: int, end: int) -> tuple[int, ...]:
-    """Tokens of the prompt that overlap its characters [start, end). Raises SynthesisError where there are
-    none, or where the text tower would not see them."""
+    """The tokens of the prompt that overlap its characters [start, end). Raises SynthesisError where there
+    are none, or where the text tower would not see them."""
     offsets = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
     places = enumerate(offsets)
     found = tuple(i for i, (first, last) in places if first < end and last > start and last > first)
-    most = tokenizer.model_max_length - 1  # the last one is the end of the text
+    most = tokenizer.model_max_length - 1  # the last token is the end of the text
     if not found or found[-1] >= most:
         raise SynthesisError(
             f"{prompt[start:end]!r} is not among the first {most} tokens of the prompt {prompt!r}, which are "
@@ -312,7 +321,8 @@ def _covering(tokenizer: PreTrainedTokenizerBase, prompt: str, start: int, end: 
 
 
 def _span(template: str, word: str) -> tuple[int, int]:
-    """Characters [start, end) of `word` in the prompt."""
+    """The characters [start, end) of `word` in the prompt. Raises SynthesisError where the template has no
+    {}."""
     start = template.find("{}")
     if start < 0:
         raise SynthesisError(f"`synthesis.prompt` is {template!r}; it needs one {{}} for the class name")

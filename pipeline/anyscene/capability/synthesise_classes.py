@@ -1,4 +1,4 @@
-"""Vocabulary -> data/synthesis: for each class images, attention to its name, coarse and pseudo masks."""
+"""Vocabulary -> data/synthesis: images of each class, attention to its name, coarse and pseudo masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anyscene.project.parameters import Params, Synthesis, plain
 
 @dataclass(frozen=True)
 class Synthesise:
-    """Writes a class's images, the attention to its name, coarse and pseudo masks."""
+    """Writes the images of a class, the attention to its name, coarse and pseudo masks."""
 
     settings: Synthesis
     device: torch.device
@@ -40,16 +40,17 @@ class Synthesise:
 def models(
     settings: Synthesis, device: torch.device
 ) -> tuple[synthesis.Synthesiser, pseudo_masks.PointPrompted]:
-    """The text-to-image model and SAM, loaded once in each process."""
+    """The text-to-image model and SAM. A process loads them once."""
     return synthesis.load(settings, device), pseudo_masks.load_sam(settings.sam, device)
 
 
 def synthesise_classes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/synthesis up to date, a group for each class of the vocabulary."""
+    """Bring data/synthesis up to date, with a group for each class of the vocabulary. Raises SynthesisError
+    where a model cannot be loaded, and ScenesFailed after all classes were tried."""
     settings = params.synthesis
     device = choose_device(params.runtime.device, params.runtime.device_memory_gib)
     weights = [synthesis.weights_key(path) for path in (settings.diffusion, settings.sam)]
-    models(settings, device)  # broken weights are one error here, not one for every class
+    models(settings, device)  # so that broken weights are one error and not one for every class
     return per_scene.run(
         Synthesise(settings, device),
         {name.replace(" ", "_"): per_scene.content_key(*weights) for name in params.vocabulary},

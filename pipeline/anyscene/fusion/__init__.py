@@ -1,4 +1,4 @@
-"""Step 6: one feature per point out of those of several 2D models."""
+"""Step 6: one feature for each point from those of several 2D models."""
 
 from anyscene.errors import FusionError
 from anyscene.fusion.fuse import (

@@ -1,4 +1,4 @@
-"""Fusion: one feature per point out of those of several 2D models (method.md §5)."""
+"""Fusion: one feature for each point from those of several 2D models (method.md §5)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from anyscene.arrays import B1, F4, F8, I4, I8
+from anyscene.arrays import B1, F4, F8, I8, Integers
 from anyscene.errors import FusionError
 
 Method = Literal["capability", "add", "linear", "max"]
-UNSEEN = 255  # prediction of a model that has no feature at the point
-BLOCK_ELEMENTS = 1 << 24  # of all models' features held at once, unless asked otherwise
+UNSEEN = 255  # the prediction of a model that has no feature at a point
+BLOCK_ELEMENTS = 1 << 24  # the default number of elements in a block of all models' features
 
 ArrayOrTensor = Any  # a NumPy array or a tensor: what goes in comes out
 
@@ -40,17 +40,23 @@ def fuse(
     normalise: bool = True,
     method: Method = "capability",
 ) -> Fused:
-    """Weighted sum of M models' features at every point, over the models that have one there.
+    """The weighted sum of the features of M models at every point, over the models that have one there.
 
-    features: [M, N, C], or M arrays [N, C]; valid: b1[M, N]; capability: [M, K] in 0..1, of every model in
-    every class; text: [K, C], embeddings of the classes. Weights by `method`:
-      capability  softmax over models of s / tau, where s is the model's capability in the classes that the
-                  models predict, on average; with `normalise`, s is first divided by its sum over models
+    features: [M, N, C], or M arrays [N, C].
+    valid: b1[M, N], or M arrays b1[N].
+    capability: [M, K] in 0..1, of every model in every class.
+    text: [K, C], the embeddings of the classes.
+    method: what the weights are:
+      capability  softmax over models of s / tau, where s is the mean capability of a model in the classes
+      that
+                  the models predict; with `normalise`, s is first divided by its sum over models
       linear      proportional to the largest cosine of the model's feature with a text
       max         1 for the model with the largest such cosine
-      add         equal: the direction of the sum
-    NumPy arrays or tensors; computed in single precision, in double where the features are double.
-    Raises FusionError for shapes that do not fit, more than 255 classes and tau <= 0.
+      add         all equal, which gives the direction of the sum
+
+    The result has the kind of the features, NumPy arrays or tensors. It is computed in single precision, or
+    in double where the features are double. Raises FusionError for shapes that do not fit, more than 255
+    classes, and tau <= 0.
 
     At a point one model sees the first class and another the second; the first one knows both better:
 
@@ -80,7 +86,8 @@ def fuse_blocks(
     method: Method = "capability",
     rows: int | None = None,
 ) -> Iterator[Fused]:
-    """`fuse` for `rows` points at a time, in tensors; of features in zarr arrays only these are read."""
+    """Yield what `fuse` returns for `rows` points at a time, as tensors. Features may be arrays of artefacts,
+    which are read block by block. Raises FusionError as `fuse`."""
     models, (points, width) = len(features), features[0].shape
     if len(valid) != models or any(tuple(f.shape) != (points, width) for f in features):
         raise FusionError(f"features of {models} models need one shape [N, C] and as many rows of `valid`")
@@ -133,14 +140,15 @@ def _fuse(
 
 
 def _capability(capability: Tensor, prediction: Tensor, seen: Tensor) -> Tensor:
-    """Every model's mean capability in the classes that the models present at a point predict; [n, M]."""
+    """[n, M]: the mean capability of each model in the classes that the models present at a point predict."""
     of_class = capability.T[prediction]  # [n, M predicting, M judged]
     present = seen.to(capability)[..., None]
     return (of_class * present).sum(1) / present.sum(1).clamp_min(1)
 
 
 def _share(score: Tensor, seen: Tensor) -> Tensor:
-    """Score >= 0 [n, M] divided by its sum over the models present; equal shares where the sum is 0."""
+    """[n, M]: the score, which is >= 0, divided by its sum over the models present; equal shares where that
+    is 0."""
     score = score * seen
     total = score.sum(1, keepdim=True)
     equal = seen / seen.sum(1, keepdim=True).clamp_min(1)
@@ -148,7 +156,8 @@ def _share(score: Tensor, seen: Tensor) -> Tensor:
 
 
 def _softmax(score: Tensor, seen: Tensor, tau: float) -> Tensor:
-    """Over the models present; subtracting the largest score first keeps a tiny tau finite."""
+    """[n, M]: the softmax over the models present. The largest score is subtracted first, so that a tiny tau
+    stays finite."""
     best = score.where(seen, -torch.inf).amax(1, keepdim=True)
     power = ((score - best) / tau).exp().where(seen, 0)
     return power / power.sum(1, keepdim=True).clamp_min(1)
@@ -159,24 +168,26 @@ def _tensor(array: ArrayOrTensor) -> Tensor:
 
 
 class SuperpointMeans:
-    """Mean feature of every superpoint over its points that have one: F_SP of method.md §6, in blocks."""
+    """The mean feature of every superpoint over its points that have one, F_SP of method.md §6, in blocks."""
 
     def __init__(self, superpoints: int, width: int) -> None:
         self._total = np.zeros((superpoints, width))
         self._count = np.zeros(superpoints, np.int64)
 
-    def add(self, superpoint: I4, feature: F4, valid: B1) -> None:
-        """superpoint: i4[n]; feature: f4[n, C]; valid: b1[n]."""
+    def add(self, superpoint: Integers, feature: F4, valid: B1) -> None:
+        """Add points. superpoint: i4[n], ids; feature: f4[n, C]; valid: b1[n]."""
         _add_rows(self._total, self._count, superpoint, feature, valid)
 
     def result(self) -> tuple[F4, B1]:
-        """(mean f4[L, C], valid b1[L]); a superpoint without any valid point has zeros."""
+        """(mean f4[L, C], valid b1[L]). A superpoint without a valid point has the mean 0."""
         mean = self._total / np.maximum(self._count, 1)[:, None]
         return mean.astype(np.float32), self._count > 0
 
 
-def superpoint_means(feature: F4, valid: B1, superpoint: I4) -> tuple[F4, B1]:
-    """(mean f4[L, C], valid b1[L]) of feature f4[N, C] where valid b1[N], by dense superpoint ids i4[N].
+def superpoint_means(feature: F4, valid: B1, superpoint: Integers) -> tuple[F4, B1]:
+    """(mean f4[L, C], valid b1[L]): the mean of `feature` f4[N, C] over the points of each superpoint that
+    are `valid` b1[N]. superpoint: integers [N], ids 0..L-1. A superpoint without a valid point has the mean
+    0.
 
     >>> feature = np.array([[1, 0], [3, 0], [9, 9], [5, 5]], np.float32)
     >>> valid = np.array([True, True, False, False])
@@ -190,7 +201,7 @@ def superpoint_means(feature: F4, valid: B1, superpoint: I4) -> tuple[F4, B1]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_rows(total: F8, count: I8, row: I4, feature: F4, valid: B1) -> None:
+def _add_rows(total: F8, count: I8, row: Integers, feature: F4, valid: B1) -> None:
     for n in range(len(row)):
         if valid[n]:
             count[row[n]] += 1

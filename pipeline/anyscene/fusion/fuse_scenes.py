@@ -1,4 +1,5 @@
-"""Projections -> data/fusion: one feature per point out of all 2D models', and its mean over superpoints."""
+"""Projections -> data/fusion: one feature for each point from those of all 2D models, and its mean over
+superpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from anyscene.text import embeddings, load_text_encoder
 
 @dataclass(frozen=True, eq=False)
 class Fuse:
-    """Writes one feature per point out of all 2D models', and its mean over superpoints."""
+    """Writes one feature for each point from those of all 2D models, and its mean over superpoints."""
 
     models: tuple[str, ...]
     settings: Fusion
@@ -66,7 +67,8 @@ class Fuse:
 
 
 def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/fusion up to date."""
+    """Bring data/fusion up to date. Raises StoreError where a capability was not measured, and ScenesFailed
+    after all scenes were tried."""
     models, encoder = params.segmenters.names, load_text_encoder(params.text)
     capability = [_capability(model, params.vocabulary) for model in models]
     text = embeddings(encoder, params.vocabulary, params.text.template)
@@ -90,7 +92,8 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
 
 
 def _capability(model: str, vocabulary: Sequence[str]) -> list[float]:
-    """Of a 2D model in each class of the vocabulary. Raises StoreError where it was not measured over it."""
+    """The capability of a 2D model in each class of the vocabulary. Raises StoreError where it was not
+    measured."""
     measured = layout.Artefacts().capability(model, vocabulary)
     if measured is None:
         raise StoreError(f"{layout.CAPABILITY / model}.json: missing; run the stage capability")

@@ -1,1 +1,1 @@
-"""Step 4: from images to points, and points to superpoints."""
+"""Step 4: from images to points, and from points to superpoints."""

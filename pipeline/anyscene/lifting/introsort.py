@@ -1,16 +1,16 @@
-"""An argsort that leaves ties exactly where C++'s `std::sort` leaves them.
+"""An argsort that leaves ties exactly as C++'s `std::sort` leaves them.
 
-ScanNet's superpoints come from edges put in order by an unstable sort, and a mesh has many edges of equal
-weight (every inner edge occurs twice, a flat wall has weight zero throughout), so the partition depends on
+ScanNet's superpoints come from edges that an unstable sort puts in order, and many edges of a mesh have equal
+weights: every inner edge occurs twice, and on a flat wall all weights are zero. So the partition depends on
 what that sort does with ties. In GNU libstdc++ it is Musser's introsort (Software: Practice and Experience
 27, 1997): quicksort with a median of three and Hoare's partition, heap sort for parts more than 2 log2(n)
-levels deep, and at the end one insertion sort over everything for the runs of at most 16 that quicksort
-leaves. Making the same comparisons fixes the order of ties.
+levels deep, and at the end one insertion sort over everything for the runs of at most 16 elements that
+quicksort leaves. The same comparisons give the same order of ties.
 
 Hoare's partition swaps the k-th element from the left that belongs right with the k-th from the right that
 belongs left. `_partition` collects both lists a block at a time without branches (Edelkamp and Weiss,
-BlockQuicksort, ESA 2016): the very same swaps, without the mispredicted branches that take half the time of
-the plain loop.
+BlockQuicksort, ESA 2016). It makes the same swaps without the mispredicted branches, which take half the time
+of the plain loop.
 
 Keys are compared as floating-point numbers: with a NaN, `<` is false both ways, as in C++.
 """
@@ -22,12 +22,12 @@ import numpy as np
 
 from anyscene.arrays import I4, I8, Floats
 
-RUN = 16  # longest part left to the insertion sort
+RUN = 16  # the longest part that is left to the insertion sort
 BLOCK = 64  # elements that the branch-free partition looks at in one step
 
 
 def argsort(key: Floats) -> I4:
-    """Order i4[E] that sorts `key` f4|f8[E] ascending, ties as GNU's `std::sort` orders them."""
+    """i4[E]: the order that sorts `key` f4|f8[E] ascending, with ties as GNU's `std::sort` orders them."""
     order = np.arange(len(key), dtype=np.int32)
     sort(np.array(key, copy=True), order)
     return order
@@ -41,7 +41,7 @@ def sort(key: Floats, order: I4) -> None:
         levels += 1
     levels *= 2
     left, right = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
-    waiting = np.empty((levels + 1, 3), np.int64)  # parts still to sort: start, stop, levels
+    waiting = np.empty((levels + 1, 3), np.int64)  # the parts that remain to be sorted: start, stop, levels
     depth, start, stop = 0, 0, len(key)
     while True:
         while stop - start > RUN:
@@ -85,13 +85,14 @@ def _median_to_front(key: Floats, order: I4, start: int, stop: int) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _partition(key: Floats, order: I4, start: int, stop: int, left: I8, right: I8) -> int:
-    """Hoare's partition of [start + 1, stop) about the pivot at `start`; first place of the right part.
+    """Partition [start + 1, stop) about the pivot at `start`, as Hoare does; returns the first place of the
+    right part.
 
-    The pivot is a median of three, so each scan meets an element to stop at, even among NaNs.
+    The pivot is a median of three, so that each scan meets an element to stop at, even among NaNs.
     """
     pivot = key[start]
-    i, j = start + 1, stop  # left of i and from j on everything is in its part
-    lefts = rights = next_left = next_right = 0  # places to swap, relative to i and j; how far used
+    i, j = start + 1, stop  # what is left of i, or from j on, is in its part
+    lefts = rights = next_left = next_right = 0  # places to swap, from i and j; how many are used
     while j - i > 2 * BLOCK:
         if next_left == lefts:
             lefts = next_left = 0
@@ -132,7 +133,8 @@ def _partition(key: Floats, order: I4, start: int, stop: int, left: I8, right: I
 def _sift(
     key: Floats, order: I4, start: int, hole: int, count: int, value: np.floating[Any], place: np.int32
 ) -> None:
-    """Move the `hole` of the heap of `count` elements at `start` down to a leaf, `value` up from there."""
+    """Move the `hole` of the heap of `count` elements at `start` down to a leaf, and `value` up from
+    there."""
     top = hole
     while 2 * hole + 2 < count:
         child = 2 * hole + 2
@@ -169,11 +171,11 @@ def _insertion_sort(key: Floats, order: I4) -> None:
         value, place = key[i], order[i]
         j = i
         if i < RUN and value < key[0]:
-            while j > 0:  # a new least element goes straight to the front, past any NaN
+            while j > 0:  # a new least element goes to the front at once, past any NaN
                 key[j], order[j] = key[j - 1], order[j - 1]
                 j -= 1
         else:
-            while value < key[j - 1]:  # ends: no later element is less than all before it
+            while value < key[j - 1]:  # this ends, since no later element is less than all before it
                 key[j], order[j] = key[j - 1], order[j - 1]
                 j -= 1
         key[j], order[j] = value, place

@@ -1,4 +1,4 @@
-"""Scenes -> data/projection/MODEL: the 2D model's feature of every point, mean over its frames."""
+"""Scenes -> data/projection/MODEL: the feature of a 2D model at every point, as its mean over the frames."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from anyscene.text import TextEncoder, load_text_encoder
 
 @dataclass(frozen=True)
 class Project:
-    """Writes the mean of a 2D model's features over the frames that see a point, and how many these are."""
+    """Writes the mean of a 2D model's features over the frames that see a point, and the number of these
+    frames."""
 
     model: str
     params: Params
-    memory: float  # bytes
+    memory: float  # bytes that one process may use
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         params, settings = self.params, self.params.projection
@@ -53,21 +54,21 @@ class Project:
 
 @functools.cache
 def models(model: str, params: Params) -> tuple[Segmenter, TextEncoder]:
-    """The 2D model and the text encoder, loaded once in each process."""
+    """The 2D model and the text encoder. A process loads them once."""
     return load_segmenter(model, params), load_text_encoder(params.text)
 
 
 def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.RunSummary:
     """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
-    elsewhere lacks answers."""
+    elsewhere lacks answers, and ScenesFailed after all scenes were tried."""
     segmenter, encoder = models(model, params)
     keys, size = store.keys(layout.SCENES), (params.projection.width, params.projection.height)
-    # no scene without the others: the answer that is added makes all of them new
+    # for all scenes at once, since an answer that is added later makes all of them stale
     require_answers(segmenter, {scene: image_index.state(key, size) for scene, key in keys.items()})
     on_cpu = choose_device(params.runtime.device).type == "cpu"
     workers = params.runtime.workers if on_cpu else 1
     memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
-    if not on_cpu and params.runtime.device_memory_gib:  # sums of a dense model are where its maps are
+    if not on_cpu and params.runtime.device_memory_gib:  # a dense model's sums are on the device of its maps
         memory = min(memory, params.runtime.device_memory_gib * 2**30)
     return per_scene.run(
         Project(model, params, memory),

@@ -1,7 +1,8 @@
 """Projection: 2D features onto the points that the views see (method.md §2 and §3).
 
-Nothing here costs points x channels per view: only visible points are touched, a feature map is read at their
-pixels alone, and of masks only captions are counted, to be multiplied by their embeddings once at the end.
+The cost of a view is never points x channels: only visible points are touched, and a feature map is read only
+at their pixels. Of masks, captions are counted, and the counts are multiplied by the captions' embeddings
+once at the end.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from anyscene.project.device import Batches
 from anyscene.scene import Camera, Frame
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 
-PENDING = 1 << 22  # sightings of captions kept apart before they are added up
-SAMPLED = 1 << 14  # points whose features are read at a time on a GPU
+PENDING = 1 << 22  # sightings of captions that are kept before they are added up
+SAMPLED = 1 << 14  # points whose features a GPU reads at a time
 
 Encode = Callable[[Sequence[str]], F4]  # K texts -> f4[K, C]
 Block = tuple[F4, U2]  # mean feature f4[n, C], number of views u2[n]
-Sights = Callable[[Floats, Camera, Floats | None], tuple[I8, I4, I4]]  # `visible_pixels`
+Sights = Callable[[Floats, Camera, Floats | None], tuple[I8, I4, I4]]  # visible_pixels with its options
 
 
 @dataclass(frozen=True, eq=False)
 class DescribedFrame:
-    """What a 2D model says about one frame; depth f4[H, W] in metres of the camera's size, or None."""
+    """A frame as a 2D model describes it."""
 
     camera: Camera
-    depth: F4 | None
-    map: FeatureMap | CaptionMap
+    depth: F4 | None  # f4[H, W] in metres, of the size of the camera; None where the scan has none
+    map: FeatureMap | CaptionMap  # what the model says
 
 
 def described_frames(
@@ -50,14 +51,17 @@ def described_frames(
     size: tuple[int, int],
     batch: int,
 ) -> Iterator[DescribedFrame]:
-    """The frames resized to `size` (width, height) as the 2D model describes them, `batch` at a time, fewer
-    where a GPU's memory does not suffice; the next ones are read and decoded meanwhile."""
+    """Yield the frames, resized to `size` (width, height), as the 2D model describes them.
+
+    `batch` frames are described at a time, or fewer where the memory of a GPU does not suffice; meanwhile the
+    next ones are read.
+    """
     batches = Batches(batch, "segmenters.batch")
     groups = [frames[start : start + batch] for start in range(0, len(frames), batch)]
     with ThreadPoolExecutor(1) as reader:
         reading = reader.submit(_read, groups[0], size) if groups else None
         for group, following in itertools.zip_longest(groups, groups[1:]):
-            assert reading is not None  # as there is a group
+            assert reading is not None  # because there is a group
             colors, depths = reading.result()
             reading = reader.submit(_read, following, size) if following else None
             found = batches(lambda some: segmenter.describe(some, vocabulary), colors)
@@ -67,7 +71,7 @@ def described_frames(
 
 
 def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[U1, list[F4 | None]]:
-    """u1[B, H, W, 3] and the depth of each."""
+    """(colours u1[B, H, W, 3], the depth of each frame)."""
     depths = [frame.read_depth(size) for frame in frames]
     return np.stack([frame.read_color(size) for frame in frames]), depths
 
@@ -77,12 +81,13 @@ def visible_pixels(
 ) -> tuple[I8, I4, I4]:
     """The points that a camera sees, and the pixel of each.
 
-    xyz: f4|f8[N, 3] world, metres; depth: f4|f8[H, W] metres, 0 = no reading, or None for no occlusion test.
-    A point is seen where z > 0, its pixel (rounded, halves to even) lies at least `border` pixels inside the
-    image, and |depth - z| <= tolerance * depth. With tolerance < 1, the set that OpenScene's
-    PointCloudToImageMapper finds.
-    Returns (point i8[V] ascending, row i4[V], column i4[V]).
-    Raises ProjectionError where depth has another size than the camera.
+    xyz: f4|f8[N, 3] in the world, metres. depth: f4|f8[H, W] in metres, 0 = no reading; None: occlusion is
+    not tested. A point is seen where z > 0, its pixel (rounded, halves to even) lies at least `border` pixels
+    inside the image, and |depth - z| <= tolerance * depth. With tolerance < 1 these are the points that
+    OpenScene's PointCloudToImageMapper finds.
+
+    Returns (point i8[V] ascending, row i4[V], column i4[V]). Raises ProjectionError where the sizes of depth
+    and camera differ.
 
     >>> intrinsics = np.array([[100, 0, 50], [0, 100, 40], [0, 0, 1]])
     >>> camera = anyscene.Camera(intrinsics, np.eye(4), width=101, height=81)
@@ -126,7 +131,7 @@ def _visible(
     tolerance: np.floating[Any],
     border: int,
 ) -> tuple[I8, I4, I4]:
-    """`m` [4, 4] takes world to camera; in double precision, whatever xyz has."""
+    """m: [4, 4], world to camera. All is computed in double precision, in whichever xyz is stored."""
     point = np.empty(len(xyz), np.int64)
     row, column = np.empty(len(xyz), np.int32), np.empty(len(xyz), np.int32)
     seen = 0
@@ -158,12 +163,15 @@ def project(
     rows: int | None = None,
     spool: Path | None = None,
 ) -> Iterator[Block]:
-    """Mean over the views that see a point of the model's feature at its pixel, not renormalised.
+    """Yield the mean of a model's features at the pixels of a point, over the views that see the point.
 
-    xyz: f4[N, 3]; `encode` embeds captions. Yields (feature f4[n, C], count u2[n]) for `rows` points at a
-    time (all, by default), with the same result for any number; a point that no view sees has count 0 and
-    zeros for a feature. If there are several blocks, feature maps wait in a nameless file in `spool`.
-    Raises ProjectionError where there are no frames or they see no point.
+    xyz: f4[N, 3] in the world, metres.
+    encode: embeds captions.
+    rows: points in a block; None: all. The result is the same for any number.
+    spool: the folder of a nameless file in which feature maps wait if there are several blocks.
+
+    A block is (feature f4[n, C], not normalised; count u2[n], the number of views). A point that no view sees
+    has count 0 and the feature 0. Raises ProjectionError where there are no frames, or they see no point.
     """
     described = iter(described)
     first = next(described, None)
@@ -223,8 +231,8 @@ def add_sampled(
     width: int,
     height: int,
 ) -> None:
-    """What `add_sampled_compiled` does, with the same operations in the same order, on the device of `total`
-    and `feature`: of a map only what is added up ever leaves it."""
+    """Do what `add_sampled_compiled` does, by the same operations in the same order, on the device of `total`
+    and `feature`. Only what is added up is copied from a map."""
     h, w, _ = feature.shape
     x0, x1, right = _between(column, w, width)
     y0, y1, down = _between(row, h, height)
@@ -236,19 +244,19 @@ def add_sampled(
         for corner in corners:
             rows, columns, share = (torch.from_numpy(part[some]).to(feature.device) for part in corner)
             found = found + share[:, None] * feature[rows, columns]
-        total[torch.from_numpy(point[some]).to(feature.device)] += found  # a view holds each point once
+        total[torch.from_numpy(point[some]).to(feature.device)] += found  # each point occurs once in a view
 
 
 def _between(
     place: I4, cells: int, pixels: int
-) -> tuple[I8, I8, F4]:  # i8[V] first cell, i8[V] the next, f4[V] the latter's share
+) -> tuple[I8, I8, F4]:  # the first cell i8[V], the next i8[V], its share f4[V]
     at = np.clip((place + 0.5) * cells / pixels - 0.5, 0.0, cells - 1.0)
     first = at.astype(np.int64)
     return first, np.minimum(first + 1, cells - 1), (at - first).astype(np.float32)
 
 
 class _Spooled:
-    """Views that can be gone through again: the first time they are kept in a file without a name, which
+    """Views that can be iterated again. The first time, they are kept in a file without a name, which
     vanishes with the process."""
 
     def __init__(self, described: Iterable[DescribedFrame], folder: Path | None) -> None:
@@ -304,12 +312,12 @@ def _caption_means(
 
 
 def _counted(counts: sparse.csr_array, sightings: I4, captions: int) -> sparse.csr_array:
-    """The counts i4[N, T] and the sightings together, T = captions: how often each point had each caption."""
+    """i4[N, T], T = captions: how often each point had each caption, by `counts` and `sightings` together."""
     shape = counts.shape[0], captions
     counts.resize(shape)
     new = sparse.coo_array((np.ones(sightings.shape[1], np.int32), tuple(sightings)), shape)
     total = counts + new.tocsr()
-    total.sort_indices()  # products then add up in one order, however the counts came about
+    total.sort_indices()  # so that products are added in one order, however the counts came about
     return total
 
 
@@ -317,7 +325,8 @@ def _counted(counts: sparse.csr_array, sightings: I4, captions: int) -> sparse.c
 def add_sampled_compiled(
     total: F4, point: I8, row: I4, column: I4, feature: F4, width: int, height: int
 ) -> None:
-    """Add to total [N, C] at every `point` the feature [h, w, C], interpolated bilinearly at its pixel."""
+    """Add the feature f4[h, w, C], interpolated bilinearly at the pixel of every `point`, to its row of total
+    f4[N, C]."""
     h, w, channels = feature.shape
     for n in range(len(point)):
         x = min(max((column[n] + 0.5) * w / width - 0.5, 0.0), w - 1.0)

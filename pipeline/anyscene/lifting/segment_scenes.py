@@ -1,4 +1,4 @@
-"""Scenes -> data/superpoints: the superpoint of every point and the number of points of each."""
+"""Scenes -> data/superpoints: the superpoint of every point, and the number of points in each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anyscene.project.parameters import Params, Superpoints, plain
 
 @dataclass(frozen=True)
 class Segment:
-    """Writes the superpoint of every point, and the number of points of each superpoint."""
+    """Writes the superpoint of every point, and the number of points in each superpoint."""
 
     settings: Superpoints
 
@@ -27,7 +27,7 @@ class Segment:
 
 
 def segment_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/superpoints up to date: by the mesh, or by nearest neighbours where there are no faces."""
+    """Bring data/superpoints up to date. Raises ScenesFailed after all scenes were tried."""
     return per_scene.run(
         Segment(params.superpoints),
         store.geometry_keys(layout.SCENES),

@@ -13,13 +13,17 @@ from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
 from anyscene.project import parameters
 
-BLOCK_POINTS = 1 << 18  # whose neighbours are asked for at once
+BLOCK_POINTS = 1 << 18  # points whose neighbours are searched at a time
 ONE = np.float32(1)
 
 
 def segment(xyz: F4, normal: F4, face: I4, settings: parameters.Superpoints) -> I4:
-    """i4[N]: the superpoints of a scene as params.yaml asks for them, by its mesh, or by nearest neighbours
-    where it has no faces. xyz: f4[N, 3]; normal: f4[N, 3] unit; face: i4[F, 3]."""
+    """i4[N]: the superpoints of a scene as params.yaml asks for them: by its mesh, or by nearest neighbours
+    where it has no faces.
+
+    xyz: f4[N, 3] in metres. normal: f4[N, 3] of length 1. face: i4[F, 3]. Raises SuperpointError as
+    `segment_mesh` and `segment_points`.
+    """
     if settings.method == "identity":
         return np.arange(len(xyz), dtype=np.int32)
     if settings.method == "mesh" and len(face):
@@ -30,12 +34,16 @@ def segment(xyz: F4, normal: F4, face: I4, settings: parameters.Superpoints) -> 
 
 
 def segment_mesh(xyz: Floats, face: Integers, k: float = 0.01, min_vertices: int = 60) -> I4:
-    """Superpoint of every vertex of a mesh, exactly as ScanNet's Segmentator divides it.
+    """i4[N]: the superpoint of every vertex of a mesh, exactly as ScanNet's Segmentator divides it.
 
-    xyz: f4[N, 3] in metres; face: integers [F, 3]; k: scale, larger merges more; min_vertices: smaller
-    superpoints are joined to a neighbour where there is one (ScanNet ships 20, SAS uses 60).
-    Returns i4[N], dense ids 0..L-1 in order of their first vertex; a vertex without face is alone.
-    Raises SuperpointError for arrays of another shape and for face indices outside 0..N-1.
+    xyz: f4[N, 3] in metres.
+    face: integers [F, 3].
+    k: the scale; a larger one merges more.
+    min_vertices: smaller superpoints are merged with a neighbour where there is one (20 in ScanNet, 60 in
+    SAS).
+
+    Ids are 0..L-1 in the order of their first vertex; a vertex without a face is alone. Raises
+    SuperpointError for arrays of another shape, and for face indices outside 0..N-1.
 
     >>> floor = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
     >>> wall = [[0, 2, 0], [1, 2, 0], [1, 2, 1], [0, 2, 1]]
@@ -57,11 +65,14 @@ def segment_mesh(xyz: Floats, face: Integers, k: float = 0.01, min_vertices: int
 def segment_points(
     xyz: Floats, normal: Floats, *, neighbours: int = 8, k: float = 0.01, min_vertices: int = 60
 ) -> I4:
-    """Superpoint of every point of a cloud without faces: the same, on edges to the nearest neighbours.
+    """i4[N]: the superpoint of every point of a cloud without faces, by edges to its nearest neighbours.
 
-    xyz: f4[N, 3] in metres; normal: f4[N, 3] unit; neighbours: edges from each point (an edge found from both
-    of its ends counts twice, like one that two faces share). Returns i4[N] as `segment_mesh`.
-    Raises SuperpointError for arrays of another shape, points that are not finite and neighbours < 1.
+    xyz: f4[N, 3] in metres.
+    normal: f4[N, 3] of length 1.
+    neighbours: edges from each point; an edge that both of its ends find counts twice, as one of two faces
+    does. k, min_vertices: as those of `segment_mesh`, and so are the ids.
+
+    Raises SuperpointError for arrays of another shape, points that are not finite, and neighbours < 1.
 
     >>> x, y = np.mgrid[:10, :10].reshape(2, -1) / 10
     >>> floor = np.stack([x, y, 0 * x], 1)
@@ -89,7 +100,8 @@ def _segment_graph(xyz: F4, normal: F4, edge: I4, k: np.float32, min_vertices: i
 
 
 def _nearest_edges(xyz: F4, neighbours: int) -> I4:
-    """Edges i4[E, 2] from every point to its nearest others, in blocks: a query returns 16 bytes per edge."""
+    """i4[E, 2]: the edges from every point to its nearest others. They are found in blocks, since a query
+    returns 16 bytes for each edge."""
     if len(xyz) < 2:
         return np.empty((0, 2), np.int32)
     tree, nearest = cKDTree(xyz), min(neighbours + 1, len(xyz))
@@ -106,7 +118,8 @@ def _nearest_edges(xyz: F4, neighbours: int) -> I4:
 
 @numba.njit(cache=True, nogil=True)
 def _mesh_edges(face: I4) -> I4:
-    """Three edges i4[3F, 2] per face, shared ones kept twice, in the order (1, 2), (1, 3), (3, 2)."""
+    """i4[3F, 2]: the three edges of each face in the order (1, 2), (1, 3), (3, 2). Shared ones occur
+    twice."""
     edge = np.empty((3 * len(face), 2), np.int32)
     for f in range(len(face)):
         edge[3 * f, 0], edge[3 * f, 1] = face[f, 0], face[f, 1]
@@ -125,7 +138,7 @@ def _reordered(edge: I4, order: I4) -> I4:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _vertex_normals(xyz: F4, face: I4) -> F4:
-    """Running unweighted mean f4[N, 3] of the unit normals of a vertex's faces, not renormalised.
+    """f4[N, 3]: the running unweighted mean of the unit normals of a vertex's faces, not normalised.
 
     A face without area has a normal of NaN, which its vertices keep, as in the Segmentator.
     """
@@ -145,7 +158,7 @@ def _vertex_normals(xyz: F4, face: I4) -> F4:
             normal[i, 0] = new * nx + old * normal[i, 0]
             normal[i, 1] = new * ny + old * normal[i, 1]
             normal[i, 2] = new * nz + old * normal[i, 2]
-        # Counted only now: a face that names one vertex twice blends in with the same share both times.
+        # They are counted only now, so that a face that names a vertex twice adds the same share both times.
         count[a] += 1
         count[b] += 1
         count[c] += 1
@@ -154,7 +167,8 @@ def _vertex_normals(xyz: F4, face: I4) -> F4:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _edge_weights(xyz: F4, normal: F4, edge: I4) -> F4:
-    """w = 1 - n_a·n_b f4[E], squared where the surface is convex: a convex edge seldom parts two objects."""
+    """f4[E]: w = 1 - n_a·n_b, squared where the surface is convex, as a convex edge seldom separates two
+    objects."""
     weight = np.empty(len(edge), np.float32)
     for e in range(len(edge)):
         a, b = edge[e, 0], edge[e, 1]
@@ -188,10 +202,10 @@ def _join(parent: I4, size: I4, a: int, b: int) -> int:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _merge(count: int, edge: I4, weight: F4, k: np.float32, min_vertices: int) -> I4:
-    """Root i4[N] of every vertex: edges [E, 2] come by ascending `weight` and are used up."""
+    """i4[N]: the root of every vertex. The edges [E, 2] come by ascending `weight`, and are overwritten."""
     parent = np.arange(count, dtype=np.int32)
     size, threshold = np.ones(count, np.int32), np.full(count, k, np.float32)
-    open_edges = 0  # those between two sets are moved to the front: a second pass needs no others
+    open_edges = 0  # edges between two sets are moved to the front, as a second pass needs no others
     for e in range(len(edge)):
         a, b = _find(parent, edge[e, 0]), _find(parent, edge[e, 1])
         if a == b:
@@ -213,7 +227,7 @@ def _merge(count: int, edge: I4, weight: F4, k: np.float32, min_vertices: int) -
 
 @numba.njit(cache=True, nogil=True)
 def _dense(root: I4) -> I4:
-    """Ids i4[N] 0..L-1 in order of first appearance."""
+    """i4[N]: ids 0..L-1 in the order of their first appearance."""
     name = np.full(len(root), -1, np.int32)
     dense = np.empty(len(root), np.int32)
     names = 0
