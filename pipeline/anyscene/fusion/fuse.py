@@ -48,8 +48,7 @@ def fuse(
     text: [K, C], the embeddings of the classes.
     method: what the weights are:
       capability  softmax over models of s / tau, where s is the mean capability of a model in the classes
-      that
-                  the models predict; with `normalise`, s is first divided by its sum over models
+                  that the models predict; with `normalise`, s is first divided by its sum over models
       linear      proportional to the largest cosine of the model's feature with a text
       max         1 for the model with the largest such cosine
       add         all equal, which gives the direction of the sum

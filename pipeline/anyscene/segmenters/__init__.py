@@ -1,8 +1,9 @@
 """2D open-vocabulary models behind one protocol.
 
 `segmenters.names` lists models of two kinds: those that packages offer under the entry points
-`anyscene.segmenters` (`entry.Entry`), and those that ran elsewhere, whose answers lie in a folder with
-precomputed.json (docs/precomputed.md). Answers in the folder of a registered name go before the model.
+`anyscene.segmenters` (`entry.Entry`), and those that ran elsewhere, whose answers are in a folder with
+precomputed.json (docs/precomputed.md). Answers in the folder of a registered model are used instead of that
+model.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ PRECOMPUTED = "anyscene.segmenters.precomputed.segmenter"
 
 
 def entry(name: str) -> Entry:
-    """The registered model `name`. Raises ConfigError for a name that no package offers, and where what it
-    offers is no Entry of that name."""
+    """The registered model `name`. Raises ConfigError where no package offers that name, or what it offers is
+    not an Entry of that name."""
     found = REGISTRY.get(name)
     if not isinstance(found, Entry) or found.name != name:
         raise ConfigError(
@@ -54,15 +55,16 @@ def entry(name: str) -> Entry:
 
 
 def runs_elsewhere(name: str, section: Segmenters) -> bool:
-    """Whether the answers of the model `name` are read from files, or are to be: no package offers it."""
+    """Whether the answers of the model `name` are read from files, or will be, because no package offers
+    it."""
     return _answered(name, section) or name not in REGISTRY.names()
 
 
 def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmenter:
-    """The 2D model that params.yaml knows as `name`.
+    """The 2D model that params.yaml calls `name`.
 
-    captions: whether it will be asked to describe images; labels alone need no captioner's weights.
-    Raises ConfigError for a name that no model has, WeightsError for weights that cannot be loaded.
+    captions: whether it will have to describe images; labels alone need no weights of a captioner. Raises
+    ConfigError where no model has that name, WeightsError where weights cannot be loaded.
     """
     if _answered(name, params.segmenters):
         segmenter = _precomputed(name, params, captions)
@@ -75,10 +77,10 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
 
 
 def require_answers(segmenter: Segmenter, states: Mapping[str, str], index: Path = image_index.INDEX) -> None:
-    """Raises DataError where `segmenter` ran elsewhere and lacks answers for images of `index`.
+    """Raise DataError where `segmenter` ran elsewhere and lacks answers for images of `index`.
 
-    states: the state (image_index.state) of each scene and class. Only images are looked for that `index`
-    notes in that state; of others it is known when they are asked for.
+    states: the state (image_index.state) of each scene and class. Only the images that `index` notes in that
+    state are looked for; the others are missed when they are asked for.
     """
     from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
 
@@ -87,8 +89,8 @@ def require_answers(segmenter: Segmenter, states: Mapping[str, str], index: Path
 
 
 def weights(name: str, section: Segmenters, captions: bool = True) -> tuple[Path, ...]:
-    """The files and folders that the model `name` reads, its captioner's with them where it is asked for
-    `captions`. The text encoder's are not among them."""
+    """The files and folders that the model `name` reads, with those of its captioner if it has to give
+    `captions`. Those of the text encoder are not among them."""
     if runs_elsewhere(name, section):
         own: tuple[Path, ...] = (Path(section.weights) / name,)
     else:
@@ -98,15 +100,15 @@ def weights(name: str, section: Segmenters, captions: bool = True) -> tuple[Path
 
 
 def modules(name: str, section: Segmenters, captions: bool = True) -> tuple[str, ...]:
-    """The modules that make the answers of the model `name`, its captioner's with them where it is asked for
-    `captions`. What they import belongs to them."""
+    """The modules that make the answers of the model `name`, with that of its captioner if it has to give
+    `captions`. What these modules import belongs to them."""
     own = PRECOMPUTED if runs_elsewhere(name, section) else entry(name).module
     asked = captions and _captioned(name, section)
     return (own, captioners.module(section)) if asked else (own,)
 
 
 def find(name: str, params: Params) -> str:
-    """Where the weights of the model `name` were found, for people. Raises PipelineError that says what is
+    """Where the weights of the model `name` were found, as a text. Raises PipelineError that says what is
     missing and how to get it."""
     folder = Path(params.segmenters.weights) / name
     if _answered(name, params.segmenters):

@@ -1,4 +1,4 @@
-"""Names in the labels of COCO and ADE20K."""
+"""The names in labels of COCO and ADE20K."""
 
 from __future__ import annotations
 

@@ -54,35 +54,35 @@ class Entry(ABC):
 
     @property
     def module(self) -> str:
-        """The module whose code, with what it imports, is the model's: a change of it makes the projections
-        of this model stale, and of no other."""
+        """The module whose code, with what it imports, is the model. When it changes, the projections of this
+        model become stale, and no others."""
         return type(self).__module__
 
     @property
     def title(self) -> str:
-        """What tables call the model."""
+        """The name of the model in tables."""
         return self.name
 
     def folder(self, section: Segmenters) -> Path:
-        """Where weights of the model lie, if it has any: NAME under `segmenters.weights`."""
+        """The folder for weights of the model: NAME under `segmenters.weights`."""
         return Path(section.weights) / self.name
 
     def weights(self, section: Segmenters) -> Sequence[Path]:
-        """The files and folders that `load` reads; none for a model without weights of its own."""
+        """The files and folders that `load` reads; empty for a model without weights of its own."""
         return ()
 
     def find(self, params: Params) -> str:
-        """Where the weights were found, for people. Raises WeightsError that says what is missing and how to
+        """Where the weights were found, as a text. Raises WeightsError that says what is missing and how to
         get it."""
         return "needs no weights"
 
     @abstractmethod
     def load(self, params: Params, captions: bool) -> Segmenter:
-        """The model, ready to be asked.
+        """The model, ready for use.
 
-        captions: whether it will be asked to describe images; labels alone need no captioner.
-        Raises WeightsError for weights that are missing or damaged, TextError where `params.text` names an
-        encoder of another text space.
+        captions: whether it will have to describe images; labels alone need no captioner. Raises WeightsError
+        where weights are missing or damaged, and TextError where `params.text` names an encoder of another
+        text space.
         """
 
 

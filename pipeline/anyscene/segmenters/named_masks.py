@@ -1,4 +1,4 @@
-"""What mask models share: masks that have names of the vocabulary become labels and captions."""
+"""What mask models share: masks with names of the vocabulary become labels and captions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from anyscene.segmenters.protocol import CaptionMap
 
 
 def owners(mask: B1, score: F4) -> I4:
-    """i4[H, W]: of masks b1[n, H, W] the one with the highest score f[n] (of equals the first) at each pixel,
-    -1 in none."""
+    """i4[H, W]: the mask that owns each pixel, -1 = none. Of the masks b1[n, H, W] that hold a pixel it is
+    the one with the highest score f4[n], of equals the first."""
     owner = np.full(mask.shape[1:], -1, np.int32)
     for number in np.argsort(-score, kind="stable")[::-1]:
         owner[mask[number]] = number
@@ -38,8 +38,8 @@ class NamedMasks:
         return labels
 
     def captions(self, image: U1, vocabulary: Sequence[str], captioner: Captioner) -> CaptionMap:
-        """ "a brown table in a scene" for each mask of u1[H, W, 3]; the captioner is asked for the adjectives
-        only where the model has none of its own."""
+        """ "a brown table in a scene" for each mask of `image` u1[H, W, 3]. The captioner gives the
+        adjectives where the model has none of its own."""
 
         def modifiers(mask: int, inside: B1) -> str:
             return captioner.modifiers(image, inside) if self.modifiers is None else self.modifiers[mask]

@@ -1,4 +1,4 @@
-"""Published models in transformers' form: files in a local folder, nothing downloaded."""
+"""Published models in transformers' form, from files in a local folder. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 
 def intact(folder: Path, files: Sequence[str]) -> str:
-    """Digests of `files` in `folder`. Raises WeightsError where one is not what was published or noted."""
+    """The digests of `files` in `folder`, joined. Raises WeightsError where one is not what was published or
+    noted."""
     for file in files:
         reading.intact(folder / file)
     return "".join(reading.digest(folder / file) for file in files)
 
 
 def read_json(file: Path, source: str) -> dict[str, Any]:
-    """The object in a file of settings. Raises WeightsError where it is damaged."""
+    """The object in a file of settings. Raises WeightsError where it is damaged. source: where to get it, for
+    the message."""
     again = f"; get it again from {source}"
     try:
         content = json.loads(file.read_text())
@@ -37,7 +39,8 @@ def read_json(file: Path, source: str) -> dict[str, Any]:
 
 
 def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, Any]:
-    """What config.json in `folder` says. Raises WeightsError unless it is of one of `kinds`."""
+    """The content of config.json in `folder`. Raises WeightsError where it does not describe one of
+    `kinds`."""
     file = folder / "config.json"
     config = read_json(file, source)
     found = config.get("model_type")
@@ -50,7 +53,8 @@ def description(folder: Path, kinds: Sequence[str], source: str) -> dict[str, An
 
 @contextmanager
 def whole(folder: Path, source: str) -> Iterator[None]:
-    """A context in which whatever a library raises, many kinds for broken folders, is a WeightsError."""
+    """A context that turns whatever a library raises into WeightsError. For broken folders these are many
+    kinds."""
     try:
         yield
     except Exception as error:
@@ -60,8 +64,8 @@ def whole(folder: Path, source: str) -> Iterator[None]:
 
 
 def try_out(prepare: Any, folder: Path, source: str) -> None:
-    """Show the image processor `prepare` a black image. Raises WeightsError where it makes nothing of it: of
-    most of its settings it would only say so at the first frame of a scene."""
+    """Give the image processor `prepare` a black image. Raises WeightsError where it fails: most of its wrong
+    settings would only show at the first frame of a scene."""
     black = np.zeros((48, 64, 3), np.uint8)
     with whole(folder, source):
         inputs = prepare(images=[black], input_data_format="channels_last", return_tensors="pt")
@@ -70,13 +74,15 @@ def try_out(prepare: Any, folder: Path, source: str) -> None:
 
 
 def network(kind: Any, folder: Path, source: str, config: Any = None) -> PreTrainedModel:
-    """The model class `kind` with the weights of `folder`, for inference; `config`: in the place of the
-    folder's. Raises WeightsError."""
+    """A model of the class `kind` with the weights in `folder`, for inference.
+
+    config: used in the place of the folder's. Raises WeightsError where it cannot be loaded.
+    """
     with whole(folder, source):
         loaded, report = kind.from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    if report["missing_keys"]:  # transformers would go on with random values
+    if report["missing_keys"]:  # transformers would continue with random values
         raise WeightsError(
             f"{folder / catalogue.TENSORS}: weights of another architecture: "
             f"{min(report['missing_keys'])} is missing; get the folder again from {source}"
@@ -85,6 +91,7 @@ def network(kind: Any, folder: Path, source: str, config: Any = None) -> PreTrai
 
 
 def part(kind: Any, folder: Path, source: str) -> Any:
-    """A tokenizer or image processor of the class `kind` from `folder`. Raises WeightsError."""
+    """A tokenizer or image processor of the class `kind` from `folder`. Raises WeightsError where it cannot
+    be loaded."""
     with whole(folder, source):
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

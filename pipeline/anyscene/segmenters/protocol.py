@@ -1,9 +1,8 @@
-"""What every 2D open-vocabulary model looks like to the rest of the pipeline.
+"""The protocol of 2D open-vocabulary models.
 
-A model answers in one of two ways. Dense models (LSeg, OpenSeg) place every pixel in text space: a
-FeatureMap. Mask models (SEEM, Mask2Former) find masks and name them; each mask becomes one sentence of the
-text space, so a CaptionMap is all that has to leave the model: the sentences, and which pixel belongs to
-which.
+A model answers in one of two ways. Dense models (LSeg, OpenSeg) place every pixel in text space and give a
+FeatureMap. Mask models (SEEM, Mask2Former) find masks and name them. Each mask becomes one sentence of the
+text space, so they give a CaptionMap: the sentences, and the pixels that belong to each.
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """Features in text space on a grid that covers the whole image, usually coarser than it.
+    """Features in text space on a grid that covers the whole image and is usually coarser than it.
 
-    feature: f4[h, w, C]. The centre of pixel (u, v) of a W x H image lies at grid position
-    ((u + .5) * w / W - .5, (v + .5) * h / H - .5) (column, row); read it bilinearly or at the nearest cell.
+    The centre of pixel (u, v) of a W x H image has the grid position ((u + .5) * w / W - .5, (v + .5) * h / H
+    - .5) (column, row). Read it bilinearly or at the nearest cell. Raises ValueError where the map is empty
+    or not [h, w, C].
     """
 
-    feature: torch.Tensor
+    feature: torch.Tensor  # f4[h, w, C]
 
     def __post_init__(self) -> None:
         if self.feature.ndim != 3 or 0 in self.feature.shape:
@@ -38,14 +38,11 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class CaptionMap:
-    """For every pixel, the sentence that describes the mask it belongs to.
+    """For every pixel, the sentence that describes the mask it belongs to. Raises ValueError where `caption`
+    is not i4[H, W], or has an id without a text."""
 
-    caption: i4[H, W], index into `text`; -1 = in no mask.
-    text: the distinct sentences, e.g. "a brown wooden table in a scene".
-    """
-
-    caption: I4
-    text: tuple[str, ...]
+    caption: I4  # i4[H, W], indices into `text`, -1 = in no mask
+    text: tuple[str, ...]  # distinct sentences, e.g. "a brown wooden table in a scene"
 
     def __post_init__(self) -> None:
         if self.caption.ndim != 2 or self.caption.dtype != np.int32:
@@ -58,26 +55,26 @@ class CaptionMap:
 class Segmenter(Protocol):
     """A 2D open-vocabulary model.
 
-    `images` is u1[B, H, W, 3] RGB, `vocabulary` the names (without sentence template) to choose from. Neither
-    method depends on how images are put into batches.
+    images: u1[B, H, W, 3] RGB. vocabulary: the names to choose from, without a sentence around them. The
+    results do not depend on how images are put into batches.
     """
 
     name: str
-    version: str  # content hash of weights and architecture
+    version: str  # a hash of weights, settings and architecture
 
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
-        """i2[B, H, W]: index into `vocabulary`, -1 where the model says nothing."""
+        """i2[B, H, W]: indices into `vocabulary`, -1 where the model says nothing."""
         ...
 
     def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image. `vocabulary` names the masks of a mask model; dense models do not need
+        """One map for each image. A mask model names its masks by `vocabulary`; a dense model does not need
         it."""
         ...
 
 
 def require_finite(model: str, what: str, *answers: torch.Tensor) -> None:
-    """Raises WeightsError, naming `model` and `what` it answers with, where a number is NaN or infinite: that
-    would pass for a label, or for no mask at all."""
+    """Raise WeightsError where a number in `answers` is NaN or infinite, which would pass for a label or for
+    an empty mask. model, what: the names of the model and of the answers, for the message."""
     if not all(bool(answer.isfinite().all()) for answer in answers):
         raise WeightsError(
             f"{model}: {what} are NaN or infinite: damaged weights, or too small a `segmenters.precision`; "
@@ -86,7 +83,7 @@ def require_finite(model: str, what: str, *answers: torch.Tensor) -> None:
 
 
 def nearest(cells: Array, size: tuple[int, int]) -> Array:
-    """[H, W] of `size`: what the cell of [h, w] says in which the centre of each pixel lies."""
+    """[H, W] = `size`: the value of the cell in cells [h, w] in which the centre of each pixel lies."""
     row, column = (
         (np.arange(pixels) * 2 + 1) * count // (2 * pixels)
         for pixels, count in zip(size, cells.shape, strict=True)

@@ -1,7 +1,8 @@
-"""Captions of masks: who writes them, and the sentences made of them.
+"""Captions of masks: what writes them, and the sentences that are made of them.
 
-`segmenters.captioner` is the name of a module here that has weights(section), find(section) and load(params).
-It is imported when it is asked for: a change of one captioner leaves what others said as it is.
+`segmenters.captioner` names a module of this folder that has weights(section), find(section) and
+load(params). It is imported only when it is needed, so that a change of one captioner makes nothing stale
+that others said.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def load_captioner(params: Params, wanted: bool) -> Captioner:
     """The captioner that `segmenters.captioner` names; where none is `wanted`, one that needs no weights.
-    Raises WeightsError for weights that are missing or damaged."""
+    Raises WeightsError where weights are missing or damaged."""
     if not wanted:
         return ColourCaptioner()
     captioner: Captioner = _imported(params.segmenters).load(params)
@@ -40,8 +41,8 @@ def weights(section: Segmenters) -> Sequence[Path]:
 
 
 def find(section: Segmenters) -> str:
-    """Where the captioner's weights were found, for people. Raises WeightsError that says what is missing and
-    how to get it."""
+    """Where the weights of the captioner were found, as a text. Raises WeightsError that says what is missing
+    and how to get it."""
     return str(_imported(section).find(section))
 
 

@@ -1,6 +1,5 @@
-"""BLIP (Li et al. 2022) as a captioner, through transformers: what it says of the part of the image around a
-mask, of which the adjectives are kept. It stands in for TAP, which the paper takes.
-"""
+"""BLIP (Li et al. 2022) as a captioner, through transformers. It describes the part of the image around a
+mask, and the adjectives of what it says are kept. It stands in for TAP, which the paper uses."""
 
 from __future__ import annotations
 
@@ -25,26 +24,26 @@ if TYPE_CHECKING:
     from anyscene.project.parameters import Params, Segmenters
 
 FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", catalogue.TENSORS)
-NAME = "blip"  # of its weights
+NAME = "blip"  # of its weights in the catalogue
 SOURCE = catalogue.get(NAME).source
-PROMPT = "a picture of"  # prompt, beams and length: BLIP's own settings for COCO captions
+PROMPT = "a picture of"  # prompt, beams and length are BLIP's own settings for COCO captions
 BEAMS = 3
 LENGTH = 20  # tokens
-MARGIN = 0.1  # of the mask's bounding box, on each side
+MARGIN = 0.1  # a share of the mask's bounding box, added on each side
 
 
 def weights(section: Segmenters) -> Sequence[Path]:
-    """BLIP's folder."""
+    """The folder of BLIP."""
     return (Path(section.weights) / NAME,)
 
 
 def find(section: Segmenters) -> str:
-    """BLIP's folder. Raises WeightsError that says which file is missing and where to get it."""
+    """The folder of BLIP. Raises WeightsError that says which file is missing and where to get it."""
     return str(_whole(Path(section.weights) / NAME))
 
 
 def load(params: Params) -> BlipCaptioner:
-    """BLIP on the device of `params`. Raises WeightsError."""
+    """BLIP on the device of `params`. Raises WeightsError where it cannot be loaded."""
     (folder,) = weights(params.segmenters)
     return BlipCaptioner.load(folder, device_of(params), params.segmenters.precision)
 
@@ -65,8 +64,8 @@ class BlipCaptioner:
         precision: Precision = "float32",
         content: str = "",
     ) -> None:
-        """`network`, `tokenizer` and `prepare`: transformers' model on `device`, for inference, its tokenizer
-        and its image processor; content: digests of their files."""
+        """network, tokenizer, prepare: transformers' model for inference on `device`, its tokenizer and its
+        image processor. content: digests of their files."""
         self.network, self._tokenizer, self._prepare = network, tokenizer, prepare
         self._device, self._precision = device, precision
         self._prompt = tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
@@ -75,11 +74,11 @@ class BlipCaptioner:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, precision: Precision = "float32") -> BlipCaptioner:
-        """BLIP in `folder`, which holds FILES; nothing is ever downloaded. Raises WeightsError where it
+        """BLIP from `folder`, which holds FILES. Nothing is ever downloaded. Raises WeightsError where it
         cannot be loaded."""
         _whole(folder)
         content = pretrained.intact(folder, FILES)
-        # transformers takes seconds to import: only those who caption pay for it
+        # only here, because transformers takes seconds to import
         from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
 
         pretrained.description(folder, ["blip"], SOURCE)
@@ -89,13 +88,15 @@ class BlipCaptioner:
         return cls(network, tokenizer, prepare, device, precision, content)
 
     def modifiers(self, image: U1, mask: B1) -> str:
-        """The adjectives of the caption of u1[H, W, 3] around b1[H, W]: "brown wooden"; "" for no pixels."""
+        """The adjectives of the caption of `image` u1[H, W, 3] around `mask` b1[H, W]: "brown wooden"; "" for
+        an empty mask."""
         return noun_phrase.modifiers(self.caption(image[crop(mask)])) if mask.any() else ""
 
     @torch.inference_mode()
     def caption(self, image: U1) -> str:
-        """What BLIP says of u1[h, w, 3]. Images go one by one, so that others can make no difference."""
-        # said, for an image of 3 rows could be taken for one with channels first
+        """The caption of `image` u1[h, w, 3]. Images are described one by one, so that none depends on
+        others."""
+        # stated, because an image of 3 rows might pass for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
         with autocast(self._device, self._precision):
             tokens = self.network.generate(
@@ -109,7 +110,8 @@ class BlipCaptioner:
 
 
 def crop(mask: B1) -> tuple[slice, slice]:
-    """Rows and columns of the bounding box of b1[H, W], not empty, with a margin inside the image."""
+    """The rows and columns of the bounding box of `mask` b1[H, W], which is not empty, with a margin inside
+    the image."""
     slices = []
     for axis, length in zip((1, 0), mask.shape, strict=True):
         places = np.flatnonzero(mask.any(axis))

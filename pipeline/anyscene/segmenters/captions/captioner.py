@@ -1,4 +1,4 @@
-"""What every captioner looks like: it says of a mask what stands before its noun."""
+"""The protocol of captioners. A captioner gives what stands before the noun of a mask."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ class Captioner(Protocol):
     version: str  # content hash of weights and settings; empty where there are none
 
     def modifiers(self, image: U1, mask: B1) -> str:
-        """What stands before the noun of the pixels of u1[H, W, 3] under b1[H, W], e.g. "brown wooden"."""
+        """What stands before the noun for the pixels of `image` u1[H, W, 3] under `mask` b1[H, W], e.g.
+        "brown wooden"."""
         ...
 
 
 def with_captioner(version: str, captioner: Captioner) -> str:
-    """The version of a mask model together with its captioner's; with colours its own."""
+    """The version of a mask model with its captioner. With a captioner without weights it is the model's
+    own."""
     if not captioner.version:
         return version
     return hashlib.sha256(f"{version} {captioner.version}".encode()).hexdigest()[:16]
 
 
 def caption_map(owner: I4, names: Sequence[str], modifiers: Callable[[int, B1], str]) -> CaptionMap:
-    """The sentences for the masks of an image: "an orange chair in a scene". owner: i4[H, W], the mask of
-    each pixel, -1 = none; names: of the masks; modifiers: what stands before the name, of a mask's number and
-    its pixels b1[H, W]."""
+    """The sentences for the masks of an image: "an orange chair in a scene".
+
+    owner: i4[H, W], the mask of each pixel, -1 = none.
+    names: those of the masks.
+    modifiers: what stands before the name, from the number of a mask and its pixels b1[H, W].
+    """
     text: dict[str, int] = {}
     caption = np.full(owner.shape, -1, np.int32)
     for mask, name in enumerate(names):

@@ -1,7 +1,7 @@
-"""A captioner without weights: it sees colours.
+"""A captioner without weights, which sees colours.
 
-The paper's captioner (TAP) writes "a wooden bench" and the noun is then replaced by the mask's label; here
-the adjectives are the colour names that cover most of the mask.
+The paper's captioner (TAP) writes "a wooden bench", and the noun is then replaced by the label of the mask.
+Here the adjectives are the names of the colours that cover most of the mask.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ PROTOTYPES = (
     ("purple", (160, 120, 180)),
     ("pink", (225, 150, 170)),
 )
-SECOND = 0.3  # share of the mask that a second colour must cover to be named
-MOST = 512  # pixels looked at: an even sample of larger masks
+SECOND = 0.3  # a second colour is named if it covers this share of the mask
+MOST = 512  # the most pixels that are looked at; of larger masks they are an even sample
 
 
 def adjectives(pixels: U1) -> tuple[str, ...]:
-    """Colour names of u1[n, 3] RGB pixels, most frequent first: one, or two where the second covers 30 %.
+    """The colour names of `pixels` u1[n, 3] RGB, the most frequent first: one, or two if the second covers 30
+    %.
 
-    Empty for no pixels. Colours are compared in CIELAB.
+    They are empty for no pixels. Colours are compared in CIELAB.
     """
     if len(pixels) == 0:
         return ()
@@ -80,12 +81,12 @@ class ColourCaptioner:
 
 
 def weights(section: Segmenters) -> Sequence[Path]:
-    """None: colours are seen without weights."""
+    """No files: this captioner has no weights."""
     return ()
 
 
 def find(section: Segmenters) -> str:
-    """What there is to find: nothing."""
+    """Says that no weights are needed."""
     return "needs no weights"
 
 
@@ -95,10 +96,11 @@ def load(params: Params) -> ColourCaptioner:
 
 
 def cielab(rgb: U1) -> F4:
-    """u1[n, 3] sRGB -> f4[n, 3] CIELAB (D65), formulas of IEC 61966-2-1 and CIE 15.
+    """f4[n, 3]: CIELAB (D65) of sRGB `rgb` u1[n, 3], by the formulas of IEC 61966-2-1 and CIE 15.
 
-    scikit-image's rgb2lab takes other digits of the constants: 1,093 of the 2^24 colours would have another
-    name, and captions made so far other words."""
+    scikit-image's rgb2lab uses other digits of the constants: 1,093 of the 2^24 colours would have another
+    name, and existing captions other words.
+    """
     value = rgb.astype(np.float32) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(
@@ -110,6 +112,6 @@ def cielab(rgb: U1) -> F4:
 
 
 def _palette() -> tuple[tuple[str, ...], F4]:
-    """Distinct names in order, and f4[P, 3] CIELAB of the prototypes."""
+    """The distinct names in order, and the prototypes in CIELAB, f4[P, 3]."""
     names = tuple(dict.fromkeys(name for name, _ in PROTOTYPES))
     return names, cielab(np.array([colour for _, colour in PROTOTYPES], np.uint8))

@@ -1,9 +1,9 @@
-"""Replacing the noun of a caption: "a wooden bench near a wall" and "table" make "a wooden table".
+"""Replacing the noun of a caption: "a wooden bench near a wall" and "table" become "a wooden table".
 
-So does SAS align mask models with text. The noun becomes the mask's label, of which the segmenter is surer
-than the captioner, and only what stands before it is kept. Adjectives are told from nouns by a list and by
-their endings, not by a tagger: captions of things in rooms use few, and an unknown one that is left out does
-less harm than a noun that is kept ("a kitchen bed").
+SAS aligns mask models with text in this way. The noun becomes the label of the mask, of which the segmenter
+is surer than the captioner, and only what stands before it is kept. Adjectives are told from nouns by a list
+and by their endings, and not by a tagger. Captions of things in rooms use few adjectives, and an unknown one
+that is left out does less harm than a noun that is kept ("a kitchen bed").
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ADJECTIVES = frozenset(
 )
 NOT_ADJECTIVES = frozenset(["shed", "seed", "weed", "reed", "sled", "need", "feed", "speed", "breed"])
 ENDINGS = ("ed", "ish", "less")
-# what a noun phrase cannot contain: after one of these another begins, or a clause
+# no noun phrase contains these: they begin another phrase, or a clause
 BOUNDARIES = frozenset(
     """
     in on at with by near next beside behind under above over below against between inside outside from
@@ -45,7 +45,7 @@ JOINTS = frozenset(["and", "or", ","])
 
 def modifiers(caption: str) -> str:
     """The adjectives before the first noun of `caption`: "a black and white cat on a bed" -> "black and
-    white". Of "a picture of a red chair" the noun is the chair. "" where there are none."""
+    white". For "a picture of a red chair" that noun is the chair. "" where there are none."""
     words = re.findall(r"[a-z]+(?:-[a-z]+)*|[.,;:!]", caption.lower())
     if words and words[0] in FRAMES:
         words = words[2:]
@@ -53,7 +53,8 @@ def modifiers(caption: str) -> str:
     while len(phrase) < len(words) and words[len(phrase)] == "of":
         words = words[len(phrase) + 1 :]
         phrase = _phrase(words)
-    # the noun is the last word that is no adjective: "a wall painted white"; of "an orange" it is the orange
+    # the noun is the last word that is not an adjective: "a wall painted white"; in "an orange" it is the
+    # orange
     nouns = [place for place, word in enumerate(phrase) if not _adjective(word) and word not in JOINTS]
     noun = next((place for place in reversed(nouns) if phrase[place] not in DETERMINERS), len(phrase) - 1)
     kept: list[str] = []
@@ -68,8 +69,8 @@ def modifiers(caption: str) -> str:
 
 
 def sentence(before: str, noun: str) -> str:
-    """ "a {adjectives} {noun} in a scene" with the article that the first word asks for. Adjectives that the
-    noun has already are left out: "glass" before "glass door"."""
+    """ "a {adjectives} {noun} in a scene" with the article for its first word. Adjectives that the noun
+    already has are left out: "glass" before "glass door"."""
     own = set(noun.lower().split())
     words = before.split()
     if own & set(words):
@@ -79,7 +80,7 @@ def sentence(before: str, noun: str) -> str:
 
 
 def article(phrase: str) -> str:
-    """ "an" before a vowel sound, as far as spelling tells: "an orange chair" but "a unit", "an hour"."""
+    """ "an" before a vowel sound, as far as spelling shows it: "an orange chair" but "a unit", "an hour"."""
     word = phrase.lower()
     if word.startswith(("hour", "honest", "heir")):
         return "an"
@@ -89,7 +90,7 @@ def article(phrase: str) -> str:
 
 
 def _phrase(words: Sequence[str]) -> list[str]:
-    """The words before the first boundary; "and" and commas belong to it between adjectives alone."""
+    """The words before the first boundary. "and" and commas belong to them only between adjectives."""
     phrase: list[str] = []
     for place, word in enumerate(words):
         if word in BOUNDARIES or word == "of":

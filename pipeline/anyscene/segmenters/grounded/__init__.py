@@ -1,4 +1,4 @@
-"""Grounding DINO with SAM: where their weights lie, and how they are loaded."""
+"""Grounding DINO with SAM: where their weights are, and how they are loaded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Grounding DINO (Liu et al. 2024) finds the vocabulary's names as boxes, SAM (Kirillov et al. 2023) the mask
-in each: "Grounded SAM" (Ren et al. 2024). The first is transformers', the second segment-anything's.
-"""
+"""Grounded SAM (Ren et al. 2024): Grounding DINO (Liu et al. 2024) finds the names of the vocabulary as
+boxes, and SAM (Kirillov et al. 2023) the mask in each box. The former is transformers', the latter
+segment-anything's."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 SOURCE = catalogue.get("grounded").source
 CONFIDENCE = 0.3  # of a box, as Grounded SAM sets it
-UNKNOWN = ("chair", "\U0001f984")  # the second has no token of its own
-LONGEST = 8  # times its shorter side: DETR has no places for its queries in images that are mere stripes
-BOXES = 32  # that SAM is asked for at a time
+UNKNOWN = ("chair", "\U0001f984")  # the second one has no token of its own
+LONGEST = 8  # times its shorter side is the most of an image: in a mere stripe DETR's queries have no places
+BOXES = 32  # boxes that SAM is prompted with at a time
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Detector:
-    """Grounding DINO as transformers has it."""
+    """Grounding DINO in transformers' form."""
 
     network: GroundingDinoForObjectDetection  # for inference
     tokenizer: PreTrainedTokenizerBase
@@ -56,7 +56,7 @@ class Detector:
 
     @property
     def length(self) -> int:
-        """Tokens that a text may have."""
+        """The most tokens that a text may have."""
         return int(self.network.config.max_text_len)
 
 
@@ -83,7 +83,7 @@ class GroundedSegmenter(MaskModel):
         precision: Precision = "float32",
         content: str = "",
     ) -> None:
-        """`detector`, and SAM's `predictor`: on `device`; content: digests of their files."""
+        """detector, predictor: Grounding DINO and SAM on `device`. content: digests of their files."""
         self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
         self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
         self.detector, self.predictor = detector, predictor
@@ -93,9 +93,9 @@ class GroundedSegmenter(MaskModel):
 
     @classmethod
     def load(cls, name: str, folder: Path, device: torch.device, **options: Any) -> GroundedSegmenter:
-        """The models in `folder`, which holds FILES and a checkpoint of SAM; nothing is ever downloaded.
+        """The models in `folder`, which holds FILES and a checkpoint of SAM. Nothing is ever downloaded.
         options: those of the constructor. Raises WeightsError where they cannot be loaded."""
-        # transformers takes seconds to import: only those who ask for it pay for it
+        # only here, because transformers takes seconds to import
         from transformers import AutoTokenizer, GroundingDinoForObjectDetection, GroundingDinoImageProcessor
 
         checkpoint = find(folder)
@@ -113,12 +113,13 @@ class GroundedSegmenter(MaskModel):
         return cls(name, detector, predictor, device, content=content, **options)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
-        """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
+        """The masks of each image u1[B, H, W, 3]. Images are taken one by one, since one of this size fills a
+        GPU."""
         return (self._named(image, vocabulary) for image in images)
 
     @torch.inference_mode()
     def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
-        """Of those that overlap the one of the surer box owns a pixel."""
+        """The masks of an image. Where masks overlap, that of the surer box owns the pixel."""
         found = self.boxes(image, vocabulary)
         mask = np.zeros((len(found.box), *image.shape[:2]), bool)
         if len(mask):
@@ -138,13 +139,13 @@ class GroundedSegmenter(MaskModel):
 
     @torch.inference_mode()
     def boxes(self, image: U1, vocabulary: Sequence[str]) -> Boxes:
-        """Boxes in u1[H, W, 3] that a token of a name is sure of. Each has the name whose tokens are most
-        likely on average, as in Grounding DINO's own evaluation on COCO."""
+        """The boxes in `image` u1[H, W, 3] that a token of a name is sure of. A box has the name whose tokens
+        are most likely on average, as in Grounding DINO's own evaluation on COCO."""
         height, width = image.shape[:2]
         stretched = image.repeat(-(-width // (LONGEST * height)), 0).repeat(
             -(-height // (LONGEST * width)), 1
         )
-        # said, for an image of 3 rows could be taken for one with channels first
+        # stated, because an image of 3 rows might pass for one with channels first
         inputs = self.detector.prepare(
             images=[stretched], input_data_format="channels_last", return_tensors="pt"
         )
@@ -175,7 +176,7 @@ class GroundedSegmenter(MaskModel):
         )
 
     def asked(self, vocabulary: tuple[str, ...]) -> list[Prompt]:
-        """The texts in which Grounding DINO is asked for the names of `vocabulary`."""
+        """The texts that ask Grounding DINO for the names of `vocabulary`."""
         if vocabulary not in self._prompts:
             tokenizer, length = self.detector.tokenizer, self.detector.length
             self._prompts[vocabulary] = prompts(vocabulary, tokenizer, length, self._device)
@@ -185,9 +186,9 @@ class GroundedSegmenter(MaskModel):
 def prompts(
     vocabulary: Sequence[str], tokenizer: PreTrainedTokenizerBase, most: int, device: torch.device
 ) -> list[Prompt]:
-    """ "chair. table." in as few texts as hold all names in at most `most` tokens each. Grounding DINO lets
-    the words between full stops see each other alone, so none may be inside a name. Raises DataError for a
-    name that does not fit."""
+    """ "chair. table.": as few texts as can hold all names, of at most `most` tokens each. In Grounding DINO
+    only words between two full stops see each other, so names must not contain any. Raises DataError for a
+    name that does not fit into a text."""
     plain = [" ".join(name.lower().replace(".", " ").replace("?", " ").split()) for name in vocabulary]
     texts: list[list[int]] = []
     left = 0

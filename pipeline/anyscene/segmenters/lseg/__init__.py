@@ -1,4 +1,4 @@
-"""LSeg: its settings, where its weights lie, and how it is loaded."""
+"""LSeg: its settings, where its weights are, and how it is loaded."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Dense prediction transformer (DPT, Ranftl et al. 2021) over timm's ViT, as LSeg (Li et al. 2022) uses it.
+"""The dense prediction transformer (DPT, Ranftl et al. 2021) over timm's ViT, as LSeg (Li et al. 2022) uses
+it.
 
-Four layers of the ViT are put back on pixel grids of strides 4, 8, 16 and 32 ("reassemble"), after the class
-token's content was mixed into every token ("readout"), and fused from coarse to fine; the last map has stride
-2. Modules bear the names of the published checkpoints' parameters, which is why some of them are numbers.
+The content of the class token is mixed into every other token ("readout"). Then four layers of the ViT are
+put back on pixel grids of strides 4, 8, 16 and 32 ("reassemble") and fused from coarse to fine; the last map
+has stride 2. Modules have the names of the parameters in published checkpoints, which is why some are
+numbers.
 """
 
 from __future__ import annotations
@@ -19,25 +21,20 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Architecture:
-    """The defaults are LSeg's with ViT-L/16-384; smaller ones serve tests.
+    """The sizes of the network. The defaults are LSeg's with ViT-L/16-384; smaller ones serve tests."""
 
-    side: pixels of the (square) images that the position embedding belongs to; width, depth, heads: of the
-    ViT; taken: blocks whose output is used; reassembled: channels of their maps at strides 4, 8, 16, 32;
-    fused: channels of the decoder; out: of the result.
-    """
-
-    side: int = 384
-    width: int = 1024
-    depth: int = 24
-    heads: int = 16
-    taken: tuple[int, int, int, int] = (5, 11, 17, 23)
-    reassembled: tuple[int, int, int, int] = (256, 512, 1024, 1024)
-    fused: int = 256
-    out: int = 512
+    side: int = 384  # pixels of the square images that the position embedding is for
+    width: int = 1024  # of the ViT
+    depth: int = 24  # blocks of the ViT
+    heads: int = 16  # of the ViT
+    taken: tuple[int, int, int, int] = (5, 11, 17, 23)  # blocks whose output is used
+    reassembled: tuple[int, int, int, int] = (256, 512, 1024, 1024)  # channels at strides 4, 8, 16, 32
+    fused: int = 256  # channels of the decoder
+    out: int = 512  # C
 
 
 class DensePredictor(nn.Module):
-    """Image -> C features per cell of stride 2."""
+    """A network from an image to C features for each cell of stride 2."""
 
     def __init__(self, architecture: Architecture = Architecture()) -> None:
         super().__init__()
@@ -45,8 +42,8 @@ class DensePredictor(nn.Module):
         self.scratch = Decoder(architecture)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """f4[B, 3, h, w] in -1..1, -> f4[B, C, h/2, w/2]. The sides must be multiples of 32: the
-        coarsest map halves the grid of patches, and is doubled again."""
+        """f4[B, 3, h, w] in -1..1 -> f4[B, C, h/2, w/2]. The sides must be multiples of 32, because the
+        coarsest map halves the grid of patches and is doubled again."""
         feature: torch.Tensor = self.scratch(self.pretrained(image))
         return feature
 
@@ -56,7 +53,7 @@ class Encoder(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        # the classifier and the last norm stay: nobody asks them, but published checkpoints hold them
+        # the classifier and the last norm are not used, but published checkpoints hold them
         self.model: Any = timm.create_model(
             "vit_large_patch16_384",
             pretrained=False,
@@ -95,10 +92,10 @@ class Encoder(nn.Module):
 
 
 def positions(embedding: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """Position embedding f4[1, 1 + n * n, D] (class token first) for a grid of rows x columns.
+    """The position embedding f4[1, 1 + n * n, D] (class token first) for a grid of rows x columns.
 
-    Plain bilinear, as DPT was trained; timm would take antialiased bicubic, which moves features by far more
-    than rounding.
+    It is resized bilinearly, as DPT was trained. timm would resize it bicubically with antialiasing, which
+    moves features by far more than rounding does.
     """
     token, grid = embedding[:, :1], embedding[:, 1:]
     side = math.isqrt(grid.shape[1])
@@ -108,7 +105,7 @@ def positions(embedding: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 
 
 class Reassemble(nn.ModuleDict):
-    """Tokens -> a map; the keys are those of the published checkpoints."""
+    """From tokens to a map. The keys are those of the published checkpoints."""
 
     def __init__(self, width: int, channels: int, resample: nn.Module | None = None) -> None:
         super().__init__({"0": Readout(width), "3": nn.Conv2d(width, channels, 1)})
@@ -169,8 +166,8 @@ class Decoder(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Refines a map and doubles it. `resConfUnit1` is for the finer map that is added before; the coarsest
-    level never asks it, though checkpoints hold it there as well."""
+    """Refines a map and doubles its size. `resConfUnit1` is for the finer map that is added before; the
+    coarsest level does not use it, though published checkpoints hold it there too."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -187,7 +184,7 @@ class Fusion(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3 convolutions with batch norm, before each of them a ReLU; the input is added unchanged."""
+    """Two 3x3 convolutions with batch norm and a ReLU before each. The input is added unchanged."""
 
     conv1: nn.Conv2d
     conv2: nn.Conv2d

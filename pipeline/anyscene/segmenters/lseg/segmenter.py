@@ -1,12 +1,13 @@
 """LSeg (Li et al. 2022): every pixel gets a feature in the text space of CLIP ViT-B/32.
 
-Network and protocol are those with which OpenScene and SAS extract features: one scale, the image and its
-mirror image averaged, pixels normalised by mean and standard deviation 0.5. An image is resized until its
-longer side is `base`, and padded with black, on the right and below, to a square of `crop`. Features have
-a stride of 2, so base = 2 * longer side gives one for each pixel; both papers choose it so: 640 for ScanNet
-at 320x240, 1280 for Matterport3D at 640x512. A larger image is seen in windows that overlap by a third.
+OpenScene and SAS extract features with this network and in this way: at one scale, as the mean over the image
+and its mirror image, with pixels normalised by mean and standard deviation 0.5. An image is resized until its
+longer side is `base`, and padded with black on the right and below to a square of `crop`. Features have a
+stride of 2, so that base = 2 * longer side gives one for each pixel. Both papers choose it so: 640 for
+ScanNet at 320x240, 1280 for Matterport3D at 640x512. A larger image is seen in windows that overlap by a
+third.
 
-Of the published checkpoint, `demo_e200.ckpt`, the CLIP towers are ignored (`net.clip_pretrained`): LSeg was
+The CLIP towers (`net.clip_pretrained`) of the published checkpoint, `demo_e200.ckpt`, are ignored. LSeg was
 trained with CLIP's text tower frozen, so `text.encoder: open_clip:ViT-B-32:openai` is the same one.
 """
 
@@ -29,7 +30,7 @@ from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import reading
 
-TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; other 512 wide encoders have other spaces
+TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; others of width 512 have other spaces
 NETWORK, IGNORED = "net.", "clip_pretrained."
 BLACK = -1.0  # (0 - mean) / std
 
@@ -47,8 +48,8 @@ class LsegSegmenter:
         precision: Precision = "float32",
         content: str = "",
     ) -> None:
-        """`network`: on `device`, for inference, with features as wide as those of `text`; content: digest of
-        its checkpoint."""
+        """network: on `device`, for inference, with features as wide as those of `text`. content: the digest
+        of its checkpoint."""
         self.name, self.network = name, network
         self._text, self._settings, self._device, self._precision = text, settings, device, precision
         self.version = f"{content}-{settings.base}-{settings.crop}"
@@ -64,8 +65,8 @@ class LsegSegmenter:
         architecture: Architecture = Architecture(),
         precision: Precision = "float32",
     ) -> LsegSegmenter:
-        """The model in the checkpoint `file`. Raises WeightsError where it cannot be loaded, TextError for an
-        encoder of another text space."""
+        """The model in the checkpoint `file`. Raises WeightsError where it cannot be loaded, and TextError
+        for an encoder of another text space."""
         model = text.name.split(":")[1] if text.name.startswith("open_clip:") else None
         if text.width != architecture.out or model not in TEXT_MODELS:
             raise TextError(
@@ -80,16 +81,16 @@ class LsegSegmenter:
 
     @torch.inference_mode()
     def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
-        """One FeatureMap for each image u1[B, H, W, 3], on the device; not quite unit vectors, because the
-        mean of an image and its mirror is not normalised again.
+        """One FeatureMap for each image u1[B, H, W, 3], on the device. Features are not quite unit vectors,
+        because the mean over an image and its mirror image is not normalised again.
 
-        The grid has half the sides of the resized image; where windows are averaged, those of the image.
+        The grid has half the sides of the resized image, or those of the image where windows are averaged.
         """
         return [FeatureMap(feature.permute(1, 2, 0)) for feature in self._each(images)]
 
     @torch.inference_mode()
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
-        """i2[B, H, W]: the most similar name in the cell nearest to each pixel; every pixel gets one."""
+        """i2[B, H, W]: the name most similar to the cell nearest to each pixel. Every pixel has one."""
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, feature in zip(labels, self._each(images), strict=True):
@@ -117,7 +118,8 @@ class LsegSegmenter:
         return functional.interpolate(x, size=images.shape[1:3], mode="bilinear", align_corners=True)
 
     def _windows(self, image: torch.Tensor) -> torch.Tensor:
-        """f4[B, 3, h, w], no side below `crop` -> f4[B, C, h, w]: mean over the windows that hold a pixel."""
+        """f4[B, 3, h, w], no side below `crop` -> f4[B, C, h, w]: the mean over the windows that hold a
+        pixel."""
         crop = self._settings.crop
         total, count = None, image.new_zeros(image.shape[2:])
         for top in starts(image.shape[2], crop):
@@ -132,11 +134,12 @@ class LsegSegmenter:
                     total = found.new_zeros(*found.shape[:2], *image.shape[2:])
                 total[..., top : top + crop, left : left + crop] += found[..., :height, :width]
                 count[top : top + crop, left : left + crop] += 1
-        assert total is not None  # every side holds a window
+        assert total is not None  # because every side holds a window
         return total / count
 
     def _mirrored(self, image: torch.Tensor) -> torch.Tensor:
-        """f4[B, 3, h, w] -> f4[B, C, h/2, w/2]: mean of the unit vectors of the image and of its mirror."""
+        """f4[B, 3, h, w] -> f4[B, C, h/2, w/2]: the mean of the unit vectors of the image and of its mirror
+        image."""
         with autocast(self._device, self._precision):
             both = self.network(torch.cat([image, image.flip(3)]))
         found, mirrored = functional.normalize(both.float(), dim=1).chunk(2)
@@ -144,23 +147,25 @@ class LsegSegmenter:
 
 
 def resized(height: int, width: int, base: int) -> tuple[int, int]:
-    """Height and width with `base` for the longer side and the other in proportion, halves rounded up."""
+    """The height and width whose longer side is `base`, in the same proportions; halves are rounded up."""
     if height > width:
         return base, max(1, int(width * base / height + 0.5))
     return max(1, int(height * base / width + 0.5)), base
 
 
 def starts(length: int, crop: int) -> Iterator[int]:
-    """Where windows of `crop` begin along a side of `length` >= crop: every two thirds of a window, the last
-    one possibly reaching over the end."""
+    """The starts of windows of `crop` along a side of `length` >= crop: one every two thirds of a window. The
+    last one may reach beyond the end."""
     stride = int(crop * (2 / 3))
     return iter(range(0, (math.ceil((length - crop) / stride) + 1) * stride, stride))
 
 
 def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Make `tensors` the parameters of `network`. Names may begin with `net.`, as published; then those
-    without it are left, as CLIP's are in either case. Raises WeightsError where names or shapes differ, or
-    where there are integers for fractions."""
+    """Make `tensors` the parameters of `network`.
+
+    Names may begin with `net.`, as published. Then those that do not are ignored, as those of CLIP always
+    are. Raises WeightsError where names or shapes differ, or where integers stand for fractions.
+    """
     if any(key.startswith(NETWORK) for key in tensors):
         tensors = {
             key.removeprefix(NETWORK): value for key, value in tensors.items() if key.startswith(NETWORK)

@@ -1,19 +1,20 @@
 """MaskCLIP (Zhou et al. 2022, "Extract Free Dense Labels from CLIP"): a CLIP image tower, patch by patch.
 
-Nothing is trained, and no weights are needed besides those of `text.encoder`, an open_clip ViT: its image
+Nothing is trained, and no weights are needed besides those of `text.encoder`, an open_clip ViT, whose image
 tower lives in the same space. The last attention layer would mix all patches into the class token; here each
-patch keeps its own value. Step by step, with where it comes from:
+patch keeps its own value. The steps, and where they come from:
 
-1. the image is resized (bicubic, antialiased, as open_clip's own preprocessing) so that its longer side is
+1. the image is resized (bicubic, antialiased, as in open_clip's own preprocessing) so that its longer side is
    `base` and both sides are whole patches, and normalised by the tower's mean and deviation;
-2. position embeddings of the patches are resized bicubically (the paper's code), the class token's is kept;
-3. all blocks but the last as they are; of the last, the first layer norm, the value embedding and the output
-   projection (the paper, section 3.2: query and key are dropped, the other two become 1x1 convolutions). Its
-   residual connection and its MLP are left out: the paper's formula has neither, and Lan et al. 2024
-   (ClearCLIP) find that they add noise. The paper's code has both;
+2. the position embeddings of the patches are resized bicubically (the paper's code); that of the class token
+   is kept;
+3. all blocks but the last one are as they are; of the last one remain the first layer norm, the value
+   embedding and the output projection (the paper, section 3.2: query and key are dropped, the other two
+   become 1x1 convolutions). Its residual connection and its MLP are left out: the paper's formula has
+   neither, and Lan et al. 2024 (ClearCLIP) find that they add noise. The paper's code has both;
 4. the tower's last layer norm and its projection into text space, to unit length.
 
-The refinements of the paper's section 3.3 (key smoothing, prompt denoising) are not part of this.
+The refinements of the paper's section 3.3 (key smoothing, prompt denoising) are not included.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ KIND = "open_clip:"
 
 
 def require_tower(encoder: str) -> tuple[str, str]:
-    """Model and weights of the text encoder `open_clip:MODEL:PRETRAINED`. Raises TextError for another
-    encoder, WeightsError where it names no weights or a file that is missing or could run code."""
+    """The model and weights of the text encoder `open_clip:MODEL:PRETRAINED`. Raises TextError for any other
+    encoder, and WeightsError where it names no weights, or a file that is missing or could run code."""
     model, _, pretrained = encoder.removeprefix(KIND).partition(":")
     if not encoder.startswith(KIND):
         raise TextError(
@@ -60,7 +61,7 @@ def require_tower(encoder: str) -> tuple[str, str]:
 
 
 def load_tower(encoder: str) -> VisionTransformer:
-    """Image tower of the text encoder `open_clip:MODEL:PRETRAINED`. Raises as `require_tower`, and
+    """The image tower of the text encoder `open_clip:MODEL:PRETRAINED`. Raises errors as `require_tower`, and
     WeightsError where the weights cannot be loaded."""
     model, pretrained = require_tower(encoder)
     try:
@@ -84,8 +85,8 @@ class MaskClipSegmenter:
         device: torch.device,
         precision: Precision = "float32",
     ) -> None:
-        """`tower`: image tower of the same open_clip model as `text`. Raises TextError for one that is no
-        plain ViT or of another width."""
+        """tower: the image tower of the same open_clip model as `text`. Raises TextError where it is not a
+        plain ViT, or has another width."""
         from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
         plain = isinstance(tower, VisionTransformer) and tower.attn_pool is None
@@ -111,7 +112,8 @@ class MaskClipSegmenter:
 
     @torch.inference_mode()
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
-        """i2[B, H, W]: the most similar name at each pixel, similarities read bilinearly between patches."""
+        """i2[B, H, W]: the most similar name at each pixel. Similarities are interpolated bilinearly between
+        patches."""
         target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, feature in zip(labels, self._each(images), strict=True):
@@ -142,7 +144,7 @@ def values(
     image: torch.Tensor,  # [B, 3, H, W]
 ) -> torch.Tensor:
     """f4[B, h, w, C]: the projected values of the last attention layer at each patch, of length 1. H and W
-    are whole patches; the image is normalised."""
+    are whole patches, and the image is normalised."""
     x = tower.conv1(image)  # [B, D, h, w]
     grid = tuple(x.shape[2:])
     x = torch.cat(
@@ -153,7 +155,7 @@ def values(
     for block in blocks:
         x = block(x)
     attention, width = last.attn, x.shape[2]
-    x = last.ln_1(x[:, 1:])  # the class token's value is not asked for
+    x = last.ln_1(x[:, 1:])  # the value of the class token is not used
     x = functional.linear(x, attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
     x = tower.ln_post(last.ls_1(attention.out_proj(x))) @ tower.proj
     feature: torch.Tensor = functional.normalize(x.float(), dim=2).unflatten(1, grid)
@@ -165,7 +167,8 @@ def positions(
     old: tuple[int, int],
     new: tuple[int, int],
 ) -> torch.Tensor:
-    """f4[1 + h w, D]: position embeddings of a class token and a grid of g x k patches, for one of h x w."""
+    """f4[1 + h w, D]: the position embeddings of a class token and a grid of g x k patches, resized to h x
+    w."""
     if old == new:
         return embedding
     patch = embedding[1:].unflatten(0, old).permute(2, 0, 1)[None]  # [1, D, g, k]
@@ -174,14 +177,15 @@ def positions(
 
 
 def patches(size: tuple[int, int], patch: tuple[int, int], base: int) -> tuple[int, int]:
-    """Patches along height and width of an image of `size`, enlarged until its longer side is `base`."""
+    """The numbers of patches along the height and width of an image of `size`, resized so that its longer
+    side is `base`."""
     scale = base / max(size)
     rows, columns = (max(1, round(length * scale / side)) for length, side in zip(size, patch, strict=True))
     return rows, columns
 
 
 def _digest(module: nn.Module) -> str:
-    """First 16 digits of the sha256 of names and values of all parameters."""
+    """The first 16 digits of the sha256 of the names and values of all parameters."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())

@@ -1,1 +1,1 @@
-"""2D models that ran elsewhere: their answers, read from files."""
+"""2D models that ran elsewhere, whose answers are read from files."""

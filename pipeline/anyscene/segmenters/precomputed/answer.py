@@ -1,4 +1,4 @@
-"""What a model says of one image, whoever wrote it down."""
+"""The answer of a model for one image, in whichever form it was written."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Masks:
     """Masks of one image."""
 
     mask: B1  # b1[n, H, W], of the image's size
-    name: tuple[str, ...]  # what each is, in the model's own words
+    name: tuple[str, ...]  # the label of each, in the model's own words
     score: F4  # f4[n] in 0..1
-    caption: tuple[str, ...] | None = None  # what is said of each, where the model says anything
+    caption: tuple[str, ...] | None = None  # the caption of each, where the model writes any
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Features:
 
 @dataclass(frozen=True)
 class Options:
-    """What a converter is told beside the folder."""
+    """Options of a converter."""
 
     labels: tuple[str, ...] | None = None  # names of the classes, by their index
     stride: int = 1  # pixels from one feature to the next
 
 
 class Reader(Protocol):
-    """The files of one script in one folder."""
+    """The files that one script wrote into one folder."""
 
     def has(self, key: str) -> bool:
         """Whether there is an answer for the image `key`."""

@@ -1,4 +1,4 @@
-"""Arrays that somebody else wrote into a .npz file."""
+"""Arrays in .npz files that others wrote."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from anyscene.errors import DataError
 
 def read(file: Path, names: Sequence[str]) -> dict[str, Array]:
     """The arrays `names` of `file`, by name. Raises FileNotFoundError where there is no such file, KeyError
-    with the first name that it lacks, and DataError naming the file where anything of it cannot be read."""
+    with the first name that it lacks, and DataError naming the file where it cannot be read."""
     try:
         with file.open("rb") as stream:
             stored = np.load(stream, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("one array alone, not an archive of arrays")
-            # a member that is no array comes as its bytes
+            # a member that is not an array is returned as bytes
             found = {name: stored[name] for name in names if name in stored}
             if other := [name for name, array in found.items() if not isinstance(array, np.ndarray)]:
                 raise ValueError(f"{other[0]!r} is no array")

@@ -29,19 +29,20 @@ class IndexedImage:
 
 
 def image_key(image: np.ndarray) -> str:
-    """Name of the file that belongs to an image u1[H, W, 3], without its ending."""
+    """The name of the file that belongs to an image u1[H, W, 3], without suffix: a hash of its shape and
+    pixels."""
     head = "x".join(map(str, image.shape)).encode()
     return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
 
 
 def state(artefact: str, size: tuple[int, int] | None = None) -> str:
     """What the images of a scene or class depend on: the content key of its artefact, and the size (width,
-    height) that frames are resized to. Another one: the images may be others."""
+    height) that frames are resized to. When it changes, the images may."""
     return artefact[:16] if size is None else f"{artefact[:16]} {size[0]}x{size[1]}"
 
 
 def write(rows: Iterable[tuple[str, str, str, str]], index: Path) -> None:
-    """An index of `rows` of COLUMNS. It takes the place of an older one once all of them are written."""
+    """Write an index of `rows` of COLUMNS. It replaces an older one only when all of them are written."""
     partial = index.with_name(f".{index.name}.partial")
     with partial.open("w", newline="", encoding="utf-8") as stream:
         written = csv.writer(stream)
@@ -51,8 +52,8 @@ def write(rows: Iterable[tuple[str, str, str, str]], index: Path) -> None:
 
 
 def read(index: Path) -> list[dict[str, str]]:
-    """The rows of an index, by the names of COLUMNS. Raises DataError where it is missing or not as `anyscene
-    frames` writes it."""
+    """The rows of an index, by the names of COLUMNS. Raises DataError where it is missing, or `anyscene
+    frames` has not written it."""
     try:
         with index.open(newline="", encoding="utf-8") as stream:
             rows = csv.reader(stream, strict=True)
@@ -70,8 +71,11 @@ def read(index: Path) -> list[dict[str, str]]:
 
 
 def noted(index: Path, states: Mapping[str, str]) -> list[IndexedImage]:
-    """The images of scenes and classes that are still in the state that they were written in; none without
-    an index. Raises DataError as `read`. states: by what images are `of`."""
+    """The images of the scenes and classes that are still in the state in which they were written; none
+    without an index.
+
+    states: the state of each scene and class, by what images are `of`. Raises DataError as `read`.
+    """
     if not index.exists():
         return []
     return [

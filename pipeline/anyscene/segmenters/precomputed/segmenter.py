@@ -1,7 +1,7 @@
-"""A 2D model that ran elsewhere: its answers are read from files, one for each image (docs/precomputed.md).
+"""A 2D model that ran elsewhere. Its answers are read from files, one for each image (docs/precomputed.md).
 
-An answer belongs to the pixels of an image, not to a frame's name, so frames and synthesised images are found
-alike, and a frame that was exported again is never taken for the one that was segmented.
+An answer belongs to the pixels of an image and not to the name of a frame. So frames and synthesised images
+are found in the same way, and a frame that was exported again never passes for the one that was segmented.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights.catalogue import ANSWERS
 
-FIRST = 5  # missing answers that a message names
+FIRST = 5  # the number of missing answers that a message names
 
 
 def wants_captioner(folder: Path) -> bool:
-    """Whether the answers in `folder` are masks without captions of their own. Raises DataError as
-    PrecomputedSegmenter."""
+    """Whether the answers in `folder` are masks without captions of their own. Raises DataError where the
+    description is missing or wrong."""
     description = _description(folder / ANSWERS)
     return description["kind"] == "masks" and not description.get("captions")
 
@@ -44,8 +44,8 @@ class PrecomputedSegmenter:
     def __init__(
         self, name: str, folder: Path, text: TextEncoder, captioner: Captioner = ColourCaptioner()
     ) -> None:
-        """`folder` holds precomputed.json and KEY.npz for every image. Raises DataError where the description
-        is missing or wrong; files of images are checked when they are asked for."""
+        """folder: it holds precomputed.json and a file KEY.npz for every image. Raises DataError where the
+        description is missing or wrong; the files of images are checked when they are read."""
         self.name, self._captioner = name, captioner
         self._folder, self._text = folder, text
         description = _description(folder / ANSWERS)
@@ -58,7 +58,7 @@ class PrecomputedSegmenter:
         self.version = version if self._captions else with_captioner(version, captioner)
 
     def require(self, images: Iterable[IndexedImage]) -> None:
-        """Raises DataError where images have no answer. Only names of files are looked at."""
+        """Raise DataError where images have no answer. Only the names of files are looked at."""
         answered = {file.stem for file in _files(self._folder)}
         wanted = list(images)
         missing = [image for image in wanted if image.key not in answered]
@@ -75,9 +75,9 @@ class PrecomputedSegmenter:
         )
 
     def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene": the adjectives of
-        its own caption or else of the captioner, and the name of the vocabulary that is closest to the
-        model's label."""
+        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene", with the
+        adjectives of its own caption, or else of the captioner, and the name of the vocabulary that is
+        closest to the model's label. Raises DataError where an answer is missing or wrong."""
         if self._kind == "features":
             return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
         return [
@@ -85,8 +85,8 @@ class PrecomputedSegmenter:
         ]
 
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
-        """i2[B, H, W]: of masks the name closest to their label, -1 in none; of features the most similar
-        name at the nearest cell."""
+        """i2[B, H, W]: for masks the name closest to their label, -1 outside all; for features the name most
+        similar to the nearest cell. Raises DataError as `describe`."""
         labels = np.empty(images.shape[:3], np.int16)
         target = embeddings(self._text, vocabulary)  # [K, C]
         for row, image in zip(labels, images, strict=True):
@@ -119,7 +119,7 @@ class PrecomputedSegmenter:
             file, label.dtype.kind in "iu" and label.shape == (count,), "label", f"integers [{count}]", label
         )
         _check(file, score.dtype.kind == "f" and score.shape == (count,), "score", f"floats [{count}]", score)
-        if count and not (0 <= score.min() and score.max() <= 1):  # nor NaN
+        if count and not (0 <= score.min() and score.max() <= 1):  # this refuses NaN too
             raise DataError(f"{file}: scores must lie in 0..1")
         if count and not (0 <= label.min() and label.max() < len(self._labels)):
             raise DataError(
@@ -165,12 +165,12 @@ def _check(file: Path, fine: bool, name: str, wanted: str, array: Array) -> None
 def _texts(file: Path, array: Array) -> tuple[str, ...]:
     try:
         return tuple(array.tolist())
-    except (ValueError, SystemError) as error:  # numbers that are no letters
+    except (ValueError, SystemError) as error:  # its numbers are not letters
         raise DataError(f"{file}: caption is not text ({error}); write it again") from error
 
 
 def _description(file: Path) -> dict[str, Any]:
-    """Checked content of precomputed.json."""
+    """The content of precomputed.json. Raises DataError where it is missing or wrong."""
     try:
         description: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -189,12 +189,12 @@ def _description(file: Path) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The answers; a folder of such a name is none."""
+    """The answers in `folder`. A folder with such a name is not one."""
     return [file for file in folder.glob("*.npz") if file.is_file()]
 
 
 def _version(folder: Path) -> str:
-    """Hash of names and contents of all files."""
+    """The first 16 digits of a hash of the names and contents of all files."""
     digest = hashlib.sha256()
     for file in sorted([folder / ANSWERS, *_files(folder)]):
         with file.open("rb") as stream:

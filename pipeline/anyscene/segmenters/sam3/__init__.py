@@ -1,4 +1,4 @@
-"""SAM 3: where its weights lie, and how it is loaded."""
+"""SAM 3: where its weights are, and how it is loaded."""
 
 from __future__ import annotations
 

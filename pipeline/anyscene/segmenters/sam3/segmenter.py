@@ -1,5 +1,5 @@
-"""SAM 3 (Carion et al. 2025), through transformers: the masks of everything that a name names, asked name by
-name."""
+"""SAM 3 (Carion et al. 2025), through transformers: the masks of everything that a name fits, one name after
+the other."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from transformers import Sam3Model
 
 SOURCE = catalogue.get("sam3").source
-KINDS = ("sam3_video", "sam3")  # the published weights hold a tracker besides, which is left out
-CONFIDENCE = 0.5  # of a mask; as facebookresearch/sam3 sets it
-TOKENS = 32  # that a name may have
+KINDS = ("sam3_video", "sam3")  # the published weights also hold a tracker, which is left out
+CONFIDENCE = 0.5  # of a mask, as in facebookresearch/sam3
+TOKENS = 32  # the most tokens of a name
 
 
 class Sam3Segmenter(MaskModel):
@@ -44,8 +44,8 @@ class Sam3Segmenter(MaskModel):
         precision: Precision = "float32",
         content: str = "",
     ) -> None:
-        """`network`: transformers' Sam3Model on `device`, for inference; content: digests of its files."""
-        # transformers takes seconds to import: only those who ask for it pay for it
+        """network: transformers' Sam3Model on `device`, for inference. content: digests of its files."""
+        # only here, because transformers takes seconds to import
         from open_clip import tokenize
         from transformers import Sam3ImageProcessor
 
@@ -53,13 +53,13 @@ class Sam3Segmenter(MaskModel):
         self.network, self._precision = network, precision
         side = network.config.image_size
         self._prepare = Sam3ImageProcessor(size={"height": side, "width": side})
-        self._tokenize = tokenize  # CLIP's byte pairs, of which open_clip brings the table
+        self._tokenize = tokenize  # CLIP's byte pairs, whose table comes with open_clip
         version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
         self.version = with_captioner(version, captioner)
 
     @classmethod
     def load(cls, name: str, folder: Path, device: torch.device, **options: Any) -> Sam3Segmenter:
-        """The model in `folder`, which holds FILES; nothing is ever downloaded. options: those of the
+        """The model in `folder`, which holds FILES. Nothing is ever downloaded. options: those of the
         constructor. Raises WeightsError where it cannot be loaded."""
         from transformers import Sam3Model
 
@@ -70,13 +70,14 @@ class Sam3Segmenter(MaskModel):
         return cls(name, network, device, content=content, **options)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
-        """The masks of each image u1[B, H, W, 3], one by one, for at this size an image fills a GPU."""
+        """The masks of each image u1[B, H, W, 3]. Images are taken one by one, since one of this size fills a
+        GPU."""
         return (self._named(image, vocabulary) for image in images)
 
     @torch.inference_mode()
     def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
-        """Of those that overlap, whatever their names, the surer owns a pixel."""
-        # said, for an image of 3 rows could be taken for one with channels first
+        """The masks of an image. Where masks overlap, whatever their names, the surer one owns the pixel."""
+        # stated, because an image of 3 rows might pass for one with channels first
         inputs = self._prepare(images=[image], input_data_format="channels_last", return_tensors="pt")
         with autocast(self._device, self._precision):
             seen = self.network.get_vision_features(inputs["pixel_values"].to(self._device))
@@ -85,11 +86,11 @@ class Sam3Segmenter(MaskModel):
         for index, name in enumerate(vocabulary):
             token = self._tokenize([name], TOKENS).to(self._device)  # [1, TOKENS]
             place = torch.arange(TOKENS, device=self._device)
-            mask = (place <= token.argmax(1, keepdim=True)).long()  # its end has the highest number
+            mask = (place <= token.argmax(1, keepdim=True)).long()  # the end has the highest number
             with autocast(self._device, self._precision):
                 answer = self.network(vision_embeds=seen, input_ids=token, attention_mask=mask)
             require_finite(self.name, "masks", answer.pred_logits, answer.presence_logits, answer.pred_masks)
-            # how likely a query is one of the things that are asked for, if there are any in the image
+            # how likely a query is a thing of that name, times how likely there is any in the image
             score = answer.pred_logits[0].float().sigmoid() * answer.presence_logits[0].float().sigmoid()
             sure = score > self._confidence
             if sure.any():

@@ -1,4 +1,4 @@
-"""Mask2Former and OneFormer: where their weights lie, and how they are loaded."""
+"""Mask2Former and OneFormer: where their weights are, and how they are loaded."""
 
 from __future__ import annotations
 

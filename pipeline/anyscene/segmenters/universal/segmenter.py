@@ -1,8 +1,8 @@
-"""Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023) as transformers has them.
+"""Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023), through transformers.
 
-Both answer with queries, each a class and a mask. Their panoptic answer stands in for SEEM's, which is read
-out of such queries by the same rule. Their classes are those that they were trained with (COCO, ADE20K); each
-is taken for the name of the vocabulary that is closest to it in text space.
+Both answer with queries, each of which is a class and a mask. Their panoptic answer stands in for SEEM's,
+which is made of such queries by the same rule. Their classes are those that they were trained with (COCO,
+ADE20K); each of them becomes the name of the vocabulary that is closest to it in text space.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from anyscene.weights import catalogue
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-TASK = "the task is panoptic"  # OneFormer is told in words
-CONFIDENCE = 0.8  # of a query's class; this and the next as both official codes set them, and SEEM's
-OVERLAP = 0.8  # share of a mask that better ones must leave to it
+TASK = "the task is panoptic"  # OneFormer takes its task as a text
+CONFIDENCE = 0.8  # of the class of a query; this and the next are as in both official codes and in SEEM's
+OVERLAP = 0.8  # the share of a mask that better ones must leave to it
 
 
 class UniversalSegmenter(MaskModel):
@@ -53,8 +53,8 @@ class UniversalSegmenter(MaskModel):
         precision: Precision = "float32",
         content: str = "",
     ) -> None:
-        """`name`: mask2former or oneformer; `network` and `prepare`: transformers' model on `device`, for
-        inference, and its image processor; content: digests of their files."""
+        """name: mask2former or oneformer. network, prepare: transformers' model for inference on `device`,
+        and its image processor. content: digests of their files."""
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device, self._precision = text, device, precision
@@ -65,7 +65,8 @@ class UniversalSegmenter(MaskModel):
         self._own = embeddings(text, [one for some in own for one in some])  # [names, C]
         self._extra = {}
         if name == "oneformer":
-            # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; open_clip brings the table
+            # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; their table comes with
+            # open_clip
             from open_clip import tokenize
 
             self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
@@ -76,7 +77,7 @@ class UniversalSegmenter(MaskModel):
     def load(
         cls, name: str, folder: Path, text: TextEncoder, device: torch.device, **options: Any
     ) -> UniversalSegmenter:
-        """The model in `folder`, which holds FILES; nothing is ever downloaded. options: those of the
+        """The model in `folder`, which holds FILES. Nothing is ever downloaded. options: those of the
         constructor. Raises WeightsError where it cannot be loaded."""
         catalogue.find(name, folder, FILES)
         content = pretrained.intact(folder, FILES)
@@ -85,7 +86,7 @@ class UniversalSegmenter(MaskModel):
 
     @torch.inference_mode()
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
-        """The masks of each image u1[B, H, W, 3]; a pixel of which no mask is sure is in none."""
+        """The masks of each image u1[B, H, W, 3]. A pixel that no mask is sure of is in none."""
         similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
         name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
         for some in passes(images, self._device):
@@ -94,8 +95,8 @@ class UniversalSegmenter(MaskModel):
                 yield NamedMasks(owner, name[label])
 
     def queries(self, images: U1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the classes [B, Q, L + 1] and masks [B, Q, h, w] of u1[B, H, W, 3]."""
-        # said, for an image of 3 rows could be taken for one with channels first
+        """The logits of the classes [B, Q, L + 1] and of the masks [B, Q, h, w] for images u1[B, H, W, 3]."""
+        # stated, because an image of 3 rows might pass for one with channels first
         inputs = self._prepare(images=list(images), input_data_format="channels_last", return_tensors="pt")
         extra = {name: value.expand(len(images), -1) for name, value in self._extra.items()}
         with autocast(self._device, self._precision):
@@ -111,13 +112,13 @@ def panoptic(
     confidence: float,
     overlap: float,
 ) -> tuple[I4, I8]:
-    """Masks that do not overlap, from the logits of Q queries; the last class is "no object".
+    """(owner i4[H, W] of `size`, -1 = none; label i8[n] of the masks): masks that do not overlap, from the
+    logits of Q queries. The last class is "no object".
 
-    Returns owner i4[H, W] of `size`, -1 = none, and label i8[n] of the masks. The inference of MaskFormer
-    (Cheng et al. 2021, section 3.4): of the queries that are sure of a class, each pixel goes to the one with
-    the highest product of class and mask probability; a mask that keeps too little of what it claims (mask
-    probability at least one half) is dropped whole. As in its code, no mask gets a pixel that it does not
-    claim.
+    This is the inference of MaskFormer (Cheng et al. 2021, section 3.4). Of the queries that are sure of a
+    class, each pixel goes to the one with the highest product of class and mask probability. A mask that
+    keeps too little of what it claims (where its mask probability is at least one half) is dropped. As in the
+    published code, no mask gets a pixel that it does not claim.
     """
     score, label = classes.float().softmax(1).max(1)
     kept = (label < classes.shape[1] - 1) & (score > confidence)
@@ -134,7 +135,7 @@ def panoptic(
 
 
 def _load(name: str, folder: Path) -> tuple[PreTrainedModel, Any]:
-    """Network and image processor."""
+    """The network and its image processor. Raises WeightsError where they cannot be loaded."""
     import transformers
 
     kind, source = {"mask2former": "Mask2Former", "oneformer": "OneFormer"}[name], catalogue.get(name).source
@@ -147,7 +148,7 @@ def _load(name: str, folder: Path) -> tuple[PreTrainedModel, Any]:
             f"again from {source}"
         )
     settings = pretrained.read_json(folder / FILES[1], source)
-    # classes by task are for training, and would be downloaded; one image at a time needs no padding
+    # classes by task serve training and would be downloaded; a single image needs no padding
     for key in ("class_info_file", "repo_path", "metadata", "pad_size"):
         settings.pop(key, None)
     network = getattr(transformers, f"{kind}ForUniversalSegmentation")

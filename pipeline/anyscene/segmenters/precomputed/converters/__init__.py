@@ -1,7 +1,7 @@
-"""What the scripts of other 2D models write -> the answers that a precomputed model is made of.
+"""Files of other 2D models' scripts -> the answers of a precomputed model.
 
-None of these models can be imported beside this project's packages: they ask for old versions of PyTorch or
-for TensorFlow, and for compiled operators. docs/precomputed.md says which scripts write which files.
+None of these models can be imported beside the packages of this project: they need old versions of PyTorch,
+or TensorFlow, and compiled operators. docs/precomputed.md says which scripts write which files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _tap(folder: Path, options: Options) -> Reader:
     return Tap(folder)
 
 
-# each imports its module, and with it PyTorch, when it is asked
+# each imports its module, and so PyTorch, only when it is called
 READERS: dict[str, Callable[[Path, Options], Reader]] = {
     "seem": _seem,
     "odise": _odise,

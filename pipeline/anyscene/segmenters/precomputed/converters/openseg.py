@@ -1,10 +1,11 @@
-"""Features of OpenSeg (Ghiasi et al. 2022), in the text space of CLIP ViT-L/14@336px (768 wide).
+"""Features of OpenSeg (Ghiasi et al. 2022), in the text space of CLIP ViT-L/14@336px (C = 768).
 
-Its SavedModel answers "ppixel_ave_feat" [1, h, w, C] and "image_info" [4, 2], whose first row is the image's
-height and width, and whose third is how much it was scaled to fit the network's square (tensorflow/tpu,
-models/official/detection/projects/openseg/OpenSeg_demo.ipynb). OpenScene cuts the padding off and gives every
-pixel of the frame the nearest feature, corners on corners (pengsongyou/openscene,
-scripts/feature_fusion/fusion_util.py, extract_openseg_img_feature); so is it done here. Neither normalises.
+Its SavedModel answers with "ppixel_ave_feat" [1, h, w, C] and "image_info" [4, 2]. The first row of the
+latter is the image's height and width, and the third is how much it was scaled to fit the network's square
+(tensorflow/tpu, models/official/detection/projects/openseg/OpenSeg_demo.ipynb). OpenScene cuts off the
+padding and gives every pixel of the frame the nearest feature, corners on corners (pengsongyou/openscene,
+scripts/feature_fusion/fusion_util.py, extract_openseg_img_feature), and so does this module. Neither
+normalises.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from anyscene.segmenters.protocol import nearest
 
 @dataclass(frozen=True)
 class OpenSeg:
-    """In `folder` KEY.npz, the SavedModel's answer, or KEY.pt or KEY.pth, what extract_openseg_img_feature
-    makes of it: f2[C, h, w]. Of `stride` x `stride` pixels one feature is kept, that of the middle."""
+    """Answers in `folder`: KEY.npz, as the SavedModel gives them, or f2[C, h, w] in KEY.pt or KEY.pth, as
+    extract_openseg_img_feature makes them. Of `stride` x `stride` pixels the feature of the middle one is
+    kept."""
 
     folder: Path
     stride: int = 1
@@ -49,7 +51,7 @@ class OpenSeg:
 
 
 def _pixels(file: Path, size: Size) -> Floats:
-    """f[H, W, C] of the SavedModel's answer, for the pixels of an image of `size`."""
+    """f[H, W, C]: the features in the SavedModel's answer, for the pixels of an image of `size`."""
     try:
         arrays = archive.read(file, ("ppixel_ave_feat", "image_info"))
     except KeyError as error:
@@ -80,8 +82,9 @@ def _pixels(file: Path, size: Size) -> Floats:
 
 
 def corners(cells: int, pixels: int) -> I8:
-    """i8[pixels]: the nearest of `cells`, where the first and the last lie on each other: TensorFlow's
-    resize_nearest_neighbor with align_corners, in its single precision (halves are rounded up)."""
+    """i8[pixels]: the nearest of `cells` for each pixel, where the first ones coincide and the last ones do:
+    TensorFlow's resize_nearest_neighbor with align_corners, in its single precision (halves are rounded
+    up)."""
     scale = np.float32((cells - 1) / (pixels - 1)) if pixels > 1 else np.float32(0)
     place = np.floor(np.arange(pixels, dtype=np.float32) * scale + np.float32(0.5))
     cell: I8 = np.minimum(place.astype(np.int64), cells - 1)
@@ -89,7 +92,7 @@ def corners(cells: int, pixels: int) -> I8:
 
 
 def _extracted(file: Path) -> Floats:
-    """f[h, w, C] of f[C, h, w]."""
+    """f[h, w, C]: the features that `file` holds as f[C, h, w]."""
     stored = torch_file.load(file)
     if not isinstance(stored, torch.Tensor) or stored.ndim != 3 or not stored.is_floating_point():
         raise DataError(f"{file}: wanted the features [C, h, w] of one image")

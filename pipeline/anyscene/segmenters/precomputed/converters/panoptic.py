@@ -2,18 +2,18 @@
 
 pano_seg/KEY.pth holds the segments, in one of two forms:
 
-- what both models answer under "panoptic_seg", as Mask2Former does: a map of segment numbers, 0 = none, and a
+- what both models return under "panoptic_seg", as Mask2Former does: a map of segment numbers, 0 = none, and a
   list of {"id", "category_id", ...} (UX-Decoder/Segment-Everything-Everywhere-All-At-Once, branch v1.0,
   inference/xdecoder/infer_panoseg.py; NVlabs/ODISE, demo/demo.py). Both scripts only draw it.
-- the map alone, as SAS writes it for SEEM (peoplelu/SAS,
+- only the map, as SAS writes it for SEEM (peoplelu/SAS,
   point_feat_extraction/seem_feat/extract_seem_pano.py). The classes are then in sem_seg/KEY.pth, a map of
   them (extract_seem_semantic.py), which need not respect the segments: each part of a segment that has
-  another class becomes a mask of its own, as in SAS's fusion_util.py, where pixels take the adjectives of
+  another class becomes a mask of its own, as in SAS's fusion_util.py, where pixels have the adjectives of
   their segment and the noun of their class.
 
-caption/KEY.pth, if there is such a folder, is SAS's TAP/infer.py: its n-th caption is that of segment n.
-(SAS's fusion_util.py takes the next one's, and thus fails at the last; what was run for the paper must have
-differed.)
+caption/KEY.pth, if there is such a folder, is written by SAS's TAP/infer.py: its n-th caption is that of
+segment n. (SAS's fusion_util.py takes the next one, and so fails at the last; what was run for the paper must
+have differed.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from anyscene.segmenters.precomputed.answer import Masks, Options, Size
 from anyscene.segmenters.precomputed.converters import tap, torch_file
 from anyscene.segmenters.protocol import nearest
 
-# classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds to them
+# the classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds
 SEEM = tuple(
     """
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant,
@@ -57,19 +57,19 @@ SEEM = tuple(
 
 
 def seem(folder: Path, options: Options) -> Panoptic:
-    """Reader of SEEM's files."""
+    """The reader of SEEM's files."""
     return Panoptic(folder, options.labels, SEEM)
 
 
 def odise(folder: Path, options: Options) -> Panoptic:
-    """Reader of ODISE's files."""
+    """The reader of ODISE's files."""
     return Panoptic(folder, options.labels)
 
 
 @dataclass(frozen=True)
 class Panoptic:
-    """Segments in `folder`, of classes that `labels` names. `usual` are those of a map of classes where there
-    are no labels; classes in a list of segments are whatever the model was asked for."""
+    """Segments in `folder`, whose classes `labels` names. Without labels, a map of classes has the names
+    `usual`; classes in a list of segments are those that the model was asked for."""
 
     folder: Path
     labels: tuple[str, ...] | None
@@ -79,8 +79,8 @@ class Panoptic:
         return self._file("pano_seg", key).is_file()
 
     def read(self, key: str, size: Size) -> Masks:
-        """Masks that do not overlap, by their segments' numbers. Maps of another size are read at the cell in
-        which each pixel's centre lies."""
+        """Masks that do not overlap, by the numbers of their segments. A map of another size is read at the
+        cell in which the centre of each pixel lies."""
         file = self._file("pano_seg", key)
         stored = torch_file.load(file)
         pair = isinstance(stored, (tuple, list)) and len(stored) >= 2
@@ -116,7 +116,7 @@ class Panoptic:
         )
 
     def _captions(self, key: str, segments: list[int]) -> tuple[str, ...] | None:
-        """Of each of the segments; of what is in none, nothing is said."""
+        """The caption of each of the segments; "" for what is in none."""
         if not (self.folder / "caption").is_dir():
             return None
         if not any(segments):
@@ -132,7 +132,7 @@ class Panoptic:
 
 
 def _map(file: Path, stored: Any) -> I8:
-    """i8[h, w], not negative."""
+    """i8[h, w]: the map in `stored`, of numbers >= 0. Raises DataError where there is none."""
     fine = isinstance(stored, torch.Tensor) and not stored.is_floating_point() and stored.numel()
     value = stored.squeeze() if fine and stored.ndim > 2 else stored
     if not fine or value.ndim != 2 or value.min() < 0:
@@ -142,7 +142,7 @@ def _map(file: Path, stored: Any) -> I8:
 
 
 def _classes(file: Path, segments: Any) -> dict[int, int]:
-    """Class of each segment."""
+    """The class of each segment. Raises DataError where there is no list of segments."""
     try:
         return {int(one["id"]): int(one["category_id"]) for one in segments}
     except (TypeError, KeyError, ValueError) as error:

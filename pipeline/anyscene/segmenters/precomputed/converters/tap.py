@@ -1,7 +1,7 @@
-"""Answers of TAP (Pan et al. 2024): what its Predictor.get_results returns, a list of one dict for each image
-(baaivision/tokenize-anything, scripts/app_gradio.py), saved as SAS's TAP/infer.py saves it.
+"""Answers of TAP (Pan et al. 2024). Its Predictor.get_results returns a list of one dict for each image
+(baaivision/tokenize-anything, scripts/app_gradio.py), which SAS's TAP/infer.py saves:
 
-    scores    f4[n, 2]  IoU that is expected of the mask; probability of the concept
+    scores    f4[n, 2]  the IoU expected of the mask; the probability of the concept
     masks     u1[n, H, W]
     concepts  text [n]  the likeliest of 2560 names
     captions  text [n]
@@ -23,7 +23,7 @@ from anyscene.segmenters.protocol import nearest
 
 @dataclass(frozen=True)
 class Tap:
-    """TAP alone as a mask model: KEY.pth in `folder`. Masks are named by their concepts."""
+    """TAP alone as a mask model, from KEY.pth in `folder`. The names of masks are their concepts."""
 
     folder: Path
 
@@ -50,7 +50,7 @@ class Tap:
         if not np.isfinite(expected).all():
             raise DataError(f"{file}: scores contain NaN or infinity")
         resized = [nearest(one > 0, size) for one in mask]
-        # an IoU that a network expects may lie a little outside
+        # an IoU that a network estimates may be a little outside
         return Masks(np.array(resized, bool).reshape(-1, *size), concept, expected.clip(0, 1), said)
 
     def _file(self, key: str) -> Path:
@@ -58,7 +58,7 @@ class Tap:
 
 
 def captions(file: Path) -> tuple[str, ...]:
-    """What TAP says of each mask that it was asked for, in that order. Raises DataError."""
+    """The captions of the masks that TAP was asked for, in that order. Raises DataError naming the file."""
     return _texts(file, _answer(file), "captions")
 
 

@@ -1,4 +1,4 @@
-"""Files that other people's scripts wrote by torch.save: tensors, arrays and plain values, never code."""
+"""Files that others' scripts wrote by torch.save: tensors, arrays and plain values, never code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.serialization import safe_globals
 
 from anyscene.errors import DataError
 
-# a pickled array is rebuilt from these; numpy 2 has renamed the module of the first two
+# a pickled array is rebuilt by these; numpy 2 renamed the module of the first two
 _MAKERS = [
     (getattr(multiarray, name), f"numpy.{module}.multiarray.{name}")
     for name in ("_reconstruct", "scalar")

@@ -1,4 +1,4 @@
-"""Answers of all images -> the folder of a precomputed model."""
+"""Answers for all images -> the folder of a precomputed model."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from anyscene.weights.catalogue import ANSWERS
 class Summary:
     """What was written."""
 
-    images: int  # that were answered
-    empty: int  # of these, images without a mask
+    images: int  # that have an answer
+    empty: int  # those of them without a mask
     masks: int  # in all images
     labels: int  # names that occur
     kind: str  # "masks" or "features"
 
 
 def wanted(frames: Path) -> dict[str, Size]:
-    """Keys and sizes (height, width) of the images that `anyscene frames` wrote into `frames`. Raises
-    DataError where it did not."""
+    """The keys and sizes (height, width) of the images that `anyscene frames` wrote into `frames`. Raises
+    DataError where it wrote none there."""
     index = frames / image_index.INDEX.name
     keys = dict.fromkeys(row["key"] for row in image_index.read(index))
     sizes = {}
@@ -58,10 +58,12 @@ def write(
 ) -> Summary:
     """Fill the folder `out` with the answers for `images`, in the place of those that it held.
 
-    `missing_is_empty`: an image without an answer has no masks, as of scripts that write no file then.
-    `about` goes into precomputed.json. `out` is only replaced once everything is written: whenever a run is
-    killed, the old answers or the new ones are whole, at worst as .NAME.old, which the next run puts back.
-    Raises DataError for answers that are missing or wrong, and where `out` holds anything else than answers.
+    missing_is_empty: an image without an answer has no masks, since some scripts write no file then.
+    about: further entries of precomputed.json.
+
+    `out` is replaced only when everything is written. Whenever a run is killed, the old answers or the new
+    ones are complete; at worst they are in .NAME.old, from which the next run restores them. Raises DataError
+    where answers are missing or wrong, and where `out` holds anything other than answers.
     """
     missing = [key for key in images if not reader.has(key)]
     if missing and (not missing_is_empty or len(missing) == len(images)):
@@ -69,7 +71,7 @@ def write(
             f"{len(missing)} of {len(images)} images have no answer, first {missing[0]}; run the model on "
             "them. If its script writes no file where it finds nothing, say --missing-is-empty"
         )
-    out = out.resolve()  # where a link leads, for folders are renamed here
+    out = out.resolve()  # the target of a link, because folders are renamed here
     partial, old = (out.with_name(f".{out.name}.{state}") for state in ("partial", "old"))
     if old.exists() and not out.exists():
         old.rename(out)  # a run was killed between the two renames
@@ -93,7 +95,7 @@ def write(
 
 
 def _refuse_others(out: Path) -> None:
-    """Raises DataError where `out` is there and holds anything but answers."""
+    """Raise DataError where `out` exists and holds anything other than answers."""
     if not out.exists():
         return
     if not (out / ANSWERS).is_file():
@@ -108,7 +110,7 @@ def _refuse_others(out: Path) -> None:
 def _fill(
     folder: Path, reader: Reader, images: Mapping[str, Size], missing: set[str]
 ) -> tuple[Summary, dict[str, Any]]:
-    """One file for each image; what precomputed.json has to say of them."""
+    """Write one file for each image; returns the summary and the content of precomputed.json."""
     labels: dict[str, int] = {}
     count: Counter[str] = Counter()
     with progress("answers", len(images)) as advance:
@@ -140,12 +142,12 @@ def _none(size: Size) -> Masks:
 
 
 def _save(file: Path, answer: Masks | Features, labels: dict[str, int]) -> None:
-    """`labels` gets those that are new."""
+    """Write an answer. Names that are not in `labels` yet are added to it."""
     if isinstance(answer, Features):
         np.savez(file, feature=answer.feature)
         return
     label = np.array([labels.setdefault(name, len(labels)) for name in answer.name], np.int32)
     arrays: dict[str, Any] = {"mask": answer.mask, "label": label, "score": answer.score}
-    if answer.caption is not None or not answer.name:  # of no masks, no captions either way
+    if answer.caption is not None or not answer.name:  # without masks there are no captions in either case
         arrays["caption"] = np.array(answer.caption or [], str)
     np.savez_compressed(file, **arrays)
