@@ -404,10 +404,10 @@ def test_bad_sweeps(root):
     file = lidar_file(root, key_time())
     content = file.read_bytes()
     file.write_bytes(content[:-4])
-    with pytest.raises(DataError, match=r"pcd\.bin: \d+ bytes are no points of 5 floats; unpack it again"):
+    with pytest.raises(DataError, match=r"pcd\.bin: \d+ bytes are not points of 5 floats; unpack it again"):
         read(root)
     file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"pcd\.bin: 0 bytes are no points"):
+    with pytest.raises(DataError, match=r"pcd\.bin: 0 bytes are not points"):
         read(root)
     file.write_bytes(content[:20] + np.full(5, np.nan, "<f4").tobytes() + content[40:])
     with pytest.raises(DataError, match=r"pcd\.bin: point 1 is NaN or infinite"):

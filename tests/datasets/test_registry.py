@@ -104,7 +104,7 @@ def test_files_beside_the_scans_are_told(load, tmp_path, reader, table):
 
 def test_what_is_no_entry_is_refused(monkeypatch):
     monkeypatch.setattr(datasets, "REGISTRY", Offering(datasets.entry("rgbd")))
-    with pytest.raises(ConfigError, match="wanted an Entry of that name; mend its package"):
+    with pytest.raises(ConfigError, match="wanted an Entry of that name; correct its package"):
         datasets.entry("scannet")
 
 

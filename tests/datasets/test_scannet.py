@@ -304,7 +304,7 @@ def test_damage_is_named(root, damage, message):
 @pytest.mark.parametrize("value", ["1 0 0", "2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "a " * 16])
 def test_alignment_that_is_no_rigid_matrix(root, value):
     (root / VAL / f"{VAL}.txt").write_text(f"axisAlignment = {value}\n")
-    with pytest.raises(DataError, match=rf"{VAL}\.txt: axisAlignment is no rigid 4x4 matrix; download"):
+    with pytest.raises(DataError, match=rf"{VAL}\.txt: axisAlignment is not a rigid 4x4 matrix; download"):
         ScanNet(root, "test", align=True).read(VAL)
 
 

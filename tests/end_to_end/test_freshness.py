@@ -74,7 +74,7 @@ def test_a_refactoring_is_adopted_and_nothing_after_it_is_computed(workspace):
 def test_what_a_formula_changes_is_not_adopted(workspace):
     edit(workspace, FUSE, "best) / tau)", "best) / tau / 2)")
     result = workspace.run("-m", "anyscene.cli.main", "adopt", "fusion")
-    assert result.code == 1 and "today's code makes other bytes" in result.output
+    assert result.code == 1 and "today's code makes different bytes" in result.output
     assert "fusion: 3 computed, 0 unchanged" in workspace.run("-m", "stages.fusion").output
 
 

@@ -182,8 +182,8 @@ def test_gradients_accumulate_to_the_mean_of_the_batches(world):
         ({"warmup": -1}, "warmup: must be 0 or more"),
         ({"clip": -1.0}, "clip: must be 0 or more"),
         ({"optimiser": "adamw", "weight_decay": -0.1}, "weight_decay: must be 0 or more"),
-        ({"weight_decay": 0.1}, r"weight_decay: 0\.1 takes the optimiser adamw"),
-        ({"ema": 1.0}, r"ema: 1\.0 is the average's share"),
+        ({"weight_decay": 0.1}, r"weight_decay: 0\.1 needs the optimiser adamw"),
+        ({"ema": 1.0}, r"ema: 1\.0 is not a share"),
     ],
 )
 def test_recipes_that_train_nothing_are_refused(wrong, message):

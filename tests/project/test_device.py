@@ -28,7 +28,7 @@ def test_a_gpu_must_be_there(monkeypatch, name, wanted):
 
 
 def test_an_unknown_device_is_an_error():
-    with pytest.raises(ConfigError, match=r"runtime\.device: 'gpu' is no device; use auto"):
+    with pytest.raises(ConfigError, match=r"runtime\.device: 'gpu' is not a device; use auto"):
         choose_device("gpu")
 
 

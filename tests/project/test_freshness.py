@@ -153,7 +153,7 @@ def test_what_is_remembered_is_forgotten_when_a_file_changes(package):
 
 def test_a_module_that_is_no_python_is_named(package):
     (package / "inner/deep.py").write_text("HALF = ")
-    with pytest.raises(PipelineError, match=r"inner/deep\.py: is no Python"):
+    with pytest.raises(PipelineError, match=r"inner/deep\.py: is not Python"):
         look(package)
 
 

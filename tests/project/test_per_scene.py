@@ -152,7 +152,7 @@ def test_what_other_code_makes_alike_is_adopted(task, output):
 def test_what_other_code_makes_otherwise_is_not_adopted(tmp_path, output):
     go(Count(tmp_path / "log"), output)
     before = tree_hash(output)
-    with pytest.raises(StoreError, match=r"s\d\.zarr: today's code makes other bytes \(part1\)"):
+    with pytest.raises(StoreError, match=r"s\d\.zarr: today's code makes different bytes \(part1\)"):
         go(Count(tmp_path / "log", added=1), output, fresh=adopting("rewritten"))
     assert tree_hash(output) == before
     assert len(go(Count(tmp_path / "log", added=1), output, fresh=Freshness("rewritten")).done) == len(KEYS)

@@ -152,7 +152,7 @@ def test_wrong_sections_are_named(load, changes, message):
 def test_what_is_no_entry_is_refused(monkeypatch):
     for other in (object(), segmenters.entry("mask")):
         monkeypatch.setattr(segmenters, "REGISTRY", Offering(other))
-        with pytest.raises(ConfigError, match="wanted an Entry of that name; mend its package"):
+        with pytest.raises(ConfigError, match="wanted an Entry of that name; correct its package"):
             segmenters.entry("dense")
 
 

@@ -165,9 +165,7 @@ def test_without_point_features_the_rest_is_the_same(workspace):
     for name, before in zip(names, with_points, strict=True):
         np.testing.assert_array_equal(group[name][:], before)
     path = Path("data/fusion/a.zarr")
-    with pytest.raises(
-        StoreError, match=r"a\.zarr: holds features of superpoints alone; set fusion\.point_f"
-    ):
+    with pytest.raises(StoreError, match=r"a\.zarr: holds only features of superpoints; set fusion\.point_f"):
         store.fused_points(path)
 
 

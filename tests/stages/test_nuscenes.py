@@ -108,6 +108,6 @@ def test_bad_keyframes_are_listed_and_the_others_finished(workspace):
     sweep.write_bytes(sweep.read_bytes()[:-3])
     result = run(scenes)
     assert result.exit_code == 1 and "3 of 4 scenes failed" in result.stderr  # the sweep is of two keyframes
-    assert "bytes are no points of 5 floats; unpack it again" in result.stderr
+    assert "bytes are not points of 5 floats; unpack it again" in result.stderr
     assert "CAM_BACK" in result.stderr and "missing; unpack the part of the data set" in result.stderr
     assert len(store.scene_ids("data/scenes")) == 1

@@ -79,7 +79,7 @@ class WordAttention:
         where there are none."""
         names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
         if not names:
-            raise SynthesisError("this UNet has no cross-attention on text; its words leave no trace")
+            raise SynthesisError("this UNet has no cross-attention to text, so none to words can be read")
         if layers == "last":
             ups = [name for name in names if name.startswith("up_blocks")] or names
             block = ".".join(max(ups, key=lambda name: int(name.split(".")[1])).split(".")[:2])

@@ -33,7 +33,7 @@ def entry(name: str) -> Entry:
     found = REGISTRY.get(name)
     if not isinstance(found, Entry) or found.name != name:
         raise ConfigError(
-            f"{REGISTRY.group}: {name!r} is {found!r}, wanted an Entry of that name; mend its package"
+            f"{REGISTRY.group}: {name!r} is {found!r}, wanted an Entry of that name; correct its package"
         )
     return found
 

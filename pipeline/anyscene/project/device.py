@@ -38,7 +38,7 @@ def choose_device(name: str, memory_gib: float = 0.0) -> torch.device:
             device = torch.device(name)
         except RuntimeError as error:
             raise ConfigError(
-                f"runtime.device: {name!r} is no device; use auto, cpu, cuda or cuda:1"
+                f"runtime.device: {name!r} is not a device; use auto, cpu, cuda or cuda:1"
             ) from error
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise ConfigError(

@@ -197,7 +197,7 @@ def _parsed(name: str, file: Path) -> dict[str, Any]:
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:
-        raise PipelineError(f"{file}: is no Python ({error}); mend it") from error
+        raise PipelineError(f"{file}: is not Python ({error}); correct it") from error
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     imports = sorted(set(_imports(tree, package)))
     return {"imports": imports, "tree": hashlib.sha256(_bare(tree).encode()).hexdigest()[:16]}

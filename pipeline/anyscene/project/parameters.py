@@ -104,7 +104,7 @@ class Dataset:
             raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
         self.sections.require([self.reader], self.ENTRIES, "dataset")
         if not 0 <= self.sweep_seconds < float("inf"):
-            raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is a time, 0 or more")
+            raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is not a time of 0 or more")
 
     def settings(self, name: str) -> Any:
         """The section of the reader `name`. Raises ConfigError where there is none."""
@@ -287,9 +287,11 @@ class Recipe:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name}: must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema: {self.ema} is the average's share, 0 (none) to less than 1")
+            raise ConfigError(f"ema: {self.ema} is not a share of 0 (none) or more and less than 1")
         if self.weight_decay and self.optimiser != "adamw":
-            raise ConfigError(f"weight_decay: {self.weight_decay} takes the optimiser adamw; else it is 0")
+            raise ConfigError(
+                f"weight_decay: {self.weight_decay} needs the optimiser adamw; with any other it must be 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,7 +347,8 @@ class Runtime:
     def __post_init__(self) -> None:
         if not 0 <= self.device_memory_gib < float("inf"):
             raise ConfigError(
-                f"runtime.device_memory_gib: {self.device_memory_gib} is no size; 0 is all of a GPU's memory"
+                f"runtime.device_memory_gib: {self.device_memory_gib} is not a size; 0 is all of a GPU's "
+                "memory"
             )
         _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
         _positive("runtime", self, "memory_gib")
@@ -386,7 +389,9 @@ def _check_names(params: Params) -> None:
     others = (params.segmenters.weights, params.synthesis.diffusion, params.synthesis.sam)
     for name in params.training:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in (RANDOM, "fusion"):
-            raise ConfigError(f"training: {name!r} names no network; take another word of letters and digits")
+            raise ConfigError(
+                f"training: {name!r} cannot name a network; take another word of letters and digits"
+            )
         for path in others:
             if Path(path).is_relative_to(Path("models", name)):
                 raise ConfigError(f"training.{name}: models/{name} holds {path} already; take another name")
@@ -509,7 +514,7 @@ def _training(value: Any, where: str) -> Training:
     of_objective = _fields({key: value[key] for key in value if key in own}, own, where)
     if (fields["target"] == "labels") != entry.supervised:
         needs = "learns from labels" if entry.supervised else "is not supervised, so it sees no labels"
-        raise ConfigError(f"{where}.target: {fields['target']!r} will not do: {value['kind']} {needs}")
+        raise ConfigError(f"{where}.target: {fields['target']!r} does not fit: {value['kind']} {needs}")
     try:
         return Training(**fields, objective=entry.settings(**of_objective))
     except ConfigError as error:

@@ -142,8 +142,8 @@ def _adopt(
             new, old = (store.scene_path(folder, scene) for folder in (again.output, task.output))
             if store.content(new, digests) != older[scene].content:
                 raise StoreError(
-                    f"{old}: today's code makes other bytes ({', '.join(_differing(new, old))}); nothing was "
-                    "taken over; run the stage, which computes its scenes again"
+                    f"{old}: today's code makes different bytes ({', '.join(_differing(new, old))}); nothing "
+                    "was adopted; run the stage, which computes its scenes again"
                 )
             advance()
     for scene, made in older.items():

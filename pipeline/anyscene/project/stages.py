@@ -112,7 +112,7 @@ def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
     while left:
         ready = [stage for stage in left.values() if not any(_reads(stage, other) for other in left.values())]
         if not ready:
-            raise StoreError(f"stages {', '.join(left)} read what they write, in a circle; mend `reads`")
+            raise StoreError(f"stages {', '.join(left)} read what they write, in a circle; correct `reads`")
         for stage in ready:
             yield left.pop(stage.name)
 

@@ -304,7 +304,7 @@ def fused_points(path: Path) -> tuple[F2, B1]:
     group = open_scene(path)
     if "feature" not in group:
         raise StoreError(
-            f"{path}: holds features of superpoints alone; "
+            f"{path}: holds only features of superpoints; "
             "set fusion.point_features to true and run fusion again"
         )
     return group["feature"][:], group["valid"][:]

@@ -29,7 +29,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
     if entry.elsewhere or not (entry.repository or entry.url):
-        raise FetchError(f"{entry.name} cannot be fetched: {entry.remedy}. It belongs into {folder}")
+        raise FetchError(f"{entry.name} cannot be fetched: {entry.remedy}. It belongs in {folder}")
     for file in entry.files:
         path = folder / file.name
         if path.is_file() and _is_known(path):
@@ -84,7 +84,7 @@ def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> 
                 shutil.rmtree(partial)
                 raise FetchError(
                     f"{entry.name}: {file.name} arrived with the hash {actual}, wanted {wanted}: damaged on "
-                    "the way, or no longer what was published. It was thrown away; run this again"
+                    "the way, or no longer what was published. It was deleted; run this again"
                 )
             return arrived, by
     return arrived, "no hash is published; the one that arrived is noted"

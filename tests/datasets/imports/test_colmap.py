@@ -131,7 +131,7 @@ def test_what_the_files_do_not_say_is_asked_for(tmp_path):
     write_workspace(tmp_path / "in", views(POSES), WORLD)
     with pytest.raises(DataError, match="sparse: COLMAP's unit is arbitrary; give --scale"):
         read(tmp_path / "in", scale=None)
-    with pytest.raises(DataError, match="sparse: COLMAP's world lies anyhow; give --up images"):
+    with pytest.raises(DataError, match="sparse: COLMAP's world has no fixed up; give --up images"):
         read(tmp_path / "in", up=None)
     with pytest.raises(
         DataError, match="--depth-unit is not for this export: COLMAP's depth is in the unit of"
@@ -166,7 +166,7 @@ def test_other_camera_models_are_refused(tmp_path, binary):
         tmp_path / "in", views(POSES), WORLD, binary=binary, model="OPENCV_FISHEYE", distortion=[0.1] * 5
     )
     with pytest.raises(
-        DataError, match=r"cameras\.\w+: camera model OPENCV_FISHEYE is none .* image_undistorter"
+        DataError, match=r"cameras\.\w+: camera model OPENCV_FISHEYE cannot .* image_undistorter"
     ):
         read(tmp_path / "in")
 
@@ -174,7 +174,7 @@ def test_other_camera_models_are_refused(tmp_path, binary):
 def test_unknown_number_of_a_camera_model(tmp_path):
     write_workspace(tmp_path / "in", views(POSES), WORLD)
     (tmp_path / "in" / "sparse" / "cameras.bin").write_bytes(struct.pack("<QIiQQ", 1, 7, 99, 96, 64))
-    with pytest.raises(DataError, match="camera model number 99 is none"):
+    with pytest.raises(DataError, match="camera model number 99 cannot"):
         read(tmp_path / "in")
 
 

@@ -227,7 +227,7 @@ def test_wrong_unit_of_depth_is_seen(tmp_path, unit):
 @pytest.mark.parametrize(
     ("frame", "values", "message"),
     [
-        (None, {"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE is none that is undistorted here"),
+        (None, {"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE cannot be undistorted here"),
         (None, {"k4": 0.1}, "k4 of OPENCV is not supported"),
         (None, {"w": None}, "frame 0: camera lacks or garbles 'w'"),
         (None, {"fl_x": None}, "frame 0: camera lacks or garbles 'camera_angle_x'"),

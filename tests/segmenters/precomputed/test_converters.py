@@ -343,7 +343,7 @@ def test_an_answer_of_openseg_that_is_no_archive(run, found, tmp_path):
     file = folder / f"{next(iter(found))}.npz"
     with file.open("wb") as stream:
         np.save(stream, np.zeros(3))
-    with pytest.raises(DataError, match=rf"{file}: not readable \(one array alone"):
+    with pytest.raises(DataError, match=rf"{file}: not readable \(a single array"):
         run("openseg", folder)
 
 
@@ -391,7 +391,7 @@ def test_what_lies_beside_answers_is_never_deleted(run, found, tmp_path, name):
     other = tmp_path / "seem" / name
     other.parent.mkdir(exist_ok=True)
     other.write_text("kept")
-    with pytest.raises(DataError, match=rf"{tmp_path / 'seem' / Path(name).parts[0]}: is no answer"):
+    with pytest.raises(DataError, match=rf"{tmp_path / 'seem' / Path(name).parts[0]}: is not an answer"):
         run("seem", folder, missing_is_empty=True)
     assert other.read_text() == "kept" and not list(tmp_path.glob(".*"))
 

@@ -39,10 +39,10 @@ def test_what_is_written_is_read(index):
         (lambda text: text.decode().encode("utf-16"), "decode"),
         (lambda text: text.replace(b"synthesis", b"s\xffnthesis"), "decode"),
         (lambda text: text.replace(b"synthesis", b"s" * 200_000), "field limit"),
-        (lambda text: text[:-6], "line 4 is no image"),
+        (lambda text: text[:-6], "line 4 is not an image"),
         (lambda text: text + b'"', "unexpected end of data"),
-        (lambda text: text.replace(KEY.encode(), b"../" + KEY.encode()), "line 2 is no image"),
-        (lambda text: text.replace(b"7,", b"7,,"), "line 2 is no image"),
+        (lambda text: text.replace(KEY.encode(), b"../" + KEY.encode()), "line 2 is not an image"),
+        (lambda text: text.replace(b"7,", b"7,,"), "line 2 is not an image"),
     ],
     ids=["empty", "short", "semicolons", "bom", "utf-16", "byte", "long", "cut", "quote", "path", "wide"],
 )

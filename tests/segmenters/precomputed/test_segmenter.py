@@ -271,8 +271,8 @@ ROWS = "{'descr': '|b1', 'fortran_order': False, 'shape': (%d, 6, 8)}\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (npy(GOOD["mask"]), r"not readable \(one array alone"),
-        (archive(b"no array"), r"not readable \('mask' is no array\)"),
+        (npy(GOOD["mask"]), r"not readable \(a single array"),
+        (archive(b"no array"), r"not readable \('mask' is not an array\)"),
         (archive(npy(np.array(True))), r"mask must be b1\[n, 6, 8\], not bool \[\]"),
         (archive(header(ROWS % 10**12)), "not readable"),
         (archive(header(ROWS % 1)), "not readable"),  # and then holds none

@@ -99,8 +99,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         )
     if options.up is None:
         raise DataError(
-            f"{model}: COLMAP's world lies anyhow; give --up images where they were held level, or what is "
-            "up in it (-y after colmap model_orientation_aligner)"
+            f"{model}: COLMAP's world has no fixed up; give --up images where they were held level, or what "
+            "is up in it (-y after colmap model_orientation_aligner)"
         )
     lenses = _read(model, "cameras", _cameras_text, _cameras_binary)
     views = _read(model, "images", _images_text, _images_binary)
@@ -281,7 +281,7 @@ def _content(lines: list[str]) -> Iterator[str]:
 def _parameters(model: str) -> tuple[str, ...]:
     if model not in PARAMETERS:
         raise DataError(
-            f"camera model {model} is none that is undistorted here ({', '.join(PARAMETERS)}); run colmap "
+            f"camera model {model} cannot be undistorted here ({', '.join(PARAMETERS)}); run colmap "
             "image_undistorter and import its output"
         )
     return PARAMETERS[model]

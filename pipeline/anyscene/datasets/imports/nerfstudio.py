@@ -111,9 +111,7 @@ def _distortion(values: dict[str, Any]) -> tuple[float, float, float, float, flo
     model = values.get("camera_model", "OPENCV")
     coefficients = {name: float(values.get(name, 0)) for name in (*DISTORTION, "k4", "k5", "k6")}
     if model not in PERSPECTIVE or values.get("is_fisheye"):
-        raise DataError(
-            f"camera model {model} is none that is undistorted here; run colmap image_undistorter"
-        )
+        raise DataError(f"camera model {model} cannot be undistorted here; run colmap image_undistorter")
     unknown = [name for name in ("k4", "k5", "k6") if coefficients[name]]
     if unknown:
         raise DataError(f"{unknown[0]} of {model} is not supported; run colmap image_undistorter")

@@ -102,7 +102,7 @@ def label_set(name: str | Path) -> LabelSet:
             raise DataError(f"{path}: {name}{ID} must be positive and different in every row; 0 is no class")
     for name, values in categories.items():
         if twice := _twice([category for of_class in values for category in of_class]):
-            raise DataError(f"{path}: {name}{CATEGORY} {twice!r} appears twice; it can mean one class alone")
+            raise DataError(f"{path}: {name}{CATEGORY} {twice!r} appears twice; it can mean only one class")
     split = tuple(row["split"] for row in rows) if "split" in rows[0] else ()
     several = [len(of_class) for of_class in prompts]
     return LabelSet(

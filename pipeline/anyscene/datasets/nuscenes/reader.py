@@ -263,7 +263,7 @@ def read_sweep(path: Path) -> F4:
         ) from error
     if values is None or not len(values):
         raise DataError(
-            f"{path}: {path.stat().st_size} bytes are no points of {VALUES} floats; unpack it again"
+            f"{path}: {path.stat().st_size} bytes are not points of {VALUES} floats; unpack it again"
         )
     points = values.reshape(-1, VALUES)
     if not np.isfinite(points[:, :4]).all():

@@ -165,7 +165,7 @@ def axis_alignment(path: Path) -> F8 | None:
                 return np.array(Camera(np.eye(3), matrix, 1, 1).pose)  # checked as poses are
             except (ValueError, DataError) as error:
                 raise DataError(
-                    f"{path}: axisAlignment is no rigid 4x4 matrix; download the file again"
+                    f"{path}: axisAlignment is not a rigid 4x4 matrix; download the file again"
                 ) from error
     return None
 

@@ -18,11 +18,11 @@ def read(file: Path, names: Sequence[str]) -> dict[str, Array]:
         with file.open("rb") as stream:
             stored = np.load(stream, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ValueError("one array alone, not an archive of arrays")
+                raise ValueError("a single array, not an archive of arrays")
             # a member that is not an array is returned as bytes
             found = {name: stored[name] for name in names if name in stored}
             if other := [name for name, array in found.items() if not isinstance(array, np.ndarray)]:
-                raise ValueError(f"{other[0]!r} is no array")
+                raise ValueError(f"{other[0]!r} is not an array")
     except FileNotFoundError:
         raise
     except Exception as error:  # zip and header readers raise many kinds for broken files

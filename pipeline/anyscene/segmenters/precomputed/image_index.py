@@ -63,7 +63,7 @@ def read(index: Path) -> list[dict[str, str]]:
             found = []
             for row in rows:
                 if len(row) != len(COLUMNS) or not KEY.fullmatch(row[0]):
-                    raise ValueError(f"line {rows.line_num} is no image")
+                    raise ValueError(f"line {rows.line_num} is not an image")
                 found.append(dict(zip(COLUMNS, row, strict=True)))
             return found
     except (OSError, ValueError, csv.Error) as error:

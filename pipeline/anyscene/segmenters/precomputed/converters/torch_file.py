@@ -31,7 +31,7 @@ def load(file: Path) -> Any:
         raise DataError(f"{file}: no such file") from error
     except pickle.UnpicklingError as error:  # its message advises to load without weights_only
         raise DataError(
-            f"{file}: holds more than tensors, arrays and plain values; nothing of it ran. Save those alone"
+            f"{file}: holds more than tensors, arrays and plain values; nothing of it ran. Save only those"
         ) from error
     except Exception as error:  # zip and pickle readers raise many kinds for broken files
         raise DataError(f"{file}: not readable ({error}); write it again") from error

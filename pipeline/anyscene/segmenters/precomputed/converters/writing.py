@@ -103,7 +103,7 @@ def _refuse_others(out: Path) -> None:
     for file in sorted(out.iterdir()):
         if not file.is_file() or (file.name != ANSWERS and file.suffix != ".npz"):
             raise DataError(
-                f"{file}: is no answer, and {out} would be replaced; move it or name a new folder"
+                f"{file}: is not an answer, and {out} would be replaced; move it or name a new folder"
             )
 
 
