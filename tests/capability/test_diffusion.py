@@ -1,4 +1,4 @@
-"""Pipelines out of folders: whole, from safetensors alone, or refused."""
+"""Pipelines from folders are complete and read only from safetensors, or are refused."""
 
 import dataclasses
 import json
@@ -215,7 +215,7 @@ def test_a_watermark_is_not_added_where_its_package_is_there(whole, monkeypatch)
 
 @pytest.fixture
 def demo(tmp_path):
-    """A pipeline as the demo's: our autoencoder, and states of our text encoder's tokens."""
+    """A pipeline like the demo's, with our autoencoder and the states of our text encoder's tokens."""
     PatchAutoencoder(4).save_pretrained(tmp_path / "demo" / "vae")
     small_diffusion.unet().save_pretrained(tmp_path / "demo" / "unet")
     DDIMScheduler().save_pretrained(tmp_path / "demo" / "scheduler")

@@ -179,7 +179,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(published):
 
 
 class Code:
-    """Makes a file when it is unpickled by a careless reader."""
+    """Writes a file when a careless reader unpickles it."""
 
     def __init__(self, file):
         self.file = file

@@ -76,7 +76,7 @@ def left_half(monkeypatch):
 
 
 def write_synthesis(scene, shares):
-    """An image for each share of it, from the left, that its pseudo mask covers."""
+    """One image for each of the shares, from the left, that a pseudo mask covers."""
     path = store.scene_path(layout.SYNTHESIS, scene)
     path.parent.mkdir(parents=True, exist_ok=True)
     group = store.create(path, "key")

@@ -148,7 +148,7 @@ def test_keys_change_with_what_is_read(root):
 
 
 def slow_labels(region, rows):
-    """A vertex at a time, as OpenScene counts: none first, then the label set's order."""
+    """Vertex by vertex as OpenScene counts: no class first, then the order of the label set."""
     xyz, face, category, _ = room(region)
     votes = np.zeros((len(xyz), 1 + max(rows.values()) + 1), int)
     for corners, value in zip(face, category, strict=True):

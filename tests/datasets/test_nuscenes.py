@@ -167,7 +167,7 @@ def test_pixels_are_those_of_the_cameras_at_their_own_time(root):
 
 
 def test_the_front_camera_sees_what_is_ahead_the_left_one_the_wall(root):
-    """The wall is on the left: an anchor against mirrored axes, beside the exact pixels."""
+    """The wall is on the left, which shows that axes are not mirrored, beside the exact pixels."""
     frames = {frame.id: frame.camera for frame in read(root).frames}
     np.testing.assert_allclose(frames["CAM_FRONT"].pose[:3, 2], (1, 0, 0), atol=0.02)  # looks along x
     np.testing.assert_allclose(frames["CAM_FRONT"].pose[:3, 0], (0, -1, 0), atol=0.02)  # its right is -y

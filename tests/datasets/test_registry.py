@@ -35,7 +35,7 @@ def test_the_readers_of_this_project_are_registered():
 
 
 def test_a_reader_is_imported_by_its_entry_alone():
-    """So that a change of one reader's code leaves what others read as it is."""
+    """Otherwise a change of one reader's code would make stale what others read."""
     code = """
 import sys
 from anyscene import datasets

@@ -208,7 +208,7 @@ def depth_in_tenths_of_millimetres(folder):
 
 
 def upright_image(folder):
-    """Of a video that was turned half way."""
+    """Write a frame of a video that was turned half way."""
     Image.new("RGB", (24, 32)).save(folder / "color" / "1.png")
     Image.fromarray(np.full((32, 24), 2000, np.uint16)).save(folder / "depth" / "1.png")
 

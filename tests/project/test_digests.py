@@ -18,14 +18,14 @@ def folder(tmp_path):
 
 
 def write(file, text, age=60):
-    """As if it had been written so many seconds ago."""
+    """Write a file that seems to be `age` seconds old."""
     file.write_text(text)
     os.utime(file, (time.time() - age,) * 2)
 
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Names of the files whose content is read."""
+    """The names of the files whose content is read."""
     names, read = [], Path.open
 
     def watched(path, *arguments, **options):
@@ -38,7 +38,7 @@ def opened(monkeypatch):
 
 @pytest.fixture
 def settled(monkeypatch):
-    """As if the files' last change, whose time cannot be set, were long ago."""
+    """Let files seem settled, because the time of their last change cannot be set."""
     monkeypatch.setattr(digests, "SETTLED", -1.0)
 
 

@@ -136,7 +136,7 @@ def test_items_are_those_of_the_parameters(tmp_path):
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory):
-    """Of source files, which no test here changes."""
+    """A memory of source files, which no test here changes."""
     return tmp_path_factory.mktemp("cache")
 
 

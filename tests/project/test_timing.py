@@ -17,7 +17,7 @@ from anyscene.project import layout, timing
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """The folder that one stands in, which is empty; outside any run of dvc."""
+    """An empty working folder, outside any run of dvc."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     return tmp_path

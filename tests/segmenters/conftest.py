@@ -45,7 +45,7 @@ def grounded_weights(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_sam():
-    """What vit_b builds, here and nowhere else."""
+    """Replace what vit_b builds, for one test."""
     with small_grounded.small_sam():
         yield
 
@@ -58,7 +58,7 @@ def sam3_weights(tmp_path_factory):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No network; the addresses that were asked for all the same."""
+    """Without a network: the addresses that are asked for nevertheless."""
     asked = []
 
     def refuse(self, address):

@@ -57,7 +57,7 @@ def test_where_nothing_is_sure_nothing_is_said(build, name):
 
 @pytest.fixture
 def with_masks(random_weights, minilm, monkeypatch):
-    """The mask model, made to find what a test wants."""
+    """The mask model, which finds what a test gives it."""
     segmenter = MaskSegmenter("mask", random_weights / "mask", minilm)
 
     def find(owner):

@@ -1,4 +1,4 @@
-"""2D models are found by name, asked what they need without being loaded, and do not know of each other."""
+"""2D models are found by name, say what they need before they are loaded, and do not know each other."""
 
 import ast
 import dataclasses
@@ -90,7 +90,7 @@ def imported(module: str, seen: set[str]) -> set[str]:
 
 
 def test_a_model_is_reached_through_its_entry_alone(params):
-    """So that a change of one model's code marks its projections as stale, and no other model's."""
+    """So a change of one model's code makes its projections stale, and no other model's."""
     own = {name: segmenters.entry(name).module for name in NAMES}
     reached = imported("anyscene.segmenters", set())
     assert not reached & set(own.values()) and BLIP not in reached

@@ -33,7 +33,7 @@ def load(sam3_weights):
 
 @pytest.fixture
 def answering(load):
-    """answering(answer): the model, whose network says that of every image."""
+    """answering(answer): the model with a network that gives this answer for every image."""
     return lambda answer: Sam3Segmenter("sam3", Answering(load().network, answer), CPU, confidence=CONFIDENCE)
 
 
@@ -86,7 +86,7 @@ def test_masks_are_enlarged_before_they_are_cut(answering):
 
 
 class Answering:
-    """A network that sees images as `network` does and says `answer` of all of them."""
+    """A network that takes images as `network` does and gives `answer` for all of them."""
 
     def __init__(self, network, answer):
         self.config, self.get_vision_features = network.config, network.get_vision_features

@@ -129,7 +129,7 @@ def test_what_was_published_is_known_wherever_it_lies(tmp_path, monkeypatch, nam
 
 @pytest.fixture
 def hashed(monkeypatch):
-    """How often a file was read for its hash."""
+    """A call in the list for each time that a file was read for its hash."""
     digest, calls = hashlib.file_digest, []
     monkeypatch.setattr(hashlib, "file_digest", lambda *of: calls.append(of) or digest(*of))
     return calls
@@ -152,7 +152,7 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch, hashed):
 
 @pytest.mark.parametrize("replaced", [True, False])
 def test_a_hashed_file_that_is_altered_is_hashed_again(tmp_path, monkeypatch, replaced):
-    """Also where neither its size nor the time of its content tells."""
+    """A changed file is read again even if neither its size nor the time of its content shows the change."""
     monkeypatch.setattr(digests, "SETTLED", -60.0)
     file = tmp_path / "a.bin"
     file.write_bytes(b"abc")

@@ -397,12 +397,12 @@ def test_what_lies_beside_answers_is_never_deleted(run, found, tmp_path, name):
 
 
 class Killed(BaseException):
-    """Nothing that runs afterwards may be needed."""
+    """A kill, after which no code of the run is executed."""
 
 
 @pytest.mark.parametrize("step", range(4))
 def test_a_killed_run_leaves_the_old_answers_or_the_new(run, found, tmp_path, monkeypatch, step):
-    """Killed before and after each of the renames; and the run after it makes no difference of that."""
+    """A run is killed before and after each of the renames, and the next run gives the same result."""
     folder, out = official_answers.write_sas(tmp_path / "sas", found), tmp_path / "seem"
     run("seem", folder, missing_is_empty=True)
     old = contents(out)

@@ -75,7 +75,7 @@ def test_masks_are_named_and_the_better_one_owns_what_both_hold(folder):
 
 
 class Unasked:
-    """A captioner that nobody may ask."""
+    """A captioner that fails when it is used."""
 
     version = "unasked"
 
@@ -241,7 +241,7 @@ def npy(array):
 
 
 def header(text):
-    """A .npy file that says `text` of itself, and holds nothing."""
+    """A .npy file with the header `text` and no content."""
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
