@@ -51,10 +51,11 @@ core: ## the tests of the core, in an environment of its own that has no extra
 lowest: ## the tests of `make quick` with the lowest versions that are declared, in an environment of their own
 	@install/lowest.sh $(PYTHON) .cache/lowest
 
-lint: $(READY) ## ruff, and the order of the rooms
+lint: $(READY) ## ruff, the order of the rooms, and types (mypy)
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check --quiet .
 	@$(RUN) lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@$(RUN) mypy --no-error-summary
 
 bench: demo ## benchmarks against named peers -> reports/benchmarks.json, docs/
 	@$(RUN) python -m benchmarks.speed
