@@ -1,4 +1,4 @@
-"""Sparse voxel networks: MinkUNet on two backends, its files, and the features of trained networks."""
+"""Sparse voxel networks: MinkUNet on two backends, its files, and the features that trained networks give."""
 
 from anyscene.networks.batch import Batch, Inputs, View
 from anyscene.networks.checkpoint import CheckpointError, load, load_weights, save

@@ -10,21 +10,20 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """coordinates: i4[V,3], distinct; point: i8[V], the first point in each voxel; voxel: i8[N], of each
-    point."""
+    """The V voxels that N points occupy."""
 
-    coordinates: np.ndarray
-    point: np.ndarray
-    voxel: np.ndarray
+    coordinates: np.ndarray  # i4[V, 3], distinct
+    point: np.ndarray  # i8[V], the first point in each voxel
+    voxel: np.ndarray  # i8[N], the voxel of each point
 
     def mean(self, values: np.ndarray) -> np.ndarray:  # [N, C] -> f4[V, C]
-        """Mean over each voxel's points."""
+        """The mean of `values` over the points of each voxel."""
         return _mean(np.ascontiguousarray(values), self.voxel, len(self.point))
 
 
 def voxelise(xyz: np.ndarray, size: float) -> Voxels:  # [N, 3]
-    """Cut space into cubes of `size` metres, voxel 0 beginning at the origin. Voxels are sorted by z, y,
-    x."""
+    """The voxels of points, cubes of `size` metres of which one has its lowest corner at the origin. They are
+    sorted by z, then y, then x."""
     cells = np.floor(xyz / size).astype(np.int64)
     corner = cells.min(0) if len(cells) else np.zeros(3, np.int64)
     x, y, z = (cells - corner).T

@@ -16,13 +16,13 @@ from anyscene.networks.sparse.coordinates import CoordinateMaps
 
 @cache
 def engine() -> ModuleType:
-    """The MinkowskiEngine package. Raises MinkowskiMissing."""
+    """The package MinkowskiEngine. Raises MinkowskiMissing where it cannot be imported."""
     for name in ("Sequence", "Mapping", "MutableMapping", "Iterable", "Callable"):
         if not hasattr(collections, name):  # it looks them up where Python < 3.10 had them
             setattr(collections, name, getattr(collections.abc, name))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it was built for the CPU
+            warnings.simplefilter("ignore")  # it warns that it was built for the CPU
             import MinkowskiEngine
     except (ImportError, OSError, AttributeError) as error:
         raise MinkowskiMissing(
@@ -41,7 +41,7 @@ def available() -> bool:
 
 
 class MinkowskiSpace:
-    """backend.Space on a MinkowskiEngine coordinate manager, whose row order is its own."""
+    """backend.Space on a coordinate manager of MinkowskiEngine, which has its own order of rows."""
 
     def __init__(self, maps: CoordinateMaps):
         minkowski = engine()
@@ -49,7 +49,7 @@ class MinkowskiSpace:
         self.manager = minkowski.CoordinateManager(D=3)
         voxels = maps.voxels
         key, (unique, inverse) = self.manager.insert_and_map(voxels, [1, 1, 1])
-        # no voxel comes twice, so one of the two lists may be empty: the order was kept
+        # no voxel comes twice, so either list may be empty, which means that the order was kept
         self.order = unique.long() if len(unique) else torch.arange(len(voxels), device=voxels.device)
         self.inverse = inverse.long() if len(inverse) else torch.arange(len(voxels), device=voxels.device)
         self.levels = [key]

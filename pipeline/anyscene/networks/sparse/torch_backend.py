@@ -1,13 +1,13 @@
 """Sparse convolution in plain PyTorch, on any device: the `torch` backend.
 
-Two ways to multiply, both free of races, so that a result depends on nothing but its inputs:
-- by offset: gather the inputs of one offset, multiply, add to its outputs. No wasted work; for float32.
-  Voxels near in Morton order are near in space, so a block of outputs, its inputs and all between them stay
-  in the cache while the offsets are gone through. Every thread has blocks of its own.
-- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour)
-  and multiply once. Sums inside the product and writes each output once, but multiplies about two zeros
-  per neighbour on surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few
-  input channels.
+There are two ways to multiply. Both are free of races, so a result depends on nothing but its inputs:
+- by offset: gather the inputs of one offset, multiply, and add the products to its outputs. This wastes no
+  work and serves float32. Voxels that are near in Morton order are near in space, so a block of outputs and
+  its inputs stay in the cache for all offsets. Every thread has blocks of its own.
+- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour) and
+  multiply once. This sums inside the product and writes each output once, but on surfaces it multiplies
+  about two zeros for each neighbour. It is faster where products are cheap beside memory traffic: for
+  bfloat16, and for very few input channels.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from anyscene.networks.sparse.coordinates import CoordinateMaps, Neighbourhood, 
 Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
 
-BLOCK = 1024  # outputs per gathered matrix: 27 x 48 bfloat16 channels of them just fill a 2.5 MB cache
-CACHE = 1 << 19  # bytes of a block's outputs
-BLOCK_ON_GPU = 1 << 16  # 27 x 256 bfloat16 channels of them: 0.9 GB
-FEW_CHANNELS = 12  # below, products by offset are all overhead
+BLOCK = 1024  # outputs in a gathered matrix; with 27 x 48 bfloat16 channels they just fill a cache of 2.5 MB
+CACHE = 1 << 19  # bytes of the outputs of a block
+BLOCK_ON_GPU = 1 << 16  # outputs in a gathered matrix; with 27 x 256 bfloat16 channels they take 0.9 GB
+FEW_CHANNELS = 12  # with fewer input channels products by offset are mostly overhead
 
 
 class TorchSpace:
-    """anyscene.networks.sparse.backend.Space on kernel maps held by `maps`."""
+    """anyscene.networks.sparse.backend.Space on the kernel maps of `maps`."""
 
     def __init__(self, maps: CoordinateMaps, precision: Precision = "float32"):
         self.maps = maps
@@ -59,8 +59,9 @@ class TorchSpace:
 
 
 class _ByBlocks(torch.autograd.Function):
-    """Stride 1. The map is its own mirror image: where j meets i at offset k, i meets j at the opposite one.
-    So gradients of the inputs, too, are gathered for a block at a time, along the same pairs."""
+    """Convolution of stride 1 by offset. The map is its own mirror image: where j meets i at offset k, i
+    meets j at the opposite one. So gradients of the inputs are gathered for a block at a time as well, along
+    the same pairs."""
 
     @staticmethod
     def forward(ctx, features, kernel, around: Neighbourhood):  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
@@ -113,8 +114,8 @@ class _ByBlocks(torch.autograd.Function):
 
 
 def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
-    """work(share) of equal shares of the blocks, each on a thread of its own: dividing the small products of
-    one block among the threads would have them wait for each other."""
+    """The results of `work` on equal shares of the blocks, each on a thread of its own. Threads that divided
+    the small products of one block would wait for each other."""
     threads = torch.get_num_threads()
     shares = max(1, min(threads, blocks))
     if shares == 1:
@@ -124,7 +125,7 @@ def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
         with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(torch.no_grad()(work), map(range, bounds, bounds[1:])))
     finally:
-        torch.set_num_threads(threads)  # the number is one for the whole process
+        torch.set_num_threads(threads)  # the number holds for the whole process
 
 
 def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) -> None:
@@ -143,14 +144,14 @@ def _add_rows_compiled(result, target, rows):
 
 
 def _rows_of_block(features: torch.Tensor, kernel: torch.Tensor) -> int:
-    """Outputs whose features and inputs fill the cache; on a GPU all of them."""
+    """How many outputs fill the cache together with their inputs; on a GPU all of them."""
     if features.device.type != "cpu":
         return max(1, len(features))
     return max(256, CACHE // (features.element_size() * max(kernel.shape[1:])))
 
 
 class _ByOffset(torch.autograd.Function):
-    """To the next level: every voxel of the finer one takes part once."""
+    """Convolution to the next level: every voxel of the finer level takes part once."""
 
     @staticmethod
     def forward(ctx, features, kernel, pairs: Pairs, outputs: int):  # [U, Cin], [8, Cin, Cout]
@@ -174,8 +175,8 @@ class _ByOffset(torch.autograd.Function):
 
 
 class _ByRows(torch.autograd.Function):
-    """Stride 1. The map is its own mirror image, so the gradient of the input is the same product with
-    the kernel's offsets reversed."""
+    """Convolution of stride 1 by rows. The map is its own mirror image, so the gradient of the input is the
+    same product with the offsets of the kernel reversed."""
 
     @staticmethod
     def forward(ctx, features, kernel, table, dtype):  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]
@@ -218,7 +219,7 @@ def _neighbourhoods(padded: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
 
 
 def _with_zero_row(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """[U, C] -> [U + 1, C]: the last row is what a missing neighbour contributes."""
+    """[U, C] -> [U + 1, C]: the last row, zeros, is what a missing neighbour contributes."""
     padded = features.new_zeros(len(features) + 1, features.shape[1], dtype=dtype)
     padded[:-1] = features
     return padded
