@@ -32,6 +32,7 @@ from anyscene.project.stages import Item, Stage
 NEUTRAL = frozenset(
     {
         "anyscene",
+        "anyscene.arrays",
         "anyscene.cli",
         "anyscene.cli.command",
         "anyscene.cli.named",
