@@ -1,7 +1,7 @@
-"""Arrays that grow with the data set and change at every step: one memory-mapped file per scene.
+"""Arrays that grow with the data set and change at every step: one memory-mapped file for each scene.
 
-Between two checkpoints a scene is updated in place. Once frozen a file is never written again: the next
-update goes to a new one, so that a checkpoint names files whose content stays, and costs no copy of them all.
+Between two checkpoints a scene is updated in place. A file that is frozen is never written again: the next
+update goes to a new file. So a checkpoint names files that do not change, and need not copy all of them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from anyscene.errors import TrainingError
 
 
 class History:
-    """f4 arrays by scene, in `folder`. Two processes may share a folder if they keep different scenes."""
+    """f4 arrays by scene, kept in `folder`. Processes may share a folder if they keep different scenes."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self._maps: dict[str, np.memmap] = {}
         self._files: dict[str, str] = {}
-        self._frozen: dict[str, str] = {}  # checksum, of scenes whose file a checkpoint names
+        self._frozen: dict[str, str] = {}  # the checksum of each scene whose file a checkpoint names
         self._generation = 0
 
     def __getitem__(self, scene: str) -> np.ndarray:
-        """A view of the file; change it by assignment only."""
+        """The array of a scene, a view of its file. Change it only by assignment to the scene."""
         return self._maps[scene]
 
     def __setitem__(self, scene: str, values: np.ndarray) -> None:
@@ -40,7 +40,8 @@ class History:
         self._maps[scene][:] = values
 
     def freeze(self) -> dict[str, tuple[str, str]]:
-        """The file of every scene, flushed, and its checksum; from now on none of them is written."""
+        """Flush the file of every scene, and return its name and checksum. From now on none of these files is
+        written."""
         for scene in self._files.keys() - self._frozen.keys():
             self._maps[scene].flush()
             self._frozen[scene] = checksum(self._maps[scene])
@@ -48,10 +49,11 @@ class History:
         return {scene: (file, self._frozen[scene]) for scene, file in self._files.items()}
 
     def restore(self, frozen: Mapping[str, Sequence[str]]) -> None:
-        """Take up what `freeze` gave. Raises TrainingError naming a file that is missing or altered."""
+        """Continue from what `freeze` returned. Raises TrainingError naming a file that is missing or
+        altered."""
         for scene, (name, expected) in frozen.items():
             try:
-                self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # its file is not written
+                self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # changes stay in memory
                 if checksum(self._maps[scene]) != expected:
                     raise ValueError("its bytes have changed since it was written")
             except (OSError, ValueError) as error:
@@ -63,7 +65,7 @@ class History:
             self._generation = max(self._generation, int(name.split(".")[-2]) + 1)
 
     def prune(self) -> None:
-        """Remove the files of this history's scenes that are no longer in use."""
+        """Remove the files of this history's scenes that are not used any more."""
         used = set(self._files.values())
         for file in self.folder.glob("*.npy"):
             if file.name.rsplit(".", 2)[0] in self._files and file.name not in used:
@@ -71,5 +73,5 @@ class History:
 
 
 def checksum(content: bytes | np.ndarray) -> str:
-    """Of bytes, or of a contiguous array's."""
+    """The BLAKE2b hash of bytes, or of those of a contiguous array, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()

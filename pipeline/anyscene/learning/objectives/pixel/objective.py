@@ -13,11 +13,11 @@ from anyscene.networks import Batch, Cloud, MinkUNet
 from anyscene.networks.minkunet import Convolution
 from anyscene.project import store
 
-POINTS_ALIGNED = 500  # per scene, that the last layer is aligned with
+POINTS_ALIGNED = 500  # points of a scene with which the last layer is aligned, about
 
 
 class PixelDistillation(Distillation):
-    """L_p against the fused feature of the point itself (its voxel's first point)."""
+    """L_p of SAS: every sampled voxel against the fused feature of its first point."""
 
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
         rows, targets = [], []
@@ -40,5 +40,5 @@ class PixelDistillation(Distillation):
         align(network.final, torch.cat(sampled))
 
     def read(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
-        """(f2[N, C], valid b1[N])"""
+        """(feature f2[N, C], valid b1[N]) of the fusion of a scene."""
         return store.fused_points(store.scene_path(self.context.target, scene))

@@ -15,9 +15,9 @@ from anyscene.project import store
 
 
 class SuperpointDistillation(Distillation):
-    """L = L_p + L_sp: every sampled voxel, and every superpoint's mean over its sampled voxels, against
-    the fused feature of the superpoint (Li et al., SAS; superpoints without a fused feature do not
-    count)."""
+    """L = L_p + L_sp (Li et al. 2025, SAS): every sampled voxel, and the mean of every superpoint over its
+    sampled voxels, against the fused feature of the superpoint. Superpoints without a fused feature do not
+    count."""
 
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
         targets, rows, owners, before = [], [], [], 0
@@ -41,6 +41,6 @@ class SuperpointDistillation(Distillation):
         align(network.final, torch.cat(targets))
 
     def read(self, scene: str) -> tuple[torch.Tensor, np.ndarray]:
-        """(unit f4[L, C], valid b1[L])"""
+        """(feature f4[L, C] of length 1, valid b1[L]) of the superpoints of a scene."""
         group = store.open_scene(store.scene_path(self.context.target, scene))
         return unit(group["superpoint_feature"][:]), group["superpoint_valid"][:]
