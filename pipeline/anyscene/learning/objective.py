@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from anyscene.arrays import F4
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.views.augmentation import PAPER, augmented
 from anyscene.networks import Batch, Cloud, Inputs, MinkUNet, View
@@ -42,7 +43,7 @@ class Context:
     inputs: Inputs  # what the network is given of each voxel
     target: Path  # the folder that the objective learns from, such as data/fusion
     memory: Path  # a folder for its own files that a checkpoint names
-    prompts: Callable[[], np.ndarray]  # f4[K, C] of length 1: the label set's prompts in the text space
+    prompts: Callable[[], F4]  # f4[K, C] of length 1: the label set's prompts in the text space
     augmentation: Augmentation = PAPER
 
 
@@ -90,7 +91,8 @@ class Objective(nn.Module, ABC):
         """What is trained, and how; by default every parameter of network and objective, with norms and
         biases free of decay. `forward` must use every parameter of a group, because processes wait for its
         gradient."""
-        decayed, bare = [], []
+        decayed: list[nn.Parameter] = []
+        bare: list[nn.Parameter] = []
         for name, parameter in (*network.named_parameters(), *self.named_parameters()):
             if parameter.requires_grad:
                 (bare if parameter.ndim < 2 or name.endswith("bias") else decayed).append(parameter)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
 from anyscene import datasets
+from anyscene.arrays import F4
 from anyscene.errors import CheckpointError, ConfigError
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import FOLDER as CURVES
@@ -104,7 +104,7 @@ def _keys(clouds: list[Cloud], artefacts: Artefacts, target: Path) -> Mapping[st
     }
 
 
-def _prompts(params: Params, kind: Entry) -> np.ndarray:
+def _prompts(params: Params, kind: Entry) -> F4:
     """f4[K, C]: embeddings of the label set's prompts. Raises ConfigError where the entry does not say that
     the objective asks for them, because a change of the texts would go unnoticed."""
     if not kind.texts:

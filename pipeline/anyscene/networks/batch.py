@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from anyscene.arrays import F4, I8
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.sparse.coordinates import CoordinateMaps
 from anyscene.networks.voxels import Voxels, voxelise
@@ -22,7 +23,7 @@ class View:
 
     cloud: Cloud
     voxels: Voxels  # of the cloud's points, which augmentation may have moved
-    features: np.ndarray  # f4[V, 3], the input of each voxel
+    features: F4  # f4[V, 3], the input of each voxel
     random: np.random.Generator | None = None  # for random choices about this view; None outside training
 
 
@@ -33,7 +34,7 @@ class Batch:
     views: tuple[View, ...]
     maps: CoordinateMaps  # of the voxels of all views
     features: torch.Tensor  # f4[V, 3]
-    start: np.ndarray  # i8[S+1], the row at which the voxels of each view begin, and V
+    start: I8  # i8[S+1], the row at which the voxels of each view begin, and V
 
     def select(self, places: Sequence[int]) -> Batch:
         """A batch of the views at `places` only."""
@@ -59,16 +60,17 @@ def as_it_is(cloud: Cloud, voxel: float, inputs: Inputs) -> View:
     return View(cloud, voxels, input_features(cloud, voxels, inputs))
 
 
-def input_features(cloud: Cloud, voxels: Voxels, inputs: Inputs) -> np.ndarray:
+def input_features(cloud: Cloud, voxels: Voxels, inputs: Inputs) -> F4:
     """f4[V, 3]: the mean colour of every voxel in -1..1; or ones, so that only its place counts."""
     if inputs == "colour":
         return voxels.mean(cloud.rgb) / np.float32(127.5) - 1
     return np.ones((len(voxels.point), 3), np.float32)
 
 
-def centred(xyz: np.ndarray) -> np.ndarray:  # [N, 3]
+def centred(xyz: F4) -> F4:  # [N, 3]
     """Move points so that the middle of their bounding box is the origin.
 
     Otherwise the walls of a scan that has its origin in a corner lie on the boundary between two layers of
     voxels, and noise scatters their points over both."""
-    return xyz - (xyz.min(0) + xyz.max(0)) / 2
+    moved: F4 = xyz - (xyz.min(0) + xyz.max(0)) / 2
+    return moved

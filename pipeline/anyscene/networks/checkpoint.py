@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError
-from anyscene.networks.minkunet import MinkUNet
+from anyscene.networks.minkunet import Backend, MinkUNet
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
 PREFIXES = ("module.", "net3d.")  # added by data-parallel training and by OpenScene's wrapper
@@ -46,7 +46,7 @@ def describe(folder: Path, meta: Mapping[str, Any]) -> None:
     _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
-def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
+def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[str, Any]]:
     """The network saved in `folder`, in evaluation mode, and its network.json.
 
     backend: of its sparse convolutions; None: the one that it was trained with. Raises CheckpointError
@@ -103,9 +103,9 @@ def load_weights(network: MinkUNet, path: Path) -> None:
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
+            content: Any = safetensors.torch.load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)") from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
@@ -114,7 +114,8 @@ def load_weights(network: MinkUNet, path: Path) -> None:
         raise CheckpointError(
             f"{path}: holds more than tensors; convert it to safetensors first ({error})"
         ) from error
-    state = {_bare(name): tensor for name, tensor in state.get("state_dict", state).items()}
+    tensors = content.get("state_dict", content)
+    state = {_bare(name): tensor for name, tensor in tensors.items()}
     wanted = network.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"unknown {name}" for name in state if name not in wanted]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from anyscene.arrays import F4, I4, U1
 from anyscene.errors import DataError
 from anyscene.project import store
 
@@ -16,9 +15,9 @@ class Cloud:
     """The points of a scene."""
 
     id: str  # of the scene
-    xyz: np.ndarray  # f4[N, 3], metres
-    rgb: np.ndarray  # u1[N, 3]
-    superpoint: np.ndarray  # i4[N], the superpoint of each point, 0..L-1
+    xyz: F4  # f4[N, 3], metres
+    rgb: U1  # u1[N, 3]
+    superpoint: I4  # i4[N], the superpoint of each point, 0..L-1
 
 
 def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:

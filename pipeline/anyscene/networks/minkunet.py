@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import distributed, nn
@@ -113,7 +113,8 @@ class MinkUNet(nn.Module):
 
         Rows with the same coordinates are one voxel: its input is their mean, and each of them gets its
         output. Pass CoordinateMaps in place of coordinates to use kernel maps again."""
-        return self.final(self.hidden(coordinates, features))
+        result: torch.Tensor = self.final(self.hidden(coordinates, features))
+        return result
 
     def hidden(self, coordinates: torch.Tensor | CoordinateMaps, features: torch.Tensor) -> torch.Tensor:
         """f4[V, hidden_channels]: the input of `final`, the last layer, which is linear in each voxel."""
@@ -166,6 +167,7 @@ class Convolution(nn.Module):
         """[U_level, Cin] -> [U of the target level, Cout]. `space` may be None where `size` is 1."""
         if self.size == 1:
             return x @ self.kernel if self.bias is None else torch.addmm(self.bias, x, self.kernel)
+        assert space is not None  # a kernel of size 1 alone needs no neighbours
         if self.size == 2:
             return (space.up if self.up else space.down)(x, self.kernel, level)
         return space.convolve(x, self.kernel, level, self.size)
@@ -187,15 +189,18 @@ class BatchNorm(nn.Module):
         if self.training and (self.statistics == "frozen" or len(x) == 1):  # one voxel has no variance
             bn = self.bn
             return functional.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
-        return self.bn(x)
+        result: torch.Tensor = self.bn(x)
+        return result
 
     def _over_processes(self, x: torch.Tensor) -> torch.Tensor:
         """As torch.nn.SyncBatchNorm, which works on GPUs only."""
         bn = self.bn
-        count = _AllReduce.apply(x.new_tensor(len(x))).clamp_min(2)
-        mean = _AllReduce.apply(x.sum(0)) / count
+        count = _over_all(x.new_tensor(len(x))).clamp_min(2)
+        mean = _over_all(x.sum(0)) / count
         centred = x - mean
-        variance = _AllReduce.apply(centred.square().sum(0)) / count
+        variance = _over_all(centred.square().sum(0)) / count
+        assert bn.running_mean is not None and bn.running_var is not None  # they are tracked
+        assert bn.num_batches_tracked is not None and bn.momentum is not None
         with torch.no_grad():
             bn.running_mean.lerp_(mean, bn.momentum)
             bn.running_var.lerp_(variance * count / (count - 1), bn.momentum)
@@ -208,16 +213,21 @@ class _AllReduce(torch.autograd.Function):
     is deprecated in favour of a private module."""
 
     @staticmethod
-    def forward(ctx, value):
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         distributed.all_reduce(value)
         return value
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(gradient)
         return gradient
+
+
+def _over_all(value: torch.Tensor) -> torch.Tensor:
+    total: torch.Tensor = _AllReduce.apply(value)
+    return total
 
 
 class Residual(nn.Module):

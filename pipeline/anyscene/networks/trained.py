@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from anyscene.errors import ConfigError
+from anyscene.arrays import F4
+from anyscene.errors import CheckpointError, ConfigError
 from anyscene.networks.batch import Inputs, as_it_is, join
-from anyscene.networks.checkpoint import DESCRIPTION, CheckpointError, description, load
+from anyscene.networks.checkpoint import DESCRIPTION, description, load
 from anyscene.networks.cloud import Cloud
-from anyscene.networks.minkunet import MinkUNet
+from anyscene.networks.minkunet import Backend, MinkUNet
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TrainedNetwork:
     inputs: Inputs  # what it is given of each voxel
 
     @classmethod
-    def load(cls, folder: Path, backend: str | None = None) -> TrainedNetwork:
+    def load(cls, folder: Path, backend: Backend | None = None) -> TrainedNetwork:
         """The network in `folder`, in evaluation mode. backend: of its sparse convolutions; None: the one
         that it was trained with.
 
@@ -64,9 +65,10 @@ class TrainedNetwork:
         return hidden(self.network, cloud, self.voxel, self.inputs, turns)
 
     @torch.inference_mode()
-    def features(self, cloud: Cloud, turns: int = 1) -> np.ndarray:
+    def features(self, cloud: Cloud, turns: int = 1) -> F4:
         """f4[N, C]: the feature of every point, which is that of its voxel; turns as in `hidden`."""
-        return self.network.final(self.hidden(cloud, turns)).cpu().numpy()
+        feature: torch.Tensor = self.network.final(self.hidden(cloud, turns))
+        return feature.cpu().numpy()
 
 
 @torch.inference_mode()
@@ -77,7 +79,7 @@ def hidden(network: MinkUNet, cloud: Cloud, voxel: float, inputs: Inputs, turns:
     was_training = network.training
     network.eval()
     device = network.final.kernel.device
-    total = None
+    total: torch.Tensor | None = None
     for turn in range(turns):
         turned = replace(cloud, xyz=cloud.xyz @ _turn(2 * np.pi * turn / turns).T) if turn else cloud
         view = as_it_is(turned, voxel, inputs)
@@ -86,6 +88,7 @@ def hidden(network: MinkUNet, cloud: Cloud, voxel: float, inputs: Inputs, turns:
         rows = rows.index_select(0, torch.from_numpy(view.voxels.voxel).to(device))
         total = rows if total is None else total.add_(rows)
     network.train(was_training)
+    assert total is not None  # there is at least one turn
     return total / turns
 
 
@@ -125,7 +128,7 @@ def _described(folder: Path, meta: Mapping[str, Any]) -> Description:
     )
 
 
-def _turn(angle: float) -> np.ndarray:
+def _turn(angle: float) -> F4:
     """f4[3, 3]: the turn by `angle` radians about z."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)

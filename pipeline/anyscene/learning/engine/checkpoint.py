@@ -121,7 +121,8 @@ class Checkpoints:
                 "start"
             ) from error
         state.objective.restore(last["objective"], scenes)
-        return last["rows"]
+        rows: list[Row] = last["rows"]
+        return rows
 
     def save(self, fingerprint: str, rows: Sequence[Row], state: State, processes: Processes) -> None:
         """Write a checkpoint. rows: those of the curve, one for every step that was done."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from dvclive import Live
+from dvclive.live import Live
 
+from anyscene.arrays import F8
 from anyscene.errors import TrainingError
 
 FOLDER = "curves"  # in the folder of the network
@@ -26,7 +27,7 @@ class Curve:
         for name, value in row.items():
             if name != "step":
                 self._live.log_metric(name, value)
-        self._live.make_summary()
+        self._live.make_summary()  # type: ignore[no-untyped-call]  # dvclive leaves it without types
 
     def replay(self, rows: Iterable[Row]) -> None:
         """Begin with the rows of an earlier run."""
@@ -34,7 +35,7 @@ class Curve:
             self.add(row)
 
 
-def read(folder: Path, name: str = "loss") -> tuple[np.ndarray, np.ndarray]:
+def read(folder: Path, name: str = "loss") -> tuple[F8, F8]:
     """(steps f8[n], values f8[n]) of the figure `name` from the curve of the network in `folder`. Raises
     TrainingError where it was not recorded."""
     path = Path(folder) / FOLDER / "plots" / "metrics" / f"{name}.tsv"

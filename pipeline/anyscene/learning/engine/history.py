@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import F4, Array
 from anyscene.errors import TrainingError
 
 
@@ -25,11 +26,11 @@ class History:
         self._frozen: dict[str, str] = {}  # the checksum of each scene whose file a checkpoint names
         self._generation = 0
 
-    def __getitem__(self, scene: str) -> np.ndarray:
+    def __getitem__(self, scene: str) -> F4:
         """The array of a scene, a view of its file. Change it only by assignment to the scene."""
         return self._maps[scene]
 
-    def __setitem__(self, scene: str, values: np.ndarray) -> None:
+    def __setitem__(self, scene: str, values: F4) -> None:
         if scene not in self._files or scene in self._frozen:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._files[scene] = f"{scene}.{self._generation}.npy"
@@ -72,6 +73,7 @@ class History:
                 file.unlink()
 
 
-def checksum(content: bytes | np.ndarray) -> str:
+def checksum(content: bytes | Array) -> str:
     """The BLAKE2b hash of bytes, or of those of a contiguous array, in hexadecimal."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    buffer = content if isinstance(content, bytes) else content.data
+    return hashlib.blake2b(buffer, digest_size=16).hexdigest()

@@ -21,7 +21,7 @@ from anyscene.learning.engine.processes import Processes
 from anyscene.learning.engine.sampler import Sampler
 from anyscene.learning.engine.schedule import Schedule
 from anyscene.learning.objective import Mean, Objective, ParameterGroup
-from anyscene.networks import Batch, Cloud, MinkUNet, normalise_by
+from anyscene.networks import Batch, Cloud, MinkUNet, View, normalise_by
 from anyscene.networks.batch import join
 from anyscene.networks.minkunet import BatchNorm
 from anyscene.project.parameters import Recipe
@@ -39,7 +39,8 @@ class Step(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, batch: Batch) -> dict[str, Mean]:
-        return self.objective(self.network, batch)
+        terms: dict[str, Mean] = self.objective(self.network, batch)
+        return terms
 
 
 def train(
@@ -70,7 +71,7 @@ def train(
     schedule, rows = Schedule.of(recipe), []
 
     def prepare(turn: int) -> Batch:
-        views = []
+        views: list[View] = []
         for place in places:
             scene, random = sampler(turn, place)
             views += objective.views(clouds[scene], random)
@@ -181,12 +182,13 @@ def _gradients(
 ) -> tuple[dict[str, float], str]:
     """Add up the gradients of one step, and return the value of each term and the names of the scenes."""
     values: dict[str, float] = {}
-    names = []
+    names: list[str] = []
     for part in range(1, accumulate + 1):
         batch = next(batches)
         names += dict.fromkeys(view.cloud.id for view in batch.views)
-        together = part == accumulate or processes.world == 1  # before the last part each adds up its own
-        with nullcontext() if together else module.no_sync():
+        # before the last part every process adds up its own gradients
+        parallel = module if isinstance(module, DistributedDataParallel) and part < accumulate else None
+        with nullcontext() if parallel is None else parallel.no_sync():
             means = module(batch)
             weights = processes.sum([mean.weight for mean in means.values()])
             terms = {

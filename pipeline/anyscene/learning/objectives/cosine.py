@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from anyscene.arrays import B1, I8, Floats
 from anyscene.errors import DataError
 from anyscene.learning.objective import Context, Mean, Objective
-from anyscene.learning.objectives.superpoint import Settings
+from anyscene.learning.objectives import superpoint
 from anyscene.networks import Batch, MinkUNet
 from anyscene.networks.minkunet import Convolution
 
@@ -29,11 +30,11 @@ class Distillation(Objective, ABC):
     """What the distillations share: they read the fused features of every scene once, and pass once through
     the network."""
 
-    Settings = Settings
+    Settings = superpoint.Settings
 
-    def __init__(self, settings: Settings, context: Context):
+    def __init__(self, settings: superpoint.Settings, context: Context):
         super().__init__(settings, context)
-        self._targets: dict[str, tuple[Any, np.ndarray]] = {}
+        self._targets: dict[str, tuple[Any, B1]] = {}
 
     def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
         return self.terms(network.hidden(batch.maps, batch.features), network.final, batch)
@@ -44,11 +45,11 @@ class Distillation(Objective, ABC):
         of them."""
 
     @abstractmethod
-    def read(self, scene: str) -> tuple[Any, np.ndarray]:
+    def read(self, scene: str) -> tuple[Any, B1]:
         """The targets of a scene, and which of them are valid (b1). Raises StoreError where the artefact is
         missing or damaged."""
 
-    def target(self, scene: str) -> tuple[Any, np.ndarray]:
+    def target(self, scene: str) -> tuple[Any, B1]:
         """What `read` returns, kept in memory."""
         if scene not in self._targets:
             self._targets[scene] = self.read(scene)
@@ -113,11 +114,14 @@ def _cosine(
     return ((hidden * projected).sum(1) + offset) / square.clamp_min(EPSILON**2).sqrt()
 
 
-def unit(features: np.ndarray) -> torch.Tensor:  # [n, C]
+def unit(features: Floats) -> torch.Tensor:  # [n, C]
     """f4[n, C]: the features scaled to length 1; zeros stay zeros."""
     return torch.nn.functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
 
 
-def sample(rows: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """i8: at most `limit` of the `rows`, drawn at random, in their order."""
-    return rows if len(rows) <= limit else np.sort(rng.choice(rows, limit, replace=False))
+def sample(rows: I8, limit: int, rng: np.random.Generator | None) -> I8:
+    """i8: at most `limit` of the `rows`, drawn at random, in their order. rng: `View.random`."""
+    if len(rows) <= limit:
+        return rows
+    assert rng is not None  # only views for prediction have none
+    return np.sort(rng.choice(rows, limit, replace=False))

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F4, F8
 from anyscene.networks.batch import Inputs, View, centred, input_features
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.voxels import voxelise
@@ -33,7 +34,7 @@ def augmented(
     return View(cloud, voxels, features, rng)
 
 
-def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPER) -> np.ndarray:  # [N, 3]
+def geometry(xyz: F4, rng: np.random.Generator, how: Augmentation = PAPER) -> F4:  # [N, 3]
     """f4[N, 3]: the points, bent, scaled, turned and mirrored about the middle of their bounding box."""
     points = centred(xyz)
     if rng.random() < how.elastic:
@@ -47,7 +48,7 @@ def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPE
     return (points @ matrix.T.astype(np.float32)).astype(np.float32)
 
 
-def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] in -1..1
+def colour(rgb: F4, rng: np.random.Generator) -> F4:  # f4[N,3] in -1..1
     """f4[N, 3]: the colours f4[N, 3] in -1..1 with another contrast, brightness and tint for the whole scene,
     and noise on every value."""
     gain = 1 + rng.uniform(-CONTRAST, CONTRAST)
@@ -56,12 +57,13 @@ def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] 
     return np.clip(rgb * gain + offset + noise, -1, 1).astype(np.float32)
 
 
-def rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
+def rotation(about_x: float, about_y: float, about_z: float) -> F8:
     """f8[3, 3]: a turn about x, then about y, then about z, each in radians."""
-    return Rotation.from_euler("xyz", (about_x, about_y, about_z)).as_matrix()
+    matrix: F8 = Rotation.from_euler("xyz", (about_x, about_y, about_z)).as_matrix()
+    return matrix
 
 
-def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.random.Generator) -> np.ndarray:
+def elastic(xyz: F4, granularity: float, magnitude: float, rng: np.random.Generator) -> F4:
     """f4[N, 3]: the points, moved along a smooth random field. The field is normal noise on knots that are
     `granularity` metres apart; it is blurred twice over three knots along each axis, interpolated linearly,
     and multiplied by `magnitude` metres (as in OpenScene)."""
@@ -75,7 +77,8 @@ def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.rando
 
 
 @numba.njit(cache=True, nogil=True)
-def _displaced(xyz, field, low, granularity, magnitude):  # [N,3], [3,X,Y,Z], [3]
+def _displaced(xyz: F4, field: F4, low: F4, granularity: np.float32, magnitude: np.float32) -> F4:
+    # [N, 3], [3, X, Y, Z], [3]
     """The points, moved by the trilinear interpolation of `field`, whose knot 1 lies at `low`."""
     moved = np.empty_like(xyz)
     for i in range(len(xyz)):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from anyscene.arrays import I2, I4
 from anyscene.errors import DataError
 from anyscene.networks.cloud import Cloud, read_cloud
 from anyscene.project import store
@@ -16,8 +15,8 @@ from anyscene.project import store
 class LabelledCloud(Cloud):
     """A cloud with its annotation."""
 
-    label: np.ndarray  # i2[N], rows of the label set, -1: none
-    instance: np.ndarray  # i4[N], -1: none
+    label: I2  # i2[N], rows of the label set, -1: none
+    instance: I4  # i4[N], -1: none
 
 
 def read_training_clouds(scenes: Path, superpoints: Path) -> list[Cloud]:

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import torch
 
+from anyscene.arrays import I4, I8, Array
 from anyscene.errors import CoordinatesError
 
 AXIS_BITS = 17  # coordinates lie in [-2^16, 2^16): 1.3 km at 2 cm
@@ -44,7 +45,7 @@ class Neighbourhood:
             source, target, sizes = _pairs(self.table.cpu().numpy(), rows)
             device, volume = self.table.device, self.table.shape[1]
             sources, targets = (
-                torch.from_numpy(array).to(device).split(sizes.tolist()) for array in (source, target)
+                torch.split(torch.from_numpy(array).to(device), sizes.tolist()) for array in (source, target)
             )
             both = list(zip(sources, targets, strict=True))
             self._blocks[rows] = [both[i : i + volume] for i in range(0, len(both), volume)]
@@ -61,9 +62,7 @@ class CoordinateMaps:
 
     LEVELS = 5
 
-    def __init__(
-        self, coordinates: torch.Tensor | np.ndarray, device: torch.device | str | None = None
-    ):  # [V, 4]
+    def __init__(self, coordinates: torch.Tensor | Array, device: torch.device | str | None = None):  # [V, 4]
         """device: of all tensors that this object returns; None: that of `coordinates`.
         Raises CoordinatesError for coordinates that are not integers [V, 4] in range."""
         coordinates = torch.as_tensor(coordinates)
@@ -93,7 +92,7 @@ class CoordinateMaps:
         """i4[U, 4]: the distinct coordinates, in the order in which the network has its rows."""
         return self._tensor(_decode(self._keys[0]))
 
-    def keys(self, level: int) -> np.ndarray:
+    def keys(self, level: int) -> I8:
         """i8[U_level]: the Morton keys of a level, sorted."""
         while len(self._keys) <= level:
             parent = self._keys[-1] >> 3
@@ -148,12 +147,12 @@ class CoordinateMaps:
         """The features of rows: each gets those of its voxel."""
         return features.index_select(0, self.row)
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
 @numba.njit(cache=True, inline="always")
-def _dilate(value):
+def _dilate(value: int) -> int:
     """Move the bits b0, b1, b2, ... of a 17-bit number to places 0, 3, 6, ..."""
     value = (value | value << 32) & 0x001F00000000FFFF
     value = (value | value << 16) & 0x001F0000FF0000FF
@@ -163,7 +162,7 @@ def _dilate(value):
 
 
 @numba.njit(cache=True, inline="always")
-def _contract(value):
+def _contract(value: int) -> int:
     """The inverse of `_dilate`."""
     value &= 0x1249249249249249
     value = (value | value >> 2) & 0x10C30C30C30C30C3
@@ -174,7 +173,7 @@ def _contract(value):
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode(coordinates):  # i8[V,4] -> i8[V]
+def _encode(coordinates: I8) -> I8:  # [V,4] -> [V]
     keys = np.empty(len(coordinates), np.int64)
     for i in range(len(coordinates)):
         x, y, z = coordinates[i, 1] + BIAS, coordinates[i, 2] + BIAS, coordinates[i, 3] + BIAS
@@ -183,7 +182,7 @@ def _encode(coordinates):  # i8[V,4] -> i8[V]
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(keys):  # i8[U] -> i4[U,4]
+def _decode(keys: I8) -> I4:  # [U] -> [U,4]
     coordinates = np.empty((len(keys), 4), np.int32)
     for i in range(len(keys)):
         key = keys[i]
@@ -194,7 +193,7 @@ def _decode(keys):  # i8[U] -> i4[U,4]
 
 
 @numba.njit(cache=True, nogil=True)
-def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no voxel
+def _neighbour_table(keys: I8, size: int) -> I4:  # [U] -> [U, size^3], U where there is no voxel
     """Look half of the offsets up in a hash table; the other half follows by symmetry."""
     count, half, volume = len(keys), size // 2, size**3
     bits = 4
@@ -238,7 +237,7 @@ def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no
 
 
 @numba.njit(cache=True, nogil=True)
-def _pairs(table, rows):
+def _pairs(table: I4, rows: int) -> tuple[I4, I4, I8]:
     """(source i4[P], target i4[P], size i8[B * K]): pairs block by block and, within each, offset by
     offset."""
     count, volume = table.shape

@@ -7,6 +7,7 @@ import collections.abc
 import warnings
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -28,7 +29,8 @@ def engine() -> ModuleType:
         raise MinkowskiMissing(
             f"MinkowskiEngine does not import ({error}); run `make minkowski`, or set network.backend: torch"
         ) from error
-    return MinkowskiEngine
+    module: ModuleType = MinkowskiEngine
+    return module
 
 
 def available() -> bool:
@@ -73,7 +75,16 @@ class MinkowskiSpace:
             features, kernel, 2, 2, self.levels[level], self.levels[level - 1], transposed=True
         )
 
-    def _apply(self, features, kernel, size, stride, source, target, transposed=False):
+    def _apply(
+        self,
+        features: torch.Tensor,  # [U, Cin]
+        kernel: torch.Tensor,  # [K, Cin, Cout]
+        size: int,
+        stride: int,
+        source: Any,  # coordinate map keys of MinkowskiEngine
+        target: Any,
+        transposed: bool = False,
+    ) -> torch.Tensor:
         minkowski = engine()
         function = (
             minkowski.MinkowskiConvolutionTransposeFunction
@@ -83,11 +94,14 @@ class MinkowskiSpace:
         generator = minkowski.KernelGenerator(
             kernel_size=size, stride=stride, dimension=3, is_transpose=transposed
         )
-        return function.apply(features, kernel, generator, _mode(), source, target, self.manager)
+        result: torch.Tensor = function.apply(
+            features, kernel, generator, _mode(), source, target, self.manager
+        )
+        return result
 
 
 @cache
-def _mode():
+def _mode() -> Any:
     engine()
     from MinkowskiEngineBackend._C import ConvolutionMode
 

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numba
 import torch
 
+from anyscene.arrays import I4, Array
 from anyscene.networks.sparse.coordinates import CoordinateMaps, Neighbourhood, Pairs
 
 Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
+Gradients = tuple[torch.Tensor | None, ...]  # of what `forward` was given
 
 BLOCK = 1024  # outputs in a gathered matrix; with 27 x 48 bfloat16 channels they just fill a cache of 2.5 MB
 CACHE = 1 << 19  # bytes of the outputs of a block
@@ -47,15 +49,21 @@ class TorchSpace:
         around = self.maps.neighbours(level, size)
         if self.half or features.shape[1] < FEW_CHANNELS:
             dtype = torch.bfloat16 if self.half else features.dtype
-            return _ByRows.apply(features, kernel, around.table, dtype)
-        return _ByBlocks.apply(features, kernel, around)
+            return _applied(_ByRows, features, kernel, around.table, dtype)
+        return _applied(_ByBlocks, features, kernel, around)
 
     def down(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
-        return _ByOffset.apply(features, kernel, self.maps.families(level), self.maps.size(level + 1))
+        return _applied(_ByOffset, features, kernel, self.maps.families(level), self.maps.size(level + 1))
 
     def up(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
         pairs = tuple((parent, child) for child, parent in self.maps.families(level - 1))
-        return _ByOffset.apply(features, kernel, pairs, self.maps.size(level - 1))
+        return _applied(_ByOffset, features, kernel, pairs, self.maps.size(level - 1))
+
+
+def _applied(function: type[torch.autograd.Function], *arguments: object) -> torch.Tensor:
+    """`function.apply`, which torch leaves without a type."""
+    result: torch.Tensor = function.apply(*arguments)
+    return result
 
 
 class _ByBlocks(torch.autograd.Function):
@@ -64,7 +72,9 @@ class _ByBlocks(torch.autograd.Function):
     the same pairs."""
 
     @staticmethod
-    def forward(ctx, features, kernel, around: Neighbourhood):  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
+    def forward(
+        ctx: Any, features: torch.Tensor, kernel: torch.Tensor, around: Neighbourhood
+    ) -> torch.Tensor:  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
         ctx.save_for_backward(features, kernel)
         ctx.around = around
         rows = _rows_of_block(features, kernel)
@@ -84,7 +94,7 @@ class _ByBlocks(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, gradient):  # [U, Cout]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:  # [U, Cout]
         features, kernel = ctx.saved_tensors
         rows = _rows_of_block(features, kernel)
         volume = len(kernel)
@@ -137,7 +147,7 @@ def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) ->
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_rows_compiled(result, target, rows):
+def _add_rows_compiled(result: Array, target: I4, rows: Array) -> None:
     for i in range(len(target)):
         for c in range(rows.shape[1]):
             result[target[i], c] += rows[i, c]
@@ -154,7 +164,9 @@ class _ByOffset(torch.autograd.Function):
     """Convolution to the next level: every voxel of the finer level takes part once."""
 
     @staticmethod
-    def forward(ctx, features, kernel, pairs: Pairs, outputs: int):  # [U, Cin], [8, Cin, Cout]
+    def forward(
+        ctx: Any, features: torch.Tensor, kernel: torch.Tensor, pairs: Pairs, outputs: int
+    ) -> torch.Tensor:  # [U, Cin], [8, Cin, Cout] -> [outputs, Cout]
         ctx.save_for_backward(features, kernel)
         ctx.pairs = pairs
         result = features.new_zeros(outputs, kernel.shape[2])
@@ -163,7 +175,7 @@ class _ByOffset(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, gradient):  # [outputs, Cout]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:  # [outputs, Cout]
         features, kernel = ctx.saved_tensors
         by_kernel = torch.zeros_like(kernel)
         by_feature = torch.zeros_like(features)
@@ -179,14 +191,16 @@ class _ByRows(torch.autograd.Function):
     same product with the offsets of the kernel reversed."""
 
     @staticmethod
-    def forward(ctx, features, kernel, table, dtype):  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]
+    def forward(
+        ctx: Any, features: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor, dtype: torch.dtype
+    ) -> torch.Tensor:  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]
         padded = _with_zero_row(features, dtype)
         ctx.save_for_backward(padded, kernel, table)
         ctx.dtype = dtype
         return _by_rows(padded, kernel.to(dtype), table).to(features.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):  # [U, Cout]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:  # [U, Cout]
         padded, kernel, table = ctx.saved_tensors
         arriving = _with_zero_row(gradient, ctx.dtype)
         by_feature = None
@@ -195,7 +209,8 @@ class _ByRows(torch.autograd.Function):
             by_feature = by_feature.to(gradient.dtype)
         volume, inputs, outputs = kernel.shape
         by_kernel = kernel.new_zeros(volume * inputs, outputs)
-        for rows, part in zip(*(t.split(_block(table)) for t in (table, arriving[:-1])), strict=True):
+        blocks = (torch.split(t, _block(table)) for t in (table, arriving[:-1]))
+        for rows, part in zip(*blocks, strict=True):
             by_kernel += _neighbourhoods(padded, rows).T @ part
         return by_feature, by_kernel.view_as(kernel), None, None
 
@@ -204,7 +219,8 @@ def _by_rows(padded: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor) ->
     """[U + 1, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]"""
     matrix = kernel.reshape(-1, kernel.shape[2])
     result = padded.new_empty(len(table), kernel.shape[2])
-    for rows, out in zip(table.split(_block(table)), result.split(_block(table)), strict=True):
+    blocks = (torch.split(t, _block(table)) for t in (table, result))
+    for rows, out in zip(*blocks, strict=True):
         torch.mm(_neighbourhoods(padded, rows), matrix, out=out)
     return result
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from anyscene.learning.engine.history import History, checksum
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Context, Mean, Objective
-from anyscene.learning.objectives.ensembling import Settings
+from anyscene.learning.objectives import ensembling
 from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
 from anyscene.networks import Batch, Cloud, MinkUNet
 from anyscene.networks.minkunet import Convolution
@@ -39,13 +39,15 @@ class Ensembling(Objective):
     pseudo labels weighs (f + RARE) ** -balance in the loss; with balance 0 all classes weigh alike, as in the
     paper and in the released code."""
 
-    Settings = Settings
+    Settings = ensembling.Settings
+    text: torch.Tensor  # f4[K, C], the prompts
+    weight: torch.Tensor  # f4[K], of the classes in the loss
 
-    def __init__(self, settings: Settings, context: Context):
+    def __init__(self, settings: ensembling.Settings, context: Context):
         super().__init__(settings, context)
         text = torch.from_numpy(context.prompts()).to(context.network.final.kernel)
-        self.register_buffer("text", text, persistent=False)  # [K, C]
-        self.register_buffer("weight", text.new_ones(len(text)), persistent=False)  # of the classes
+        self.register_buffer("text", text, persistent=False)
+        self.register_buffer("weight", text.new_ones(len(text)), persistent=False)
         self.history = History(context.memory)
         self.beside = SuperpointDistillation(settings, context) if settings.loss == "paper" else None
 
@@ -108,7 +110,7 @@ class Ensembling(Objective):
                     logits = mean[torch.searchsorted(seen, owner)]
             self.history[cloud.id] = logits.cpu().numpy()
             counts += np.bincount(logits.argmax(1).cpu(), minlength=len(counts))
-        self._weigh(processes.sum(counts))
+        self._weigh(processes.sum(counts.tolist()))
 
     def _weigh(self, counts: Sequence[float]) -> None:
         self._counts = list(counts)
