@@ -10,10 +10,18 @@ from anyscene.cli.command import command
 from anyscene.datasets import imports
 from anyscene.errors import DataError
 
-Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})
+# its members are known once the readers are
+Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})  # type: ignore[misc]
 UNITS = {"m": 1.0, "mm": 0.001}
-CONFIDENCE = ("low", "medium", "high")
-Confidence = StrEnum("Confidence", {name: name for name in CONFIDENCE})
+
+
+class Confidence(StrEnum):
+    """How sure a device is of its depth, from the lowest to the highest."""
+
+    low = "low"
+    medium = "medium"
+    high = "high"
+
 
 # What `anyscene query` asks for as well, where it is given an export.
 From = Annotated[Exporter | None, typer.Option("--from", help="what wrote the export; default: by its files")]
@@ -51,12 +59,16 @@ def export_options(
     if scale is not None and not 0 < scale < float("inf"):
         raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
     direction = None if up is None else imports.direction(up)
-    return imports.ExportOptions(scale, _unit(depth_unit), direction, CONFIDENCE.index(confidence))
+    return imports.ExportOptions(
+        scale, _unit(depth_unit), direction, list(Confidence).index(Confidence(confidence))
+    )
 
 
 def _unit(text: str | None) -> float | None:
-    if text is None or text in UNITS:
-        return UNITS.get(text)
+    if text is None:
+        return None
+    if text in UNITS:
+        return UNITS[text]
     try:
         value = float(text)
     except ValueError:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyscene import segmenters
 from anyscene.project.parameters import OBJECTIVES, Params
 from anyscene.project.registry import Registry
 from anyscene.project.stages import Item
 from anyscene.tasks import TASKS
+
+if TYPE_CHECKING:
+    from anyscene.datasets.entry import Entry as Reader
+    from anyscene.learning.entry import Entry as Objective
 
 READERS = Registry("anyscene.readers")
 
@@ -44,12 +48,12 @@ def label_table(params: Params, item: Item) -> Sequence[Path]:
 
 def reader_files(params: Params, item: Item) -> Sequence[Path]:
     """Files of the data set that do not lie in `dataset.root`."""
-    return READERS.get(params.dataset.reader).files(params.dataset)
+    return _reader(params).files(params.dataset)
 
 
 def reader_code(params: Params, item: Item) -> Sequence[str]:
     """The reader of `dataset.reader`."""
-    return (READERS.get(params.dataset.reader).module,)
+    return (_reader(params).module,)
 
 
 def reader_settings(params: Params, item: Item) -> Sequence[Any]:
@@ -117,8 +121,16 @@ def task_code(params: Params, item: Item) -> Sequence[str]:
     return [TASKS.module(name) for name in TASKS.names()]
 
 
-def _objective(params: Params, item: Item) -> Any:
-    return OBJECTIVES.get(params.training[str(item)].kind)
+def _reader(params: Params) -> Reader:
+    found: Any = READERS.get(params.dataset.reader)
+    entry: Reader = found
+    return entry
+
+
+def _objective(params: Params, item: Item) -> Objective:
+    found: Any = OBJECTIVES.get(params.training[str(item)].kind)
+    entry: Objective = found
+    return entry
 
 
 def _models(params: Params, item: Item) -> Sequence[str]:

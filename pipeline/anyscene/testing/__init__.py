@@ -48,4 +48,5 @@ def __getattr__(name: str) -> type:
     """A suite, imported when it is asked for: that of readers needs no PyTorch."""
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+    suite: type = getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+    return suite

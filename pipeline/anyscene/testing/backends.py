@@ -56,8 +56,7 @@ class BackendTests:
         cloud = torch.unique(CLOUDS["negative coordinates"], dim=0)
         order = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(4))
         torch.manual_seed(5)
-        network = MinkUNet("14A", 3, 4, "torch", width=0.25).eval()
-        network.space = space
+        network = NarrowNetwork(space, 4).eval()
         features = torch.rand(len(cloud), 3)
         turned, plain = network(cloud[order], features[order]), network(cloud, features)
         assert torch.allclose(turned, plain[order], atol=1e-6)
@@ -71,19 +70,33 @@ class BackendTests:
         assert all(torch.equal(first[1][name], second[1][name]) for name in first[1])
 
 
+class NarrowNetwork(MinkUNet):
+    """A MinkUNet of few channels on the backend that `make_space` makes."""
+
+    def __init__(self, make_space: MakeSpace, out_channels: int) -> None:
+        super().__init__("14A", 3, out_channels, "torch", width=0.25)
+        self.make_space = make_space
+
+    def space(self, maps: CoordinateMaps) -> Space:
+        return self.make_space(maps)
+
+
 def run(make_space: MakeSpace, cloud: torch.Tensor, *, double: bool = False) -> Run:
     """A narrow network with fixed weights and a fixed linear loss, on the backend that `make_space` makes."""
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(0)
-    network = MinkUNet("14A", 3, 8, "torch", width=0.25)
+    network = NarrowNetwork(make_space, 8)
     features = torch.rand(len(cloud), 3, generator=generator)
     weight = torch.randn(len(cloud), 8, generator=generator)
     if double:
         network, features, weight = network.double(), features.double(), weight.double()
-    network.space = make_space
     output = network(cloud, features)
     (output * weight).sum().backward()
-    return output.detach(), {name: p.grad for name, p in network.named_parameters()}
+    gradients = {}
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        gradients[name] = parameter.grad
+    return output.detach(), gradients
 
 
 def assert_agree(one: Run, other: Run) -> None:

@@ -62,7 +62,7 @@ class ReaderTests:
         for scene in scenes:
             count = len(scene.xyz)
             assert count and scene.xyz.shape == scene.rgb.shape == scene.normal.shape == (count, 3)
-            assert (scene.xyz.dtype, scene.normal.dtype) == (np.float32, np.float32)
+            assert scene.xyz.dtype == np.float32 and scene.normal.dtype == np.float32
             assert scene.rgb.dtype == np.uint8 and scene.face.dtype == np.int32
             assert np.isfinite(scene.xyz).all() and np.isfinite(scene.normal).all()
             length = np.linalg.norm(scene.normal, axis=1)  # 0 where a mesh has no face
@@ -107,7 +107,7 @@ class ReaderTests:
         for scene in annotated:
             truth, count = dataset.read_truth(scene), len(dataset.read(scene).xyz)
             assert truth.label.shape == truth.instance.shape == (count,)
-            assert (truth.label.dtype, truth.instance.dtype) == (np.int16, np.int32)
+            assert truth.label.dtype == np.int16 and truth.instance.dtype == np.int32
             assert truth.label.min() >= -1 and truth.instance.min() >= -1
             assert truth.file.exists()
 
