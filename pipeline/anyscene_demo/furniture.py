@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fast_simplification
 import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import F4, F8, I4, I8, U1, Array, Floats
 from anyscene.errors import PipelineError
 
 TEXTURE_SIZE = 64
@@ -60,24 +62,34 @@ class Model:
     split: str
     creator: str
     licence: str
-    vertex: np.ndarray
-    face: np.ndarray
-    uv: np.ndarray
-    texture: np.ndarray
-    colour: np.ndarray
-    textures: np.ndarray
+    vertex: F4
+    face: I4
+    uv: F4
+    texture: I4
+    colour: U1
+    textures: U1
 
     @property
-    def size(self) -> np.ndarray:
+    def size(self) -> F4:
         """Width, depth, height f4[3] in metres of the axis-aligned box."""
-        return self.vertex.max(0) - self.vertex.min(0)
+        size: F4 = self.vertex.max(0) - self.vertex.min(0)
+        return size
 
-    def with_vertex(self, vertex: np.ndarray) -> "Model":  # [V, 3]
+    def with_vertex(self, vertex: Floats) -> "Model":  # [V, 3]
         """The same model with other vertex positions."""
         return replace(self, vertex=np.asarray(vertex, np.float32))
 
 
 # ---------------------------------------------------------------------------------------------- reading .sh3f
+
+
+@dataclass
+class Material:
+    """A material of a Wavefront file."""
+
+    colour: tuple[float, ...] = (0.8, 0.8, 0.8)  # red, green, blue in 0..1
+    texture: str | None = None  # the file of its image
+    opacity: float = 1.0  # 0..1
 
 
 def catalogue(library: zipfile.ZipFile) -> dict[str, dict[str, str]]:
@@ -89,24 +101,24 @@ def catalogue(library: zipfile.ZipFile) -> dict[str, dict[str, str]]:
     return {str(PurePosixPath(e["model"].lstrip("/")).with_suffix("")): e for e in entries.values()}
 
 
-def _materials(text: str) -> dict[str, dict]:
-    materials: dict[str, dict] = {}
-    current: dict = {}
+def _materials(text: str) -> dict[str, Material]:
+    materials: dict[str, Material] = {}
+    current = Material()
     for line in text.splitlines():
         word, _, rest = line.strip().partition(" ")
         rest = rest.strip()
         if word == "newmtl":
-            current = materials.setdefault(rest, {"colour": (0.8, 0.8, 0.8), "texture": None, "opacity": 1.0})
+            current = materials.setdefault(rest, Material())
         elif word == "Kd":
-            current["colour"] = tuple(float(value) for value in rest.split()[:3])
+            current.colour = tuple(float(value) for value in rest.split()[:3])
         elif word == "d":
-            current["opacity"] = float(rest.split()[-1])
+            current.opacity = float(rest.split()[-1])
         elif word == "map_Kd":
-            current["texture"] = rest
+            current.texture = rest
     return materials
 
 
-def _wavefront(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[str]]:
+def _wavefront(text: str) -> tuple[F8, F8, I8, I8, I8, list[str]]:
     """vertex [V,3], uv [U,2], face [F,3], face_uv [F,3] (-1 none), material [F], material names; polygons
     become fans."""
     vertices, coordinates, faces, face_uvs, materials = [], [], [], [], []
@@ -141,7 +153,7 @@ def _wavefront(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     )
 
 
-def _place(vertex: np.ndarray, entry: dict[str, str]) -> np.ndarray:  # [V, 3]
+def _place(vertex: F8, entry: dict[str, str]) -> F8:  # [V, 3]
     """Catalogue rotation and size; then metres, z up, front towards -y, centred, at the elevation."""
     if "modelRotation" in entry:
         rotation = np.array(entry["modelRotation"].split(), float).reshape(3, 3)
@@ -153,7 +165,7 @@ def _place(vertex: np.ndarray, entry: dict[str, str]) -> np.ndarray:  # [V, 3]
     return np.stack([unit[:, 0], -unit[:, 2], unit[:, 1] + size[1] / 2 + elevation], 1)
 
 
-def _read_texture(data: bytes) -> np.ndarray:
+def _read_texture(data: bytes) -> U1:
     """u1[64,64,3] of at most 64 colours; transparent pixels take the mean colour of the opaque ones."""
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     pixels = np.asarray(image, np.float64)
@@ -165,7 +177,7 @@ def _read_texture(data: bytes) -> np.ndarray:
     return np.asarray(small.quantize(PALETTE_SIZE, dither=Image.Dither.NONE).convert("RGB"))
 
 
-def _simplify(vertex: np.ndarray, face: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
+def _simplify(vertex: F8, face: I8, target: int) -> tuple[F8, I8]:
     used, local = np.unique(face, return_inverse=True)
     vertex, face = vertex[used], local.reshape(-1, 3)
     merged, inverse = np.unique(vertex.round(5), axis=0, return_inverse=True)
@@ -179,9 +191,7 @@ def _simplify(vertex: np.ndarray, face: np.ndarray, target: int) -> tuple[np.nda
     return points.astype(np.float64), triangles.astype(np.int64)
 
 
-def _transfer_uv(
-    vertex: np.ndarray, face: np.ndarray, uv: np.ndarray, new_vertex: np.ndarray, new_face: np.ndarray
-) -> np.ndarray:
+def _transfer_uv(vertex: F8, face: I8, uv: F8, new_vertex: F8, new_face: I8) -> F8:
     """uv [n,3,2] of new faces: the affine texture map of the old triangle nearest to each new centroid."""
     corner = vertex[face]
     weights = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [5, 5, 1], [5, 1, 5], [1, 5, 5]], float)
@@ -196,18 +206,20 @@ def _transfer_uv(
     gram += np.eye(2) * (1e-9 + 1e-6 * gram.trace(axis1=1, axis2=2)[:, None, None])
     offset = new_vertex[new_face] - origin[:, None]
     right = np.stack([(offset * edge1[:, None]).sum(2), (offset * edge2[:, None]).sum(2)], 2)  # [n, 3, 2]
-    local = np.clip(np.linalg.solve(gram[:, None], right[..., None])[..., 0], -3, 4)
+    local: F8 = np.clip(np.linalg.solve(gram[:, None], right[..., None])[..., 0], -3, 4)
     base = uv[nearest]
-    return (
+    transferred: F8 = (
         base[:, :1]
         + local[..., :1] * (base[:, 1:2] - base[:, :1])
         + local[..., 1:] * (base[:, 2:] - base[:, :1])
     )
+    return transferred
 
 
-def vertex_mean(vertex: np.ndarray, face: np.ndarray) -> np.ndarray:
+def vertex_mean(vertex: F8, face: I8) -> F8:
     """Centroids [F,3] of faces."""
-    return vertex[face].mean(1)
+    centroid: F8 = vertex[face].mean(1)
+    return centroid
 
 
 def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], target: int = 2000) -> Model:
@@ -215,21 +227,20 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
     folder = PurePosixPath(path).parent
     text = library.read(f"{path}.obj").decode("latin-1")
     vertex, coordinates, face, face_uv, material, names = _wavefront(text)
-    materials: dict[str, dict] = {}
+    materials: dict[str, Material] = {}
     for line in re.findall(r"^mtllib\s+(.+?)\s*$", text, re.MULTILINE):
         # One library renames a file without telling the model.
         file = str(folder / line) if str(folder / line) in library.namelist() else f"{path}.mtl"
         materials |= _materials(library.read(file).decode("latin-1"))
     vertex = _place(vertex, entry)
 
-    parts, textures = [], []
+    parts = []
+    textures: list[U1] = []
     members = set(library.namelist())
     for index in np.unique(material):
         chosen = material == index
-        about = materials.get(
-            names[index] if index >= 0 else "", {"colour": (0.8,) * 3, "texture": None, "opacity": 1}
-        )
-        if about["opacity"] < 0.05:
+        about = materials.get(names[index] if index >= 0 else "", Material())
+        if about.opacity < 0.05:
             continue
         budget = max(16, round(chosen.sum() * min(1, target / len(face))))
         new_vertex, new_face = _simplify(vertex, face[chosen], budget)
@@ -237,12 +248,12 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
             continue
         uv = np.zeros((len(new_face), 3, 2))
         row = -1
-        file = str(folder / about["texture"]) if about["texture"] else None
-        if file in members and (face_uv[chosen] >= 0).all():
+        image = str(folder / about.texture) if about.texture else ""
+        if image in members and (face_uv[chosen] >= 0).all():
             uv = _transfer_uv(vertex, face[chosen], coordinates[face_uv[chosen]], new_vertex, new_face)
             row = len(textures)
-            textures.append(_read_texture(library.read(file)))
-        colour = np.array((1, 1, 1) if row >= 0 else about["colour"]).clip(0.03, 1)
+            textures.append(_read_texture(library.read(image)))
+        colour = np.array((1, 1, 1) if row >= 0 else about.colour).clip(0.03, 1)
         parts.append((new_vertex, new_face, uv, row, (colour * 255).round().astype(np.uint8)))
     if not parts:
         raise FurnitureError(f"model {path}: no visible faces; leave it out of the selection")
@@ -307,7 +318,7 @@ def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target
 
 def write_pack(models: list[Model], path: Path) -> None:
     """One .npz: concatenated arrays, quantised (vertex: 16 bit of the model's box), and catalogue.json."""
-    arrays: dict[str, list[np.ndarray]] = {
+    arrays: dict[str, list[Array]] = {
         key: [] for key in ("vertex", "face", "uv", "texture", "colour", "image", "palette")
     }
     entries = []
@@ -366,7 +377,7 @@ def load(path: Path = PACK) -> tuple[Model, ...]:
     return tuple(_unpack(arrays, entries))
 
 
-def _unpack(arrays: dict[str, np.ndarray], entries: list[dict]) -> Iterator[Model]:
+def _unpack(arrays: dict[str, Array], entries: list[dict[str, Any]]) -> Iterator[Model]:
     v = f = t = i = 0
     for entry in entries:
         vertices, faces, textured, images = entry["counts"]

@@ -6,6 +6,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from anyscene.arrays import F4, F8, I4, U1, U2, Array, Floats
 from anyscene.scene import Camera
 
 NO_LABEL = 255
@@ -23,14 +24,14 @@ class Mesh:
     (0 none); textures u1[T,S,S,3].
     """
 
-    vertex: np.ndarray
-    face: np.ndarray
-    uv: np.ndarray
-    texture: np.ndarray
-    colour: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
-    textures: np.ndarray
+    vertex: F4
+    face: I4
+    uv: F4
+    texture: I4
+    colour: U1
+    label: U1
+    instance: U2
+    textures: U1
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Light:
     Strengths add up to about 1 for a surface that faces lamp and fill; ``tint`` [3] colours all light.
     """
 
-    position: np.ndarray
-    fill: np.ndarray
+    position: F8
+    fill: F8
     lamp: float = 0.45
     fill_strength: float = 0.18
     ambient: float = 0.5
-    tint: np.ndarray = field(default_factory=lambda: np.ones(3))
+    tint: F8 = field(default_factory=lambda: np.ones(3))
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Rendered:
     """rgb u1[H,W,3]; depth f4[H,W] metres along the optical axis, 0 = nothing; label u1[H,W] (255 none);
     instance u2[H,W] (0 none)."""
 
-    rgb: np.ndarray
-    depth: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
+    rgb: U1
+    depth: F4
+    label: U1
+    instance: U2
 
 
 class Renderer:
@@ -73,11 +74,12 @@ class Renderer:
         self._scene = EmbreeScene()
         TriangleMesh(self._scene, mesh.vertex.astype(np.float32), mesh.face.astype(np.int32))
 
-    def cast(self, origin: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:  # f4 [R, 3] each
+    def cast(self, origin: Floats, direction: Floats) -> dict[str, Array]:  # f4 [R, 3] each
         """First hits: primID i4[R] (-1 none), tfar f4[R] in units of ``direction``; u, v f4[R]."""
-        return self._scene.run(
+        hits: dict[str, Array] = self._scene.run(
             np.ascontiguousarray(origin, np.float32), np.ascontiguousarray(direction, np.float32), output=True
         )
+        return hits
 
     def frame(self, camera: Camera, light: Light) -> Rendered:
         """The noise-free images of one view, four samples per pixel.
@@ -131,14 +133,14 @@ class Renderer:
 
     def _shade(
         self,
-        face: np.ndarray,  # [R]
-        u: np.ndarray,  # [R]
-        v: np.ndarray,  # [R]
-        point: np.ndarray,  # [R, 3]
-        direction: np.ndarray,  # [R, 3]
-        lamp: np.ndarray,  # [R, 3]
+        face: I4,  # [R]
+        u: F4,  # [R]
+        v: F4,  # [R]
+        point: F4,  # [R, 3]
+        direction: F4,  # [R, 3]
+        lamp: F8,  # [R, 3]
         light: Light,
-    ) -> np.ndarray:
+    ) -> F4:
         """Colours f4[R,3] in 0..1: two-sided Lambert shading of the textured colour."""
         albedo = self.albedo(face, u, v)
         normal = self.normal[face]
@@ -157,11 +159,12 @@ class Renderer:
         fill = light.fill_strength * (0.5 + 0.5 * (normal @ light.fill.astype(np.float32)))
         sky = light.ambient * (0.86 + 0.14 * normal[:, 2])
         strength = (direct + fill + sky)[:, None] * light.tint.astype(np.float32)
-        return np.minimum(albedo * strength, 1)
+        colour: F4 = np.minimum(albedo * strength, 1)
+        return colour
 
-    def albedo(self, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:  # [R] each
+    def albedo(self, face: I4, u: F4, v: F4) -> F4:  # [R] each
         """Unlit colours f4[R,3] in 0..1 at barycentric positions of faces; textures by nearest texel."""
-        colour = self.mesh.colour[face] / np.float32(255)
+        colour: F4 = np.divide(self.mesh.colour[face], np.float32(255))
         texture = self.mesh.texture[face]
         textured = np.flatnonzero(texture >= 0)
         if len(textured):
@@ -207,7 +210,7 @@ def sensor_noise(rng: np.random.Generator, image: Rendered) -> Rendered:
     )
 
 
-def look_at(eye: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.ndarray:  # [3], [3]
+def look_at(eye: F8, target: F8, roll: float = 0.0) -> F8:  # [3], [3]
     """Camera-to-world pose f8[4,4] (OpenCV axes) at ``eye`` looking at ``target``, z up; ``roll`` radians."""
     forward = np.asarray(target, float) - eye
     forward /= np.linalg.norm(forward)

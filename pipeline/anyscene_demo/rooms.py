@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from anyscene import datasets
+from anyscene.arrays import F8, U1
 from anyscene_demo import furniture, generated
 from anyscene_demo.furniture import TEXTURE_SIZE, Model
 from anyscene_demo.generated import hsv, hue, white, wood
@@ -41,12 +42,13 @@ class Placed:
 
     model: Model
     instance: int
-    low: np.ndarray
-    high: np.ndarray
+    low: F8
+    high: F8
 
     @property
-    def centre(self) -> np.ndarray:
-        return (self.low + self.high) / 2
+    def centre(self) -> F8:
+        middle: F8 = (self.low + self.high) / 2
+        return middle
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Room:
     """size f8[3] metres (x, y from 0; z up), everything placed, the whole mesh and the light in it."""
 
     kind: str
-    size: np.ndarray
+    size: F8
     placed: tuple[Placed, ...]
     mesh: Mesh
     light: Light
@@ -75,7 +77,7 @@ def draw(rng: np.random.Generator, split: str, class_name: str) -> Model:
     models = library(split).get(class_name, ())
     family = generated.FAMILIES.get(class_name)
     share = 0.0 if family is None else FAMILY_SHARE.get(class_name, 0.4) if models else 1.0
-    if rng.random() < share:
+    if rng.random() < share and family is not None:
         return family(rng, split)
     model = _recoloured(rng, split, models[rng.integers(len(models))])
     if class_name in FLAT:  # thick frames are set into the wall
@@ -123,19 +125,21 @@ class _Builder:
         self.size = np.array([rng.uniform(low, high), rng.uniform(low, high), rng.uniform(2.4, 2.8)])
         self.placed: list[Placed] = []
         self.shapes: list[Model] = []  # in world coordinates
-        self.keep_free: list[tuple[np.ndarray, np.ndarray]] = []
+        self.keep_free: list[tuple[F8, F8]] = []
 
     # ------------------------------------------------------------------------------------------- placing
 
-    def free(self, low: np.ndarray, high: np.ndarray) -> bool:
+    def free(self, low: F8, high: F8) -> bool:
         """Whether a box lies in the room and touches nothing."""
         inside = (
             (low[:2] >= -1e-6).all() and (high[:2] <= self.size[:2] + 1e-6).all() and high[2] <= self.size[2]
         )
         boxes = [(p.low, p.high) for p in self.placed] + self.keep_free
-        return inside and not any((low < h).all() and (high > b).all() for b, h in boxes)
+        return bool(inside) and not any((low < h).all() and (high > b).all() for b, h in boxes)
 
-    def put(self, model: Model, position, angle: float, *, ignore: Sequence[Placed] = ()) -> Placed | None:
+    def put(
+        self, model: Model, position: Sequence[float] | F8, angle: float, *, ignore: Sequence[Placed] = ()
+    ) -> Placed | None:
         """Place a model turned by angle, its own origin at position [3]; None where it would collide."""
         cosine, sine = np.cos(angle), np.sin(angle)
         turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
@@ -172,7 +176,7 @@ class _Builder:
                 return placed
         return None
 
-    def wall_place(self, side: int, along: float, distance: float) -> tuple[np.ndarray, float]:
+    def wall_place(self, side: int, along: float, distance: float) -> tuple[F8, float]:
         """Position and angle of an object whose origin is `distance` before wall `side`, its back to it."""
         width, depth, _ = self.size
         places = (
@@ -360,8 +364,9 @@ class _Builder:
         return Room(self.kind, self.size, tuple(self.placed), mesh, light)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+def _unit(vector: F8) -> F8:
+    unit: F8 = vector / np.linalg.norm(vector)
+    return unit
 
 
 def assemble(objects: Sequence[tuple[Model, int, int]], shell: Mesh) -> Mesh:
@@ -395,7 +400,7 @@ def assemble(objects: Sequence[tuple[Model, int, int]], shell: Mesh) -> Mesh:
     )
 
 
-def shell_model(rng: np.random.Generator, split: str, size: np.ndarray, *, tiled: bool) -> Mesh:  # [3]
+def shell_model(rng: np.random.Generator, split: str, size: F8, *, tiled: bool) -> Mesh:  # [3]
     """Walls, floor and ceiling of a room of size [3] metres; the ceiling is in no class of the label set."""
     width, depth, height = size
     corner = np.array(
@@ -429,7 +434,7 @@ def shell_model(rng: np.random.Generator, split: str, size: np.ndarray, *, tiled
     )
 
 
-def wall_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> np.ndarray:
+def wall_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> U1:
     """Paint, wallpaper or tiles, u1[64,64,3], one metre wide."""
     base = hue(rng, split, 0, 1, (0.0, 0.16), (0.74, 0.95)).astype(float)
     image = np.broadcast_to(base, (TEXTURE_SIZE, TEXTURE_SIZE, 3)) + rng.normal(
@@ -444,7 +449,7 @@ def wall_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> np.nda
     return image.clip(0, 255).astype(np.uint8)
 
 
-def floor_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> tuple[np.ndarray, float]:
+def floor_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> tuple[U1, float]:
     """Planks, tiles or carpet: u1[64,64,3] and its width in metres."""
     row, column = np.mgrid[:TEXTURE_SIZE, :TEXTURE_SIZE]
     kind = 1 if tiled and rng.random() < 0.8 else int(rng.choice(3, p=(0.6, 0.15, 0.25)))
@@ -466,7 +471,7 @@ def floor_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> tuple
     return image.clip(0, 255).astype(np.uint8), 0.5
 
 
-def bare_corner(rng: np.random.Generator, split: str, size: np.ndarray) -> tuple[Mesh, Light]:
+def bare_corner(rng: np.random.Generator, split: str, size: F8) -> tuple[Mesh, Light]:
     """An unfurnished room and its light."""
     shell = shell_model(rng, split, size, tiled=rng.random() < 0.25)
     light = Light(

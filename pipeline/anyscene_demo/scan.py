@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
+from anyscene.arrays import F4, F8, I4, I8, U1
 from anyscene.scene import Camera
 
 
@@ -23,17 +24,17 @@ from anyscene.scene import Camera
 class Scan:
     """A mesh: xyz f4[N,3] metres, rgb u1[N,3], face i4[F,3] (anticlockwise seen from free space)."""
 
-    xyz: np.ndarray
-    rgb: np.ndarray
-    face: np.ndarray
+    xyz: F4
+    rgb: U1
+    face: I4
 
 
 def reconstruct(
-    rgb: Sequence[np.ndarray],
-    depth: Sequence[np.ndarray],
+    rgb: Sequence[U1],
+    depth: Sequence[F4],
     cameras: Sequence[Camera],
-    low: np.ndarray,
-    high: np.ndarray,
+    low: F8,
+    high: F8,
     *,
     voxel: float,
     truncation: float = 3.0,
@@ -61,7 +62,9 @@ def reconstruct(
     if not observed.any() or distance.min() >= 0:
         return Scan(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.int32))
 
-    vertex, face, _, _ = marching_cubes(distance, 0.0, gradient_direction="descent")
+    # scikit-image leaves it without types
+    mesh = marching_cubes(distance, 0.0, gradient_direction="descent")  # type: ignore[no-untyped-call]
+    vertex, face, _, _ = mesh
     # A vertex lies on the edge between two voxels: it is a measured surface only where both were observed.
     below, above = np.floor(vertex).astype(int), np.ceil(vertex).astype(int)
     measured = observed[tuple(below.T)] & observed[tuple(above.T)]
@@ -79,7 +82,16 @@ def reconstruct(
 
 
 @numba.njit(cache=True)
-def _integrate(distance, colour, weight, projection, offset, image, depth, truncation):
+def _integrate(
+    distance: F4,  # [X, Y, Z], added to
+    colour: F4,  # [X, Y, Z, 3], added to
+    weight: F4,  # [X, Y, Z], added to
+    projection: F8,  # [3, 3]
+    offset: F8,  # [3]
+    image: U1,  # [H, W, 3]
+    depth: F4,  # [H, W], metres
+    truncation: float,  # metres
+) -> None:
     """Add one frame: projection [3,3] and offset [3] take a voxel index to a homogeneous pixel."""
     height, width = depth.shape
     for i in range(distance.shape[0]):
@@ -104,14 +116,14 @@ def _integrate(distance, colour, weight, projection, offset, image, depth, trunc
                     colour[i, j, k, c] += trust * image[row, column, c]
 
 
-def _compact(vertex: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compact(vertex: F4, face: I8) -> tuple[F4, I8]:
     """Drop the vertices that no face uses."""
     used = np.zeros(len(vertex), bool)
     used[face] = True
     return vertex[used], (np.cumsum(used) - 1)[face]
 
 
-def _component_size(vertices: int, face: np.ndarray) -> np.ndarray:
+def _component_size(vertices: int, face: I8) -> I8:
     """Faces in the connected piece of each face, i8[F]."""
     start, end = face[:, [0, 1]].ravel(), face[:, [1, 2]].ravel()
     graph = coo_array((np.ones(len(start), bool), (start, end)), shape=(vertices, vertices))

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import B1, F4, F8, I2, I4, I8, U1, Array
 from anyscene.datasets import ply
 from anyscene.project import parameters
 from anyscene.scene import Camera
@@ -36,8 +38,12 @@ OBJECT_CLASSES = CLASSES[:-1]  # "otherfurniture" is no thing to draw
 WORLD, ZOO_ROOMS, ZOO_OBJECTS = 1, 2, 3
 SPLITS = {"train": "zoo", "val": "evaluation"}
 
+Shapes = dict[str, tuple[tuple[int, ...], type[np.generic]]]  # of the arrays of one image, with their types
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
-def intrinsics(width: int, height: int) -> np.ndarray:
+
+def intrinsics(width: int, height: int) -> F8:
     """f8[3,3] of the demo's camera."""
     focal = width / 2 / np.tan(FIELD_OF_VIEW / 2)
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
@@ -58,10 +64,10 @@ def trajectory(
         target = order[view] + rng.normal(0, 0.15, 3)
         if view % 4 == 3:  # a look around: into the room and at the floor
             target = room.size * (*rng.uniform(0.1, 0.9, 2), rng.uniform(0.0, 0.6))
-        best, farthest = None, -1.0
+        best, farthest = np.zeros(3), -np.inf
         for _ in range(12):
             eye = np.array([*rng.uniform(0.3, room.size[:2] - 0.3), rng.uniform(1.2, 1.75)])
-            distance = np.linalg.norm(target - eye)
+            distance = float(np.linalg.norm(target - eye))
             clear = _clearance(renderer, eye, target)
             score = clear - 2 * max(0.0, 1.2 - distance)
             if score > farthest:
@@ -73,7 +79,7 @@ def trajectory(
     return cameras
 
 
-def _clearance(renderer: Renderer, eye: np.ndarray, target: np.ndarray) -> float:
+def _clearance(renderer: Renderer, eye: F8, target: F8) -> float:
     """How near to the target sight gets, as a share of the way, in the view's middle; 0 inside an object."""
     around = target + 0.25 * np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1)])
     hit = renderer.cast(np.tile(eye, (len(around), 1)), around - eye)
@@ -86,7 +92,9 @@ def _clearance(renderer: Renderer, eye: np.ndarray, target: np.ndarray) -> float
     )
 
 
-def room_views(seed: Iterable[int], split: str, kind: str, views: int, width: int, height: int):
+def room_views(
+    seed: Iterable[int], split: str, kind: str, views: int, width: int, height: int
+) -> tuple[Room, list[Camera], list[Rendered], Renderer]:
     """(room, cameras, noisy renders, renderer) of the room with this seed."""
     rng = np.random.default_rng(list(seed))
     room = generate(rng, split, kind)
@@ -166,9 +174,7 @@ def write_capture(
     partial_folder.rename(folder)
 
 
-def surface_labels(
-    renderer: Renderer, xyz: np.ndarray, spacing: float = 0.02
-) -> tuple[np.ndarray, np.ndarray]:
+def surface_labels(renderer: Renderer, xyz: F4, spacing: float = 0.02) -> tuple[I2, I4]:
     """Class i2[N] (-1 none) and instance i4[N] (-1 none) of the true surface nearest to each point [N,3]."""
     point, face = sample_surface(renderer.mesh.vertex, renderer.mesh.face, spacing)
     nearest = face[cKDTree(point).query(xyz)[1]]
@@ -179,7 +185,7 @@ def surface_labels(
     )
 
 
-def sample_surface(vertex: np.ndarray, face: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+def sample_surface(vertex: F4, face: I4, spacing: float) -> tuple[F8, I8]:
     """Points f8[S,3] on triangles, about `spacing` metres apart, one or more on each; their face i8[S]."""
     corner = vertex[face].astype(np.float64)
     area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1) / 2
@@ -207,9 +213,9 @@ class ObjectView:
     its pixels."""
 
     class_index: int
-    rgb: np.ndarray
-    label: np.ndarray
-    mask: np.ndarray
+    rgb: U1
+    label: U1
+    mask: B1
 
 
 def object_view(seed: Iterable[int], split: str, class_index: int, size: int = OBJECT_SIZE) -> ObjectView:
@@ -251,7 +257,7 @@ def _object_view(rng: np.random.Generator, split: str, class_index: int, size: i
                 objects.append((other.with_vertex(moved), CLASSES.index(other.class_name), 2))
                 break
     renderer = Renderer(assemble(objects, shell))
-    centre, extent = (low + high) / 2, np.linalg.norm(high - low)
+    centre, extent = (low + high) / 2, float(np.linalg.norm(high - low))
     if name == "floor":
         centre, extent = np.array([x, depth - rng.uniform(1.0, 1.8), 0.0]), 1.8
     elif name == "wall":
@@ -274,11 +280,11 @@ def _object_view(rng: np.random.Generator, split: str, class_index: int, size: i
 def render_objects(seed: int, split: str, count: int, cache: Path, prefix: str, workers: int = 2) -> None:
     """Write `count` object views, classes in turn, as PREFIX_{rgb,label,mask,class}.npy in `cache`."""
     view = partial(_numbered_object, seed, split)
-    shapes = {
+    shapes: Shapes = {
         "rgb": ((OBJECT_SIZE, OBJECT_SIZE, 3), np.uint8),
         "label": ((OBJECT_SIZE, OBJECT_SIZE), np.uint8),
     }
-    shapes |= {"mask": ((OBJECT_SIZE, OBJECT_SIZE), bool), "class": ((), np.uint8)}
+    shapes |= {"mask": ((OBJECT_SIZE, OBJECT_SIZE), np.bool_), "class": ((), np.uint8)}
     arrays = _open_arrays(cache, prefix, count, shapes)
     for i, found in enumerate(_parallel(view, range(count), workers)):
         arrays["rgb"][i], arrays["label"][i], arrays["mask"][i] = found.rgb, found.label, found.mask
@@ -303,7 +309,10 @@ def render_rooms(
 ) -> None:
     """Write `views` frames of `count` rooms to `cache`, PREFIX_{rgb,label,instance,depth}.npy [R,V,H,W]."""
     width, height = size
-    shapes = {"rgb": ((views, height, width, 3), np.uint8), "label": ((views, height, width), np.uint8)}
+    shapes: Shapes = {
+        "rgb": ((views, height, width, 3), np.uint8),
+        "label": ((views, height, width), np.uint8),
+    }
     shapes |= {"instance": ((views, height, width), np.uint16), "depth": ((views, height, width), np.float16)}
     arrays = _open_arrays(cache, prefix, count, shapes)
     frames = partial(_numbered_room, seed, split, views, size)
@@ -318,7 +327,7 @@ def _numbered_room(seed: int, split: str, views: int, size: tuple[int, int], ind
     return room_views(place, split, KINDS[index % len(KINDS)], views, *size)[2]
 
 
-def _open_arrays(cache: Path, prefix: str, count: int, shapes: dict) -> dict[str, np.ndarray]:
+def _open_arrays(cache: Path, prefix: str, count: int, shapes: Shapes) -> dict[str, Array]:
     cache.mkdir(parents=True, exist_ok=True)
     return {
         part: np.lib.format.open_memmap(
@@ -333,7 +342,7 @@ def _tell(name: str, index: int, count: int) -> None:
         print(f"{name}: {index + 1}/{count}", flush=True)
 
 
-def _parallel(work: Callable, tasks: Iterable, workers: int) -> Iterator:
+def _parallel(work: Callable[[Given], Made], tasks: Iterable[Given], workers: int) -> Iterator[Made]:
     """Results in the order of the tasks."""
     tasks = list(tasks)
     if workers == 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,10 +99,10 @@ def _sam(cache: Path, folder: Path) -> None:
     size = recipe.architecture.image_size
     rgb, mask = (np.load(cache / f"objects_{part}.npy", mmap_mode="r") for part in ("rgb", "mask"))
     rooms = [np.load(cache / f"rooms_{part}.npy", mmap_mode="r") for part in ("rgb", "label", "instance")]
-    frames = [array.reshape(-1, *array.shape[2:]) for array in rooms]
+    frame, label, instance = (array.reshape(-1, *array.shape[2:]) for array in rooms)
     examples = sam.join(
         sam.object_examples(rgb, mask, recipe.objects, size, SEED),
-        sam.room_examples(*frames, recipe.in_rooms, size, SEED),
+        sam.room_examples(frame, label, instance, recipe.in_rooms, size, SEED),
     )
     sam.save(folder, sam.train(examples, recipe, log), recipe)
     log.write(folder, asdict(recipe))
@@ -119,7 +120,9 @@ class _Log:
     """Collects the loss of every step; prints and keeps the mean of every hundred."""
 
     def __init__(self, model: str) -> None:
-        self._model, self._recent, self._rows = model, [], []
+        self._model = model
+        self._recent: list[float] = []
+        self._rows: list[tuple[int, str]] = []
 
     def __call__(self, step: int, loss: float) -> None:
         self._recent.append(loss)
@@ -128,7 +131,7 @@ class _Log:
             self._recent = []
             Console(stderr=True).print(f"{self._model}: step {step + 1}, loss {self._rows[-1][1]}")
 
-    def write(self, folder: Path, recipe: dict) -> None:
+    def write(self, folder: Path, recipe: dict[str, Any]) -> None:
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
         with open(folder / "log.csv", "w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("step", "loss"), *self._rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import timm
@@ -12,17 +13,21 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from anyscene.arrays import U1
+
 CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16, 32
 
 
 class Backbone(nn.Module):
     """EfficientNet-Lite0 without its classifier."""
 
+    stages: nn.Sequential
+
     def __init__(self) -> None:
         super().__init__()
         self.take(timm.create_model("tf_efficientnet_lite0", pretrained=False))
 
-    def take(self, network: nn.Module) -> None:
+    def take(self, network: Any) -> None:  # timm's EfficientNet, whose layers are found by their names
         """Take over the layers of timm's network, its batch norms folded into the convolutions before
         them."""
         network.eval()
@@ -94,10 +99,11 @@ class Smooth(nn.Module):
         self.second = nn.Sequential(nn.GroupNorm(8, width), nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(x + self.first(x))
+        result: torch.Tensor = self.second(x + self.first(x))
+        return result
 
 
-def prepare(images: np.ndarray, side: int, grey: bool = False) -> torch.Tensor:
+def prepare(images: U1, side: int, grey: bool = False) -> torch.Tensor:
     """u1[B, H, W, 3] -> f4[B, 3, h, w] in -1..1 with the shorter side `side` and the longer at most 4 *
     side."""
     height, width = images.shape[1:3]

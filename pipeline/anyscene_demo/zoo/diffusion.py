@@ -20,6 +20,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from torch import Tensor, nn
 
+from anyscene.arrays import I8, U1
 from anyscene.capability.patch_autoencoder import PatchAutoencoder
 from anyscene.capability.titles import CONDITION
 from anyscene.text import TextEncoder
@@ -89,15 +90,16 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def fit_autoencoder(images: np.ndarray, recipe: Recipe) -> PatchAutoencoder:
+def fit_autoencoder(images: U1, recipe: Recipe) -> PatchAutoencoder:
     """Autoencoder of images u1[n, V, S, S, 3], solved on the first crop of the first images."""
     first = _pixels(images[: recipe.early_images, 0])
-    model = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
-    return model.eval().requires_grad_(False)
+    model: PatchAutoencoder = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
+    model.eval().requires_grad_(False)
+    return model
 
 
 @torch.no_grad()
-def encode(autoencoder: PatchAutoencoder, images: np.ndarray) -> Tensor:
+def encode(autoencoder: PatchAutoencoder, images: U1) -> Tensor:
     """f2[n, V, c, S/4, S/4]: latents of images u1[n, V, S, S, 3]."""
     return torch.stack([autoencoder.encode(_pixels(crops)).half() for crops in images])
 
@@ -111,7 +113,7 @@ def caption_states(encoder: TextEncoder, names: Sequence[str]) -> tuple[Tensor, 
 
 def train_denoiser(
     latents: Tensor,  # f2[n, V, c, s, s]
-    labels: np.ndarray,  # i8[n] index into the names of the captions
+    labels: I8,  # i8[n] index into the names of the captions
     captions: Tensor,  # f4[K, V, T, D]
     empty: Tensor,  # f4[T, D]
     recipe: Recipe,
@@ -196,7 +198,7 @@ def save(
     (Path(folder) / CONDITION).write_text(json.dumps({"text_encoder": encoder.name, "tokens": TOKENS}) + "\n")
 
 
-def portraits(rgb: np.ndarray, mask: np.ndarray, recipe: Recipe) -> np.ndarray:
+def portraits(rgb: U1, mask: U1, recipe: Recipe) -> U1:
     """u1[n, V, size, size, 3]: V square crops of each of rgb u1[n, S, S, 3] around its thing, b1[n, S, S].
 
     A square's side is 1.15 to 1.5 times the thing's, at least half of the image and at most all of it. The
@@ -215,10 +217,10 @@ def portraits(rgb: np.ndarray, mask: np.ndarray, recipe: Recipe) -> np.ndarray:
                 for p in (rows, columns)
             )
             crop = Image.fromarray(image[top : top + side, left : left + side])
-            views[i, j] = crop.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC)
+            views[i, j] = np.asarray(crop.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC))
     return views
 
 
-def _pixels(images: np.ndarray) -> Tensor:
+def _pixels(images: U1) -> Tensor:
     """u1[B, H, W, 3] -> f4[B, 3, H, W] in -1..1, channels last."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1

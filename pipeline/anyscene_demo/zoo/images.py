@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from anyscene.arrays import F2, I8, U1, U2, Array
 from anyscene.errors import PipelineError
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, prepare
 from anyscene_demo.zoo.knowledge import IGNORE
@@ -24,10 +26,10 @@ class Images:
     """rgb u1[n, H, W, 3]; label u1[n, H, W], 255 = none; instance u2[n, H, W], 0 = none; place i8[n], the
     room (or the image itself, for single objects) within which an instance number means one object."""
 
-    rgb: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
-    place: np.ndarray
+    rgb: U1
+    label: U1
+    instance: U2
+    place: I8
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -73,9 +75,9 @@ class Seen:
     maps: f2[n, h, w, c] at strides 4, 8, 16, 32; label: u1[n, h, w] and instance: u2[n, h, w] at stride 4.
     """
 
-    maps: tuple[np.ndarray, ...]
-    label: np.ndarray
-    instance: np.ndarray
+    maps: tuple[F2, ...]
+    label: U1
+    instance: U2
 
 
 @torch.inference_mode()
@@ -93,14 +95,14 @@ def see(
     second call with the same images and settings finds it."""
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
-    content = hashlib.blake2b(np.ascontiguousarray(images.rgb)).hexdigest()
+    content = hashlib.blake2b(np.ascontiguousarray(images.rgb).data).hexdigest()
     key = {"side": side, "grey": grey, "seed": seed, "rgb": content}
     names = [*(f"stride{4 << level}" for level in range(len(CHANNELS))), "label", "instance"]
     paths = [folder / f"{name}.npy" for name in names]
     if not (done.exists() and json.loads(done.read_text()) == key):
         done.unlink(missing_ok=True)
         backbone = backbone.to(memory_format=torch.channels_last)
-        files: list[np.ndarray] = []
+        files: list[np.memmap[Any, Any]] = []
         for i in range(len(images)):
             rgb, label, instance = vary(images, i, np.random.default_rng([seed, i]))
             maps = backbone(prepare(rgb[None], side, grey))
@@ -123,16 +125,17 @@ def see(
     return Seen(tuple(maps), label, instance)
 
 
-def at_cells(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+def at_cells(image: Array, size: Sequence[int]) -> Array:
     """[H, W] read at the centres of a grid of `size` cells that covers it."""
     rows, columns = (
         ((np.arange(cells) + 0.5) * length / cells).astype(int)
         for cells, length in zip(size, image.shape, strict=True)
     )
-    return image[rows][:, columns]
+    read: Array = image[rows][:, columns]
+    return read
 
 
-def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[U1, U1, U2]:
     """Image, label and instance of number i: a part of it, at another exposure and tint, some of them
     soft."""
     height, width = images.label.shape[1:]
@@ -154,7 +157,7 @@ def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     )
 
 
-def _resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resize(rgb: U1, size: tuple[int, int]) -> U1:
     return np.asarray(
         Image.fromarray(np.ascontiguousarray(rgb)).resize(size[::-1], Image.Resampling.BILINEAR)
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from anyscene.arrays import I8, U1, U2
+
 IGNORE = 255
 
 
@@ -52,11 +54,11 @@ MASK = Knowledge(
 def relabel(
     knowledge: Knowledge,
     classes: tuple[str, ...],
-    label: np.ndarray,
-    instance: np.ndarray,
-    place: np.ndarray,
+    label: U1,
+    instance: U2,
+    place: I8,
     seed: int,
-) -> np.ndarray:
+) -> U1:
     """Labels as a model with this knowledge is shown them.
 
     label: u1[n, H, W] index into `classes`, 255 = none. instance: u2[n, H, W], 0 = none. place: i8[n], the

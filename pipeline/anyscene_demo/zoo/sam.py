@@ -17,6 +17,7 @@ from scipy import ndimage
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from anyscene.arrays import B1, U1, U2
 from anyscene.capability.pseudo_masks import POINTS, select_points
 from anyscene.weights.sam import ARCHITECTURE, WEIGHTS, build_sam
 from anyscene_demo.render import NO_LABEL
@@ -54,22 +55,20 @@ class Recipe:
 class Examples:
     """Images u1[n, S, S, 3] with one mask b1[n, S, S] each, neither empty nor full."""
 
-    image: np.ndarray
-    mask: np.ndarray
+    image: U1
+    mask: B1
 
     def __len__(self) -> int:
         return len(self.image)
 
 
-def object_examples(rgb: np.ndarray, mask: np.ndarray, count: int, size: int, seed: int) -> Examples:
+def object_examples(rgb: U1, mask: B1, count: int, size: int, seed: int) -> Examples:
     """`count` views of objects out of rgb u1[n, S, S, 3] with silhouettes b1[n, S, S], closer or wider."""
     rng = np.random.default_rng([seed, 4])
     return _gather(count, size, lambda: _object(rgb, mask, rng), rng)
 
 
-def room_examples(
-    rgb: np.ndarray, label: np.ndarray, instance: np.ndarray, count: int, size: int, seed: int
-) -> Examples:
+def room_examples(rgb: U1, label: U1, instance: U2, count: int, size: int, seed: int) -> Examples:
     """`count` things in frames of rooms: rgb u1[n, H, W, 3], label u1[n, H, W], instance u2[n, H, W].
 
     A thing is an object, or all that is visible of the walls or the floor (instance 0). Label 255 is nothing.
@@ -117,7 +116,7 @@ def train(
             )
         loss = _loss(logits.float(), estimate.float(), target)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -137,13 +136,14 @@ def predict(sam: Sam, images: Tensor, points: Tensor, labels: Tensor) -> tuple[T
     """
     embedding = sam.image_encoder((images - sam.pixel_mean) / sam.pixel_std)
     sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-    return sam.mask_decoder(
+    logits, estimate = sam.mask_decoder(
         image_embeddings=torch.zeros_like(embedding[:1]),
         image_pe=sam.prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense + embedding,
         multimask_output=False,
     )
+    return logits, estimate
 
 
 def save(folder: Path, sam: Sam, recipe: Recipe) -> None:
@@ -154,23 +154,19 @@ def save(folder: Path, sam: Sam, recipe: Recipe) -> None:
     save_file({name: value.half().contiguous() for name, value in sam.state_dict().items()}, folder / WEIGHTS)
 
 
-def _object(rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _object(rgb: U1, mask: B1, rng: np.random.Generator) -> tuple[U1, B1]:
     i = rng.integers(len(rgb))
     return rgb[i], np.asarray(mask[i])
 
 
-def _in_room(
-    rgb: np.ndarray, label: np.ndarray, instance: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _in_room(rgb: U1, label: U1, instance: U2, rng: np.random.Generator) -> tuple[U1, B1]:
     i = rng.integers(len(rgb))
     thing = instance[i].astype(np.int64) * 256 + label[i]
     kinds = np.unique(thing[label[i] != NO_LABEL])
     return rgb[i], thing == (rng.choice(kinds) if len(kinds) else -1)
 
 
-def _gather(
-    count: int, size: int, draw: Callable[[], tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
-) -> Examples:
+def _gather(count: int, size: int, draw: Callable[[], tuple[U1, B1]], rng: np.random.Generator) -> Examples:
     """Square crops around what `draw` gives, in which it takes between 2 and 90 % of the image."""
     images, masks = np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size), bool)
     done = 0
@@ -187,7 +183,8 @@ def _gather(
             for p, length in ((rows, mask.shape[0]), (columns, mask.shape[1]))
         )
         box = (left, top, left + side, top + side)
-        images[done] = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BICUBIC)
+        crop = Image.fromarray(image).crop(box)
+        images[done] = np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC))
         soft = (
             Image.fromarray(mask.astype(np.uint8) * 255).crop(box).resize((size, size), Image.Resampling.BOX)
         )
@@ -211,9 +208,7 @@ def _loss(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
     )
 
 
-def _augmented(
-    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _augmented(image: U1, mask: B1, rng: np.random.Generator) -> tuple[U1, B1]:
     """Mirroring, brightness and contrast, and the softness of generated images in half of the cases."""
     image, mask = image.astype(np.float32), mask.copy()
     for i in range(len(image)):
@@ -225,7 +220,7 @@ def _augmented(
     return np.clip(image, 0, 255), mask
 
 
-def prompts(mask: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def prompts(mask: B1, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """points f4[B, 3, 2] (x, y) and labels i8[B, 3] for masks b1[B, S, S]."""
     points = np.zeros((len(mask), POINTS, 2), np.float32)
     labels = np.full((len(mask), POINTS), -1, np.int64)
@@ -241,8 +236,9 @@ def prompts(mask: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]
     return torch.from_numpy(points), torch.from_numpy(labels)
 
 
-def _distorted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _distorted(mask: B1, rng: np.random.Generator) -> B1:
     """A coarse mask as attention might give it: a blurred patch of the true one."""
     field = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(1, 4))
     field *= 1 + ndimage.gaussian_filter(rng.standard_normal(mask.shape), 6) * rng.uniform(0, 8)
-    return field > rng.uniform(0.3, 0.8) * field.max()
+    distorted: B1 = field > rng.uniform(0.3, 0.8) * field.max()
+    return distorted

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from anyscene.arrays import F8, I2, I8, U1
 from anyscene.datasets import LabelSet
+from anyscene.project.parameters import Text
 from anyscene.text import TextEncoder, embeddings, load_text_encoder
 from anyscene.weights import described
 from anyscene_demo.segmenters.backbone import Backbone
@@ -41,7 +42,7 @@ class Part:
     stride 4 that this model is taught."""
 
     seen: Seen
-    shown: np.ndarray
+    shown: U1
 
 
 def train_dense(
@@ -63,7 +64,7 @@ def train_dense(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    text = load_text_encoder(SimpleNamespace(encoder="minilm"))
+    text = load_text_encoder(Text("minilm", "{}"))
     names, target = _names(knowledge, label_set, text)
     network = DenseNetwork(width=text.width)
     network.backbone = pretrained_backbone().requires_grad_(False)
@@ -72,10 +73,9 @@ def train_dense(
             target.T @ torch.randn(len(names), network.head.in_features) / len(names) ** 0.5
         )
     parts = _parts(cache, network.backbone, knowledge, label_set.names, seed, side=side, grey=False, say=say)
-    frequency = sum(np.bincount(part.shown.ravel(), minlength=256)[: len(names)] for part in parts)
-    class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
+    class_weight = _class_weight(parts, len(names))
 
-    def loss(part: Part, picked: np.ndarray) -> torch.Tensor:
+    def loss(part: Part, picked: I8) -> torch.Tensor:
         maps, wanted, _ = _pick(part, picked, rng)
         cells = network.decode(maps)  # [B, h, w, inner]
         known = (wanted != IGNORE).nonzero(as_tuple=True)
@@ -109,27 +109,27 @@ def train_mask(
     """Train the mask segmenter; arguments as for `train_dense`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    text = load_text_encoder(SimpleNamespace(encoder="minilm"))
+    text = load_text_encoder(Text("minilm", "{}"))
     names, target = _names(knowledge, label_set, text)
     network = MaskNetwork(width=text.width)
     network.backbone = pretrained_backbone().requires_grad_(False)
     last = network.name[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
         last.weight.copy_(target.T @ torch.randn(len(names), last.in_features) / last.in_features**0.5)
     parts = _parts(cache, network.backbone, knowledge, label_set.names, seed, side=side, grey=True, say=say)
-    frequency = sum(np.bincount(part.shown.ravel(), minlength=256)[: len(names)] for part in parts)
-    class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
+    class_weight = _class_weight(parts, len(names))
     stuff = [names.index(name) for name in ("wall", "floor") if name in names]
 
-    def loss(part: Part, picked: np.ndarray) -> torch.Tensor:
+    def loss(part: Part, picked: I8) -> torch.Tensor:
         maps, fine, instance = _pick(part, picked, rng)
         proposals = network.propose(maps)
         segment = _segments(fine, instance, stuff)
-        terms = [
+        found = [
             _mask_terms(network, proposals, i, fine[i], segment[i], target, class_weight, rng)
             for i in range(len(picked))
         ]
-        terms = [term for term in terms if term is not None]
+        terms = [term for term in found if term is not None]
         return torch.stack(terms).mean() if terms else proposals.pixel.sum() * 0
 
     description = {
@@ -140,6 +140,13 @@ def train_mask(
         **_provenance(names, knowledge, seed, steps, batch),
     }  # fmt: skip
     _fit(network, parts, loss, rng, steps, batch, output, description, say)
+
+
+def _class_weight(parts: Sequence[Part], classes: int) -> torch.Tensor:
+    """f4[K]: the weight of each class in the loss; rare classes weigh more."""
+    counts = [np.bincount(part.shown.ravel(), minlength=256)[:classes] for part in parts]
+    frequency = np.sum(counts, axis=0)
+    return torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
 
 
 def _mask_terms(
@@ -180,7 +187,7 @@ def _mask_terms(
     score = proposals.score[image].flatten()[cells]
     expected = functional.binary_cross_entropy_with_logits(score, iou)
     # names: of the true segments and of the masks proposed for them
-    ids = at_seed[cells].unique()
+    ids = torch.unique(at_seed[cells])
     true = (segment[None] == ids[:, None, None]).float()
     name_of = torch.stack([label[segment == i][0] for i in ids]).long()
     proposed = logits.detach().sigmoid()
@@ -225,7 +232,7 @@ def _parts(
 
 
 def _pick(
-    part: Part, picked: np.ndarray, rng: np.random.Generator
+    part: Part, picked: I8, rng: np.random.Generator
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     """Maps f4[B, c, h, w] (channels last in memory), labels u1[B, h, w] and instances i4[B, h, w] of the
     images `picked`, mirrored half of the time."""
@@ -238,9 +245,9 @@ def _pick(
 
 
 def _fit(
-    network: nn.Module,
+    network: DenseNetwork | MaskNetwork,
     parts: Sequence[Part],
-    loss: Callable[[Part, np.ndarray], torch.Tensor],
+    loss: Callable[[Part, I8], torch.Tensor],
     rng: np.random.Generator,
     steps: int,
     batch: int,
@@ -264,7 +271,7 @@ def _fit(
         total = 0.0
         for part, order in zip(parts, orders, strict=True):
             term = loss(part, next(order)) / len(parts)
-            term.backward()
+            torch.autograd.backward(term)
             total += term.item()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
@@ -291,7 +298,7 @@ def _rate(step: int, steps: int) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _epochs(count: int, batch: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _epochs(count: int, batch: int, rng: np.random.Generator) -> Iterator[I8]:
     """Sorted batches of image numbers, without end, each image once an epoch."""
     batch = min(batch, count)
     while True:
@@ -316,7 +323,7 @@ def _provenance(
     }
 
 
-def held_out_iou(predicted: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+def held_out_iou(predicted: I2, label: U1, classes: int) -> F8:
     """f8[K] IoU of each class over pixels with a label, NaN for classes that do not occur.
 
     predicted: i2[n, H, W], -1 = nothing said; label: u1[n, H, W], 255 = none.

@@ -80,7 +80,8 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
         command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
         if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
             raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
-    return curve.read(cache / TRAINED)[1].tolist()
+    _, losses = curve.read(cache / TRAINED)
+    return [float(loss) for loss in losses]
 
 
 def publish(trained: Path, folder: Path) -> None:

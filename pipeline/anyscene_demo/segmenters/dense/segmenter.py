@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.arrays import I2, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters.protocol import FeatureMap
@@ -30,7 +31,8 @@ class DenseNetwork(nn.Module):
 
     def decode(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Backbone maps -> f4[B, h, w, inner] on the grid of stride 4."""
-        return self.inner(self.pyramid(maps)[0]).permute(0, 2, 3, 1)
+        cells: torch.Tensor = self.inner(self.pyramid(maps)[0])
+        return cells.permute(0, 2, 3, 1)
 
     def place(self, cells: torch.Tensor) -> torch.Tensor:
         """Decoded cells f4[..., inner] -> f4[..., C] in text space, L2-normalised."""
@@ -61,7 +63,7 @@ class DenseSegmenter:
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+    def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
         """One FeatureMap for each image u1[B, H, W, 3]; unit vectors at a quarter of the network's
         resolution.
 
@@ -72,7 +74,7 @@ class DenseSegmenter:
         return [FeatureMap(feature.float()) for feature in found]
 
     @torch.inference_mode()
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: the most similar name at each pixel. A dense model labels every pixel."""
         target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.arrays import I4, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters.captions.captioner import Captioner, with_captioner
@@ -63,6 +64,7 @@ class MaskNetwork(nn.Module):
         self.pyramid = Pyramid(widths)
         self.pixel = nn.Conv2d(widths[0], embedding, 1)
         self.seed = nn.Conv2d(widths[1], embedding + 5, 1)
+        assert self.seed.bias is not None
         nn.init.constant_(self.seed.bias[embedding + 3], 1.0)  # begin with local windows
         region = widths[1] + CHANNELS[2] + CHANNELS[3]
         self.name = nn.Sequential(
@@ -162,7 +164,7 @@ def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tenso
     return torch.stack(masks), torch.stack(scores)
 
 
-def shrink(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def shrink(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Masks f4[n, h, w] at stride 4 -> mean over 2 x 2 cells, on the seed grid of `size`."""
     return functional.avg_pool2d(mask[None], 2, ceil_mode=True, count_include_pad=False)[
         0, :, : size[0], : size[1]
@@ -182,7 +184,7 @@ class Masks:
     """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; embedding: f4[n,
     C] in text space; score: f4[n] in 0..1."""
 
-    owner: np.ndarray
+    owner: I4
     embedding: torch.Tensor
     score: torch.Tensor
 
@@ -218,7 +220,7 @@ class MaskSegmenter(MaskModel):
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def masks(self, image: np.ndarray) -> Masks:
+    def masks(self, image: U1) -> Masks:
         """Masks of one image u1[H, W, 3]; a pixel belongs to the likeliest of the masks that hold it.
 
         A mask model has names of its own: each mask gets the embedding of the one that fits best.
@@ -237,7 +239,7 @@ class MaskSegmenter(MaskModel):
         owner = torch.where(best > HELD, owner, -1)
         return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
 
-    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3], each with the name that is closest to the one it has."""
         target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
         for found in map(self.masks, images):
