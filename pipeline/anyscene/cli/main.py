@@ -44,14 +44,17 @@ OFFERED = {  # by packages: known by name without importing them
 
 
 class Commands(TyperGroup):
-    """Lists and completes the commands without importing them: torch alone takes seconds."""
+    """Lists and completes the commands without importing them, because torch alone takes seconds.
+
+    Newer releases of typer hold a copy of click. So click's types have two names, and here none.
+    """
 
     completing = False
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [*stages(), *TOOLS]
 
-    def get_command(self, ctx: typer.Context, name: str) -> Any:
+    def get_command(self, ctx: Any, name: str) -> Any:
         if self.completing:
             return TyperCommand(name, help={**stages(), **TOOLS}.get(name))
         if name not in TOOLS and not (known := stages()):
@@ -63,14 +66,14 @@ class Commands(TyperGroup):
         found.name = name
         return found
 
-    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         self.completing = True  # asks for every command, whose name and help are enough
         try:
             return super().shell_complete(ctx, incomplete)
         finally:
             self.completing = False
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, commands in (("Stages of this project", stages()), ("Tools", TOOLS)):
             if commands:
                 with formatter.section(title):
@@ -106,10 +109,13 @@ def load(name: str) -> typer.Typer:
     """The command `name`. Tools are part of this package and import nothing from the current folder; a stage
     is a file of the project in it."""
     if name in TOOLS:
-        return importlib.import_module(f"anyscene.cli.{MODULES.get(name, name)}").app
-    if sys.path[0] != str(Path.cwd()):
-        sys.path.insert(0, str(Path.cwd()))
-    return importlib.import_module(f"stages.{name}").app
+        module = f"anyscene.cli.{MODULES.get(name, name)}"
+    else:
+        module = f"stages.{name}"
+        if sys.path[0] != str(Path.cwd()):
+            sys.path.insert(0, str(Path.cwd()))
+    found: typer.Typer = importlib.import_module(module).app
+    return found
 
 
 app = typer.Typer(cls=Commands, rich_markup_mode=None, no_args_is_help=True, epilog=CODES)

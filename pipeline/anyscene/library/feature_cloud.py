@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, I2, I4, I8, U1
 from anyscene.datasets import LabelSet, label_set
 from anyscene.errors import DataError, TextError
 from anyscene.library.ranking import Ranking
@@ -53,32 +54,32 @@ class FeatureCloud:
         return self.surface.scene
 
     @property
-    def points(self) -> np.ndarray:
+    def points(self) -> F4:
         """f4[N, 3]: x, y, z in metres, z up."""
         return self.surface.xyz
 
     @property
-    def colours(self) -> np.ndarray:
+    def colours(self) -> U1:
         """u1[N, 3]: red, green, blue."""
         return self.surface.rgb
 
     @property
-    def normals(self) -> np.ndarray:
+    def normals(self) -> F4:
         """f4[N, 3], of length 1; 0 where a vertex has no face."""
         return self.surface.normal
 
     @property
-    def faces(self) -> np.ndarray:
+    def faces(self) -> I4:
         """i4[F, 3]: the triangles of the mesh; F is 0 where there is none."""
         return self.surface.face
 
     @property
-    def superpoints(self) -> np.ndarray:
+    def superpoints(self) -> I4:
         """i4[N], 0..L-1: the small part of the surface that each point belongs to."""
         return self.surface.superpoint
 
     @functools.cached_property
-    def features(self) -> np.ndarray:
+    def features(self) -> F4:
         """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is kept once it
         was asked for."""
         dense = self._features.dense()
@@ -86,7 +87,7 @@ class FeatureCloud:
         return dense
 
     @property
-    def valid(self) -> np.ndarray:
+    def valid(self) -> B1:
         """b1[N]: whether a point has a feature. A network gives one to every point, fusion to those that a
         frame sees."""
         return self._features.valid
@@ -143,7 +144,7 @@ class FeatureCloud:
         answer = self._sessions[unit].ask(self.encoder, text, negative, top, By(by))
         return Ranking.of(answer, self.surface)
 
-    def segment(self, classes: Sequence[str] | LabelSet | None = None) -> np.ndarray:
+    def segment(self, classes: Sequence[str] | LabelSet | None = None) -> I2:
         """i2[N]: the class whose name is closest to the feature of each point, an index into `classes`; -1
         where a point has no feature.
 
@@ -184,7 +185,7 @@ class FeatureCloud:
         return export.write_pointcept(self._result(self._texts(None)), Path(folder))
 
     def session(
-        self, unit: Literal["object", "superpoint"] = "object", drawn: np.ndarray | None = None
+        self, unit: Unit | Literal["object", "superpoint"] = "object", drawn: I8 | None = None
     ) -> Session:
         """What is asked by command line and viewer, and by `query`; drawn: i8[M], the points whose scores its
         answers have, in rising order; None: those of a sample."""

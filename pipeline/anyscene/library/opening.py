@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F4, F8, U1, Array
 from anyscene.datasets import cloud_from_depth, imports, label_set, ply
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError, StoreError
@@ -24,7 +25,7 @@ from anyscene.tasks.surface import Surface
 from anyscene.tasks.truth import Truth
 from anyscene.text import TextEncoder
 
-Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # xyz, rgb, normal (0: not known), face
+Points = tuple[Array, Array, Array, Array]  # xyz, rgb, normal (0: not known), face
 
 NOTHING_SAID = ExportOptions()
 PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
@@ -90,11 +91,11 @@ def open(
 
 
 def from_points(
-    points: np.ndarray,  # [N, 3]
-    colours: np.ndarray,  # [N, 3]
+    points: Array,  # [N, 3]
+    colours: U1,  # [N, 3]
     *,
-    normals: np.ndarray | None = None,  # [N, 3]
-    faces: np.ndarray | None = None,  # [F, 3]
+    normals: Array | None = None,  # [N, 3]
+    faces: Array | None = None,  # [F, 3]
     scale: float | None = None,
     name: str = "points",
     source: str | Path | None = None,
@@ -185,10 +186,10 @@ def _of_scan(
 def _scan(
     where: str | Path,
     name: str,
-    xyz: np.ndarray,
-    rgb: np.ndarray,
-    normal: np.ndarray | None,
-    face: np.ndarray,
+    xyz: Array,
+    rgb: Array,
+    normal: Array | None,
+    face: Array,
     scale: float | None,
 ) -> Scene:
     """Points as a scene without frames. Raises DataError that begins with `where`."""
@@ -220,7 +221,7 @@ def _scan(
     return Scene(name, xyz, rgb, normal.astype(np.float32), face, (), "val", "points")
 
 
-def _normals(where: str | Path, xyz: np.ndarray) -> np.ndarray:
+def _normals(where: str | Path, xyz: F4) -> F4:
     if len(xyz) < cloud_from_depth.NEIGHBOURS:
         raise DataError(
             f"{where}: {len(xyz)} points without normals or faces; to tell the surface at least "
@@ -230,13 +231,13 @@ def _normals(where: str | Path, xyz: np.ndarray) -> np.ndarray:
     return cloud_from_depth.point_normals(xyz, np.broadcast_to(middle, xyz.shape))
 
 
-def _turn(path: Path, up: np.ndarray | str | None) -> np.ndarray:
+def _turn(path: Path, up: Array | str | None) -> F8:
     """f8[3, 3]: the rotation that takes `up` to +z, by no more than it takes."""
     if up is None:
         return np.eye(3)
     if isinstance(up, str):
         raise DataError(f"{path}: has no {up} to tell what is up; give up as a direction [3]")
-    turn: np.ndarray = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
+    turn: F8 = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
     return turn
 
 

@@ -8,6 +8,7 @@ from typing import overload
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, I4
 from anyscene.tasks.query.groups import Match
 from anyscene.tasks.query.session import Answer, FoundThrough
 from anyscene.tasks.surface import Surface
@@ -19,11 +20,11 @@ class Group:
 
     score: float  # the mean similarity of its points with the text; comparable within one answer
     shows: str  # the class of the vocabulary that its features are closest to
-    mask: np.ndarray = field(repr=False)  # b1[N], the points of the scene that belong to it
-    box: np.ndarray  # f4[2, 3], lowest and highest x, y, z of its points, metres
-    centre: np.ndarray  # f4[3], the mean of its points, metres
+    mask: B1 = field(repr=False)  # b1[N], the points of the scene that belong to it
+    box: F4  # f4[2, 3], lowest and highest x, y, z of its points, metres
+    centre: F4  # f4[3], the mean of its points, metres
     area: float  # of its surface, square metres
-    superpoints: np.ndarray = field(repr=False)  # i4[S], those that it consists of
+    superpoints: I4 = field(repr=False)  # i4[S], those that it consists of
     found_as: FoundThrough | None = field(repr=False)  # the class that led to it; None: its own features
 
 
@@ -38,8 +39,8 @@ class Ranking(Sequence[Group]):
     negative: tuple[str, ...]  # texts that are not meant
     groups: tuple[Group, ...] = field(repr=False)  # by rank
     # f4[N], similarity of each point; NaN without a feature and where another text is meant
-    scores: np.ndarray = field(repr=False)
-    heat: np.ndarray = field(repr=False)  # f4[N] in 0..1, the scores for colours
+    scores: F4 = field(repr=False)
+    heat: F4 = field(repr=False)  # f4[N] in 0..1, the scores for colours
 
     @classmethod
     def of(cls, answer: Answer, surface: Surface) -> Ranking:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anyscene.arrays import Array, I2
+from anyscene.arrays import I2, Array
 from anyscene.datasets import LabelSet, ply
 from anyscene.errors import DataError
 from anyscene.project.layout import Artefacts
@@ -48,8 +48,8 @@ class Result:
 def read(
     artefacts: Artefacts, scene: str, settings: Params, encoder: TextEncoder, source: str | None = None
 ) -> Result:
-    """An imported scene with the features of `source` (as for `sources.of_scene`). Raises StoreError for a scene
-    that was not imported, and where there are no features."""
+    """An imported scene with the features of `source` (as for `sources.of_scene`). Raises StoreError for a
+    scene that was not imported, and where there are no features."""
     surface, texts = Surface.read(artefacts, scene), Texts.of(settings, encoder)
     features = sources.of_scene(artefacts, scene, source)
     return Result.of(surface, features, texts, Truth.of(artefacts, scene, texts.label_set))
@@ -69,12 +69,12 @@ def write_ply(result: Result, out: Path) -> Path:
 
 
 def write_pointcept(result: Result, out: Path) -> Path:
-    """Write OUT/SCENE/*.npy, as `DefaultDataset` of Pointcept (pointcept/datasets/defaults.py) reads them, with
-    OUT as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], and from the annotation segment i4[N] and
-    instance i4[N], -1 = ignored. A scene without annotation has neither; Pointcept then takes -1.
+    """Write OUT/SCENE/*.npy, as `DefaultDataset` of Pointcept (pointcept/datasets/defaults.py) reads them,
+    with OUT as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], and from the annotation segment
+    i4[N] and instance i4[N], -1 = ignored. A scene without annotation has neither; Pointcept then takes -1.
 
-    prediction i4[N], feature f2[N, C] and valid b1[N] are what the pipeline says. Pointcept ignores them, because
-    its VALID_ASSETS does not name them."""
+    prediction i4[N], feature f2[N, C] and valid b1[N] are what the pipeline says. Pointcept ignores them,
+    because its VALID_ASSETS does not name them."""
     folder = out / result.surface.scene
     arrays: dict[str, Array] = {
         "coord": result.surface.xyz.astype(np.float32),

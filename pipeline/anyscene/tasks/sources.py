@@ -1,5 +1,5 @@
-"""Where features can come from: fusion, every 2D model, and every trained network. Only fusion is known here by
-its name."""
+"""Where features can come from: fusion, every 2D model, and every trained network. Only fusion is known here
+by its name."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def folder(artefacts: Artefacts, source: str | None = None) -> Path:
 
 
 def of_scene(artefacts: Artefacts, scene: str, source: str | None = None) -> Features:
-    """The features of an imported scene. source: "fusion", "projection/MODEL", a network's name or the path of
-    its folder; by default the most refined network, else fusion.
+    """The features of an imported scene. source: "fusion", "projection/MODEL", a network's name or the path
+    of its folder; by default the most refined network, else fusion.
 
     Raises StoreError naming the known sources."""
     return opened(artefacts, source or default(artefacts, scene))(scene)

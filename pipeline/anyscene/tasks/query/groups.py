@@ -14,7 +14,7 @@ from anyscene.arrays import B1, F4, F8, I4, I8, Floats, Integers
 
 NEIGHBOURS = 6  # nearest points that touch where there is no mesh
 VOXEL = 0.05  # metres, the side of the cells by which area is measured where there is no mesh
-LOOK = 0.2  # square metres that count as one independent look; chosen on the first sets of docs/notes/queries.md
+LOOK = 0.2  # square metres that count as one look; chosen on the first two sets of docs/notes/queries.md
 FACES = 1 << 16  # faces that are measured at a time, which takes a few MB
 TINY = 1e-9  # square metres, the area of points that have no face
 
