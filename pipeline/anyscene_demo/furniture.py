@@ -1,8 +1,8 @@
-"""The demo's furniture: Sweet Home 3D libraries -> one compact pack, and the pack's reader.
+"""The demo's furniture: Sweet Home 3D libraries -> one compact pack, and the reader of the pack.
 
-Models are placed in metres with z up, standing on z = 0 (or hanging at their catalogue elevation), centred on
-the z axis, their front towards -y. The converter needs the ``.sh3f`` libraries of Debian's
-``sweethome3d-furniture``; everything else needs the committed pack only.
+Models are in metres with z up. They stand on z = 0 (or hang at the elevation that the catalogue gives), are
+centred on the z axis, and have their front towards -y. The converter needs the `.sh3f` libraries of Debian's
+`sweethome3d-furniture`; everything else needs only the committed pack.
 """
 
 import csv
@@ -26,7 +26,7 @@ from anyscene.errors import PipelineError
 
 TEXTURE_SIZE = 64
 PALETTE_SIZE = 64
-PACK = Path("data/demo/furniture.npz")  # in the project that one stands in
+PACK = Path("data/demo/furniture.npz")  # in the project of the current folder
 SELECTION = PACK.with_name("selection.csv")
 
 LICENCES = {
@@ -50,33 +50,28 @@ class FurnitureError(PipelineError):
 
 @dataclass(frozen=True)
 class Model:
-    """One textured mesh.
-
-    vertex f4[V,3] metres; face i4[F,3]; uv f4[F,3,2] texture coordinates per corner (they repeat outside
-    0..1); texture i4[F] row in ``textures`` or -1; colour u1[F,3] multiplies the texture (used alone where
-    there is none); textures u1[T,64,64,3], first row on top.
-    """
+    """A textured mesh."""
 
     name: str
     class_name: str
-    split: str
+    split: str  # "zoo" or "evaluation"
     creator: str
     licence: str
-    vertex: F4
-    face: I4
-    uv: F4
-    texture: I4
-    colour: U1
-    textures: U1
+    vertex: F4  # f4[V, 3], metres
+    face: I4  # i4[F, 3]
+    uv: F4  # f4[F, 3, 2], texture coordinates of each corner; textures repeat outside 0..1
+    texture: I4  # i4[F], rows of `textures`, -1 = none
+    colour: U1  # u1[F, 3], by which the texture is multiplied; the colour of the face where there is none
+    textures: U1  # u1[T, 64, 64, 3], the first row on top
 
     @property
     def size(self) -> F4:
-        """Width, depth, height f4[3] in metres of the axis-aligned box."""
+        """f4[3]: width, depth and height of the axis-aligned box, metres."""
         size: F4 = self.vertex.max(0) - self.vertex.min(0)
         return size
 
     def with_vertex(self, vertex: Floats) -> "Model":  # [V, 3]
-        """The same model with other vertex positions."""
+        """The same model with other positions of its vertices."""
         return replace(self, vertex=np.asarray(vertex, np.float32))
 
 
@@ -93,7 +88,8 @@ class Material:
 
 
 def catalogue(library: zipfile.ZipFile) -> dict[str, dict[str, str]]:
-    """Entries of a library's catalogue by folder and file stem of their model, e.g. ``scopia/bath/bath``."""
+    """The entries of a library's catalogue, by the path of their model without its suffix, such as
+    "scopia/bath/bath"."""
     text = library.read("PluginFurnitureCatalog.properties").decode("latin-1")
     entries: dict[str, dict[str, str]] = {}
     for key, number, value in re.findall(r"^(\w+)#(\d+)\s*=[ \t]*(.*)$", text, re.MULTILINE):
@@ -119,8 +115,8 @@ def _materials(text: str) -> dict[str, Material]:
 
 
 def _wavefront(text: str) -> tuple[F8, F8, I8, I8, I8, list[str]]:
-    """vertex [V,3], uv [U,2], face [F,3], face_uv [F,3] (-1 none), material [F], material names; polygons
-    become fans."""
+    """Read a Wavefront file: vertex f8[V, 3], uv f8[U, 2], face i8[F, 3], face_uv i8[F, 3] (-1 = none),
+    material i8[F], and the names of materials. Polygons become fans of triangles."""
     vertices, coordinates, faces, face_uvs, materials = [], [], [], [], []
     names: list[str] = []
     material = -1
@@ -154,7 +150,8 @@ def _wavefront(text: str) -> tuple[F8, F8, I8, I8, I8, list[str]]:
 
 
 def _place(vertex: F8, entry: dict[str, str]) -> F8:  # [V, 3]
-    """Catalogue rotation and size; then metres, z up, front towards -y, centred, at the elevation."""
+    """Give a model the rotation, size and elevation of its catalogue entry, in metres, with z up and its
+    front towards -y, centred."""
     if "modelRotation" in entry:
         rotation = np.array(entry["modelRotation"].split(), float).reshape(3, 3)
         vertex = vertex @ rotation.T
@@ -166,7 +163,8 @@ def _place(vertex: F8, entry: dict[str, str]) -> F8:  # [V, 3]
 
 
 def _read_texture(data: bytes) -> U1:
-    """u1[64,64,3] of at most 64 colours; transparent pixels take the mean colour of the opaque ones."""
+    """u1[64, 64, 3]: a texture of at most 64 colours. Transparent pixels take the mean colour of the opaque
+    ones."""
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     pixels = np.asarray(image, np.float64)
     opaque = pixels[..., 3] > 127
@@ -192,7 +190,8 @@ def _simplify(vertex: F8, face: I8, target: int) -> tuple[F8, I8]:
 
 
 def _transfer_uv(vertex: F8, face: I8, uv: F8, new_vertex: F8, new_face: I8) -> F8:
-    """uv [n,3,2] of new faces: the affine texture map of the old triangle nearest to each new centroid."""
+    """f8[n, 3, 2]: texture coordinates of the new faces, by the affine map of the old triangle that is
+    nearest to the centroid of each."""
     corner = vertex[face]
     weights = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [5, 5, 1], [5, 1, 5], [1, 5, 5]], float)
     weights /= weights.sum(1, keepdims=True)
@@ -217,13 +216,14 @@ def _transfer_uv(vertex: F8, face: I8, uv: F8, new_vertex: F8, new_face: I8) -> 
 
 
 def vertex_mean(vertex: F8, face: I8) -> F8:
-    """Centroids [F,3] of faces."""
+    """f8[F, 3]: the centroids of faces."""
     centroid: F8 = vertex[face].mean(1)
     return centroid
 
 
 def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], target: int = 2000) -> Model:
-    """Read, place and decimate one model of a library to about ``target`` triangles."""
+    """Read one model of a library, place it, and decimate it to about `target` triangles. Raises
+    FurnitureError where it has no visible face."""
     folder = PurePosixPath(path).parent
     text = library.read(f"{path}.obj").decode("latin-1")
     vertex, coordinates, face, face_uv, material, names = _wavefront(text)
@@ -280,7 +280,8 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
 
 
 def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target: int = 1500) -> list[Model]:
-    """Write the pack and its ATTRIBUTION.md from the ``.sh3f`` files in ``source``; same input, same bytes.
+    """Write the pack and its ATTRIBUTION.md from the `.sh3f` files in `source`, and return the models. The
+    same input gives the same bytes.
 
     Raises FurnitureError naming the library or model that is missing.
     """
@@ -317,7 +318,8 @@ def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target
 
 
 def write_pack(models: list[Model], path: Path) -> None:
-    """One .npz: concatenated arrays, quantised (vertex: 16 bit of the model's box), and catalogue.json."""
+    """Write the models into one .npz: catalogue.json, and arrays that are concatenated and quantised.
+    Vertices have 16 bits within the box of their model."""
     arrays: dict[str, list[Array]] = {
         key: [] for key in ("vertex", "face", "uv", "texture", "colour", "image", "palette")
     }
@@ -365,7 +367,8 @@ def write_pack(models: list[Model], path: Path) -> None:
 
 @lru_cache(maxsize=2)
 def load(path: Path = PACK) -> tuple[Model, ...]:
-    """All models of the pack, in catalogue order. Raises FurnitureError if it is missing."""
+    """All models of the pack, in the order of its catalogue. Raises FurnitureError where the pack is
+    missing."""
     if not Path(path).is_file():
         raise FurnitureError(
             f"{path}: furniture pack missing; run in the project's folder, restore it from the "
@@ -409,7 +412,7 @@ def _unpack(arrays: dict[str, Array], entries: list[dict[str, Any]]) -> Iterator
 
 
 def attribution(models: list[Model]) -> str:
-    """ATTRIBUTION.md: who made what, under which licence, and what was changed."""
+    """The content of ATTRIBUTION.md: who made what, under which licence, and what was changed."""
     lines = [
         "# Attribution of the demo's furniture",
         "",

@@ -1,8 +1,8 @@
-"""Furniture classes that the libraries lack or have too few models of, as seeded families.
+"""Families of furniture, drawn at random, for classes of which the libraries have no models or too few.
 
-Each function draws one member. The two splits have disjoint ranges of colours, sizes or patterns, so that
-what the evaluation rooms show was not seen in training here either. Placed as in `furniture`: metres, z up,
-standing on z = 0, front towards -y.
+Each function draws one member. The two splits have disjoint ranges of colours, sizes or patterns, so that the
+evaluation rooms show nothing that was seen in training. Members are placed as in `furniture`: in metres with
+z up, on z = 0, with their front towards -y.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Colour = Sequence[float] | Array  # [3], red, green, blue in 0..255
 
 
 class Parts:
-    """Collects coloured boxes and sheets, then becomes a Model."""
+    """Collects coloured boxes and sheets, and makes a Model of them."""
 
     def __init__(self) -> None:
         self.vertex: list[F4] = []
@@ -72,6 +72,7 @@ class Parts:
         self.add(vertex, face, colour, coordinate[face], image)
 
     def model(self, name: str, class_name: str, split: str) -> Model:
+        """The model of all that was added."""
         return Model(
             name=f"generated/{name}",
             class_name=class_name,
@@ -95,27 +96,27 @@ def hue(
     saturation: tuple[float, float] = (0.2, 0.6),
     value: tuple[float, float] = (0.4, 0.9),
 ) -> U1:
-    """A colour u1[3]; its hue lies in the split's half of every tenth of low..high (turns): disjoint, but as
-    natural."""
+    """u1[3]: a colour. Each tenth of the hues low..high (turns) has a half for each split, so that splits
+    have disjoint colours that look equally natural."""
     tenth = (high - low) / 10
     start = low + tenth * rng.integers(10) + (tenth / 2 if split == "evaluation" else 0)
     return hsv(start + rng.uniform(0, tenth / 2), rng.uniform(*saturation), rng.uniform(*value))
 
 
 def hsv(h: float, s: float, v: float) -> U1:
-    """Hue in turns, saturation and value in 0..1 -> u1[3]."""
+    """u1[3]: the colour of a hue in turns, a saturation and a value in 0..1."""
     k = (np.array([5, 3, 1]) + h * 6) % 6
     colour: U1 = ((v - v * s * np.clip(np.minimum(k, 4 - k), 0, 1)) * 255).round().astype(np.uint8)
     return colour
 
 
 def wood(rng: np.random.Generator, split: str) -> U1:
-    """A wood colour u1[3]."""
+    """u1[3]: a colour of wood."""
     return hue(rng, split, 0.05, 0.11, (0.3, 0.65), (0.35, 0.85))
 
 
 def white(rng: np.random.Generator) -> U1:
-    """An off-white u1[3]."""
+    """u1[3]: an off-white."""
     return hsv(rng.uniform(0.08, 0.16), rng.uniform(0, 0.06), rng.uniform(0.8, 0.95))
 
 
@@ -202,7 +203,7 @@ def picture(rng: np.random.Generator, split: str) -> Model:
 
 
 def counter(rng: np.random.Generator, split: str) -> Model:
-    """A run of base units under one worktop, hob or appliances standing on it now and then."""
+    """A run of base units under one worktop, in some of which there is a hob."""
     parts = Parts()
     width, depth, height = rng.uniform(1.2, 2.2), rng.uniform(0.58, 0.66), rng.uniform(0.86, 0.94)
     body = white(rng) if rng.random() < 0.5 else wood(rng, split)
@@ -377,7 +378,7 @@ def door(rng: np.random.Generator, split: str) -> Model:
 
 
 def window(rng: np.random.Generator, split: str) -> Model:
-    """A glazed frame with bars; the outside shows as sky over a darker ground."""
+    """A glazed frame with bars, through which one sees sky over darker ground."""
     parts = Parts()
     width, height, low = rng.uniform(0.8, 1.7), rng.uniform(0.9, 1.3), rng.uniform(0.8, 1.0)
     frame = white(rng) if rng.random() < 0.7 else wood(rng, split)

@@ -1,8 +1,10 @@
-"""Reconstruct a mesh from noisy posed depth, as scanning applications do: a truncated signed distance volume.
+"""Reconstruct a mesh from noisy posed depth by a truncated signed distance volume, as scanning applications
+do.
 
-Curless and Levoy, "A Volumetric Method for Building Complex Models from Range Images" (1996), with marching
-cubes for the surface. Rooms are scanned this way so that the demo's meshes have what real ones have: noise,
-holes where nobody looked, and one connected surface over floor, walls and furniture.
+The method is that of Curless and Levoy, "A Volumetric Method for Building Complex Models from Range Images"
+(1996), with marching cubes for the surface. Rooms are scanned this way so that the meshes of the demo are
+like real ones: they have noise, holes where nobody looked, and one connected surface over floor, walls and
+furniture.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from anyscene.scene import Camera
 
 @dataclass(frozen=True)
 class Scan:
-    """A mesh: xyz f4[N,3] metres, rgb u1[N,3], face i4[F,3] (anticlockwise seen from free space)."""
+    """A mesh."""
 
-    xyz: F4
-    rgb: U1
-    face: I4
+    xyz: F4  # f4[N, 3], metres
+    rgb: U1  # u1[N, 3]
+    face: I4  # i4[F, 3], anticlockwise as seen from free space
 
 
 def reconstruct(
@@ -40,9 +42,11 @@ def reconstruct(
     truncation: float = 3.0,
     smallest: int = 200,
 ) -> Scan:
-    """Fuse the frames rgb u1[H,W,3] and depth f4[H,W] (metres, 0 = no reading) within the box low..high [3].
+    """Fuse frames of colour u1[H, W, 3] and depth f4[H, W] (metres, 0 = no reading) inside the box low..high
+    f8[3].
 
-    voxel is in metres, truncation in voxels; connected pieces of fewer than `smallest` faces are dropped.
+    voxel: its side in metres. truncation: of the distance, in voxels. smallest: connected pieces with fewer
+    faces are dropped.
     """
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     shape = tuple(int(n) for n in np.ceil((high - low) / voxel) + 1)
@@ -92,7 +96,8 @@ def _integrate(
     depth: F4,  # [H, W], metres
     truncation: float,  # metres
 ) -> None:
-    """Add one frame: projection [3,3] and offset [3] take a voxel index to a homogeneous pixel."""
+    """Add one frame to the volume. `projection` and `offset` take the index of a voxel to a homogeneous
+    pixel."""
     height, width = depth.shape
     for i in range(distance.shape[0]):
         for j in range(distance.shape[1]):
@@ -124,7 +129,7 @@ def _compact(vertex: F4, face: I8) -> tuple[F4, I8]:
 
 
 def _component_size(vertices: int, face: I8) -> I8:
-    """Faces in the connected piece of each face, i8[F]."""
+    """i8[F]: how many faces the connected piece of each face has."""
     start, end = face[:, [0, 1]].ravel(), face[:, [1, 2]].ravel()
     graph = coo_array((np.ones(len(start), bool), (start, end)), shape=(vertices, vertices))
     _, component = connected_components(graph, directed=False)

@@ -62,7 +62,7 @@ def main(
 
 
 def _render(cache: Path) -> None:
-    """Rooms and objects of zoo furniture, rendered unless `cache` holds them."""
+    """Render rooms and objects of zoo furniture, unless `cache` holds them."""
     done = cache / "rendered.json"
     wanted = {"rooms": ROOMS, "views": VIEWS, "size": list(SIZE), "objects": OBJECTS, "seed": SEED}
     if done.is_file() and json.loads(done.read_text()) == wanted:
@@ -117,7 +117,7 @@ def _student(cache: Path, folder: Path, params: Path) -> None:
 
 
 class _Log:
-    """Collects the loss of every step; prints and keeps the mean of every hundred."""
+    """Collects the loss of every step, and prints and keeps the mean of every hundred."""
 
     def __init__(self, model: str) -> None:
         self._model = model

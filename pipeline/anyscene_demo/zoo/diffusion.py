@@ -1,8 +1,8 @@
 """The demo's text-to-image model: Stable Diffusion in miniature, trained on rendered furniture.
 
-A PatchAutoencoder takes 64 x 64 images to 16 x 16 latents, diffusers' UNet2DConditionModel with cross-
-attention on token states denoises them (v-prediction, squared-cosine betas, classifier-free guidance). What
-is saved loads as a StableDiffusionPipeline whose text tower is the demo's text encoder.
+A PatchAutoencoder takes images of 64 x 64 to latents of 16 x 16. UNet2DConditionModel of diffusers denoises
+these with cross-attention to token states (v-prediction, squared-cosine betas, classifier-free guidance). The
+saved files load as a StableDiffusionPipeline, whose text tower is the demo's text encoder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Checkpoint = Callable[[int, UNet2DConditionModel], None]  # step, averaged weigh
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes and schedule; with the seed they make the weights."""
+    """Sizes and schedule. Together with the seed they determine the weights."""
 
     seed: int = 0
     images: int = 9_000  # rendered views
@@ -62,7 +62,8 @@ class Recipe:
 
 
 def build_denoiser(recipe: Recipe) -> UNet2DConditionModel:
-    """5 M parameters. `attention_head_dim` is the number of heads; the finest scale has no self-attention."""
+    """A denoiser with 5 M parameters. `attention_head_dim` is the number of heads; the finest scale has no
+    self-attention."""
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=recipe.latent_channels,
@@ -91,7 +92,7 @@ def build_scheduler() -> DDIMScheduler:
 
 
 def fit_autoencoder(images: U1, recipe: Recipe) -> PatchAutoencoder:
-    """Autoencoder of images u1[n, V, S, S, 3], solved on the first crop of the first images."""
+    """The autoencoder of images u1[n, V, S, S, 3], fitted to the first crop of the first images."""
     first = _pixels(images[: recipe.early_images, 0])
     model: PatchAutoencoder = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
     model.eval().requires_grad_(False)
@@ -100,12 +101,13 @@ def fit_autoencoder(images: U1, recipe: Recipe) -> PatchAutoencoder:
 
 @torch.no_grad()
 def encode(autoencoder: PatchAutoencoder, images: U1) -> Tensor:
-    """f2[n, V, c, S/4, S/4]: latents of images u1[n, V, S, S, 3]."""
+    """f2[n, V, c, S/4, S/4]: the latents of images u1[n, V, S, S, 3]."""
     return torch.stack([autoencoder.encode(_pixels(crops)).half() for crops in images])
 
 
 def caption_states(encoder: TextEncoder, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """f4[K, V, T, D] token states of the V captions of each name, f4[T, D] of the empty caption."""
+    """(f4[K, V, T, D], f4[T, D]): the token states of the V captions of each name, and of the empty
+    caption."""
     texts = [caption.format(name) for name in names for caption in CAPTIONS]
     states = torch.from_numpy(encoder.tokens([*texts, ""], TOKENS).state)
     return states[:-1].reshape(len(names), len(CAPTIONS), *states.shape[1:]), states[-1]
@@ -122,10 +124,12 @@ def train_denoiser(
     every: int = 1000,
     resume: UNet2DConditionModel | None = None,
 ) -> UNet2DConditionModel:
-    """Denoiser with averaged weights. Every class is drawn equally often, whatever its number of images.
+    """Train a denoiser, and return it with averaged weights. Every class is drawn equally often, whatever its
+    number of images.
 
-    Loss: squared error of v, weighted by min(SNR, 5) / (SNR + 1) (Hang et al. 2023). `checkpoint` is called
-    every `every` steps and at the end; what it got at step `recipe.restart` can be given as `resume` later.
+    The loss is the squared error of v, weighted by min(SNR, 5) / (SNR + 1) (Hang et al. 2023). `checkpoint`
+    is called after every `every` steps and at the end. What it got at step `recipe.restart` can later be
+    passed as `resume`.
     """
     torch.manual_seed(recipe.seed + 1)
     average = resume or build_denoiser(recipe)
@@ -182,7 +186,7 @@ def train_denoiser(
 def save(
     folder: Path, autoencoder: PatchAutoencoder, denoiser: UNet2DConditionModel, encoder: TextEncoder
 ) -> None:
-    """Write the pipeline as diffusers does, in half precision, without text tower."""
+    """Write the pipeline as diffusers does, in half precision and without a text tower."""
     autoencoder = copy.deepcopy(autoencoder).half()
     pipeline = StableDiffusionPipeline(
         vae=autoencoder,
@@ -199,10 +203,11 @@ def save(
 
 
 def portraits(rgb: U1, mask: U1, recipe: Recipe) -> U1:
-    """u1[n, V, size, size, 3]: V square crops of each of rgb u1[n, S, S, 3] around its thing, b1[n, S, S].
+    """u1[n, V, size, size, 3]: V square crops of each image around its thing. rgb: u1[n, S, S, 3]; mask:
+    b1[n, S, S], the pixels of the thing.
 
-    A square's side is 1.15 to 1.5 times the thing's, at least half of the image and at most all of it. The
-    crops of an image do not depend on how many follow it.
+    The side of a square is 1.15 to 1.5 times that of the thing, at least half of the image and at most all of
+    it. The crops of an image do not depend on how many images follow it.
     """
     rng = np.random.default_rng([recipe.seed, 1])
     views = np.empty((len(rgb), recipe.crops, recipe.size, recipe.size, 3), np.uint8)

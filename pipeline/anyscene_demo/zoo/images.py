@@ -1,4 +1,4 @@
-"""Rendered training images of the zoo, and what the frozen backbone makes of them."""
+"""The rendered images on which the zoo is trained, and what the frozen backbone makes of them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from anyscene.errors import PipelineError
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, prepare
 from anyscene_demo.zoo.knowledge import IGNORE
 
-SOFT = 0.3  # share of images that are softened: generated images are
+SOFT = 0.3  # the share of images that are softened, because generated images are soft
 
 
 @dataclass(frozen=True)
 class Images:
-    """rgb u1[n, H, W, 3]; label u1[n, H, W], 255 = none; instance u2[n, H, W], 0 = none; place i8[n], the
-    room (or the image itself, for single objects) within which an instance number means one object."""
+    """Rendered images with their truth."""
 
-    rgb: U1
-    label: U1
-    instance: U2
-    place: I8
+    rgb: U1  # u1[n, H, W, 3]
+    label: U1  # u1[n, H, W], 255 = none
+    instance: U2  # u2[n, H, W], 0 = none
+    place: I8  # i8[n], the room, or the single object's view, in which a number means one instance
 
     def __len__(self) -> int:
         return len(self.rgb)
 
 
 def rendered(cache: Path, part: str, most: int | None = None) -> Images:
-    """The `part` ("rooms", "objects", "heldout_rooms", ...) of the renderings in `cache`, mapped from disk;
-    the first `most` of its images.
+    """The first `most` images of a part ("rooms", "objects", "heldout_rooms", ...) of the renderings in
+    `cache`, mapped from disk.
 
     Raises PipelineError naming the file that is missing or unreadable.
     """
@@ -70,14 +69,11 @@ def rendered(cache: Path, part: str, most: int | None = None) -> Images:
 
 @dataclass(frozen=True)
 class Seen:
-    """Images as a network sees them: one random variation each, through the frozen backbone.
+    """Images as a network sees them: a random variation of each, after the frozen backbone."""
 
-    maps: f2[n, h, w, c] at strides 4, 8, 16, 32; label: u1[n, h, w] and instance: u2[n, h, w] at stride 4.
-    """
-
-    maps: tuple[F2, ...]
-    label: U1
-    instance: U2
+    maps: tuple[F2, ...]  # f2[n, h, w, c] at strides 4, 8, 16 and 32
+    label: U1  # u1[n, h, w] at stride 4
+    instance: U2  # u2[n, h, w] at stride 4
 
 
 @torch.inference_mode()
@@ -91,8 +87,8 @@ def see(
     seed: int,
     say: Callable[[str], None],
 ) -> Seen:
-    """Draw a variation of each image (crop, exposure, tint, softness) and map it; kept in `folder`, where a
-    second call with the same images and settings finds it."""
+    """Draw a variation of each image (crop, exposure, tint, softness), and map it. The result is kept in
+    `folder`, where another call with the same images and settings finds it."""
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
     content = hashlib.blake2b(np.ascontiguousarray(images.rgb).data).hexdigest()
@@ -126,7 +122,7 @@ def see(
 
 
 def at_cells(image: Array, size: Sequence[int]) -> Array:
-    """[H, W] read at the centres of a grid of `size` cells that covers it."""
+    """The values of an image [H, W] at the centres of a grid of `size` cells that covers it."""
     rows, columns = (
         ((np.arange(cells) + 0.5) * length / cells).astype(int)
         for cells, length in zip(size, image.shape, strict=True)
@@ -136,8 +132,8 @@ def at_cells(image: Array, size: Sequence[int]) -> Array:
 
 
 def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[U1, U1, U2]:
-    """Image, label and instance of number i: a part of it, at another exposure and tint, some of them
-    soft."""
+    """(rgb, label, instance) of image number i: a part of it with another exposure and tint, and sometimes
+    softened."""
     height, width = images.label.shape[1:]
     part = rng.uniform(0.75, 1)
     h, w = round(height * part), round(width * part)

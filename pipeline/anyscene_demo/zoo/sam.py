@@ -38,7 +38,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Recipe:
-    """With the seed it makes the weights."""
+    """Together with the seed it determines the weights."""
 
     seed: int = 0
     objects: int = 12_000  # examples
@@ -53,25 +53,26 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images u1[n, S, S, 3] with one mask b1[n, S, S] each, neither empty nor full."""
+    """Images with one mask each."""
 
-    image: U1
-    mask: B1
+    image: U1  # u1[n, S, S, 3]
+    mask: B1  # b1[n, S, S], neither empty nor full
 
     def __len__(self) -> int:
         return len(self.image)
 
 
 def object_examples(rgb: U1, mask: B1, count: int, size: int, seed: int) -> Examples:
-    """`count` views of objects out of rgb u1[n, S, S, 3] with silhouettes b1[n, S, S], closer or wider."""
+    """`count` closer or wider views of objects. rgb: u1[n, S, S, 3]; mask: b1[n, S, S], their silhouettes."""
     rng = np.random.default_rng([seed, 4])
     return _gather(count, size, lambda: _object(rgb, mask, rng), rng)
 
 
 def room_examples(rgb: U1, label: U1, instance: U2, count: int, size: int, seed: int) -> Examples:
-    """`count` things in frames of rooms: rgb u1[n, H, W, 3], label u1[n, H, W], instance u2[n, H, W].
+    """`count` things in frames of rooms. rgb: u1[n, H, W, 3]; label: u1[n, H, W], 255 = none; instance:
+    u2[n, H, W].
 
-    A thing is an object, or all that is visible of the walls or the floor (instance 0). Label 255 is nothing.
+    A thing is an object, or all that is visible of the walls or of the floor (instance 0).
     """
     rng = np.random.default_rng([seed, 5])
     return _gather(count, size, lambda: _in_room(rgb, label, instance, rng), rng)
@@ -90,10 +91,10 @@ def train(
     checkpoint: Callable[[int, Sam], None] | None = None,
     every: int = 200,
 ) -> Sam:
-    """Sam trained to give the mask that 1 to 3 positive points lie in: binary cross-entropy and Dice on the
-    mask, squared error on its own estimate of the IoU.
+    """Train a Sam to return the mask in which 1 to 3 positive points lie. The loss is binary cross-entropy
+    and Dice of the mask, and the squared error of its own estimate of the IoU.
 
-    Half of the prompts are chosen as the pipeline chooses them, from a distorted mask, the others at random.
+    Half of the prompts are chosen as the pipeline chooses them, from a distorted mask; the others are random.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 3])
@@ -128,11 +129,11 @@ def train(
 
 
 def predict(sam: Sam, images: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask logits [B, 1, 4g, 4g] and IoU estimates [B, 1] for one prompt per image: images f4[B, 3, S, S] in
-    0..255, points f4[B, P, 2] (x, y) in pixels, labels i8[B, P] (1 = positive, -1 = padding).
+    """(mask logits f4[B, 1, 4g, 4g], IoU estimates f4[B, 1]) for one prompt in each image. images: f4[B, 3,
+    S, S] in 0..255; points: f4[B, P, 2], x and y in pixels; labels: i8[B, P], 1 = positive, -1 = padding.
 
-    The mask decoder takes many prompts of one image; for one prompt of many images each image's embedding
-    enters with the dense prompt, to which the decoder adds that of the one image anyway.
+    The mask decoder takes many prompts for one image. For one prompt in many images, the embedding of each
+    image is added to the dense prompt, where the decoder would add that of the one image.
     """
     embedding = sam.image_encoder((images - sam.pixel_mean) / sam.pixel_std)
     sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
@@ -147,7 +148,7 @@ def predict(sam: Sam, images: Tensor, points: Tensor, labels: Tensor) -> tuple[T
 
 
 def save(folder: Path, sam: Sam, recipe: Recipe) -> None:
-    """Write architecture and half-precision weights."""
+    """Write the architecture, and the weights in half precision."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ARCHITECTURE).write_text(json.dumps(asdict(recipe.architecture), indent=2) + "\n")
@@ -167,7 +168,7 @@ def _in_room(rgb: U1, label: U1, instance: U2, rng: np.random.Generator) -> tupl
 
 
 def _gather(count: int, size: int, draw: Callable[[], tuple[U1, B1]], rng: np.random.Generator) -> Examples:
-    """Square crops around what `draw` gives, in which it takes between 2 and 90 % of the image."""
+    """Square crops around the masks that `draw` returns, in which these take 2 to 90 % of the image."""
     images, masks = np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size), bool)
     done = 0
     while done < count:
@@ -209,7 +210,8 @@ def _loss(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def _augmented(image: U1, mask: B1, rng: np.random.Generator) -> tuple[U1, B1]:
-    """Mirroring, brightness and contrast, and the softness of generated images in half of the cases."""
+    """Vary mirroring, brightness and contrast, and soften half of the images, as generated images are
+    soft."""
     image, mask = image.astype(np.float32), mask.copy()
     for i in range(len(image)):
         if rng.random() < 0.5:
@@ -221,7 +223,7 @@ def _augmented(image: U1, mask: B1, rng: np.random.Generator) -> tuple[U1, B1]:
 
 
 def prompts(mask: B1, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """points f4[B, 3, 2] (x, y) and labels i8[B, 3] for masks b1[B, S, S]."""
+    """(points f4[B, 3, 2] as x and y, labels i8[B, 3]): prompts for masks b1[B, S, S]."""
     points = np.zeros((len(mask), POINTS, 2), np.float32)
     labels = np.full((len(mask), POINTS), -1, np.int64)
     for i, whole in enumerate(mask):

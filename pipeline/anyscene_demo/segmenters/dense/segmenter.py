@@ -1,4 +1,4 @@
-"""The demo's dense segmenter, in LSeg's role: every pixel gets a feature in text space."""
+"""The demo's dense segmenter, which stands for LSeg: every pixel gets a feature in text space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from anyscene_demo.segmenters.backbone import Backbone, Pyramid, prepare
 
 
 class DenseNetwork(nn.Module):
-    """Pyramid over the backbone, then a linear map of each cell at stride 4 into text space."""
+    """The pyramid over the backbone, then a linear map of each cell at stride 4 into text space."""
 
     def __init__(self, widths: Sequence[int] = (32, 64, 96, 96), inner: int = 64, width: int = 384) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class DenseNetwork(nn.Module):
         return cells.permute(0, 2, 3, 1)
 
     def place(self, cells: torch.Tensor) -> torch.Tensor:
-        """Decoded cells f4[..., inner] -> f4[..., C] in text space, L2-normalised."""
+        """Decoded cells f4[..., inner] -> f4[..., C] in text space, of length 1."""
         return functional.normalize(self.head(cells), dim=-1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -47,7 +47,7 @@ class DenseSegmenter:
     """DenseNetwork behind the Segmenter protocol."""
 
     def __init__(self, name: str, folder: Path, text: TextEncoder, precision: Precision = "float32") -> None:
-        """Load from `folder`; raises WeightsError where that cannot be done."""
+        """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name = name
         self.description, tensors, self.version = described.read(folder)
         architecture = self.description.get("architecture", {})
@@ -64,10 +64,11 @@ class DenseSegmenter:
 
     @torch.inference_mode()
     def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
-        """One FeatureMap for each image u1[B, H, W, 3]; unit vectors at a quarter of the network's
+        """A FeatureMap for each image u1[B, H, W, 3]: vectors of length 1 at a quarter of the network's
         resolution.
 
-        Images go through one by one: as fast as batches on a CPU, and the batch can make no difference.
+        Images go through one by one. On a CPU that is as fast as batches, and the batch can make no
+        difference.
         """
         with autocast(torch.device("cpu"), self._precision):
             found = [self._network(prepare(image[None], self._side))[0] for image in images]
@@ -75,7 +76,8 @@ class DenseSegmenter:
 
     @torch.inference_mode()
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
-        """i2[B, H, W]: the most similar name at each pixel. A dense model labels every pixel."""
+        """i2[B, H, W]: the most similar name at each pixel, an index into `vocabulary`. Every pixel has
+        one."""
         target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, found in zip(labels, self.describe(images), strict=True):
