@@ -1,4 +1,4 @@
-"""What another model's scripts wrote -> a precomputed 2D model (docs/precomputed.md)."""
+"""What the scripts of another model wrote -> a precomputed 2D model (docs/precomputed.md)."""
 
 import json
 from enum import StrEnum

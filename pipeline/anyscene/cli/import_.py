@@ -1,4 +1,4 @@
-"""A capture as other tools export it -> a scan in the rgbd form, for dataset.root and anyscene predict."""
+"""A capture that another tool exported -> a scan in the rgbd form, for dataset.root and anyscene predict."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ class Confidence(StrEnum):
     high = "high"
 
 
-# What `anyscene query` asks for as well, where it is given an export.
+# `anyscene query` has the same options, for exports.
 From = Annotated[Exporter | None, typer.Option("--from", help="what wrote the export; default: by its files")]
 Scale = Annotated[float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")]
 DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")]
@@ -55,7 +55,7 @@ def main(
 def export_options(
     scale: float | None, depth_unit: str | None, up: str | None, confidence: str
 ) -> imports.ExportOptions:
-    """The options as the library takes them. Raises DataError for what is no unit and no direction."""
+    """The options in the form of the library. Raises DataError for what is not a unit or not a direction."""
     if scale is not None and not 0 < scale < float("inf"):
         raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
     direction = None if up is None else imports.direction(up)

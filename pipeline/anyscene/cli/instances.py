@@ -1,4 +1,4 @@
-"""Proposals of objects, named by the features inside them -> average precision."""
+"""Proposals of objects, which get their names by the features inside them -> average precision."""
 
 import json
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The console command `anyscene`: tools, and the stages of the project that one stands in."""
+"""The console command `anyscene`: tools, and the stages of the project in the current folder."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ TOOLS = {
     "stages": "List the stages of the project, or write its dvc.yaml.",
     "adopt": "Take over what older code made, where today's makes the same.",
 }
-MODULES = {"import": "import_"}  # a word of the language
+MODULES = {"import": "import_"}  # a keyword of Python cannot name a module
 CODES = "Exit codes: 0 done; 1 refused or failed, with a message that says what to do; 2 called wrongly."
-OFFERED = {  # by packages: known by name without importing them
+OFFERED = {  # what packages offer, known by name without importing it
     "Tasks, which evaluation scores and report and viewer show": TASKS,
     "2D models, for segmenters.names": Registry("anyscene.segmenters"),
     "Readers of raw scans, for dataset.reader": Registry("anyscene.readers"),
@@ -67,7 +67,7 @@ class Commands(TyperGroup):
         return found
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        self.completing = True  # asks for every command, whose name and help are enough
+        self.completing = True  # completion looks at every command, and needs only its name and help
         try:
             return super().shell_complete(ctx, incomplete)
         finally:
@@ -84,8 +84,8 @@ class Commands(TyperGroup):
 
 
 def stages() -> dict[str, str]:
-    """The stages of the project in the current folder, in its order, and what they do; none elsewhere. Their
-    files are read, not run."""
+    """The stages of the project in the current folder and what each does, in the order of the project; none
+    outside a project. The files of stages are read and not run."""
     try:
         names = list(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
     except (OSError, yaml.YAMLError, KeyError, TypeError):
@@ -94,7 +94,7 @@ def stages() -> dict[str, str]:
 
 
 def _help(file: Path) -> str | None:
-    """First sentence of the docstring of the function that is called as the file is."""
+    """The first sentence of the docstring of the function that has the name of the file."""
     try:
         body = ast.parse(file.read_text()).body
     except (OSError, SyntaxError, ValueError):
@@ -106,8 +106,8 @@ def _help(file: Path) -> str | None:
 
 
 def load(name: str) -> typer.Typer:
-    """The command `name`. Tools are part of this package and import nothing from the current folder; a stage
-    is a file of the project in it."""
+    """The command `name`. A tool is part of this package and imports nothing from the current folder. A stage
+    is a file of the project in the current folder."""
     if name in TOOLS:
         module = f"anyscene.cli.{MODULES.get(name, name)}"
     else:

@@ -1,4 +1,4 @@
-"""What a reader of raw scans must keep to: `anyscene.datasets.Dataset`."""
+"""What a reader of raw scans must satisfy: `anyscene.datasets.Dataset`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anyscene.scene import Frame, Scene
 
 
 class ReaderTests:
-    """Tests of a reader; the fixture `dataset` gives it, open on a few small scans.
+    """Tests of a reader. The fixture `dataset` returns the reader, open on a few small scans.
 
         class TestMine(ReaderTests):
             @pytest.fixture
@@ -21,12 +21,13 @@ class ReaderTests:
                 write_scans(tmp_path)
                 return MyScans(tmp_path)
 
-    One scene at least must be whole and one annotated. Scans may be made up, but cameras must look at points.
+    At least one scene must be whole, and one annotated. Scans may be made up, but cameras must look at
+    points.
     """
 
     @pytest.fixture
     def dataset(self) -> Dataset:
-        """The data set to be tested."""
+        """The data set to test."""
         raise pytest.UsageError("give the fixture `dataset` in the class that derives from ReaderTests")
 
     @pytest.fixture

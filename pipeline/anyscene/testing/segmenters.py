@@ -1,4 +1,4 @@
-"""What a 2D model must keep to: `anyscene.segmenters.Segmenter`."""
+"""What a 2D model must satisfy: `anyscene.segmenters.Segmenter`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHAPES = [(96, 96), (48, 48), (60, 80), (80, 60), (45, 160), (160, 30), (1, 1), 
 
 
 def noise(shape: tuple[int, int], count: int = 2, seed: int = 0) -> U1:
-    """u1[count, H, W, 3] of independent pixels; shape: (H, W)."""
+    """u1[count, H, W, 3]: images of independent pixels. shape: (H, W)."""
     return np.random.default_rng(seed).integers(0, 256, (count, *shape, 3), dtype=np.uint8)
 
 
 class SegmenterTests:
-    """Tests of a 2D model; the fixture `segmenter` gives it.
+    """Tests of a 2D model. The fixture `segmenter` returns the model.
 
         class TestMine(SegmenterTests):
             labels_everywhere = True  # it is a dense model
@@ -32,18 +32,18 @@ class SegmenterTests:
     Weights may be random. A small network suffices, and keeps the suite fast.
     """
 
-    # The names that the model is asked for.
+    # The names among which the model chooses.
     vocabulary: ClassVar[tuple[str, ...]] = ("wall", "floor", "chair", "table", "orange tree")
-    # Whether every pixel of every image gets a label, as of dense models.
+    # Whether every pixel of every image gets a label, as dense models do it.
     labels_everywhere: ClassVar[bool] = False
     # Whether the features of a dense model have length 1.
     unit_features: ClassVar[bool] = True
-    # The end of every caption of a mask model, with {} for the name; None: captions are not looked at.
+    # The end of every caption of a mask model, with {} for the name; None: captions are not tested.
     sentence: ClassVar[str | None] = " {} in a scene"
 
     @pytest.fixture(scope="class")
     def segmenter(self) -> Segmenter:
-        """The model to be tested."""
+        """The model to test."""
         raise pytest.UsageError("give the fixture `segmenter` in the class that derives from SegmenterTests")
 
     def test_is_a_segmenter(self, segmenter: Segmenter) -> None:

@@ -1,4 +1,4 @@
-"""What a task must keep to: `anyscene.tasks.task.Task`."""
+"""What a task must satisfy: `anyscene.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ NAMES = ("floor", "bed", "table")  # of the made-up scene, in the order of its s
 
 
 class Spelling:
-    """A text encoder without weights: unit vectors that depend on the letters alone."""
+    """A text encoder without weights. It returns unit vectors that depend only on the letters."""
 
     name, width = "spelling", WIDTH
 
     def encode(self, texts: Sequence[str]) -> F4:
-        """f4[K, C]."""
+        """f4[K, C]: a vector of length 1 for each text."""
         vectors = [np.random.default_rng(zlib.crc32(text.encode())).normal(size=WIDTH) for text in texts]
         return np.array([v / np.linalg.norm(v) for v in vectors], np.float32).reshape(-1, WIDTH)
 
 
 def scene(seed: int = 0) -> tuple[Surface, Features, Truth, Texts]:
-    """A floor with two boxes on it, without a mesh: its points, features that name them, annotation, and the
-    texts that they are compared with. A tenth of the points has no feature."""
+    """A floor with two boxes on it, without a mesh: its points, features from which one can tell their names,
+    annotation, and the texts that features are compared with. A tenth of the points has no feature."""
     rng = np.random.default_rng(seed)
     encoder: Any = Spelling()  # it lacks `tokens`, for which no task asks
     texts = Texts(encoder, label_set("scannet20"), NAMES, "a {} in a scene", ("a bed in a scene",))
@@ -61,19 +61,19 @@ def scene(seed: int = 0) -> tuple[Surface, Features, Truth, Texts]:
 
 
 class TaskTests:
-    """Tests of a task; the fixture `task` gives it.
+    """Tests of a task. The fixture `task` returns the task.
 
         class TestMine(TaskTests):
             @pytest.fixture
             def task(self):
                 return MyTask()
 
-    It is asked of the made-up scenes of this module.
+    The task answers the made-up scenes of this module.
     """
 
     @pytest.fixture
     def task(self) -> Task[Any]:
-        """The task to be tested."""
+        """The task to test."""
         raise pytest.UsageError("give the fixture `task` in the class that derives from TaskTests")
 
     def test_it_has_a_name_and_a_title(self, task: Task[Any]) -> None:
