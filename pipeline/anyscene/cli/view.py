@@ -90,7 +90,8 @@ def _serve(
 def _imported(
     folder: Path, settings: Params, artefacts: Artefacts, source: str | None
 ) -> Iterator[tuple[Params, Artefacts, str]]:
-    """A scan as the only scene of a temporary project, with the folder of the network that is asked."""
+    """Import a scan as the only scene of a temporary project, and yield this project and the folder of the
+    network."""
     from anyscene.tasks import sources
     from anyscene.tasks.surface import Surface
 

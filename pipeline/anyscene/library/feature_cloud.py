@@ -33,8 +33,8 @@ MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
 class FeatureCloud:
     """The N points of a scene, with a feature of C channels in the space of a text encoder at each.
 
-    `anyscene.open` and `anyscene.from_points` make one. Features are computed, and PyTorch is used, when
-    something is first asked of them.
+    `anyscene.open` and `anyscene.from_points` make one. Features are computed, and PyTorch is imported, when
+    they are first needed.
 
     >>> cloud = anyscene.open("val_000")
     >>> cloud  # doctest: +ELLIPSIS
@@ -42,11 +42,11 @@ class FeatureCloud:
     """
 
     surface: Surface  # its points, its mesh and its superpoints
-    settings: Params  # of the project that it is of, or the built-in ones
+    settings: Params  # of its project, or the built-in ones
     load: Callable[[], Features]  # computes or opens the features
-    truth: Truth | None = None  # the annotation, of a scene of a project that has one
-    remarks: str = ""  # what a person should know of how it was imported
-    given: TextEncoder | None = None  # in place of that of `settings`
+    truth: Truth | None = None  # the annotation, where the scene is in a project and has one
+    remarks: str = ""  # what a person should know about how it was imported
+    given: TextEncoder | None = None  # a text encoder in place of that of `settings`
 
     @property
     def id(self) -> str:
@@ -75,21 +75,21 @@ class FeatureCloud:
 
     @property
     def superpoints(self) -> I4:
-        """i4[N], 0..L-1: the small part of the surface that each point belongs to."""
+        """i4[N], 0..L-1: the small part of the surface to which each point belongs."""
         return self.surface.superpoint
 
     @functools.cached_property
     def features(self) -> F4:
-        """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is kept once it
-        was asked for."""
+        """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is computed
+        once."""
         dense = self._features.dense()
         dense[~self.valid] = 0
         return dense
 
     @property
     def valid(self) -> B1:
-        """b1[N]: whether a point has a feature. A network gives one to every point, fusion to those that a
-        frame sees."""
+        """b1[N]: whether a point has a feature. A network gives one to every point; fusion gives one to the
+        points that a frame sees."""
         return self._features.valid
 
     @property
@@ -99,8 +99,8 @@ class FeatureCloud:
 
     @functools.cached_property
     def encoder(self) -> TextEncoder:
-        """What texts are encoded by. Raises TextError where it cannot be loaded, and where its texts are not
-        of the width of the features."""
+        """The text encoder. Raises TextError where it cannot be loaded, and where its embeddings have another
+        width than the features."""
         encoder = self.given or load_text_encoder(self.settings.text)
         width = self._features.values.shape[1]
         if encoder.width != width:
@@ -122,9 +122,10 @@ class FeatureCloud:
     ) -> Ranking:
         """Where `text` is: at most `top` groups of points, the best first, as `anyscene query` ranks them.
 
-        negative: texts that are not meant; what is closer to one of them is left out. by: whether points are
-        compared by the cosine of their feature, through the classes that they show, or by both. unit: whether
-        superpoints that touch and show the same class are joined.
+        negative: texts for what is not meant; what is closer to one of them is left out. by: whether points
+        are compared by the cosine of their feature, through the classes that they show, or by both. unit:
+        whether single superpoints are ranked, or objects, which join those that touch and show the same
+        class.
 
         >>> cloud = anyscene.open("val_000")
         >>> found = cloud.query("somewhere to sit", top=2)
@@ -149,7 +150,8 @@ class FeatureCloud:
         where a point has no feature.
 
         classes: names of any things, or a label set (`anyscene.label_set`); None: the label set of the
-        project. Raises DataError for no class, for one that appears twice, and for more than fit an i2.
+        project. Raises DataError where there is no class, where one appears twice, and where there are more
+        than an i2 can count.
 
         >>> label = anyscene.open("val_000").segment(["bed", "chair", "something else"])
         >>> label.dtype.name, set(label.tolist()) <= {-1, 0, 1, 2}
@@ -158,8 +160,8 @@ class FeatureCloud:
         return labelled(self._features, self._texts(classes)).label
 
     def to_ply(self, path: str | Path, classes: Sequence[str] | LabelSet | None = None) -> Path:
-        """Write the mesh, or the points, coloured by `segment(classes)`, with label and superpoint of each
-        vertex; the names of the labels are comments of the file. Returns `path`.
+        """Write the mesh, or the points, coloured by `segment(classes)`, with a label and a superpoint for
+        each vertex. The names of the labels are comments of the file. Returns `path`.
 
         Raises DataError where something is in the way of the file.
 
@@ -187,8 +189,8 @@ class FeatureCloud:
     def session(
         self, unit: Unit | Literal["object", "superpoint"] = "object", drawn: I8 | None = None
     ) -> Session:
-        """What is asked by command line and viewer, and by `query`; drawn: i8[M], the points whose scores its
-        answers have, in rising order; None: those of a sample."""
+        """The scene, prepared for queries; the command line, the viewer and `query` use it. drawn: i8[M], the
+        points whose scores an answer has, in rising order; None: those of a sample."""
         classes = Texts.of(self.settings, self.encoder).classes
         return Session.of(self.surface, self._features, classes, Unit(unit), drawn)
 

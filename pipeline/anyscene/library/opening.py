@@ -1,4 +1,4 @@
-"""Whatever a person has -> a FeatureCloud: a scene of a project, an artefact, a capture, a mesh, points."""
+"""What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def open(
     mesh: str | Path | None = None,
     every: int = 1,
 ) -> FeatureCloud:
-    """Open a scene, to ask it for things.
+    """Open a scene, to find things in it.
 
     scene is one of:
       - the id of a scene of a project, or the path of one of its artefacts: data/scenes/ID.zarr;
@@ -52,12 +52,12 @@ def open(
       - a mesh or a cloud: a .ply file with colours, or a .npy file [N, 6] of x, y, z and red, green, blue in
         0..255; metres, z up.
     source: whose features: "fusion", "projection/MODEL", a network under models/ by its name, or any network
-    by the path of its folder. None: the most refined network of the project, else fusion.
-    project: a folder with params.yaml and models/, or the path of its params.yaml. None: the project that an
-    artefact lies in, else the current folder; built-in parameters where there is no params.yaml.
-    encoder: encodes texts, in place of the one that text.encoder names.
-    exporter, options, mesh, every: what a capture does not say of itself, as for `anyscene import`. Of a mesh
-    or a cloud, `options` may say the scale and what is up.
+    by the path of its folder. None: the most refined network of the project, else fusion. project: a folder
+    with params.yaml and models/, or the path of its params.yaml. None: the project that an artefact lies in,
+    else the current folder; built-in parameters where there is no params.yaml. encoder: encodes texts, in
+    place of the one that text.encoder names. exporter, options, mesh, every: what a capture does not tell by
+    itself, as for `anyscene import`. For a mesh or a cloud, `options` may give the scale and which direction
+    is up.
 
     Raises StoreError where there is no such scene or `source`, and DataError naming the file that is wrong.
     The network is read when its features are first asked for: CheckpointError where it is damaged, and
@@ -102,15 +102,15 @@ def from_points(
     project: str | Path | None = None,
     encoder: TextEncoder | None = None,
 ) -> FeatureCloud:
-    """The same for points that are in memory.
+    """As `anyscene.open`, for points in memory.
 
-    points: floats [N, 3], z up, in units of `scale` metres. None: metres, and refused where the longest side
-    is not that of anything one scans. colours: u1 [N, 3]; normals: floats [N, 3] of length 1; faces: integers
-    [F, 3], indices of points. Normals that are not given are those of the faces, else of the plane through
-    each point's 16 neighbours, turned to the middle of all points, where whoever scanned a room stood.
-    source, project, encoder: as for `anyscene.open`.
+    points: floats [N, 3], z up, in units of `scale` metres. Without a scale the unit is a metre, and points
+    are refused whose longest side is not that of anything one scans. colours: u1[N, 3]; normals: floats [N,
+    3] of length 1; faces: integers [F, 3], indices of points. Without `normals` a point has the normal of its
+    faces; where there are none, that of the plane through its 16 neighbours, turned to the middle of all
+    points, where a person who scans a room stands. source, project, encoder: as for `anyscene.open`.
 
-    Raises DataError for arrays of another shape or type, and for values that cannot be.
+    Raises DataError for arrays of another shape or type, and for impossible values.
 
     >>> rng = np.random.default_rng(0)
     >>> points = rng.uniform(0, 2, (500, 3)) * [1, 1, 0]
@@ -128,7 +128,7 @@ def from_points(
 def _artefact(
     path: Path, source: str | Path | None, project: str | Path | None, encoder: TextEncoder | None
 ) -> FeatureCloud:
-    """A scene by one of its artefacts: ROOT/data/STAGE/ID.zarr or ROOT/data/projection/MODEL/ID.zarr."""
+    """The scene of an artefact: ROOT/data/STAGE/ID.zarr or ROOT/data/projection/MODEL/ID.zarr."""
     whole, scene = path.absolute(), path.name.removesuffix(store.SUFFIX)
     for root in list(whole.parents)[2:4]:
         stage = whole.parent.relative_to(root).as_posix()
@@ -232,7 +232,7 @@ def _normals(where: str | Path, xyz: F4) -> F4:
 
 
 def _turn(path: Path, up: Array | str | None) -> F8:
-    """f8[3, 3]: the rotation that takes `up` to +z, by no more than it takes."""
+    """f8[3, 3]: the smallest rotation that turns `up` to +z."""
     if up is None:
         return np.eye(3)
     if isinstance(up, str):

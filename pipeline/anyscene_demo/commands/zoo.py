@@ -27,6 +27,8 @@ SEED = 0
 
 
 class Model(StrEnum):
+    """What the zoo trains."""
+
     dense = "dense"
     mask = "mask"
     diffusion = "diffusion"

@@ -26,8 +26,10 @@ from anyscene_demo.zoo.schedule import move_average, rise_and_fall
 
 @dataclass(frozen=True)
 class Architecture:
-    image_size: int = 64
-    patch: int = 4
+    """The sizes of the network, as `anyscene.weights.sam.build_sam` takes them."""
+
+    image_size: int = 64  # pixels
+    patch: int = 4  # pixels
     width: int = 96
     depth: int = 3
     heads: int = 3
