@@ -1,5 +1,5 @@
-"""The stages of the pipeline, one thin file each. They run the package of their own clone, also where DVC
-computes an experiment in a copy of it."""
+"""The stages of the pipeline, one thin file each. They run the package of the clone that they are in, also
+where DVC computes an experiment in a copy of the clone."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Annotation of raw scans -> data/labels; only what asks for it by name reads it."""
+"""Annotation of raw scans -> data/labels. Only a stage that declares so reads it."""
 
 from anyscene.cli import named
 from anyscene.cli.command import stage_command

@@ -1,4 +1,4 @@
-"""Seeded rooms -> data/world: the demo's raw captures, in the form of a user's own."""
+"""Seeded rooms -> data/world: the raw captures of the demo, in the form of a user's own."""
 
 from anyscene.cli.command import stage_command
 from anyscene.project import layout

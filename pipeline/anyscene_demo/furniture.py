@@ -1,8 +1,8 @@
-"""The demo's furniture: Sweet Home 3D libraries -> one compact pack, and the pack's reader.
+"""The demo's furniture: Sweet Home 3D libraries -> one compact pack, and the reader of the pack.
 
-Models are placed in metres with z up, standing on z = 0 (or hanging at their catalogue elevation), centred on
-the z axis, their front towards -y. The converter needs the ``.sh3f`` libraries of Debian's
-``sweethome3d-furniture``; everything else needs the committed pack only.
+Models are in metres with z up. They stand on z = 0 (or hang at the elevation that the catalogue gives), are
+centred on the z axis, and have their front towards -y. The converter needs the `.sh3f` libraries of Debian's
+`sweethome3d-furniture`; everything else needs only the committed pack.
 """
 
 import csv
@@ -14,17 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fast_simplification
 import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import F4, F8, I4, I8, U1, Array, Floats
 from anyscene.errors import PipelineError
 
 TEXTURE_SIZE = 64
 PALETTE_SIZE = 64
-PACK = Path("data/demo/furniture.npz")  # in the project that one stands in
+PACK = Path("data/demo/furniture.npz")  # in the project of the current folder
 SELECTION = PACK.with_name("selection.csv")
 
 LICENCES = {
@@ -48,40 +50,46 @@ class FurnitureError(PipelineError):
 
 @dataclass(frozen=True)
 class Model:
-    """One textured mesh.
-
-    vertex f4[V,3] metres; face i4[F,3]; uv f4[F,3,2] texture coordinates per corner (they repeat outside
-    0..1); texture i4[F] row in ``textures`` or -1; colour u1[F,3] multiplies the texture (used alone where
-    there is none); textures u1[T,64,64,3], first row on top.
-    """
+    """A textured mesh."""
 
     name: str
     class_name: str
-    split: str
+    split: str  # "zoo" or "evaluation"
     creator: str
     licence: str
-    vertex: np.ndarray
-    face: np.ndarray
-    uv: np.ndarray
-    texture: np.ndarray
-    colour: np.ndarray
-    textures: np.ndarray
+    vertex: F4  # f4[V, 3], metres
+    face: I4  # i4[F, 3]
+    uv: F4  # f4[F, 3, 2], texture coordinates of each corner; textures repeat outside 0..1
+    texture: I4  # i4[F], rows of `textures`, -1 = none
+    colour: U1  # u1[F, 3], by which the texture is multiplied; the colour of the face where there is none
+    textures: U1  # u1[T, 64, 64, 3], the first row on top
 
     @property
-    def size(self) -> np.ndarray:
-        """Width, depth, height f4[3] in metres of the axis-aligned box."""
-        return self.vertex.max(0) - self.vertex.min(0)
+    def size(self) -> F4:
+        """f4[3]: width, depth and height of the axis-aligned box, metres."""
+        size: F4 = self.vertex.max(0) - self.vertex.min(0)
+        return size
 
-    def with_vertex(self, vertex: np.ndarray) -> "Model":  # [V, 3]
-        """The same model with other vertex positions."""
+    def with_vertex(self, vertex: Floats) -> "Model":  # [V, 3]
+        """The same model with other positions of its vertices."""
         return replace(self, vertex=np.asarray(vertex, np.float32))
 
 
 # ---------------------------------------------------------------------------------------------- reading .sh3f
 
 
+@dataclass
+class Material:
+    """A material of a Wavefront file."""
+
+    colour: tuple[float, ...] = (0.8, 0.8, 0.8)  # red, green, blue in 0..1
+    texture: str | None = None  # the file of its image
+    opacity: float = 1.0  # 0..1
+
+
 def catalogue(library: zipfile.ZipFile) -> dict[str, dict[str, str]]:
-    """Entries of a library's catalogue by folder and file stem of their model, e.g. ``scopia/bath/bath``."""
+    """The entries of a library's catalogue, by the path of their model without its suffix, such as
+    "scopia/bath/bath"."""
     text = library.read("PluginFurnitureCatalog.properties").decode("latin-1")
     entries: dict[str, dict[str, str]] = {}
     for key, number, value in re.findall(r"^(\w+)#(\d+)\s*=[ \t]*(.*)$", text, re.MULTILINE):
@@ -89,26 +97,26 @@ def catalogue(library: zipfile.ZipFile) -> dict[str, dict[str, str]]:
     return {str(PurePosixPath(e["model"].lstrip("/")).with_suffix("")): e for e in entries.values()}
 
 
-def _materials(text: str) -> dict[str, dict]:
-    materials: dict[str, dict] = {}
-    current: dict = {}
+def _materials(text: str) -> dict[str, Material]:
+    materials: dict[str, Material] = {}
+    current = Material()
     for line in text.splitlines():
         word, _, rest = line.strip().partition(" ")
         rest = rest.strip()
         if word == "newmtl":
-            current = materials.setdefault(rest, {"colour": (0.8, 0.8, 0.8), "texture": None, "opacity": 1.0})
+            current = materials.setdefault(rest, Material())
         elif word == "Kd":
-            current["colour"] = tuple(float(value) for value in rest.split()[:3])
+            current.colour = tuple(float(value) for value in rest.split()[:3])
         elif word == "d":
-            current["opacity"] = float(rest.split()[-1])
+            current.opacity = float(rest.split()[-1])
         elif word == "map_Kd":
-            current["texture"] = rest
+            current.texture = rest
     return materials
 
 
-def _wavefront(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """vertex [V,3], uv [U,2], face [F,3], face_uv [F,3] (-1 none), material [F], material names; polygons
-    become fans."""
+def _wavefront(text: str) -> tuple[F8, F8, I8, I8, I8, list[str]]:
+    """Read a Wavefront file: vertex f8[V, 3], uv f8[U, 2], face i8[F, 3], face_uv i8[F, 3] (-1 = none),
+    material i8[F], and the names of materials. Polygons become fans of triangles."""
     vertices, coordinates, faces, face_uvs, materials = [], [], [], [], []
     names: list[str] = []
     material = -1
@@ -141,8 +149,9 @@ def _wavefront(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     )
 
 
-def _place(vertex: np.ndarray, entry: dict[str, str]) -> np.ndarray:  # [V, 3]
-    """Catalogue rotation and size; then metres, z up, front towards -y, centred, at the elevation."""
+def _place(vertex: F8, entry: dict[str, str]) -> F8:  # [V, 3]
+    """Give a model the rotation, size and elevation of its catalogue entry, in metres, with z up and its
+    front towards -y, centred."""
     if "modelRotation" in entry:
         rotation = np.array(entry["modelRotation"].split(), float).reshape(3, 3)
         vertex = vertex @ rotation.T
@@ -153,8 +162,9 @@ def _place(vertex: np.ndarray, entry: dict[str, str]) -> np.ndarray:  # [V, 3]
     return np.stack([unit[:, 0], -unit[:, 2], unit[:, 1] + size[1] / 2 + elevation], 1)
 
 
-def _read_texture(data: bytes) -> np.ndarray:
-    """u1[64,64,3] of at most 64 colours; transparent pixels take the mean colour of the opaque ones."""
+def _read_texture(data: bytes) -> U1:
+    """u1[64, 64, 3]: a texture of at most 64 colours. Transparent pixels take the mean colour of the opaque
+    ones."""
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     pixels = np.asarray(image, np.float64)
     opaque = pixels[..., 3] > 127
@@ -165,7 +175,7 @@ def _read_texture(data: bytes) -> np.ndarray:
     return np.asarray(small.quantize(PALETTE_SIZE, dither=Image.Dither.NONE).convert("RGB"))
 
 
-def _simplify(vertex: np.ndarray, face: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
+def _simplify(vertex: F8, face: I8, target: int) -> tuple[F8, I8]:
     used, local = np.unique(face, return_inverse=True)
     vertex, face = vertex[used], local.reshape(-1, 3)
     merged, inverse = np.unique(vertex.round(5), axis=0, return_inverse=True)
@@ -179,10 +189,9 @@ def _simplify(vertex: np.ndarray, face: np.ndarray, target: int) -> tuple[np.nda
     return points.astype(np.float64), triangles.astype(np.int64)
 
 
-def _transfer_uv(
-    vertex: np.ndarray, face: np.ndarray, uv: np.ndarray, new_vertex: np.ndarray, new_face: np.ndarray
-) -> np.ndarray:
-    """uv [n,3,2] of new faces: the affine texture map of the old triangle nearest to each new centroid."""
+def _transfer_uv(vertex: F8, face: I8, uv: F8, new_vertex: F8, new_face: I8) -> F8:
+    """f8[n, 3, 2]: texture coordinates of the new faces, by the affine map of the old triangle that is
+    nearest to the centroid of each."""
     corner = vertex[face]
     weights = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [5, 5, 1], [5, 1, 5], [1, 5, 5]], float)
     weights /= weights.sum(1, keepdims=True)
@@ -196,40 +205,42 @@ def _transfer_uv(
     gram += np.eye(2) * (1e-9 + 1e-6 * gram.trace(axis1=1, axis2=2)[:, None, None])
     offset = new_vertex[new_face] - origin[:, None]
     right = np.stack([(offset * edge1[:, None]).sum(2), (offset * edge2[:, None]).sum(2)], 2)  # [n, 3, 2]
-    local = np.clip(np.linalg.solve(gram[:, None], right[..., None])[..., 0], -3, 4)
+    local: F8 = np.clip(np.linalg.solve(gram[:, None], right[..., None])[..., 0], -3, 4)
     base = uv[nearest]
-    return (
+    transferred: F8 = (
         base[:, :1]
         + local[..., :1] * (base[:, 1:2] - base[:, :1])
         + local[..., 1:] * (base[:, 2:] - base[:, :1])
     )
+    return transferred
 
 
-def vertex_mean(vertex: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Centroids [F,3] of faces."""
-    return vertex[face].mean(1)
+def vertex_mean(vertex: F8, face: I8) -> F8:
+    """f8[F, 3]: the centroids of faces."""
+    centroid: F8 = vertex[face].mean(1)
+    return centroid
 
 
 def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], target: int = 2000) -> Model:
-    """Read, place and decimate one model of a library to about ``target`` triangles."""
+    """Read one model of a library, place it, and decimate it to about `target` triangles. Raises
+    FurnitureError where it has no visible face."""
     folder = PurePosixPath(path).parent
     text = library.read(f"{path}.obj").decode("latin-1")
     vertex, coordinates, face, face_uv, material, names = _wavefront(text)
-    materials: dict[str, dict] = {}
+    materials: dict[str, Material] = {}
     for line in re.findall(r"^mtllib\s+(.+?)\s*$", text, re.MULTILINE):
         # One library renames a file without telling the model.
         file = str(folder / line) if str(folder / line) in library.namelist() else f"{path}.mtl"
         materials |= _materials(library.read(file).decode("latin-1"))
     vertex = _place(vertex, entry)
 
-    parts, textures = [], []
+    parts = []
+    textures: list[U1] = []
     members = set(library.namelist())
     for index in np.unique(material):
         chosen = material == index
-        about = materials.get(
-            names[index] if index >= 0 else "", {"colour": (0.8,) * 3, "texture": None, "opacity": 1}
-        )
-        if about["opacity"] < 0.05:
+        about = materials.get(names[index] if index >= 0 else "", Material())
+        if about.opacity < 0.05:
             continue
         budget = max(16, round(chosen.sum() * min(1, target / len(face))))
         new_vertex, new_face = _simplify(vertex, face[chosen], budget)
@@ -237,12 +248,12 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
             continue
         uv = np.zeros((len(new_face), 3, 2))
         row = -1
-        file = str(folder / about["texture"]) if about["texture"] else None
-        if file in members and (face_uv[chosen] >= 0).all():
+        image = str(folder / about.texture) if about.texture else ""
+        if image in members and (face_uv[chosen] >= 0).all():
             uv = _transfer_uv(vertex, face[chosen], coordinates[face_uv[chosen]], new_vertex, new_face)
             row = len(textures)
-            textures.append(_read_texture(library.read(file)))
-        colour = np.array((1, 1, 1) if row >= 0 else about["colour"]).clip(0.03, 1)
+            textures.append(_read_texture(library.read(image)))
+        colour = np.array((1, 1, 1) if row >= 0 else about.colour).clip(0.03, 1)
         parts.append((new_vertex, new_face, uv, row, (colour * 255).round().astype(np.uint8)))
     if not parts:
         raise FurnitureError(f"model {path}: no visible faces; leave it out of the selection")
@@ -269,7 +280,8 @@ def read_model(library: zipfile.ZipFile, path: str, entry: dict[str, str], targe
 
 
 def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target: int = 1500) -> list[Model]:
-    """Write the pack and its ATTRIBUTION.md from the ``.sh3f`` files in ``source``; same input, same bytes.
+    """Write the pack and its ATTRIBUTION.md from the `.sh3f` files in `source`, and return the models. The
+    same input gives the same bytes.
 
     Raises FurnitureError naming the library or model that is missing.
     """
@@ -306,8 +318,9 @@ def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target
 
 
 def write_pack(models: list[Model], path: Path) -> None:
-    """One .npz: concatenated arrays, quantised (vertex: 16 bit of the model's box), and catalogue.json."""
-    arrays: dict[str, list[np.ndarray]] = {
+    """Write the models into one .npz: catalogue.json, and arrays that are concatenated and quantised.
+    Vertices have 16 bits within the box of their model."""
+    arrays: dict[str, list[Array]] = {
         key: [] for key in ("vertex", "face", "uv", "texture", "colour", "image", "palette")
     }
     entries = []
@@ -354,7 +367,8 @@ def write_pack(models: list[Model], path: Path) -> None:
 
 @lru_cache(maxsize=2)
 def load(path: Path = PACK) -> tuple[Model, ...]:
-    """All models of the pack, in catalogue order. Raises FurnitureError if it is missing."""
+    """All models of the pack, in the order of its catalogue. Raises FurnitureError where the pack is
+    missing."""
     if not Path(path).is_file():
         raise FurnitureError(
             f"{path}: furniture pack missing; run in the project's folder, restore it from the "
@@ -366,7 +380,7 @@ def load(path: Path = PACK) -> tuple[Model, ...]:
     return tuple(_unpack(arrays, entries))
 
 
-def _unpack(arrays: dict[str, np.ndarray], entries: list[dict]) -> Iterator[Model]:
+def _unpack(arrays: dict[str, Array], entries: list[dict[str, Any]]) -> Iterator[Model]:
     v = f = t = i = 0
     for entry in entries:
         vertices, faces, textured, images = entry["counts"]
@@ -398,7 +412,7 @@ def _unpack(arrays: dict[str, np.ndarray], entries: list[dict]) -> Iterator[Mode
 
 
 def attribution(models: list[Model]) -> str:
-    """ATTRIBUTION.md: who made what, under which licence, and what was changed."""
+    """The content of ATTRIBUTION.md: who made what, under which licence, and what was changed."""
     lines = [
         "# Attribution of the demo's furniture",
         "",

@@ -1,36 +1,45 @@
-"""Furniture classes that the libraries lack or have too few models of, as seeded families.
+"""Families of furniture, drawn at random, for classes of which the libraries have no models or too few.
 
-Each function draws one member. The two splits have disjoint ranges of colours, sizes or patterns, so that
-what the evaluation rooms show was not seen in training here either. Placed as in `furniture`: metres, z up,
-standing on z = 0, front towards -y.
+Each function draws one member. The two splits have disjoint ranges of colours, sizes or patterns, so that the
+evaluation rooms show nothing that was seen in training. Members are placed as in `furniture`: in metres with
+z up, on z = 0, with their front towards -y.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from anyscene.arrays import F4, F8, I4, U1, Array, Floats, Integers
 from anyscene_demo.furniture import TEXTURE_SIZE, Model
 
 Family = Callable[[np.random.Generator, str], Model]
+Point = Sequence[float] | Floats  # [3], metres
+Colour = Sequence[float] | Array  # [3], red, green, blue in 0..255
 
 
 class Parts:
-    """Collects coloured boxes and sheets, then becomes a Model."""
+    """Collects coloured boxes and sheets, and makes a Model of them."""
 
     def __init__(self) -> None:
-        self.vertex: list[np.ndarray] = []
-        self.face: list[np.ndarray] = []
-        self.uv: list[np.ndarray] = []
-        self.texture: list[np.ndarray] = []
-        self.colour: list[np.ndarray] = []
-        self.images: list[np.ndarray] = []
+        self.vertex: list[F4] = []
+        self.face: list[I4] = []
+        self.uv: list[F4] = []
+        self.texture: list[I4] = []
+        self.colour: list[U1] = []
+        self.images: list[U1] = []
         self.count = 0
 
     def add(
-        self, vertex, face, colour, uv=None, image=None
-    ) -> None:  # [V, 3], [F, 3], [3], [F, 3, 2], [S, S, 3]
+        self,
+        vertex: Floats,  # [V, 3]
+        face: Integers | Sequence[tuple[int, ...]],  # [F, 3]
+        colour: Colour,
+        uv: Floats | None = None,  # [F, 3, 2]
+        image: U1 | None = None,  # [S, S, 3]
+    ) -> None:
+        """Add triangles of one colour, with a texture where `image` is given."""
         row = -1
         if image is not None:
             row = len(self.images)
@@ -42,16 +51,17 @@ class Parts:
         self.colour.append(np.tile(np.asarray(colour).clip(0, 255).astype(np.uint8), (len(face), 1)))
         self.count += len(vertex)
 
-    def box(self, low, high, colour) -> None:  # [3], [3], [3]
-        """An axis-aligned box."""
+    def box(self, low: Point, high: Point, colour: Colour) -> None:
+        """Add an axis-aligned box."""
         corner = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
         quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
         face = [t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))]
-        low, high = np.asarray(low, float), np.asarray(high, float)
-        self.add(low + corner * (high - low), face, colour)
+        start, end = np.asarray(low, float), np.asarray(high, float)
+        self.add(start + corner * (end - start), face, colour)
 
-    def sheet(self, x, y, low: float, high: float, colour, image=None) -> None:
-        """A vertical sheet over the curve x [n], y [n], with the texture stretched over it once."""
+    def sheet(self, x: F8, y: F8, low: float, high: float, colour: Colour, image: U1 | None = None) -> None:
+        """Add a vertical sheet over the curve x [n], y [n] from `low` to `high`, over which the texture is
+        stretched once."""
         n = len(x)
         vertex = np.concatenate([np.stack([x, y, np.full(n, z)], 1) for z in (low, high)])
         left, t = np.arange(n - 1), np.linspace(0, 0.999, n)
@@ -62,6 +72,7 @@ class Parts:
         self.add(vertex, face, colour, coordinate[face], image)
 
     def model(self, name: str, class_name: str, split: str) -> Model:
+        """The model of all that was added."""
         return Model(
             name=f"generated/{name}",
             class_name=class_name,
@@ -78,38 +89,44 @@ class Parts:
 
 
 def hue(
-    rng: np.random.Generator, split: str, low: float, high: float, saturation=(0.2, 0.6), value=(0.4, 0.9)
-):
-    """A colour u1[3]; its hue lies in the split's half of every tenth of low..high (turns): disjoint, but as
-    natural."""
+    rng: np.random.Generator,
+    split: str,
+    low: float,
+    high: float,
+    saturation: tuple[float, float] = (0.2, 0.6),
+    value: tuple[float, float] = (0.4, 0.9),
+) -> U1:
+    """u1[3]: a colour. Each tenth of the hues low..high (turns) has a half for each split, so that splits
+    have disjoint colours that look equally natural."""
     tenth = (high - low) / 10
     start = low + tenth * rng.integers(10) + (tenth / 2 if split == "evaluation" else 0)
     return hsv(start + rng.uniform(0, tenth / 2), rng.uniform(*saturation), rng.uniform(*value))
 
 
-def hsv(h: float, s: float, v: float) -> np.ndarray:
-    """Hue in turns, saturation and value in 0..1 -> u1[3]."""
+def hsv(h: float, s: float, v: float) -> U1:
+    """u1[3]: the colour of a hue in turns, a saturation and a value in 0..1."""
     k = (np.array([5, 3, 1]) + h * 6) % 6
-    return ((v - v * s * np.clip(np.minimum(k, 4 - k), 0, 1)) * 255).round().astype(np.uint8)
+    colour: U1 = ((v - v * s * np.clip(np.minimum(k, 4 - k), 0, 1)) * 255).round().astype(np.uint8)
+    return colour
 
 
-def wood(rng: np.random.Generator, split: str) -> np.ndarray:
-    """A wood colour u1[3]."""
+def wood(rng: np.random.Generator, split: str) -> U1:
+    """u1[3]: a colour of wood."""
     return hue(rng, split, 0.05, 0.11, (0.3, 0.65), (0.35, 0.85))
 
 
-def white(rng: np.random.Generator) -> np.ndarray:
-    """An off-white u1[3]."""
+def white(rng: np.random.Generator) -> U1:
+    """u1[3]: an off-white."""
     return hsv(rng.uniform(0.08, 0.16), rng.uniform(0, 0.06), rng.uniform(0.8, 0.95))
 
 
-def _folds(rng: np.random.Generator, width: float, folds: int, depth: float) -> tuple[np.ndarray, np.ndarray]:
+def _folds(rng: np.random.Generator, width: float, folds: int, depth: float) -> tuple[F8, F8]:
     x = np.linspace(-width / 2, width / 2, folds * 6 + 1)
     phase = np.linspace(0, folds * 2 * np.pi, len(x)) + 0.4 * rng.standard_normal()
     return x, depth * np.sin(phase) * rng.uniform(0.7, 1.0)
 
 
-def _stripes(rng: np.random.Generator, one, two, count: int, upright: bool) -> np.ndarray:
+def _stripes(rng: np.random.Generator, one: Colour, two: Colour, count: int, upright: bool) -> U1:
     line = (np.arange(TEXTURE_SIZE) * count // TEXTURE_SIZE) % 2
     image = np.where(line[:, None], one, two).astype(np.uint8)
     image = np.broadcast_to(image[None] if upright else image[:, None], (TEXTURE_SIZE, TEXTURE_SIZE, 3))
@@ -186,7 +203,7 @@ def picture(rng: np.random.Generator, split: str) -> Model:
 
 
 def counter(rng: np.random.Generator, split: str) -> Model:
-    """A run of base units under one worktop, hob or appliances standing on it now and then."""
+    """A run of base units under one worktop, in some of which there is a hob."""
     parts = Parts()
     width, depth, height = rng.uniform(1.2, 2.2), rng.uniform(0.58, 0.66), rng.uniform(0.86, 0.94)
     body = white(rng) if rng.random() < 0.5 else wood(rng, split)
@@ -361,7 +378,7 @@ def door(rng: np.random.Generator, split: str) -> Model:
 
 
 def window(rng: np.random.Generator, split: str) -> Model:
-    """A glazed frame with bars; the outside shows as sky over a darker ground."""
+    """A glazed frame with bars, through which one sees sky over darker ground."""
     parts = Parts()
     width, height, low = rng.uniform(0.8, 1.7), rng.uniform(0.9, 1.3), rng.uniform(0.8, 1.0)
     frame = white(rng) if rng.random() < 0.7 else wood(rng, split)

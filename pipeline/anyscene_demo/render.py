@@ -1,4 +1,4 @@
-"""Ray casting of labelled meshes: colour, depth, class and instance images, and the noise of a sensor."""
+"""Ray casting of labelled meshes: images of colour, depth, class and instance, and the noise of a sensor."""
 
 from dataclasses import dataclass, field
 
@@ -6,62 +6,56 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from anyscene.arrays import F4, F8, I4, U1, U2, Array, Floats
 from anyscene.scene import Camera
 
 NO_LABEL = 255
-# Four samples per pixel, and as many points of a lamp's disc, so that shadow edges are soft.
+# A pixel has four samples, and the disc of a lamp as many points, so that the edges of shadows are soft.
 SUBPIXELS = np.array([(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)])
 LAMP_POINTS = np.array([(-0.12, -0.05, 0), (0.05, -0.12, 0), (-0.05, 0.12, 0), (0.12, 0.05, 0)])
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Labelled, textured triangles in metres, z up.
+    """Labelled, textured triangles."""
 
-    vertex f4[V,3]; face i4[F,3]; uv f4[F,3,2] repeating texture coordinates; texture i4[F] row of
-    ``textures`` or -1; colour u1[F,3] multiplies the texture; label u1[F] class index; instance u2[F]
-    (0 none); textures u1[T,S,S,3].
-    """
-
-    vertex: np.ndarray
-    face: np.ndarray
-    uv: np.ndarray
-    texture: np.ndarray
-    colour: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
-    textures: np.ndarray
+    vertex: F4  # f4[V, 3], metres, z up
+    face: I4  # i4[F, 3]
+    uv: F4  # f4[F, 3, 2], texture coordinates of each corner; textures repeat outside 0..1
+    texture: I4  # i4[F], rows of `textures`, -1 = none
+    colour: U1  # u1[F, 3], by which the texture is multiplied
+    label: U1  # u1[F], index of the class
+    instance: U2  # u2[F], 0 = none
+    textures: U1  # u1[T, S, S, 3]
 
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp at ``position`` [3] with a shadow, a window-like fill from ``fill`` [3] (unit) without, and
-    ambient light.
+    """A lamp that casts shadows, a fill like that of a window, which casts none, and ambient light.
 
-    Strengths add up to about 1 for a surface that faces lamp and fill; ``tint`` [3] colours all light.
+    Strengths add up to about 1 for a surface that faces lamp and fill.
     """
 
-    position: np.ndarray
-    fill: np.ndarray
-    lamp: float = 0.45
+    position: F8  # f8[3], of the lamp, metres
+    fill: F8  # f8[3], of length 1, towards the fill
+    lamp: float = 0.45  # strength
     fill_strength: float = 0.18
-    ambient: float = 0.5
-    tint: np.ndarray = field(default_factory=lambda: np.ones(3))
+    ambient: float = 0.5  # strength
+    tint: F8 = field(default_factory=lambda: np.ones(3))  # f8[3], the colour of all light
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """rgb u1[H,W,3]; depth f4[H,W] metres along the optical axis, 0 = nothing; label u1[H,W] (255 none);
-    instance u2[H,W] (0 none)."""
+    """The images of one view."""
 
-    rgb: np.ndarray
-    depth: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
+    rgb: U1  # u1[H, W, 3]
+    depth: F4  # f4[H, W], metres along the optical axis, 0 = nothing
+    label: U1  # u1[H, W], 255 = none
+    instance: U2  # u2[H, W], 0 = none
 
 
 class Renderer:
-    """Casts rays into one mesh; build it once, then render many frames."""
+    """Casts rays into one mesh. Build it once, then render many frames."""
 
     def __init__(self, mesh: Mesh):
         self.mesh = mesh
@@ -73,17 +67,19 @@ class Renderer:
         self._scene = EmbreeScene()
         TriangleMesh(self._scene, mesh.vertex.astype(np.float32), mesh.face.astype(np.int32))
 
-    def cast(self, origin: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:  # f4 [R, 3] each
-        """First hits: primID i4[R] (-1 none), tfar f4[R] in units of ``direction``; u, v f4[R]."""
-        return self._scene.run(
+    def cast(self, origin: Floats, direction: Floats) -> dict[str, Array]:  # f4 [R, 3] each
+        """What each ray hits first: primID i4[R], the face (-1 = none); tfar f4[R], the distance in units of
+        `direction`; u and v f4[R], the barycentric position."""
+        hits: dict[str, Array] = self._scene.run(
             np.ascontiguousarray(origin, np.float32), np.ascontiguousarray(direction, np.float32), output=True
         )
+        return hits
 
     def frame(self, camera: Camera, light: Light) -> Rendered:
-        """The noise-free images of one view, four samples per pixel.
+        """The images of one view without noise. Each pixel has four samples.
 
-        A pixel's label, instance and depth are those of its second-nearest sample; the depth averages 1/z of
-        the samples on the same instance, which is exact for planes.
+        A pixel has the label and instance of its second-nearest sample. Its depth is the inverse of the mean
+        of 1/z over the samples on the same instance, which is exact for planes.
         """
         height, width = camera.height, camera.width
         row, column = np.mgrid[:height, :width].astype(np.float64)
@@ -131,15 +127,15 @@ class Renderer:
 
     def _shade(
         self,
-        face: np.ndarray,  # [R]
-        u: np.ndarray,  # [R]
-        v: np.ndarray,  # [R]
-        point: np.ndarray,  # [R, 3]
-        direction: np.ndarray,  # [R, 3]
-        lamp: np.ndarray,  # [R, 3]
+        face: I4,  # [R]
+        u: F4,  # [R]
+        v: F4,  # [R]
+        point: F4,  # [R, 3]
+        direction: F4,  # [R, 3]
+        lamp: F8,  # [R, 3]
         light: Light,
-    ) -> np.ndarray:
-        """Colours f4[R,3] in 0..1: two-sided Lambert shading of the textured colour."""
+    ) -> F4:
+        """f4[R, 3] in 0..1: colours by two-sided Lambert shading of the textured colour."""
         albedo = self.albedo(face, u, v)
         normal = self.normal[face]
         normal = normal * -np.sign((normal * direction).sum(1, keepdims=True))
@@ -157,11 +153,12 @@ class Renderer:
         fill = light.fill_strength * (0.5 + 0.5 * (normal @ light.fill.astype(np.float32)))
         sky = light.ambient * (0.86 + 0.14 * normal[:, 2])
         strength = (direct + fill + sky)[:, None] * light.tint.astype(np.float32)
-        return np.minimum(albedo * strength, 1)
+        colour: F4 = np.minimum(albedo * strength, 1)
+        return colour
 
-    def albedo(self, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:  # [R] each
-        """Unlit colours f4[R,3] in 0..1 at barycentric positions of faces; textures by nearest texel."""
-        colour = self.mesh.colour[face] / np.float32(255)
+    def albedo(self, face: I4, u: F4, v: F4) -> F4:  # [R] each
+        """f4[R, 3] in 0..1: colours without light at barycentric positions of faces, by the nearest texel."""
+        colour: F4 = np.divide(self.mesh.colour[face], np.float32(255))
         texture = self.mesh.texture[face]
         textured = np.flatnonzero(texture >= 0)
         if len(textured):
@@ -177,11 +174,11 @@ class Renderer:
 
 
 def sensor_noise(rng: np.random.Generator, image: Rendered) -> Rendered:
-    """What a hand-held depth camera makes of a clean frame: labels and instances stay exact.
+    """What a hand-held depth camera makes of a clean frame. Labels and instances stay exact.
 
-    Depth: Gaussian of (1.5 + 2.5 z^2) mm (z in metres; grows with z^2 as structured light does, after
-    Khoshelham & Elberink 2012), readings lost beyond 6 m, at depth edges half of the time and at grazing
-    angles. Colour: gain, white balance, noise.
+    Depth has Gaussian noise of (1.5 + 2.5 z^2) mm with z in metres, which grows with z^2 as for structured
+    light (after Khoshelham & Elberink 2012). Readings are lost beyond 6 m, at grazing angles, and half of the
+    time at edges of depth. Colour varies in gain, white balance and noise.
     """
     depth = image.depth
     height, width = depth.shape
@@ -207,8 +204,9 @@ def sensor_noise(rng: np.random.Generator, image: Rendered) -> Rendered:
     )
 
 
-def look_at(eye: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.ndarray:  # [3], [3]
-    """Camera-to-world pose f8[4,4] (OpenCV axes) at ``eye`` looking at ``target``, z up; ``roll`` radians."""
+def look_at(eye: F8, target: F8, roll: float = 0.0) -> F8:  # [3], [3]
+    """f8[4, 4]: the camera-to-world pose (OpenCV axes) of a camera at `eye` that looks at `target`, with z
+    up. roll: radians."""
     forward = np.asarray(target, float) - eye
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, [0, 0, 1])

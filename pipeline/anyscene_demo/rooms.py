@@ -1,8 +1,8 @@
-"""Seeded furnished rooms: what stands where, and the textured, labelled mesh of it all.
+"""Furnished rooms, drawn at random: what stands where, and the textured, labelled mesh of everything.
 
-Everything is placed by the rules people furnish by: cupboards, beds and sofas with their back to a wall,
-chairs around tables and at desks, curtains at windows, a shower curtain before the bathtub, small things on
-top of others. Boxes never overlap, and the way in stays free.
+Things are placed by the rules by which people furnish: cupboards, beds and sofas have their back to a wall,
+chairs stand around tables and at desks, curtains hang at windows and a shower curtain before the bathtub,
+small things stand on others. Boxes never overlap, and the way in stays free.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from anyscene import datasets
+from anyscene.arrays import F8, U1
 from anyscene_demo import furniture, generated
 from anyscene_demo.furniture import TEXTURE_SIZE, Model
 from anyscene_demo.generated import hsv, hue, white, wood
@@ -22,8 +23,8 @@ from anyscene_demo.render import NO_LABEL, Light, Mesh
 KINDS = ("living room", "kitchen", "bedroom", "bathroom", "office")
 CLASSES = datasets.label_set("scannet20").names
 GAP = 0.02  # metres between neighbours
-FLAT = ("door", "window", "picture", "curtain")  # they hang on the wall
-ATTEMPTS = 40
+FLAT = ("door", "window", "picture", "curtain")  # classes that hang on the wall
+ATTEMPTS = 40  # to find a free place
 # Where a class has a generated family, the chance that a member of it is drawn rather than a library model.
 FAMILY_SHARE = {
     "curtain": 0.85,
@@ -37,32 +38,34 @@ FAMILY_SHARE = {
 
 @dataclass(frozen=True)
 class Placed:
-    """An object of the room: its world-aligned box low..high f8[3] in metres, and what it is."""
+    """An object of a room."""
 
     model: Model
-    instance: int
-    low: np.ndarray
-    high: np.ndarray
+    instance: int  # its number, from 1 on
+    low: F8  # f8[3], the lowest corner of its axis-aligned box, metres
+    high: F8  # f8[3], the highest corner
 
     @property
-    def centre(self) -> np.ndarray:
-        return (self.low + self.high) / 2
+    def centre(self) -> F8:
+        """f8[3]: the middle of its box."""
+        middle: F8 = (self.low + self.high) / 2
+        return middle
 
 
 @dataclass(frozen=True)
 class Room:
-    """size f8[3] metres (x, y from 0; z up), everything placed, the whole mesh and the light in it."""
+    """A furnished room."""
 
-    kind: str
-    size: np.ndarray
-    placed: tuple[Placed, ...]
-    mesh: Mesh
+    kind: str  # one of KINDS
+    size: F8  # f8[3], metres; x, y and z begin at 0, z is up
+    placed: tuple[Placed, ...]  # all its objects
+    mesh: Mesh  # of walls, floor, ceiling and all objects
     light: Light
 
 
 @lru_cache(maxsize=4)
 def library(split: str) -> dict[str, tuple[Model, ...]]:
-    """The pack's models of one split, by class."""
+    """The models of one split in the pack, by class."""
     pool: dict[str, list[Model]] = {}
     for model in furniture.load():
         if model.split == split:
@@ -71,11 +74,11 @@ def library(split: str) -> dict[str, tuple[Model, ...]]:
 
 
 def draw(rng: np.random.Generator, split: str, class_name: str) -> Model:
-    """A model of the class: from the library or its generated family, with a colour of its own."""
+    """Draw a model of a class, from the library or from its generated family, with a colour of its own."""
     models = library(split).get(class_name, ())
     family = generated.FAMILIES.get(class_name)
     share = 0.0 if family is None else FAMILY_SHARE.get(class_name, 0.4) if models else 1.0
-    if rng.random() < share:
+    if rng.random() < share and family is not None:
         return family(rng, split)
     model = _recoloured(rng, split, models[rng.integers(len(models))])
     if class_name in FLAT:  # thick frames are set into the wall
@@ -95,7 +98,7 @@ def _recoloured(rng: np.random.Generator, split: str, model: Model) -> Model:
 
 
 def generate(rng: np.random.Generator, split: str, kind: str) -> Room:
-    """A furnished room with models of one split ("zoo" or "evaluation")."""
+    """Draw a furnished room with models of one split ("zoo" or "evaluation")."""
     builder = _Builder(rng, split, kind)
     builder.add_door()
     furnish = getattr(builder, "furnish_" + kind.replace(" ", "_"))
@@ -123,20 +126,23 @@ class _Builder:
         self.size = np.array([rng.uniform(low, high), rng.uniform(low, high), rng.uniform(2.4, 2.8)])
         self.placed: list[Placed] = []
         self.shapes: list[Model] = []  # in world coordinates
-        self.keep_free: list[tuple[np.ndarray, np.ndarray]] = []
+        self.keep_free: list[tuple[F8, F8]] = []
 
     # ------------------------------------------------------------------------------------------- placing
 
-    def free(self, low: np.ndarray, high: np.ndarray) -> bool:
-        """Whether a box lies in the room and touches nothing."""
+    def free(self, low: F8, high: F8) -> bool:
+        """Whether a box lies inside the room and touches nothing."""
         inside = (
             (low[:2] >= -1e-6).all() and (high[:2] <= self.size[:2] + 1e-6).all() and high[2] <= self.size[2]
         )
         boxes = [(p.low, p.high) for p in self.placed] + self.keep_free
-        return inside and not any((low < h).all() and (high > b).all() for b, h in boxes)
+        return bool(inside) and not any((low < h).all() and (high > b).all() for b, h in boxes)
 
-    def put(self, model: Model, position, angle: float, *, ignore: Sequence[Placed] = ()) -> Placed | None:
-        """Place a model turned by angle, its own origin at position [3]; None where it would collide."""
+    def put(
+        self, model: Model, position: Sequence[float] | F8, angle: float, *, ignore: Sequence[Placed] = ()
+    ) -> Placed | None:
+        """Place a model, turned by `angle` radians, with its origin at `position` [3]; None where it would
+        collide. ignore: objects with which it may."""
         cosine, sine = np.cos(angle), np.sin(angle)
         turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
         vertex = model.vertex @ turn.T + np.asarray(position)
@@ -153,7 +159,7 @@ class _Builder:
     def at_wall(
         self, class_name: str, *, wall: int | None = None, gap: float = GAP, model: Model | None = None
     ) -> Placed | None:
-        """An object with its back to a wall, at a random free place."""
+        """Place an object with its back to a wall, at a random free place; None where there is none."""
         model = draw(self.rng, self.split, class_name) if model is None else model
         back, half = float(model.vertex[:, 1].max()), model.size[0] / 2
         for _ in range(ATTEMPTS):
@@ -172,8 +178,9 @@ class _Builder:
                 return placed
         return None
 
-    def wall_place(self, side: int, along: float, distance: float) -> tuple[np.ndarray, float]:
-        """Position and angle of an object whose origin is `distance` before wall `side`, its back to it."""
+    def wall_place(self, side: int, along: float, distance: float) -> tuple[F8, float]:
+        """The position and angle of an object with its back to wall `side` and its origin `distance` metres
+        before it."""
         width, depth, _ = self.size
         places = (
             ((along, depth - distance, 0), 0.0),
@@ -184,14 +191,15 @@ class _Builder:
         return np.array(places[side][0]), places[side][1]
 
     def side_of(self, placed: Placed) -> int:
-        """The wall an object stands closest to."""
+        """The wall to which an object is closest."""
         width, depth, _ = self.size
         return int(np.argmin([depth - placed.high[1], width - placed.high[0], placed.low[1], placed.low[0]]))
 
     def in_front(
         self, of: Placed, model: Model, distance: float, *, turned: bool, shift: float = 0.0
     ) -> Placed | None:
-        """Put a model before an object that stands at a wall; `turned` faces it."""
+        """Place a model before an object that stands at a wall; None where it would collide. turned: whether
+        it faces the object."""
         side = self.side_of(of)
         inward = np.array([(0, -1), (-1, 0), (0, 1), (1, 0)])[side]
         across = np.array([(1, 0), (0, 1), (1, 0), (0, 1)])[side]
@@ -201,7 +209,8 @@ class _Builder:
         return self.put(model, (*centre, 0), angle)
 
     def at_centre(self, class_name: str, seats: int) -> Placed | None:
-        """A table somewhere in the free middle, with chairs drawn up around it."""
+        """Place a table in the free middle of the room, with chairs around it; None where there is no
+        place."""
         model = draw(self.rng, self.split, class_name)
         for _ in range(ATTEMPTS):
             spot = self.rng.uniform(0.25, 0.75, 2) * self.size[:2]
@@ -212,6 +221,7 @@ class _Builder:
         return None
 
     def seat(self, table: Placed, seats: int) -> None:
+        """Place chairs around a table, on `seats` of its sides."""
         chair = draw(self.rng, self.split, "chair")
         half = (table.high - table.low)[:2] / 2
         for side in self.rng.permutation(4)[:seats]:
@@ -245,7 +255,7 @@ class _Builder:
                 self.dress(window)
 
     def dress(self, window: Placed) -> None:
-        """Curtains before a window, as wide as it needs."""
+        """Hang a curtain before a window, as wide as the window needs."""
         side, curtain = self.side_of(window), draw(self.rng, self.split, "curtain")
         extent = (window.high - window.low)[side % 2] + 0.3
         curtain = curtain.with_vertex(curtain.vertex * (extent / curtain.size[0], 1, 1))
@@ -258,7 +268,7 @@ class _Builder:
             self.at_wall("picture", gap=0.0)
 
     def add_clutter(self) -> None:
-        """Other furniture: large pieces at walls, small ones on top of something."""
+        """Add other furniture: large pieces at walls, small ones on top of something."""
         for _ in range(int(self.rng.integers(2, 6))):
             model = draw(self.rng, self.split, "otherfurniture")
             if model.size.max() < 0.55 and model.vertex[:, 2].min() < 0.05:
@@ -346,7 +356,7 @@ class _Builder:
     # ---------------------------------------------------------------------------------------- the mesh
 
     def room(self) -> Room:
-        """Put walls, floor and ceiling around what was placed."""
+        """The room: everything that was placed, with walls, floor and ceiling around it."""
         shell = shell_model(self.rng, self.split, self.size, tiled=self.kind in ("bathroom", "kitchen"))
         light = Light(
             position=self.size * (*self.rng.uniform(0.35, 0.65, 2), 0.93),
@@ -360,12 +370,14 @@ class _Builder:
         return Room(self.kind, self.size, tuple(self.placed), mesh, light)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+def _unit(vector: F8) -> F8:
+    unit: F8 = vector / np.linalg.norm(vector)
+    return unit
 
 
 def assemble(objects: Sequence[tuple[Model, int, int]], shell: Mesh) -> Mesh:
-    """One mesh of (model in world coordinates, class, instance) and the shell around them."""
+    """Join objects and the shell around them to one mesh. objects: (model in world coordinates, class,
+    instance)."""
     meshes = [
         Mesh(
             model.vertex,
@@ -395,8 +407,9 @@ def assemble(objects: Sequence[tuple[Model, int, int]], shell: Mesh) -> Mesh:
     )
 
 
-def shell_model(rng: np.random.Generator, split: str, size: np.ndarray, *, tiled: bool) -> Mesh:  # [3]
-    """Walls, floor and ceiling of a room of size [3] metres; the ceiling is in no class of the label set."""
+def shell_model(rng: np.random.Generator, split: str, size: F8, *, tiled: bool) -> Mesh:  # [3]
+    """Walls, floor and ceiling of a room. size: f8[3], metres. The ceiling is in no class of the label
+    set."""
     width, depth, height = size
     corner = np.array(
         [(x, y, z) for z in (0, height) for x, y in ((0, 0), (width, 0), (width, depth), (0, depth))]
@@ -429,8 +442,8 @@ def shell_model(rng: np.random.Generator, split: str, size: np.ndarray, *, tiled
     )
 
 
-def wall_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> np.ndarray:
-    """Paint, wallpaper or tiles, u1[64,64,3], one metre wide."""
+def wall_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> U1:
+    """u1[64, 64, 3]: paint, wallpaper or tiles, one metre wide."""
     base = hue(rng, split, 0, 1, (0.0, 0.16), (0.74, 0.95)).astype(float)
     image = np.broadcast_to(base, (TEXTURE_SIZE, TEXTURE_SIZE, 3)) + rng.normal(
         0, 2.0, (TEXTURE_SIZE, TEXTURE_SIZE, 1)
@@ -444,8 +457,8 @@ def wall_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> np.nda
     return image.clip(0, 255).astype(np.uint8)
 
 
-def floor_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> tuple[np.ndarray, float]:
-    """Planks, tiles or carpet: u1[64,64,3] and its width in metres."""
+def floor_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> tuple[U1, float]:
+    """(texture u1[64, 64, 3], its width in metres): planks, tiles or carpet."""
     row, column = np.mgrid[:TEXTURE_SIZE, :TEXTURE_SIZE]
     kind = 1 if tiled and rng.random() < 0.8 else int(rng.choice(3, p=(0.6, 0.15, 0.25)))
     if kind == 0:
@@ -466,8 +479,8 @@ def floor_texture(rng: np.random.Generator, split: str, *, tiled: bool) -> tuple
     return image.clip(0, 255).astype(np.uint8), 0.5
 
 
-def bare_corner(rng: np.random.Generator, split: str, size: np.ndarray) -> tuple[Mesh, Light]:
-    """An unfurnished room and its light."""
+def bare_corner(rng: np.random.Generator, split: str, size: F8) -> tuple[Mesh, Light]:
+    """An empty room of `size` f8[3] metres, and the light in it."""
     shell = shell_model(rng, split, size, tiled=rng.random() < 0.25)
     light = Light(
         position=size * (*rng.uniform(0.3, 0.7, 2), 0.93),

@@ -1,8 +1,10 @@
-"""Reconstruct a mesh from noisy posed depth, as scanning applications do: a truncated signed distance volume.
+"""Reconstruct a mesh from noisy posed depth by a truncated signed distance volume, as scanning applications
+do.
 
-Curless and Levoy, "A Volumetric Method for Building Complex Models from Range Images" (1996), with marching
-cubes for the surface. Rooms are scanned this way so that the demo's meshes have what real ones have: noise,
-holes where nobody looked, and one connected surface over floor, walls and furniture.
+The method is that of Curless and Levoy, "A Volumetric Method for Building Complex Models from Range Images"
+(1996), with marching cubes for the surface. Rooms are scanned this way so that the meshes of the demo are
+like real ones: they have noise, holes where nobody looked, and one connected surface over floor, walls and
+furniture.
 """
 
 from __future__ import annotations
@@ -16,32 +18,35 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
+from anyscene.arrays import F4, F8, I4, I8, U1
 from anyscene.scene import Camera
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A mesh: xyz f4[N,3] metres, rgb u1[N,3], face i4[F,3] (anticlockwise seen from free space)."""
+    """A mesh."""
 
-    xyz: np.ndarray
-    rgb: np.ndarray
-    face: np.ndarray
+    xyz: F4  # f4[N, 3], metres
+    rgb: U1  # u1[N, 3]
+    face: I4  # i4[F, 3], anticlockwise as seen from free space
 
 
 def reconstruct(
-    rgb: Sequence[np.ndarray],
-    depth: Sequence[np.ndarray],
+    rgb: Sequence[U1],
+    depth: Sequence[F4],
     cameras: Sequence[Camera],
-    low: np.ndarray,
-    high: np.ndarray,
+    low: F8,
+    high: F8,
     *,
     voxel: float,
     truncation: float = 3.0,
     smallest: int = 200,
 ) -> Scan:
-    """Fuse the frames rgb u1[H,W,3] and depth f4[H,W] (metres, 0 = no reading) within the box low..high [3].
+    """Fuse frames of colour u1[H, W, 3] and depth f4[H, W] (metres, 0 = no reading) inside the box low..high
+    f8[3].
 
-    voxel is in metres, truncation in voxels; connected pieces of fewer than `smallest` faces are dropped.
+    voxel: its side in metres. truncation: of the distance, in voxels. smallest: connected pieces with fewer
+    faces are dropped.
     """
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     shape = tuple(int(n) for n in np.ceil((high - low) / voxel) + 1)
@@ -61,7 +66,9 @@ def reconstruct(
     if not observed.any() or distance.min() >= 0:
         return Scan(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.int32))
 
-    vertex, face, _, _ = marching_cubes(distance, 0.0, gradient_direction="descent")
+    # scikit-image leaves it without types
+    mesh = marching_cubes(distance, 0.0, gradient_direction="descent")  # type: ignore[no-untyped-call]
+    vertex, face, _, _ = mesh
     # A vertex lies on the edge between two voxels: it is a measured surface only where both were observed.
     below, above = np.floor(vertex).astype(int), np.ceil(vertex).astype(int)
     measured = observed[tuple(below.T)] & observed[tuple(above.T)]
@@ -79,8 +86,18 @@ def reconstruct(
 
 
 @numba.njit(cache=True)
-def _integrate(distance, colour, weight, projection, offset, image, depth, truncation):
-    """Add one frame: projection [3,3] and offset [3] take a voxel index to a homogeneous pixel."""
+def _integrate(
+    distance: F4,  # [X, Y, Z], added to
+    colour: F4,  # [X, Y, Z, 3], added to
+    weight: F4,  # [X, Y, Z], added to
+    projection: F8,  # [3, 3]
+    offset: F8,  # [3]
+    image: U1,  # [H, W, 3]
+    depth: F4,  # [H, W], metres
+    truncation: float,  # metres
+) -> None:
+    """Add one frame to the volume. `projection` and `offset` take the index of a voxel to a homogeneous
+    pixel."""
     height, width = depth.shape
     for i in range(distance.shape[0]):
         for j in range(distance.shape[1]):
@@ -104,15 +121,15 @@ def _integrate(distance, colour, weight, projection, offset, image, depth, trunc
                     colour[i, j, k, c] += trust * image[row, column, c]
 
 
-def _compact(vertex: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compact(vertex: F4, face: I8) -> tuple[F4, I8]:
     """Drop the vertices that no face uses."""
     used = np.zeros(len(vertex), bool)
     used[face] = True
     return vertex[used], (np.cumsum(used) - 1)[face]
 
 
-def _component_size(vertices: int, face: np.ndarray) -> np.ndarray:
-    """Faces in the connected piece of each face, i8[F]."""
+def _component_size(vertices: int, face: I8) -> I8:
+    """i8[F]: how many faces the connected piece of each face has."""
     start, end = face[:, [0, 1]].ravel(), face[:, [1, 2]].ravel()
     graph = coo_array((np.ones(len(start), bool), (start, end)), shape=(vertices, vertices))
     _, component = connected_components(graph, directed=False)

@@ -1,8 +1,8 @@
-"""The demo's captures: furnished rooms, seen by a noisy RGB-D camera, in the form of a user's own.
+"""The demo's captures: furnished rooms as a noisy RGB-D camera sees them, in the form of a user's own.
 
-Also the bulk of views that the demo's small 2D networks are trained on. Evaluation rooms hold other furniture
-than everything else, and every room and view has a seed of its own, so results do not depend on the number of
-processes.
+This module also renders the views on which the demo's small 2D networks are trained. Evaluation rooms hold
+furniture that nothing else shows. Every room and view has a seed of its own, so results do not depend on the
+number of processes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import B1, F4, F8, I2, I4, I8, U1, Array
 from anyscene.datasets import ply
 from anyscene.project import parameters
 from anyscene.scene import Camera
@@ -31,14 +33,18 @@ DEPTH_SCALE = 1000
 FIELD_OF_VIEW = np.radians(65)  # of the image's width
 SCAN_VOXEL = 0.045
 OBJECT_SIZE = 96
-OBJECT_CLASSES = CLASSES[:-1]  # "otherfurniture" is no thing to draw
-# First words of the seeds: worlds and the networks' training data never share a room.
+OBJECT_CLASSES = CLASSES[:-1]  # "otherfurniture" is not one kind of thing
+# The first numbers of seeds. So worlds and the networks' training data never share a room.
 WORLD, ZOO_ROOMS, ZOO_OBJECTS = 1, 2, 3
 SPLITS = {"train": "zoo", "val": "evaluation"}
 
+Shapes = dict[str, tuple[tuple[int, ...], type[np.generic]]]  # of the arrays of one image, with their types
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
-def intrinsics(width: int, height: int) -> np.ndarray:
-    """f8[3,3] of the demo's camera."""
+
+def intrinsics(width: int, height: int) -> F8:
+    """f8[3, 3]: the intrinsics of the demo's camera."""
     focal = width / 2 / np.tan(FIELD_OF_VIEW / 2)
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
@@ -49,7 +55,8 @@ def intrinsics(width: int, height: int) -> np.ndarray:
 def trajectory(
     rng: np.random.Generator, room: Room, renderer: Renderer, views: int, width: int, height: int
 ) -> list[Camera]:
-    """Hand-held views from free places in the room, at each thing in turn and around."""
+    """Cameras for hand-held views from free places in the room, which look at one thing after the other, and
+    around."""
     matrix = intrinsics(width, height)
     targets = [p.centre for p in room.placed]
     order = [targets[i] for _ in range(-(-views // len(targets))) for i in rng.permutation(len(targets))]
@@ -58,10 +65,10 @@ def trajectory(
         target = order[view] + rng.normal(0, 0.15, 3)
         if view % 4 == 3:  # a look around: into the room and at the floor
             target = room.size * (*rng.uniform(0.1, 0.9, 2), rng.uniform(0.0, 0.6))
-        best, farthest = None, -1.0
+        best, farthest = np.zeros(3), -np.inf
         for _ in range(12):
             eye = np.array([*rng.uniform(0.3, room.size[:2] - 0.3), rng.uniform(1.2, 1.75)])
-            distance = np.linalg.norm(target - eye)
+            distance = float(np.linalg.norm(target - eye))
             clear = _clearance(renderer, eye, target)
             score = clear - 2 * max(0.0, 1.2 - distance)
             if score > farthest:
@@ -73,8 +80,9 @@ def trajectory(
     return cameras
 
 
-def _clearance(renderer: Renderer, eye: np.ndarray, target: np.ndarray) -> float:
-    """How near to the target sight gets, as a share of the way, in the view's middle; 0 inside an object."""
+def _clearance(renderer: Renderer, eye: F8, target: F8) -> float:
+    """How far one sees towards the target in the middle of the view, as a share of the way; 0 inside an
+    object."""
     around = target + 0.25 * np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1)])
     hit = renderer.cast(np.tile(eye, (len(around), 1)), around - eye)
     reach = np.where(hit["primID"] >= 0, hit["tfar"], 1.0).clip(0, 1)
@@ -86,8 +94,10 @@ def _clearance(renderer: Renderer, eye: np.ndarray, target: np.ndarray) -> float
     )
 
 
-def room_views(seed: Iterable[int], split: str, kind: str, views: int, width: int, height: int):
-    """(room, cameras, noisy renders, renderer) of the room with this seed."""
+def room_views(
+    seed: Iterable[int], split: str, kind: str, views: int, width: int, height: int
+) -> tuple[Room, list[Camera], list[Rendered], Renderer]:
+    """The room with this seed, its cameras, noisy images of it, and its renderer."""
     rng = np.random.default_rng(list(seed))
     room = generate(rng, split, kind)
     renderer = Renderer(room.mesh)
@@ -100,9 +110,10 @@ def room_views(seed: Iterable[int], split: str, kind: str, views: int, width: in
 
 
 def make_world(section: parameters.World, output: Path, workers: int = 2) -> None:
-    """Write the demo's captures in rgbd form to `output`, which is replaced as a whole, scene by scene.
+    """Write the demo's captures in the rgbd form to `output`, which is removed first.
 
-    Scenes: train_rooms rooms "train_000"... and val_rooms rooms "val_000"..., room kinds in turn.
+    There are `train_rooms` rooms "train_000", ... and `val_rooms` rooms "val_000", ..., with the kinds of
+    rooms in turn.
     """
     shutil.rmtree(output, ignore_errors=True)
     (output / "splits").mkdir(parents=True)
@@ -118,6 +129,7 @@ def make_world(section: parameters.World, output: Path, workers: int = 2) -> Non
 
 
 def scene_name(split: str, index: int) -> str:
+    """The name of a room."""
     return f"{split}_{index:03d}"
 
 
@@ -135,7 +147,7 @@ def _write_capture(section: parameters.World, output: Path, task: tuple[str, int
 def write_capture(
     folder: Path, room: Room, cameras: list[Camera], images: list[Rendered], renderer: Renderer
 ) -> None:
-    """One capture in rgbd form (see the README), its truth in the sub-folder truth/."""
+    """Write one capture in the rgbd form, with its truth in the folder truth/."""
     partial_folder = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial_folder, ignore_errors=True)
     for part in ("color", "depth", "pose", "truth/frame", "truth/frame_instance"):
@@ -166,10 +178,8 @@ def write_capture(
     partial_folder.rename(folder)
 
 
-def surface_labels(
-    renderer: Renderer, xyz: np.ndarray, spacing: float = 0.02
-) -> tuple[np.ndarray, np.ndarray]:
-    """Class i2[N] (-1 none) and instance i4[N] (-1 none) of the true surface nearest to each point [N,3]."""
+def surface_labels(renderer: Renderer, xyz: F4, spacing: float = 0.02) -> tuple[I2, I4]:
+    """(class i2[N], instance i4[N]) of the true surface that is nearest to each point f4[N, 3]; -1 = none."""
     point, face = sample_surface(renderer.mesh.vertex, renderer.mesh.face, spacing)
     nearest = face[cKDTree(point).query(xyz)[1]]
     label = renderer.mesh.label[nearest].astype(np.int16)
@@ -179,14 +189,15 @@ def surface_labels(
     )
 
 
-def sample_surface(vertex: np.ndarray, face: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points f8[S,3] on triangles, about `spacing` metres apart, one or more on each; their face i8[S]."""
+def sample_surface(vertex: F4, face: I4, spacing: float) -> tuple[F8, I8]:
+    """(points f8[S, 3], faces i8[S]): points on triangles, about `spacing` metres apart and at least one on
+    each, and the triangle of each."""
     corner = vertex[face].astype(np.float64)
     area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1) / 2
     count = np.maximum(1, np.ceil(area / spacing**2)).astype(int)
     which = np.repeat(np.arange(len(face)), count)
     rank = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
-    # A Kronecker lattice folded into the triangle: even, and the same every time.
+    # a Kronecker lattice, folded into the triangle, is even and the same every time
     a, b = (0.5 + rank * 0.7548776662466927) % 1, (0.5 + rank * 0.5698402909980532) % 1
     folded = a + b > 1
     a, b = np.where(folded, 1 - a, a), np.where(folded, 1 - b, b)
@@ -203,18 +214,17 @@ def sample_surface(vertex: np.ndarray, face: np.ndarray, spacing: float) -> tupl
 
 @dataclass(frozen=True)
 class ObjectView:
-    """One asked object, in the middle of the view: rgb u1[S,S,3], label u1[S,S] (255 none), mask b1[S,S] of
-    its pixels."""
+    """A view with one object in its middle."""
 
-    class_index: int
-    rgb: np.ndarray
-    label: np.ndarray
-    mask: np.ndarray
+    class_index: int  # of the object
+    rgb: U1  # u1[S, S, 3]
+    label: U1  # u1[S, S], 255 = none
+    mask: B1  # b1[S, S], the pixels of the object
 
 
 def object_view(seed: Iterable[int], split: str, class_index: int, size: int = OBJECT_SIZE) -> ObjectView:
-    """A view of one object of the class at the wall of a bare room; in a third of them a second object stands
-    beside it."""
+    """A view of one object of a class at the wall of an empty room. In a third of the views a second object
+    stands beside it."""
     rng = np.random.default_rng(list(seed))
     while True:
         view = _object_view(rng, split, class_index, size)
@@ -251,7 +261,7 @@ def _object_view(rng: np.random.Generator, split: str, class_index: int, size: i
                 objects.append((other.with_vertex(moved), CLASSES.index(other.class_name), 2))
                 break
     renderer = Renderer(assemble(objects, shell))
-    centre, extent = (low + high) / 2, np.linalg.norm(high - low)
+    centre, extent = (low + high) / 2, float(np.linalg.norm(high - low))
     if name == "floor":
         centre, extent = np.array([x, depth - rng.uniform(1.0, 1.8), 0.0]), 1.8
     elif name == "wall":
@@ -272,13 +282,14 @@ def _object_view(rng: np.random.Generator, split: str, class_index: int, size: i
 
 
 def render_objects(seed: int, split: str, count: int, cache: Path, prefix: str, workers: int = 2) -> None:
-    """Write `count` object views, classes in turn, as PREFIX_{rgb,label,mask,class}.npy in `cache`."""
+    """Write `count` views of objects, with the classes in turn, as PREFIX_{rgb,label,mask,class}.npy to
+    `cache`."""
     view = partial(_numbered_object, seed, split)
-    shapes = {
+    shapes: Shapes = {
         "rgb": ((OBJECT_SIZE, OBJECT_SIZE, 3), np.uint8),
         "label": ((OBJECT_SIZE, OBJECT_SIZE), np.uint8),
     }
-    shapes |= {"mask": ((OBJECT_SIZE, OBJECT_SIZE), bool), "class": ((), np.uint8)}
+    shapes |= {"mask": ((OBJECT_SIZE, OBJECT_SIZE), np.bool_), "class": ((), np.uint8)}
     arrays = _open_arrays(cache, prefix, count, shapes)
     for i, found in enumerate(_parallel(view, range(count), workers)):
         arrays["rgb"][i], arrays["label"][i], arrays["mask"][i] = found.rgb, found.label, found.mask
@@ -301,9 +312,13 @@ def render_rooms(
     prefix: str,
     workers: int = 2,
 ) -> None:
-    """Write `views` frames of `count` rooms to `cache`, PREFIX_{rgb,label,instance,depth}.npy [R,V,H,W]."""
+    """Write `views` frames of each of `count` rooms as PREFIX_{rgb,label,instance,depth}.npy [R, V, H, W] to
+    `cache`. size: (width, height)."""
     width, height = size
-    shapes = {"rgb": ((views, height, width, 3), np.uint8), "label": ((views, height, width), np.uint8)}
+    shapes: Shapes = {
+        "rgb": ((views, height, width, 3), np.uint8),
+        "label": ((views, height, width), np.uint8),
+    }
     shapes |= {"instance": ((views, height, width), np.uint16), "depth": ((views, height, width), np.float16)}
     arrays = _open_arrays(cache, prefix, count, shapes)
     frames = partial(_numbered_room, seed, split, views, size)
@@ -318,7 +333,7 @@ def _numbered_room(seed: int, split: str, views: int, size: tuple[int, int], ind
     return room_views(place, split, KINDS[index % len(KINDS)], views, *size)[2]
 
 
-def _open_arrays(cache: Path, prefix: str, count: int, shapes: dict) -> dict[str, np.ndarray]:
+def _open_arrays(cache: Path, prefix: str, count: int, shapes: Shapes) -> dict[str, Array]:
     cache.mkdir(parents=True, exist_ok=True)
     return {
         part: np.lib.format.open_memmap(
@@ -333,8 +348,8 @@ def _tell(name: str, index: int, count: int) -> None:
         print(f"{name}: {index + 1}/{count}", flush=True)
 
 
-def _parallel(work: Callable, tasks: Iterable, workers: int) -> Iterator:
-    """Results in the order of the tasks."""
+def _parallel(work: Callable[[Given], Made], tasks: Iterable[Given], workers: int) -> Iterator[Made]:
+    """Yield the results of `work`, in the order of the tasks."""
     tasks = list(tasks)
     if workers == 1:
         yield from map(work, tasks)

@@ -261,7 +261,7 @@ def test_labels_are_those_of_the_training_split(world, tmp_path):
     scenes, superpoints, _ = training_rooms.write(tmp_path, range(2), splits=("val",))
     labels = training_rooms.write_labels(tmp_path, range(2))
     assert len(read_training_clouds(scenes, superpoints)) == 2  # without labels there is nothing to leak
-    with pytest.raises(DataError, match="room0: is of the split 'val'; a supervised objective"):
+    with pytest.raises(DataError, match="room0: is in the split 'val'; a supervised objective"):
         read_labelled_clouds(scenes, superpoints, labels)
 
 

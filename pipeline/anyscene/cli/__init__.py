@@ -1,1 +1,1 @@
-"""The command line: the tools, and the stages of the project that one stands in."""
+"""The command line: the tools, and the stages of the project in the current folder."""

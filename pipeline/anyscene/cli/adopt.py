@@ -1,4 +1,4 @@
-"""What older code made, taken over by today's where it makes the same."""
+"""Take over what older code made, where today's code makes the same."""
 
 import dataclasses
 import importlib

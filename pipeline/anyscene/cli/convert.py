@@ -1,4 +1,4 @@
-"""What another model's scripts wrote -> a precomputed 2D model (docs/precomputed.md)."""
+"""What the scripts of another model wrote -> a precomputed 2D model (docs/precomputed.md)."""
 
 import json
 from enum import StrEnum
@@ -12,7 +12,8 @@ from anyscene.errors import DataError
 from anyscene.project import layout
 from anyscene.segmenters.precomputed import converters
 
-Producer = StrEnum("Producer", {name: name for name in converters.READERS})
+# its members are known once the readers are
+Producer = StrEnum("Producer", {name: name for name in converters.READERS})  # type: ignore[misc]
 
 
 def main(

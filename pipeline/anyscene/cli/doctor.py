@@ -28,8 +28,10 @@ PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_
 
 
 class Check(NamedTuple):
-    fine: bool
-    what: str  # was looked for
+    """One line of what the doctor found."""
+
+    fine: bool  # whether it is there
+    what: str  # what was looked for
     found: str  # where it is, or what to do about it
 
 
@@ -92,7 +94,7 @@ def _packages() -> list[Check]:
 
 
 def check_settings(settings: parameters.Params, file: Path) -> list[Check]:
-    """Whether what the parameters of `file` name is there."""
+    """Whether everything is there that the parameters of `file` name."""
     checks = [Check(True, str(file), f"dataset {settings.dataset.name}")]
     checks += [check_model(model, settings) for model in settings.segmenters.names]
     section = settings.segmenters
@@ -113,7 +115,7 @@ def check_model(name: str, settings: parameters.Params) -> Check:
 
 
 def _found(what: str, find: Callable[[], str]) -> Check:
-    """`find` says where something is, or raises what is missing."""
+    """A check by `find`, which says where something is, or raises PipelineError where it is missing."""
     try:
         return Check(True, what, find())
     except PipelineError as error:
@@ -128,7 +130,7 @@ def _text(encoder: str) -> Check:
 
 
 def _weights(what: str, path: Path, inside: str) -> Check:
-    """path: a file, or a folder that holds the file `inside`."""
+    """Whether weights are at `path`, a file or a folder that holds the file `inside`."""
     if path.is_file() or (inside and (path / inside).is_file()):
         return Check(True, what, str(path))
     entry = catalogue.entry_of(path)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from PIL import Image
 
+from anyscene.arrays import U1
 from anyscene.cli.command import command
 from anyscene.project import layout, parameters, store
 from anyscene.segmenters.precomputed import image_index
@@ -37,7 +37,7 @@ def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, 
             yield _write(image, out), f"synthesis/{name}", str(number), image_index.state(key)
 
 
-def _write(image: np.ndarray, folder: Path) -> str:
+def _write(image: U1, folder: Path) -> str:
     key = image_index.image_key(image)
     if not (folder / f"{key}.png").exists():
         partial = folder / f".{key}.partial"

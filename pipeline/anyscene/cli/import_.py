@@ -1,4 +1,4 @@
-"""A capture as other tools export it -> a scan in the rgbd form, for dataset.root and anyscene predict."""
+"""A capture that another tool exported -> a scan in the rgbd form, for dataset.root and anyscene predict."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,12 +10,20 @@ from anyscene.cli.command import command
 from anyscene.datasets import imports
 from anyscene.errors import DataError
 
-Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})
+# its members are known once the readers are
+Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})  # type: ignore[misc]
 UNITS = {"m": 1.0, "mm": 0.001}
-CONFIDENCE = ("low", "medium", "high")
-Confidence = StrEnum("Confidence", {name: name for name in CONFIDENCE})
 
-# What `anyscene query` asks for as well, where it is given an export.
+
+class Confidence(StrEnum):
+    """How sure a device is of its depth, from the lowest to the highest."""
+
+    low = "low"
+    medium = "medium"
+    high = "high"
+
+
+# `anyscene query` has the same options, for exports.
 From = Annotated[Exporter | None, typer.Option("--from", help="what wrote the export; default: by its files")]
 Scale = Annotated[float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")]
 DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")]
@@ -47,16 +55,20 @@ def main(
 def export_options(
     scale: float | None, depth_unit: str | None, up: str | None, confidence: str
 ) -> imports.ExportOptions:
-    """The options as the library takes them. Raises DataError for what is no unit and no direction."""
+    """The options in the form of the library. Raises DataError for what is not a unit or not a direction."""
     if scale is not None and not 0 < scale < float("inf"):
         raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
     direction = None if up is None else imports.direction(up)
-    return imports.ExportOptions(scale, _unit(depth_unit), direction, CONFIDENCE.index(confidence))
+    return imports.ExportOptions(
+        scale, _unit(depth_unit), direction, list(Confidence).index(Confidence(confidence))
+    )
 
 
 def _unit(text: str | None) -> float | None:
-    if text is None or text in UNITS:
-        return UNITS.get(text)
+    if text is None:
+        return None
+    if text in UNITS:
+        return UNITS[text]
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Proposals of objects, named by the features inside them -> average precision."""
+"""Proposals of objects, which get their names by the features inside them -> average precision."""
 
 import json
 from enum import StrEnum
@@ -16,7 +16,8 @@ from anyscene.library.location import located
 from anyscene.project import layout
 from anyscene.tasks.instances import proposals
 
-Format = StrEnum("Format", {name: name for name in proposals.READERS})
+# its members are known once the readers are
+Format = StrEnum("Format", {name: name for name in proposals.READERS})  # type: ignore[misc]
 
 
 def main(
@@ -25,7 +26,7 @@ def main(
     format_: Annotated[
         Format,
         typer.Option("--format", help="scannet: of its benchmark, as Mask3D exports; mask3d: OpenMask3D's"),
-    ] = Format.scannet,
+    ] = Format("scannet"),
     source: Source = None,
     params: ParamsFile = None,
 ) -> None:

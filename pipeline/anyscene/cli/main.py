@@ -1,4 +1,4 @@
-"""The console command `anyscene`: tools, and the stages of the project that one stands in."""
+"""The console command `anyscene`: tools, and the stages of the project in the current folder."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ TOOLS = {
     "stages": "List the stages of the project, or write its dvc.yaml.",
     "adopt": "Take over what older code made, where today's makes the same.",
 }
-MODULES = {"import": "import_"}  # a word of the language
+MODULES = {"import": "import_"}  # a keyword of Python cannot name a module
 CODES = "Exit codes: 0 done; 1 refused or failed, with a message that says what to do; 2 called wrongly."
-OFFERED = {  # by packages: known by name without importing them
+OFFERED = {  # what packages offer, known by name without importing it
     "Tasks, which evaluation scores and report and viewer show": TASKS,
     "2D models, for segmenters.names": Registry("anyscene.segmenters"),
     "Readers of raw scans, for dataset.reader": Registry("anyscene.readers"),
@@ -44,14 +44,17 @@ OFFERED = {  # by packages: known by name without importing them
 
 
 class Commands(TyperGroup):
-    """Lists and completes the commands without importing them: torch alone takes seconds."""
+    """Lists and completes the commands without importing them, because torch alone takes seconds.
+
+    Newer releases of typer hold a copy of click. So click's types have two names, and here none.
+    """
 
     completing = False
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [*stages(), *TOOLS]
 
-    def get_command(self, ctx: typer.Context, name: str) -> Any:
+    def get_command(self, ctx: Any, name: str) -> Any:
         if self.completing:
             return TyperCommand(name, help={**stages(), **TOOLS}.get(name))
         if name not in TOOLS and not (known := stages()):
@@ -63,14 +66,14 @@ class Commands(TyperGroup):
         found.name = name
         return found
 
-    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:
-        self.completing = True  # asks for every command, whose name and help are enough
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        self.completing = True  # completion looks at every command, and needs only its name and help
         try:
             return super().shell_complete(ctx, incomplete)
         finally:
             self.completing = False
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, commands in (("Stages of this project", stages()), ("Tools", TOOLS)):
             if commands:
                 with formatter.section(title):
@@ -81,8 +84,8 @@ class Commands(TyperGroup):
 
 
 def stages() -> dict[str, str]:
-    """The stages of the project in the current folder, in its order, and what they do; none elsewhere. Their
-    files are read, not run."""
+    """The stages of the project in the current folder and what each does, in the order of the project; none
+    outside a project. The files of stages are read and not run."""
     try:
         names = list(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
     except (OSError, yaml.YAMLError, KeyError, TypeError):
@@ -91,7 +94,7 @@ def stages() -> dict[str, str]:
 
 
 def _help(file: Path) -> str | None:
-    """First sentence of the docstring of the function that is called as the file is."""
+    """The first sentence of the docstring of the function that has the name of the file."""
     try:
         body = ast.parse(file.read_text()).body
     except (OSError, SyntaxError, ValueError):
@@ -103,13 +106,16 @@ def _help(file: Path) -> str | None:
 
 
 def load(name: str) -> typer.Typer:
-    """The command `name`. Tools are part of this package and import nothing from the current folder; a stage
-    is a file of the project in it."""
+    """The command `name`. A tool is part of this package and imports nothing from the current folder. A stage
+    is a file of the project in the current folder."""
     if name in TOOLS:
-        return importlib.import_module(f"anyscene.cli.{MODULES.get(name, name)}").app
-    if sys.path[0] != str(Path.cwd()):
-        sys.path.insert(0, str(Path.cwd()))
-    return importlib.import_module(f"stages.{name}").app
+        module = f"anyscene.cli.{MODULES.get(name, name)}"
+    else:
+        module = f"stages.{name}"
+        if sys.path[0] != str(Path.cwd()):
+            sys.path.insert(0, str(Path.cwd()))
+    found: typer.Typer = importlib.import_module(module).app
+    return found
 
 
 app = typer.Typer(cls=Commands, rich_markup_mode=None, no_args_is_help=True, epilog=CODES)

@@ -1,6 +1,7 @@
 """What parameters name: files that a stage reads, and code that it reaches through a registry.
 
-One function for each kind of name; a stage declares those that it follows (`Stage.files`, `Stage.modules`).
+There is one function for each kind of name. A stage declares which of them it follows (`Stage.files`,
+`Stage.modules`, `Stage.settings`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyscene import segmenters
 from anyscene.project.parameters import OBJECTIVES, Params
@@ -16,13 +17,17 @@ from anyscene.project.registry import Registry
 from anyscene.project.stages import Item
 from anyscene.tasks import TASKS
 
+if TYPE_CHECKING:
+    from anyscene.datasets.entry import Entry as Reader
+    from anyscene.learning.entry import Entry as Objective
+
 READERS = Registry("anyscene.readers")
 
 Named = Callable[[Params, Item], Sequence[Any]]
 
 
 def together(*parts: Named) -> Named:
-    """What several of them name."""
+    """A function that returns what several of these functions name."""
 
     def named(params: Params, item: Item) -> Sequence[Any]:
         return [one for part in parts for one in part(params, item)]
@@ -37,19 +42,19 @@ def text_file(params: Params, item: Item) -> Sequence[Path]:
 
 
 def label_table(params: Params, item: Item) -> Sequence[Path]:
-    """The csv file that `dataset.label_set` is the path of."""
+    """The csv file whose path `dataset.label_set` is, where it is a path."""
     table = Path(params.dataset.label_set)
     return (table,) if table.suffix == ".csv" else ()
 
 
 def reader_files(params: Params, item: Item) -> Sequence[Path]:
-    """Files of the data set that do not lie in `dataset.root`."""
-    return READERS.get(params.dataset.reader).files(params.dataset)
+    """The files of the data set that do not lie in `dataset.root`."""
+    return _reader(params).files(params.dataset)
 
 
 def reader_code(params: Params, item: Item) -> Sequence[str]:
-    """The reader of `dataset.reader`."""
-    return (READERS.get(params.dataset.reader).module,)
+    """The module of the reader that `dataset.reader` names."""
+    return (_reader(params).module,)
 
 
 def reader_settings(params: Params, item: Item) -> Sequence[Any]:
@@ -58,19 +63,19 @@ def reader_settings(params: Params, item: Item) -> Sequence[Any]:
 
 
 def segmenter_files(params: Params, item: Item) -> Sequence[Path]:
-    """Weights or answers of the 2D models, of one or of all, and of the captioner where one has masks."""
+    """The weights or answers of one 2D model or of all, and those of the captioner where one has masks."""
     return [path for name in _models(params, item) for path in segmenters.weights(name, params.segmenters)]
 
 
 def segmenter_code(params: Params, item: Item) -> Sequence[str]:
-    """The implementations of the 2D models, of one or of all, and of the captioner where one has masks."""
+    """The modules of one 2D model or of all, and those of the captioner where one has masks."""
     return [
         module for name in _models(params, item) for module in segmenters.modules(name, params.segmenters)
     ]
 
 
 def labelling_files(params: Params, item: Item) -> Sequence[Path]:
-    """As `segmenter_files`, where labels alone are asked for: without a captioner."""
+    """As `segmenter_files`, without the captioner: for stages that need only labels."""
     section = params.segmenters
     return [
         path for name in _models(params, item) for path in segmenters.weights(name, section, captions=False)
@@ -78,7 +83,7 @@ def labelling_files(params: Params, item: Item) -> Sequence[Path]:
 
 
 def labelling_code(params: Params, item: Item) -> Sequence[str]:
-    """As `segmenter_code`, where labels alone are asked for: without a captioner."""
+    """As `segmenter_code`, without the captioner: for stages that need only labels."""
     section = params.segmenters
     return [
         one for name in _models(params, item) for one in segmenters.modules(name, section, captions=False)
@@ -86,7 +91,7 @@ def labelling_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def segmenter_settings(params: Params, item: Item) -> Sequence[Any]:
-    """The sections of the 2D models, of one or of all."""
+    """The sections of one 2D model or of all."""
     return _recorded(params.segmenters, _models(params, item))
 
 
@@ -96,7 +101,7 @@ def synthesis_files(params: Params, item: Item) -> Sequence[Path]:
 
 
 def objective_code(params: Params, item: Item) -> Sequence[str]:
-    """The objective of the training `item`."""
+    """The module of the objective of the training `item`."""
     return (_objective(params, item).module,)
 
 
@@ -113,12 +118,20 @@ def objective_settings(params: Params, item: Item) -> Sequence[Any]:
 
 
 def task_code(params: Params, item: Item) -> Sequence[str]:
-    """All tasks that packages offer."""
+    """The modules of all tasks that packages offer."""
     return [TASKS.module(name) for name in TASKS.names()]
 
 
-def _objective(params: Params, item: Item) -> Any:
-    return OBJECTIVES.get(params.training[str(item)].kind)
+def _reader(params: Params) -> Reader:
+    found: Any = READERS.get(params.dataset.reader)
+    entry: Reader = found
+    return entry
+
+
+def _objective(params: Params, item: Item) -> Objective:
+    found: Any = OBJECTIVES.get(params.training[str(item)].kind)
+    entry: Objective = found
+    return entry
 
 
 def _models(params: Params, item: Item) -> Sequence[str]:
@@ -126,6 +139,6 @@ def _models(params: Params, item: Item) -> Sequence[str]:
 
 
 def _recorded(section: Any, names: Sequence[str]) -> Sequence[Any]:
-    """Settings of entries as JSON-like values; of those that have any."""
+    """The settings of the entries `names` that have any, as values for JSON."""
     known = dict(section.sections.values)
     return [{name: dataclasses.asdict(known[name])} for name in names if name in known]

@@ -1,4 +1,4 @@
-"""A user's own capture and a trained network -> a labelled PLY."""
+"""A scan of one's own and a trained network -> a labelled PLY."""
 
 from pathlib import Path
 from typing import Annotated

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -96,7 +96,8 @@ def query(
         Image.fromarray(heat_map.sheet(surface, answers, PICTURE)).save(png)
         console.print(f"picture: {png}", markup=False)
     if json_ is not None:
-        record = {"scene": session.scene, "source": session.source, "group": group.value, "by": by.value}
+        record: dict[str, Any] = {"scene": session.scene, "source": session.source}
+        record |= {"group": group.value, "by": by.value}
         record["queries"] = [answer.record() for answer in answers]
         json_.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"groups: {json_}", markup=False)

@@ -1,4 +1,4 @@
-"""Errors that a person can act on, as one message."""
+"""Errors that a person can do something about, each as one message."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from anyscene.project import extras
 
 @contextlib.contextmanager
 def refusals(name: str) -> Iterator[None]:
-    """A PipelineError, and a package that is missing because its extra is not installed, become a message on
-    stderr and exit code 1. Any other error is one of the code, and passes.
+    """Turn a PipelineError into a message on stderr and exit code 1, and so too a missing package whose extra
+    is not installed. Any other error is a fault of the code, and is raised.
 
     name: the command as one types it.
     """

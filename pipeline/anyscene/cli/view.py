@@ -42,15 +42,16 @@ def view(
     """Look at SCENE in a browser on this machine, until Ctrl+C."""
     settings, artefacts = located(params)
     there = scene is None or is_imported(artefacts, scene) or not Path(scene).exists()
-    if there and scene is not None:
+    elsewhere = None if scene is None or there else Path(scene)
+    if elsewhere is None and scene is not None:
         store.open_imported(artefacts.data("scenes"), scene)
     import torch
 
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
-    if there:
+    if elsewhere is None:
         _serve(settings, artefacts, scene, port, source, points, dark)
         return
-    with imports.as_scan(Path(scene), None, imports.ExportOptions(), None, 1) as (folder, said):
+    with imports.as_scan(elsewhere, None, imports.ExportOptions(), None, 1) as (folder, said):
         if said:
             typer.echo(said)
         with _imported(folder, settings, artefacts, source) as (settings, artefacts, source):
@@ -89,7 +90,8 @@ def _serve(
 def _imported(
     folder: Path, settings: Params, artefacts: Artefacts, source: str | None
 ) -> Iterator[tuple[Params, Artefacts, str]]:
-    """A scan as the only scene of a temporary project, with the folder of the network that is asked."""
+    """Import a scan as the only scene of a temporary project, and yield this project and the folder of the
+    network."""
     from anyscene.tasks import sources
     from anyscene.tasks.surface import Surface
 

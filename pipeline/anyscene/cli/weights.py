@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from anyscene.cli.options import Json
 from anyscene.errors import PipelineError
 from anyscene.project import parameters
 from anyscene.weights import catalogue
+
+if TYPE_CHECKING:
+    from anyscene.weights.verifying import Finding
 
 app = typer.Typer(
     add_completion=False,
@@ -91,7 +94,7 @@ def _begun(entry: catalogue.Entry, root: Path) -> bool:
     return any((root / entry.folder / file.name).is_file() for file in entry.files)
 
 
-def _print(found: Iterable) -> None:
+def _print(found: "Iterable[Finding]") -> None:
     table = Table("", "file", "found", box=None)
     for finding in found:
         table.add_row(f"[{MARKS[finding.state]}]{finding.state}[/]", str(finding.file), Text(finding.said))

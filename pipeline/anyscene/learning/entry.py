@@ -1,4 +1,4 @@
-"""An objective as a package offers it: what params.yaml may say to it, known without importing torch."""
+"""An objective as a package offers it: which settings it has, known without importing torch."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one of anyscene.objectives stands for; its name is the kind in params.yaml."""
+    """What an entry point of the group anyscene.objectives names; its name is the kind in params.yaml."""
 
     title: str  # for people, such as "superpoint distillation"
     settings: (
         type  # frozen dataclass of its keys in an entry of `training`; raises ConfigError naming the key
     )
     objective: str  # "module:class" of the Objective, imported when a network is trained
-    supervised: bool = False  # whether it is shown labels
+    supervised: bool = False  # whether labels are shown to it
     texts: bool = False  # whether it asks for the prompts of the label set
 
     @property
     def module(self) -> str:
-        """The module whose code, with what it imports, is the objective's."""
+        """The module that holds the objective. Its code and all that it imports are the objective's."""
         return self.objective.partition(":")[0]
 
     def load(self) -> type[Objective]:
-        """The objective's class. Raises ConfigError where it is not what this entry says."""
+        """The class of the objective. Raises ConfigError where it cannot be imported or is not what this
+        entry says."""
         module, _, name = self.objective.partition(":")
         try:
             found: type[Objective] = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"{self.objective}: cannot be imported ({error})") from error
         if (found.Settings, found.supervised) != (self.settings, self.supervised):
-            raise ConfigError(f"{self.objective}: its entry says otherwise of its Settings or of supervised")
+            raise ConfigError(f"{self.objective}: its entry names other settings, or differs in `supervised`")
         return found

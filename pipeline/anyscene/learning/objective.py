@@ -1,4 +1,4 @@
-"""What a training minimises: the interface between the loop and its objectives."""
+"""What a training minimises: the interface between the training loop and objectives."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from anyscene.arrays import F4
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.views.augmentation import PAPER, augmented
 from anyscene.networks import Batch, Cloud, Inputs, MinkUNet, View
@@ -19,14 +20,15 @@ from anyscene.project.parameters import Augmentation
 
 
 class Mean(NamedTuple):
-    """A term of the loss before it is divided, so that several processes can divide by what all have seen."""
+    """A term of the loss before division, so that several processes can divide by what all of them have
+    seen."""
 
-    total: torch.Tensor  # a scalar
-    weight: float  # of what was summed
+    total: torch.Tensor  # a scalar, the weighted sum
+    weight: float  # the sum of the weights
 
     @classmethod
     def of(cls, values: torch.Tensor, weights: torch.Tensor | None = None) -> Mean:  # [n], [n]
-        """The mean of `values`, by `weights` where there are any."""
+        """The mean of `values`, weighted by `weights` where these are given."""
         if weights is None:
             return cls(values.sum(), len(values))
         return cls((values * weights).sum(), weights.sum().item())
@@ -34,67 +36,70 @@ class Mean(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an objective is built in, beside its settings."""
+    """What an objective is built from, beside its settings."""
 
-    network: MinkUNet  # to be trained, as it begins: copied for a teacher, asked for its widths
-    voxel: float  # metres
-    inputs: Inputs
-    target: Path  # folder that it learns from, data/fusion for one
-    memory: Path  # folder for files of its own that a checkpoint names
-    prompts: Callable[[], np.ndarray]  # unit f4[K, C]: the label set's prompts in the text space
+    network: MinkUNet  # that will be trained, in its first state: to copy for a teacher, to ask for widths
+    voxel: float  # side in metres
+    inputs: Inputs  # what the network is given of each voxel
+    target: Path  # the folder that the objective learns from, such as data/fusion
+    memory: Path  # a folder for its own files that a checkpoint names
+    prompts: Callable[[], F4]  # f4[K, C] of length 1: the label set's prompts in the text space
     augmentation: Augmentation = PAPER
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterGroup:
-    """Parameters that are trained alike. Those in no group are frozen, as are the statistics of norms that
-    have none."""
+    """Parameters that are trained alike. Parameters in no group are frozen, and so are the statistics of
+    norms that have no parameter in a group."""
 
     parameters: Sequence[nn.Parameter]
-    rate: float = 1.0  # times the learning rate
+    rate: float = 1.0  # a factor of the learning rate
     decay: bool = True  # whether the recipe's weight_decay applies
 
 
 class Objective(nn.Module, ABC):
     """Maps batches to the terms whose sum is the loss.
 
-    Parameters that it makes in its constructor are optimised and averaged (ema) with the network's, and with
-    its buffers they are a part of checkpoints; so is a second network, whose parameters take no gradient.
+    Parameters that its constructor makes are optimised and averaged (ema) together with the network's. These
+    and its buffers are part of checkpoints. So is a second network, whose parameters take no gradient.
 
-    The loop calls, in this order: `initialise`, of random weights alone; `begin`, or `restore` where a
-    checkpoint is taken up; then for every step `before_step`, `forward` of each batch, `after_step`."""
+    The loop calls, in this order: `initialise`, only where weights are random; `begin`, or `restore` where
+    training continues from a checkpoint; then in every step `before_step`, `forward` for each batch, and
+    `after_step`."""
 
     Settings: ClassVar[type]  # frozen dataclass of its keys in params.yaml
-    supervised: ClassVar[bool] = False  # whether it is shown LabelledClouds
+    supervised: ClassVar[bool] = False  # whether LabelledClouds are shown to it
 
     def __init__(self, settings: Any, context: Context):  # settings: of type Settings
         super().__init__()
         self.settings, self.context = settings, context
 
     def views(self, cloud: Cloud, rng: np.random.Generator) -> Sequence[View]:
-        """What a batch shows of `cloud`, always as many views; by default one, augmented.
+        """The views of `cloud` in a batch, as many for every cloud; by default one, which is augmented.
 
-        Threads call it some steps ahead: it depends on its arguments, settings and context alone."""
+        Threads call this some steps ahead, so it may depend only on its arguments, settings and context."""
         how = self.context
         return [augmented(cloud, rng, how.voxel, how.inputs, how.augmentation)]
 
     @abstractmethod
     def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
-        """The terms of the loss, always the same names in the same order, by as many passes through `network`
-        as it takes. batch: the views of several clouds, one cloud's after the other's. Random choices come
-        from `View.random`."""
+        """The terms of the loss, always with the same names in the same order. It may pass through `network`
+        as often as it needs to. batch: the views of several clouds, cloud by cloud. Random choices come from
+        `View.random`."""
 
     def groups(self, network: MinkUNet) -> Sequence[ParameterGroup]:
-        """What is trained, and how; by default every parameter of network and objective, norms and biases
-        without decay. `forward` uses every parameter that is in a group: processes wait for its gradient."""
-        decayed, bare = [], []
+        """What is trained, and how; by default every parameter of network and objective, with norms and
+        biases free of decay. `forward` must use every parameter of a group, because processes wait for its
+        gradient."""
+        decayed: list[nn.Parameter] = []
+        bare: list[nn.Parameter] = []
         for name, parameter in (*network.named_parameters(), *self.named_parameters()):
             if parameter.requires_grad:
                 (bare if parameter.ndim < 2 or name.endswith("bias") else decayed).append(parameter)
         return [ParameterGroup(decayed), ParameterGroup(bare, decay=False)]
 
     def initialise(self, network: MinkUNet, clouds: Sequence[Cloud]) -> None:
-        """Called with all training scenes where `network` has random weights: may set some that fit."""
+        """Called with all training scenes where `network` has random weights. It may set better ones."""
         return None
 
     def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
@@ -102,29 +107,30 @@ class Objective(nn.Module, ABC):
         return None
 
     def before_step(self, done: float) -> None:
-        """Called before every step; done: share of the steps that are, 0 to less than 1. For schedules."""
+        """Called before every step, for schedules. done: the share of the steps that are done, from 0 to less
+        than 1."""
         return None
 
     def after_step(self, network: MinkUNet) -> None:
-        """Called when a step has changed the weights. For averages of them."""
+        """Called when a step has changed the weights, for averages of them."""
         return None
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What the terms depend on beside network, batch and context, as plain values; by default the class
-        and its settings."""
+        """What the terms depend on beside network, batch and context, as values for JSON; by default the name
+        of the class and its settings."""
         kind = type(self)
         return {"objective": f"{kind.__module__}:{kind.__qualname__}", "settings": asdict(self.settings)}
 
     def freeze(self) -> dict[str, Any]:
-        """What the objective has learnt of its scenes so far, as plain values that stay true while training
-        goes on: part of a checkpoint, beside its parameters and buffers."""
+        """What the objective has learnt of its scenes so far, as values for JSON that stay true while
+        training continues. They are part of a checkpoint, beside its parameters and buffers."""
         return {}
 
     def restore(self, frozen: Sequence[Mapping[str, Any]], scenes: Collection[str]) -> None:
-        """Take up, for `scenes`, what `freeze` gave in every process."""
+        """Continue, for `scenes`, from what `freeze` returned in every process."""
         return None
 
     def prune(self) -> None:
-        """The last frozen state is safe: earlier ones may go."""
+        """Called when the last frozen state is safe on disk. Earlier ones may be removed."""
         return None

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
 from anyscene import datasets
+from anyscene.arrays import F4
 from anyscene.errors import CheckpointError, ConfigError
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import FOLDER as CURVES
@@ -33,9 +33,9 @@ from anyscene.text import embeddings, load_text_encoder
 def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshness) -> None:
     """Train the network that the entry `name` of `training` describes, and write it to models/NAME.
 
-    A training that was stopped goes on from its checkpoint, unless what it is made by, parameters or data
-    have changed; one that came to its end is not repeated until then, or until its network is not whole.
-    Under torchrun every process calls it.
+    A training that was stopped continues from its checkpoint, unless its code, parameters or data have
+    changed. A training that has ended is repeated only where these have changed, or where its network is
+    damaged. Under torchrun every process calls this.
 
     Raises ConfigError for a name that is no entry, and what reading and training raise."""
     if name not in params.training:
@@ -89,7 +89,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
 
 
 def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
-    """Labels are read where the objective says that it is supervised, and nowhere else."""
+    """The clouds to train on. Labels are read only where the objective says that it is supervised."""
     scenes, superpoints = artefacts.data("scenes"), artefacts.data("superpoints")
     if kind.supervised:
         return read_labelled_clouds(scenes, superpoints, artefacts.data("labels"))
@@ -97,15 +97,16 @@ def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
 
 
 def _keys(clouds: list[Cloud], artefacts: Artefacts, target: Path) -> Mapping[str, list[str]]:
-    """By scene: the content keys of all that is read of it."""
+    """The content keys of everything that is read of each scene, by scene."""
     folders = (artefacts.data("scenes"), artefacts.data("superpoints"), target)
     return {
         cloud.id: [store.key(store.scene_path(folder, cloud.id)) for folder in folders] for cloud in clouds
     }
 
 
-def _prompts(params: Params, kind: Entry) -> np.ndarray:
-    """Of the label set. Raises ConfigError where the entry does not say so: nothing would notice a change."""
+def _prompts(params: Params, kind: Entry) -> F4:
+    """f4[K, C]: embeddings of the label set's prompts. Raises ConfigError where the entry does not say that
+    the objective asks for them, because a change of the texts would go unnoticed."""
     if not kind.texts:
         raise ConfigError(f"{kind.objective}: asks for prompts, and its entry does not say texts=True")
     prompts = datasets.label_set(params.dataset.label_set).prompts
@@ -113,7 +114,7 @@ def _prompts(params: Params, kind: Entry) -> np.ndarray:
 
 
 def _width(params: Params, target: Path, clouds: list[Cloud]) -> int:
-    """Channels of the features: those of the text space, in which the fused features lie."""
+    """How many channels features have: as many as the text space, in which the fused features lie."""
     first = store.open_scene(store.scene_path(target, clouds[0].id))
     if "superpoint_feature" in first:
         return first["superpoint_feature"].shape[1]
@@ -121,9 +122,10 @@ def _width(params: Params, target: Path, clouds: list[Cloud]) -> int:
 
 
 def _network(name: str, params: Params, width: int, artefacts: Artefacts) -> MinkUNet:
-    """With random weights, or those that it begins from. Raises CheckpointError where they or the
-    network.json beside them are damaged or of another network, ConfigError where they are missing or of
-    another input."""
+    """The network before training, with random weights or those that it begins from.
+
+    Raises CheckpointError where these or the network.json beside them are damaged or of another network, and
+    ConfigError where they are missing or were trained with another input."""
     net, start = params.network, params.training[name].start
     network = MinkUNet(net.variant, 3, width, net.backend, width=net.width, precision=net.precision)
     if start == RANDOM:
@@ -153,7 +155,7 @@ def _check_input(folder: Path, net: Network, key: str) -> None:
 
 
 def _is_trained(folder: Path, made: str) -> bool:
-    """Whether the network in `folder` is whole, and came of the training with this fingerprint."""
+    """Whether the network in `folder` is whole, and the training with the fingerprint `made` wrote it."""
     try:
         meta = description(folder)
         check_weights(folder, meta)
@@ -163,7 +165,7 @@ def _is_trained(folder: Path, made: str) -> bool:
 
 
 def _meta(name: str, params: Params, kind: Entry) -> dict[str, Any]:
-    """What network.json says of a network beside its architecture."""
+    """What network.json says of the network beside its architecture."""
     entry: Training = params.training[name]
     return {
         "name": name,

@@ -1,1 +1,1 @@
-"""The front door for programs: one scene, arrays in, arrays out."""
+"""The library for programs: one scene, with arrays in and arrays out."""

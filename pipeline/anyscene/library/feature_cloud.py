@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, I2, I4, I8, U1
 from anyscene.datasets import LabelSet, label_set
 from anyscene.errors import DataError, TextError
 from anyscene.library.ranking import Ranking
@@ -32,8 +33,8 @@ MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
 class FeatureCloud:
     """The N points of a scene, with a feature of C channels in the space of a text encoder at each.
 
-    `anyscene.open` and `anyscene.from_points` make one. Features are computed, and PyTorch is used, when
-    something is first asked of them.
+    `anyscene.open` and `anyscene.from_points` make one. Features are computed, and PyTorch is imported, when
+    they are first needed.
 
     >>> cloud = anyscene.open("val_000")
     >>> cloud  # doctest: +ELLIPSIS
@@ -41,11 +42,11 @@ class FeatureCloud:
     """
 
     surface: Surface  # its points, its mesh and its superpoints
-    settings: Params  # of the project that it is of, or the built-in ones
+    settings: Params  # of its project, or the built-in ones
     load: Callable[[], Features]  # computes or opens the features
-    truth: Truth | None = None  # the annotation, of a scene of a project that has one
-    remarks: str = ""  # what a person should know of how it was imported
-    given: TextEncoder | None = None  # in place of that of `settings`
+    truth: Truth | None = None  # the annotation, where the scene is in a project and has one
+    remarks: str = ""  # what a person should know about how it was imported
+    given: TextEncoder | None = None  # a text encoder in place of that of `settings`
 
     @property
     def id(self) -> str:
@@ -53,42 +54,42 @@ class FeatureCloud:
         return self.surface.scene
 
     @property
-    def points(self) -> np.ndarray:
+    def points(self) -> F4:
         """f4[N, 3]: x, y, z in metres, z up."""
         return self.surface.xyz
 
     @property
-    def colours(self) -> np.ndarray:
+    def colours(self) -> U1:
         """u1[N, 3]: red, green, blue."""
         return self.surface.rgb
 
     @property
-    def normals(self) -> np.ndarray:
+    def normals(self) -> F4:
         """f4[N, 3], of length 1; 0 where a vertex has no face."""
         return self.surface.normal
 
     @property
-    def faces(self) -> np.ndarray:
+    def faces(self) -> I4:
         """i4[F, 3]: the triangles of the mesh; F is 0 where there is none."""
         return self.surface.face
 
     @property
-    def superpoints(self) -> np.ndarray:
-        """i4[N], 0..L-1: the small part of the surface that each point belongs to."""
+    def superpoints(self) -> I4:
+        """i4[N], 0..L-1: the small part of the surface to which each point belongs."""
         return self.surface.superpoint
 
     @functools.cached_property
-    def features(self) -> np.ndarray:
-        """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is kept once it
-        was asked for."""
+    def features(self) -> F4:
+        """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is computed
+        once."""
         dense = self._features.dense()
         dense[~self.valid] = 0
         return dense
 
     @property
-    def valid(self) -> np.ndarray:
-        """b1[N]: whether a point has a feature. A network gives one to every point, fusion to those that a
-        frame sees."""
+    def valid(self) -> B1:
+        """b1[N]: whether a point has a feature. A network gives one to every point; fusion gives one to the
+        points that a frame sees."""
         return self._features.valid
 
     @property
@@ -98,8 +99,8 @@ class FeatureCloud:
 
     @functools.cached_property
     def encoder(self) -> TextEncoder:
-        """What texts are encoded by. Raises TextError where it cannot be loaded, and where its texts are not
-        of the width of the features."""
+        """The text encoder. Raises TextError where it cannot be loaded, and where its embeddings have another
+        width than the features."""
         encoder = self.given or load_text_encoder(self.settings.text)
         width = self._features.values.shape[1]
         if encoder.width != width:
@@ -121,9 +122,10 @@ class FeatureCloud:
     ) -> Ranking:
         """Where `text` is: at most `top` groups of points, the best first, as `anyscene query` ranks them.
 
-        negative: texts that are not meant; what is closer to one of them is left out. by: whether points are
-        compared by the cosine of their feature, through the classes that they show, or by both. unit: whether
-        superpoints that touch and show the same class are joined.
+        negative: texts for what is not meant; what is closer to one of them is left out. by: whether points
+        are compared by the cosine of their feature, through the classes that they show, or by both. unit:
+        whether single superpoints are ranked, or objects, which join those that touch and show the same
+        class.
 
         >>> cloud = anyscene.open("val_000")
         >>> found = cloud.query("somewhere to sit", top=2)
@@ -143,12 +145,13 @@ class FeatureCloud:
         answer = self._sessions[unit].ask(self.encoder, text, negative, top, By(by))
         return Ranking.of(answer, self.surface)
 
-    def segment(self, classes: Sequence[str] | LabelSet | None = None) -> np.ndarray:
+    def segment(self, classes: Sequence[str] | LabelSet | None = None) -> I2:
         """i2[N]: the class whose name is closest to the feature of each point, an index into `classes`; -1
         where a point has no feature.
 
         classes: names of any things, or a label set (`anyscene.label_set`); None: the label set of the
-        project. Raises DataError for no class, for one that appears twice, and for more than fit an i2.
+        project. Raises DataError where there is no class, where one appears twice, and where there are more
+        than an i2 can count.
 
         >>> label = anyscene.open("val_000").segment(["bed", "chair", "something else"])
         >>> label.dtype.name, set(label.tolist()) <= {-1, 0, 1, 2}
@@ -157,8 +160,8 @@ class FeatureCloud:
         return labelled(self._features, self._texts(classes)).label
 
     def to_ply(self, path: str | Path, classes: Sequence[str] | LabelSet | None = None) -> Path:
-        """Write the mesh, or the points, coloured by `segment(classes)`, with label and superpoint of each
-        vertex; the names of the labels are comments of the file. Returns `path`.
+        """Write the mesh, or the points, coloured by `segment(classes)`, with a label and a superpoint for
+        each vertex. The names of the labels are comments of the file. Returns `path`.
 
         Raises DataError where something is in the way of the file.
 
@@ -184,10 +187,10 @@ class FeatureCloud:
         return export.write_pointcept(self._result(self._texts(None)), Path(folder))
 
     def session(
-        self, unit: Literal["object", "superpoint"] = "object", drawn: np.ndarray | None = None
+        self, unit: Unit | Literal["object", "superpoint"] = "object", drawn: I8 | None = None
     ) -> Session:
-        """What is asked by command line and viewer, and by `query`; drawn: i8[M], the points whose scores its
-        answers have, in rising order; None: those of a sample."""
+        """The scene, prepared for queries; the command line, the viewer and `query` use it. drawn: i8[M], the
+        points whose scores an answer has, in rising order; None: those of a sample."""
         classes = Texts.of(self.settings, self.encoder).classes
         return Session.of(self.surface, self._features, classes, Unit(unit), drawn)
 

@@ -1,4 +1,4 @@
-"""Where a person's project and scans are."""
+"""Where the project and the scans of a person are."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 
 
 def located(project: str | Path | None) -> tuple[Params, Artefacts]:
-    """The parameters of a project, a folder or its params.yaml, and the artefacts beside them; of None those
-    of the current folder. Outside any project the parameters are built-in ones, so that scans and networks
-    are taken by their paths. Raises ConfigError."""
+    """The parameters and the artefacts of a project. project: its folder, or its params.yaml; None: the
+    current folder. Outside any project the parameters are built-in ones; scans and networks are then found by
+    their paths. Raises ConfigError where the parameters are missing or wrong."""
     path = Path(project or ".")
     path = path / PARAMS if path.is_dir() else path
     named = project is not None and not Path(project).is_dir()
@@ -32,7 +32,8 @@ def is_imported(artefacts: Artefacts, scene: str) -> bool:
 
 
 def require(artefacts: Artefacts, scene: str | Path) -> None:
-    """Raise StoreError or DataError, with what to do, where `scene` is no imported scene's id and no path."""
+    """Raise StoreError or DataError, which say what to do, where `scene` is neither the id of an imported
+    scene nor a path."""
     path, imported = Path(scene), artefacts.data("scenes")
     if path.exists() or is_imported(artefacts, str(scene)):
         return
@@ -42,6 +43,6 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
 
 
 def read_scan(folder: Path, settings: Params) -> Scene:
-    """A scan in the rgbd form by its folder. Raises DataError naming the file that is wrong."""
+    """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
     folder, section = folder.resolve(), settings.scenes
     return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)

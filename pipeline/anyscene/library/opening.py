@@ -1,4 +1,4 @@
-"""Whatever a person has -> a FeatureCloud: a scene of a project, an artefact, a capture, a mesh, points."""
+"""What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F4, F8, U1, Array
 from anyscene.datasets import cloud_from_depth, imports, label_set, ply
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError, StoreError
@@ -24,7 +25,7 @@ from anyscene.tasks.surface import Surface
 from anyscene.tasks.truth import Truth
 from anyscene.text import TextEncoder
 
-Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # xyz, rgb, normal (0: not known), face
+Points = tuple[Array, Array, Array, Array]  # xyz, rgb, normal (0: not known), face
 
 NOTHING_SAID = ExportOptions()
 PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
@@ -41,7 +42,7 @@ def open(
     mesh: str | Path | None = None,
     every: int = 1,
 ) -> FeatureCloud:
-    """Open a scene, to ask it for things.
+    """Open a scene, to find things in it.
 
     scene is one of:
       - the id of a scene of a project, or the path of one of its artefacts: data/scenes/ID.zarr;
@@ -51,12 +52,12 @@ def open(
       - a mesh or a cloud: a .ply file with colours, or a .npy file [N, 6] of x, y, z and red, green, blue in
         0..255; metres, z up.
     source: whose features: "fusion", "projection/MODEL", a network under models/ by its name, or any network
-    by the path of its folder. None: the most refined network of the project, else fusion.
-    project: a folder with params.yaml and models/, or the path of its params.yaml. None: the project that an
-    artefact lies in, else the current folder; built-in parameters where there is no params.yaml.
-    encoder: encodes texts, in place of the one that text.encoder names.
-    exporter, options, mesh, every: what a capture does not say of itself, as for `anyscene import`. Of a mesh
-    or a cloud, `options` may say the scale and what is up.
+    by the path of its folder. None: the most refined network of the project, else fusion. project: a folder
+    with params.yaml and models/, or the path of its params.yaml. None: the project that an artefact lies in,
+    else the current folder; built-in parameters where there is no params.yaml. encoder: encodes texts, in
+    place of the one that text.encoder names. exporter, options, mesh, every: what a capture does not tell by
+    itself, as for `anyscene import`. For a mesh or a cloud, `options` may give the scale and which direction
+    is up.
 
     Raises StoreError where there is no such scene or `source`, and DataError naming the file that is wrong.
     The network is read when its features are first asked for: CheckpointError where it is damaged, and
@@ -90,26 +91,26 @@ def open(
 
 
 def from_points(
-    points: np.ndarray,  # [N, 3]
-    colours: np.ndarray,  # [N, 3]
+    points: Array,  # [N, 3]
+    colours: U1,  # [N, 3]
     *,
-    normals: np.ndarray | None = None,  # [N, 3]
-    faces: np.ndarray | None = None,  # [F, 3]
+    normals: Array | None = None,  # [N, 3]
+    faces: Array | None = None,  # [F, 3]
     scale: float | None = None,
     name: str = "points",
     source: str | Path | None = None,
     project: str | Path | None = None,
     encoder: TextEncoder | None = None,
 ) -> FeatureCloud:
-    """The same for points that are in memory.
+    """As `anyscene.open`, for points in memory.
 
-    points: floats [N, 3], z up, in units of `scale` metres. None: metres, and refused where the longest side
-    is not that of anything one scans. colours: u1 [N, 3]; normals: floats [N, 3] of length 1; faces: integers
-    [F, 3], indices of points. Normals that are not given are those of the faces, else of the plane through
-    each point's 16 neighbours, turned to the middle of all points, where whoever scanned a room stood.
-    source, project, encoder: as for `anyscene.open`.
+    points: floats [N, 3], z up, in units of `scale` metres. Without a scale the unit is a metre, and points
+    are refused whose longest side is not that of anything one scans. colours: u1[N, 3]; normals: floats [N,
+    3] of length 1; faces: integers [F, 3], indices of points. Without `normals` a point has the normal of its
+    faces; where there are none, that of the plane through its 16 neighbours, turned to the middle of all
+    points, where a person who scans a room stands. source, project, encoder: as for `anyscene.open`.
 
-    Raises DataError for arrays of another shape or type, and for values that cannot be.
+    Raises DataError for arrays of another shape or type, and for impossible values.
 
     >>> rng = np.random.default_rng(0)
     >>> points = rng.uniform(0, 2, (500, 3)) * [1, 1, 0]
@@ -127,7 +128,7 @@ def from_points(
 def _artefact(
     path: Path, source: str | Path | None, project: str | Path | None, encoder: TextEncoder | None
 ) -> FeatureCloud:
-    """A scene by one of its artefacts: ROOT/data/STAGE/ID.zarr or ROOT/data/projection/MODEL/ID.zarr."""
+    """The scene of an artefact: ROOT/data/STAGE/ID.zarr or ROOT/data/projection/MODEL/ID.zarr."""
     whole, scene = path.absolute(), path.name.removesuffix(store.SUFFIX)
     for root in list(whole.parents)[2:4]:
         stage = whole.parent.relative_to(root).as_posix()
@@ -185,10 +186,10 @@ def _of_scan(
 def _scan(
     where: str | Path,
     name: str,
-    xyz: np.ndarray,
-    rgb: np.ndarray,
-    normal: np.ndarray | None,
-    face: np.ndarray,
+    xyz: Array,
+    rgb: Array,
+    normal: Array | None,
+    face: Array,
     scale: float | None,
 ) -> Scene:
     """Points as a scene without frames. Raises DataError that begins with `where`."""
@@ -220,7 +221,7 @@ def _scan(
     return Scene(name, xyz, rgb, normal.astype(np.float32), face, (), "val", "points")
 
 
-def _normals(where: str | Path, xyz: np.ndarray) -> np.ndarray:
+def _normals(where: str | Path, xyz: F4) -> F4:
     if len(xyz) < cloud_from_depth.NEIGHBOURS:
         raise DataError(
             f"{where}: {len(xyz)} points without normals or faces; to tell the surface at least "
@@ -230,13 +231,13 @@ def _normals(where: str | Path, xyz: np.ndarray) -> np.ndarray:
     return cloud_from_depth.point_normals(xyz, np.broadcast_to(middle, xyz.shape))
 
 
-def _turn(path: Path, up: np.ndarray | str | None) -> np.ndarray:
-    """f8[3, 3]: the rotation that takes `up` to +z, by no more than it takes."""
+def _turn(path: Path, up: Array | str | None) -> F8:
+    """f8[3, 3]: the smallest rotation that turns `up` to +z."""
     if up is None:
         return np.eye(3)
     if isinstance(up, str):
         raise DataError(f"{path}: has no {up} to tell what is up; give up as a direction [3]")
-    turn: np.ndarray = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
+    turn: F8 = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
     return turn
 
 

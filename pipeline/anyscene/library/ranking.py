@@ -1,4 +1,4 @@
-"""What a scene answers to a text, as arrays over its points."""
+"""The answer of a scene to a text, as arrays over its points."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import overload
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, I4
 from anyscene.tasks.query.groups import Match
 from anyscene.tasks.query.session import Answer, FoundThrough
 from anyscene.tasks.surface import Surface
@@ -15,35 +16,35 @@ from anyscene.tasks.surface import Surface
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Points that a text means: superpoints that touch and show the same class."""
+    """Points that a text describes: superpoints that touch and show the same class."""
 
-    score: float  # the mean similarity of its points with the text; comparable within one answer
-    shows: str  # the class of the vocabulary that its features are closest to
-    mask: np.ndarray = field(repr=False)  # b1[N], the points of the scene that belong to it
-    box: np.ndarray  # f4[2, 3], lowest and highest x, y, z of its points, metres
-    centre: np.ndarray  # f4[3], the mean of its points, metres
-    area: float  # of its surface, square metres
-    superpoints: np.ndarray = field(repr=False)  # i4[S], those that it consists of
+    score: float  # the mean similarity of its points with the text, to compare within one answer
+    shows: str  # the class of the vocabulary to which its features are closest
+    mask: B1 = field(repr=False)  # b1[N], the points of the scene that belong to it
+    box: F4  # f4[2, 3], lowest and highest x, y, z of its points, metres
+    centre: F4  # f4[3], the mean of its points, metres
+    area: float  # square metres of its surface
+    superpoints: I4 = field(repr=False)  # i4[S], those that it consists of
     found_as: FoundThrough | None = field(repr=False)  # the class that led to it; None: its own features
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking(Sequence[Group]):
-    """The groups that a text means most, the best first.
+    """The groups that a text describes best, the best first.
 
-    The order is not that of the scores: a mean over little surface is high by chance, so groups are ordered
-    by the lower end of its error (`anyscene.tasks.query.groups.ranked`)."""
+    The order is not that of the scores: a mean over little surface may be high by chance, so groups are
+    ordered by the mean minus its standard error (`anyscene.tasks.query.groups.ranked`)."""
 
-    text: str  # what was asked
-    negative: tuple[str, ...]  # texts that are not meant
+    text: str  # of the query
+    negative: tuple[str, ...]  # texts for what is not meant
     groups: tuple[Group, ...] = field(repr=False)  # by rank
-    # f4[N], similarity of each point; NaN without a feature and where another text is meant
-    scores: np.ndarray = field(repr=False)
-    heat: np.ndarray = field(repr=False)  # f4[N] in 0..1, the scores for colours
+    # f4[N], similarity of each point; NaN without a feature and where a negative text fits better
+    scores: F4 = field(repr=False)
+    heat: F4 = field(repr=False)  # f4[N] in 0..1, the scores for colours
 
     @classmethod
     def of(cls, answer: Answer, surface: Surface) -> Ranking:
-        """answer: of a session about all points of `surface`."""
+        """The ranking of an answer that has scores for all points of `surface`."""
         found = zip(answer.matches, answer.shows, answer.through, strict=True)
         groups = tuple(_group(surface, *one) for one in found)
         return cls(answer.text, answer.negative, groups, answer.score, answer.heat)

@@ -1,4 +1,4 @@
-"""From clouds to batches: a cloud is voxelised to a view, several views are a batch, the network's input."""
+"""From clouds to batches: a cloud is voxelised into a view, and several views form a batch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import torch
 
+from anyscene.arrays import F4, I8
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.sparse.coordinates import CoordinateMaps
 from anyscene.networks.voxels import Voxels, voxelise
 
-Inputs = Literal["geometry", "colour"]  # what a voxel says of itself: ones, or its mean colour
+Inputs = Literal["geometry", "colour"]  # what the network is given of each voxel: ones, or its mean colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +22,9 @@ class View:
     """A cloud as the network sees it."""
 
     cloud: Cloud
-    voxels: Voxels  # of the cloud's points, which may have been moved
-    features: np.ndarray  # f4[V, 3], the input
-    random: np.random.Generator | None = None  # for choices about this view; in training alone
+    voxels: Voxels  # of the cloud's points, which augmentation may have moved
+    features: F4  # f4[V, 3], the input of each voxel
+    random: np.random.Generator | None = None  # for random choices about this view; None outside training
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +32,17 @@ class Batch:
     """Views that pass through the network together."""
 
     views: tuple[View, ...]
-    maps: CoordinateMaps  # of all their voxels
+    maps: CoordinateMaps  # of the voxels of all views
     features: torch.Tensor  # f4[V, 3]
-    start: np.ndarray  # i8[S+1], where the voxels of each view begin
+    start: I8  # i8[S+1], the row at which the voxels of each view begin, and V
 
     def select(self, places: Sequence[int]) -> Batch:
-        """A batch of these of the views alone."""
+        """A batch of the views at `places` only."""
         return join([self.views[place] for place in places], self.features.device)
 
 
 def join(views: Sequence[View], device: torch.device | str = "cpu") -> Batch:
-    """The batch of `views`, on `device`."""
+    """Join `views` to a batch on `device`."""
     start = np.cumsum([0, *(len(view.features) for view in views)])
     coordinates = [
         np.column_stack([np.full(len(view.features), place, np.int32), view.voxels.coordinates])
@@ -54,21 +55,22 @@ def join(views: Sequence[View], device: torch.device | str = "cpu") -> Batch:
 
 
 def as_it_is(cloud: Cloud, voxel: float, inputs: Inputs) -> View:
-    """The view of prediction: nothing varied, voxels of `voxel` metres."""
+    """The view for prediction: nothing is varied, and voxels have sides of `voxel` metres."""
     voxels = voxelise(centred(cloud.xyz), voxel)
     return View(cloud, voxels, input_features(cloud, voxels, inputs))
 
 
-def input_features(cloud: Cloud, voxels: Voxels, inputs: Inputs) -> np.ndarray:
-    """f4[V, 3]: the mean colour of every voxel in -1..1, or ones, which leaves its place alone."""
+def input_features(cloud: Cloud, voxels: Voxels, inputs: Inputs) -> F4:
+    """f4[V, 3]: the mean colour of every voxel in -1..1; or ones, so that only its place counts."""
     if inputs == "colour":
         return voxels.mean(cloud.rgb) / np.float32(127.5) - 1
     return np.ones((len(voxels.point), 3), np.float32)
 
 
-def centred(xyz: np.ndarray) -> np.ndarray:  # [N, 3]
-    """Points about the middle of their bounding box.
+def centred(xyz: F4) -> F4:  # [N, 3]
+    """Move points so that the middle of their bounding box is the origin.
 
-    Without it the walls of a scan whose origin is its corner lie on the boundary between two layers of
-    voxels, and noise tears them apart."""
-    return xyz - (xyz.min(0) + xyz.max(0)) / 2
+    Otherwise the walls of a scan that has its origin in a corner lie on the boundary between two layers of
+    voxels, and noise scatters their points over both."""
+    moved: F4 = xyz - (xyz.min(0) + xyz.max(0)) / 2
+    return moved

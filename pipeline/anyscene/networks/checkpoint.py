@@ -14,15 +14,16 @@ import torch
 from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError
-from anyscene.networks.minkunet import MinkUNet
+from anyscene.networks.minkunet import Backend, MinkUNet
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
-PREFIXES = ("module.", "net3d.")  # of data-parallel training and of OpenScene's wrapper
+PREFIXES = ("module.", "net3d.")  # added by data-parallel training and by OpenScene's wrapper
 
 
 def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write model.safetensors and network.json (the network's settings under "network" and the sha256 of its
-    weights, beside `meta`) to `folder`; each file is replaced as a whole."""
+    """Write model.safetensors and network.json to `folder`; each file is replaced as a whole.
+
+    network.json holds `meta`, the network's settings under "network", and the sha256 of its weights."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -39,14 +40,17 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
 
 
 def describe(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write `meta` into the network.json in `folder`, whose other entries stay. Raises CheckpointError."""
+    """Write `meta` into the network.json in `folder` and keep its other entries. Raises CheckpointError
+    where the file is missing or damaged."""
     content = description(folder) | dict(meta)
     _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
-def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, Any]]:
-    """The network saved in `folder`, in evaluation mode, and its network.json. `backend`: other than it
-    was trained with. Raises CheckpointError naming the file that is missing, damaged or altered."""
+def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[str, Any]]:
+    """The network saved in `folder`, in evaluation mode, and its network.json.
+
+    backend: of its sparse convolutions; None: the one that it was trained with. Raises CheckpointError
+    naming the file that is missing, damaged or altered."""
     folder = Path(folder)
     meta = description(folder)
     check_weights(folder, meta)
@@ -59,7 +63,7 @@ def load(folder: Path, backend: str | None = None) -> tuple[MinkUNet, dict[str, 
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """The network.json in `folder`. Raises CheckpointError naming it."""
+    """The network.json in `folder`. Raises CheckpointError where it is missing or damaged."""
     try:
         return dict(json.loads((folder / DESCRIPTION).read_text()))
     except FileNotFoundError as error:
@@ -71,8 +75,8 @@ def description(folder: Path) -> dict[str, Any]:
 
 
 def check_weights(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Raise CheckpointError where the weights in `folder` are missing, or not those that its network.json
-    `meta` was written with."""
+    """Raise CheckpointError where the weights in `folder` are missing, or are not those that `meta`, its
+    network.json, was written with."""
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)")
@@ -92,16 +96,16 @@ def _undescribed(folder: Path, error: Exception) -> CheckpointError:
 
 
 def load_weights(network: MinkUNet, path: Path) -> None:
-    """Load a state dict from .safetensors, or from a PyTorch file of nothing but tensors, into `network`.
+    """Load a state dict into `network`, from .safetensors or from a PyTorch file that holds only tensors.
 
-    Prefixes `module.` and `net3d.` are removed, "state_dict" is looked into. Raises CheckpointError with
-    the keys that are missing, unknown or of another shape."""
+    The prefixes `module.` and `net3d.` are removed from the keys; where the file has an entry "state_dict",
+    that is loaded. Raises CheckpointError with the keys that are missing, unknown or of another shape."""
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
+            content: Any = safetensors.torch.load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)") from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
@@ -110,7 +114,8 @@ def load_weights(network: MinkUNet, path: Path) -> None:
         raise CheckpointError(
             f"{path}: holds more than tensors; convert it to safetensors first ({error})"
         ) from error
-    state = {_bare(name): tensor for name, tensor in state.get("state_dict", state).items()}
+    tensors = content.get("state_dict", content)
+    state = {_bare(name): tensor for name, tensor in tensors.items()}
     wanted = network.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"unknown {name}" for name in state if name not in wanted]

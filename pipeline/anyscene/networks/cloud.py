@@ -1,12 +1,11 @@
-"""The points that a network is given: a scene's cloud with its superpoints."""
+"""The points that a network sees: the cloud of a scene, and its superpoints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from anyscene.arrays import F4, I4, U1
 from anyscene.errors import DataError
 from anyscene.project import store
 
@@ -16,15 +15,15 @@ class Cloud:
     """The points of a scene."""
 
     id: str  # of the scene
-    xyz: np.ndarray  # f4[N, 3], metres
-    rgb: np.ndarray  # u1[N, 3]
-    superpoint: np.ndarray  # i4[N], 0..L-1
+    xyz: F4  # f4[N, 3], metres
+    rgb: U1  # u1[N, 3]
+    superpoint: I4  # i4[N], the superpoint of each point, 0..L-1
 
 
 def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:
-    """The cloud of `scene`, from the folders of the stages scenes and superpoints.
+    """The cloud of `scene`. scenes, superpoints: the folders that these stages write.
 
-    Raises StoreError where an artefact is missing, DataError where the two do not fit."""
+    Raises StoreError where an artefact is missing, DataError where the two do not have as many points."""
     cloud = store.open_scene(store.scene_path(scenes, scene))
     superpoint = store.open_scene(store.scene_path(superpoints, scene))["superpoint"][:]
     if len(superpoint) != cloud["xyz"].shape[0]:

@@ -1,11 +1,12 @@
-"""MinkUNet (Choy, Gwak, Savarese 2019): a residual U-Net on sparse voxels, five levels, with the
-parameter names, shapes and kernel order of MinkowskiEngine's, so that published weights load."""
+"""MinkUNet (Choy, Gwak, Savarese 2019): a residual U-Net with five levels on sparse voxels.
+
+It has the parameter names, shapes and kernel order of MinkowskiEngine, so that published weights load."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import distributed, nn
@@ -22,24 +23,24 @@ Statistics = Literal["own", "shared", "frozen"]
 
 @dataclass(frozen=True)
 class Variant:
-    """Channels of the eight blocks (four down, four up) and how many residual units each has."""
+    """Sizes of a MinkUNet. It has eight blocks, four downwards and four upwards."""
 
-    planes: tuple[int, ...]
-    units: tuple[int, ...]
-    stem: int = 32
+    planes: tuple[int, ...]  # channels of each block
+    units: tuple[int, ...]  # residual units in each block
+    stem: int = 32  # channels of the first convolution
 
 
 VARIANTS = {
     "14A": Variant((32, 64, 128, 256, 128, 128, 96, 96), (1,) * 8),
     "18A": Variant((32, 64, 128, 256, 128, 128, 96, 96), (2,) * 8),
-    # ours: few channels where voxels are many, so that a CPU can train it
+    # not published: it has few channels where there are many voxels, so that a CPU can train it
     "small": Variant((16, 32, 64, 96, 64, 48, 32, 32), (1,) * 8, stem=16),
     "34C": Variant((32, 64, 128, 256, 256, 128, 96, 96), (2, 3, 4, 6, 2, 2, 2, 2)),
 }
 
 
 class MinkUNet(nn.Module):
-    """forward(coordinates, features) -> features, one output row per input row.
+    """The network: coordinates and features of voxels -> features, one row for each row of the input.
 
     >>> import torch
     >>> network = anyscene.MinkUNet("14A", in_channels=3, out_channels=8, width=0.25, backend="torch")
@@ -59,10 +60,10 @@ class MinkUNet(nn.Module):
         bias: bool = True,
         precision: Precision = "float32",
     ):
-        """variant: a key of VARIANTS; width multiplies the channels of every layer but the last. bias: of
-        the last layer (OpenScene's weights have none). precision: of the products of the torch backend;
-        parameters, sums and everything between convolutions stay float32. Random weights come from
-        torch's generator."""
+        """variant: a key of VARIANTS. width: a factor of the channels of every layer but the last. bias:
+        whether the last layer has one (in OpenScene's weights it has none). precision: of the products in
+        the torch backend; parameters, sums and everything between convolutions stay float32. The random
+        weights come from torch's global generator."""
         super().__init__()
         self.backend, self.precision = resolve(backend), precision
         shape = VARIANTS[variant]
@@ -107,20 +108,22 @@ class MinkUNet(nn.Module):
         self.final = Convolution(planes[7], out_channels, size=1, bias=bias)
 
     def forward(self, coordinates: torch.Tensor | CoordinateMaps, features: torch.Tensor) -> torch.Tensor:
-        """coordinates i4[V,4], batch index first; features f4[V,Cin] -> f4[V,Cout], rows in the order given.
+        """f4[V, Cout], a row for each given row. coordinates: i4[V, 4], batch index first; features:
+        f4[V, Cin].
 
-        Rows with the same coordinates are one voxel: its input is their mean, and each gets its output. Give
-        CoordinateMaps instead of coordinates to use kernel maps again."""
-        return self.final(self.hidden(coordinates, features))
+        Rows with the same coordinates are one voxel: its input is their mean, and each of them gets its
+        output. Pass CoordinateMaps in place of coordinates to use kernel maps again."""
+        result: torch.Tensor = self.final(self.hidden(coordinates, features))
+        return result
 
     def hidden(self, coordinates: torch.Tensor | CoordinateMaps, features: torch.Tensor) -> torch.Tensor:
-        """What the last, voxel-wise linear layer `final` is given: f4[V, hidden_channels]."""
+        """f4[V, hidden_channels]: the input of `final`, the last layer, which is linear in each voxel."""
         maps = coordinates if isinstance(coordinates, CoordinateMaps) else CoordinateMaps(coordinates)
         space = self.space(maps)
         return space.leave(self._unet(space, space.enter(features)))
 
     def space(self, maps: CoordinateMaps) -> Space:
-        """The backend's view of the voxels."""
+        """The voxels as the network's backend holds them."""
         if self.backend == "minkowski":
             return MinkowskiSpace(maps)
         return TorchSpace(maps, self.precision)
@@ -147,8 +150,8 @@ class MinkUNet(nn.Module):
 
 
 class Convolution(nn.Module):
-    """`size` 1: every voxel by itself; 2: to the next coarser level, or with `up` to the next finer; 3,
-    5: stride 1."""
+    """A sparse convolution. Of `size` 1 it treats every voxel by itself; of size 2 it leads to the next
+    coarser level, or with `up` to the next finer one; of size 3 or 5 it stays on its level."""
 
     def __init__(self, inputs: int, outputs: int, size: int, *, up: bool = False, bias: bool = False):
         super().__init__()
@@ -156,23 +159,25 @@ class Convolution(nn.Module):
         shape = (inputs, outputs) if size == 1 else (size**3, inputs, outputs)
         self.kernel = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.zeros(1, outputs)) if bias else None
-        # He et al. 2015, fan-out; only one of the eight offsets of an upward kernel reaches a voxel
+        # fan-out of He et al. 2015; only one of the eight offsets of an upward kernel reaches a voxel
         fan = outputs * (1 if up else size**3)
         nn.init.normal_(self.kernel, std=math.sqrt(2 / fan))
 
     def forward(self, x: torch.Tensor, space: Space | None = None, level: int = 0) -> torch.Tensor:
-        """[U_level, Cin] -> [U of the target level, Cout]"""
+        """[U_level, Cin] -> [U of the target level, Cout]. `space` may be None where `size` is 1."""
         if self.size == 1:
             return x @ self.kernel if self.bias is None else torch.addmm(self.bias, x, self.kernel)
+        assert space is not None  # a kernel of size 1 alone needs no neighbours
         if self.size == 2:
             return (space.up if self.up else space.down)(x, self.kernel, level)
         return space.convolve(x, self.kernel, level, self.size)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over voxels, nested as in MinkowskiEngine for the names' sake."""
+    """Batch normalisation over voxels. It is nested as in MinkowskiEngine, so that its parameters have the
+    same names."""
 
-    statistics: Statistics = "own"  # in training
+    statistics: Statistics = "own"  # by which it normalises in training, see `normalise_by`
 
     def __init__(self, channels: int):
         super().__init__()
@@ -184,15 +189,18 @@ class BatchNorm(nn.Module):
         if self.training and (self.statistics == "frozen" or len(x) == 1):  # one voxel has no variance
             bn = self.bn
             return functional.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
-        return self.bn(x)
+        result: torch.Tensor = self.bn(x)
+        return result
 
     def _over_processes(self, x: torch.Tensor) -> torch.Tensor:
-        """torch.nn.SyncBatchNorm, which knows GPUs alone."""
+        """As torch.nn.SyncBatchNorm, which works on GPUs only."""
         bn = self.bn
-        count = _AllReduce.apply(x.new_tensor(len(x))).clamp_min(2)
-        mean = _AllReduce.apply(x.sum(0)) / count
+        count = _over_all(x.new_tensor(len(x))).clamp_min(2)
+        mean = _over_all(x.sum(0)) / count
         centred = x - mean
-        variance = _AllReduce.apply(centred.square().sum(0)) / count
+        variance = _over_all(centred.square().sum(0)) / count
+        assert bn.running_mean is not None and bn.running_var is not None  # they are tracked
+        assert bn.num_batches_tracked is not None and bn.momentum is not None
         with torch.no_grad():
             bn.running_mean.lerp_(mean, bn.momentum)
             bn.running_var.lerp_(variance * count / (count - 1), bn.momentum)
@@ -201,24 +209,29 @@ class BatchNorm(nn.Module):
 
 
 class _AllReduce(torch.autograd.Function):
-    """The sum over all processes; so is its gradient. Ours, for torch.distributed.nn.functional.all_reduce is
-    deprecated in favour of a private module."""
+    """The sum over all processes, whose gradient is the same sum. torch.distributed.nn.functional.all_reduce
+    is deprecated in favour of a private module."""
 
     @staticmethod
-    def forward(ctx, value):
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         distributed.all_reduce(value)
         return value
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(gradient)
         return gradient
 
 
+def _over_all(value: torch.Tensor) -> torch.Tensor:
+    total: torch.Tensor = _AllReduce.apply(value)
+    return total
+
+
 class Residual(nn.Module):
-    """Two 3x3x3 convolutions and a short cut (BasicBlock of He et al. 2016)."""
+    """Two 3x3x3 convolutions and a shortcut (BasicBlock of He et al. 2016)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -247,14 +260,16 @@ def _run(block: nn.ModuleList, x: torch.Tensor, space: Space, level: int) -> tor
 
 
 def normalise_by(network: MinkUNet, statistics: Statistics) -> None:
-    """In training, normalise by the statistics of the "own" batch, of the batches of all processes together
-    ("shared", torch.distributed), or by the running ones, which stay as they are ("frozen")."""
+    """Choose by which statistics all norms of `network` normalise in training: "own", those of the batch;
+    "shared", those of the batches of all processes of torch.distributed; "frozen", the running ones, which
+    then do not change."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.statistics = statistics
 
 
 def resolve(backend: Backend) -> Literal["minkowski", "torch"]:
-    """`auto` is the torch backend: measured faster on the CPU, bit-identical from run to run at any number of
-    threads (MinkowskiEngine only at one), and the only one on current GPUs."""
+    """The backend that `backend` stands for. `auto` is torch: it is faster on the CPU, gives the same bits
+    from run to run at any number of threads (MinkowskiEngine only at one), and is the only one on current
+    GPUs."""
     return "torch" if backend == "auto" else backend

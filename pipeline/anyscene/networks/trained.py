@@ -11,42 +11,44 @@ from typing import Any
 import numpy as np
 import torch
 
-from anyscene.errors import ConfigError
+from anyscene.arrays import F4
+from anyscene.errors import CheckpointError, ConfigError
 from anyscene.networks.batch import Inputs, as_it_is, join
-from anyscene.networks.checkpoint import DESCRIPTION, CheckpointError, description, load
+from anyscene.networks.checkpoint import DESCRIPTION, description, load
 from anyscene.networks.cloud import Cloud
-from anyscene.networks.minkunet import MinkUNet
+from anyscene.networks.minkunet import Backend, MinkUNet
 
 
 @dataclass(frozen=True)
 class Description:
-    """What network.json says of a trained network; its weights need not be read for it."""
+    """What network.json says of a trained network. It is known without reading the weights."""
 
     name: str  # of its folder under models/
     title: str  # for people, such as "superpoint distillation"
     kind: str  # of the objective that trained it, such as "superpoint"
     start: str | None  # name of the network that it began from; None: none of models/
-    supervised: bool  # whether it was shown labels
-    backend: str  # of its sparse convolutions, in training
+    supervised: bool  # whether labels were shown to it in training
+    backend: str  # of its sparse convolutions in training
     folder: Path
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network and how to show it a cloud.
+    """A network, and how clouds are shown to it.
 
         TrainedNetwork.load(described(Path("models"))[-1].folder).features(cloud)
 
-    Its answers are those of evaluation: without augmentation, normalised by the running statistics."""
+    It answers as in evaluation: clouds are not augmented, and norms use the running statistics."""
 
     description: Description
     network: MinkUNet
-    voxel: float  # metres
-    inputs: Inputs
+    voxel: float  # side in metres
+    inputs: Inputs  # what it is given of each voxel
 
     @classmethod
-    def load(cls, folder: Path, backend: str | None = None) -> TrainedNetwork:
-        """The network in `folder`, in evaluation mode. backend: other than it was trained with.
+    def load(cls, folder: Path, backend: Backend | None = None) -> TrainedNetwork:
+        """The network in `folder`, in evaluation mode. backend: of its sparse convolutions; None: the one
+        that it was trained with.
 
         Raises CheckpointError naming the file that is missing, damaged or of another network."""
         network, meta = load(folder, backend)
@@ -54,30 +56,30 @@ class TrainedNetwork:
             return cls(_described(Path(folder), meta), network, float(meta["voxel"]), meta["input"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{Path(folder) / DESCRIPTION}: does not say what the network is shown ({error}); train it "
-                "again"
+                f"{Path(folder) / DESCRIPTION}: does not say which input it takes ({error}); train it again"
             ) from error
 
     def hidden(self, cloud: Cloud, turns: int = 1) -> torch.Tensor:
-        """f4[N, H]: what the network's last layer is given at every point, the mean over `turns` equal turns
-        of the cloud about the vertical. Raises ConfigError for less than one."""
+        """f4[N, H]: the input of the network's last layer at every point, the mean over `turns` views of the
+        cloud that are turned about the vertical in equal steps. Raises ConfigError for fewer than one."""
         return hidden(self.network, cloud, self.voxel, self.inputs, turns)
 
     @torch.inference_mode()
-    def features(self, cloud: Cloud, turns: int = 1) -> np.ndarray:
-        """f4[N, C]: the feature of every point, that of its voxel; turns as in `hidden`."""
-        return self.network.final(self.hidden(cloud, turns)).cpu().numpy()
+    def features(self, cloud: Cloud, turns: int = 1) -> F4:
+        """f4[N, C]: the feature of every point, which is that of its voxel; turns as in `hidden`."""
+        feature: torch.Tensor = self.network.final(self.hidden(cloud, turns))
+        return feature.cpu().numpy()
 
 
 @torch.inference_mode()
 def hidden(network: MinkUNet, cloud: Cloud, voxel: float, inputs: Inputs, turns: int = 1) -> torch.Tensor:
-    """f4[N, H]: `TrainedNetwork.hidden` of a network that may still be in training, and then stays so."""
+    """f4[N, H]: as `TrainedNetwork.hidden`, of a network that may still be in training and then stays so."""
     if turns < 1:
         raise ConfigError(f"turns: {turns}; predictions are averaged over at least 1")
     was_training = network.training
     network.eval()
     device = network.final.kernel.device
-    total = None
+    total: torch.Tensor | None = None
     for turn in range(turns):
         turned = replace(cloud, xyz=cloud.xyz @ _turn(2 * np.pi * turn / turns).T) if turn else cloud
         view = as_it_is(turned, voxel, inputs)
@@ -86,19 +88,20 @@ def hidden(network: MinkUNet, cloud: Cloud, voxel: float, inputs: Inputs, turns:
         rows = rows.index_select(0, torch.from_numpy(view.voxels.voxel).to(device))
         total = rows if total is None else total.add_(rows)
     network.train(was_training)
+    assert total is not None  # there is at least one turn
     return total / turns
 
 
 def described(models: Path) -> tuple[Description, ...]:
-    """The networks in the folders of `models`, the most refined one last: by how many networks stand before
-    them in the chain that they began from, then in the order of `training:`, then by name.
+    """The networks in the folders of `models`, the most refined one last. They are ordered by how many
+    networks stand before each in the chain that it began from, then as in `training:`, then by name.
 
-    Folders without a network.json are none. Raises CheckpointError naming one that cannot be read."""
+    Folders without a network.json are passed over. Raises CheckpointError naming one that cannot be read."""
     found: dict[str, tuple[float, Description]] = {}
     for file in sorted(Path(models).glob(f"*/{DESCRIPTION}")):
         meta = description(file.parent)
         place = meta.get("place")
-        one = replace(_described(file.parent, meta), name=file.parent.name)  # of a copy too
+        one = replace(_described(file.parent, meta), name=file.parent.name)  # a copy has its own name
         found[one.name] = (inf if place is None else place, one)
 
     def before(name: str | None, seen: frozenset[str] = frozenset()) -> int:
@@ -111,7 +114,8 @@ def described(models: Path) -> tuple[Description, ...]:
 
 
 def _described(folder: Path, meta: Mapping[str, Any]) -> Description:
-    """A network that was saved without saying how it came about is one of its own kind."""
+    """What `meta` says of the network in `folder`. Where it does not say which objective trained it, the
+    network is one of its own kind."""
     name = meta.get("name", folder.resolve().name)
     return Description(
         name,
@@ -124,7 +128,7 @@ def _described(folder: Path, meta: Mapping[str, Any]) -> Description:
     )
 
 
-def _turn(angle: float) -> np.ndarray:
-    """f4[3, 3]: about z, in radians."""
+def _turn(angle: float) -> F4:
+    """f4[3, 3]: the turn by `angle` radians about z."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)

@@ -7,24 +7,25 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from anyscene.arrays import F4, I4, I8, Array
+
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """coordinates: i4[V,3], distinct; point: i8[V], the first point in each voxel; voxel: i8[N], of each
-    point."""
+    """The V voxels that N points occupy."""
 
-    coordinates: np.ndarray
-    point: np.ndarray
-    voxel: np.ndarray
+    coordinates: I4  # i4[V, 3], distinct
+    point: I8  # i8[V], the first point in each voxel
+    voxel: I8  # i8[N], the voxel of each point
 
-    def mean(self, values: np.ndarray) -> np.ndarray:  # [N, C] -> f4[V, C]
-        """Mean over each voxel's points."""
+    def mean(self, values: Array) -> F4:  # [N, C] -> f4[V, C]
+        """The mean of `values` over the points of each voxel."""
         return _mean(np.ascontiguousarray(values), self.voxel, len(self.point))
 
 
-def voxelise(xyz: np.ndarray, size: float) -> Voxels:  # [N, 3]
-    """Cut space into cubes of `size` metres, voxel 0 beginning at the origin. Voxels are sorted by z, y,
-    x."""
+def voxelise(xyz: F4, size: float) -> Voxels:  # [N, 3]
+    """The voxels of points, cubes of `size` metres of which one has its lowest corner at the origin. They are
+    sorted by z, then y, then x."""
     cells = np.floor(xyz / size).astype(np.int64)
     corner = cells.min(0) if len(cells) else np.zeros(3, np.int64)
     x, y, z = (cells - corner).T
@@ -34,7 +35,7 @@ def voxelise(xyz: np.ndarray, size: float) -> Voxels:  # [N, 3]
 
 
 @numba.njit(cache=True, nogil=True)
-def _mean(values, voxel, count):
+def _mean(values: Array, voxel: I8, count: int) -> F4:
     total = np.zeros((count, values.shape[1]), np.float32)
     size = np.zeros(count, np.float32)
     for i in range(len(values)):

@@ -1,4 +1,5 @@
-"""A scene's results in the forms of other tools: PLY, Pointcept's folder of arrays, OpenScene's features."""
+"""The results of a scene in the forms of other tools: PLY, Pointcept's folder of arrays, OpenScene's
+features."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from anyscene.arrays import I2, Array
 from anyscene.datasets import LabelSet, ply
 from anyscene.errors import DataError
 from anyscene.project.layout import Artefacts
@@ -28,17 +30,17 @@ ANNOTATION = ("segment", "instance")  # arrays of Pointcept's that are never the
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A scene with what the pipeline says of it."""
+    """A scene, and what the pipeline says of it."""
 
     surface: Surface
     features: Features
-    prediction: np.ndarray  # i2[N], rows of the label set by the features, -1 without one
+    prediction: I2  # i2[N], rows of the label set by the features, -1 without a feature
     label_set: LabelSet
     truth: Truth | None  # the annotation; None where the scene has none
 
     @classmethod
     def of(cls, surface: Surface, features: Features, texts: Texts, truth: Truth | None) -> Result:
-        """The label of a point is the class whose prompt is closest to its feature."""
+        """Label each point by the class whose prompt is closest to its feature."""
         said = labelled(features, texts)
         return cls(surface, features, said.label, said.label_set, truth)
 
@@ -46,16 +48,16 @@ class Result:
 def read(
     artefacts: Artefacts, scene: str, settings: Params, encoder: TextEncoder, source: str | None = None
 ) -> Result:
-    """An imported scene with features of `source` (see `sources.of_scene`). Raises StoreError for a scene
-    that was not imported and where there are no features."""
+    """An imported scene with the features of `source` (as for `sources.of_scene`). Raises StoreError for a
+    scene that was not imported, and where there are no features."""
     surface, texts = Surface.read(artefacts, scene), Texts.of(settings, encoder)
     features = sources.of_scene(artefacts, scene, source)
     return Result.of(surface, features, texts, Truth.of(artefacts, scene, texts.label_set))
 
 
 def write_ply(result: Result, out: Path) -> Path:
-    """The mesh with predicted label and superpoint per vertex, coloured by label; the classes' names are
-    comments."""
+    """Write the mesh, coloured by label, with a label and a superpoint for each vertex. The names of the
+    classes are comments of the file."""
     _parent(out)
     surface, colours = result.surface, label_colours(result.prediction, result.label_set.colours)
     comments = [f"label {index} {name}" for index, name in enumerate(result.label_set.names)]
@@ -67,14 +69,14 @@ def write_ply(result: Result, out: Path) -> Path:
 
 
 def write_pointcept(result: Result, out: Path) -> Path:
-    """OUT/SCENE/*.npy, as `DefaultDataset` of Pointcept (pointcept/datasets/defaults.py) reads them, with OUT
-    as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], and of the annotation segment i4[N] and
-    instance i4[N], -1 = ignored. A scene without annotation has neither; Pointcept then takes -1.
+    """Write OUT/SCENE/*.npy, as `DefaultDataset` of Pointcept (pointcept/datasets/defaults.py) reads them,
+    with OUT as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], and from the annotation segment
+    i4[N] and instance i4[N], -1 = ignored. A scene without annotation has neither; Pointcept then takes -1.
 
-    prediction i4[N], feature f2[N, C] and valid b1[N] are what the pipeline says. Pointcept passes over them:
-    its VALID_ASSETS does not name them."""
+    prediction i4[N], feature f2[N, C] and valid b1[N] are what the pipeline says. Pointcept ignores them,
+    because its VALID_ASSETS does not name them."""
     folder = out / result.surface.scene
-    arrays = {
+    arrays: dict[str, Array] = {
         "coord": result.surface.xyz.astype(np.float32),
         "color": result.surface.rgb.astype(np.uint8),
         "normal": result.surface.normal.astype(np.float32),
@@ -103,9 +105,10 @@ def explained(result: Result, form: Format) -> str:
 
 
 def write_openscene(result: Result, out: Path) -> Path:
-    """OUT/SCENE_0.pt: {"feat": f2[V, C], rows of the valid points alone; "mask_full": b1[N]}, as OpenScene's
-    `save_fused_feature` writes and `FusedFeatureLoader` reads them (scripts/feature_fusion/fusion_util.py,
-    dataset/feature_loader.py): two keys, or it takes the file for one of its older form."""
+    """Write OUT/SCENE_0.pt: {"feat": f2[V, C], the rows of the valid points; "mask_full": b1[N]}. OpenScene's
+    `save_fused_feature` writes the same, and its `FusedFeatureLoader` reads it
+    (scripts/feature_fusion/fusion_util.py, dataset/feature_loader.py). There must be no other key, or the
+    loader takes the file for one of an older form."""
     _folder(out)
     path = out / f"{result.surface.scene}_0.pt"
     valid = result.features.valid

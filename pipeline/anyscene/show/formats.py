@@ -1,4 +1,4 @@
-"""The forms of other tools that a scene can be written in."""
+"""The forms of other tools in which a scene can be written."""
 
 from enum import StrEnum
 

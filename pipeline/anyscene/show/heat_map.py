@@ -1,4 +1,4 @@
-"""Heat maps of queries: a picture for each text, the groups that were found numbered by their rank."""
+"""Heat maps of queries: a picture for each text, in which the groups that it found are numbered by rank."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from anyscene.arrays import B1, U1
 from anyscene.show import palette
 from anyscene.show.viewpoint import OVERSAMPLING, Viewpoint, corner_viewpoint
 from anyscene.tasks.query.session import Answer
 from anyscene.tasks.surface import Surface
 
-COLUMNS, CAPTION, MARGIN, DISC = 3, 44, 14, 13  # pictures in a row at most; pixels
+COLUMNS = 3  # pictures in a row, at most
+CAPTION, MARGIN, DISC = 44, 14, 13  # pixels
 GROUND, INK, MARK = (255, 255, 255), (40, 44, 52), (255, 255, 255)
 
 
-def colours(surface: Surface, answers: Sequence[Answer]) -> np.ndarray:
-    """u1[N, 3]: the scene in grey, each point under the heat of the text that means it most. The answers are
-    those of all points."""
+def colours(surface: Surface, answers: Sequence[Answer]) -> U1:
+    """u1[N, 3]: the scene in grey under the colours of heat. Each point has the heat of the text that
+    describes it best. The answers must have scores for all points."""
     return palette.heat_over(surface.rgb, np.max([answer.heat for answer in answers], axis=0))
 
 
-def sheet(surface: Surface, answers: Sequence[Answer], size: tuple[int, int]) -> np.ndarray:
-    """u1[H, W, 3]: pictures of `size` (width, height) under their texts, in rows. The answers are those of
-    all points."""
+def sheet(surface: Surface, answers: Sequence[Answer], size: tuple[int, int]) -> U1:
+    """u1[H, W, 3]: a picture of `size` (width, height) under each text, in rows. The answers must have scores
+    for all points."""
     view = corner_viewpoint(surface.xyz, surface.normal, size)
     width, height = size[0], size[1] + CAPTION
     columns = 2 if len(answers) == 4 else min(COLUMNS, len(answers))
@@ -52,8 +54,9 @@ def _caption(draw: ImageDraw.ImageDraw, answer: Answer, x: int, y: int, width: i
     draw.text((x + MARGIN, y + CAPTION / 2), text, INK, font, anchor="lm")
 
 
-def _place(view: Viewpoint, member: np.ndarray) -> tuple[float, float] | None:
-    """Column and row of the seen point of the group that is closest to the middle of those seen."""
+def _place(view: Viewpoint, member: B1) -> tuple[float, float] | None:
+    """The column and row of a number: the visible point of a group that is closest to the middle of its
+    visible points; None where none is visible. member: b1[N], whether a point is in the group."""
     row, column = np.nonzero((view.point >= 0) & member[view.point])
     if len(row) == 0:
         return None

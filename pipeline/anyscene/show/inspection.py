@@ -1,4 +1,4 @@
-"""Look at an artefact: its tree with shapes, codecs, ranges and counts, and its values as a picture."""
+"""What an artefact holds: a tree of its arrays with shapes, codecs, ranges and counts, and a picture."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,24 +15,30 @@ from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
+from anyscene.arrays import I8, U1, Array
 from anyscene.errors import StoreError
 from anyscene.project import store
 from anyscene.project.artefact import Artefact, Stored
 from anyscene.show.viewpoint import corner_viewpoint
 from anyscene.tasks.layer import NEUTRAL, distinct_colours
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from anyscene.tasks.query.quantised import QuantisedFeatures
+
 WANTED = (
     "give a .zarr folder, a model (folder or .safetensors), a file of data/capability, or what holds them"
 )
-DEEP = 3  # folders below the one given, as in models/demo/diffusion/unet
+DEEP = 3  # levels of folders that are searched, as many as models/demo/diffusion/unet needs
 PANELS, LONGEST, BRIEF = 9, 32, 300  # histograms in a picture; characters of a name above one; of a record
-BLOCK = 1 << 22  # values looked at at a time
+BLOCK = 1 << 22  # values that are read at a time
 
 
 def tree(path: Path) -> Tree:
-    """The group at `path`, all groups in a folder, or a model, as a tree to print.
+    """A tree to print: of the group at `path`, of all groups in a folder, or of a model.
 
-    Raises StoreError for what this pipeline did not write, with what it is instead where that is known.
+    Raises StoreError for what this pipeline did not write, saying what it is where that is known.
     """
     path = Path(path)
     if weights := _weights_file(path):
@@ -58,16 +65,16 @@ def tree(path: Path) -> Tree:
             root.add(_line(one))
     else:
         for folder, inside in found:
-            size = _bytes(sum(map(_size, inside)))
+            taken = _bytes(sum(map(_size, inside)))
             name = "." if folder == path else str(folder.relative_to(path))
             root.add(
-                Text(f"{name}  {len(inside)} of them, {size}: {inside[0].name}{' ...' * (len(inside) > 1)}")
+                Text(f"{name}  {len(inside)} of them, {taken}: {inside[0].name}{' ...' * (len(inside) > 1)}")
             )
     return root
 
 
 def _folders(path: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Each folder from `path` down to DEEP below that holds artefacts, with them."""
+    """Yield each folder that holds artefacts, from `path` down to DEEP levels below, and these artefacts."""
     for folder, below, files in os.walk(path):
         here = Path(folder)
         inside = [here / name for name in below if name.endswith(store.SUFFIX) and name[0] != "."]
@@ -94,7 +101,7 @@ def _line(path: Path) -> Text:
 
 
 def _measured(path: Path) -> dict[str, float]:
-    """Capability in 0..1 by class, of a file of data/capability."""
+    """The capability in 0..1 by class, from a file in data/capability."""
     try:
         record = json.loads(path.read_text())
         return dict(zip(record["vocabulary"], map(float, record["capability"]), strict=True))
@@ -181,31 +188,32 @@ def _brief(record: Path) -> str:
 
 
 def _array(array: Stored, stored: int) -> str:
-    """stored: bytes on disk"""
+    """An array in one line. stored: how many bytes it takes on disk."""
     ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
     shape = ", ".join(map(str, array.shape))
     return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  [dim]{array.codecs}[/]  {_contents(array)}"
 
 
-def _contents(array: Stored | np.ndarray) -> str:
-    """Range of all finite values, and how many are not: NaN, infinite, -1 of signed integers (none there),
-    rows of floats that are all 0 (empty), True of booleans."""
+def _contents(array: Stored | Array) -> str:
+    """The range of all finite values, and how many values are special: NaN, infinite, -1 among signed
+    integers (which means none), rows of floats that are all 0 (empty), True among booleans."""
     if array.size == 0:
         return "empty"
-    low, high, count = np.inf, -np.inf, Counter()
+    low, high = np.inf, -np.inf
+    count: Counter[str] = Counter()
     for values in _blocks(array):
         if values.dtype == bool:
-            count["true"] += np.count_nonzero(values)
+            count["true"] += int(np.count_nonzero(values))
         elif values.dtype.kind == "f":
             finite = np.isfinite(values)
-            nan = np.count_nonzero(np.isnan(values))
+            nan = int(np.count_nonzero(np.isnan(values)))
             count["NaN"] += nan
-            count["infinite"] += finite.size - np.count_nonzero(finite) - nan
+            count["infinite"] += finite.size - int(np.count_nonzero(finite)) - nan
             if values.ndim == 2:
-                count["empty rows"] += len(values) - np.count_nonzero(values.any(1))
+                count["empty rows"] += len(values) - int(np.count_nonzero(values.any(1)))
             values = values[finite]
         elif values.dtype.kind == "i":
-            count["of -1"] += np.count_nonzero(values == -1)
+            count["of -1"] += int(np.count_nonzero(values == -1))
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     found = [f"{number:,} {what}" for what, number in count.items() if number]
@@ -214,19 +222,19 @@ def _contents(array: Stored | np.ndarray) -> str:
     return ", ".join([f"{low:.4g} .. {high:.4g}" if low <= high else "no finite value", *found])
 
 
-def _blocks(array: Stored | np.ndarray) -> Iterator[np.ndarray]:
-    """All of the array, some rows at a time."""
+def _blocks(array: Stored | Array) -> Iterator[Array]:
+    """Yield the whole array, some rows at a time."""
     rows = max(1, BLOCK * array.shape[0] // array.size)
     for start in range(0, array.shape[0], rows):
         yield array[start : start + rows]
 
 
-def picture(path: Path, scene: Path | None = None, size: int = 800) -> np.ndarray:
-    """u1[size,size,3]: a scene from above a corner, synthesised images, capability as bars, or histograms of
-    what is none of these.
+def picture(path: Path, scene: Path | None = None, size: int = 800) -> U1:
+    """u1[size, size, 3]: a picture of an artefact. It shows a scene from above a corner, synthesised images,
+    capability as bars, or histograms of anything else.
 
-    Features are shown by their three principal axes, superpoints and labels by a colour each, a scene in its
-    own colours. `scene`: the group of data/scenes with the points, where the artefact has none itself.
+    A scene has its own colours; features get colours by their three principal axes; superpoints and labels
+    have one colour each. scene: the group in data/scenes that has the points, where the artefact has none.
     Raises StoreError where there is nothing to show.
     """
     path = Path(path)
@@ -261,8 +269,8 @@ def _scene_of(path: Path) -> Path:
     raise StoreError(f"{path}: its scene is not in a folder 'scenes' beside it; give it with --scene")
 
 
-def _colours(group: Artefact) -> np.ndarray | None:
-    """u1[N,3] of its points; None where nothing in it has a value for each point."""
+def _colours(group: Artefact) -> U1 | None:
+    """u1[N, 3]: the colours of its points; None where no array has a value for each point."""
     if "rgb" in group:
         return group["rgb"][:]
     if "feature" in group and ("valid" in group or "count" in group):
@@ -277,10 +285,10 @@ def _colours(group: Artefact) -> np.ndarray | None:
     return None
 
 
-def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """u1[n,3] of the `rows` i8[n] (default: all) of `feature` [N,C], or of what gives its rows when asked:
-    their first three principal components, each stretched from its 2nd to its 98th percentile; the sign is
-    fixed, so equal features give equal pictures."""
+def principal_colours(feature: Array | QuantisedFeatures, rows: I8 | None = None) -> U1:
+    """u1[n, 3]: features as colours by their first three principal components, each stretched from its 2nd to
+    its 98th percentile. Signs are fixed, so that equal features give equal pictures. feature: f[N, C]; rows:
+    i8[n], those to use; None: all."""
     rows = np.arange(len(feature)) if rows is None else rows
     if len(rows) == 0:
         return np.zeros((0, 3), np.uint8)
@@ -300,14 +308,13 @@ def principal_colours(feature: np.ndarray, rows: np.ndarray | None = None) -> np
     return colours
 
 
-def histograms(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
-    """u1[size,size,3]: how the finite values of each of the largest PANELS arrays are spread, counts on a
+def histograms(arrays: Mapping[str, Array], size: int) -> U1:
+    """u1[size, size, 3]: histograms of the finite values of the PANELS largest arrays, with counts on a
     logarithmic axis. Raises StoreError where no array has any."""
     finite = {name: values[np.isfinite(values)].astype(np.float32) for name, values in arrays.items()}
     largest = sorted((n for n in finite if finite[n].size), key=lambda n: -finite[n].size)[:PANELS]
     if not largest:
         raise StoreError("no array in it holds a value that could be shown")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = int(np.ceil(np.sqrt(len(largest))))
@@ -323,14 +330,11 @@ def histograms(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
         panel.locator_params(axis="x", nbins=4)
     for panel in panels[len(largest) :]:
         panel.axis("off")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _drawn(figure)
 
 
-def bars(measured: Mapping[str, float], size: int) -> np.ndarray:
-    """u1[size,size,3]: a bar for each value in 0..1."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def bars(measured: Mapping[str, float], size: int) -> U1:
+    """u1[size, size, 3]: a bar for each value in 0..1."""
     from matplotlib.figure import Figure
 
     figure = Figure((size / 100, size / 100), dpi=100, layout="constrained")
@@ -339,18 +343,26 @@ def bars(measured: Mapping[str, float], size: int) -> np.ndarray:
     panel.set(xlim=(0, 1), xlabel="capability")
     panel.invert_yaxis()
     panel.tick_params(labelsize=8 if len(measured) <= 40 else 4)
+    return _drawn(figure)
+
+
+def _drawn(figure: Figure) -> U1:
+    """u1[H, W, 3]: the figure as a picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib leaves these two without types
+    buffer = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    return np.asarray(buffer)[..., :3].copy()
 
 
 def _short(name: str) -> str:
-    """Its end, where it is too long for a panel."""
+    """The end of `name` where it is too long for a panel, else all of it."""
     return name if len(name) <= LONGEST else "..." + name[3 - LONGEST :]
 
 
-def _sheet(group: Artefact, size: int) -> np.ndarray:
-    """The first synthesised images above their masks."""
+def _sheet(group: Artefact, size: int) -> U1:
+    """u1[h, size, 3]: the first synthesised images above their masks."""
     images = group["image"][:8]
     rows = [np.concatenate(list(images), 1)]
     if "mask" in group:
@@ -366,7 +378,7 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _bytes(count: int) -> str:
+def _bytes(count: float) -> str:
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Pictures of a room from above a corner: which point each pixel shows, then any colours of the points."""
+"""Pictures of a room from above a corner: first which point each pixel shows, then any colours of points."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from anyscene.arrays import B1, F4, F8, I4, I8, U1, Floats, Integers
 from anyscene.errors import ViewpointError
 
-ELEVATION = np.radians(48)
-TRIAL = 2  # how much smaller the pictures are that the corner is chosen by
-OVERSAMPLING = 2  # each pixel of a picture is the mean of 2 x 2
-MARGIN = 0.02  # of the picture's width and height
-LIGHT = np.array([0.35, 0.25, 0.9]) / np.linalg.norm([0.35, 0.25, 0.9])
-NEIGHBOURS = 25
-LARGEST = 12  # subpixels that a point may reach: sparse clouds stay dots
+ELEVATION = np.radians(48)  # of the eye above the horizon
+TRIAL = 2  # how much smaller the pictures are by which the corner is chosen
+OVERSAMPLING = 2  # each pixel of a picture is the mean of 2 x 2 subpixels
+MARGIN = 0.02  # a share of the picture's width and height
+LIGHT = np.array([0.35, 0.25, 0.9]) / np.linalg.norm([0.35, 0.25, 0.9])  # towards the light
+NEIGHBOURS = 25  # points whose normals decide together
+LARGEST = 12  # the largest radius of a point in subpixels, so that sparse clouds stay dots
 NOTHING = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Viewpoint:
-    """point: i4[H', W'], the point seen in each subpixel, -1 = none; shade: f4[N], how lit each point is."""
+    """Which points of a scene are seen, and where."""
 
-    point: np.ndarray
-    shade: np.ndarray
+    point: I4  # i4[H', W'], the point that each subpixel shows, -1 = none
+    shade: F4  # f4[N], how bright each point is
 
     @property
     def visible(self) -> int:
-        """Number of points that are seen."""
+        """How many points are seen."""
         return len(np.unique(self.point[self.point != NOTHING]))
 
-    def pixels(self, values: np.ndarray, nothing: int = -1) -> np.ndarray:
-        """[H, W]: of `values` [N] those that a picture's pixels show, `nothing` where there is no point."""
+    def pixels(self, values: Integers, nothing: int = -1) -> Integers:
+        """i[H, W]: for each pixel of a picture the one of `values` i[N] that it shows, `nothing` where there
+        is no point."""
         point = self.point[::OVERSAMPLING, ::OVERSAMPLING]
         return np.where(point == NOTHING, nothing, values[point])
 
-    def picture(self, rgb: np.ndarray, shaded: bool = True) -> np.ndarray:
-        """u1[H, W, 4], transparent where there is no point; rgb: u1[N, 3]; `shaded` by surface direction."""
+    def picture(self, rgb: U1, shaded: bool = True) -> U1:
+        """u1[H, W, 4]: the picture, transparent where there is no point. rgb: u1[N, 3]; shaded: whether
+        points are darker where their surface turns away from the light."""
         colour = rgb * self.shade[:, None] if shaded else rgb.astype(np.float32)
         seen = self.point != NOTHING
         values = np.zeros((*self.point.shape, 4), np.float32)
@@ -47,34 +50,42 @@ class Viewpoint:
         values = values.reshape(height, OVERSAMPLING, width, OVERSAMPLING, 4).mean((1, 3))
         values[..., :3] /= np.maximum(values[..., 3:], 1e-6)
         values[..., 3] *= 255
-        return np.rint(values).clip(0, 255).astype(np.uint8)
+        picture: U1 = np.rint(values).clip(0, 255).astype(np.uint8)
+        return picture
 
 
 class _Surface:
-    """Points with neighbourhoods: neighbour i8[N, k], and metres between neighbours, typically."""
+    """Points with their neighbourhoods."""
 
-    def __init__(self, xyz: np.ndarray, normal: np.ndarray) -> None:
+    neighbour: I8  # i8[N, k], the nearest points of each
+    spacing: float  # the median distance of neighbouring points, metres
+
+    def __init__(self, xyz: F4, normal: F4) -> None:
         self.xyz, self.normal = xyz, normal
         distance, self.neighbour = cKDTree(xyz).query(xyz, min(NEIGHBOURS, len(xyz)), workers=-1)
         self.neighbour = self.neighbour.reshape(len(xyz), -1)
         self.spacing = float(np.median(distance.reshape(len(xyz), -1)[:, 1:2])) if len(xyz) > 1 else 0.0
         self.spacing = self.spacing or 0.01
 
-    def facing(self, towards_eye: np.ndarray) -> np.ndarray:
-        """b1[N]: seen from the front, as the normals around a point say by majority: single ones are noisy.
-        Where normals say nothing, all but what lies high."""
+    def facing(self, towards_eye: Floats) -> B1:
+        """b1[N]: whether a point is seen from the front. The normals around it decide by majority, because
+        single ones are noisy. Where normals point anywhere, all points count that do not lie high.
+        towards_eye: f[N, 3]."""
         front = np.einsum("nc,nc->n", self.normal, towards_eye) > 0
         if front.mean() > 0.3:
-            return front[self.neighbour].mean(1) > 0.5
+            seen: B1 = front[self.neighbour].mean(1) > 0.5
+            return seen
         low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5])
-        return self.xyz[:, 2] <= low + 0.8 * (high - low)
+        under: B1 = self.xyz[:, 2] <= low + 0.8 * (high - low)
+        return under
 
 
-def corner_viewpoint(xyz: np.ndarray, normal: np.ndarray, size: tuple[int, int]) -> Viewpoint:
-    """The room from above that one of its four corners from which most points are seen.
+def corner_viewpoint(xyz: F4, normal: F4, size: tuple[int, int]) -> Viewpoint:
+    """The view from above one of the four corners of a room: the corner from which most points are seen.
 
-    xyz: f4[N,3] metres, z up; normal: f4[N,3], towards the inside of the room; size: (width, height).
-    Surfaces turned away are left out: the ceiling and the near walls. Raises ViewError for no points.
+    xyz: f4[N, 3], metres, z up; normal: f4[N, 3], towards the inside of the room; size: (width, height) in
+    pixels. Surfaces that turn away are left out, such as the ceiling and the near walls. Raises
+    ViewpointError where there are no points.
     """
     if len(xyz) == 0:
         raise ViewpointError("the scene has no points to show")
@@ -87,8 +98,8 @@ def corner_viewpoint(xyz: np.ndarray, normal: np.ndarray, size: tuple[int, int])
     return _view(surface, centre, half, best, size)
 
 
-def _view(surface: _Surface, centre, half, towards, size) -> Viewpoint:
-    """From the direction `towards` [2], far enough for a mild perspective."""
+def _view(surface: _Surface, centre: F8, half: F8, towards: F8, size: tuple[int, int]) -> Viewpoint:
+    """The view from the horizontal direction `towards` [2], from far enough away for a mild perspective."""
     flat = towards / np.linalg.norm(towards)
     away = np.append(np.cos(ELEVATION) * flat, np.sin(ELEVATION))
     eye = centre + 3.5 * np.linalg.norm(half) * away
@@ -107,8 +118,8 @@ def _view(surface: _Surface, centre, half, towards, size) -> Viewpoint:
     return Viewpoint(point.astype(np.int32), (0.72 + 0.28 * lit).astype(np.float32))
 
 
-def _fit(across, down, width, height):
-    """Pixel coordinates that fill the picture, and pixels per unit."""
+def _fit(across: F8, down: F8, width: int, height: int) -> tuple[F8, F8, float]:
+    """Pixel coordinates that fill the picture, and how many pixels a unit has."""
     low, high = np.array([across.min(), down.min()]), np.array([across.max(), down.max()])
     room = np.array([width, height]) * (1 - 2 * MARGIN)
     scale = float((room / np.maximum(high - low, 1e-6)).min())
@@ -116,9 +127,16 @@ def _fit(across, down, width, height):
     return across * scale + origin[0], down * scale + origin[1], scale
 
 
-def nearest_points(x, y, depth, radius, spacing, shape) -> np.ndarray:
-    """i8[H, W]: the nearest point whose disc covers the pixel. Discs recede towards their edge, so that of
-    two at the same depth each keeps the pixels closer to its centre."""
+def nearest_points(
+    x: F8,  # [n], in pixels
+    y: F8,  # [n]
+    depth: F8,  # [n], metres
+    radius: int,  # of the discs, in pixels
+    spacing: float,  # how much farther away the edge of a disc is than its centre, metres
+    shape: tuple[int, int],  # height and width
+) -> I8:
+    """i8[H, W]: the nearest point whose disc covers the pixel, -1 = none. Discs recede towards their edges,
+    so that of two at the same depth each keeps the pixels that are closer to its centre."""
     height, width = shape
     closest = np.full(height * width, np.inf, np.float32)
     covered = []

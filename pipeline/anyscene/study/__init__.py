@@ -1,1 +1,1 @@
-"""Step 10: the ablation, its scores and their doubt."""
+"""Step 10: the ablation, its scores, and how certain they are."""

@@ -1,4 +1,4 @@
-"""The rows of the ablation: every way from 2D models to labelled points that the artefacts at hand allow."""
+"""The rows of the ablation: every way from 2D models to labelled points for which there are artefacts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
-import zarr
 
 from anyscene import datasets
+from anyscene.arrays import B1, F4, F8
 from anyscene.fusion import Method, fuse
 from anyscene.networks.cloud import Cloud, read_cloud
 from anyscene.networks.trained import Description, TrainedNetwork, described
 from anyscene.project import store
+from anyscene.project.artefact import Artefact
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Fusion, Params
 from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
@@ -25,8 +26,15 @@ from anyscene.text.text_space import Prediction, TextSpace
 class Planned(Protocol):
     """An entry of the section `training`, as far as its row shows it."""
 
-    kind: str  # of the objective
-    title: str  # for people
+    @property
+    def kind(self) -> str:
+        """The kind of the objective."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What people call the network."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +52,7 @@ class Inputs:
 
     @classmethod
     def of(cls, params: Params, artefacts: Artefacts) -> Inputs:
-        """Of a project with these parameters."""
+        """The inputs of a project with these parameters."""
         label_set = datasets.label_set(params.dataset.label_set)
         encoder = load_text_encoder(params.text)
         return cls(
@@ -59,28 +67,28 @@ class Inputs:
         )
 
 
-ByModel = Mapping[str, np.ndarray | None]  # f8[V] of each 2D model, None where it is not known
+ByModel = Mapping[str, F8 | None]  # f8[V] for each 2D model, None where it is not known
 
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """What the controls weigh by in place of the measured capability."""
+    """The weights that the controls use in place of the measured capability."""
 
     taught: ByModel  # 1 for the classes that the 2D model was taught, else 0
     truth: ByModel  # true IoU in 0..1, NaN for classes without a point
-    shuffles: int = 0  # permutations of the capability over classes that the row "shuffled" averages
+    shuffles: int = 0  # permutations of the capability over classes, over which the row "shuffled" averages
     seed: int = 0  # of the permutations
 
 
 class SceneFeatures:
-    """What the rows read of one scene, each array when a row first asks for it, and once."""
+    """What the rows read of one scene. Each array is read once, when a row first asks for it."""
 
     def __init__(self, inputs: Inputs, scene: str) -> None:
         self.scene, self._inputs = scene, inputs
-        self._lifted: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._lifted: dict[str, tuple[F4, B1]] = {}
 
-    def of_model(self, model: str) -> tuple[np.ndarray, np.ndarray]:
-        """(feature f4[N, r+1] in the text space, valid b1[N]) of a 2D model at every point."""
+    def of_model(self, model: str) -> tuple[F4, B1]:
+        """(feature f4[N, r+1] in the text space, valid b1[N]): those of a 2D model at every point."""
         if model not in self._lifted:
             group = self.open(f"projection/{model}")
             self._lifted[model] = self._inputs.space.reduce(group["feature"]), group["count"][:] > 0
@@ -88,27 +96,28 @@ class SceneFeatures:
 
     @cached_property
     def cloud(self) -> Cloud:
+        """The cloud of the scene."""
         data = self._inputs.artefacts.data
         return read_cloud(data("scenes"), data("superpoints"), self.scene)
 
-    def open(self, stage: str) -> zarr.Group:
+    def open(self, stage: str) -> Artefact:
         """The scene's group in data/STAGE. Raises StoreError where there is none."""
         return store.open_scene(store.scene_path(self._inputs.artefacts.data(stage), self.scene))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictingRow(Row):
-    """A row with what it says."""
+    """A row that can predict."""
 
-    predict: Callable[[SceneFeatures], list[Prediction]]  # about a scene; several where the row has variants
-    missing: str | None = None  # why it cannot be computed
+    predict: Callable[[SceneFeatures], list[Prediction]]  # of a scene; several where the row has variants
+    missing: str | None = None  # why it cannot be computed; None where it can
 
 
 class Ablation:
-    """The rows in the order of the table. Without `controls` none of them is among the rows."""
+    """The rows in the order of the table. Without `controls` the rows of controls are not among them."""
 
-    candidates: tuple[PredictingRow, ...]  # all, those that cannot be computed included
-    networks: tuple[Description, ...]  # that were trained
+    candidates: tuple[PredictingRow, ...]  # all rows, also those that cannot be computed
+    networks: tuple[Description, ...]  # all trained networks
 
     def __init__(self, inputs: Inputs, controls: Controls | None = None) -> None:
         self._inputs = inputs
@@ -119,16 +128,16 @@ class Ablation:
 
     @property
     def rows(self) -> tuple[PredictingRow, ...]:
-        """Those that can be computed."""
+        """The rows that can be computed."""
         return tuple(row for row in self.candidates if row.missing is None)
 
     @property
     def missing(self) -> dict[str, str]:
-        """Why each of the other rows cannot be computed, by its name."""
+        """Why each of the other rows cannot be computed, by the row's name."""
         return {row.name: row.missing for row in self.candidates if row.missing is not None}
 
     def features(self, scene: str) -> SceneFeatures:
-        """What the rows predict a scene from."""
+        """What the rows read of a scene to predict it."""
         return SceneFeatures(self._inputs, scene)
 
 
@@ -154,11 +163,11 @@ def _projected(inputs: Inputs, model: str) -> bool:
     return inputs.artefacts.has(inputs.artefacts.data(f"projection/{model}"))
 
 
-Weights = Sequence[np.ndarray] | str  # variants f4[M, V] of the 2D models' weights, or why there are none
+Weights = Sequence[F4] | str  # variants f4[M, V] of the 2D models' weights, or why there are none
 
 
 def _fusions(inputs: Inputs, controls: Controls | None) -> Iterator[PredictingRow]:
-    """All 2D models, fused by every rule, then with the weights of the controls."""
+    """All 2D models, fused by every rule and then with the weights of the controls."""
     measured = _measured(inputs)
     equal = [np.ones((len(inputs.models), len(inputs.vocabulary)), np.float32)]
     yield _fusion(inputs, "add", "add", equal, "add")
@@ -230,7 +239,7 @@ def _fusion(
 
 
 def _predict_fused(
-    inputs: Inputs, variants: Sequence[np.ndarray], method: Method, scene: SceneFeatures
+    inputs: Inputs, variants: Sequence[F4], method: Method, scene: SceneFeatures
 ) -> list[Prediction]:
     features, valid = zip(*(scene.of_model(model) for model in inputs.models), strict=True)
     found = []
@@ -274,17 +283,18 @@ def _predict_superpoints(inputs: Inputs, scene: SceneFeatures) -> list[Predictio
 def _networks(
     inputs: Inputs, trained: Sequence[Description], taken: Collection[str]
 ) -> Iterator[PredictingRow]:
-    """Every network that was trained, then those that the parameters ask for besides. Where another row has
-    a network's name, its row is called "network NAME"."""
+    """Every trained network, then the others that the parameters ask for. Where another row has the name of a
+    network, the network's row is called "network NAME"."""
 
     def row_of(network: str) -> str:
         return f"network {network}" if network in taken else network
 
     def before(network: Description) -> str | None:
-        """The row that a network goes on from; none where it began from random or from given weights."""
+        """The row of the network that a network began from; None where it began from random weights, or from
+        weights that no row shows."""
         return row_of(network.start) if network.start in {other.name for other in trained} else None
 
-    supervised: set[str] = set()  # what goes on from a network that saw labels has them in its weights
+    supervised: set[str] = set()  # a network that begins from one that saw labels has them in its weights
     for place, network in enumerate(trained):
         if network.supervised or network.start in supervised:
             supervised.add(network.name)
@@ -313,7 +323,7 @@ def _networks(
 
 
 class _NetworkAnswer:
-    """What a trained network predicts; its weights are read when a scene is first shown to it."""
+    """What a trained network predicts. Its weights are read when the first scene is shown to it."""
 
     def __init__(self, inputs: Inputs, network: Description) -> None:
         self._inputs, self._description = inputs, network

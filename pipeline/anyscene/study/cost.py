@@ -1,7 +1,8 @@
-"""What a run would cost: views, hours, disk. Counted and measured, and where not, that is said.
+"""What a run would cost: views, hours, disk. Every figure is counted or measured, or says that it is not.
 
-Rates are those of reports/throughput.json, written by `python -m benchmarks.speed.throughput`: a list of
-{"what", "device", "setting", "per_second", ...}. `what`: a 2D model, a diffusion model, a SAM or a training.
+Rates come from reports/throughput.json, which `python -m benchmarks.speed.throughput` writes: a list of
+{"what", "device", "setting", "per_second", ...}. `what` is a 2D model, a diffusion model, a SAM or a
+training.
 """
 
 from __future__ import annotations
@@ -19,36 +20,38 @@ from anyscene.errors import DataError, PipelineError
 from anyscene.project.parameters import Params, Training
 from anyscene.text import width_of
 
-SAMPLE = 3  # scenes that are read to estimate all of them
+SAMPLE = 3  # scenes that are read to estimate all scenes
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
 
 
 @dataclass(frozen=True)
 class Rate:
-    """per_second on `device`, measured at `setting`: "frames of 320x240, base 640"."""
+    """How fast something was."""
 
-    per_second: float
-    device: str
-    setting: str
+    per_second: float  # how many were done in a second
+    device: str  # on which it was measured
+    setting: str  # at which it was measured, such as "frames of 320x240, base 640"
 
 
 @dataclass(frozen=True)
 class Work:
-    """count of `unit` that `what` takes; rate: None where it was not measured."""
+    """Something that takes time."""
 
-    what: str
-    count: int
-    unit: str
-    rate: Rate | None
+    what: str  # a 2D model, a diffusion model, a SAM or a training
+    count: int  # how many units it goes through
+    unit: str  # such as "views"
+    rate: Rate | None  # None where it was not measured
 
     @property
     def hours(self) -> float | None:
+        """How long it takes; None where its rate was not measured."""
         return None if self.rate is None else self.count / self.rate.per_second / 3600
 
 
 def extent(params: Params) -> Extent:
-    """What lies in dataset.root: scenes counted, views and points estimated from a few scenes; where nothing
-    does, what was published about the data set. Raises DataError where neither is known."""
+    """How much lies in dataset.root: scenes are counted, views and points are estimated from a few scenes.
+    Where there is no such folder, it is what was published about the data set. Raises DataError where neither
+    is known."""
     if not Path(params.dataset.root).is_dir():
         published = datasets.entry(params.dataset.reader).published(params.scenes.frame_stride)
         if published is None:
@@ -67,7 +70,7 @@ def extent(params: Params) -> Extent:
 
 
 def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
-    """What takes time, in the order of the stages. 2D models label the synthesised images besides."""
+    """What takes time, in the order of the stages. 2D models also label the synthesised images."""
     images = params.synthesis.images * len(params.vocabulary)
     section = params.segmenters
     models = [model for model in section.names if not segmenters.runs_elsewhere(model, section)]
@@ -75,26 +78,26 @@ def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     found.append((titles.painter(params.synthesis.diffusion), images, "images"))
     found.append((titles.sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
-    for section in params.training.values():
-        found.append((training(section.kind, params), visits(section, size), "scenes"))
+    for entry in params.training.values():
+        found.append((training(entry.kind, params), visits(entry, size), "scenes"))
     return [Work(*one, rates.get(one[0])) for one in found]
 
 
 def visits(section: Training, size: Extent) -> int:
-    """Scenes that a training goes through, each as often as it is visited."""
+    """How many scenes a training goes through, where each counts as often as it is visited."""
     batch = section.batch if size.training is None else min(section.batch, size.training)
     return section.steps * batch * section.accumulate
 
 
 def training(kind: str, params: Params) -> str:
-    """What reports/throughput.json calls a training by an objective of that kind: by what its rate depends
-    on."""
+    """What reports/throughput.json calls a training by an objective of that kind: the name says on what its
+    rate depends."""
     return f"{kind} {params.network.variant}, {params.network.voxel * 100:g} cm"
 
 
 def read_rates(file: Path) -> dict[str, Rate]:
-    """By what was measured, on the fastest device; empty without the file. Raises PipelineError where it is
-    no such list."""
+    """The rate of everything that was measured, on the fastest device; empty without the file. Raises
+    PipelineError where the file is no such list."""
     if not file.is_file():
         return {}
     found: dict[str, Rate] = {}
@@ -111,8 +114,8 @@ def read_rates(file: Path) -> dict[str, Rate]:
 
 
 def bytes_per_point(params: Params) -> int:
-    """That the artefacts take of a point, before they are compressed: an upper bound. Superpoints' features,
-    some dozens of points to one, are left out."""
+    """How many bytes the artefacts take for a point before compression, which is an upper bound. Features of
+    superpoints do not count, because a superpoint has some dozens of points."""
     models, width = len(params.segmenters.names), width_of(params.text.encoder)
     feature = 2 * width
     fusion = 1 + 3 * models + (feature if params.fusion.point_features else 0)

@@ -1,9 +1,9 @@
-"""One evaluation from end to end: all rows on all annotated scenes, scene by scene."""
+"""One evaluation from beginning to end: all rows on all annotated scenes, scene by scene."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from anyscene import datasets
+from anyscene.arrays import F8, I8, U1
 from anyscene.errors import EvaluationError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
@@ -31,16 +32,16 @@ from anyscene.tasks.truth import split_by_annotation
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What an evaluation found out."""
+    """The results of an evaluation."""
 
-    metrics: dict[str, Any]  # what goes into metrics.json
-    confusion: dict[str, np.ndarray]  # i8[K, K+1] of each row, its variants added up
-    losses: list[Loss]  # of the networks, in training
+    metrics: dict[str, Any]  # the content of metrics.json
+    confusion: dict[str, I8]  # i8[K, K+1] of each row, summed over its variants
+    losses: list[Loss]  # of the networks in training
 
 
 def run(params: Params, artefacts: Artefacts) -> Study:
-    """Evaluate everything that exists. Without an annotated scene in the split there are no scores, only what
-    is known without them. Raises EvaluationError where nothing predicts."""
+    """Evaluate everything that exists. Where no scene of the split is annotated, the result has no scores,
+    but all that is known without annotation. Raises EvaluationError where nothing predicts."""
     settings, vocabulary = params.evaluation, params.vocabulary
     label_set = datasets.label_set(params.dataset.label_set)
     scenes, unannotated = split_by_annotation(artefacts, settings.split)
@@ -95,12 +96,14 @@ def run(params: Params, artefacts: Artefacts) -> Study:
 
 
 def _beside_rows() -> list[str]:
-    """Tasks that the rows do not measure."""
+    """The names of the tasks that the rows do not measure."""
     return [name for name in TASKS.names() if name != SEGMENTATION]
 
 
-def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> np.ndarray | None:
-    """True IoU of a 2D model on the annotated frames of the scenes; None where there are none."""
+def _truth(
+    params: Params, artefacts: Artefacts, scenes: Sequence[str], model: str, names: Sequence[str]
+) -> F8 | None:
+    """f8[V]: the true IoU of a 2D model on the annotated frames of the scenes; None where there are none."""
     if next(_annotated_frames(params, artefacts, scenes), None) is None:
         return None
     frames = _annotated_frames(params, artefacts, scenes)
@@ -108,10 +111,9 @@ def _truth(params: Params, artefacts: Artefacts, scenes, model: str, names) -> n
     return true_iou(segmenter, frames, names, params.vocabulary, params.segmenters.batch)
 
 
-def _annotated_frames(
-    params: Params, artefacts: Artefacts, scenes
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Colour u1[H,W,3] as the 2D models see it in projection, and truth u1[H,W], frame by frame."""
+def _annotated_frames(params: Params, artefacts: Artefacts, scenes: Sequence[str]) -> Iterator[tuple[U1, U1]]:
+    """Yield for each frame its colours u1[H, W, 3], as the 2D models see them in projection, and the truth
+    u1[H, W]."""
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     size = params.projection.width, params.projection.height
     for scene in scenes:
@@ -123,6 +125,6 @@ def _annotated_frames(
                 yield frame.read_color(size), truth
 
 
-def _taught(params: Params, model: str) -> np.ndarray | None:
+def _taught(params: Params, model: str) -> F8 | None:
     path = Path(params.segmenters.weights) / model / "model.json"
     return known_classes(json.loads(path.read_text()), params.vocabulary) if path.is_file() else None

@@ -1,8 +1,8 @@
-"""Scores of the literature, for an evaluation on the very scenes that they are of.
+"""Published scores, for evaluations on the same scenes.
 
 All are mIoU in percent, from SAS (Li et al. 2025, arXiv:2503.08512): its tables of zero-shot segmentation, of
-the ablation on ScanNet (Table 3), of Matterport3D's most frequent classes, and of three 2D models. No other
-module from here on knows objectives by their kind.
+the ablation on ScanNet (Table 3), of Matterport3D's most frequent classes, and of three 2D models. In this
+room and the later ones, no other module knows objectives by their kind.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class LiteratureScores:
     label_set: str
     split: str
     scenes: str  # name of the official list of their ids
-    methods: Mapping[str, float]  # final scores
-    rows: Mapping[Role, Mapping[str, float]] = field(default_factory=dict)  # of SAS: role of the row -> kind
-    parts: int | None = None  # keyframes of the listed drives
+    methods: Mapping[str, float]  # the final score of each method
+    rows: Mapping[Role, Mapping[str, float]] = field(default_factory=dict)  # SAS's: role of the row -> kind
+    parts: int | None = None  # how many keyframes the listed drives have; None: scenes are listed themselves
 
     def of(self, row: Row) -> float | None:
-        """What SAS has for a row like this."""
+        """The score in SAS of a row like this; None where it has none."""
         return None if row.control else self.rows.get(row.role, {}).get(row.kind)
 
 
@@ -74,8 +74,8 @@ PUBLISHED = (
 
 
 def published(metrics: Mapping[str, Any]) -> LiteratureScores | None:
-    """What is published about the evaluation of metrics.json; None unless it is of the whole official split
-    with its label set, every scene annotated."""
+    """The published scores for the evaluation in metrics.json. None unless it covers the whole official split
+    with its label set, and every scene is annotated."""
     if metrics["unannotated"]:
         return None
     for entry in PUBLISHED:
@@ -89,7 +89,7 @@ def published(metrics: Mapping[str, Any]) -> LiteratureScores | None:
 
 
 def note(metrics: Mapping[str, Any]) -> str | None:
-    """The published scores as a sentence, where `published` has any."""
+    """The published scores as a sentence; None where `published` has none."""
     if (known := published(metrics)) is None:
         return None
     scores = ", ".join(f"{method} {score:.1f}" for method, score in known.methods.items())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anyscene.arrays import F8
 from anyscene.errors import TrainingError
 from anyscene.learning.engine import curve
 from anyscene.networks.trained import Description
@@ -14,15 +15,16 @@ from anyscene.networks.trained import Description
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """How the loss of one network went."""
+    """How the loss of one network changed in training."""
 
     network: Description
-    step: np.ndarray  # f8[n]
-    loss: np.ndarray  # f8[n], finite
+    step: F8  # f8[n]
+    loss: F8  # f8[n], finite
 
 
 def losses(networks: Iterable[Description], problems: list[str]) -> list[Loss]:
-    """Of every network that has a curve; why one cannot be read is added to `problems`."""
+    """The losses of every network that has a curve. Where one cannot be read, the reason is appended to
+    `problems`."""
     found = []
     for network in networks:
         try:

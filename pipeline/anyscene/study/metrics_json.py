@@ -1,4 +1,4 @@
-"""metrics.json: every figure of an evaluation, in percent but for rank correlations."""
+"""metrics.json: every figure of an evaluation. All are in percent, except rank correlations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from anyscene.arrays import F8, I8
 from anyscene.datasets import LabelSet
 from anyscene.project.parameters import Evaluation
 from anyscene.study.bootstrap import Interval, draws, resampled_miou
@@ -20,21 +21,21 @@ DECIMALS = 4
 
 
 class SceneTallies:
-    """Confusion matrices of each scene, row and variant of the row, kept while scenes go by."""
+    """The confusion matrices of each scene, row and variant of the row, collected scene by scene."""
 
     def __init__(self) -> None:
         self._tallies: dict[str, list[list[Tally]]] = {}  # row -> scene -> variant
 
     def add(self, row: str, variants: Sequence[Tally]) -> None:
-        """One more scene of a row, by its name."""
+        """Add one more scene of the row `row`."""
         self._tallies.setdefault(row, []).append(list(variants))
 
-    def matrices(self, row: str) -> np.ndarray:
-        """i8[P, S, K, K+1] of P variants in S scenes."""
+    def matrices(self, row: str) -> I8:
+        """i8[P, S, K, K+1]: the matrices of P variants in S scenes."""
         return np.stack([[variant.every for variant in scene] for scene in self._tallies[row]], 1)
 
     def metrics(self, label_set: LabelSet, unpredicted: Unpredicted) -> dict[str, Metrics]:
-        """Scores of each row over all scenes, the mean over its variants."""
+        """The scores of each row over all scenes, as means over its variants."""
         found = {}
         for row, scenes in self._tallies.items():
             sums = [sum(variants[1:], variants[0]) for variants in zip(*scenes, strict=True)]
@@ -43,7 +44,8 @@ class SceneTallies:
 
 
 def _average(variants: Sequence[Metrics]) -> Metrics:
-    """Of variants that were measured on the same points: all have the same classes."""
+    """The mean scores of variants that were measured on the same points, so that all have the same
+    classes."""
 
     def mean(values: Sequence[Any]) -> Any:
         if isinstance(values[0], dict):
@@ -56,7 +58,7 @@ def _average(variants: Sequence[Metrics]) -> Metrics:
 
 
 def semantic(metrics: Mapping[str, Metrics]) -> dict[str, Any]:
-    """The section `semantic` of metrics.json; `splits` only where the label set has any."""
+    """The section `semantic` of metrics.json. It has `splits` only where the label set has any."""
     found = {row: asdict(scores) for row, scores in metrics.items()}
     for scores in found.values():
         del scores["absent"]
@@ -71,11 +73,11 @@ def doubt(
     rows: Sequence[Row],
     settings: Evaluation,
 ) -> dict[str, Any]:
-    """The section `bootstrap`: mIoU of each row, and the differences that matter, over resampled scenes.
+    """The section `bootstrap`: the mIoU of each row, and the differences that matter, over resampled scenes.
 
-    `value` is a difference on all scenes. It need not be the mean over samples: where few scenes have a
-    class, samples often lack it. The best single model is that with the highest mIoU on all scenes, in all
-    samples.
+    `value` is a difference on all scenes. It need not be the mean over the samples: where few scenes have a
+    class, samples often lack it. The best single model is the same in all samples: the one with the highest
+    mIoU on all scenes.
     """
     if not metrics:
         return {"scenes": 0, "resamples": 0, "mIoU": {}, "difference": {}}
@@ -104,13 +106,13 @@ def doubt(
 
 
 def capability(
-    measured: Mapping[str, np.ndarray | None],
-    truth: Mapping[str, np.ndarray | None],
+    measured: Mapping[str, F8 | None],
+    truth: Mapping[str, F8 | None],
     vocabulary: Sequence[str],
 ) -> dict[str, Any]:
     """The section `capability`: measured capability beside true IoU, class by class, and their agreement.
 
-    measured and truth: f8[V] in 0..1 of each 2D model, None where there is none.
+    measured, truth: f8[V] in 0..1 for each 2D model, None where it is not known.
     """
     section: dict[str, Any] = {"model": {}, "difference": {}}
     for model, values in measured.items():
@@ -121,20 +123,23 @@ def capability(
         if true is not None:
             entry |= {"true_iou": _percent(true, vocabulary), "spearman": agreement(values, true)}
         section["model"][model] = entry
-    both = [m for m in section["model"] if truth.get(m) is not None]
-    for a, b in combinations(both, 2):
-        section["difference"][f"{a} - {b}"] = {
-            "spearman": agreement(measured[a] - measured[b], truth[a] - truth[b])
-        }
+    both = [
+        (model, values, true)
+        for model, values in measured.items()
+        if values is not None and (true := truth.get(model)) is not None
+    ]
+    for (a, measured_a, true_a), (b, measured_b, true_b) in combinations(both, 2):
+        rank = agreement(measured_a - measured_b, true_a - true_b)
+        section["difference"][f"{a} - {b}"] = {"spearman": rank}
     return section
 
 
-def _percent(values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+def _percent(values: F8, names: Sequence[str]) -> dict[str, float]:
     return {name: 100 * float(v) for name, v in zip(names, values, strict=True) if np.isfinite(v)}
 
 
 def rounded(value: Any) -> Any:
-    """The same structure with every float at DECIMALS decimals, so that files compare well."""
+    """The same structure with every float rounded to DECIMALS decimals, so that files compare well."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Tables for `dvc plots` and for the report: csv, one row per point of a plot."""
+"""Tables for `dvc plots` and for the report, as csv with one row for each point of a plot."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from anyscene.arrays import I8
 from anyscene.study import rows
 from anyscene.study.evaluation import Study
 from anyscene.study.losses import Loss
@@ -18,8 +19,8 @@ CLASS = ("class", "IoU", "precision", "recall")
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
-    """Fill `folder`: {rows, per_class, capability, losses}.csv; {classes, confusion}.csv of the last step;
-    and confusion.json with all matrices. names: of the label set's K classes."""
+    """Write the tables to `folder`: {rows, per_class, capability, losses}.csv; {classes, confusion}.csv of
+    the last step; and confusion.json with all matrices. names: of the label set's K classes."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = study.metrics
     _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
@@ -42,18 +43,18 @@ def write(study: Study, names: Sequence[str], folder: Path) -> None:
     (folder / "confusion.json").write_text(text + "\n")
 
 
-def _rows(metrics: dict[str, Any]) -> Iterable[tuple]:
+def _rows(metrics: dict[str, Any]) -> Iterable[tuple[str, float, float, float]]:
     for row, scores in metrics["semantic"].items():
         doubt = metrics["bootstrap"]["mIoU"][row]
         yield row, scores["mIoU"], doubt["low"], doubt["high"]
 
 
-def _per_class(scores: dict[str, Any]) -> Iterable[tuple]:
+def _per_class(scores: dict[str, Any]) -> Iterable[tuple[str, float, float, float]]:
     for name, iou in scores["per_class"].items():
         yield name, iou, scores["precision"][name], scores["recall"][name]
 
 
-def _capability(metrics: dict[str, Any]) -> Iterable[tuple]:
+def _capability(metrics: dict[str, Any]) -> Iterable[tuple[str, str, float, float]]:
     for model, entry in metrics["capability"]["model"].items():
         for name, value in entry["capability"].items():
             if (true := entry.get("true_iou", {}).get(name)) is not None:
@@ -66,9 +67,9 @@ def _losses(losses: Iterable[Loss]) -> Iterable[tuple[str, int, float]]:
             yield of_network.network.name, int(step), float(loss)
 
 
-def _hundredths(matrix: np.ndarray, names: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """A hundred (actual, predicted) for each annotated class, in the proportions of its points: the confusion
-    template of DVC counts rows, so its cells are percent."""
+def _hundredths(matrix: I8, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """A hundred pairs (actual, predicted) for each annotated class, in the proportions of its points. DVC's
+    template for confusion counts rows, so its cells then show percent."""
     columns = (*names, "nothing")
     for name, counts in zip(names, matrix, strict=True):
         if counts.sum() == 0:
@@ -81,7 +82,7 @@ def _hundredths(matrix: np.ndarray, names: Sequence[str]) -> Iterable[tuple[str,
             yield from ((name, column) for _ in range(count))
 
 
-def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

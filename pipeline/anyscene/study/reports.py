@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: reports/metrics.json, reports/summary.json and reports/plots."""
+"""The files of an evaluation: reports/metrics.json, reports/summary.json and reports/plots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFUSION = f"{PLOTS}/confusion.json"
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
-    """Fill `folder`, reports/ of a project. names: of the label set's classes."""
+    """Write the files to `folder`, which is reports/ in a project. names: of the label set's classes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).write_text(json.dumps(study.metrics, indent=2) + "\n")
     (folder / SUMMARY).write_text(json.dumps(summary(study.metrics), indent=2) + "\n")
@@ -25,7 +25,7 @@ def write(study: Study, names: Sequence[str], folder: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """metrics.json of the last evaluation. Raises StoreError where there was none, or where the file is
+    """The content of metrics.json. Raises StoreError where nothing was evaluated yet, or where the file is
     damaged or does not say what its rows are."""
     path = folder / METRICS
     metrics = read_json(path)
@@ -37,7 +37,8 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A file that `write` has written; None where there is none. Raises StoreError where it is damaged."""
+    """The content of a JSON file that `write` wrote; None where it does not exist. Raises StoreError where it
+    is damaged."""
     try:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the rows of the ablation are: the section `rows` of metrics.json, for everything that shows one."""
+"""What the rows of the ablation are. Everything that shows rows reads the section `rows` of metrics.json."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 # a 2D model alone, a rule that fuses all of them, means over superpoints, or a trained network
 Role = Literal["2d_model", "fusion", "superpoints", "network"]
-CAPABILITY = "capability"  # name of the row that is fused by the measured capability
-BEST_SINGLE = "best single"  # in names of differences: the 2D model with the highest mIoU
+CAPABILITY = "capability"  # the name of the row that is fused by the measured capability
+BEST_SINGLE = "best single"  # stands for the 2D model with the highest mIoU in names of differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,23 +17,24 @@ class Row:
     """One way from 2D models to labelled points."""
 
     name: str  # its key in the other sections of metrics.json
-    title: str  # for people; one that begins with "+ " is a step more on the row before
+    title: str  # for people; a title that begins with "+ " is a step more on the row before
     role: Role
-    kind: str  # which of its role: the 2D model, the rule of fusion, the objective that trained the network
-    control: bool = False  # the same fusion with other weights: says what the weights are worth
+    kind: str  # within its role: the 2D model, the rule of fusion, or the objective that trained the network
+    control: bool = False  # whether it is the same fusion with other weights, to tell what weights are worth
     summary: bool = True  # whether `dvc metrics` has a column for it
-    start: str | None = None  # the network that a network began from; None: no trained one
-    supervised: bool = False  # whether labels entered it
-    against: tuple[str, ...] = ()  # rows (or BEST_SINGLE) whose difference to it is measured
+    start: str | None = None  # the row of the network that a network began from; None: of none
+    supervised: bool = False  # whether labels were used to train it
+    against: tuple[str, ...] = ()  # rows, or BEST_SINGLE, from which its difference is measured
 
     @property
     def plain_title(self) -> str:
-        """The title where the row stands alone."""
+        """The title to use where the row stands alone."""
         return self.title.removeprefix("+ ")
 
     @property
     def pictured(self) -> bool:
-        """Whether pictures show it: 2D models, the method's own fusion and what follows from it do."""
+        """Whether there are pictures of the row: of 2D models, of fusion by capability and of what follows
+        it."""
         return not self.control and (self.role != "fusion" or self.name == CAPABILITY)
 
 
@@ -46,23 +47,24 @@ def section(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
 
 
 def of(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
-    """All rows of metrics.json in the order of the table, also those that could not be computed."""
+    """All rows in metrics.json in the order of the table, also those that could not be computed."""
     rows = metrics["rows"].items()
     return tuple(Row(name=name, **entry | {"against": tuple(entry["against"])}) for name, entry in rows)
 
 
 def measured(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of metrics.json that have scores."""
+    """The rows in metrics.json that have scores."""
     return tuple(row for row in of(metrics) if row.name in metrics["semantic"])
 
 
 def last_step(rows: Sequence[Row]) -> Row | None:
-    """The last row that is no control: the most refined network where there is one."""
+    """The last row that is not a control, which is the most refined network where there is one."""
     return next((row for row in reversed(rows) if not row.control), None)
 
 
 def steps(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The way to the last step: the fusion by capability, then the networks that led there, in order."""
+    """The way to the last step: the fusion by capability, then the networks that lead to the last, in
+    order."""
     by_name = {row.name: row for row in rows}
     networks: list[Row] = []
     row = last_step(rows)

@@ -1,4 +1,4 @@
-"""The dozen figures of metrics.json that `dvc metrics` and `dvc exp show` have a column for."""
+"""The dozen figures of metrics.json for which `dvc metrics` and `dvc exp show` have a column."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from anyscene.study import rows
 
 
 def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """mIoU of the best 2D model and of the ablation's rows; of the last step mAcc and f_mIoU besides; rank
-    correlation of capability with true IoU, the mean over 2D models. Only what was measured is in it, so a
-    run without annotation gives {}. All in percent, to hundredths (another count of threads changes the next
-    digit), but for the correlation."""
-    scores, found = metrics["semantic"], {}
+    """The mIoU of the best 2D model and of the rows of the ablation; mAcc and f_mIoU of the last step; and
+    the rank correlation of capability with true IoU, as the mean over 2D models. Only what was measured is in
+    it, so a run without annotation gives {}. All but the correlation are in percent, rounded to hundredths,
+    because another number of threads changes the next digit."""
+    scores: Mapping[str, Any] = metrics["semantic"]
+    found: dict[str, Any] = {}
     measured = rows.measured(metrics)
     best = metrics["bootstrap"].get("best_single")
-    mean_iou = {"best_2d_model": round(scores[best]["mIoU"], 2)} if best else {}
+    mean_iou: dict[str, float] = {"best_2d_model": round(scores[best]["mIoU"], 2)} if best else {}
     mean_iou |= {row.name: round(scores[row.name]["mIoU"], 2) for row in measured if row.summary}
     if mean_iou:
         found["mIoU"] = mean_iou

@@ -1,4 +1,4 @@
-"""The closing table: metrics.json for a terminal."""
+"""The table at the end of an evaluation: metrics.json for a terminal."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ NAMED = 20  # classes that a note lists
 COLUMNS = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
 
 
-def splits(metrics: dict[str, Any]) -> list[str]:
-    """Splits of the label set (ScanNet200: head, common, tail) that have a score."""
+def splits(metrics: Mapping[str, Any]) -> list[str]:
+    """The splits of the label set (ScanNet200: head, common, tail) that have a score."""
     return list(dict.fromkeys(name for row in metrics["semantic"].values() for name in row.get("splits", {})))
 
 
 def show(metrics: Mapping[str, Any], page: Path) -> None:
-    """Print the tables, and where the report is, if there is one at `page`."""
+    """Print the tables. page: path of the report, which is printed too where it exists."""
     console = Console(highlight=False)
     console.print(tables(metrics))
     if page.is_file():
         console.print(f"\nreport: {page.resolve()}")
 
 
-def tables(metrics: dict[str, Any]) -> Group:
-    """Ablation with controls, then capability beside true IoU, to print with rich."""
+def tables(metrics: Mapping[str, Any]) -> Group:
+    """The ablation with its controls, then capability beside true IoU, then the tasks, for rich to print."""
     if not metrics["semantic"]:
         return Group(Text(UNANNOTATED.format(metrics["split"])), *_capability(metrics))
     return Group(_ablation(metrics), *_capability(metrics), *_tasks(metrics), *_notes(metrics))
 
 
-def _ablation(metrics: dict[str, Any]) -> Table:
+def _ablation(metrics: Mapping[str, Any]) -> Table:
     scenes = metrics["bootstrap"]["scenes"]
     table = Table(
         title=f"{metrics['label_set']}, {metrics['split']}: {scenes} scenes, {metrics['points']:,} points",
@@ -76,7 +76,7 @@ def _ablation(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def _capability(metrics: dict[str, Any]) -> list[Table | Text]:
+def _capability(metrics: Mapping[str, Any]) -> list[Table | Text]:
     section = metrics["capability"]["model"]
     if not section:
         return []
@@ -92,8 +92,8 @@ def _capability(metrics: dict[str, Any]) -> list[Table | Text]:
     return [Text(), table, *(Text(f"Spearman of the difference {pair}: {rank}") for pair, rank in ranks)]
 
 
-def _tasks(metrics: dict[str, Any]) -> list[Table | Text]:
-    """The figures of each task, by what gave the features."""
+def _tasks(metrics: Mapping[str, Any]) -> list[Table | Text]:
+    """The figures of each task, by the source of the features."""
     found: list[Table | Text] = []
     for task, by_source in metrics["tasks"].items():
         table = Table(title=task, title_justify="left", box=None, pad_edge=False)
@@ -116,13 +116,13 @@ def _rank(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def supervised(metrics: dict[str, Any]) -> str | None:
-    """A sentence that names the networks that were trained with labels, where there are any."""
+def supervised(metrics: Mapping[str, Any]) -> str | None:
+    """A sentence that names the networks that were trained with labels; None where there are none."""
     titles = [row.plain_title for row in rows.of(metrics) if row.name in metrics["supervised"]]
     return f"trained with labels, the others without: {', '.join(titles)}" if titles else None
 
 
-def _notes(metrics: dict[str, Any]) -> list[Text]:
+def _notes(metrics: Mapping[str, Any]) -> list[Text]:
     notes = [
         f"left out, {metrics['missing'][row.name]}: {row.title}"
         for row in rows.of(metrics)

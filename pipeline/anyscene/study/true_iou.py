@@ -1,13 +1,15 @@
-"""What a 2D model really knows: its IoU on annotated frames, and whether its measured capability says so."""
+"""What a 2D model really knows: its IoU on annotated frames, and whether its measured capability agrees."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from anyscene.arrays import F8, U1
 from anyscene.project.device import Batches
 from anyscene.segmenters import Segmenter
 from anyscene.tasks.segmentation.metrics import confusion, per_class
@@ -15,15 +17,17 @@ from anyscene.tasks.segmentation.metrics import confusion, per_class
 
 def true_iou(
     segmenter: Segmenter,
-    frames: Iterable[tuple[np.ndarray, np.ndarray]],
+    frames: Iterable[tuple[U1, U1]],
     names: Sequence[str],
     vocabulary: Sequence[str],
     batch: int,
-) -> np.ndarray:
-    """f8[V] IoU in 0..1 of each class of the vocabulary over all pixels with a label, NaN where none has it.
+) -> F8:
+    """f8[V]: the IoU in 0..1 of each class of the vocabulary over all pixels with a label; NaN where no pixel
+    has the class.
 
-    frames: (image u1[H, W, 3], truth u1[H, W] = index into `names`, 255 = none). The model chooses among
-    the vocabulary, as when its capability is measured; pixels of other classes can only be false positives.
+    frames: (image u1[H, W, 3], truth u1[H, W], an index into `names`, 255 = none). batch: how many frames go
+    through the model at a time. The model chooses among the vocabulary, as when its capability is measured;
+    pixels of other classes can only be false positives.
     """
     elsewhere = len(vocabulary)
     row = np.full(256, -1, np.int16)  # of a truth value, in the vocabulary
@@ -39,9 +43,9 @@ def true_iou(
     return per_class(matrix)[0][:elsewhere]
 
 
-def agreement(capability: np.ndarray, truth: np.ndarray) -> float | None:
-    """Spearman's rank correlation of capability [V] and true IoU [V] over the classes whose truth is known;
-    None where fewer than three are, or one of both is the same for all."""
+def agreement(capability: F8, truth: F8) -> float | None:
+    """Spearman's rank correlation of capability f8[V] and true IoU f8[V] over the classes whose truth is
+    known; None where fewer than three are known, or where either is the same for all classes."""
     known = np.isfinite(truth)
     a, b = capability[known], truth[known]
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
@@ -49,8 +53,8 @@ def agreement(capability: np.ndarray, truth: np.ndarray) -> float | None:
     return float(spearmanr(a, b).statistic)
 
 
-def known_classes(description: dict, vocabulary: Sequence[str]) -> np.ndarray | None:
-    """f8[V]: 1 for each name that a 2D model was taught, which its description has under "names", else 0.
-    None where it does not say."""
+def known_classes(description: Mapping[str, Any], vocabulary: Sequence[str]) -> F8 | None:
+    """f8[V]: 1 for each name that a 2D model was taught, else 0. Its description lists these under "names";
+    None where it does not."""
     names = description.get("names")
     return None if names is None else np.array([float(name in names) for name in vocabulary])

@@ -1,6 +1,6 @@
-"""Step 9: what features are for: segmentation, instances, queries, and tasks of other packages."""
+"""Step 9, what features are for: segmentation, instances, queries, and the tasks of other packages."""
 
 from anyscene.project.registry import Registry
 
 TASKS = Registry("anyscene.tasks")
-SEGMENTATION = "segmentation"  # the task that rows of the ablation are rows of
+SEGMENTATION = "segmentation"  # the task that the rows of the ablation measure

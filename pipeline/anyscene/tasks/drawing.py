@@ -1,8 +1,9 @@
-"""What tasks draw beside what has a place of its own in the report and the viewer."""
+"""The layers of those tasks that have no place of their own in the report and the viewer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from anyscene.project.layout import Artefacts
 from anyscene.tasks import TASKS, sources
@@ -13,13 +14,14 @@ from anyscene.tasks.task import Task, Texts, task
 APART = ("query", "segmentation")  # the text field, and the layers of classes
 
 
-def drawn_tasks() -> Iterator[Task]:
-    """Every task that is not APART. Raises ConfigError for one that cannot be imported."""
+def drawn_tasks() -> Iterator[Task[Any]]:
+    """Every task that is not in APART. Raises ConfigError for one that cannot be imported."""
     return (task(name) for name in TASKS.names() if name not in APART)
 
 
 def task_layers(artefacts: Artefacts, scene: str, texts: Texts) -> Iterator[Layer]:
-    """The layers of their answers to a scene, by the most refined source; none where there is no source.
+    """The layers of what these tasks answer to a scene, by the most refined source of features. There are
+    none where there is no source.
 
     Raises StoreError where an artefact is damaged."""
     if sources.names(artefacts, scene):

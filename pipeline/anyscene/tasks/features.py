@@ -1,4 +1,5 @@
-"""The features that a source gives the points of a scene: a 2D model's, the fused ones, or a network's."""
+"""The features that a source has for the points of a scene: those of a 2D model, of fusion or of a
+network."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from anyscene.arrays import B1, F4, F8, I8, Floats
 from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.trained import Description, TrainedNetwork
@@ -16,24 +18,26 @@ from anyscene.project.artefact import Stored
 from anyscene.project.layout import Artefacts
 from anyscene.tasks.point_masks import PointMasks
 
-WIDENED, READ = 1 << 11, 1 << 15  # rows as f4 at a time: what a cache holds; rows read at once: some chunks
+WIDENED = 1 << 11  # rows that are widened to f4 at a time, so that a cache holds them
+READ = 1 << 15  # rows that are read at a time, some chunks of a store
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of N points, read or formed a block at a time."""
+    """Features of N points. They are read or formed a block at a time."""
 
     name: str  # of the source: "fusion", "projection/MODEL", or a network's
     title: str  # of the source, for people
-    values: Stored | np.ndarray  # f2 or f4 [R, C], on disk or in memory
-    row: np.ndarray | None  # i8[N], the row of `values` of each point; None: its own
-    valid: np.ndarray  # b1[N], whether a point has a feature
+    values: Stored | Floats  # f2 or f4 [R, C], on disk or in memory
+    row: I8 | None  # i8[N], the row of `values` of each point; None: point i has row i
+    valid: B1  # b1[N], whether a point has a feature
 
     def __len__(self) -> int:
         return len(self.valid)
 
-    def blocks(self, points: np.ndarray | None = None) -> Iterator[torch.Tensor]:
-        """f4[n, C] of `points` i8[M] in rising order (default: all), few at a time."""
+    def blocks(self, points: I8 | None = None) -> Iterator[torch.Tensor]:
+        """Yield f4[n, C], the features of a few of the points at a time. points: i8[M] in rising order; None:
+        all."""
         points = np.arange(len(self)) if points is None else points
         for start in range(0, len(self), READ):
             some = points[slice(*np.searchsorted(points, (start, start + READ)))]
@@ -43,44 +47,48 @@ class Features:
                 read = self.values[start : start + READ][some - start]
             else:
                 read = self.values[self.row[some]]
-            for block in torch.from_numpy(read).split(WIDENED):
+            for block in torch.split(torch.from_numpy(read), WIDENED):
                 yield block.float()
 
-    def dense(self) -> np.ndarray:
-        """f4[N, C]: all at once."""
+    def dense(self) -> F4:
+        """f4[N, C]: the features of all points."""
         rows = self.values[:] if self.row is None else self.values[self.row]
         return rows.astype(np.float32)
 
-    def closest(self, text: np.ndarray, points: np.ndarray | None = None) -> np.ndarray:
-        """i8[M]: the closest of the texts [K, C] to each of `points` i8[M] in rising order (default: all), -1
-        without a feature."""
+    def closest(self, text: F4, points: I8 | None = None) -> I8:
+        """i8[M]: the text that is closest to each point, -1 where a point has no feature. text: f4[K, C];
+        points: i8[M] in rising order; None: all."""
         columns, best = torch.from_numpy(text.T.copy()), [torch.empty(0, dtype=torch.int64)]
         best += [(block @ columns).argmax(1) for block in self.blocks(points)]
         valid = self.valid if points is None else self.valid[points]
         return np.where(valid, torch.cat(best).numpy(), -1)
 
-    def means(self, masks: PointMasks) -> tuple[np.ndarray, np.ndarray]:
-        """(f4[P, C], i8[P]): the mean feature inside each of the P masks, 0 where it has none, and how many
-        points it is of."""
-        count = np.array([np.count_nonzero(inside & self.valid) for inside in masks], np.int64)
-        total, start = 0.0, 0
+    def means(self, masks: PointMasks) -> tuple[F4, I8]:
+        """(mean f4[P, C], count i8[P]): the mean of the features inside each of the P masks, zeros where it
+        has none, and how many points have one."""
+        each = (masks[index] for index in range(len(masks)))
+        count = np.array([np.count_nonzero(inside & self.valid) for inside in each], np.int64)
+        total: F8 | float = 0.0
+        start = 0
         for block in self.blocks():
             end = start + len(block)
             inside = torch.from_numpy(masks.between(start, end) & self.valid[start:end])
             total, start = total + (inside.float() @ block).double().numpy(), end
         return (total / np.maximum(count, 1)[:, None]).astype(np.float32), count
 
-    def of_point(self, point: int) -> np.ndarray | None:
-        """f4[C], or None where the point has no feature."""
+    def of_point(self, point: int) -> F4 | None:
+        """f4[C]: the feature of a point; None where it has none."""
         if not self.valid[point]:
             return None
         row = point if self.row is None else self.row[point]
-        return self.values[row : row + 1][0].astype(np.float32)
+        feature: F4 = self.values[row : row + 1][0].astype(np.float32)
+        return feature
 
 
 def stored(artefacts: Artefacts, scene: str, stage: str, title: str) -> Features:
-    """Those of data/STAGE: `fusion`, or `projection/MODEL`. Where fusion kept those of superpoints alone,
-    points have their superpoint's. Raises StoreError where they are missing."""
+    """The features that the stage `fusion` or `projection/MODEL` wrote. Where fusion kept only those of
+    superpoints, each point has that of its superpoint. Raises StoreError where they are missing or
+    damaged."""
     group = store.open_scene(store.scene_path(artefacts.data(stage), scene))
     if "feature" in group:
         valid = group["valid"][:] if "valid" in group else group["count"][:] > 0
@@ -93,7 +101,8 @@ def stored(artefacts: Artefacts, scene: str, stage: str, title: str) -> Features
 
 @torch.inference_mode()
 def predicted(trained: TrainedNetwork, cloud: Cloud) -> Features:
-    """Those of a network: a row for each voxel, far fewer than points."""
+    """The features that a network predicts, a row for each voxel, of which there are far fewer than
+    points."""
     view = as_it_is(cloud, trained.voxel, trained.inputs)
     seen = join([view], trained.network.final.kernel.device)
     values = trained.network(seen.maps, seen.features).cpu().numpy()
@@ -102,5 +111,6 @@ def predicted(trained: TrainedNetwork, cloud: Cloud) -> Features:
 
 
 def spoken(network: Description) -> str:
-    """The title of a network where it stands alone: not, as in a table, under what it adds to."""
+    """The title of a network where it stands alone. In a table a title may begin with "+ ", as a step more on
+    the row before."""
     return network.title.removeprefix("+ ")

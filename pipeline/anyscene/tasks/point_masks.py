@@ -1,4 +1,4 @@
-"""Sets of points, as masks that take a bit a point."""
+"""Sets of points, as masks that take one bit for each point."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anyscene.arrays import B1, I8, U1
+
 
 @dataclass(frozen=True, eq=False)
 class PointMasks:
     """P sets of N points. 500 sets of 150,000 points take 9 MB, however large the sets are."""
 
-    bits: np.ndarray  # u1[P, ceil(N / 8)]; the first of eight points has the highest bit
+    bits: U1  # u1[P, ceil(N / 8)]; the first of eight points has the highest bit
     points: int  # N
 
     @classmethod
-    def of(cls, masks: Iterable[np.ndarray], points: int) -> PointMasks:
-        """Of masks b1[N], one after the other. Raises ValueError for a mask of another shape or type."""
+    def of(cls, masks: Iterable[B1], points: int) -> PointMasks:
+        """Pack masks b1[N], one after the other. Raises ValueError for a mask of another shape or type."""
         rows = []
         for mask in masks:
             if mask.shape != (points,) or mask.dtype != bool:
@@ -28,15 +30,16 @@ class PointMasks:
     def __len__(self) -> int:
         return len(self.bits)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """b1[N]: one of them."""
+    def __getitem__(self, index: int) -> B1:
+        """b1[N]: the mask `index`."""
         return np.unpackbits(self.bits[index], count=self.points).view(bool)
 
-    def between(self, start: int, end: int) -> np.ndarray:
-        """b1[P, end - start]: all of them, at the points from `start` to before `end`."""
+    def between(self, start: int, end: int) -> B1:
+        """b1[P, end - start]: all masks at the points from `start` to before `end`."""
         held = np.unpackbits(self.bits[:, start // 8 : -(-end // 8)], axis=1).view(bool)
         return held[:, start % 8 : start % 8 + end - start]
 
-    def sizes(self) -> np.ndarray:
-        """i8[P]: how many points each has."""
-        return np.bitwise_count(self.bits).sum(1, dtype=np.int64)
+    def sizes(self) -> I8:
+        """i8[P]: how many points each mask has."""
+        size: I8 = np.bitwise_count(self.bits).sum(1, dtype=np.int64)
+        return size

@@ -1,8 +1,9 @@
-"""Every task that packages offer, scored on every source of features."""
+"""The scores of every task that packages offer, with every source of features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -25,8 +26,8 @@ def score_tasks(
     """The figures of each task and source: {task: {source: {figure: value}}}.
 
     scenes: annotated ones; None: those of `evaluation.split`. names: of tasks; None: all. A task without a
-    score is left out. Scenes go by one at a time; a network is read once for all of them and asked anew by
-    each task.
+    score is left out. One scene is in memory at a time. A network is read once for all scenes, and each task
+    computes its features anew.
     """
     if scenes is None:
         scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
@@ -51,10 +52,10 @@ def score_tasks(
 def _answers(
     artefacts: Artefacts,
     scenes: Sequence[str],
-    asked: Task,
+    asked: Task[Any],
     features: Callable[[str], Features],
     texts: Texts,
-) -> Iterator:
+) -> Iterator[Any]:
     for scene in scenes:
         yield asked.answer(Surface.read(artefacts, scene), features(scene), texts)
 

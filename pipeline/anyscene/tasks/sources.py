@@ -1,5 +1,5 @@
-"""Where features can come from: fusion, every 2D model, and every network that was trained. None is known by
-its name but fusion."""
+"""Where features can come from: fusion, every 2D model, and every trained network. Only fusion is known here
+by its name."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ UNTRAINED = "no trained network; run `dvc repro`, or give the folder of one"
 
 
 def networks(artefacts: Artefacts) -> tuple[Description, ...]:
-    """All that were trained, the most refined one last."""
+    """All trained networks, the most refined one last."""
     return described(artefacts.root / "models")
 
 
 def names(artefacts: Artefacts, scene: str | None = None) -> tuple[str, ...]:
-    """The sources that there are, the most refined one last. scene: fusion counts where it has this scene;
-    None: where it has any."""
+    """The names of the sources that exist, the most refined one last. scene: fusion is one of them where it
+    has this scene; None: where it has any."""
     fusion = artefacts.data(FUSION)
     fused = artefacts.has(fusion) if scene is None else store.scene_path(fusion, scene).is_dir()
     return (*((FUSION,) if fused else ()), *(network.name for network in networks(artefacts)))
 
 
 def titles(artefacts: Artefacts) -> dict[str, str]:
-    """For people: of fusion and of every trained network, by its name."""
+    """The titles of fusion and of every trained network, for people, by their names."""
     return {FUSION: FUSED, **{network.name: spoken(network) for network in networks(artefacts)}}
 
 
 def default(artefacts: Artefacts, scene: str | None = None) -> str:
-    """The source that is taken where none is named: the most refined network, else fusion."""
+    """The source where none is named: the most refined network, else fusion."""
     return next(reversed(names(artefacts, scene)), FUSION)
 
 
 def network(artefacts: Artefacts, source: str | None = None) -> TrainedNetwork:
     """The network `source`: its name, or the path of its folder; by default the most refined one.
 
-    Raises StoreError naming those that there are, and CheckpointError where its files are damaged."""
+    Raises StoreError naming the known ones, and CheckpointError where its files are damaged."""
     about = _described(artefacts, source)
     if isinstance(about, Path):
         return TrainedNetwork.load(about)
@@ -55,21 +55,21 @@ def network(artefacts: Artefacts, source: str | None = None) -> TrainedNetwork:
 
 
 def folder(artefacts: Artefacts, source: str | None = None) -> Path:
-    """Where the network `source` lies. Raises what `network` raises."""
+    """The folder of the network `source`, as for `network`. Raises StoreError naming the known ones."""
     about = _described(artefacts, source)
     return about if isinstance(about, Path) else about.folder
 
 
 def of_scene(artefacts: Artefacts, scene: str, source: str | None = None) -> Features:
-    """The features of an imported scene from `source`: fusion, projection/MODEL, a network's name or the path
-    of its folder; by default from the most refined network, else from fusion.
+    """The features of an imported scene. source: "fusion", "projection/MODEL", a network's name or the path
+    of its folder; by default the most refined network, else fusion.
 
-    Raises StoreError naming those that there are."""
+    Raises StoreError naming the known sources."""
     return opened(artefacts, source or default(artefacts, scene))(scene)
 
 
 def opened(artefacts: Artefacts, source: str) -> Callable[[str], Features]:
-    """What gives the features of any scene from `source`, of which a network is read once."""
+    """A function that returns the features of any imported scene from `source`. A network is read once."""
     if source == FUSION:
         return lambda scene: _fused(artefacts, scene)
     if is_stored(source):
@@ -79,9 +79,10 @@ def opened(artefacts: Artefacts, source: str) -> Callable[[str], Features]:
 
 
 def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None) -> Features:
-    """The features of a scan that was not imported, from a network.
+    """The features of a scan that was not imported, from the network `source`; by default the most refined
+    one.
 
-    Raises StoreError where none is trained, or `source` is none."""
+    Raises StoreError where no network is trained, or `source` is not one."""
     if source is not None:
         check(artefacts, source)
     return predicted(network(artefacts, source), cloud)
@@ -107,7 +108,7 @@ def is_stored(source: str) -> bool:
 
 
 def is_network(folder: str | Path) -> bool:
-    """Whether a trained network is in the folder."""
+    """Whether `folder` holds a trained network."""
     return (Path(folder) / DESCRIPTION).is_file()
 
 
@@ -121,7 +122,7 @@ def _fused(artefacts: Artefacts, scene: str) -> Features:
 
 
 def _described(artefacts: Artefacts, source: str | None) -> Description | Path:
-    """A network under models/, or the folder of another one."""
+    """The description of a network under models/, or the folder of another one."""
     trained = {found.name: found for found in networks(artefacts)}
     if source is None and trained:
         return next(reversed(trained.values()))

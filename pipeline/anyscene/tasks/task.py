@@ -1,6 +1,7 @@
 """What a task is: it answers a scene, scores its answers against annotation, and says how they are drawn.
 
-Another package adds a task by a class without arguments under an entry point of the group `anyscene.tasks`:
+Another package adds a task by an entry point of the group `anyscene.tasks`. It names a class whose
+constructor takes no arguments:
 
     [project.entry-points."anyscene.tasks"]
     rooms = "my_package.rooms:Rooms"
@@ -11,10 +12,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import numpy as np
-
+from anyscene.arrays import F4
 from anyscene.tasks import TASKS
 from anyscene.tasks.layer import Layer
 
@@ -31,18 +31,18 @@ Answer = TypeVar("Answer")  # of one scene; a task has its own type of it
 
 
 class Task(Protocol[Answer]):
-    """Something that features of a scene are good for."""
+    """A task: something that features of a scene are good for."""
 
     name: str  # one word: that of the entry point
     title: str  # for people
 
     def answer(self, scene: Surface, features: Features, texts: Texts) -> Answer:
-        """What the task says of a scene, by the features of its points."""
+        """What the task says of a scene. features: of its points; texts: what they are compared with."""
         ...
 
     def score(self, answers: Iterable[Answer], truth: Iterable[Truth]) -> Mapping[str, float] | None:
-        """Figures by name, of the answers to some scenes and the annotation of each. None where a task has no
-        score. Both can be gone through once, side by side: no more than one scene need be in memory."""
+        """Figures by name, from the answers to some scenes and the annotation of each; None where a task has
+        no score. Both can be iterated once, side by side, so that only one scene need be in memory."""
         ...
 
     def layers(self, answer: Answer) -> Sequence[Layer]:
@@ -50,9 +50,11 @@ class Task(Protocol[Answer]):
         ...
 
 
-def task(name: str) -> Task:
-    """The task `name`. Raises ConfigError naming those that there are."""
-    return TASKS.get(name)()
+def task(name: str) -> Task[Any]:
+    """The task `name`. Raises ConfigError naming the known ones."""
+    made: Any = TASKS.get(name)  # whatever a package offers; the suite anyscene.testing.TaskTests checks it
+    found: Task[Any] = made()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +69,14 @@ class Texts:
 
     @classmethod
     def of(cls, settings: Params, encoder: TextEncoder, asked: Sequence[str] = ()) -> Texts:
-        """Those of params.yaml. Raises DataError for a label set that is not there."""
+        """The texts that the parameters name. Raises DataError for a label set that is not there."""
         from anyscene import datasets
 
         label_set = datasets.label_set(settings.dataset.label_set)
         return cls(encoder, label_set, settings.vocabulary, settings.text.template, tuple(asked))
 
     @functools.cached_property
-    def prompts(self) -> np.ndarray:
+    def prompts(self) -> F4:
         """f4[T, C]: embeddings of the label set's prompts."""
         from anyscene.text import embeddings
 

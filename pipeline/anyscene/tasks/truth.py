@@ -1,11 +1,10 @@
-"""Annotation, as tasks are scored by it. Evaluation reads it, and exports carry it."""
+"""Annotation, by which tasks are scored. Evaluation reads it, and exports carry it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from anyscene.arrays import I2, I4
 from anyscene.datasets import LabelSet
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
@@ -17,16 +16,16 @@ class Truth:
     """The annotation of one scene."""
 
     scene: str  # id
-    label: np.ndarray  # i2[N], rows of the label set, -1 = none
-    instance: np.ndarray  # i4[N], -1 = none
+    label: I2  # i2[N], rows of the label set, -1 = none
+    instance: I4  # i4[N], -1 = none
     label_set: LabelSet
-    unpredicted: Unpredicted = "error"  # what a point without an answer is
+    unpredicted: Unpredicted = "error"  # how a point without an answer counts
 
     @classmethod
     def read(
         cls, artefacts: Artefacts, scene: str, label_set: LabelSet, unpredicted: Unpredicted = "error"
     ) -> Truth:
-        """Raises StoreError where the scene has none."""
+        """Read the annotation of `scene`. Raises StoreError where it has none."""
         group = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
         return cls(scene, group["label"][:], group["instance"][:], label_set, unpredicted)
 
@@ -38,7 +37,7 @@ class Truth:
 
 
 def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
-    """(scenes of the split with annotation, those without)."""
+    """The scenes of the split with annotation, and those without."""
     scenes = store.split_ids(artefacts.data("scenes"), split)
     labels = artefacts.data("labels")
     known = set(store.scene_ids(labels)) if artefacts.has(labels) else set()

@@ -1,8 +1,8 @@
-"""Test suites for whoever adds a 2D model, a reader, a sparse backend, an objective or a task.
+"""Test suites for those who add a 2D model, a reader, a sparse backend, an objective or a task.
 
-The built-in ones run them too.
+The built-in ones are tested by the same suites.
 
-A suite is a class. Derive from it in a test module of your own, and give it the fixture that it asks for:
+A suite is a class. Derive from it in a test module of your own, and define the fixture that it asks for:
 
     import pytest
     from anyscene.testing import SegmenterTests
@@ -40,12 +40,13 @@ MODULES = {
     "TaskTests": "tasks",
 }
 
-# so that a failing assertion of a suite says what it compared
+# so that an assertion of a suite that fails says what it compared
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in MODULES.values()))
 
 
 def __getattr__(name: str) -> type:
-    """A suite, imported when it is asked for: that of readers needs no PyTorch."""
+    """A suite, which is imported when it is asked for. The suite for readers needs no PyTorch."""
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+    suite: type = getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+    return suite

@@ -1,4 +1,4 @@
-"""What a sparse backend must keep to: `anyscene.networks.sparse.backend.Space`."""
+"""What a sparse backend must satisfy: `anyscene.networks.sparse.backend.Space`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from anyscene.networks.sparse.backend import Space
 from anyscene.networks.sparse.torch_backend import TorchSpace
 from anyscene.testing.clouds import CLOUDS
 
-TOLERANCE = 1e-4  # of the largest value; all backends agree to it
+TOLERANCE = 1e-4  # of the largest value, to which all backends agree
 
 MakeSpace = Callable[[CoordinateMaps], Space]
 Run = tuple[torch.Tensor, Mapping[str, torch.Tensor]]  # output, and gradients by parameter
 
 
 class BackendTests:
-    """Tests of a sparse backend; the fixture `space` gives the class, or a function, that makes a Space.
+    """Tests of a sparse backend. The fixture `space` returns the class, or a function, that makes a Space.
 
         class TestMine(BackendTests):
             @pytest.fixture
@@ -30,14 +30,14 @@ class BackendTests:
     A narrow MinkUNet runs on it and on `reference`, forwards and backwards.
     """
 
-    # Clouds on which rounding in single precision tips some ReLUs over, a difference of neither backend.
+    # Clouds on which rounding in single precision tips some ReLUs over, the fault of neither backend.
     in_double_precision: ClassVar[tuple[str, ...]] = ("room at 5 cm",)
-    # Whether the same input gives the same bits each time; else it gives the same numbers to TOLERANCE.
+    # Whether the same input gives the same bits each time. If not, it gives the same numbers to TOLERANCE.
     same_bits: ClassVar[bool] = True
 
     @pytest.fixture
     def space(self) -> MakeSpace:
-        """What makes the backend of coordinate maps."""
+        """The class or function that makes the backend from coordinate maps."""
         raise pytest.UsageError("give the fixture `space` in the class that derives from BackendTests")
 
     @pytest.fixture
@@ -56,8 +56,7 @@ class BackendTests:
         cloud = torch.unique(CLOUDS["negative coordinates"], dim=0)
         order = torch.randperm(len(cloud), generator=torch.Generator().manual_seed(4))
         torch.manual_seed(5)
-        network = MinkUNet("14A", 3, 4, "torch", width=0.25).eval()
-        network.space = space
+        network = NarrowNetwork(space, 4).eval()
         features = torch.rand(len(cloud), 3)
         turned, plain = network(cloud[order], features[order]), network(cloud, features)
         assert torch.allclose(turned, plain[order], atol=1e-6)
@@ -71,23 +70,38 @@ class BackendTests:
         assert all(torch.equal(first[1][name], second[1][name]) for name in first[1])
 
 
+class NarrowNetwork(MinkUNet):
+    """A MinkUNet of few channels on the backend that `make_space` makes."""
+
+    def __init__(self, make_space: MakeSpace, out_channels: int) -> None:
+        super().__init__("14A", 3, out_channels, "torch", width=0.25)
+        self.make_space = make_space
+
+    def space(self, maps: CoordinateMaps) -> Space:
+        return self.make_space(maps)
+
+
 def run(make_space: MakeSpace, cloud: torch.Tensor, *, double: bool = False) -> Run:
-    """A narrow network with fixed weights and a fixed linear loss, on the backend that `make_space` makes."""
+    """Run a narrow network with fixed weights and a fixed linear loss on the backend that `make_space`
+    makes."""
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(0)
-    network = MinkUNet("14A", 3, 8, "torch", width=0.25)
+    network = NarrowNetwork(make_space, 8)
     features = torch.rand(len(cloud), 3, generator=generator)
     weight = torch.randn(len(cloud), 8, generator=generator)
     if double:
         network, features, weight = network.double(), features.double(), weight.double()
-    network.space = make_space
     output = network(cloud, features)
     (output * weight).sum().backward()
-    return output.detach(), {name: p.grad for name, p in network.named_parameters()}
+    gradients = {}
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        gradients[name] = parameter.grad
+    return output.detach(), gradients
 
 
 def assert_agree(one: Run, other: Run) -> None:
-    """Outputs and gradients of `one` are those of `other`, to TOLERANCE."""
+    """Assert that outputs and gradients of `one` are those of `other`, to TOLERANCE."""
     assert relative(one[0], other[0]) < TOLERANCE
     scale = max(float(g.abs().max()) for g in other[1].values())
     for name, gradient in other[1].items():
@@ -97,5 +111,5 @@ def assert_agree(one: Run, other: Run) -> None:
 
 
 def relative(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Largest difference, of the largest value of `other`."""
+    """The largest difference, as a share of the largest value of `other`."""
     return float((one - other).abs().max() / other.abs().max().clamp_min(1e-12))

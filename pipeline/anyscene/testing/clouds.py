@@ -1,4 +1,4 @@
-"""Voxel coordinates that have gone wrong before: i4[V, 4], batch first."""
+"""Voxel coordinates with which sparse networks have gone wrong before: i4[V, 4], batch index first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 
 
 def random_cloud(voxels: int, batch: int, low: int, high: int, seed: int) -> torch.Tensor:
-    """i4[voxels, 4]: a batch in 0..batch-1 and three coordinates in low..high-1; some may come twice."""
+    """i4[voxels, 4]: a batch index in 0..batch-1 and three coordinates in low..high-1. A voxel may come
+    twice."""
     rng = np.random.default_rng(seed)
     return torch.from_numpy(
         np.column_stack([rng.integers(0, batch, voxels), rng.integers(low, high, (voxels, 3))]).astype(
@@ -17,7 +18,7 @@ def random_cloud(voxels: int, batch: int, low: int, high: int, seed: int) -> tor
 
 
 def room(size: float, seed: int = 0) -> torch.Tensor:
-    """A floor, two walls and a box, slightly noisy, 2.4 m wide, in voxels of `size` metres."""
+    """i4[V, 4]: a floor, two walls and a box, 2.4 m wide and slightly noisy, in voxels of `size` metres."""
     rng = np.random.default_rng(seed)
     a, b = rng.uniform(0, 2.4, (2, 20_000))
     flat = rng.normal(0, 0.01, 20_000)

@@ -1,4 +1,4 @@
-"""What an objective must keep to: `anyscene.learning.objective.Objective`."""
+"""What an objective must satisfy: `anyscene.learning.objective.Objective`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Make = Callable[[], tuple[MinkUNet, Objective]]
 
 
 class ObjectiveTests:
-    """Tests of an objective; the fixtures `make` and `clouds` give it and what it is shown.
+    """Tests of an objective. The fixtures `make` and `clouds` return the objective and what it trains on.
 
         class TestMine(ObjectiveTests):
             @pytest.fixture
@@ -36,15 +36,15 @@ class ObjectiveTests:
 
                 return make
 
-    `make` gives a network and an objective as they begin, always with the same weights; `clouds` are three or
-    more small scenes, labelled ones where the objective is supervised.
+    What `make` returns makes a network and an objective in their first state, always with the same weights.
+    `clouds` are three or more small scenes, with labels where the objective is supervised.
     """
 
-    steps = 3  # that a training of the suite takes
+    steps = 3  # of a training in this suite
 
     @pytest.fixture
     def make(self) -> Make:
-        """A function that gives a new network and the objective that will train it."""
+        """A function that returns a new network and the objective that will train it."""
         raise pytest.UsageError("give the fixture `make` in the class that derives from ObjectiveTests")
 
     @pytest.fixture
@@ -108,7 +108,7 @@ class ObjectiveTests:
 
 
 def begun(make: Make, clouds: Sequence[Cloud]) -> tuple[MinkUNet, Objective]:
-    """A network and its objective as they are before the first step."""
+    """A network and its objective in their state before the first step."""
     network, objective = make()
     objective.begin(network, clouds, Processes(torch.device("cpu")))
     objective.before_step(0.0)
@@ -117,6 +117,6 @@ def begun(make: Make, clouds: Sequence[Cloud]) -> tuple[MinkUNet, Objective]:
 
 
 def batch(objective: Objective, clouds: Sequence[Cloud], seed: int) -> Batch:
-    """What the loop would show of `clouds` at once."""
+    """The batch that the training loop would make of `clouds`."""
     rng = np.random.default_rng(seed)
     return join([view for cloud in clouds for view in objective.views(cloud, rng)])

@@ -1,4 +1,4 @@
-"""What a reader of raw scans must keep to: `anyscene.datasets.Dataset`."""
+"""What a reader of raw scans must satisfy: `anyscene.datasets.Dataset`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anyscene.scene import Frame, Scene
 
 
 class ReaderTests:
-    """Tests of a reader; the fixture `dataset` gives it, open on a few small scans.
+    """Tests of a reader. The fixture `dataset` returns the reader, open on a few small scans.
 
         class TestMine(ReaderTests):
             @pytest.fixture
@@ -21,12 +21,13 @@ class ReaderTests:
                 write_scans(tmp_path)
                 return MyScans(tmp_path)
 
-    One scene at least must be whole and one annotated. Scans may be made up, but cameras must look at points.
+    At least one scene must be whole, and one annotated. Scans may be made up, but cameras must look at
+    points.
     """
 
     @pytest.fixture
     def dataset(self) -> Dataset:
-        """The data set to be tested."""
+        """The data set to test."""
         raise pytest.UsageError("give the fixture `dataset` in the class that derives from ReaderTests")
 
     @pytest.fixture
@@ -62,7 +63,7 @@ class ReaderTests:
         for scene in scenes:
             count = len(scene.xyz)
             assert count and scene.xyz.shape == scene.rgb.shape == scene.normal.shape == (count, 3)
-            assert (scene.xyz.dtype, scene.normal.dtype) == (np.float32, np.float32)
+            assert scene.xyz.dtype == np.float32 and scene.normal.dtype == np.float32
             assert scene.rgb.dtype == np.uint8 and scene.face.dtype == np.int32
             assert np.isfinite(scene.xyz).all() and np.isfinite(scene.normal).all()
             length = np.linalg.norm(scene.normal, axis=1)  # 0 where a mesh has no face
@@ -107,7 +108,7 @@ class ReaderTests:
         for scene in annotated:
             truth, count = dataset.read_truth(scene), len(dataset.read(scene).xyz)
             assert truth.label.shape == truth.instance.shape == (count,)
-            assert (truth.label.dtype, truth.instance.dtype) == (np.int16, np.int32)
+            assert truth.label.dtype == np.int16 and truth.instance.dtype == np.int32
             assert truth.label.min() >= -1 and truth.instance.min() >= -1
             assert truth.file.exists()
 

@@ -1,4 +1,4 @@
-"""What a 2D model must keep to: `anyscene.segmenters.Segmenter`."""
+"""What a 2D model must satisfy: `anyscene.segmenters.Segmenter`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from anyscene.segmenters.protocol import FeatureMap, Segmenter
+from anyscene.arrays import U1
+from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 
 SHAPES = [(96, 96), (48, 48), (60, 80), (80, 60), (45, 160), (160, 30), (1, 1), (7, 300)]  # height, width
 
 
-def noise(shape: tuple[int, int], count: int = 2, seed: int = 0) -> np.ndarray:
-    """u1[count, H, W, 3] of independent pixels; shape: (H, W)."""
+def noise(shape: tuple[int, int], count: int = 2, seed: int = 0) -> U1:
+    """u1[count, H, W, 3]: images of independent pixels. shape: (H, W)."""
     return np.random.default_rng(seed).integers(0, 256, (count, *shape, 3), dtype=np.uint8)
 
 
 class SegmenterTests:
-    """Tests of a 2D model; the fixture `segmenter` gives it.
+    """Tests of a 2D model. The fixture `segmenter` returns the model.
 
         class TestMine(SegmenterTests):
             labels_everywhere = True  # it is a dense model
@@ -31,18 +32,18 @@ class SegmenterTests:
     Weights may be random. A small network suffices, and keeps the suite fast.
     """
 
-    # The names that the model is asked for.
+    # The names among which the model chooses.
     vocabulary: ClassVar[tuple[str, ...]] = ("wall", "floor", "chair", "table", "orange tree")
-    # Whether every pixel of every image gets a label, as of dense models.
+    # Whether every pixel of every image gets a label, as dense models do it.
     labels_everywhere: ClassVar[bool] = False
     # Whether the features of a dense model have length 1.
     unit_features: ClassVar[bool] = True
-    # The end of every caption of a mask model, with {} for the name; None: captions are not looked at.
+    # The end of every caption of a mask model, with {} for the name; None: captions are not tested.
     sentence: ClassVar[str | None] = " {} in a scene"
 
     @pytest.fixture(scope="class")
     def segmenter(self) -> Segmenter:
-        """The model to be tested."""
+        """The model to test."""
         raise pytest.UsageError("give the fixture `segmenter` in the class that derives from SegmenterTests")
 
     def test_is_a_segmenter(self, segmenter: Segmenter) -> None:
@@ -60,7 +61,7 @@ class SegmenterTests:
     @pytest.mark.parametrize("shape", SHAPES)
     def test_descriptions_agree_with_labels(self, segmenter: Segmenter, shape: tuple[int, int]) -> None:
         images = noise(shape)
-        described = segmenter.describe(images, self.vocabulary)
+        described: list[FeatureMap | CaptionMap] = [*segmenter.describe(images, self.vocabulary)]
         labels = segmenter.label(images, self.vocabulary)
         assert len(described) == len(images)
         for found, label in zip(described, labels, strict=True):
@@ -94,9 +95,10 @@ class SegmenterTests:
     def test_the_same_image_gets_the_same_answer(self, segmenter: Segmenter) -> None:
         images = noise((60, 80), 1)
         first, second = (segmenter.describe(images, self.vocabulary)[0] for _ in range(2))
-        if isinstance(first, FeatureMap):
+        assert type(first) is type(second)
+        if isinstance(first, FeatureMap) and isinstance(second, FeatureMap):
             assert torch.equal(first.feature, second.feature)
-        else:
+        if isinstance(first, CaptionMap) and isinstance(second, CaptionMap):
             assert np.array_equal(first.caption, second.caption) and first.text == second.text
 
     def test_images_are_left_as_they_are(self, segmenter: Segmenter) -> None:

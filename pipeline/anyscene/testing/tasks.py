@@ -1,13 +1,15 @@
-"""What a task must keep to: `anyscene.tasks.task.Task`."""
+"""What a task must satisfy: `anyscene.tasks.task.Task`."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
+from anyscene.arrays import F4
 from anyscene.datasets import label_set
 from anyscene.tasks.features import Features
 from anyscene.tasks.layer import Classes, Scale
@@ -20,21 +22,22 @@ NAMES = ("floor", "bed", "table")  # of the made-up scene, in the order of its s
 
 
 class Spelling:
-    """A text encoder without weights: unit vectors that depend on the letters alone."""
+    """A text encoder without weights. It returns unit vectors that depend only on the letters."""
 
     name, width = "spelling", WIDTH
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """f4[K, C]."""
+    def encode(self, texts: Sequence[str]) -> F4:
+        """f4[K, C]: a vector of length 1 for each text."""
         vectors = [np.random.default_rng(zlib.crc32(text.encode())).normal(size=WIDTH) for text in texts]
         return np.array([v / np.linalg.norm(v) for v in vectors], np.float32).reshape(-1, WIDTH)
 
 
 def scene(seed: int = 0) -> tuple[Surface, Features, Truth, Texts]:
-    """A floor with two boxes on it, without a mesh: its points, features that name them, annotation, and the
-    texts that they are compared with. A tenth of the points has no feature."""
+    """A floor with two boxes on it, without a mesh: its points, features from which one can tell their names,
+    annotation, and the texts that features are compared with. A tenth of the points has no feature."""
     rng = np.random.default_rng(seed)
-    texts = Texts(Spelling(), label_set("scannet20"), NAMES, "a {} in a scene", ("a bed in a scene",))
+    encoder: Any = Spelling()  # it lacks `tokens`, for which no task asks
+    texts = Texts(encoder, label_set("scannet20"), NAMES, "a {} in a scene", ("a bed in a scene",))
     corner = {"floor": (0, 0, 0), "bed": (0.5, 0.5, 0.1), "table": (2.5, 2.0, 0.4)}
     size = {"floor": (4, 4, 0), "bed": (1.5, 1.0, 0.4), "table": (1.0, 0.8, 0.3)}
     count = 400
@@ -58,26 +61,26 @@ def scene(seed: int = 0) -> tuple[Surface, Features, Truth, Texts]:
 
 
 class TaskTests:
-    """Tests of a task; the fixture `task` gives it.
+    """Tests of a task. The fixture `task` returns the task.
 
         class TestMine(TaskTests):
             @pytest.fixture
             def task(self):
                 return MyTask()
 
-    It is asked of the made-up scenes of this module.
+    The task answers the made-up scenes of this module.
     """
 
     @pytest.fixture
-    def task(self) -> Task:
-        """The task to be tested."""
+    def task(self) -> Task[Any]:
+        """The task to test."""
         raise pytest.UsageError("give the fixture `task` in the class that derives from TaskTests")
 
-    def test_it_has_a_name_and_a_title(self, task: Task) -> None:
+    def test_it_has_a_name_and_a_title(self, task: Task[Any]) -> None:
         assert task.name and task.name.split() == [task.name] and "/" not in task.name
         assert isinstance(task.title, str) and task.title
 
-    def test_layers_cover_all_points(self, task: Task) -> None:
+    def test_layers_cover_all_points(self, task: Task[Any]) -> None:
         surface, features, _, texts = scene()
         layers = task.layers(task.answer(surface, features, texts))
         assert len({layer.name for layer in layers}) == len(layers)
@@ -86,11 +89,12 @@ class TaskTests:
             if layer.colours is not None:
                 assert layer.colours.shape == (len(surface), 3) and layer.colours.dtype == np.uint8
             else:
+                assert layer.values is not None
                 assert layer.values.shape == (len(surface),) and layer.values.dtype.kind == "f"
                 known = layer.values[~np.isnan(layer.values)]
                 assert not known.size or (known.min() >= 0 and known.max() <= 1)
 
-    def test_the_same_scene_gets_the_same_answer(self, task: Task) -> None:
+    def test_the_same_scene_gets_the_same_answer(self, task: Task[Any]) -> None:
         surface, features, _, texts = scene()
         first, second = (task.layers(task.answer(surface, features, texts)) for _ in range(2))
         for one, other in zip(first, second, strict=True):
@@ -99,12 +103,12 @@ class TaskTests:
                 a, b = getattr(one, name), getattr(other, name)
                 assert (a is None and b is None) or np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
-    def test_scores_are_figures_or_nothing(self, task: Task) -> None:
+    def test_scores_are_figures_or_nothing(self, task: Task[Any]) -> None:
         scenes = [scene(seed) for seed in range(2)]
         answers = (task.answer(surface, features, texts) for surface, features, _, texts in scenes)
         found = task.score(answers, (truth for _, _, truth, _ in scenes))  # each can be gone through once
         assert found is None or (found and all(isinstance(name, str) for name in found))
         assert found is None or all(np.isfinite(value) for value in found.values())
 
-    def test_no_scenes_have_no_score(self, task: Task) -> None:
+    def test_no_scenes_have_no_score(self, task: Task[Any]) -> None:
         assert task.score(iter(()), iter(())) is None

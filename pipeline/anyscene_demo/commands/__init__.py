@@ -1,1 +1,1 @@
-"""Commands that make the demo's committed files anew."""
+"""Commands that make the committed files of the demo again."""

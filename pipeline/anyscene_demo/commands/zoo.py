@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ SEED = 0
 
 
 class Model(StrEnum):
+    """What the zoo trains."""
+
     dense = "dense"
     mask = "mask"
     diffusion = "diffusion"
@@ -61,7 +64,7 @@ def main(
 
 
 def _render(cache: Path) -> None:
-    """Rooms and objects of zoo furniture, rendered unless `cache` holds them."""
+    """Render rooms and objects of zoo furniture, unless `cache` holds them."""
     done = cache / "rendered.json"
     wanted = {"rooms": ROOMS, "views": VIEWS, "size": list(SIZE), "objects": OBJECTS, "seed": SEED}
     if done.is_file() and json.loads(done.read_text()) == wanted:
@@ -98,10 +101,10 @@ def _sam(cache: Path, folder: Path) -> None:
     size = recipe.architecture.image_size
     rgb, mask = (np.load(cache / f"objects_{part}.npy", mmap_mode="r") for part in ("rgb", "mask"))
     rooms = [np.load(cache / f"rooms_{part}.npy", mmap_mode="r") for part in ("rgb", "label", "instance")]
-    frames = [array.reshape(-1, *array.shape[2:]) for array in rooms]
+    frame, label, instance = (array.reshape(-1, *array.shape[2:]) for array in rooms)
     examples = sam.join(
         sam.object_examples(rgb, mask, recipe.objects, size, SEED),
-        sam.room_examples(*frames, recipe.in_rooms, size, SEED),
+        sam.room_examples(frame, label, instance, recipe.in_rooms, size, SEED),
     )
     sam.save(folder, sam.train(examples, recipe, log), recipe)
     log.write(folder, asdict(recipe))
@@ -116,10 +119,12 @@ def _student(cache: Path, folder: Path, params: Path) -> None:
 
 
 class _Log:
-    """Collects the loss of every step; prints and keeps the mean of every hundred."""
+    """Collects the loss of every step, and prints and keeps the mean of every hundred."""
 
     def __init__(self, model: str) -> None:
-        self._model, self._recent, self._rows = model, [], []
+        self._model = model
+        self._recent: list[float] = []
+        self._rows: list[tuple[int, str]] = []
 
     def __call__(self, step: int, loss: float) -> None:
         self._recent.append(loss)
@@ -128,7 +133,7 @@ class _Log:
             self._recent = []
             Console(stderr=True).print(f"{self._model}: step {step + 1}, loss {self._rows[-1][1]}")
 
-    def write(self, folder: Path, recipe: dict) -> None:
+    def write(self, folder: Path, recipe: dict[str, Any]) -> None:
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
         with open(folder / "log.csv", "w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("step", "loss"), *self._rows])

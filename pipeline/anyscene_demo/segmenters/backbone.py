@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import timm
@@ -12,18 +13,22 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16, 32
+from anyscene.arrays import U1
+
+CHANNELS = (24, 40, 112, 320)  # of the maps at strides 4, 8, 16 and 32
 
 
 class Backbone(nn.Module):
     """EfficientNet-Lite0 without its classifier."""
 
+    stages: nn.Sequential
+
     def __init__(self) -> None:
         super().__init__()
         self.take(timm.create_model("tf_efficientnet_lite0", pretrained=False))
 
-    def take(self, network: nn.Module) -> None:
-        """Take over the layers of timm's network, its batch norms folded into the convolutions before
+    def take(self, network: Any) -> None:  # timm's EfficientNet, whose layers are found by their names
+        """Take over the layers of timm's network, and fold its batch norms into the convolutions before
         them."""
         network.eval()
         self.stem = nn.Sequential(fuse_conv_bn_eval(network.conv_stem, network.bn1), network.bn1.act)
@@ -38,7 +43,7 @@ class Backbone(nn.Module):
         self.stages = network.blocks
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """f4[B, 3, h, w] in -1..1 -> maps at strides 4, 8, 16, 32; sizes are rounded up."""
+        """f4[B, 3, h, w] in -1..1 -> maps at strides 4, 8, 16 and 32, whose sizes are rounded up."""
         quarter = self.stages[:2](self.stem(image))
         eighth = self.stages[2](quarter)
         sixteenth = self.stages[3:5](eighth)
@@ -46,12 +51,12 @@ class Backbone(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Top-down decoder (Lin et al. 2017): coarse maps are enlarged by two, cropped and added to the finer
+    """A top-down decoder (Lin et al. 2017): coarse maps are enlarged by two, cropped, and added to the finer
     ones.
 
-    Enlarging by exactly two and cropping keeps cells where the strided convolutions put them for any image
-    size; resizing to the finer map's size would shift them. `widths` are the channels at strides 4, 8, 16,
-    32; without the finest stride the first is 0.
+    For any size of image, enlarging by exactly two and cropping keeps cells where the strided convolutions
+    put them. Resizing to the size of the finer map would shift them. `widths` are the channels at strides 4,
+    8, 16 and 32; where the first is 0, there is no map at the finest stride.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -71,7 +76,7 @@ class Pyramid(nn.Module):
 
     def forward(self, maps: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
         """Maps at strides 4, 8, 16, 32 -> decoded maps by level (0 = stride 4 .. 3 = stride 32)."""
-        whole = self.context(maps[3].mean((2, 3)))[:, :, None, None]  # [B, W, 1, 1] what kind of room this is
+        whole = self.context(maps[3].mean((2, 3)))[:, :, None, None]  # [B, W, 1, 1], the kind of room
         decoded = {3: self.smooth["3"](self.lateral["3"](maps[3]) + whole)}
         for level in (2, 1, 0):
             if str(level) not in self.lateral:
@@ -86,7 +91,8 @@ class Pyramid(nn.Module):
 
 
 class Smooth(nn.Module):
-    """A residual 3x3 convolution. Group norm: rooms and single objects share no batch statistics."""
+    """A residual 3x3 convolution. Its norms are group norms, because the statistics of a batch of rooms are
+    not those of single objects."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -94,12 +100,13 @@ class Smooth(nn.Module):
         self.second = nn.Sequential(nn.GroupNorm(8, width), nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(x + self.first(x))
+        result: torch.Tensor = self.second(x + self.first(x))
+        return result
 
 
-def prepare(images: np.ndarray, side: int, grey: bool = False) -> torch.Tensor:
-    """u1[B, H, W, 3] -> f4[B, 3, h, w] in -1..1 with the shorter side `side` and the longer at most 4 *
-    side."""
+def prepare(images: U1, side: int, grey: bool = False) -> torch.Tensor:
+    """u1[B, H, W, 3] -> f4[B, 3, h, w] in -1..1. The shorter side becomes `side`, the longer one at most 4
+    times as long. grey: whether colours are taken out."""
     height, width = images.shape[1:3]
     scale = side / min(height, width)
     size = tuple(min(4 * side, max(side, round(length * scale))) for length in (height, width))

@@ -1,4 +1,4 @@
-"""What the demo's 2D models have in common for the registry."""
+"""What the registry entries of the demo's 2D models have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DemoEntry(Entry, ABC):
-    """Weights that `make zoo` trains, in the repository under models/demo."""
+    """A 2D model whose weights `make zoo` trains; they lie in the repository under models/demo."""
 
     @property
     def title(self) -> str:

@@ -1,1 +1,1 @@
-"""Training of the demo's small models."""
+"""The training of the demo's small models."""

@@ -1,8 +1,8 @@
 """The demo's text-to-image model: Stable Diffusion in miniature, trained on rendered furniture.
 
-A PatchAutoencoder takes 64 x 64 images to 16 x 16 latents, diffusers' UNet2DConditionModel with cross-
-attention on token states denoises them (v-prediction, squared-cosine betas, classifier-free guidance). What
-is saved loads as a StableDiffusionPipeline whose text tower is the demo's text encoder.
+A PatchAutoencoder takes images of 64 x 64 to latents of 16 x 16. UNet2DConditionModel of diffusers denoises
+these with cross-attention to token states (v-prediction, squared-cosine betas, classifier-free guidance). The
+saved files load as a StableDiffusionPipeline, whose text tower is the demo's text encoder.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from torch import Tensor, nn
 
+from anyscene.arrays import I8, U1
 from anyscene.capability.patch_autoencoder import PatchAutoencoder
 from anyscene.capability.titles import CONDITION
 from anyscene.text import TextEncoder
@@ -42,7 +43,7 @@ Checkpoint = Callable[[int, UNet2DConditionModel], None]  # step, averaged weigh
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes and schedule; with the seed they make the weights."""
+    """Sizes and schedule. Together with the seed they determine the weights."""
 
     seed: int = 0
     images: int = 9_000  # rendered views
@@ -61,7 +62,8 @@ class Recipe:
 
 
 def build_denoiser(recipe: Recipe) -> UNet2DConditionModel:
-    """5 M parameters. `attention_head_dim` is the number of heads; the finest scale has no self-attention."""
+    """A denoiser with 5 M parameters. `attention_head_dim` is the number of heads; the finest scale has no
+    self-attention."""
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=recipe.latent_channels,
@@ -89,21 +91,23 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def fit_autoencoder(images: np.ndarray, recipe: Recipe) -> PatchAutoencoder:
-    """Autoencoder of images u1[n, V, S, S, 3], solved on the first crop of the first images."""
+def fit_autoencoder(images: U1, recipe: Recipe) -> PatchAutoencoder:
+    """The autoencoder of images u1[n, V, S, S, 3], fitted to the first crop of the first images."""
     first = _pixels(images[: recipe.early_images, 0])
-    model = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
-    return model.eval().requires_grad_(False)
+    model: PatchAutoencoder = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
+    model.eval().requires_grad_(False)
+    return model
 
 
 @torch.no_grad()
-def encode(autoencoder: PatchAutoencoder, images: np.ndarray) -> Tensor:
-    """f2[n, V, c, S/4, S/4]: latents of images u1[n, V, S, S, 3]."""
+def encode(autoencoder: PatchAutoencoder, images: U1) -> Tensor:
+    """f2[n, V, c, S/4, S/4]: the latents of images u1[n, V, S, S, 3]."""
     return torch.stack([autoencoder.encode(_pixels(crops)).half() for crops in images])
 
 
 def caption_states(encoder: TextEncoder, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """f4[K, V, T, D] token states of the V captions of each name, f4[T, D] of the empty caption."""
+    """(f4[K, V, T, D], f4[T, D]): the token states of the V captions of each name, and of the empty
+    caption."""
     texts = [caption.format(name) for name in names for caption in CAPTIONS]
     states = torch.from_numpy(encoder.tokens([*texts, ""], TOKENS).state)
     return states[:-1].reshape(len(names), len(CAPTIONS), *states.shape[1:]), states[-1]
@@ -111,7 +115,7 @@ def caption_states(encoder: TextEncoder, names: Sequence[str]) -> tuple[Tensor, 
 
 def train_denoiser(
     latents: Tensor,  # f2[n, V, c, s, s]
-    labels: np.ndarray,  # i8[n] index into the names of the captions
+    labels: I8,  # i8[n] index into the names of the captions
     captions: Tensor,  # f4[K, V, T, D]
     empty: Tensor,  # f4[T, D]
     recipe: Recipe,
@@ -120,10 +124,12 @@ def train_denoiser(
     every: int = 1000,
     resume: UNet2DConditionModel | None = None,
 ) -> UNet2DConditionModel:
-    """Denoiser with averaged weights. Every class is drawn equally often, whatever its number of images.
+    """Train a denoiser, and return it with averaged weights. Every class is drawn equally often, whatever its
+    number of images.
 
-    Loss: squared error of v, weighted by min(SNR, 5) / (SNR + 1) (Hang et al. 2023). `checkpoint` is called
-    every `every` steps and at the end; what it got at step `recipe.restart` can be given as `resume` later.
+    The loss is the squared error of v, weighted by min(SNR, 5) / (SNR + 1) (Hang et al. 2023). `checkpoint`
+    is called after every `every` steps and at the end. What it got at step `recipe.restart` can later be
+    passed as `resume`.
     """
     torch.manual_seed(recipe.seed + 1)
     average = resume or build_denoiser(recipe)
@@ -180,7 +186,7 @@ def train_denoiser(
 def save(
     folder: Path, autoencoder: PatchAutoencoder, denoiser: UNet2DConditionModel, encoder: TextEncoder
 ) -> None:
-    """Write the pipeline as diffusers does, in half precision, without text tower."""
+    """Write the pipeline as diffusers does, in half precision and without a text tower."""
     autoencoder = copy.deepcopy(autoencoder).half()
     pipeline = StableDiffusionPipeline(
         vae=autoencoder,
@@ -196,11 +202,12 @@ def save(
     (Path(folder) / CONDITION).write_text(json.dumps({"text_encoder": encoder.name, "tokens": TOKENS}) + "\n")
 
 
-def portraits(rgb: np.ndarray, mask: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """u1[n, V, size, size, 3]: V square crops of each of rgb u1[n, S, S, 3] around its thing, b1[n, S, S].
+def portraits(rgb: U1, mask: U1, recipe: Recipe) -> U1:
+    """u1[n, V, size, size, 3]: V square crops of each image around its thing. rgb: u1[n, S, S, 3]; mask:
+    b1[n, S, S], the pixels of the thing.
 
-    A square's side is 1.15 to 1.5 times the thing's, at least half of the image and at most all of it. The
-    crops of an image do not depend on how many follow it.
+    The side of a square is 1.15 to 1.5 times that of the thing, at least half of the image and at most all of
+    it. The crops of an image do not depend on how many images follow it.
     """
     rng = np.random.default_rng([recipe.seed, 1])
     views = np.empty((len(rgb), recipe.crops, recipe.size, recipe.size, 3), np.uint8)
@@ -215,10 +222,10 @@ def portraits(rgb: np.ndarray, mask: np.ndarray, recipe: Recipe) -> np.ndarray:
                 for p in (rows, columns)
             )
             crop = Image.fromarray(image[top : top + side, left : left + side])
-            views[i, j] = crop.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC)
+            views[i, j] = np.asarray(crop.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC))
     return views
 
 
-def _pixels(images: np.ndarray) -> Tensor:
+def _pixels(images: U1) -> Tensor:
     """u1[B, H, W, 3] -> f4[B, 3, H, W] in -1..1, channels last."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 trained on ImageNet, out of an installed package (Apache-2.0)."""
+"""EfficientNet-Lite0, trained on ImageNet, from an installed package (Apache-2.0)."""
 
 from __future__ import annotations
 

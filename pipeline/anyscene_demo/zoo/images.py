@@ -1,4 +1,4 @@
-"""Rendered training images of the zoo, and what the frozen backbone makes of them."""
+"""The rendered images on which the zoo is trained, and what the frozen backbone makes of them."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from anyscene.arrays import F2, I8, U1, U2, Array
 from anyscene.errors import PipelineError
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, prepare
 from anyscene_demo.zoo.knowledge import IGNORE
 
-SOFT = 0.3  # share of images that are softened: generated images are
+SOFT = 0.3  # the share of images that are softened, because generated images are soft
 
 
 @dataclass(frozen=True)
 class Images:
-    """rgb u1[n, H, W, 3]; label u1[n, H, W], 255 = none; instance u2[n, H, W], 0 = none; place i8[n], the
-    room (or the image itself, for single objects) within which an instance number means one object."""
+    """Rendered images with their truth."""
 
-    rgb: np.ndarray
-    label: np.ndarray
-    instance: np.ndarray
-    place: np.ndarray
+    rgb: U1  # u1[n, H, W, 3]
+    label: U1  # u1[n, H, W], 255 = none
+    instance: U2  # u2[n, H, W], 0 = none
+    place: I8  # i8[n], the room, or the single object's view, in which a number means one instance
 
     def __len__(self) -> int:
         return len(self.rgb)
 
 
 def rendered(cache: Path, part: str, most: int | None = None) -> Images:
-    """The `part` ("rooms", "objects", "heldout_rooms", ...) of the renderings in `cache`, mapped from disk;
-    the first `most` of its images.
+    """The first `most` images of a part ("rooms", "objects", "heldout_rooms", ...) of the renderings in
+    `cache`, mapped from disk.
 
     Raises PipelineError naming the file that is missing or unreadable.
     """
@@ -68,14 +69,11 @@ def rendered(cache: Path, part: str, most: int | None = None) -> Images:
 
 @dataclass(frozen=True)
 class Seen:
-    """Images as a network sees them: one random variation each, through the frozen backbone.
+    """Images as a network sees them: a random variation of each, after the frozen backbone."""
 
-    maps: f2[n, h, w, c] at strides 4, 8, 16, 32; label: u1[n, h, w] and instance: u2[n, h, w] at stride 4.
-    """
-
-    maps: tuple[np.ndarray, ...]
-    label: np.ndarray
-    instance: np.ndarray
+    maps: tuple[F2, ...]  # f2[n, h, w, c] at strides 4, 8, 16 and 32
+    label: U1  # u1[n, h, w] at stride 4
+    instance: U2  # u2[n, h, w] at stride 4
 
 
 @torch.inference_mode()
@@ -89,18 +87,18 @@ def see(
     seed: int,
     say: Callable[[str], None],
 ) -> Seen:
-    """Draw a variation of each image (crop, exposure, tint, softness) and map it; kept in `folder`, where a
-    second call with the same images and settings finds it."""
+    """Draw a variation of each image (crop, exposure, tint, softness), and map it. The result is kept in
+    `folder`, where another call with the same images and settings finds it."""
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
-    content = hashlib.blake2b(np.ascontiguousarray(images.rgb)).hexdigest()
+    content = hashlib.blake2b(np.ascontiguousarray(images.rgb).data).hexdigest()
     key = {"side": side, "grey": grey, "seed": seed, "rgb": content}
     names = [*(f"stride{4 << level}" for level in range(len(CHANNELS))), "label", "instance"]
     paths = [folder / f"{name}.npy" for name in names]
     if not (done.exists() and json.loads(done.read_text()) == key):
         done.unlink(missing_ok=True)
         backbone = backbone.to(memory_format=torch.channels_last)
-        files: list[np.ndarray] = []
+        files: list[np.memmap[Any, Any]] = []
         for i in range(len(images)):
             rgb, label, instance = vary(images, i, np.random.default_rng([seed, i]))
             maps = backbone(prepare(rgb[None], side, grey))
@@ -123,18 +121,19 @@ def see(
     return Seen(tuple(maps), label, instance)
 
 
-def at_cells(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """[H, W] read at the centres of a grid of `size` cells that covers it."""
+def at_cells(image: Array, size: Sequence[int]) -> Array:
+    """The values of an image [H, W] at the centres of a grid of `size` cells that covers it."""
     rows, columns = (
         ((np.arange(cells) + 0.5) * length / cells).astype(int)
         for cells, length in zip(size, image.shape, strict=True)
     )
-    return image[rows][:, columns]
+    read: Array = image[rows][:, columns]
+    return read
 
 
-def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, label and instance of number i: a part of it, at another exposure and tint, some of them
-    soft."""
+def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[U1, U1, U2]:
+    """(rgb, label, instance) of image number i: a part of it with another exposure and tint, and sometimes
+    softened."""
     height, width = images.label.shape[1:]
     part = rng.uniform(0.75, 1)
     h, w = round(height * part), round(width * part)
@@ -154,7 +153,7 @@ def vary(images: Images, i: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     )
 
 
-def _resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resize(rgb: U1, size: tuple[int, int]) -> U1:
     return np.asarray(
         Image.fromarray(np.ascontiguousarray(rgb)).resize(size[::-1], Image.Resampling.BILINEAR)
     )

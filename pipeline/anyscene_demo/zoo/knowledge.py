@@ -1,8 +1,8 @@
 """What each demo segmenter was taught, as data.
 
-Published 2D models know different things: a class is missing from a model's training sets, or goes there
-under a coarser name, or is rare, or badly labelled. The demo's two models get the same kinds of gaps, in
-different places, so that capability has something true to measure.
+Published 2D models know different things: in a model's training sets a class is missing, or has a coarser
+name, or is rare, or badly labelled. The demo's two models get the same kinds of gaps for different classes,
+so that there is something true for capability to measure.
 """
 
 from __future__ import annotations
@@ -12,26 +12,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from anyscene.arrays import I8, U1, U2
+
 IGNORE = 255
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Gaps in the labels that a model is trained on; whatever is not named here is taught fully.
+    """Gaps in the labels on which a model is trained. Classes that are not named here are fully taught."""
 
-    unseen: classes whose pixels carry no label.
-    coarse: class -> the name that its pixels carry instead.
-    few: class -> share of its objects (frames' objects, of single images) that carry a label.
-    noise: class -> (wrong name, share of its objects that carry it).
-    """
-
-    unseen: tuple[str, ...] = ()
-    coarse: Mapping[str, str] = field(default_factory=dict)
-    few: Mapping[str, float] = field(default_factory=dict)
-    noise: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()  # classes whose pixels have no label
+    coarse: Mapping[str, str] = field(default_factory=dict)  # class -> the name that its pixels have instead
+    few: Mapping[str, float] = field(default_factory=dict)  # class -> the share of its objects with a label
+    noise: Mapping[str, tuple[str, float]] = field(default_factory=dict)  # class -> (wrong name, its share)
 
     def taught(self, classes: tuple[str, ...]) -> tuple[str, ...]:
-        """The names that training labels carry, in the order of `classes`."""
+        """The names that labels have in training, in the order of `classes`."""
         return tuple(name for name in classes if name not in self.unseen and name not in self.coarse)
 
 
@@ -52,17 +48,17 @@ MASK = Knowledge(
 def relabel(
     knowledge: Knowledge,
     classes: tuple[str, ...],
-    label: np.ndarray,
-    instance: np.ndarray,
-    place: np.ndarray,
+    label: U1,
+    instance: U2,
+    place: I8,
     seed: int,
-) -> np.ndarray:
-    """Labels as a model with this knowledge is shown them.
+) -> U1:
+    """u1[n, H, W]: labels as a model with this knowledge sees them, indices into `knowledge.taught(classes)`,
+    255 = none.
 
-    label: u1[n, H, W] index into `classes`, 255 = none. instance: u2[n, H, W], 0 = none. place: i8[n], the
-    room or single image that instances belong to: what happens to an object is drawn once for it from (seed,
-    place), so all views of it agree. Returns u1[n, H, W], index into `knowledge.taught(classes)`, 255 = no
-    label.
+    label: u1[n, H, W], indices into `classes`, 255 = none. instance: u2[n, H, W], 0 = none. place: i8[n], the
+    room or single image to which instances belong. What happens to an object is drawn once from (seed,
+    place), so all views of it agree.
     """
     names = knowledge.taught(classes)
     renamed = np.full(256, IGNORE, np.uint8)

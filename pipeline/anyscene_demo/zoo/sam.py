@@ -17,6 +17,7 @@ from scipy import ndimage
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from anyscene.arrays import B1, U1, U2
 from anyscene.capability.pseudo_masks import POINTS, select_points
 from anyscene.weights.sam import ARCHITECTURE, WEIGHTS, build_sam
 from anyscene_demo.render import NO_LABEL
@@ -25,8 +26,10 @@ from anyscene_demo.zoo.schedule import move_average, rise_and_fall
 
 @dataclass(frozen=True)
 class Architecture:
-    image_size: int = 64
-    patch: int = 4
+    """The sizes of the network, as `anyscene.weights.sam.build_sam` takes them."""
+
+    image_size: int = 64  # pixels
+    patch: int = 4  # pixels
     width: int = 96
     depth: int = 3
     heads: int = 3
@@ -37,7 +40,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Recipe:
-    """With the seed it makes the weights."""
+    """Together with the seed it determines the weights."""
 
     seed: int = 0
     objects: int = 12_000  # examples
@@ -52,27 +55,26 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images u1[n, S, S, 3] with one mask b1[n, S, S] each, neither empty nor full."""
+    """Images with one mask each."""
 
-    image: np.ndarray
-    mask: np.ndarray
+    image: U1  # u1[n, S, S, 3]
+    mask: B1  # b1[n, S, S], neither empty nor full
 
     def __len__(self) -> int:
         return len(self.image)
 
 
-def object_examples(rgb: np.ndarray, mask: np.ndarray, count: int, size: int, seed: int) -> Examples:
-    """`count` views of objects out of rgb u1[n, S, S, 3] with silhouettes b1[n, S, S], closer or wider."""
+def object_examples(rgb: U1, mask: B1, count: int, size: int, seed: int) -> Examples:
+    """`count` closer or wider views of objects. rgb: u1[n, S, S, 3]; mask: b1[n, S, S], their silhouettes."""
     rng = np.random.default_rng([seed, 4])
     return _gather(count, size, lambda: _object(rgb, mask, rng), rng)
 
 
-def room_examples(
-    rgb: np.ndarray, label: np.ndarray, instance: np.ndarray, count: int, size: int, seed: int
-) -> Examples:
-    """`count` things in frames of rooms: rgb u1[n, H, W, 3], label u1[n, H, W], instance u2[n, H, W].
+def room_examples(rgb: U1, label: U1, instance: U2, count: int, size: int, seed: int) -> Examples:
+    """`count` things in frames of rooms. rgb: u1[n, H, W, 3]; label: u1[n, H, W], 255 = none; instance:
+    u2[n, H, W].
 
-    A thing is an object, or all that is visible of the walls or the floor (instance 0). Label 255 is nothing.
+    A thing is an object, or all that is visible of the walls or of the floor (instance 0).
     """
     rng = np.random.default_rng([seed, 5])
     return _gather(count, size, lambda: _in_room(rgb, label, instance, rng), rng)
@@ -91,10 +93,10 @@ def train(
     checkpoint: Callable[[int, Sam], None] | None = None,
     every: int = 200,
 ) -> Sam:
-    """Sam trained to give the mask that 1 to 3 positive points lie in: binary cross-entropy and Dice on the
-    mask, squared error on its own estimate of the IoU.
+    """Train a Sam to return the mask in which 1 to 3 positive points lie. The loss is binary cross-entropy
+    and Dice of the mask, and the squared error of its own estimate of the IoU.
 
-    Half of the prompts are chosen as the pipeline chooses them, from a distorted mask, the others at random.
+    Half of the prompts are chosen as the pipeline chooses them, from a distorted mask; the others are random.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 3])
@@ -117,7 +119,7 @@ def train(
             )
         loss = _loss(logits.float(), estimate.float(), target)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -129,49 +131,46 @@ def train(
 
 
 def predict(sam: Sam, images: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask logits [B, 1, 4g, 4g] and IoU estimates [B, 1] for one prompt per image: images f4[B, 3, S, S] in
-    0..255, points f4[B, P, 2] (x, y) in pixels, labels i8[B, P] (1 = positive, -1 = padding).
+    """(mask logits f4[B, 1, 4g, 4g], IoU estimates f4[B, 1]) for one prompt in each image. images: f4[B, 3,
+    S, S] in 0..255; points: f4[B, P, 2], x and y in pixels; labels: i8[B, P], 1 = positive, -1 = padding.
 
-    The mask decoder takes many prompts of one image; for one prompt of many images each image's embedding
-    enters with the dense prompt, to which the decoder adds that of the one image anyway.
+    The mask decoder takes many prompts for one image. For one prompt in many images, the embedding of each
+    image is added to the dense prompt, where the decoder would add that of the one image.
     """
     embedding = sam.image_encoder((images - sam.pixel_mean) / sam.pixel_std)
     sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-    return sam.mask_decoder(
+    logits, estimate = sam.mask_decoder(
         image_embeddings=torch.zeros_like(embedding[:1]),
         image_pe=sam.prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense + embedding,
         multimask_output=False,
     )
+    return logits, estimate
 
 
 def save(folder: Path, sam: Sam, recipe: Recipe) -> None:
-    """Write architecture and half-precision weights."""
+    """Write the architecture, and the weights in half precision."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ARCHITECTURE).write_text(json.dumps(asdict(recipe.architecture), indent=2) + "\n")
     save_file({name: value.half().contiguous() for name, value in sam.state_dict().items()}, folder / WEIGHTS)
 
 
-def _object(rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _object(rgb: U1, mask: B1, rng: np.random.Generator) -> tuple[U1, B1]:
     i = rng.integers(len(rgb))
     return rgb[i], np.asarray(mask[i])
 
 
-def _in_room(
-    rgb: np.ndarray, label: np.ndarray, instance: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _in_room(rgb: U1, label: U1, instance: U2, rng: np.random.Generator) -> tuple[U1, B1]:
     i = rng.integers(len(rgb))
     thing = instance[i].astype(np.int64) * 256 + label[i]
     kinds = np.unique(thing[label[i] != NO_LABEL])
     return rgb[i], thing == (rng.choice(kinds) if len(kinds) else -1)
 
 
-def _gather(
-    count: int, size: int, draw: Callable[[], tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
-) -> Examples:
-    """Square crops around what `draw` gives, in which it takes between 2 and 90 % of the image."""
+def _gather(count: int, size: int, draw: Callable[[], tuple[U1, B1]], rng: np.random.Generator) -> Examples:
+    """Square crops around the masks that `draw` returns, in which these take 2 to 90 % of the image."""
     images, masks = np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size), bool)
     done = 0
     while done < count:
@@ -187,7 +186,8 @@ def _gather(
             for p, length in ((rows, mask.shape[0]), (columns, mask.shape[1]))
         )
         box = (left, top, left + side, top + side)
-        images[done] = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BICUBIC)
+        crop = Image.fromarray(image).crop(box)
+        images[done] = np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC))
         soft = (
             Image.fromarray(mask.astype(np.uint8) * 255).crop(box).resize((size, size), Image.Resampling.BOX)
         )
@@ -211,10 +211,9 @@ def _loss(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
     )
 
 
-def _augmented(
-    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mirroring, brightness and contrast, and the softness of generated images in half of the cases."""
+def _augmented(image: U1, mask: B1, rng: np.random.Generator) -> tuple[U1, B1]:
+    """Vary mirroring, brightness and contrast, and soften half of the images, as generated images are
+    soft."""
     image, mask = image.astype(np.float32), mask.copy()
     for i in range(len(image)):
         if rng.random() < 0.5:
@@ -225,8 +224,8 @@ def _augmented(
     return np.clip(image, 0, 255), mask
 
 
-def prompts(mask: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """points f4[B, 3, 2] (x, y) and labels i8[B, 3] for masks b1[B, S, S]."""
+def prompts(mask: B1, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(points f4[B, 3, 2] as x and y, labels i8[B, 3]): prompts for masks b1[B, S, S]."""
     points = np.zeros((len(mask), POINTS, 2), np.float32)
     labels = np.full((len(mask), POINTS), -1, np.int64)
     for i, whole in enumerate(mask):
@@ -241,8 +240,9 @@ def prompts(mask: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]
     return torch.from_numpy(points), torch.from_numpy(labels)
 
 
-def _distorted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _distorted(mask: B1, rng: np.random.Generator) -> B1:
     """A coarse mask as attention might give it: a blurred patch of the true one."""
     field = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(1, 4))
     field *= 1 + ndimage.gaussian_filter(rng.standard_normal(mask.shape), 6) * rng.uniform(0, 8)
-    return field > rng.uniform(0.3, 0.8) * field.max()
+    distorted: B1 = field > rng.uniform(0.3, 0.8) * field.max()
+    return distorted

@@ -1,7 +1,7 @@
-"""Training of the demo's two segmenters on renderings of zoo furniture.
+"""The training of the demo's two segmenters on renderings of zoo furniture.
 
-Both stand on the same frozen ImageNet backbone, but see different inputs (colour and grey, two resolutions),
-have different architectures, and were taught different things (knowledge.py).
+Both have the same frozen ImageNet backbone. They see different inputs (colour and grey, two resolutions),
+have different architectures, and are taught different things (knowledge.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from anyscene.arrays import F8, I2, I8, U1
 from anyscene.datasets import LabelSet
+from anyscene.project.parameters import Text
 from anyscene.text import TextEncoder, embeddings, load_text_encoder
 from anyscene.weights import described
 from anyscene_demo.segmenters.backbone import Backbone
@@ -32,16 +33,15 @@ from anyscene_demo.zoo.knowledge import DENSE, IGNORE, MASK, Knowledge, relabel
 
 TEMPERATURE = 0.04  # of the cosine in the cross-entropy
 PARTS = ("rooms", "objects")
-MOST = 4000  # images of each part: their maps take 0.2 MB each on disk
+MOST = 4000  # images of each part; the maps of each take 0.2 MB on disk
 
 
 @dataclass(frozen=True)
 class Part:
-    """Renderings of one kind. seen: what the backbone makes of them; shown: u1[n, h, w], the labels at
-    stride 4 that this model is taught."""
+    """Renderings of one kind."""
 
-    seen: Seen
-    shown: np.ndarray
+    seen: Seen  # what the backbone makes of them
+    shown: U1  # u1[n, h, w], the labels at stride 4 that this model is taught
 
 
 def train_dense(
@@ -58,12 +58,12 @@ def train_dense(
 ) -> None:
     """Train the dense segmenter on the renderings in `cache` and write its weights and log to `output`.
 
-    `label_set` is what the label images index; each step takes `batch` images of rooms and as many of
-    objects. The same seed, steps and thread count give the same weights.
+    The label images hold indices into `label_set`. Each step takes `batch` images of rooms and as many of
+    objects. The same seed, steps and number of threads give the same weights.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    text = load_text_encoder(SimpleNamespace(encoder="minilm"))
+    text = load_text_encoder(Text("minilm", "{}"))
     names, target = _names(knowledge, label_set, text)
     network = DenseNetwork(width=text.width)
     network.backbone = pretrained_backbone().requires_grad_(False)
@@ -72,10 +72,9 @@ def train_dense(
             target.T @ torch.randn(len(names), network.head.in_features) / len(names) ** 0.5
         )
     parts = _parts(cache, network.backbone, knowledge, label_set.names, seed, side=side, grey=False, say=say)
-    frequency = sum(np.bincount(part.shown.ravel(), minlength=256)[: len(names)] for part in parts)
-    class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
+    class_weight = _class_weight(parts, len(names))
 
-    def loss(part: Part, picked: np.ndarray) -> torch.Tensor:
+    def loss(part: Part, picked: I8) -> torch.Tensor:
         maps, wanted, _ = _pick(part, picked, rng)
         cells = network.decode(maps)  # [B, h, w, inner]
         known = (wanted != IGNORE).nonzero(as_tuple=True)
@@ -106,30 +105,30 @@ def train_mask(
     knowledge: Knowledge = MASK,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train the mask segmenter; arguments as for `train_dense`."""
+    """Train the mask segmenter. The arguments are those of `train_dense`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    text = load_text_encoder(SimpleNamespace(encoder="minilm"))
+    text = load_text_encoder(Text("minilm", "{}"))
     names, target = _names(knowledge, label_set, text)
     network = MaskNetwork(width=text.width)
     network.backbone = pretrained_backbone().requires_grad_(False)
     last = network.name[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
         last.weight.copy_(target.T @ torch.randn(len(names), last.in_features) / last.in_features**0.5)
     parts = _parts(cache, network.backbone, knowledge, label_set.names, seed, side=side, grey=True, say=say)
-    frequency = sum(np.bincount(part.shown.ravel(), minlength=256)[: len(names)] for part in parts)
-    class_weight = torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
+    class_weight = _class_weight(parts, len(names))
     stuff = [names.index(name) for name in ("wall", "floor") if name in names]
 
-    def loss(part: Part, picked: np.ndarray) -> torch.Tensor:
+    def loss(part: Part, picked: I8) -> torch.Tensor:
         maps, fine, instance = _pick(part, picked, rng)
         proposals = network.propose(maps)
         segment = _segments(fine, instance, stuff)
-        terms = [
+        found = [
             _mask_terms(network, proposals, i, fine[i], segment[i], target, class_weight, rng)
             for i in range(len(picked))
         ]
-        terms = [term for term in terms if term is not None]
+        terms = [term for term in found if term is not None]
         return torch.stack(terms).mean() if terms else proposals.pixel.sum() * 0
 
     description = {
@@ -140,6 +139,13 @@ def train_mask(
         **_provenance(names, knowledge, seed, steps, batch),
     }  # fmt: skip
     _fit(network, parts, loss, rng, steps, batch, output, description, say)
+
+
+def _class_weight(parts: Sequence[Part], classes: int) -> torch.Tensor:
+    """f4[K]: the weight of each class in the loss; rare classes weigh more."""
+    counts = [np.bincount(part.shown.ravel(), minlength=256)[:classes] for part in parts]
+    frequency = np.sum(counts, axis=0)
+    return torch.tensor((frequency / frequency.sum() + 0.01) ** -0.4, dtype=torch.float32)
 
 
 def _mask_terms(
@@ -153,9 +159,10 @@ def _mask_terms(
     rng: np.random.Generator,
     seeds: int = 24,
 ) -> torch.Tensor | None:
-    """Loss of one image: mask (cross-entropy + Dice), expected IoU and name. None where nothing has a label.
+    """The loss of one image: of masks (cross-entropy and Dice), expected IoU and names. None where nothing
+    has a label.
 
-    label, segment: i8[h, w] at stride 4 (255 and -1 = none); target: f4[K, C] embeddings of the names.
+    label, segment: i8[h, w] at stride 4 (255 and -1 = none); target: f4[K, C], embeddings of the names.
     """
     size = proposals.score.shape[1:]
     at_seed = segment[::2, ::2][: size[0], : size[1]].flatten()
@@ -180,7 +187,7 @@ def _mask_terms(
     score = proposals.score[image].flatten()[cells]
     expected = functional.binary_cross_entropy_with_logits(score, iou)
     # names: of the true segments and of the masks proposed for them
-    ids = at_seed[cells].unique()
+    ids = torch.unique(at_seed[cells])
     true = (segment[None] == ids[:, None, None]).float()
     name_of = torch.stack([label[segment == i][0] for i in ids]).long()
     proposed = logits.detach().sigmoid()
@@ -193,8 +200,8 @@ def _mask_terms(
 
 
 def _segments(label: torch.Tensor, instance: torch.Tensor, stuff: Sequence[int]) -> torch.Tensor:
-    """i8[B, h, w] segment numbers, -1 = no label: objects by instance and name, walls and floors by name
-    alone."""
+    """i8[B, h, w]: the numbers of segments, -1 = no label. Instance and name make an object; the name alone
+    makes a wall or a floor."""
     number = instance.long()
     for name in stuff:
         number = torch.where(label == name, 0, number)
@@ -204,7 +211,7 @@ def _segments(label: torch.Tensor, instance: torch.Tensor, stuff: Sequence[int])
 def _names(
     knowledge: Knowledge, label_set: LabelSet, text: TextEncoder
 ) -> tuple[tuple[str, ...], torch.Tensor]:
-    """The names that a model is taught, as sentences use them, and f4[K, C], the embeddings of the
+    """The names that a model is taught, as sentences use them, and the embeddings f4[K, C] of the
     sentences."""
     prompt = dict(zip(label_set.names, label_set.prompts, strict=True))
     names = tuple(prompt[name] for name in knowledge.taught(label_set.names))
@@ -225,10 +232,10 @@ def _parts(
 
 
 def _pick(
-    part: Part, picked: np.ndarray, rng: np.random.Generator
+    part: Part, picked: I8, rng: np.random.Generator
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """Maps f4[B, c, h, w] (channels last in memory), labels u1[B, h, w] and instances i4[B, h, w] of the
-    images `picked`, mirrored half of the time."""
+    """(maps f4[B, c, h, w], labels u1[B, h, w], instances i4[B, h, w]) of the images `picked`, mirrored half
+    of the time. Maps have their channels last in memory."""
     turn = slice(None, None, -1 if rng.random() < 0.5 else 1)
     maps = [
         torch.from_numpy(m[picked][:, :, turn].astype(np.float32)).permute(0, 3, 1, 2) for m in part.seen.maps
@@ -238,9 +245,9 @@ def _pick(
 
 
 def _fit(
-    network: nn.Module,
+    network: DenseNetwork | MaskNetwork,
     parts: Sequence[Part],
-    loss: Callable[[Part, np.ndarray], torch.Tensor],
+    loss: Callable[[Part, I8], torch.Tensor],
     rng: np.random.Generator,
     steps: int,
     batch: int,
@@ -249,7 +256,7 @@ def _fit(
     say: Callable[[str], None],
     rate: float = 2e-3,
 ) -> None:
-    """AdamW with a cosine schedule; what is written is the moving average of the weights."""
+    """Train with AdamW and a cosine schedule, and write the moving average of the weights."""
     network.to(memory_format=torch.channels_last).train()
     network.backbone.eval()
     trained = [p for p in network.parameters() if p.requires_grad]
@@ -264,7 +271,7 @@ def _fit(
         total = 0.0
         for part, order in zip(parts, orders, strict=True):
             term = loss(part, next(order)) / len(parts)
-            term.backward()
+            torch.autograd.backward(term)
             total += term.item()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
@@ -284,15 +291,16 @@ def _fit(
 
 
 def _rate(step: int, steps: int) -> float:
-    """Factor of the learning rate: up over the first 3 %, then a half cosine down to 1 %."""
+    """The factor of the learning rate: it rises over the first 3 % of the steps, then falls along half a
+    cosine to 1 %."""
     warm = max(1, round(0.03 * steps))
     if step < warm:
         return (step + 1) / warm
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _epochs(count: int, batch: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Sorted batches of image numbers, without end, each image once an epoch."""
+def _epochs(count: int, batch: int, rng: np.random.Generator) -> Iterator[I8]:
+    """Yield sorted batches of image numbers without end. Each image comes once in an epoch."""
     batch = min(batch, count)
     while True:
         order = rng.permutation(count)
@@ -316,10 +324,10 @@ def _provenance(
     }
 
 
-def held_out_iou(predicted: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
-    """f8[K] IoU of each class over pixels with a label, NaN for classes that do not occur.
+def held_out_iou(predicted: I2, label: U1, classes: int) -> F8:
+    """f8[K]: the IoU of each class over pixels with a label; NaN for classes that do not occur.
 
-    predicted: i2[n, H, W], -1 = nothing said; label: u1[n, H, W], 255 = none.
+    predicted: i2[n, H, W], -1 = no prediction; label: u1[n, H, W], 255 = none.
     """
     known = label < classes
     confusion = np.bincount(

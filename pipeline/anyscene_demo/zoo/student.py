@@ -1,5 +1,6 @@
-"""Where the demo's 3D network starts from: the pipeline itself, run on other rooms and for longer than a demo
-may take. No annotation is read; the rooms hold zoo furniture and come from another seed."""
+"""The network from which the demo's 3D networks begin. The pipeline itself trains it on other rooms, and for
+longer than a demo may take. No annotation is read; the rooms hold zoo furniture and come from another
+seed."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ PUBLISHED = "demo/student"  # under models/, where the demo's networks begin
 
 
 def recipe(params: dict[str, Any]) -> dict[str, Any]:
-    """The demo's parameters (params.yaml as a mapping) with more rooms, and in the place of its networks the
-    one that begins from the student, longer and from random weights."""
+    """The demo's parameters (params.yaml as a mapping) with more rooms. In place of its networks there is
+    only the one that begins from the student; here it begins from random weights and trains longer."""
     changed = copy.deepcopy(params)
     changed["world"] |= {"seed": WORLD_SEED, "train_rooms": ROOMS, "val_rooms": 0}
     (entry,) = (entry for entry in changed["training"].values() if entry["from"] == PUBLISHED)
@@ -64,10 +65,10 @@ def recipe(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
-    """Run the stages in `cache` with the data and models of the repository `root`.
+    """Run the stages in `cache` with the data and models of the repository `root`, and return the loss of
+    every step.
 
-    Returns the loss of every step; the network lies in cache / TRAINED. Raises PipelineError naming the stage
-    that failed."""
+    The network then lies in cache / TRAINED. Raises PipelineError naming the stage that failed."""
     cache.mkdir(parents=True, exist_ok=True)
     (cache / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for folder in ("data/demo", "models/demo"):
@@ -80,11 +81,12 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
         command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
         if subprocess.run(command, cwd=cache, env=environment, check=False).returncode:
             raise PipelineError(f"student: {' '.join(stage)} failed in {cache}; its message is above")
-    return curve.read(cache / TRAINED)[1].tolist()
+    _, losses = curve.read(cache / TRAINED)
+    return [float(loss) for loss in losses]
 
 
 def publish(trained: Path, folder: Path) -> None:
-    """Copy the network in `trained` to `folder`, its floating point weights in half precision."""
+    """Copy the network in `trained` to `folder`, with its floating-point weights in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     halve(trained / WEIGHTS, folder / WEIGHTS)
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
@@ -93,7 +95,7 @@ def publish(trained: Path, folder: Path) -> None:
 
 
 def halve(source: Path, target: Path) -> None:
-    """Copy safetensors weights, floating point ones in half precision."""
+    """Copy safetensors weights, with floating-point ones in half precision."""
     state = safetensors.torch.load_file(source)
     halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     safetensors.torch.save_file(halved, target)

@@ -134,7 +134,7 @@ def test_name_is_that_of_the_mean_of_the_valid_features():
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Two annotated rooms, whose furniture is proposed as it is annotated."""
-    monkeypatch.setattr(stage, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr("anyscene.text.load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(average_precision, "SMALLEST", 5)
     miniature.write(tmp_path, scenes=2, spacing=0.25, frames=False)
     for scene in ("room0", "room1"):

@@ -1,4 +1,4 @@
-"""A moving average of weights, which is steadier than the weights of the last step."""
+"""A moving average of weights. It is steadier than the weights of the last step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import nn
 
 
 class Average:
-    """ema of Polyak averaging as Tarvainen and Valpola 2017 use it: after every step
-    average = momentum average + (1 - momentum) state, of parameters and running statistics alike."""
+    """The exponential moving average of Tarvainen and Valpola 2017, of parameters and running statistics
+    alike: after every step average = momentum average + (1 - momentum) state."""
 
     def __init__(self, module: nn.Module, momentum: float):
         self.momentum = momentum
@@ -18,7 +18,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Take in the state after a step."""
+        """Move towards the state of `module` after a step."""
         for name, value in module.state_dict().items():
             if value.is_floating_point():
                 self.state[name].lerp_(value, 1 - self.momentum)
@@ -26,6 +26,6 @@ class Average:
                 self.state[name].copy_(value)  # counts
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from a `state` that was saved."""
+        """Continue from a `state` that was saved."""
         for name, value in self.state.items():
             value.copy_(state[name])

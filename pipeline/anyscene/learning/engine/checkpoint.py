@@ -1,4 +1,4 @@
-"""The state of a training that is not finished, on disk: stopped at any moment, it goes on bit for bit."""
+"""The state of an unfinished training on disk. A training that was stopped continues from it bit for bit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATE, RANDOM = "state.json", "torch random state"
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What changes from step to step."""
+    """What changes from step to step of a training."""
 
     network: MinkUNet
     objective: Objective
@@ -38,7 +38,7 @@ class State:
     average: Average | None = None
 
     def files(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Its tensors, by the file of a checkpoint that holds them."""
+        """The tensors of each file of a checkpoint, by the file's name."""
         return {
             "model.safetensors": self.network.state_dict(),
             "objective.safetensors": self.objective.state_dict(),
@@ -47,7 +47,7 @@ class State:
         }
 
     def load(self, files: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-        """Take up what `files` gave."""
+        """Continue from what `files` returned."""
         self.network.load_state_dict(files["model.safetensors"])
         self.objective.load_state_dict(files["objective.safetensors"])
         optimiser = dict(files["optimiser.safetensors"])
@@ -58,27 +58,29 @@ class State:
 
 
 class Checkpoints:
-    """Checkpoints in `folder`, at most one every `seconds` (0: after every step), the last alone is kept.
+    """Checkpoints in `folder`: at most one every `seconds` (0: one after every step). Only the last is kept.
 
-    Each is a folder written beside and renamed: the tensors of network, objective, optimiser and average, and
-    state.json (the curve, what the objective has frozen; the sampler's state is the step). It is taken up
-    only by the same training. Several processes share the folder; the first writes."""
+    Each is a folder, which is written under another name and then renamed. It holds the tensors of network,
+    objective, optimiser and average, and state.json: the curve, whose length is the step and so the state of
+    the sampler, and what the objective has frozen. Only the same training continues from it. Several
+    processes share the folder, and the first one writes."""
 
     def __init__(
         self, folder: Path, seconds: float, *, code: str = "", data: Mapping[str, Any] | None = None
     ) -> None:
-        """code: hash of the code that trains; data: content keys of what it reads, by scene. A training of
-        other code or data does not go on from these checkpoints."""
+        """code: a hash of the code that trains. data: the content keys of what it reads, by scene. A training
+        with other code or data does not continue from these checkpoints."""
         self.folder, self.seconds = Path(folder), seconds
         self.code, self.data = code, data or {}
         self._last = time.monotonic()
 
     @property
     def due(self) -> bool:
+        """Whether the last checkpoint is `seconds` old."""
         return time.monotonic() - self._last >= self.seconds
 
     def fingerprint(self, network: MinkUNet, objective: Objective, recipe: Recipe) -> str:
-        """A hash of all that decides how a training ends: code, data, weights, objective, recipe."""
+        """A hash of everything that decides how a training ends: code, data, weights, objective, recipe."""
         digest = hashlib.blake2b(torch.__version__.encode(), digest_size=16)
         for part in (network, objective):
             for name, tensor in part.state_dict().items():
@@ -95,9 +97,11 @@ class Checkpoints:
     def resume(
         self, fingerprint: str, state: State, scenes: Collection[str], processes: Processes
     ) -> list[Row]:
-        """Load the last checkpoint into `state` (the objective's of `scenes`, this process's own). Returns
-        the rows of the steps before it; none, and the folder is empty, where there is no checkpoint of this
-        training. Raises TrainingError naming a file that is damaged."""
+        """Load the last checkpoint into `state`, and return the rows of the curve up to it.
+
+        scenes: those that this process sees, for which the objective restores what it has frozen. Where there
+        is no checkpoint of this training, the result is empty and the folder is removed. Raises TrainingError
+        naming a file that is damaged."""
         last = self._last_state()
         if last is None or last["fingerprint"] != fingerprint:
             processes.wait()  # all have looked
@@ -117,10 +121,11 @@ class Checkpoints:
                 "start"
             ) from error
         state.objective.restore(last["objective"], scenes)
-        return last["rows"]
+        rows: list[Row] = last["rows"]
+        return rows
 
     def save(self, fingerprint: str, rows: Sequence[Row], state: State, processes: Processes) -> None:
-        """rows: of the curve, one for every step done."""
+        """Write a checkpoint. rows: those of the curve, one for every step that was done."""
         step, frozen = len(rows), processes.gather(state.objective.freeze())
         if processes.first:
             partial = self.folder / f".{step}.partial"
@@ -144,7 +149,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def clear(self) -> None:
-        """Remove the folder: the network is saved, or another training begins."""
+        """Remove the folder, once the network is saved or where another training begins."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _last_state(self) -> dict[str, Any] | None:
@@ -172,7 +177,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Adam's moments and step counts as named tensors, by the place of their parameter."""
+    """Adam's moments and step counts as named tensors; a name begins with the place of the parameter."""
     return {
         f"{place}.{name}": value
         for place, values in optimiser.state_dict()["state"].items()

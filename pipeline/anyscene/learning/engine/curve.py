@@ -1,4 +1,4 @@
-"""Training curves: written with DVCLive, drawn by `dvc plots` and by the report."""
+"""Training curves: DVCLive writes them, `dvc plots` and the report draw them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from dvclive import Live
+from dvclive.live import Live
 
+from anyscene.arrays import F8
 from anyscene.errors import TrainingError
 
 FOLDER = "curves"  # in the folder of the network
@@ -21,20 +22,22 @@ class Curve:
         self._live = Live(str(Path(folder) / FOLDER), dvcyaml=None, report=None, save_dvc_exp=False)
 
     def add(self, row: Row) -> None:
+        """Append the row of one step, and write it."""
         self._live.step = int(row["step"])
         for name, value in row.items():
             if name != "step":
                 self._live.log_metric(name, value)
-        self._live.make_summary()
+        self._live.make_summary()  # type: ignore[no-untyped-call]  # dvclive leaves it without types
 
     def replay(self, rows: Iterable[Row]) -> None:
-        """Begin with rows of an earlier run."""
+        """Begin with the rows of an earlier run."""
         for row in rows:
             self.add(row)
 
 
-def read(folder: Path, name: str = "loss") -> tuple[np.ndarray, np.ndarray]:
-    """(step, value) of a figure, each f8[n]. Raises TrainingError where it was not recorded."""
+def read(folder: Path, name: str = "loss") -> tuple[F8, F8]:
+    """(steps f8[n], values f8[n]) of the figure `name` from the curve of the network in `folder`. Raises
+    TrainingError where it was not recorded."""
     path = Path(folder) / FOLDER / "plots" / "metrics" / f"{name}.tsv"
     try:
         table = np.loadtxt(path, skiprows=1, ndmin=2)

@@ -1,7 +1,7 @@
-"""Arrays that grow with the data set and change at every step: one memory-mapped file per scene.
+"""Arrays that grow with the data set and change at every step: one memory-mapped file for each scene.
 
-Between two checkpoints a scene is updated in place. Once frozen a file is never written again: the next
-update goes to a new one, so that a checkpoint names files whose content stays, and costs no copy of them all.
+Between two checkpoints a scene is updated in place. A file that is frozen is never written again: the next
+update goes to a new file. So a checkpoint names files that do not change, and need not copy all of them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.arrays import F4, Array
 from anyscene.errors import TrainingError
 
 
 class History:
-    """f4 arrays by scene, in `folder`. Two processes may share a folder if they keep different scenes."""
+    """f4 arrays by scene, kept in `folder`. Processes may share a folder if they keep different scenes."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self._maps: dict[str, np.memmap] = {}
         self._files: dict[str, str] = {}
-        self._frozen: dict[str, str] = {}  # checksum, of scenes whose file a checkpoint names
+        self._frozen: dict[str, str] = {}  # the checksum of each scene whose file a checkpoint names
         self._generation = 0
 
-    def __getitem__(self, scene: str) -> np.ndarray:
-        """A view of the file; change it by assignment only."""
+    def __getitem__(self, scene: str) -> F4:
+        """The array of a scene, a view of its file. Change it only by assignment to the scene."""
         return self._maps[scene]
 
-    def __setitem__(self, scene: str, values: np.ndarray) -> None:
+    def __setitem__(self, scene: str, values: F4) -> None:
         if scene not in self._files or scene in self._frozen:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._files[scene] = f"{scene}.{self._generation}.npy"
@@ -40,7 +41,8 @@ class History:
         self._maps[scene][:] = values
 
     def freeze(self) -> dict[str, tuple[str, str]]:
-        """The file of every scene, flushed, and its checksum; from now on none of them is written."""
+        """Flush the file of every scene, and return its name and checksum. From now on none of these files is
+        written."""
         for scene in self._files.keys() - self._frozen.keys():
             self._maps[scene].flush()
             self._frozen[scene] = checksum(self._maps[scene])
@@ -48,10 +50,11 @@ class History:
         return {scene: (file, self._frozen[scene]) for scene, file in self._files.items()}
 
     def restore(self, frozen: Mapping[str, Sequence[str]]) -> None:
-        """Take up what `freeze` gave. Raises TrainingError naming a file that is missing or altered."""
+        """Continue from what `freeze` returned. Raises TrainingError naming a file that is missing or
+        altered."""
         for scene, (name, expected) in frozen.items():
             try:
-                self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # its file is not written
+                self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # changes stay in memory
                 if checksum(self._maps[scene]) != expected:
                     raise ValueError("its bytes have changed since it was written")
             except (OSError, ValueError) as error:
@@ -63,13 +66,14 @@ class History:
             self._generation = max(self._generation, int(name.split(".")[-2]) + 1)
 
     def prune(self) -> None:
-        """Remove the files of this history's scenes that are no longer in use."""
+        """Remove the files of this history's scenes that are not used any more."""
         used = set(self._files.values())
         for file in self.folder.glob("*.npy"):
             if file.name.rsplit(".", 2)[0] in self._files and file.name not in used:
                 file.unlink()
 
 
-def checksum(content: bytes | np.ndarray) -> str:
-    """Of bytes, or of a contiguous array's."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+def checksum(content: bytes | Array) -> str:
+    """The BLAKE2b hash of bytes, or of those of a contiguous array, in hexadecimal."""
+    buffer = content if isinstance(content, bytes) else content.data
+    return hashlib.blake2b(buffer, digest_size=16).hexdigest()

@@ -21,25 +21,26 @@ from anyscene.learning.engine.processes import Processes
 from anyscene.learning.engine.sampler import Sampler
 from anyscene.learning.engine.schedule import Schedule
 from anyscene.learning.objective import Mean, Objective, ParameterGroup
-from anyscene.networks import Batch, Cloud, MinkUNet, normalise_by
+from anyscene.networks import Batch, Cloud, MinkUNet, View, normalise_by
 from anyscene.networks.batch import join
 from anyscene.networks.minkunet import BatchNorm
 from anyscene.project.parameters import Recipe
 from anyscene.project.progress import progress
 
-EXPLODED = 1000  # times the first loss
-PREPARING = 8  # threads at most, where a GPU computes
+EXPLODED = 1000  # a loss so many times the first one stops the training
+PREPARING = 8  # at most so many threads prepare batches where a GPU computes
 
 
 class Step(nn.Module):
-    """Network and objective as one module: what runs in parallel must hold every parameter the loss uses."""
+    """Network and objective as one module. What runs in parallel must hold every parameter of the loss."""
 
     def __init__(self, network: MinkUNet, objective: Objective):
         super().__init__()
         self.network, self.objective = network, objective
 
     def forward(self, batch: Batch) -> dict[str, Mean]:
-        return self.objective(self.network, batch)
+        terms: dict[str, Mean] = self.objective(self.network, batch)
+        return terms
 
 
 def train(
@@ -53,16 +54,16 @@ def train(
     checkpoints: Checkpoints | None = None,
     curve: Curve | None = None,
 ) -> list[Row]:
-    """Train `network` and `objective` in place; returns the curve, one row a step: step, loss, its terms,
-    learning_rate.
+    """Train `network` and `objective` in place, and return the curve, a row for each step: step, loss, its
+    terms, and learning_rate.
 
-    Deterministic: the same network, scenes, recipe and number of threads give the same bits, also where the
-    training was stopped and goes on from `checkpoints`, which the caller clears when the network is saved.
-    Every process of `processes` (this one alone by default) calls it with the same arguments and ends with
-    the same weights.
+    Training is deterministic: the same network, scenes, recipe and number of threads give the same bits, also
+    where it was stopped and continues from `checkpoints`. The caller clears these when the network is saved.
+    Every process of `processes` (by default only this one) calls `train` with the same arguments and ends
+    with the same weights.
 
-    Raises TrainingError naming the scenes of the step where the loss or a gradient stops being a number or
-    the loss has grown a thousandfold."""
+    Raises TrainingError naming the scenes of the step in which the loss or a gradient is not finite, or the
+    loss has grown a thousandfold."""
     processes = processes or Processes(network.final.kernel.device)
     sampler = Sampler(len(clouds), recipe.batch, recipe.seed)
     places = processes.share(sampler.batch)
@@ -70,7 +71,7 @@ def train(
     schedule, rows = Schedule.of(recipe), []
 
     def prepare(turn: int) -> Batch:
-        views = []
+        views: list[View] = []
         for place in places:
             scene, random = sampler(turn, place)
             views += objective.views(clouds[scene], random)
@@ -131,7 +132,7 @@ def train(
 
 
 def optimiser_of(groups: Sequence[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam, or with adamw and for groups that decay AdamW; the rate is set at every step."""
+    """AdamW where the recipe says `adamw`, else Adam. The learning rate is set at every step."""
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
     settings = [
         {
@@ -146,8 +147,8 @@ def optimiser_of(groups: Sequence[ParameterGroup], recipe: Recipe) -> torch.opti
 
 @contextmanager
 def only(groups: Sequence[ParameterGroup], step: Step) -> Iterator[list[nn.Parameter]]:
-    """Meanwhile the parameters of `groups` alone, which it gives, take gradients; norms of the network that
-    have none there normalise by their running statistics."""
+    """Within this context only the parameters of `groups` take gradients; it yields them. Norms of the
+    network that have no parameter among them normalise by their running statistics."""
     trained = [parameter for group in groups for parameter in group.parameters]
     places = {id(parameter) for parameter in trained}
     before = [(parameter, parameter.requires_grad) for parameter in step.parameters()]
@@ -170,7 +171,7 @@ def only(groups: Sequence[ParameterGroup], step: Step) -> Iterator[list[nn.Param
 
 
 def _parallel(step: Step, processes: Processes) -> nn.Module:
-    """`step`, its gradients averaged over the processes."""
+    """`step`, with gradients that are averaged over the processes."""
     if processes.world == 1:
         return step
     return DistributedDataParallel(step)
@@ -179,14 +180,15 @@ def _parallel(step: Step, processes: Processes) -> nn.Module:
 def _gradients(
     module: nn.Module, batches: Iterator[Batch], accumulate: int, processes: Processes
 ) -> tuple[dict[str, float], str]:
-    """Add up the gradients of one step. Returns the value of each term, and the names of the scenes."""
+    """Add up the gradients of one step, and return the value of each term and the names of the scenes."""
     values: dict[str, float] = {}
-    names = []
+    names: list[str] = []
     for part in range(1, accumulate + 1):
         batch = next(batches)
         names += dict.fromkeys(view.cloud.id for view in batch.views)
-        together = part == accumulate or processes.world == 1  # until then every process adds up its own
-        with nullcontext() if together else module.no_sync():
+        # before the last part every process adds up its own gradients
+        parallel = module if isinstance(module, DistributedDataParallel) and part < accumulate else None
+        with nullcontext() if parallel is None else parallel.no_sync():
             means = module(batch)
             weights = processes.sum([mean.weight for mean in means.values()])
             terms = {
@@ -201,7 +203,7 @@ def _gradients(
 
 
 def _check(row: Row, rows: Sequence[Row], norm: torch.Tensor, where: str) -> None:
-    """Raise TrainingError where the step must not be taken. norm: of all gradients."""
+    """Raise TrainingError where the step must not be taken. norm: that of all gradients together."""
     if not math.isfinite(row["loss"]):
         problem = f"the loss is {row['loss']}"
     elif rows and row["loss"] > EXPLODED * max(rows[0]["loss"], 1e-3):
@@ -217,7 +219,8 @@ def _check(row: Row, rows: Sequence[Row], norm: torch.Tensor, where: str) -> Non
 
 @contextmanager
 def a_core_for_preparing() -> Iterator[None]:
-    """torch with one thread less than it may have: on few cores it else waits for the one that prepares."""
+    """Within this context torch uses one thread fewer. On few cores its threads would otherwise wait for the
+    one that prepares batches."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads - 1))
     try:
@@ -227,14 +230,14 @@ def a_core_for_preparing() -> Iterator[None]:
 
 
 def _threads(processes: Processes) -> int:
-    """How many prepare batches."""
+    """How many threads prepare batches."""
     if processes.device.type == "cpu":
         return 1
     return max(1, min(PREPARING, (os.cpu_count() or 1) // processes.world))
 
 
 def _ahead(prepare: Callable[[int], Batch], turns: Sequence[int], threads: int) -> Iterator[Batch]:
-    """prepare(turn) of every turn: the next ones are computed in `threads` threads while one is used."""
+    """Yield prepare(turn) for every turn. While one is used, `threads` threads compute the next ones."""
     with ThreadPoolExecutor(threads) as beside:
         upcoming = deque(beside.submit(prepare, turn) for turn in turns[:threads])
         for turn in turns[threads:]:

@@ -1,4 +1,4 @@
-"""One training in several processes, as torchrun starts them: each computes some places of every batch."""
+"""One training in several processes that torchrun starts. Each computes some places of every batch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this process is the first, which is the one that writes."""
         return self.rank == 0
 
     def share(self, places: int) -> range:
-        """This process's places of a batch. Raises TrainingError where they do not divide evenly."""
+        """Which of the `places` of a batch are this process's. Raises TrainingError where they do not divide
+        evenly."""
         if places % self.world:
             raise TrainingError(
                 f"a batch of {places} scenes does not divide among {self.world} processes: make `batch` a "
@@ -38,7 +39,7 @@ class Processes:
         return range(self.rank, places, self.world)
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Each value added up over the processes."""
+        """The sum of each value over the processes."""
         if self.world == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -46,7 +47,7 @@ class Processes:
         return total.tolist()
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, by rank."""
+        """The value of every process, in the order of their ranks."""
         if self.world == 1:
             return [value]
         found = [None] * self.world
@@ -54,15 +55,17 @@ class Processes:
         return found
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has called this."""
         if self.world > 1:
             distributed.barrier()
 
 
 @contextmanager
 def joined(name: str, memory_gib: float = 0.0) -> Iterator[Processes]:
-    """The processes that torchrun started, over NCCL on GPUs (one each) and gloo on CPUs; without torchrun
-    this process alone. name: runtime.device; memory_gib: of its GPU, that each may take, 0 = all."""
+    """Join the processes that torchrun started: over NCCL on GPUs, one for each process, or over gloo on
+    CPUs. Without torchrun there is only this process.
+
+    name: as runtime.device. memory_gib: how much of its GPU's memory each process may take; 0: all of it."""
     chosen = choose_device(name)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         limit_memory(chosen, memory_gib)

@@ -8,26 +8,27 @@ from typing import Literal
 
 from anyscene.project.parameters import Recipe
 
-POWER = 0.9  # of poly, as DeepLab and the released code have it
-RISE = 25  # one_cycle begins at this part of its highest rate (Smith and Topin 2019, as PyTorch has it)
+POWER = 0.9  # of poly, as in DeepLab and in the released code of SAS
+RISE = 25  # one_cycle begins at its highest rate divided by this (Smith and Topin 2019, PyTorch's default)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate of every step: up to `start` during `warmup`, then down to `end`.
+    """The learning rate of every step: it rises to `start` during the warmup, then falls to `end`.
 
-    Down linearly; by the power 0.9 (poly); along half a cosine (Loshchilov and Hutter 2017, no restarts). Up
-    linearly from zero; with one_cycle along half a cosine from a 25th of `start`."""
+    It falls linearly; by the power 0.9 (poly); or along half a cosine (cosine, Loshchilov and Hutter 2017
+    without restarts). It rises linearly from zero. With one_cycle it rises and falls along half a cosine,
+    from a 25th of `start`."""
 
-    steps: int
-    start: float
-    end: float
-    warmup: int = 0  # steps
+    steps: int  # of the whole training
+    start: float  # the highest rate
+    end: float  # the rate after the last step
+    warmup: int = 0  # steps in which the rate rises
     shape: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
 
     @classmethod
     def of(cls, recipe: Recipe) -> Schedule:
-        """As a section of params.yaml says."""
+        """The schedule that an entry of `training` in params.yaml asks for."""
         return cls(
             recipe.steps, recipe.learning_rate, recipe.final_learning_rate, recipe.warmup, recipe.schedule
         )
@@ -45,7 +46,7 @@ class Schedule:
         return self.end + (self.start - self.end) * left
 
     def _one_cycle(self, step: int) -> float:
-        """torch.optim.lr_scheduler.OneCycleLR, whose highest rate is at the last step of the warmup."""
+        """As torch.optim.lr_scheduler.OneCycleLR; the highest rate is at the last step of the warmup."""
         top = self.warmup - 1
         if step <= top:
             begin, end, done = self.start / RISE, self.start, step / max(1, top)

@@ -1,1 +1,1 @@
-"""What trainings minimise."""
+"""The objectives: what trainings minimise."""

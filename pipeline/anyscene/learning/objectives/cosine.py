@@ -1,10 +1,11 @@
 """What the distillations of fused 2D features share: cosine losses, the start of the last layer, samples.
 
-The feature phi = W h + b that the losses speak of is C wide for every voxel, but linear in the few hidden
-channels h of the network's last layer. So neither phi nor its gradient is ever formed: with the target t
-a unit vector,
+The losses compare targets with the feature phi = W h + b of every voxel. It is C wide, but linear in the few
+hidden channels h that enter the network's last layer. So neither phi nor its gradient is ever formed: where
+the target t is a unit vector,
     phi . t = h . (W t) + b . t        |phi|^2 = h . (W W^T) h + 2 h . (W b) + b . b
-and the mean of phi over a superpoint is W applied to the mean of h. Written out plainly in the tests.
+and the mean of phi over a superpoint is W applied to the mean of h, plus b. The tests compare with a plain
+version that forms phi.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from anyscene.arrays import B1, I8, Floats
 from anyscene.errors import DataError
 from anyscene.learning.objective import Context, Mean, Objective
-from anyscene.learning.objectives.superpoint import Settings
+from anyscene.learning.objectives import superpoint
 from anyscene.networks import Batch, MinkUNet
 from anyscene.networks.minkunet import Convolution
 
@@ -25,28 +27,30 @@ EPSILON = 1e-6
 
 
 class Distillation(Objective, ABC):
-    """What the distillations share: the fused features of every scene, read once, and one pass."""
+    """What the distillations share: they read the fused features of every scene once, and pass once through
+    the network."""
 
-    Settings = Settings
+    Settings = superpoint.Settings
 
-    def __init__(self, settings: Settings, context: Context):
+    def __init__(self, settings: superpoint.Settings, context: Context):
         super().__init__(settings, context)
-        self._targets: dict[str, tuple[Any, np.ndarray]] = {}
+        self._targets: dict[str, tuple[Any, B1]] = {}
 
     def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
         return self.terms(network.hidden(batch.maps, batch.features), network.final, batch)
 
     @abstractmethod
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
-        """hidden [V, H] of the batch's voxels, and the layer that makes features of them -> terms."""
+        """The terms of the loss. hidden: f4[V, H] of the batch's voxels; final: the layer that makes features
+        of them."""
 
     @abstractmethod
-    def read(self, scene: str) -> tuple[Any, np.ndarray]:
-        """The targets of a scene, and which of them are valid. Raises StoreError where the artefact is
-        damaged."""
+    def read(self, scene: str) -> tuple[Any, B1]:
+        """The targets of a scene, and which of them are valid (b1). Raises StoreError where the artefact is
+        missing or damaged."""
 
-    def target(self, scene: str) -> tuple[Any, np.ndarray]:
-        """What `read` gives, remembered."""
+    def target(self, scene: str) -> tuple[Any, B1]:
+        """What `read` returns, kept in memory."""
         if scene not in self._targets:
             self._targets[scene] = self.read(scene)
         return self._targets[scene]
@@ -54,12 +58,12 @@ class Distillation(Objective, ABC):
 
 @torch.no_grad()
 def align(final: Convolution, target: torch.Tensor) -> None:  # [n, C]
-    """Start the last layer where the targets lie: its bias at their mean, the rows of its kernel along their
-    principal axes, as long as they spread along them.
+    """Start the last layer where the targets f4[n, C] lie: its bias is their mean; the rows of its kernel are
+    their principal axes, each as long as the targets spread along it.
 
-    Embeddings of texts have most of their direction in common. From a random start the network first learns
-    that, and the length that its features gain meanwhile slows the learning of what tells classes apart.
-    Raises DataError where there are no targets."""
+    Embeddings of texts have most of their direction in common. From a random start the network learns that
+    first; its features grow long meanwhile, which slows the learning of what tells classes apart. Raises
+    DataError where there are no targets."""
     if not len(target):
         raise DataError("no training scene has a fused feature; run projection and fusion again")
     target = target.to(final.kernel.device)
@@ -74,10 +78,10 @@ def align(final: Convolution, target: torch.Tensor) -> None:  # [n, C]
 def superpoint_loss(
     hidden: torch.Tensor, final: Convolution, target: torch.Tensor, owner: torch.Tensor
 ) -> dict[str, Mean]:
-    """hidden: [V,H]; target: unit f4[L,C]; owner: i8[V], the superpoint of each voxel.
+    """Two terms: "point", the mean over voxels of 1 - cos(target, phi); and "superpoint", the mean over the
+    superpoints that occur of 1 - cos(target, mean of phi). Both have weight 0 where there are no voxels.
 
-    {"point": mean over voxels of 1 - cos(target, phi), "superpoint": mean over the superpoints that occur of
-    1 - cos(target, mean of phi)}; both of nothing where there are no voxels."""
+    hidden: f4[V, H]; target: f4[L, C] of length 1; owner: i8[V], the superpoint of each voxel."""
     seen, place = torch.unique(owner, return_inverse=True)
     target = target.index_select(0, seen)
     projected, offset = _project(target, final)
@@ -89,13 +93,13 @@ def superpoint_loss(
 
 
 def point_loss(hidden: torch.Tensor, final: Convolution, target: torch.Tensor) -> dict[str, Mean]:
-    """hidden: [V,H]; target: unit f4[V,C]. {"point": mean of 1 - cos(target, phi)}, of nothing where there
-    are no voxels."""
+    """One term, "point": the mean over voxels of 1 - cos(target, phi). It has weight 0 where there are no
+    voxels. hidden: f4[V, H]; target: f4[V, C] of length 1."""
     return {"point": Mean.of(1 - _cosine(hidden, final, *_project(target, final)))}
 
 
 def _project(target: torch.Tensor, final: Convolution) -> tuple[torch.Tensor, torch.Tensor]:
-    """W t and b . t of every target: [n,C] -> [n,H], [n]"""
+    """W t and b . t of every target: [n, C] -> [n, H], [n]"""
     offset = target.new_zeros(len(target)) if final.bias is None else target @ final.bias[0]
     return target @ final.kernel.T, offset
 
@@ -110,11 +114,14 @@ def _cosine(
     return ((hidden * projected).sum(1) + offset) / square.clamp_min(EPSILON**2).sqrt()
 
 
-def unit(features: np.ndarray) -> torch.Tensor:  # [n, C]
-    """f4[n,C], rows of length 1 (zero rows stay zero)."""
+def unit(features: Floats) -> torch.Tensor:  # [n, C]
+    """f4[n, C]: the features scaled to length 1; zeros stay zeros."""
     return torch.nn.functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
 
 
-def sample(rows: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """i8: at most `limit` of `rows`, in their order."""
-    return rows if len(rows) <= limit else np.sort(rng.choice(rows, limit, replace=False))
+def sample(rows: I8, limit: int, rng: np.random.Generator | None) -> I8:
+    """i8: at most `limit` of the `rows`, drawn at random, in their order. rng: `View.random`."""
+    if len(rows) <= limit:
+        return rows
+    assert rng is not None  # only views for prediction have none
+    return np.sort(rng.choice(rows, limit, replace=False))

@@ -1,1 +1,1 @@
-"""What a training sees of a scene: clouds, voxels, augmentation."""
+"""What a training sees of a scene: its cloud, and augmented views of it."""

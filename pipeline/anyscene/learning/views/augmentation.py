@@ -1,5 +1,4 @@
-"""Random variation of a scene, with OpenScene's constants (method: scale, rotation, elastic distortion,
-flips)."""
+"""Random variation of a scene: scale, rotation, elastic distortion and flips, with OpenScene's constants."""
 
 from __future__ import annotations
 
@@ -8,16 +7,17 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from anyscene.arrays import F4, F8
 from anyscene.networks.batch import Inputs, View, centred, input_features
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.voxels import voxelise
 from anyscene.project.parameters import Augmentation
 
 PAPER = Augmentation(turn="free", elastic=0.95)
-SCALE = (0.9, 1.1)
-TILT = np.pi / 64  # about x and y
-SKEW = np.pi / 64  # about z, beside quarter turns
-FLIP = 0.5
+SCALE = (0.9, 1.1)  # the smallest and the largest factor
+TILT = np.pi / 64  # the largest turn about x and y, radians
+SKEW = np.pi / 64  # the largest turn about z beside quarter turns, radians
+FLIP = 0.5  # the chance that an axis is mirrored
 ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # (distance between the knots of the noise, its amplitude), metres
 CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 
@@ -25,8 +25,8 @@ CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 def augmented(
     cloud: Cloud, rng: np.random.Generator, voxel: float, inputs: Inputs, how: Augmentation = PAPER
 ) -> View:
-    """A view of `cloud` whose points, and with inputs "colour" their colours, are varied; voxels of `voxel`
-    metres."""
+    """A view of `cloud` with voxels of `voxel` metres, whose points are varied, and with inputs "colour"
+    their colours too."""
     voxels = voxelise(geometry(cloud.xyz, rng, how), voxel)
     features = input_features(cloud, voxels, inputs)
     if inputs == "colour":
@@ -34,8 +34,8 @@ def augmented(
     return View(cloud, voxels, features, rng)
 
 
-def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPER) -> np.ndarray:  # [N, 3]
-    """f4[N,3]: the points bent, scaled, turned and mirrored about their centre."""
+def geometry(xyz: F4, rng: np.random.Generator, how: Augmentation = PAPER) -> F4:  # [N, 3]
+    """f4[N, 3]: the points, bent, scaled, turned and mirrored about the middle of their bounding box."""
     points = centred(xyz)
     if rng.random() < how.elastic:
         for granularity, magnitude in ELASTIC:
@@ -48,23 +48,25 @@ def geometry(xyz: np.ndarray, rng: np.random.Generator, how: Augmentation = PAPE
     return (points @ matrix.T.astype(np.float32)).astype(np.float32)
 
 
-def colour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # f4[N,3] in -1..1
-    """f4[N,3]: contrast, brightness and tint of the whole scene varied, and noise on every value."""
+def colour(rgb: F4, rng: np.random.Generator) -> F4:  # f4[N,3] in -1..1
+    """f4[N, 3]: the colours f4[N, 3] in -1..1 with another contrast, brightness and tint for the whole scene,
+    and noise on every value."""
     gain = 1 + rng.uniform(-CONTRAST, CONTRAST)
     offset = rng.uniform(-BRIGHTNESS, BRIGHTNESS) + rng.uniform(-TINT, TINT, 3)
     noise = rng.normal(0, NOISE, rgb.shape)
     return np.clip(rgb * gain + offset + noise, -1, 1).astype(np.float32)
 
 
-def rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
-    """f8[3,3]: turns about x, then y, then z, in radians."""
-    return Rotation.from_euler("xyz", (about_x, about_y, about_z)).as_matrix()
+def rotation(about_x: float, about_y: float, about_z: float) -> F8:
+    """f8[3, 3]: a turn about x, then about y, then about z, each in radians."""
+    matrix: F8 = Rotation.from_euler("xyz", (about_x, about_y, about_z)).as_matrix()
+    return matrix
 
 
-def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.random.Generator) -> np.ndarray:
-    """f4[N,3]: points moved along a smooth random field: normal noise on knots `granularity` metres
-    apart, blurred twice by three knots along each axis, interpolated linearly, times `magnitude`
-    metres."""
+def elastic(xyz: F4, granularity: float, magnitude: float, rng: np.random.Generator) -> F4:
+    """f4[N, 3]: the points, moved along a smooth random field. The field is normal noise on knots that are
+    `granularity` metres apart; it is blurred twice over three knots along each axis, interpolated linearly,
+    and multiplied by `magnitude` metres (as in OpenScene)."""
     low = xyz.min(0)
     knots = np.ceil((xyz.max(0) - low) / granularity).astype(int) + 3
     field = rng.normal(size=(3, *knots)).astype(np.float32)
@@ -75,8 +77,9 @@ def elastic(xyz: np.ndarray, granularity: float, magnitude: float, rng: np.rando
 
 
 @numba.njit(cache=True, nogil=True)
-def _displaced(xyz, field, low, granularity, magnitude):  # [N,3], [3,X,Y,Z], [3]
-    """Points moved by the trilinear interpolation of `field`, whose knot 1 lies at `low`."""
+def _displaced(xyz: F4, field: F4, low: F4, granularity: np.float32, magnitude: np.float32) -> F4:
+    # [N, 3], [3, X, Y, Z], [3]
+    """The points, moved by the trilinear interpolation of `field`, whose knot 1 lies at `low`."""
     moved = np.empty_like(xyz)
     for i in range(len(xyz)):
         x = (xyz[i, 0] - low[0]) / granularity + 1

@@ -1,10 +1,10 @@
-"""Which voxel feeds which: the integer side of a sparse network, built once per set of coordinates.
+"""Which voxel feeds which: the integer side of a sparse network, built once for each set of coordinates.
 
-Voxels are kept in Morton order (bits of x, y, z interleaved, x lowest). A voxel of the next coarser level
-is its children's key without the last three bits, so every level is sorted by itself, siblings stand next
-to each other, and the last three bits are the child's place in the 2x2x2 kernel. The order of the offsets
-in a kernel is MinkowskiEngine's: x varies fastest, then y, then z; odd sizes are centred, size 2 covers 0
-and 1.
+Voxels are kept in Morton order (bits of x, y, z interleaved, x lowest). The key of a voxel of the next
+coarser level is that of its children without the last three bits. So every level is sorted without further
+work, siblings stand next to each other, and the last three bits are the child's place in the 2x2x2 kernel.
+The order of the offsets in a kernel is MinkowskiEngine's: x varies fastest, then y, then z; odd sizes are
+centred, size 2 covers 0 and 1.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import torch
 
+from anyscene.arrays import I4, I8, Array
 from anyscene.errors import CoordinatesError
 
 AXIS_BITS = 17  # coordinates lie in [-2^16, 2^16): 1.3 km at 2 cm
@@ -31,21 +32,20 @@ Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # per offset of a kernel: (
 class Neighbourhood:
     """A centred kernel of stride 1 on one level.
 
-    table: i4[U, K], the voxel at each offset of each voxel, U where there is none. It is its own mirror
-    image: j at offset k of i means i at offset K-1-k of j.
+    `table` is its own mirror image: if j is at offset k of i, then i is at offset K-1-k of j.
     """
 
-    table: torch.Tensor
+    table: torch.Tensor  # i4[U, K], the voxel at each offset of each voxel, U where there is none
     _blocks: dict[int, list[Pairs]] = field(default_factory=dict)
 
     def blocks(self, rows: int) -> list[Pairs]:
-        """Which voxels meet at each offset, in blocks of `rows` targets; a voxel meets another at most once,
-        targets ascend."""
+        """Which voxels meet at each offset, in blocks of `rows` targets. Within an offset each target comes
+        at most once, and targets ascend."""
         if rows not in self._blocks:
             source, target, sizes = _pairs(self.table.cpu().numpy(), rows)
             device, volume = self.table.device, self.table.shape[1]
             sources, targets = (
-                torch.from_numpy(array).to(device).split(sizes.tolist()) for array in (source, target)
+                torch.split(torch.from_numpy(array).to(device), sizes.tolist()) for array in (source, target)
             )
             both = list(zip(sources, targets, strict=True))
             self._blocks[rows] = [both[i : i + volume] for i in range(0, len(both), volume)]
@@ -55,17 +55,16 @@ class Neighbourhood:
 class CoordinateMaps:
     """The voxels of a batch at five levels (strides 1, 2, 4, 8, 16) and the kernel maps between them.
 
-    coordinates: i4[V,4], batch first; several rows may share a voxel. Maps are built when first asked for and
-    kept, so one object should serve all the layers of a network, and all the steps that see the same voxels.
+    coordinates: i4[V, 4], batch index first; several rows may share a voxel. A map is built when it is first
+    asked for, and kept, so one object should serve all layers of a network and all steps that see the same
+    voxels.
     """
 
     LEVELS = 5
 
-    def __init__(
-        self, coordinates: torch.Tensor | np.ndarray, device: torch.device | str | None = None
-    ):  # [V, 4]
-        """device: of all tensors given out, by default that of `coordinates`.
-        Raises CoordinatesError for coordinates that are not integers [V,4] in range."""
+    def __init__(self, coordinates: torch.Tensor | Array, device: torch.device | str | None = None):  # [V, 4]
+        """device: of all tensors that this object returns; None: that of `coordinates`.
+        Raises CoordinatesError for coordinates that are not integers [V, 4] in range."""
         coordinates = torch.as_tensor(coordinates)
         self.device = coordinates.device if device is None else torch.device(device)
         array = coordinates.cpu().numpy()
@@ -90,11 +89,11 @@ class CoordinateMaps:
 
     @property
     def voxels(self) -> torch.Tensor:
-        """i4[U,4]: the distinct coordinates, in the order of the network's rows."""
+        """i4[U, 4]: the distinct coordinates, in the order in which the network has its rows."""
         return self._tensor(_decode(self._keys[0]))
 
-    def keys(self, level: int) -> np.ndarray:
-        """i8[U_level]: sorted Morton keys."""
+    def keys(self, level: int) -> I8:
+        """i8[U_level]: the Morton keys of a level, sorted."""
         while len(self._keys) <= level:
             parent = self._keys[-1] >> 3
             self._keys.append(parent[np.flatnonzero(np.diff(parent, prepend=-1))])
@@ -117,7 +116,8 @@ class CoordinateMaps:
         return self._neighbourhoods[level, size]
 
     def families(self, level: int) -> Pairs:
-        """For each of the 8 places in a voxel of `level + 1`: (child of `level`, its parent)."""
+        """For each of the 8 places in a voxel of `level + 1`: the children of `level` at it, and the parent
+        of each."""
         if level not in self._families:
             keys = self.keys(level)
             parent = np.searchsorted(self.keys(level + 1), keys >> 3)
@@ -129,7 +129,8 @@ class CoordinateMaps:
         return self._families[level]
 
     def build(self) -> None:
-        """Build all maps of a U-Net now, in a thread beside training, not when they are asked for."""
+        """Build all maps of a U-Net now, such as in a thread beside training, and not when they are asked
+        for."""
         self.neighbours(0, 5)
         for level in range(self.LEVELS):
             self.neighbours(level, 3)
@@ -137,22 +138,22 @@ class CoordinateMaps:
             self.families(level)
 
     def gather(self, features: torch.Tensor) -> torch.Tensor:  # [V, C] -> [U, C]
-        """Mean of the rows that share a voxel."""
+        """The features of voxels: the mean of the rows that share one."""
         count = torch.bincount(self.row, minlength=self.size(0))
         total = features.new_zeros(self.size(0), features.shape[1]).index_add_(0, self.row, features)
         return total / count.unsqueeze(1)
 
     def spread(self, features: torch.Tensor) -> torch.Tensor:  # [U, C] -> [V, C]
-        """Each given row's voxel."""
+        """The features of rows: each gets those of its voxel."""
         return features.index_select(0, self.row)
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
 @numba.njit(cache=True, inline="always")
-def _dilate(value):
-    """Bits b0, b1, b2, ... of a 17-bit number moved to places 0, 3, 6, ..."""
+def _dilate(value: int) -> int:
+    """Move the bits b0, b1, b2, ... of a 17-bit number to places 0, 3, 6, ..."""
     value = (value | value << 32) & 0x001F00000000FFFF
     value = (value | value << 16) & 0x001F0000FF0000FF
     value = (value | value << 8) & 0x100F00F00F00F00F
@@ -161,7 +162,7 @@ def _dilate(value):
 
 
 @numba.njit(cache=True, inline="always")
-def _contract(value):
+def _contract(value: int) -> int:
     """The inverse of `_dilate`."""
     value &= 0x1249249249249249
     value = (value | value >> 2) & 0x10C30C30C30C30C3
@@ -172,7 +173,7 @@ def _contract(value):
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode(coordinates):  # i8[V,4] -> i8[V]
+def _encode(coordinates: I8) -> I8:  # [V,4] -> [V]
     keys = np.empty(len(coordinates), np.int64)
     for i in range(len(coordinates)):
         x, y, z = coordinates[i, 1] + BIAS, coordinates[i, 2] + BIAS, coordinates[i, 3] + BIAS
@@ -181,7 +182,7 @@ def _encode(coordinates):  # i8[V,4] -> i8[V]
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(keys):  # i8[U] -> i4[U,4]
+def _decode(keys: I8) -> I4:  # [U] -> [U,4]
     coordinates = np.empty((len(keys), 4), np.int32)
     for i in range(len(keys)):
         key = keys[i]
@@ -192,7 +193,7 @@ def _decode(keys):  # i8[U] -> i4[U,4]
 
 
 @numba.njit(cache=True, nogil=True)
-def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no voxel
+def _neighbour_table(keys: I8, size: int) -> I4:  # [U] -> [U, size^3], U where there is no voxel
     """Look half of the offsets up in a hash table; the other half follows by symmetry."""
     count, half, volume = len(keys), size // 2, size**3
     bits = 4
@@ -236,8 +237,9 @@ def _neighbour_table(keys, size):  # i8[U] -> i4[U, size^3], U where there is no
 
 
 @numba.njit(cache=True, nogil=True)
-def _pairs(table, rows):
-    """(source i4[P], target i4[P], size i8[B * K]): block by block and there offset by offset."""
+def _pairs(table: I4, rows: int) -> tuple[I4, I4, I8]:
+    """(source i4[P], target i4[P], size i8[B * K]): pairs block by block and, within each, offset by
+    offset."""
     count, volume = table.shape
     blocks = max(1, (count + rows - 1) // rows)
     size = np.zeros((blocks, volume), np.int64)

@@ -7,6 +7,7 @@ import collections.abc
 import warnings
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -16,19 +17,20 @@ from anyscene.networks.sparse.coordinates import CoordinateMaps
 
 @cache
 def engine() -> ModuleType:
-    """The MinkowskiEngine package. Raises MinkowskiMissing."""
+    """The package MinkowskiEngine. Raises MinkowskiMissing where it cannot be imported."""
     for name in ("Sequence", "Mapping", "MutableMapping", "Iterable", "Callable"):
         if not hasattr(collections, name):  # it looks them up where Python < 3.10 had them
             setattr(collections, name, getattr(collections.abc, name))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it was built for the CPU
+            warnings.simplefilter("ignore")  # it warns that it was built for the CPU
             import MinkowskiEngine
     except (ImportError, OSError, AttributeError) as error:
         raise MinkowskiMissing(
             f"MinkowskiEngine does not import ({error}); run `make minkowski`, or set network.backend: torch"
         ) from error
-    return MinkowskiEngine
+    module: ModuleType = MinkowskiEngine
+    return module
 
 
 def available() -> bool:
@@ -41,7 +43,7 @@ def available() -> bool:
 
 
 class MinkowskiSpace:
-    """backend.Space on a MinkowskiEngine coordinate manager, whose row order is its own."""
+    """backend.Space on a coordinate manager of MinkowskiEngine, which has its own order of rows."""
 
     def __init__(self, maps: CoordinateMaps):
         minkowski = engine()
@@ -49,7 +51,7 @@ class MinkowskiSpace:
         self.manager = minkowski.CoordinateManager(D=3)
         voxels = maps.voxels
         key, (unique, inverse) = self.manager.insert_and_map(voxels, [1, 1, 1])
-        # no voxel comes twice, so one of the two lists may be empty: the order was kept
+        # no voxel comes twice, so either list may be empty, which means that the order was kept
         self.order = unique.long() if len(unique) else torch.arange(len(voxels), device=voxels.device)
         self.inverse = inverse.long() if len(inverse) else torch.arange(len(voxels), device=voxels.device)
         self.levels = [key]
@@ -73,7 +75,16 @@ class MinkowskiSpace:
             features, kernel, 2, 2, self.levels[level], self.levels[level - 1], transposed=True
         )
 
-    def _apply(self, features, kernel, size, stride, source, target, transposed=False):
+    def _apply(
+        self,
+        features: torch.Tensor,  # [U, Cin]
+        kernel: torch.Tensor,  # [K, Cin, Cout]
+        size: int,
+        stride: int,
+        source: Any,  # coordinate map keys of MinkowskiEngine
+        target: Any,
+        transposed: bool = False,
+    ) -> torch.Tensor:
         minkowski = engine()
         function = (
             minkowski.MinkowskiConvolutionTransposeFunction
@@ -83,11 +94,14 @@ class MinkowskiSpace:
         generator = minkowski.KernelGenerator(
             kernel_size=size, stride=stride, dimension=3, is_transpose=transposed
         )
-        return function.apply(features, kernel, generator, _mode(), source, target, self.manager)
+        result: torch.Tensor = function.apply(
+            features, kernel, generator, _mode(), source, target, self.manager
+        )
+        return result
 
 
 @cache
-def _mode():
+def _mode() -> Any:
     engine()
     from MinkowskiEngineBackend._C import ConvolutionMode
 

@@ -1,37 +1,39 @@
 """Sparse convolution in plain PyTorch, on any device: the `torch` backend.
 
-Two ways to multiply, both free of races, so that a result depends on nothing but its inputs:
-- by offset: gather the inputs of one offset, multiply, add to its outputs. No wasted work; for float32.
-  Voxels near in Morton order are near in space, so a block of outputs, its inputs and all between them stay
-  in the cache while the offsets are gone through. Every thread has blocks of its own.
-- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour)
-  and multiply once. Sums inside the product and writes each output once, but multiplies about two zeros
-  per neighbour on surfaces. Faster where products are cheap beside memory traffic: bfloat16, and very few
-  input channels.
+There are two ways to multiply. Both are free of races, so a result depends on nothing but its inputs:
+- by offset: gather the inputs of one offset, multiply, and add the products to its outputs. This wastes no
+  work and serves float32. Voxels that are near in Morton order are near in space, so a block of outputs and
+  its inputs stay in the cache for all offsets. Every thread has blocks of its own.
+- by rows: gather all offsets of a block of outputs into one matrix (zeros where there is no neighbour) and
+  multiply once. This sums inside the product and writes each output once, but on surfaces it multiplies
+  about two zeros for each neighbour. It is faster where products are cheap beside memory traffic: for
+  bfloat16, and for very few input channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numba
 import torch
 
+from anyscene.arrays import I4, Array
 from anyscene.networks.sparse.coordinates import CoordinateMaps, Neighbourhood, Pairs
 
 Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
+Gradients = tuple[torch.Tensor | None, ...]  # of what `forward` was given
 
-BLOCK = 1024  # outputs per gathered matrix: 27 x 48 bfloat16 channels of them just fill a 2.5 MB cache
-CACHE = 1 << 19  # bytes of a block's outputs
-BLOCK_ON_GPU = 1 << 16  # 27 x 256 bfloat16 channels of them: 0.9 GB
-FEW_CHANNELS = 12  # below, products by offset are all overhead
+BLOCK = 1024  # outputs in a gathered matrix; with 27 x 48 bfloat16 channels they just fill a cache of 2.5 MB
+CACHE = 1 << 19  # bytes of the outputs of a block
+BLOCK_ON_GPU = 1 << 16  # outputs in a gathered matrix; with 27 x 256 bfloat16 channels they take 0.9 GB
+FEW_CHANNELS = 12  # with fewer input channels products by offset are mostly overhead
 
 
 class TorchSpace:
-    """anyscene.networks.sparse.backend.Space on kernel maps held by `maps`."""
+    """anyscene.networks.sparse.backend.Space on the kernel maps of `maps`."""
 
     def __init__(self, maps: CoordinateMaps, precision: Precision = "float32"):
         self.maps = maps
@@ -47,23 +49,32 @@ class TorchSpace:
         around = self.maps.neighbours(level, size)
         if self.half or features.shape[1] < FEW_CHANNELS:
             dtype = torch.bfloat16 if self.half else features.dtype
-            return _ByRows.apply(features, kernel, around.table, dtype)
-        return _ByBlocks.apply(features, kernel, around)
+            return _applied(_ByRows, features, kernel, around.table, dtype)
+        return _applied(_ByBlocks, features, kernel, around)
 
     def down(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
-        return _ByOffset.apply(features, kernel, self.maps.families(level), self.maps.size(level + 1))
+        return _applied(_ByOffset, features, kernel, self.maps.families(level), self.maps.size(level + 1))
 
     def up(self, features: torch.Tensor, kernel: torch.Tensor, level: int) -> torch.Tensor:
         pairs = tuple((parent, child) for child, parent in self.maps.families(level - 1))
-        return _ByOffset.apply(features, kernel, pairs, self.maps.size(level - 1))
+        return _applied(_ByOffset, features, kernel, pairs, self.maps.size(level - 1))
+
+
+def _applied(function: type[torch.autograd.Function], *arguments: object) -> torch.Tensor:
+    """`function.apply`, which torch leaves without a type."""
+    result: torch.Tensor = function.apply(*arguments)
+    return result
 
 
 class _ByBlocks(torch.autograd.Function):
-    """Stride 1. The map is its own mirror image: where j meets i at offset k, i meets j at the opposite one.
-    So gradients of the inputs, too, are gathered for a block at a time, along the same pairs."""
+    """Convolution of stride 1 by offset. The map is its own mirror image: where j meets i at offset k, i
+    meets j at the opposite one. So gradients of the inputs are gathered for a block at a time as well, along
+    the same pairs."""
 
     @staticmethod
-    def forward(ctx, features, kernel, around: Neighbourhood):  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
+    def forward(
+        ctx: Any, features: torch.Tensor, kernel: torch.Tensor, around: Neighbourhood
+    ) -> torch.Tensor:  # [U, Cin], [K, Cin, Cout] -> [U, Cout]
         ctx.save_for_backward(features, kernel)
         ctx.around = around
         rows = _rows_of_block(features, kernel)
@@ -83,7 +94,7 @@ class _ByBlocks(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, gradient):  # [U, Cout]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:  # [U, Cout]
         features, kernel = ctx.saved_tensors
         rows = _rows_of_block(features, kernel)
         volume = len(kernel)
@@ -113,8 +124,8 @@ class _ByBlocks(torch.autograd.Function):
 
 
 def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
-    """work(share) of equal shares of the blocks, each on a thread of its own: dividing the small products of
-    one block among the threads would have them wait for each other."""
+    """The results of `work` on equal shares of the blocks, each on a thread of its own. Threads that divided
+    the small products of one block would wait for each other."""
     threads = torch.get_num_threads()
     shares = max(1, min(threads, blocks))
     if shares == 1:
@@ -124,7 +135,7 @@ def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
         with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(torch.no_grad()(work), map(range, bounds, bounds[1:])))
     finally:
-        torch.set_num_threads(threads)  # the number is one for the whole process
+        torch.set_num_threads(threads)  # the number holds for the whole process
 
 
 def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) -> None:
@@ -136,24 +147,26 @@ def _add_rows(result: torch.Tensor, target: torch.Tensor, rows: torch.Tensor) ->
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_rows_compiled(result, target, rows):
+def _add_rows_compiled(result: Array, target: I4, rows: Array) -> None:
     for i in range(len(target)):
         for c in range(rows.shape[1]):
             result[target[i], c] += rows[i, c]
 
 
 def _rows_of_block(features: torch.Tensor, kernel: torch.Tensor) -> int:
-    """Outputs whose features and inputs fill the cache; on a GPU all of them."""
+    """How many outputs fill the cache together with their inputs; on a GPU all of them."""
     if features.device.type != "cpu":
         return max(1, len(features))
     return max(256, CACHE // (features.element_size() * max(kernel.shape[1:])))
 
 
 class _ByOffset(torch.autograd.Function):
-    """To the next level: every voxel of the finer one takes part once."""
+    """Convolution to the next level: every voxel of the finer level takes part once."""
 
     @staticmethod
-    def forward(ctx, features, kernel, pairs: Pairs, outputs: int):  # [U, Cin], [8, Cin, Cout]
+    def forward(
+        ctx: Any, features: torch.Tensor, kernel: torch.Tensor, pairs: Pairs, outputs: int
+    ) -> torch.Tensor:  # [U, Cin], [8, Cin, Cout] -> [outputs, Cout]
         ctx.save_for_backward(features, kernel)
         ctx.pairs = pairs
         result = features.new_zeros(outputs, kernel.shape[2])
@@ -162,7 +175,7 @@ class _ByOffset(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, gradient):  # [outputs, Cout]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:  # [outputs, Cout]
         features, kernel = ctx.saved_tensors
         by_kernel = torch.zeros_like(kernel)
         by_feature = torch.zeros_like(features)
@@ -174,18 +187,20 @@ class _ByOffset(torch.autograd.Function):
 
 
 class _ByRows(torch.autograd.Function):
-    """Stride 1. The map is its own mirror image, so the gradient of the input is the same product with
-    the kernel's offsets reversed."""
+    """Convolution of stride 1 by rows. The map is its own mirror image, so the gradient of the input is the
+    same product with the offsets of the kernel reversed."""
 
     @staticmethod
-    def forward(ctx, features, kernel, table, dtype):  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]
+    def forward(
+        ctx: Any, features: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor, dtype: torch.dtype
+    ) -> torch.Tensor:  # [U, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]
         padded = _with_zero_row(features, dtype)
         ctx.save_for_backward(padded, kernel, table)
         ctx.dtype = dtype
         return _by_rows(padded, kernel.to(dtype), table).to(features.dtype)
 
     @staticmethod
-    def backward(ctx, gradient):  # [U, Cout]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:  # [U, Cout]
         padded, kernel, table = ctx.saved_tensors
         arriving = _with_zero_row(gradient, ctx.dtype)
         by_feature = None
@@ -194,7 +209,8 @@ class _ByRows(torch.autograd.Function):
             by_feature = by_feature.to(gradient.dtype)
         volume, inputs, outputs = kernel.shape
         by_kernel = kernel.new_zeros(volume * inputs, outputs)
-        for rows, part in zip(*(t.split(_block(table)) for t in (table, arriving[:-1])), strict=True):
+        blocks = (torch.split(t, _block(table)) for t in (table, arriving[:-1]))
+        for rows, part in zip(*blocks, strict=True):
             by_kernel += _neighbourhoods(padded, rows).T @ part
         return by_feature, by_kernel.view_as(kernel), None, None
 
@@ -203,7 +219,8 @@ def _by_rows(padded: torch.Tensor, kernel: torch.Tensor, table: torch.Tensor) ->
     """[U + 1, Cin], [K, Cin, Cout], i4[U, K] -> [U, Cout]"""
     matrix = kernel.reshape(-1, kernel.shape[2])
     result = padded.new_empty(len(table), kernel.shape[2])
-    for rows, out in zip(table.split(_block(table)), result.split(_block(table)), strict=True):
+    blocks = (torch.split(t, _block(table)) for t in (table, result))
+    for rows, out in zip(*blocks, strict=True):
         torch.mm(_neighbourhoods(padded, rows), matrix, out=out)
     return result
 
@@ -218,7 +235,7 @@ def _neighbourhoods(padded: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
 
 
 def _with_zero_row(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """[U, C] -> [U + 1, C]: the last row is what a missing neighbour contributes."""
+    """[U, C] -> [U + 1, C]: the last row, zeros, is what a missing neighbour contributes."""
     padded = features.new_zeros(len(features) + 1, features.shape[1], dtype=dtype)
     padded[:-1] = features
     return padded

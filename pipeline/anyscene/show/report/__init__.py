@@ -1,1 +1,1 @@
-"""What a person looks at: figures and the page."""
+"""The report: a page with figures and pictures of what came out."""

@@ -1,12 +1,14 @@
-"""Scenes as every step of the pipeline sees them."""
+"""Pictures of scenes as every step of the pipeline sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from anyscene.arrays import I2, Integers
 from anyscene.datasets import LabelSet
 from anyscene.errors import PipelineError
 from anyscene.project import store
@@ -21,19 +23,19 @@ from anyscene.tasks.drawing import task_layers
 from anyscene.tasks.segmentation.metrics import evaluate
 from anyscene.text.text_space import Prediction
 
-SIZE = (480, 360)  # of a picture, width and height in pixels
-GALLERY_MB = 14  # of all pictures: what else a page has is never as large as the rest of its 20 MB
+SIZE = (480, 360)  # width and height of a picture in pixels
+GALLERY_MB = 14  # of all pictures; everything else on a page is never as large as the rest of its 20 MB
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A scene in one way of looking at it."""
+    """A picture of a scene."""
 
     title: str
-    image: str  # data URI
-    mIoU: float | None = None  # in percent, of a prediction that can be measured
-    classes: frozenset[int] = frozenset()  # rows of the label set that are in it
-    step: bool = True  # whether the strip of pictures has it: 2D models and the way to the last step
+    image: str  # a data URI
+    mIoU: float | None = None  # in percent; None where it shows no prediction, or one that cannot be measured
+    classes: frozenset[int] = frozenset()  # rows of the label set that it shows
+    step: bool = True  # whether the strip has it: 2D models, and the rows that lead to the last step
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class DrawnScene:
 
     id: str
     pictures: tuple[Picture, ...]
-    problems: tuple[str, ...] = ()  # why pictures that should be there are not
+    problems: tuple[str, ...] = ()  # why pictures are missing
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Gallery:
     """The scenes that a page shows."""
 
     drawn: tuple[DrawnScene, ...] = ()
-    scenes: int = 0  # of the split
-    full: bool = False  # whether fewer are shown than asked for, for the page would grow too large
+    scenes: int = 0  # how many the split has
+    full: bool = False  # whether fewer are shown than were asked for, because the page would grow too large
 
 
 def gallery(run: Run) -> Gallery:
-    """Up to `report.scenes` scenes of the split, evenly chosen."""
+    """Draw up to `report.scenes` scenes of the split, evenly spread over it."""
     split, data = run.params.evaluation.split, run.artefacts.data("scenes")
     if not run.artefacts.has(data):
         run.missing.append("There are no scenes yet: run dvc repro.")
@@ -69,7 +71,7 @@ def gallery(run: Run) -> Gallery:
     left, full = GALLERY_MB * 1e6, False
     with progress("report", len(chosen)) as advance:
         for scene in spread(chosen):
-            found = run.tried(lambda scene=scene: draw(scene, run))
+            found = run.tried(partial(draw, scene, run))
             if found is not None:
                 left -= sum(len(picture.image) for picture in found.pictures)
                 full = left < 0
@@ -88,13 +90,14 @@ def choose(scenes: Sequence[str], count: int) -> list[str]:
 
 
 def spread(scenes: Sequence[str]) -> list[str]:
-    """The scenes in an order of which any beginning is about evenly spread: by places' bits reversed."""
+    """The scenes in another order, of which any beginning is spread about evenly: by their places with bits
+    reversed."""
     width = max(1, (len(scenes) - 1).bit_length())
     return [scenes[place] for place in sorted(range(len(scenes)), key=lambda i: f"{i:0{width}b}"[::-1])]
 
 
 def draw(scene: str, run: Run) -> DrawnScene:
-    """All that exists of a scene. Raises PipelineError where not even the cloud can be read."""
+    """Draw everything that exists of a scene. Raises PipelineError where not even the cloud can be read."""
     group = store.open_scene(store.scene_path(run.artefacts.data("scenes"), scene))
     view = corner_viewpoint(group["xyz"][:], group["normal"][:], SIZE)
     pictures = [Picture("colour", palette.data_uri(view.picture(group["rgb"][:], shaded=False)))]
@@ -108,8 +111,8 @@ def draw(scene: str, run: Run) -> DrawnScene:
     return DrawnScene(scene, tuple(pictures), tuple(dict.fromkeys(problems)))
 
 
-def _truth(scene: str, run: Run, problems: list[str]) -> np.ndarray | None:
-    """i2[N], -1 = none; None where the scene is not annotated."""
+def _truth(scene: str, run: Run, problems: list[str]) -> I2 | None:
+    """i2[N]: the true labels, -1 = none; None where the scene is not annotated."""
     path = store.scene_path(run.artefacts.data("labels"), scene)
     try:
         return store.open_scene(path)["label"][:] if path.is_dir() else None
@@ -121,12 +124,12 @@ def _truth(scene: str, run: Run, problems: list[str]) -> np.ndarray | None:
 def _predictions(
     scene: str,
     view: Viewpoint,
-    target: np.ndarray | None,
+    target: Integers | None,
     run: Run,
     ablation: Ablation,
     problems: list[str],
 ) -> Iterator[Picture]:
-    annotated = target is not None and (target >= 0).any()
+    truth = target if target is not None and (target >= 0).any() else None
     steps = {row.name for row in rows.steps(ablation.rows)}
     label = name = None
     for row, prediction in _readable(scene, ablation, problems):
@@ -135,17 +138,17 @@ def _predictions(
             picture = view.picture(palette.superpoint_colours(superpoint))
             yield Picture("superpoints", palette.data_uri(picture), step=False)
         label, name, score = prediction.label, row.plain_title, None
-        if annotated:
+        if truth is not None:
             unpredicted = run.params.evaluation.unpredicted
-            score = evaluate(target, label, run.label_set, unpredicted=unpredicted).mIoU
+            score = evaluate(truth, label, run.label_set, unpredicted=unpredicted).mIoU
         yield _labels(name, view, label, run.label_set, score, row.role == "2d_model" or row.name in steps)
-    if annotated and label is not None:
-        picture = view.picture(palette.error_colours(target, label))
+    if truth is not None and label is not None:
+        picture = view.picture(palette.error_colours(truth, label))
         yield Picture(f"errors of {name}", palette.data_uri(picture))
 
 
 def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterator[Picture]:
-    """What tasks draw that have no place of their own on the page."""
+    """The pictures of tasks that have no place of their own on the page."""
     try:
         for layer in task_layers(run.artefacts, scene, run.texts):
             picture = view.picture(palette.layer_colours(layer))
@@ -157,7 +160,8 @@ def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterat
 def _readable(
     scene: str, ablation: Ablation, problems: list[str]
 ) -> Iterator[tuple[PredictingRow, Prediction]]:
-    """What the rows say that have pictures; why one says nothing is added to `problems`."""
+    """Yield what each row predicts of which there are pictures. Where one cannot predict, the reason is
+    appended to `problems`."""
     features = ablation.features(scene)
     for row in ablation.rows:
         if row.pictured:
@@ -172,7 +176,7 @@ def _readable(
 def _labels(
     name: str,
     view: Viewpoint,
-    label: np.ndarray,
+    label: Integers,
     label_set: LabelSet,
     score: float | None = None,
     step: bool = True,

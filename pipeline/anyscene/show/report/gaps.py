@@ -1,4 +1,4 @@
-"""What a run leaves out, said in sentences."""
+"""What a run leaves out, in sentences."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from anyscene.project import store
 from anyscene.show.report.run import Run
 from anyscene.study import rows
 
-NAMED = 3  # scenes that a sentence about missing ones names
+NAMED = 3  # a sentence about missing scenes names at most so many
 
 
 def uncomputed(run: Run) -> list[str]:
-    """What the stages before evaluation should have written and have not, as a whole or for some scenes."""
+    """What the stages before evaluation have not written, as a whole or for some scenes."""
     data, models = run.artefacts.data, run.params.segmenters.names
     by_scene = {name: data(name) for name in ("superpoints", "fusion")}
     by_scene |= {f"projection of {model}": data(f"projection/{model}") for model in models}
@@ -37,7 +37,7 @@ def _ids(folder: Path) -> set[str]:
 
 
 def unmeasured(run: Run) -> list[str]:
-    """What metrics.json has no figures of, and why."""
+    """Of what metrics.json has no figures, and why."""
     if (metrics := run.metrics) is None:
         return ["There are no figures, for nothing was evaluated: run dvc repro."]
     reasons = metrics["missing"]

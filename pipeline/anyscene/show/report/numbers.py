@@ -1,4 +1,4 @@
-"""Numbers in the patches of a picture: colours alone are not told apart by everyone, nor twenty by anyone."""
+"""Numbers in the patches of a picture. Not everyone can tell colours apart, and nobody can tell twenty."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-SIZE, ROOM = 17, 9  # of the font, and from the middle of a number to the edge of its patch at least; pixels
+from anyscene.arrays import U1, Integers
+
+SIZE = 17  # of the font
+ROOM = 9  # at least so many pixels lie between the middle of a number and the edge of its patch
 INK, HALO = (255, 255, 255), (0, 0, 0)
 
 
-def places(label: np.ndarray) -> list[tuple[int, int, int]]:
-    """(label, row, column) of every connected patch of label i[H, W] (-1: none) that has room for a number,
-    at the place farthest from its edge."""
+def places(label: Integers) -> list[tuple[int, int, int]]:
+    """(label, row, column) for every connected patch that has room for a number: its label, and the place
+    that is farthest from its edge. label: i[H, W], -1 = none."""
     found = []
     for value in np.unique(label[label >= 0]).tolist():
         patches, _ = ndimage.label(label == value)
@@ -27,8 +30,8 @@ def places(label: np.ndarray) -> list[tuple[int, int, int]]:
     return found
 
 
-def numbered(picture: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """The picture u1[H, W, 3 or 4] with a number in each patch of label i[H, W], the first label being 1."""
+def numbered(picture: U1, label: Integers) -> U1:
+    """The picture u1[H, W, 3 or 4] with a number in each patch of label i[H, W]. Numbers begin with 1."""
     image = Image.fromarray(picture)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(SIZE)
     for value, row, column in places(label):

@@ -1,9 +1,10 @@
-"""reports/index.html: what came out, to look at. One file that needs no network."""
+"""reports/index.html: what came out, to look at. It is one file and needs no network."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ from anyscene.show.report.run import Run
 from anyscene.show.report.template import template
 from anyscene.study.losses import losses
 
-TILE, TILES = 72, 4  # pixels of a synthesised image, images of a class
+TILE, TILES = 72, 4  # pixels of a synthesised image; images of a class
 LARGEST_MB = 20  # of the page
-MANY = 40  # classes: of more the page lists those that are needed, and folds what is long
+MANY = 40  # with more classes the page lists only those that are needed, and folds what is long
 PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
 UNSHOWN = ("report", "runtime")  # parameters that shape no result
 
 
 def write(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> None:
-    """Write the page, timings.html beside it with a line for each of `stages`, and say where it is."""
+    """Write the page, and beside it timings.html with a line for each of `stages`; print where the page
+    is."""
     text = build(params, artefacts, stages)
     path = artefacts.root / layout.PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,8 +42,8 @@ def write(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> None:
 
 
 def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:
-    """The page as HTML, of whatever there is; what is missing or damaged is said in it. stages: those that
-    ran before, as DVC names them."""
+    """The page as HTML. It shows what there is, and says what is missing or damaged. stages: those before the
+    report, as DVC names them."""
     run = Run(params, artefacts)
     run.missing.extend(gaps.uncomputed(run))
     run.missing.extend(gaps.unmeasured(run))
@@ -72,7 +74,7 @@ def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:
 
 
 def legend(label_set: LabelSet, drawn: Iterable[drawn_scene.DrawnScene]) -> list[tuple[int, str, str]]:
-    """(number, name, colour) of every class, of many those that a picture shows."""
+    """(number, name, colour) for every class; where there are many, for those that a picture shows."""
     shown = {row for scene in drawn for picture in scene.pictures for row in picture.classes}
     return [
         (row + 1, label_set.names[row], palette.hexadecimal(label_set.colours[row]))
@@ -82,12 +84,14 @@ def legend(label_set: LabelSet, drawn: Iterable[drawn_scene.DrawnScene]) -> list
 
 
 def _capability(run: Run) -> dict[str, Any]:
-    """As metrics.json has it, also of a run that was not evaluated."""
+    """The capability of each 2D model, as metrics.json has it; also for a run that was not evaluated."""
     if run.metrics:
-        return run.metrics["capability"]["model"]
-    found, vocabulary = {}, run.params.vocabulary
+        known: dict[str, Any] = run.metrics["capability"]["model"]
+        return known
+    found: dict[str, Any] = {}
+    vocabulary = run.params.vocabulary
     for model in run.params.segmenters.names:
-        measured = run.tried(lambda model=model: run.artefacts.capability(model, vocabulary))
+        measured = run.tried(partial(run.artefacts.capability, model, vocabulary))
         if measured is not None:
             percent = dict(zip(vocabulary, (100 * measured).tolist(), strict=True))
             found[model] = {"capability": percent}
@@ -95,11 +99,11 @@ def _capability(run: Run) -> dict[str, Any]:
 
 
 def _synthesis(run: Run) -> list[tuple[str, str]]:
-    """(class, sheet of images) of every class that has any."""
+    """(class, sheet of images) for every class that has any."""
     found, vocabulary = [], run.params.vocabulary
     for name in vocabulary:
         path = store.scene_path(run.artefacts.data("synthesis"), name.replace(" ", "_"))
-        if path.is_dir() and (sheet := run.tried(lambda path=path: _sheet(path))):
+        if path.is_dir() and (sheet := run.tried(partial(_sheet, path))):
             found.append((name, sheet))
     if len(found) < len(vocabulary):
         run.missing.append(f"Images were synthesised for {len(found)} of {len(vocabulary)} classes.")
@@ -108,12 +112,14 @@ def _synthesis(run: Run) -> list[tuple[str, str]]:
 
 def _sheet(path: Path) -> str:
     group = store.open_scene(path)
-    arrays = (group[array][:TILES] for array in ("image", "attention", "coarse", "mask"))
-    return palette.data_uri(palette.synthesis_sheet(*arrays, TILE, TILES), 70)
+    image, attention, coarse, mask = (
+        group[array][:TILES] for array in ("image", "attention", "coarse", "mask")
+    )
+    return palette.data_uri(palette.synthesis_sheet(image, attention, coarse, mask, TILE, TILES), 70)
 
 
 def _curves(run: Run) -> list[charts.Curve]:
-    """Of the training of every network."""
+    """The training losses of every network."""
     networks = run.tried(lambda: described(run.artefacts.root / "models")) or ()
     return [
         charts.curve(found.network.title.removeprefix("+ "), found.step, found.loss)
@@ -122,7 +128,7 @@ def _curves(run: Run) -> list[charts.Curve]:
 
 
 def _sizes(run: Run) -> list[tuple[str, int, int]]:
-    """(folder, files, bytes) of what each stage has written."""
+    """(folder, number of files, bytes) of what each stage has written."""
     models = run.params.segmenters.names
     stages = ("scenes", "labels", "superpoints", *(f"projection/{model}" for model in models))
     folders = [run.artefacts.data(stage) for stage in (*stages, "synthesis", "capability", "fusion")]
@@ -135,7 +141,7 @@ def _sizes(run: Run) -> list[tuple[str, int, int]]:
 
 
 def _seeds(params: Params) -> list[tuple[str, int]]:
-    """(section or network, seed) of everything that is drawn at random."""
+    """(section or network, seed) for everything that is drawn at random."""
     shown = {name: section for name, section in vars(params).items() if name not in _unshown(params)}
     return [
         (name, section.seed)

@@ -1,4 +1,4 @@
-"""What a page is made from: a project that ran, wholly or in part."""
+"""What a page is made from: a project whose stages ran, all of them or some."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A project's parameters and what its stages wrote, each part read when the page first asks for it."""
+    """A project's parameters and what its stages wrote. Each part is read when the page first asks for it."""
 
     params: Params
     artefacts: Artefacts
-    missing: list[str] = field(default_factory=list)  # sentences: what is not there or cannot be read
+    missing: list[str] = field(default_factory=list)  # sentences on what is missing or cannot be read
 
     @cached_property
     def label_set(self) -> LabelSet:
+        """The label set of the data set."""
         return datasets.label_set(self.params.dataset.label_set)
 
     @cached_property
@@ -39,25 +40,26 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
-        """Of reports/metrics.json; None where nothing was evaluated."""
+        """The content of reports/metrics.json; None where nothing was evaluated."""
         folder = self.artefacts.root / "reports"
         return self.tried(lambda: reports.read(folder)) if (folder / reports.METRICS).is_file() else None
 
     @cached_property
     def confusion(self) -> dict[str, Any] | None:
-        """Of reports/plots/confusion.json; None where nothing was evaluated."""
+        """The content of reports/plots/confusion.json; None where nothing was evaluated."""
         path = self.artefacts.root / "reports" / reports.CONFUSION
         return self.tried(lambda: reports.read_json(path))
 
     @cached_property
     def ablation(self) -> Ablation | None:
-        """What predicts, without controls; None where there are not even superpoints."""
+        """The rows that predict, without controls; None where there are not even superpoints."""
         if not self.artefacts.has(self.artefacts.data("superpoints")):
             return None
         return self.tried(lambda: Ablation(Inputs.of(self.params, self.artefacts)))
 
     def tried(self, work: Callable[[], Found]) -> Found | None:
-        """What the work gives; None where an artefact is damaged, which is then among what is missing."""
+        """What `work` returns. Where it raises PipelineError, such as for a damaged artefact, None; the
+        message is then appended to `missing`."""
         try:
             return work()
         except PipelineError as error:

@@ -1,4 +1,5 @@
-"""What the page shows of metrics.json: the ablation table, differences, classes, capability, confusion."""
+"""What the page shows of metrics.json: the table of the ablation, differences, classes, capability,
+confusion."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from anyscene.study.rows import BEST_SINGLE, CAPABILITY
 from anyscene.study.table import splits, supervised
 
 MARKERS = ("circle", "triangle", "hexagon")  # of 2D models
-FROM_PERCENT = 1.0  # columns of the confusion matrix below it for every class are left out
+FROM_PERCENT = 1.0  # columns of the confusion matrix that stay below it for every class are left out
 
 
 def shown(metrics: dict[str, Any] | None) -> dict[str, Any]:
-    """What the page's sections show of metrics.json, by the names that its template knows them by."""
+    """What the sections of the page show of metrics.json, by their names in the template."""
     if metrics is None:
         return {"headline": [], "table": None, "differences": [], "classes": None, "scatters": []}
     return {
@@ -30,7 +31,7 @@ def shown(metrics: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def headline(metrics: dict[str, Any]) -> list[tuple[str, float]]:
-    """mIoU of the steps that matter, with what each is called; none where there is too little."""
+    """(title, mIoU) of the steps that matter; none where too little was measured."""
     scores, best = metrics["semantic"], metrics["bootstrap"].get("best_single")
     steps = rows.steps(rows.measured(metrics))
     if best is None or not steps:
@@ -40,7 +41,7 @@ def headline(metrics: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    """Lines of the ablation table; places on its axis in percent of the axis."""
+    """The lines of the table of the ablation. Places on its axis are in percent of the axis."""
     scores, doubt = metrics["semantic"], metrics["bootstrap"]
     if not scores:
         return None
@@ -70,7 +71,8 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def differences(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Pairs of rows with the interval of their difference; places in percent of an axis centred on 0."""
+    """Pairs of rows with the interval of their difference. Places are in percent of an axis with 0 in its
+    middle."""
     pairs = metrics["bootstrap"].get("difference", {})
     reach = max((max(abs(v["low"]), abs(v["high"])) for v in pairs.values()), default=0) or 1
     titles = {row.name: row.plain_title for row in rows.of(metrics)} | {BEST_SINGLE: "best 2D model"}
@@ -84,7 +86,8 @@ def differences(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def classes(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    """IoU of each class in the rows worth comparing: the 2D models, their fusion and the last step."""
+    """The IoU of each class in the rows that are worth comparing: the 2D models, their fusion, the last
+    step."""
     scores, measured = metrics["semantic"], rows.measured(metrics)
     steps = rows.steps(measured)
     single = [row for row in measured if row.role == "2d_model"]
@@ -111,7 +114,7 @@ def classes(metrics: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def scatters(metrics: dict[str, Any]) -> list[charts.Scatter]:
-    """Capability against true IoU: of each model, and the difference of each pair of models."""
+    """Capability against true IoU for each model, and their differences for each pair of models."""
     section = metrics["capability"]
     known = {model: entry for model, entry in section["model"].items() if entry.get("true_iou")}
     found = []
@@ -137,7 +140,7 @@ def _rank(spearman: float | None) -> str:
 
 
 def confusion(stored: dict[str, Any] | None, metrics: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The last row's matrix out of confusion.json, in percent of each true class."""
+    """The matrix of the last row in confusion.json, in percent of each true class."""
     if stored is None or stored["row"] is None:
         return None
     titles = {row.name: row.plain_title for row in rows.of(metrics)} if metrics else {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from anyscene.arrays import U1
 from anyscene.project import store
 from anyscene.show.report import drawn_scene
 from anyscene.show.report.drawn_scene import DrawnScene, Picture
@@ -19,16 +20,16 @@ GROUND, INK = (255, 255, 255), (40, 44, 52)
 
 
 def write(scene: str | None, run: Run, path: Path) -> None:
-    """Draw a scene, without a name the first of the split, into an image file of few colours."""
+    """Draw a scene into an image file of few colours. scene: its id; None: the first of the split."""
     if scene is None:
         scene = store.split_ids(run.artefacts.data("scenes"), run.params.evaluation.split)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(strip(drawn_scene.draw(scene, run))).quantize(256).save(path, optimize=True)
 
 
-def strip(scene: DrawnScene) -> np.ndarray:
-    """u1[H, W, 3]: the scene's pictures with their titles, on white, in rows of four. Steps that are not on
-    the way to the last one are left out."""
+def strip(scene: DrawnScene) -> U1:
+    """u1[H, W, 3]: the pictures of a scene with their titles, on white, in rows of four. Steps that do not
+    lead to the last one are left out."""
     pictures = [picture for picture in scene.pictures if picture.step]
     size = drawn_scene.SIZE
     width, height = size[0] + GAP, size[1] + CAPTION + GAP

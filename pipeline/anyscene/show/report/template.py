@@ -1,4 +1,4 @@
-"""The pages' templates."""
+"""The templates of pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import jinja2
 
 
 def template(name: str) -> jinja2.Template:
-    """One of this folder. What is put into it is escaped; a name that it lacks is an error."""
+    """A template of this folder. It escapes what is put into it, and an undefined name in it is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("anyscene.show.report", "."),
         autoescape=True,
@@ -19,5 +19,5 @@ def template(name: str) -> jinja2.Template:
 
 
 def signed(value: float) -> str:
-    """One decimal with its sign; what rounds to nothing has none."""
+    """`value` with its sign and one decimal. What rounds to zero has no sign."""
     return "0.0" if abs(value) < 0.05 else f"{value:+.1f}"

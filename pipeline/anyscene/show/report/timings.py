@@ -1,4 +1,5 @@
-"""reports/timings.html: how long each stage took. Apart from the page, which is the same for the same run."""
+"""reports/timings.html: how long each stage took. It is a page of its own, so that the same run gives the
+same report."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from anyscene.show.report.template import template
 
 
 def build(stages: Sequence[str], artefacts: Artefacts) -> str:
-    """The page as HTML: a line for each of `stages` as DVC names them, also where its time is not known."""
+    """The page as HTML, with a line for each of `stages` (as DVC names them), also where its time is not
+    known."""
     known = {found.stage: found for found in timing.read(artefacts.root)}
     lines = [(stage, known.get(stage)) for stage in stages]
     total = sum(found.seconds for _, found in lines if found is not None)

@@ -13,35 +13,36 @@ import rich
 import viser
 from PIL import Image, ImageDraw
 
+from anyscene.arrays import U1
 from anyscene.errors import PipelineError
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.picking import hit
 from anyscene.show.viewer.scene_view import SceneView, Sighting
 from anyscene.tasks.query.session import Answer
 
-HOST = "127.0.0.1"  # never the network: nobody asks who it is that looks
+HOST = "127.0.0.1"  # never the network, because nobody checks who is looking
 HEAT, EVERY = "heat of the text", "all classes"
-UNDISTURBED = 1.5  # seconds that a browser has to draw the first picture before anything is computed
-STEP = 0.125  # of threshold and metres: a power of 2, so that its multiples are exact
+UNDISTURBED = 1.5  # seconds that a browser has for its first picture before anything else is computed
+STEP = 0.125  # of the threshold, and of heights in metres; a power of 2, so that its multiples are exact
 MARK, PICTURE = (255, 0, 255), 320  # colour of what was clicked; pixels across a view
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the panel asks for."""
+    """What a person has set in the panel."""
 
-    scene: str  # id
-    layer: str  # title
-    only: str  # a class, or EVERY
-    text: str  # to find, empty = none
-    negative: str  # texts that are not meant, between commas
+    scene: str  # its id
+    layer: str  # its title
+    only: str  # the only class to show, or EVERY
+    text: str  # what to find, empty = nothing
+    negative: str  # texts for what is not meant, separated by commas
     threshold: float  # of heat, in 0..1
-    height: float  # metres; what is above is not drawn
+    height: float  # metres; points above it are not drawn
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What stands beside the cloud."""
+    """The controls beside the cloud."""
 
     scene: viser.GuiDropdownHandle[str]
     layer: viser.GuiDropdownHandle[str]
@@ -51,13 +52,13 @@ class Panel:
     threshold: viser.GuiSliderHandle[float]
     height: viser.GuiSliderHandle[float]
     size: viser.GuiSliderHandle[float]
-    about: viser.GuiHtmlHandle  # the layer: a legend, or what was found
-    point: viser.GuiHtmlHandle  # what was clicked
-    views: viser.GuiFolderHandle  # the images that see it
+    about: viser.GuiHtmlHandle  # the legend of the layer, or what was found
+    point: viser.GuiHtmlHandle  # what is known of the point that was clicked
+    views: viser.GuiFolderHandle  # images that show this point
 
     @classmethod
     def of(cls, gui: viser.GuiApi, scenes: Sequence[str], scene: str, classes: Sequence[str]) -> Panel:
-        """Added to a page, from top to bottom."""
+        """Add the controls to a page, from top to bottom."""
         return cls(
             gui.add_dropdown("scene", list(scenes), initial_value=scene),
             gui.add_dropdown("layer", ["colour"]),
@@ -74,11 +75,14 @@ class Panel:
 
 
 class Page:
-    """Serves scenes until it is stopped.
+    """Serves scenes until it is stopped."""
 
-    view: the scene that is shown; panel, cloud: what is on the page; clicked_on: what marks the point that
-    was clicked; open_view: reads a scene by its name; looked_at: set once a browser is there.
-    """
+    open_view: Callable[[str], SceneView]  # reads a scene by its name
+    view: SceneView  # the scene that is shown
+    panel: Panel
+    cloud: viser.PointCloudHandle  # its points on the page
+    clicked_on: list[viser.IcosphereHandle | viser.GuiImageHandle]  # what shows the point that was clicked
+    looked_at: threading.Event  # set once a browser is there
 
     def __init__(
         self,
@@ -91,10 +95,11 @@ class Page:
         """Raises PipelineError where the port is taken or the scene cannot be read."""
         self.open_view, self._lock = open_view, threading.RLock()
         self.view = open_view(scene)
+        self.clicked_on = []
         self._shown: Wanted | None = None
         self._answer: tuple[tuple[str, str, str], Answer] | None = None
         try:
-            with rich.get_console().capture():  # its banner: who serves says the address, once
+            with rich.get_console().capture():  # hides viser's banner: the caller prints the address
                 self.server = viser.ViserServer(host=HOST, port=port, label="anyscene", verbose=False)
         except OSError as error:
             raise PipelineError(
@@ -109,14 +114,15 @@ class Page:
 
     @property
     def address(self) -> str:
+        """Where the page is, for a browser."""
         return f"http://{HOST}:{self.server.get_port()}"
 
     def stop(self) -> None:
-        """Give the port back."""
+        """Stop serving, and free the port."""
         self.server.stop()
 
     def wanted(self) -> Wanted:
-        """What the panel says now."""
+        """What is set in the panel now."""
         panel = self.panel
         return Wanted(
             panel.scene.value, panel.layer.value, panel.only.value, panel.text.value.strip(),
@@ -124,7 +130,7 @@ class Page:
         )  # fmt: skip
 
     def select(self, point: int) -> None:
-        """Mark a point and say what is known of it."""
+        """Mark a point, and show what is known of it."""
         with self._lock:
             found = self.view.describe(point)
             seen = [(view.frame.id, picture(view)) for view in found.views]
@@ -138,14 +144,13 @@ class Page:
             self.clicked_on = [marker, *pictures]
 
     def _forget(self) -> None:
-        """Take away what showed the point that was clicked before."""
+        """Remove what shows the point that was clicked before."""
         for handle in self.clicked_on:
             handle.remove()
         self.clicked_on = []
 
     def _build(self, scenes: Sequence[str], scene: str) -> None:
         panel = self.panel = Panel.of(self.server.gui, scenes, scene, self.view.texts.label_set.names)
-        self.clicked_on: list[viser.IcosphereHandle | viser.GuiImageHandle] = []
         shaping = (panel.layer, panel.only, panel.text, panel.negative, panel.threshold, panel.height)
         for handle in shaping:
             handle.on_update(lambda _: self._guarded(self._refresh))
@@ -154,19 +159,19 @@ class Page:
         self.server.scene.on_click()(lambda event: self._guarded(lambda: self._clicked(event)))
 
     def _enter(self) -> None:
-        """Show the scene from above a corner, in its colours."""
+        """Show the scene in its colours, from above a corner."""
         view = self.view
         low, high = (view.xyz.min(0), view.xyz.max(0)) if len(view.xyz) else (np.zeros(3), np.ones(3))
         middle, reach = (low + high) / 2, float(np.linalg.norm(high - low))
         self._entering = True  # setting values below calls `_refresh`
         with self.server.atomic():
             self.panel.point.content = panel_html.hint(len(view.drawn), len(view.xyz))
-            self.panel.layer.value = "colour"
+            self.panel.layer.value = "colour"  # type: ignore[misc]  # viser sets it by __setattr__
             self._list_layers()
-            # whole steps, for the slider writes its ends out
+            # whole steps, because the slider shows its ends as numbers
             self.panel.height.min = STEP * float(np.floor(low[2] / STEP))
             self.panel.height.max = STEP * float(np.ceil(high[2] / STEP))
-            self.panel.height.value = STEP * float(np.ceil(view.open_height() / STEP))
+            self.panel.height.value = STEP * float(np.ceil(view.open_height() / STEP))  # type: ignore[misc]
             self._kept = view.below(self.panel.height.value)
             self.cloud = self.server.scene.add_point_cloud(
                 "/cloud", view.xyz[view.drawn[self._kept]], view.rgb[self._kept], precision="float32",
@@ -181,17 +186,17 @@ class Page:
         threading.Thread(target=self._prepare, args=(view,), daemon=True).start()
 
     def _prepare(self, view: SceneView) -> None:
-        """While the scene is looked at, what its first query would wait for."""
+        """Compute what the first query would wait for, while somebody looks at the scene."""
         self.looked_at.wait()
         time.sleep(UNDISTURBED)
         if view is self.view:
-            with contextlib.suppress(PipelineError):  # said when somebody asks
+            with contextlib.suppress(PipelineError):  # a query will raise it again, and then it is shown
                 view.prepare()
 
     def _change_scene(self) -> None:
         with self._lock:
             if self.panel.scene.value == self.view.scene:
-                self._shown = None  # what was said of another that could not be opened goes
+                self._shown = None  # replaces the message on another scene that could not be opened
                 self._refresh()
                 return
             self.panel.about.content = panel_html.boxed("Opening ...")
@@ -200,7 +205,7 @@ class Page:
             self._enter()
 
     def _refresh(self) -> None:
-        """Show what is wanted by now: others may have been typed while one text was looked for."""
+        """Show what is set in the panel by now: another text may have been typed while one was looked for."""
         with self._lock:
             wanted, before = self.wanted(), self._shown
             if self._entering or wanted == before or wanted.scene != self.view.scene:
@@ -208,18 +213,18 @@ class Page:
             self._shown = wanted
             asked = before is not None and (before.text, before.negative) != (wanted.text, wanted.negative)
             if asked and wanted.text and wanted.layer != HEAT:
-                # who types wants to see it; noted first, for setting a value calls this method again
+                # who types a text wants to see its heat; setting a value below calls this method again
                 self._shown = wanted = replace(wanted, layer=HEAT)
-                self.panel.layer.value = HEAT
+                self.panel.layer.value = HEAT  # type: ignore[misc]  # viser sets it by __setattr__
             colours, about = self._colours(wanted)
-            with self.server.atomic():  # what comes apart is drawn apart, and the colours would wait for it
+            with self.server.atomic():  # otherwise the browser draws each change, and the colours wait for it
                 self.panel.about.content = about
                 if before is None or before.height != wanted.height:
                     self._kept = self.view.below(wanted.height)
                     self.cloud.points = self.view.xyz[self.view.drawn[self._kept]]
                 self.cloud.colors = colours[self._kept]
 
-    def _colours(self, wanted: Wanted) -> tuple[np.ndarray, str]:
+    def _colours(self, wanted: Wanted) -> tuple[U1, str]:
         view = self.view
         if wanted.layer != HEAT:
             colours, legend = (
@@ -238,7 +243,7 @@ class Page:
         return view.heat_colours(answer, wanted.threshold), panel_html.matches(answer, view.source or "")
 
     def _list_layers(self) -> None:
-        """Those of the scene; a task may have answered with more than were known before."""
+        """List the layers of the scene. A task may have answered with more than were known before."""
         layers = (*self.view.layers, HEAT) if self.view.source else self.view.layers
         if tuple(self.panel.layer.options) != layers:
             self.panel.layer.options = layers
@@ -258,14 +263,14 @@ class Page:
         self.cloud.point_size = self.panel.size.value * self.view.spacing
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        """What is missing or damaged is said in the panel; the page goes on."""
+        """Do something. Where an artefact is missing or damaged, the panel says so, and the page goes on."""
         try:
             action()
         except PipelineError as error:
             self.panel.about.content = panel_html.problem(str(error))
 
 
-def picture(view: Sighting) -> np.ndarray:
+def picture(view: Sighting) -> U1:
     """u1[H, W, 3]: the frame, with a ring around the pixel that shows the point."""
     image = Image.fromarray(view.frame.read_color(view.size))
     scale = PICTURE / view.size[0]

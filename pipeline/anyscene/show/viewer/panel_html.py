@@ -1,4 +1,4 @@
-"""What the viewer's panel says, as HTML; names and texts in it are never markup."""
+"""What the viewer's panel says, as HTML. Names and texts in it are escaped."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from anyscene.tasks.query.task import HEAT
 
 
 def boxed(content: str) -> str:
-    """`content` with the panel's margin."""
+    """`content` with the margin of the panel."""
     return f'<div style="padding:0 .8em .5em;font-size:.85em;line-height:1.45">{content}</div>'
 
 
 def hint(drawn: int, points: int) -> str:
-    """What one can do, and how much of the scene one sees."""
+    """What one can do, and how much of the scene is drawn."""
     less = f" Drawn are {drawn:,} of {points:,} points; <code>anyscene view --points 0</code> draws all."
     return boxed(f"Click a point to see what it is.{less if drawn < points else ''}")
 
 
 def legend(layer: Layer) -> str:
-    """What the colours of a layer mean: the classes that are in it, or a scale."""
+    """What the colours of a layer mean: the classes that occur in it, or a scale."""
     match layer.legend:
         case Scale():
             return boxed(_scale(layer.legend))
@@ -37,7 +37,7 @@ def legend(layer: Layer) -> str:
 
 
 def matches(answer: Answer, source: str) -> str:
-    """A text's best groups by the features of `source`."""
+    """The best groups of a text by the features of `source`."""
     rows = [
         (str(rank), name, f"{match.score:.3f}", f"{match.area:.2f}", decimals(match.centre, 1))
         for rank, (name, match) in enumerate(zip(answer.shows, answer.matches, strict=True), 1)

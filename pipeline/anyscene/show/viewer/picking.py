@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-NEAR = 4.0  # as many point distances from the ray a point may lie and still be meant
+from anyscene.arrays import F4, Floats
+
+NEAR = 4.0  # a point is meant up to so many times the distance of neighbouring points from the ray
 
 
-def hit(xyz: np.ndarray, origin: np.ndarray, direction: np.ndarray, spacing: float) -> int | None:
-    """The point that a ray meets first: the nearest to the eye of those about as close to the ray as any.
+def hit(xyz: F4, origin: Floats, direction: Floats, spacing: float) -> int | None:
+    """The index of the point that a ray meets: the closest to the ray on the first surface that it crosses;
+    None where no point is close.
 
-    xyz: f4[N, 3]; origin, direction: [3]; spacing: metres between points. None where none is close.
+    xyz: f4[N, 3], metres; origin, direction: f[3]; spacing: the distance of neighbouring points, metres.
     """
     direction = np.asarray(direction, np.float32)
     direction = direction / np.linalg.norm(direction)

@@ -1,4 +1,4 @@
-"""A scene that is looked at: its layers as colours, the heat of a text, what is known of a point."""
+"""A scene in the viewer: its layers as colours, the heat of a text, what is known of a point."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from anyscene.arrays import F4, I2, I4, I8, U1, Array
 from anyscene.errors import StoreError
 from anyscene.lifting.projection import visible_pixels
 from anyscene.project import store
@@ -40,32 +42,37 @@ class Sighting:
     frame: Frame
     row: int  # of the pixel that shows it
     column: int
-    size: tuple[int, int]  # width and height of the image, pixels
-    distance: float  # metres
+    size: tuple[int, int]  # width and height of the image in pixels
+    distance: float  # from the camera to the point, metres
 
 
 @dataclass(frozen=True)
 class Point:
     """All that is known of a point."""
 
-    index: int
+    index: int  # among the points of the scene
     xyz: tuple[float, float, float]  # metres
     superpoint: int  # -1 = none
     superpoint_points: int  # how many its superpoint has
-    scores: tuple[tuple[str, float], ...]  # label and cosine, best first
-    said: tuple[tuple[str, str], ...]  # layer and label of every step
+    scores: tuple[tuple[str, float], ...]  # labels and their cosines, best first
+    said: tuple[tuple[str, str], ...]  # every step, and the label that it gives
     truth: str | None  # None where the scene is not annotated
     weight: tuple[tuple[str, float], ...]  # 2D model and its share in fusion
     views: tuple[Sighting, ...]  # the closest frames
 
 
 class SceneView:
-    """One scene with all that the pipeline has made of it so far. A text's groups are of all points.
+    """One scene with everything that the pipeline has made of it so far. Some of its points are drawn; a text
+    searches all of them."""
 
-    scene: id; xyz: f4[N, 3], metres; superpoint: i4[N], or None where there are none yet; truth: i2[N], or
-    None; source: whose features texts are compared with, None where there are none; drawn: i8[M], the points
-    that are drawn, in rising order, evenly chosen, `spacing` metres apart; rgb: u1[M, 3], of these.
-    """
+    scene: str  # its id
+    xyz: F4  # f4[N, 3], metres
+    superpoint: I4 | None  # i4[N]; None where there are none yet
+    truth: I2 | None  # i2[N]; None where the scene is not annotated
+    source: str | None  # the features that texts are compared with; None where there are none
+    drawn: I8  # i8[M], the points that are drawn, evenly chosen, in rising order
+    spacing: float  # the distance of neighbouring drawn points, metres
+    rgb: U1  # u1[M, 3], of the drawn points
 
     def __init__(
         self,
@@ -76,11 +83,11 @@ class SceneView:
         source: str | None = None,
         most: int = DRAWN,
     ) -> None:
-        """source: fusion, a network's name or the path of its folder; None: the most refined that there is.
-        most: points at once, 0 = all. Raises StoreError naming the known scenes where it is none of
-        them, and the sources that there are where `source` is none."""
+        """source: "fusion", a network's name or the path of its folder; None: the most refined one. most: at
+        most so many points are drawn, 0 = all. Raises StoreError naming the known scenes where `scene` is
+        none of them, and naming the known sources where `source` is none of them."""
         self._artefacts, self.scene, self._settings, self._encoder = artefacts, scene, settings, encoder
-        self._lock = threading.RLock()  # what is computed once is not to be computed twice at a time
+        self._lock = threading.RLock()  # so that two threads do not compute the same thing
         self._group = store.open_imported(artefacts.data("scenes"), scene)
         self.xyz = self._group["xyz"][:]
         self.drawn, self._most = spread(self.xyz, most), most
@@ -97,63 +104,66 @@ class SceneView:
         self._lightness = np.rint(self.rgb @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
         self._open: dict[str, Callable[[], Layer]] = self._layers()
         self._opened: dict[str, Layer] = {}
-        self._painted: dict[str, np.ndarray] = {}
+        self._painted: dict[str, U1] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Titles, in the order of the pipeline; a task's further layers join them when its first is asked
-        for."""
+        """The titles of the layers, in the order of the pipeline. When the first layer of a task is asked
+        for, its others join them."""
         return tuple(self._open)
 
     def prepare(self) -> None:
-        """Read and compute what every text needs, so that none waits for it. Raises what `ask` raises."""
+        """Read and compute what every query needs, so that none waits for it. Raises what `ask` raises."""
         if self.source is not None:
             with self._lock:
                 _ = self.texts.prompts, self._session
 
     def layer(self, title: str) -> Layer:
-        """One of the layers, over the M drawn points; computed when it is first asked for, and kept. Raises
-        StoreError for a damaged artefact."""
+        """One of the layers, over the M drawn points. It is computed when it is first asked for, and kept.
+        Raises StoreError for a damaged artefact."""
         if title not in self._opened:
             with self._lock:
                 self._opened[title] = self._open[title]()
         return self._opened[title]
 
-    def colours(self, title: str) -> np.ndarray:
-        """u1[M, 3] of a layer. Raises StoreError for a damaged artefact."""
+    def colours(self, title: str) -> U1:
+        """u1[M, 3]: the colours of a layer. Raises StoreError for a damaged artefact."""
         if title not in self._painted:
             self._painted[title] = palette.layer_colours(self.layer(title))
         return self._painted[title]
 
-    def only(self, title: str, name: str) -> np.ndarray:
-        """u1[M, 3] of a layer of classes, all but the class `name` in dark grey: colours that look alike to
-        one's eyes are told apart one at a time. Other layers stay as they are."""
+    def only(self, title: str, name: str) -> U1:
+        """u1[M, 3]: the colours of a layer of classes, with all classes but `name` in dark grey. So one can
+        tell classes apart whose colours look alike. Other layers keep their colours."""
         colours, legend = self.colours(title), self.layer(title).legend
         if not isinstance(legend, Classes) or name not in self.texts.label_set.names:
             return colours
         colour = legend.colour(name)
         chosen = np.zeros(len(colours), bool) if colour is None else (colours == colour).all(1)
-        return np.where(chosen[:, None], colours, self._lightness[:, None] // 2)
+        found: U1 = np.where(chosen[:, None], colours, self._lightness[:, None] // 2)
+        return found
 
     def ask(self, text: str, negative: Sequence[str] = ()) -> Answer:
-        """Where `text` is meant and none of the `negative` ones. Raises StoreError without features."""
+        """Where in the scene `text` is, and none of the `negative` texts. Raises StoreError without
+        features."""
         if self.source is None:
             raise StoreError(f"{self.scene}: neither fused features nor a trained network; run `dvc repro`")
         with self._lock:
             session = self._session
         return session.ask(self._encoder, text, negative)
 
-    def heat_colours(self, answer: Answer, threshold: float) -> np.ndarray:
-        """u1[M, 3]: grey, and the colours of heat from `threshold` (0..1) on."""
+    def heat_colours(self, answer: Answer, threshold: float) -> U1:
+        """u1[M, 3]: the scene in grey, with the colours of heat where it is at least `threshold` (0..1)."""
         level = np.where(answer.heat >= threshold, np.rint(answer.heat * 255), 0).astype(np.uint8)
-        return _heat_table()[self._lightness, level]
+        colours: U1 = _heat_table()[self._lightness, level]
+        return colours
 
-    def below(self, height: float) -> np.ndarray:
+    def below(self, height: float) -> I8:
         """i8: which of the drawn points are not above `height` metres."""
         return np.flatnonzero(self.xyz[self.drawn, 2] <= height)
 
     def open_height(self) -> float:
-        """Metres under which one looks into the scene from above."""
+        """The height in metres below which points are drawn, so that one looks into the scene from above."""
         low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5]) if len(self.xyz) else (0.0, 1.0)
         return float(low + 0.8 * (high - low))
 
@@ -169,13 +179,14 @@ class SceneView:
         if own is not None:
             cosine = prompts @ own / max(float(np.linalg.norm(own)), 1e-12)
             best: dict[str, float] = {}  # a class has the score of its best prompt
-            for prompt in np.argsort(-cosine):
-                best.setdefault(label_set.names[label_set.of_prompts(prompt)], float(cosine[prompt]))
+            order = np.argsort(-cosine)
+            for row, score in zip(label_set.of_prompts(order), cosine[order], strict=True):
+                best.setdefault(label_set.names[row], float(score))
             scores = list(best.items())[:BEST]
         for open_features in self._features.values():
             features = open_features()
             if (feature := features.of_point(point)) is not None:
-                label = label_set.of_prompts((prompts @ feature).argmax())
+                label = int(label_set.of_prompts(np.asarray((prompts @ feature).argmax())))
                 said.append((features.title, label_set.names[label]))
         truth = None
         if self.truth is not None:
@@ -194,8 +205,8 @@ class SceneView:
         )
 
     def views(self, point: int) -> list[Sighting]:
-        """The VIEWS closest frames that see the point, by the rule of the stage projection; fewer where their
-        images are gone. Only depth images that may show it are read, closest first."""
+        """The VIEWS closest frames that see the point, by the rule of the stage projection; fewer where
+        images are gone. Only depth images that may show the point are read, the closest first."""
         section, root = self._settings.projection, Path(self._settings.dataset.root)
         size, place = (section.width, section.height), self.xyz[point : point + 1]
         frames = [Frame.from_attributes(record, root) for record in self._group.attrs["frames"]]
@@ -215,18 +226,20 @@ class SceneView:
                 break
         return found
 
-    def _array(self, stage: str, name: str) -> np.ndarray | None:
+    def _array(self, stage: str, name: str) -> Array | None:
         path = store.scene_path(self._artefacts.data(stage), self.scene)
         return store.open_scene(path)[name][:] if path.is_dir() else None
 
     def _surface(self) -> Surface:
-        """Not kept: mesh and normals are needed once."""
+        """The surface of the scene. It is not kept, because mesh and normals are needed only once."""
         superpoint = np.empty(0, np.int32) if self.superpoint is None else self.superpoint
-        rest = (self._group[name][:] for name in ("rgb", "normal", "face"))
-        return Surface(self.scene, self.xyz, *rest, superpoint)
+        group = self._group
+        rgb, normal, face = group["rgb"][:], group["normal"][:], group["face"][:]
+        return Surface(self.scene, self.xyz, rgb, normal, face, superpoint)
 
     def _steps(self, source: str | None) -> dict[str, Callable[[], Features]]:
-        """What gives features, in the order of the pipeline; a network by its path is the last."""
+        """Functions that return features, in the order of the pipeline. A network that is named by its path
+        is the last."""
         models = {f"projection/{model}": f"2D model {model}" for model in self._settings.segmenters.names}
         self._titles = models | sources.titles(self._artefacts)
         found: dict[str, Callable[[], Features]] = {}
@@ -249,27 +262,28 @@ class SceneView:
         label_set = self.texts.label_set
         found: dict[str, Callable[[], Layer]] = {"colour": lambda: Layer("colour", "colour", self.rgb)}
         if self.truth is not None:
-            found["labels"] = lambda: label_layer("labels", "labels", self.truth[self.drawn], label_set)
+            truth = self.truth[self.drawn]
+            found["labels"] = lambda: label_layer("labels", "labels", truth, label_set)
         for name in self._features:
             title = self._titles[name]
             found[f"{title} ({name})" if title in found else title] = functools.partial(self._labels, name)
         if self.source is not None:
             found["PCA of features"] = self._principal
         if self.superpoint is not None:
-            found["superpoints"] = self._superpoints
+            found["superpoints"] = functools.partial(self._superpoints, self.superpoint)
         if sources.FUSION in self._features:
             for index, model in enumerate(self._settings.segmenters.names):
                 found[f"weight of {model}"] = functools.partial(self._weight, index)
         if self.source is not None and self.superpoint is not None:
             for asked in drawn_tasks():
-                found[asked.title] = functools.partial(self._answered, asked)
+                found[asked.title] = functools.partial(self._answered, asked, self.source)
         return found
 
     def _labels(self, name: str) -> Layer:
         return labelled(self._features[name](), self.texts, self.drawn).layer
 
-    def _superpoints(self) -> Layer:
-        return Layer("superpoints", "superpoints", distinct_colours(self.superpoint)[self.drawn])
+    def _superpoints(self, superpoint: I4) -> Layer:
+        return Layer("superpoints", "superpoints", distinct_colours(superpoint)[self.drawn])
 
     def _principal(self) -> Layer:
         colours = np.full((len(self.drawn), 3), NEUTRAL, np.uint8)
@@ -285,20 +299,20 @@ class SceneView:
         name = self._settings.segmenters.names[model]
         return Layer(f"weight/{name}", f"weight of {name}", values=weight, legend=Scale("0", "1"))
 
-    def _answered(self, asked: Task) -> Layer:
-        """The first layer of a task's answer; the others are among the layers from then on."""
-        answer = asked.answer(self._surface(), self._features[self.source](), self.texts)
+    def _answered(self, asked: Task[Any], source: str) -> Layer:
+        """The first layer of a task's answer. The others are among the layers from then on."""
+        answer = asked.answer(self._surface(), self._features[source](), self.texts)
         first, *others = (self._of_drawn(layer) for layer in asked.layers(answer))
         for layer in others:
             self._open.setdefault(f"{asked.title}: {layer.title}", functools.partial(lambda it: it, layer))
         return first
 
     def _of_drawn(self, layer: Layer) -> Layer:
-        parts = {
-            name: None if values is None else values[self.drawn]
-            for name, values in (("colours", layer.colours), ("values", layer.values))
-        }
-        return replace(layer, **parts)
+        return replace(
+            layer,
+            colours=None if layer.colours is None else layer.colours[self.drawn],
+            values=None if layer.values is None else layer.values[self.drawn],
+        )
 
     def _weights(self, point: int) -> tuple[tuple[str, float], ...]:
         if sources.FUSION not in self._features:
@@ -309,6 +323,7 @@ class SceneView:
 
     @functools.cached_property
     def _session(self) -> Session:
+        assert self.source is not None  # who asks has made sure that there are features
         features, sample = self._features[self.source](), self.drawn if self._most == DRAWN else None
         return Session.of(self._surface(), features, self.texts.classes, drawn=self.drawn, sample=sample)
 
@@ -320,8 +335,9 @@ def _has_files(frame: Frame) -> bool:
 
 
 @functools.cache
-def _heat_table() -> np.ndarray:
-    """u1[256, 256, 3]: colours of `palette.heat_over` by lightness and heat, a hundred times faster."""
+def _heat_table() -> U1:
+    """u1[256, 256, 3]: the colours of `palette.heat_over` by lightness and heat. Looking them up is a hundred
+    times faster."""
     lightness, heat = np.mgrid[:256, :256]
     grey = np.repeat(lightness.reshape(-1, 1), 3, 1)
     return palette.heat_over(grey, heat.ravel() / np.float32(255)).reshape(256, 256, 3)

@@ -1,1 +1,1 @@
-"""Proposals of objects, named by the features inside them, and their average precision."""
+"""Proposals of objects, which get their names by the features inside them, and their average precision."""

@@ -1,14 +1,17 @@
 """Average precision of labelled proposals by the rule of ScanNet's benchmark (evaluate_semantic_instance.py).
 
-An object is a set of points, a proposal one with a class and a score. At an overlap t, scene by scene:
-of the proposals of its class whose IoU with an object is above t and that no earlier object has, the first is
-the object's; the best of their scores counts as right, each other as wrong; no proposal, and it is missed. A
-proposal that is above t with no object of its class is wrong, unless more than t of it is ignored: points of
-no object, and objects of the class below SMALLEST points. Proposals below SMALLEST points are passed over.
-One above t with an object that has another already stays free for the next; only below t = 1/2 there is one.
+An object is a set of points; a proposal is one with a class and a score. At an overlap t, each scene is
+scored by itself. An object's candidates are the proposals of its class whose IoU with it is above t and that
+no earlier object has taken. The object takes the first of them. The best of their scores counts as right, and
+each of the others as wrong. An object without a candidate is missed. A proposal whose IoU is above t with no
+object of its class is wrong, unless more than t of it is ignored: points of no object, and objects of the
+class with fewer than SMALLEST points. Proposals with fewer than SMALLEST points do not count. A proposal
+whose IoU is above t with an object that has taken another stays free for the next object; that happens only
+below t = 1/2.
 
-AP is the area under precision over recall, by trapezoids in recall from score to score, precision 1 at recall
-0; its mean over overlaps 0.5, 0.55, ..., 0.9; AP50 and AP25 at one. Means are over classes that have objects.
+AP is the area under precision over recall, by trapezoids in recall from score to score, with precision 1 at
+recall 0. It is the mean over the overlaps 0.5, 0.55, ..., 0.9; AP50 and AP25 are at one overlap. Means are
+over the classes that have objects.
 """
 
 from __future__ import annotations
@@ -18,37 +21,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anyscene.arrays import B1, F8, I8, Integers
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
 from anyscene.tasks.point_masks import PointMasks
 
-OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # as the script has them, to the last bit
-SMALLEST = 100  # points
-STUFF = ("wall", "floor")  # no objects, in ScanNet's and ScanNet200's benchmark
+OVERLAPS = np.append(np.arange(0.5, 0.95, 0.05), 0.25)  # the same floats as in ScanNet's script
+SMALLEST = 100  # points of an object or a proposal that counts, at least
+STUFF = ("wall", "floor")  # classes that have no objects in ScanNet's and ScanNet200's benchmark
 
 
 class NothingToFind(EvaluationError):
-    """Annotation without a single object that counts."""
+    """The annotation has no object that counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledScene:
-    """Truth and P proposals of N points, the proposals in the order of their file."""
+    """The annotation of N points and P proposals, these in the order of their file."""
 
-    target: np.ndarray  # i[N], rows of the label set, -1 = none
-    instance: np.ndarray  # i[N], -1 = none
-    masks: PointMasks  # P of N points
-    label: np.ndarray  # i[P], rows of the label set, -1 = none
-    score: np.ndarray  # f8[P]
+    target: Integers  # i[N], rows of the label set, -1 = none
+    instance: Integers  # i[N], -1 = none
+    masks: PointMasks  # P masks of N points
+    label: Integers  # i[P], the class of each proposal, a row of the label set, -1 = none
+    score: F8  # f8[P], of each proposal
 
 
 @dataclass(frozen=True)
 class InstanceMetrics:
-    """Percent; means over the classes that have objects."""
+    """Average precision in percent, as means over the classes that have objects."""
 
-    AP: float
-    AP50: float
-    AP25: float
+    AP: float  # the mean over overlaps from 0.5 to 0.9
+    AP50: float  # at an overlap of 0.5
+    AP25: float  # at an overlap of 0.25
     per_class: dict[str, tuple[float, float, float]]  # AP, AP50, AP25 of each class that has objects
     absent: tuple[str, ...]  # the classes that have none
 
@@ -57,20 +61,20 @@ class InstanceMetrics:
 class _Overlaps:
     """P proposals and G objects of one class in one scene."""
 
-    iou: np.ndarray  # f8[P, G]
-    score: np.ndarray  # f8[P]
-    ignored: np.ndarray  # f8[P], the share of a proposal that is no object's
-    counted: np.ndarray  # b1[G], whether an object is large enough
+    iou: F8  # f8[P, G]
+    score: F8  # f8[P]
+    ignored: F8  # f8[P], the share of each proposal that belongs to no object
+    counted: B1  # b1[G], whether an object is large enough
 
 
-def things(label_set: LabelSet) -> np.ndarray:
-    """i8: rows of the label set that objects can have."""
+def things(label_set: LabelSet) -> I8:
+    """i8: the rows of the label set that are classes of objects."""
     return np.flatnonzero([name not in STUFF for name in label_set.names])
 
 
 def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> InstanceMetrics:
-    """Scores over all scenes. Raises EvaluationError for arrays that do not fit each other, and NothingToFind
-    where no class has an object of SMALLEST points or more."""
+    """The scores over all scenes. Raises EvaluationError for arrays that do not fit each other, and
+    NothingToFind where no class has an object of SMALLEST points or more."""
     classes = things(label_set)
     found: dict[int, list[_Overlaps]] = {int(row): [] for row in classes}
     for scene in scenes:
@@ -92,7 +96,11 @@ def evaluate_instances(scenes: Iterable[LabelledScene], label_set: LabelSet) -> 
         float(mean[0]),
         float(mean[1]),
         float(mean[2]),
-        {name: tuple(map(float, row)) for name, row, has in zip(names, each, there, strict=True) if has},
+        {
+            name: (float(ap), float(ap50), float(ap25))
+            for name, (ap, ap50, ap25), has in zip(names, each, there, strict=True)
+            if has
+        },
         tuple(name for name, has in zip(names, there, strict=True) if not has),
     )
 
@@ -109,7 +117,7 @@ def _check(scene: LabelledScene) -> None:
         raise EvaluationError("every proposal needs a finite score")
 
 
-def _of_class(scene: LabelledScene, row: int, void: np.ndarray, size: np.ndarray) -> _Overlaps:
+def _of_class(scene: LabelledScene, row: int, void: B1, size: I8) -> _Overlaps:
     chosen = np.flatnonzero((scene.label == row) & (size >= SMALLEST))
     points = np.flatnonzero((scene.target == row) & (scene.instance >= 0))
     _, owner = np.unique(scene.instance[points], return_inverse=True)
@@ -117,7 +125,7 @@ def _of_class(scene: LabelledScene, row: int, void: np.ndarray, size: np.ndarray
     size = size[chosen, None]
     common, ignored = np.zeros((len(chosen), len(count))), np.zeros(len(chosen))  # [P, G], [P]
     for index, proposal in enumerate(chosen):
-        inside = scene.masks[proposal]
+        inside = scene.masks[int(proposal)]
         common[index] = np.bincount(owner[inside[points]], minlength=len(count))
         ignored[index] = np.count_nonzero(inside & void)
     counted = count >= SMALLEST
@@ -126,15 +134,15 @@ def _of_class(scene: LabelledScene, row: int, void: np.ndarray, size: np.ndarray
 
 
 def _average_precision(scenes: list[_Overlaps], threshold: float) -> float:
-    """0..1, NaN where the class has no object."""
-    right, wrong, missed = [], [], 0
-    for scene in scenes:
-        missed += _assign(scene, threshold, right, wrong)
-    if not right and not missed:
+    """The average precision of one class in 0..1, NaN where it has no object."""
+    of_right: list[float] = []
+    of_wrong: list[float] = []
+    missed = sum(_assign(scene, threshold, of_right, of_wrong) for scene in scenes)
+    if not of_right and not missed:
         return float("nan")
-    if not right:
+    if not of_right:
         return 0.0
-    right, wrong = np.sort(right), np.sort(wrong)
+    right, wrong = np.sort(of_right), np.sort(of_wrong)
     score = np.unique(np.concatenate([right, wrong]))
     true = len(right) - np.searchsorted(right, score)  # with that score or a higher one
     false = len(wrong) - np.searchsorted(wrong, score)
@@ -145,7 +153,7 @@ def _average_precision(scenes: list[_Overlaps], threshold: float) -> float:
 
 
 def _assign(scene: _Overlaps, threshold: float, right: list[float], wrong: list[float]) -> int:
-    """Adds the scores of right and wrong proposals; returns the number of missed objects."""
+    """Append the scores of right and wrong proposals, and return how many objects are missed."""
     above, missed = scene.iou > threshold, 0
     taken = np.zeros(len(scene.score), bool)
     for thing in np.flatnonzero(scene.counted):

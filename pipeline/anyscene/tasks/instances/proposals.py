@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, F8, I4, I8, Array
 from anyscene.errors import DataError
 from anyscene.tasks.point_masks import PointMasks
 
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
 class Proposals:
     """P proposals of objects among N points."""
 
-    masks: PointMasks
-    score: np.ndarray  # f8[P], by which they are ranked
-    name: tuple[str | None, ...]  # what each is called; None: not named yet, or nothing to name it by
-    source: str  # what proposed them
+    masks: PointMasks  # P masks of N points
+    score: F8  # f8[P], by which they are ranked
+    name: tuple[str | None, ...]  # what each is called; None: it has no name yet, or no feature to get one by
+    source: str  # what proposed them: "scannet", "mask3d" or "clusters"
 
     def __len__(self) -> int:
         return len(self.score)
 
     @classmethod
     def from_scannet(cls, folder: Path, scene: str, points: int) -> Proposals:
-        """In the format of ScanNet's benchmark (evaluate_semantic_instance.py), in the order of the file:
+        """Read the format of ScanNet's benchmark (evaluate_semantic_instance.py), in the order of the file:
 
-            FOLDER/SCENE.txt        a proposal a line: file of its mask, relative to FOLDER, class, score
-            FOLDER/pred_mask/*.txt  a number per point of the scene, in its order; other than 0: inside
+            FOLDER/SCENE.txt        a line for each proposal: mask file, relative to FOLDER; class; score
+            FOLDER/pred_mask/*.txt  a number for each point of the scene, in its order; 0: outside
 
         The class is not read. Raises DataError naming the file and the line."""
         path = folder / f"{scene}.txt"
@@ -63,10 +64,10 @@ class Proposals:
 
     @classmethod
     def from_mask3d(cls, folder: Path, scene: str, points: int) -> Proposals:
-        """As OpenMask3D keeps Mask3D's masks, in FOLDER/SCENE_*masks.pt: a tensor [N, P], other than 0:
-        inside; or that and the scores [P], which are 1 without.
+        """Read Mask3D's masks as OpenMask3D keeps them, in FOLDER/SCENE_*masks.pt: a tensor [N, P] that is 0
+        outside a mask; or this and the scores [P]. Without scores all are 1.
 
-        Raises DataError naming the file; nothing in it but tensors is read."""
+        Only tensors are read from the file. Raises DataError naming it."""
         found = sorted(folder.glob(f"{scene}_*masks.pt"))
         if len(found) != 1:
             raise DataError(
@@ -85,36 +86,35 @@ class Proposals:
         return cls(masks, score, (None,) * len(score), "mask3d")
 
     @classmethod
-    def from_clusters(cls, group: np.ndarray, superpoint: np.ndarray, smallest: int = 1) -> Proposals:
-        """Groups of superpoints, such as `query.groups.objects` gives them, those of fewer than `smallest`
-        points left out; all have the score 1. group: i4[L], of each superpoint; superpoint: i4[N]."""
+    def from_clusters(cls, group: I4, superpoint: I4, smallest: int = 1) -> Proposals:
+        """Make a proposal of each group of superpoints, such as `query.groups.objects` returns them, that has
+        `smallest` points or more. All have the score 1. group: i4[L], the group of each superpoint;
+        superpoint: i4[N], the superpoint of each point."""
         of_point = group[superpoint]
         kept = np.flatnonzero(np.bincount(of_point) >= smallest)
         masks = PointMasks.of((of_point == one for one in kept), len(superpoint))
         return cls(masks, np.ones(len(kept)), (None,) * len(kept), "clusters")
 
-    def named(
-        self, features: Features, text: np.ndarray, candidates: np.ndarray, label_set: LabelSet
-    ) -> Proposals:
-        """The same, each with the name of the class whose prompt is closest to the mean of the features
-        inside it; without a feature it has none. text: f4[T, C] of the label set's prompts; candidates:
-        i8[J], rows of `text` that are asked."""
+    def named(self, features: Features, text: F4, candidates: I8, label_set: LabelSet) -> Proposals:
+        """The same proposals with names. Each is called by the class whose prompt is closest to the mean of
+        the features inside it, and has no name where there are none. text: f4[T, C], the label set's prompts;
+        candidates: i8[J], the rows of `text` to choose from."""
         mean, count = features.means(self.masks)
         best = candidates[(mean @ text[candidates].T).argmax(1)]
         row = label_set.of_prompts(best)
         names = [label_set.names[at] if points else None for at, points in zip(row, count, strict=True)]
         return replace(self, name=tuple(names))
 
-    def rows(self, names: Sequence[str]) -> np.ndarray:
-        """i8[P]: where each name stands among `names`, -1 where it has none or does not."""
+    def rows(self, names: Sequence[str]) -> I8:
+        """i8[P]: the place of each proposal's name among `names`, -1 where it has no name or another."""
         row = {name: index for index, name in enumerate(names)}
-        return np.array([row.get(name, -1) for name in self.name], np.int64)
+        return np.array([-1 if name is None else row.get(name, -1) for name in self.name], np.int64)
 
 
-READERS = {"scannet": Proposals.from_scannet, "mask3d": Proposals.from_mask3d}  # of files, by format
+READERS = {"scannet": Proposals.from_scannet, "mask3d": Proposals.from_mask3d}  # by the format of the files
 
 
-def _mask(path: Path, where: str, points: int) -> np.ndarray:
+def _mask(path: Path, where: str, points: int) -> B1:
     try:
         values = np.array(path.read_text().split(), np.int64)
     except FileNotFoundError as error:
@@ -125,10 +125,11 @@ def _mask(path: Path, where: str, points: int) -> np.ndarray:
         raise DataError(
             f"{path}: {len(values)} lines for {points} points; export it of the mesh that was imported"
         )
-    return values != 0
+    inside: B1 = values != 0
+    return inside
 
 
-def _tensors(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _tensors(path: Path) -> tuple[Array, F8]:
     """(masks [N, P], scores f8[P])."""
     import pickle
 

@@ -7,18 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from anyscene.errors import EvaluationError
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.project.progress import progress
 from anyscene.tasks import sources
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances, things
 from anyscene.tasks.instances.proposals import Proposals
-from anyscene.tasks.segmentation.metrics import EvaluationError
 from anyscene.tasks.task import Texts
 from anyscene.tasks.truth import Truth, split_by_annotation
 from anyscene.text import TextEncoder
 
-Reader = Callable[[Path, str, int], Proposals]  # of a folder, for a scene of so many points
+Reader = Callable[[Path, str, int], Proposals]  # takes the folder, the scene and how many points it has
 
 
 def score_proposals(
@@ -29,10 +29,11 @@ def score_proposals(
     source: str | None = None,
     read: Reader = Proposals.from_scannet,
 ) -> dict[str, Any]:
-    """AP, AP50, AP25 in percent, over all and per class, of the split's annotated scenes, and what of.
+    """AP, AP50 and AP25 in percent, as means and for each class, of the annotated scenes of the split; and
+    which scenes, proposals and features they are of.
 
-    source: whose features name the proposals, see `sources.of_scene`. Raises EvaluationError without an
-    annotated scene, and DataError for a bad file of proposals."""
+    folder: of the proposals. source: whose features name the proposals, as in `sources.of_scene`. Raises
+    EvaluationError where no scene is annotated, and DataError for a bad file of proposals."""
     scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
     if not scenes:
         raise EvaluationError(f"no scene of {settings.evaluation.split} is annotated; run labels first")

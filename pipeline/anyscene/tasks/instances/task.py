@@ -1,4 +1,4 @@
-"""Instances: objects as groups of superpoints, named by their features."""
+"""Instances: objects are groups of superpoints, and get their names by their features."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anyscene.arrays import I4
 from anyscene.datasets import LabelSet
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import (
@@ -34,8 +35,8 @@ class Objects:
     proposals: Proposals
     label_set: LabelSet
 
-    def owner(self) -> np.ndarray:
-        """i4[N]: the proposal with the highest score that has the point, -1 = none."""
+    def owner(self) -> I4:
+        """i4[N]: the proposal with the highest score that holds each point, -1 = none."""
         masks = self.proposals.masks
         owner = np.full(masks.points, -1, np.int32)
         for index in np.argsort(self.proposals.score, kind="stable"):
@@ -44,8 +45,9 @@ class Objects:
 
 
 class Instances:
-    """The task: superpoints that touch and show the same class are an object; its score is the cosine of its
-    mean feature with its name. Scores are average precision in percent, as ScanNet's benchmark has it."""
+    """The task. Superpoints that touch and show the same class are an object, whose score is the cosine of
+    its mean feature with its name. The task is scored by average precision in percent, as in ScanNet's
+    benchmark."""
 
     name, title = "instances", "objects"
 

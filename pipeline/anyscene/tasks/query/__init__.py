@@ -1,1 +1,1 @@
-"""Free texts asked of a scene."""
+"""Queries: where in a scene is what a free text names?"""

@@ -1,4 +1,4 @@
-"""What texts are compared with: points one by one, superpoints by the mean of all their points."""
+"""What texts are compared with: single points, and superpoints by the means of all their points."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from anyscene.arrays import B1, F4, I4, I8
 from anyscene.fusion import SuperpointMeans
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import similarity
@@ -21,13 +22,13 @@ class IndexedPoints:
     """M points that texts are compared with one by one."""
 
     classes: Vocabulary
-    points: np.ndarray  # i8[M], which they are, in rising order
+    points: I8  # i8[M], which points they are, in rising order
     feature: QuantisedFeatures  # [M, C]
     known: torch.Tensor  # f2[M, V + 1], shares of the classes, and the cosine with what these have in common
-    valid: np.ndarray  # b1[M], whether a point has a feature
+    valid: B1  # b1[M], whether a point has a feature
 
-    def scores(self, texts: np.ndarray, by: By = By.both) -> np.ndarray:
-        """f4[M, K] with texts [K, C] of length 1, NaN without a feature."""
+    def scores(self, texts: F4, by: By = By.both) -> F4:
+        """f4[M, K]: the score of each point for texts f4[K, C] of length 1, NaN where it has no feature."""
         share, weight = similarity.weights(self.classes, texts, by)
         columns = torch.from_numpy(weight)
         score = np.empty((len(self.points), len(texts)), np.float32)
@@ -40,31 +41,32 @@ class IndexedPoints:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """All that is known of a scene's points by one source, for any text.
+    """What one source of features knows of a scene's points, to be compared with any text.
 
-    Scores of superpoints are those of the means of their points, so they are the means of their scores.
+    Scores are linear in what is known of a point, so the score of a superpoint's mean is the mean of its
+    points' scores.
     """
 
     classes: Vocabulary
-    sample: IndexedPoints  # by which scores of the scene are spread, whatever is drawn
-    drawn: IndexedPoints  # of which colours are asked
-    mean: np.ndarray  # f4[L, C], of features of length 1
-    mean_known: np.ndarray  # f4[L, V + 1]
-    count: np.ndarray  # i8[L], points with a feature of each superpoint
+    sample: IndexedPoints  # that tell how the scores of the scene are spread, whatever is drawn
+    drawn: IndexedPoints  # whose scores are drawn
+    mean: F4  # f4[L, C], of features of length 1
+    mean_known: F4  # f4[L, V + 1]
+    count: I8  # i8[L], how many points of each superpoint have a feature
 
     @classmethod
     def of(
         cls,
         features: Features,
-        superpoint: np.ndarray,
+        superpoint: I4,
         classes: Vocabulary,
-        sample: np.ndarray,
-        drawn: np.ndarray | None = None,
+        sample: I8,
+        drawn: I8 | None = None,
     ) -> Index:
-        """In one pass, and little more memory than is kept.
+        """Build the index in one pass over the features, with little more memory than is kept.
 
-        superpoint: i4[N], empty where there are none yet; sample, drawn: i8[M] each, in rising order; None:
-        what is drawn is the sample."""
+        superpoint: i4[N], empty where there are none yet; sample, drawn: i8[M] each, in rising order; without
+        `drawn` the sample is drawn."""
         names = np.vstack([classes.name, classes.common])
         columns, width = torch.from_numpy(names.T.copy()), names.shape[1]
         kept = [_Filling(sample, width, len(names))]
@@ -89,34 +91,36 @@ class Index:
         shown = others[0] if others else sampled
         return cls(classes, sampled, shown, mean[:, :width].copy(), mean[:, width:].copy(), count)
 
-    def superpoints(self, texts: np.ndarray, by: By = By.both) -> np.ndarray:
-        """f4[L, K] with texts [K, C] of length 1: the mean of their points' scores, NaN without any."""
+    def superpoints(self, texts: F4, by: By = By.both) -> F4:
+        """f4[L, K]: the score of each superpoint for texts f4[K, C] of length 1, the mean over its points;
+        NaN where none has a feature."""
         share, weight = similarity.weights(self.classes, texts, by)
         score = share * (self.mean @ texts.T) + self.mean_known @ weight
         score[self.count == 0] = np.nan
         return score
 
     @functools.cached_property
-    def shows(self) -> np.ndarray:
-        """i8[L]: the class of the highest mean cosine, -1 where no point has a feature."""
+    def shows(self) -> I8:
+        """i8[L]: the class with the highest mean cosine, -1 where no point has a feature."""
         return np.where(self.count > 0, (self.mean @ self.classes.name.T).argmax(1), -1)
 
 
 class _Filling:
-    """IndexedPoints while the blocks of all points go by."""
+    """Collects IndexedPoints from the blocks of all points."""
 
-    def __init__(self, points: np.ndarray, width: int, columns: int) -> None:
+    def __init__(self, points: I8, width: int, columns: int) -> None:
         self._points, self._next = points, 0
         self._feature = QuantisedFeatures.empty(len(points), width)
         self._known = torch.empty((len(points), columns), dtype=torch.float16)
 
     def take(self, start: int, block: torch.Tensor, known: torch.Tensor) -> None:
-        """What is wanted of the points from `start` on, of features [n, C]."""
+        """Keep what is asked for of a block of points, of which `start` is the first. block: f4[n, C]; known:
+        f4[n, V + 1]."""
         last = int(np.searchsorted(self._points, start + len(block)))
         inside = torch.from_numpy(self._points[self._next : last] - start)
         self._feature.put(self._next, block[inside])
         self._known[self._next : last] = known[inside]
         self._next = last
 
-    def filled(self, classes: Vocabulary, valid: np.ndarray) -> IndexedPoints:
+    def filled(self, classes: Vocabulary, valid: B1) -> IndexedPoints:
         return IndexedPoints(classes, self._points, self._feature, self._known, valid[self._points])

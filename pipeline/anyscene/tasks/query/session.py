@@ -1,7 +1,7 @@
-"""Several texts asked of one scene: its groups of superpoints by rank, and scores of its points.
+"""Queries to one scene: each text ranks its groups of superpoints and scores its points.
 
-The command line, the viewer and the benchmark of queries ask the same session. Ranks are by means over all
-points and by a sample that does not depend on which points are drawn.
+The command line, the viewer and the benchmark of queries all use the session. Ranks come from means over all
+points, and from a sample that does not depend on which points are drawn.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from anyscene.arrays import B1, F4, F8, I4, I8, Integers
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
 from anyscene.tasks.query.index import Index
@@ -28,15 +29,15 @@ from anyscene.text.glosses import Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A scene with the features of a source, ready to be asked."""
+    """A scene with the features of one source, ready for queries."""
 
     scene: str  # id
     source: str  # of the features
-    xyz: np.ndarray  # f4[N, 3], metres
-    superpoint: np.ndarray  # i4[N]; empty where there are none, and then nothing is ranked
+    xyz: F4  # f4[N, 3], metres
+    superpoint: I4  # i4[N]; empty where there are none, and then nothing is ranked
     index: Index
-    group: np.ndarray  # i4[L], the group of each superpoint
-    area: np.ndarray  # f8[L], square metres of each superpoint
+    group: Integers  # i[L], the group of each superpoint
+    area: F8  # f8[L], square metres of each superpoint
 
     @classmethod
     def of(
@@ -45,14 +46,18 @@ class Session:
         features: Features,
         classes: Vocabulary,
         unit: Unit = Unit.object,
-        drawn: np.ndarray | None = None,
-        sample: np.ndarray | None = None,
+        drawn: I8 | None = None,
+        sample: I8 | None = None,
     ) -> Session:
-        """drawn: i8[M], the points whose scores an answer has, in rising order; None: those of the sample.
-        sample: spread(xyz, SAMPLE), which takes a second of a million points, where it is known."""
+        """Prepare a scene for queries.
+
+        drawn: i8[M], the points whose scores an answer has, in rising order; None: those of the sample.
+        sample: i8[M], what spread(xyz, SAMPLE) returns; pass it where it is known, because it takes a second
+        for a million points."""
         superpoint, sample = surface.superpoint, spread(surface.xyz, SAMPLE) if sample is None else sample
         index = Index.of(features, superpoint, classes, sample, drawn)
-        group, area = np.arange(len(index.count)), np.zeros(0)
+        group: Integers = np.arange(len(index.count))
+        area = np.zeros(0)
         if len(superpoint):
             area = groups.areas(superpoint, surface.xyz, surface.face)
             if unit is Unit.object:
@@ -68,7 +73,9 @@ class Session:
         top: int = TOP,
         by: By = By.both,
     ) -> Answer:
-        """Where `text` is, and none of the `negative` texts: what is closer to one of these is left out."""
+        """Where in the scene `text` is. What is closer to one of the `negative` texts is left out.
+
+        top: how many groups to find; by: how points are compared with texts."""
         texts = encoder.encode([text, *negative])
         sample, drawn = self.index.sample, self.index.drawn
         positive, *others = np.ascontiguousarray(sample.scores(texts, by).T)
@@ -87,9 +94,7 @@ class Session:
             tuple(self._found_through(texts[0], by, match) for match in matches),
         )
 
-    def _ranked(
-        self, texts: np.ndarray, by: By, sampled: np.ndarray, out: np.ndarray, top: int
-    ) -> list[groups.Match]:
+    def _ranked(self, texts: F4, by: By, sampled: F4, out: B1, top: int) -> list[groups.Match]:
         if len(self.superpoint) == 0:
             return []
         superpoint = self.superpoint[self.index.sample.points]
@@ -101,10 +106,10 @@ class Session:
         )  # fmt: skip
 
     def _shows(self, match: groups.Match) -> str:
-        """The class that a group shows; all of its superpoints show the same."""
-        return self.index.classes.names[self.index.shows[match.superpoints[0]]]
+        """The class that a group shows. All of its superpoints show the same one."""
+        return self.index.classes.names[int(self.index.shows[match.superpoints[0]])]
 
-    def _found_through(self, text: np.ndarray, by: By, match: groups.Match) -> FoundThrough | None:
+    def _found_through(self, text: F4, by: By, match: groups.Match) -> FoundThrough | None:
         if by is By.cosine:
             return None
         index, classes, inside = self.index, self.index.classes, list(match.superpoints)
@@ -124,7 +129,7 @@ class Session:
 class FoundThrough:
     """The class through which a text found a group."""
 
-    name: str
+    name: str  # of the class
     gloss: str | None  # what WordNet says of it, where the text is closer to that than to the name
 
 
@@ -133,19 +138,19 @@ class Answer:
     """What a scene answers to one text."""
 
     text: str
-    negative: tuple[str, ...]  # texts that are not meant
-    score: np.ndarray  # f4[M] of the drawn points, NaN without a feature and where another text is meant
+    negative: tuple[str, ...]  # texts for what is not meant
+    score: F4  # f4[M] of the drawn points, NaN without a feature and where a negative text fits better
     matches: tuple[groups.Match, ...]  # the best groups
     shows: tuple[str, ...]  # the class of the vocabulary that each group shows
-    through: tuple[FoundThrough | None, ...]  # by which each was found; None: by the features themselves
+    through: tuple[FoundThrough | None, ...]  # the class through which each was found; None: by its features
 
     @functools.cached_property
-    def heat(self) -> np.ndarray:
-        """f4[M] in 0..1: the scores for colours."""
+    def heat(self) -> F4:
+        """f4[M] in 0..1: the scores, scaled for colours."""
         return similarity.relative(self.score)
 
     def record(self) -> dict[str, Any]:
-        """For JSON, without the points."""
+        """The answer as values for JSON, without the scores of points."""
         found = enumerate(zip(self.shows, self.through, self.matches, strict=True), 1)
         matches = [
             {"rank": rank, "shows": name, "found_as": through and asdict(through), **asdict(match)}

@@ -1,4 +1,4 @@
-"""Free texts: where each is, as heat. A text has no annotation, so the task has no score."""
+"""Queries as a task: heat shows where each free text is. Texts have no annotation, so there is no score."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAT = Scale("median", "highest")
 
 
 class Query:
-    """The task."""
+    """The task. It answers the texts of `Texts.asked`."""
 
     name, title = "query", "free texts"
 

@@ -1,17 +1,19 @@
-"""Which points of a scene are drawn, and how far they are apart."""
+"""Which points of a scene are drawn, and how far apart they are."""
 
 from __future__ import annotations
 
 import numpy as np
 
-ATTEMPTS, ENOUGH = 8, 0.9  # at a grid of about as many cells as points may be drawn
-COARSE, FINE = 0.1, 0.002  # metres: bounds of what is taken for the distance of neighbouring points
+from anyscene.arrays import F4, I8
+
+ATTEMPTS, ENOUGH = 8, 0.9  # tries to find a grid, and the share of the points that a good one keeps
+COARSE, FINE = 0.1, 0.002  # metres, the bounds of the estimated distance of neighbouring points
 
 
-def spread(xyz: np.ndarray, most: int) -> np.ndarray:
-    """i8[M]: in rising order at most `most` (0 = all) of the points f4[N, 3], one of each occupied cell of a
-    grid. So they cover surfaces with fewer gaps than as many that are drawn by lot, and scans of any density
-    alike."""
+def spread(xyz: F4, most: int) -> I8:
+    """i8[M]: at most `most` (0 = all) of the points f4[N, 3] in metres, in rising order, one from each
+    occupied cell of a grid. They cover surfaces with fewer gaps than points that are drawn at random, and do
+    so for scans of any density."""
     if most == 0 or len(xyz) <= most:
         return np.arange(len(xyz))
     cell, found = spacing(xyz) * float(np.sqrt(len(xyz) / most)), np.empty(0, np.int64)
@@ -25,15 +27,17 @@ def spread(xyz: np.ndarray, most: int) -> np.ndarray:
     return np.sort(found) if len(found) else np.sort(first)[:: -(-len(first) // most)]
 
 
-def spacing(xyz: np.ndarray) -> float:
-    """Metres between neighbouring points of surfaces: the occupied cells of a coarse grid give their area."""
+def spacing(xyz: F4) -> float:
+    """The distance of neighbouring points on surfaces, in metres. The occupied cells of a coarse grid tell
+    how large the surfaces are."""
     if len(xyz) == 0:
         return COARSE
     occupied = len(np.unique(_cells(xyz, COARSE)))
     return float(np.clip(COARSE * np.sqrt(occupied / len(xyz)), FINE, COARSE))
 
 
-def _cells(xyz: np.ndarray, cell: float) -> np.ndarray:
-    """i8[N]: the cell of a grid that each point is in."""
+def _cells(xyz: F4, cell: float) -> I8:
+    """i8[N]: the number of the cell that each point is in. cell: the side of a cell in metres."""
     x, y, z = ((xyz - xyz.min(0)) / cell).astype(np.int64).T
-    return (x << 40) | (y << 20) | z
+    number: I8 = (x << 40) | (y << 20) | z
+    return number

@@ -1,11 +1,12 @@
-"""What a query ranks and how much of it: words of the command line, without what answers them."""
+"""What a query ranks, and how many of it. The command line needs these words without the code that
+answers."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-SAMPLE = 100_000  # points whose scores tell how those of the scene are spread
-TOP = 5  # groups of a text
+SAMPLE = 100_000  # at most so many points tell how the scores of a scene are spread
+TOP = 5  # groups that a text finds
 
 
 class Unit(StrEnum):

@@ -1,7 +1,7 @@
-"""How good predictions are: scores, the rows of the ablation, capability against truth, doubt."""
+"""Semantic segmentation: the class of every point, and how predictions are scored."""
 
+from anyscene.errors import EvaluationError
 from anyscene.tasks.segmentation.metrics import (
-    EvaluationError,
     Metrics,
     Tally,
     confusion,

@@ -1,10 +1,11 @@
-"""Semantic segmentation scores out of confusion matrices: mIoU, mAcc and their foreground versions.
+"""Scores of semantic segmentation from confusion matrices: mIoU, mAcc, and both for the foreground.
 
-Rules: one matrix is accumulated over all points. A class that no annotated point has is left out of the means
-and named. A point without a prediction is an error (ScanNet's benchmark script) or is dropped (OpenScene's
-evaluation): `unpredicted`. The f-metrics know the foreground classes alone: others are never predicted, and
-their points are ignored. Precision is TP / (TP + FP), 0 for a class that nothing was predicted as; mAcc is
-the mean recall. Where a label set has splits (ScanNet200: head, common, tail), both means over each of them.
+One matrix is accumulated over all points. A class that no annotated point has is left out of the means and
+listed. A point without a prediction is an error (as in ScanNet's benchmark script) or is dropped (as in
+OpenScene's evaluation); `unpredicted` says which. The f-metrics are those of the foreground classes: other
+classes are never predicted, and their points are ignored. Precision is TP / (TP + FP), and 0 for a class that
+was never predicted; mAcc is the mean recall. Where a label set has splits (ScanNet200: head, common, tail),
+both means are computed over each of them as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from anyscene.arrays import F8, I8, Integers
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
 
@@ -25,10 +27,10 @@ Unpredicted = Literal["error", "ignore"]
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Confusion matrices i8[..., K, K+1]: row = truth, column = prediction, last column = no prediction."""
+    """Confusion matrices: row = truth, column = prediction, last column = no prediction."""
 
-    every: np.ndarray
-    foreground: np.ndarray
+    every: I8  # i8[..., K, K+1], predictions among all classes
+    foreground: I8  # i8[..., K, K+1], predictions among the foreground classes
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.every + other.every, self.foreground + other.foreground)
@@ -36,7 +38,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Percent, over the classes that have annotated points."""
+    """Scores in percent, over the classes that have annotated points."""
 
     mIoU: float  # mean over classes of the intersection over union of prediction and truth
     mAcc: float  # mean over classes of the share of a class's points that are right
@@ -50,19 +52,19 @@ class Metrics:
 
 
 def evaluate(
-    target: np.ndarray,  # [N]
-    prediction: np.ndarray,  # [N]
+    target: Integers,  # [N]
+    prediction: Integers,  # [N]
     label_set: LabelSet,
     *,
-    foreground_prediction: np.ndarray | None = None,  # [N]
+    foreground_prediction: Integers | None = None,  # [N]
     unpredicted: Unpredicted = "error",
 ) -> Metrics:
-    """Scores of one set of points.
+    """The scores of one set of points.
 
-    target: integers [N]; -1, or any other value outside 0..K-1, = not annotated, ignored.
-    prediction: integers [N], -1 = none. foreground_prediction: the same, chosen among the classes of
-    `label_set.foreground` only.
-    Raises EvaluationError for arrays of different lengths or predictions that are no class.
+    target: i[N], the true class; points with -1, or any other value outside 0..K-1, are not annotated and are
+    ignored. prediction: i[N], -1 = none. foreground_prediction: the same, chosen only among the classes of
+    `label_set.foreground`.
+    Raises EvaluationError for arrays of different lengths and for predictions that are no class.
 
     >>> classes = anyscene.label_set("scannet20")
     >>> wall, floor, none = 0, 1, -1
@@ -80,18 +82,19 @@ def evaluate(
     return measure(every, _foreground(target, foreground_prediction, label_set), label_set, unpredicted)
 
 
-def tally(target: np.ndarray, prediction: Prediction, label_set: LabelSet) -> Tally:
-    """Both confusion matrices of N points; those of several scenes are added."""
+def tally(target: Integers, prediction: Prediction, label_set: LabelSet) -> Tally:
+    """Both confusion matrices of N points. Those of several scenes can be added."""
     return Tally(
         confusion(target, prediction.label, len(label_set)),
         _foreground(target, prediction.foreground, label_set),
     )
 
 
-def confusion(target: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """i8[K, K+1]: how many annotated points of class `row` were predicted as `column`; column K = not at all.
+def confusion(target: Integers, prediction: Integers, classes: int) -> I8:
+    """i8[K, K+1]: how many annotated points of class `row` were predicted as `column`, which is K for points
+    without a prediction.
 
-    Raises EvaluationError for arrays of different lengths or predictions outside -1..K-1.
+    Raises EvaluationError for arrays of different lengths and for predictions outside -1..K-1.
     """
     target, prediction = np.asarray(target), np.asarray(prediction)
     if target.shape != prediction.shape or target.ndim != 1:
@@ -106,7 +109,7 @@ def confusion(target: np.ndarray, prediction: np.ndarray, classes: int) -> np.nd
     return np.bincount(cell, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 
 
-def _foreground(target: np.ndarray, prediction: np.ndarray, label_set: LabelSet) -> np.ndarray:
+def _foreground(target: Integers, prediction: Integers, label_set: LabelSet) -> I8:
     matrix = confusion(target, prediction, len(label_set))
     if matrix[:, :-1][:, ~label_set.foreground].any():
         raise EvaluationError("foreground_prediction names a background class; choose among the others")
@@ -114,10 +117,11 @@ def _foreground(target: np.ndarray, prediction: np.ndarray, label_set: LabelSet)
     return matrix
 
 
-def per_class(matrix: np.ndarray, unpredicted: Unpredicted = "error") -> tuple[np.ndarray, np.ndarray]:
-    """(IoU, accuracy) f8[..., K] in 0..1 of confusion matrices [..., K, K+1]; NaN where a class has no point.
+def per_class(matrix: I8, unpredicted: Unpredicted = "error") -> tuple[F8, F8]:
+    """(IoU f8[..., K], accuracy f8[..., K]) in 0..1 of confusion matrices i8[..., K, K+1]; NaN where a class
+    has no point.
 
-    IoU = TP / (TP + FP + FN), accuracy = TP / (TP + FN), after Everingham et al. 2010 and Long et al. 2015.
+    IoU = TP / (TP + FP + FN) (Everingham et al. 2010), accuracy = TP / (TP + FN) (Long et al. 2015).
     """
     square = matrix[..., :-1]
     right = np.diagonal(square, axis1=-2, axis2=-1).astype(np.float64)
@@ -128,22 +132,25 @@ def per_class(matrix: np.ndarray, unpredicted: Unpredicted = "error") -> tuple[n
     return iou, accuracy
 
 
-def precision(matrix: np.ndarray) -> np.ndarray:
-    """f8[..., K] in 0..1 of confusion matrices [..., K, K+1], 0 where no annotated point was predicted so."""
+def precision(matrix: I8) -> F8:
+    """f8[..., K]: the precision of each class in 0..1, of confusion matrices i8[..., K, K+1]; 0 where no
+    annotated point was predicted as the class."""
     square = matrix[..., :-1]
     right = np.diagonal(square, axis1=-2, axis2=-1).astype(np.float64)
-    return right / np.maximum(square.sum(-2), 1)
+    share: F8 = right / np.maximum(square.sum(-2), 1)
+    return share
 
 
-def mean_iou(matrix: np.ndarray, unpredicted: Unpredicted = "error") -> np.ndarray:
-    """f8[...] mIoU in percent of confusion matrices [..., K, K+1]; 0 where nothing is annotated."""
+def mean_iou(matrix: I8, unpredicted: Unpredicted = "error") -> F8:
+    """f8[...]: the mIoU in percent of confusion matrices i8[..., K, K+1]; 0 where nothing is annotated."""
     return 100 * _mean(per_class(matrix, unpredicted)[0])
 
 
 def measure(
-    every: np.ndarray, foreground: np.ndarray | None, label_set: LabelSet, unpredicted: Unpredicted = "error"
+    every: I8, foreground: I8 | None, label_set: LabelSet, unpredicted: Unpredicted = "error"
 ) -> Metrics:
-    """The scores of accumulated confusion matrices [K, K+1]."""
+    """The scores of accumulated confusion matrices i8[K, K+1]. foreground: None where there are no
+    predictions among the foreground classes."""
     iou, accuracy = per_class(every, unpredicted)
     present = np.isfinite(iou)
     f_mean: tuple[float | None, float | None] = None, None
@@ -151,7 +158,7 @@ def measure(
         f_iou, f_accuracy = per_class(foreground, unpredicted)
         f_mean = 100 * float(_mean(f_iou)), 100 * float(_mean(f_accuracy))
 
-    def of_present(values: np.ndarray) -> dict[str, float]:
+    def of_present(values: F8) -> dict[str, float]:
         every = zip(label_set.names, values, present, strict=True)
         return {name: 100 * float(value) for name, value, there in every if there}
 
@@ -174,7 +181,8 @@ def measure(
     )
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN, 0 where all is."""
+def _mean(values: F8) -> F8:
+    """The mean over the last axis without NaN; 0 where all is NaN."""
     there = np.isfinite(values)
-    return np.where(there, values, 0).sum(-1) / np.maximum(there.sum(-1), 1)
+    mean: F8 = np.where(there, values, 0).sum(-1) / np.maximum(there.sum(-1), 1)
+    return mean

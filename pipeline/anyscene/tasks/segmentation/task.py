@@ -1,4 +1,4 @@
-"""Semantic segmentation: the class of every point, that whose prompt is closest to its feature."""
+"""Semantic segmentation: the class of a point is the one whose prompt is closest to its feature."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anyscene.arrays import I2, I8
 from anyscene.datasets import LabelSet
 from anyscene.tasks.layer import Layer, label_layer
 from anyscene.tasks.segmentation.metrics import confusion, measure
@@ -25,23 +26,23 @@ class Labels:
 
     source: str  # of the features
     title: str  # of the source, for people
-    label: np.ndarray  # i2[M], rows of the label set, -1 without a feature
+    label: I2  # i2[M], rows of the label set, -1 without a feature
     label_set: LabelSet
 
     @property
     def layer(self) -> Layer:
-        """In the colours of the label set."""
+        """The points in the colours of their classes."""
         return label_layer(f"segmentation/{self.source}", self.title, self.label, self.label_set)
 
 
-def labelled(features: Features, texts: Texts, points: np.ndarray | None = None) -> Labels:
-    """The classes of `points` i8[M] in rising order (default: all)."""
+def labelled(features: Features, texts: Texts, points: I8 | None = None) -> Labels:
+    """The classes of points. points: i8[M] in rising order; None: all."""
     label = texts.label_set.of_prompts(features.closest(texts.prompts, points)).astype(np.int16)
     return Labels(features.name, features.title, label, texts.label_set)
 
 
 class Segmentation:
-    """The task; its scores are means over classes in percent."""
+    """The task. Its scores are means over classes, in percent."""
 
     name, title = "segmentation", "classes"
 
@@ -49,13 +50,13 @@ class Segmentation:
         return labelled(features, texts)
 
     def score(self, answers: Iterable[Labels], truth: Iterable[Truth]) -> Mapping[str, float] | None:
-        first, matrix = None, 0
+        matrix: I8 | None = None
         for said, annotated in zip(answers, truth, strict=True):
-            first = first or annotated
-            matrix = matrix + confusion(annotated.label, said.label, len(annotated.label_set))
-        if first is None:
+            of_scene = confusion(annotated.label, said.label, len(annotated.label_set))
+            matrix = of_scene if matrix is None else matrix + of_scene
+        if matrix is None:
             return None
-        metrics = measure(matrix, None, first.label_set, first.unpredicted)
+        metrics = measure(matrix, None, annotated.label_set, annotated.unpredicted)
         return {"mIoU": metrics.mIoU, "mAcc": metrics.mAcc}
 
     def layers(self, answer: Labels) -> Sequence[Layer]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Dense(DemoEntry):
+    """The registry entry of the dense model."""
+
     def load(self, params: Params, captions: bool) -> Segmenter:
         from anyscene.text import load_text_encoder
         from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter

@@ -1,4 +1,4 @@
-"""The demo's dense segmenter, in LSeg's role: every pixel gets a feature in text space."""
+"""The demo's dense segmenter, which stands for LSeg: every pixel gets a feature in text space."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.arrays import I2, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters.protocol import FeatureMap
@@ -19,7 +20,7 @@ from anyscene_demo.segmenters.backbone import Backbone, Pyramid, prepare
 
 
 class DenseNetwork(nn.Module):
-    """Pyramid over the backbone, then a linear map of each cell at stride 4 into text space."""
+    """The pyramid over the backbone, then a linear map of each cell at stride 4 into text space."""
 
     def __init__(self, widths: Sequence[int] = (32, 64, 96, 96), inner: int = 64, width: int = 384) -> None:
         super().__init__()
@@ -30,10 +31,11 @@ class DenseNetwork(nn.Module):
 
     def decode(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Backbone maps -> f4[B, h, w, inner] on the grid of stride 4."""
-        return self.inner(self.pyramid(maps)[0]).permute(0, 2, 3, 1)
+        cells: torch.Tensor = self.inner(self.pyramid(maps)[0])
+        return cells.permute(0, 2, 3, 1)
 
     def place(self, cells: torch.Tensor) -> torch.Tensor:
-        """Decoded cells f4[..., inner] -> f4[..., C] in text space, L2-normalised."""
+        """Decoded cells f4[..., inner] -> f4[..., C] in text space, of length 1."""
         return functional.normalize(self.head(cells), dim=-1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -45,7 +47,7 @@ class DenseSegmenter:
     """DenseNetwork behind the Segmenter protocol."""
 
     def __init__(self, name: str, folder: Path, text: TextEncoder, precision: Precision = "float32") -> None:
-        """Load from `folder`; raises WeightsError where that cannot be done."""
+        """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name = name
         self.description, tensors, self.version = described.read(folder)
         architecture = self.description.get("architecture", {})
@@ -61,19 +63,21 @@ class DenseSegmenter:
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def describe(self, images: np.ndarray, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
-        """One FeatureMap for each image u1[B, H, W, 3]; unit vectors at a quarter of the network's
+    def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+        """A FeatureMap for each image u1[B, H, W, 3]: vectors of length 1 at a quarter of the network's
         resolution.
 
-        Images go through one by one: as fast as batches on a CPU, and the batch can make no difference.
+        Images go through one by one. On a CPU that is as fast as batches, and the batch can make no
+        difference.
         """
         with autocast(torch.device("cpu"), self._precision):
             found = [self._network(prepare(image[None], self._side))[0] for image in images]
         return [FeatureMap(feature.float()) for feature in found]
 
     @torch.inference_mode()
-    def label(self, images: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
-        """i2[B, H, W]: the most similar name at each pixel. A dense model labels every pixel."""
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
+        """i2[B, H, W]: the most similar name at each pixel, an index into `vocabulary`. Every pixel has
+        one."""
         target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, found in zip(labels, self.describe(images), strict=True):

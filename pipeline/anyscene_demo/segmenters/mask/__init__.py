@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Mask(DemoEntry):
+    """The registry entry of the mask model."""
+
     captioned = True
 
     def load(self, params: Params, captions: bool) -> Segmenter:

@@ -1,8 +1,8 @@
-"""The demo's mask segmenter, in SEEM's role: it finds masks, scores and names them, and captions each.
+"""The demo's mask segmenter, which stands for SEEM: it finds masks, scores and names them, and captions each.
 
-Every cell of a coarse grid proposes the mask of whatever lies under it (as SOLO, Wang et al. 2020, and SAM's
-"segment everything" do); proposals are accepted greedily until the image is covered; each mask is then named
-as a whole, from features pooled over it. The network sees grey images; colours go into the captions alone.
+Every cell of a coarse grid proposes the mask of what lies under it, as in SOLO (Wang et al. 2020) and in
+SAM's "segment everything". Proposals are accepted greedily until the image is covered. Each mask then gets
+one name, from features that are pooled over it. The network sees grey images; only captions have colours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anyscene.arrays import I4, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters.captions.captioner import Captioner, with_captioner
@@ -25,27 +26,20 @@ from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import described
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
 
-HELD = -1.0  # logit above which a pixel may belong to a mask: below 0, or cracks open between masks
+HELD = -1.0  # the logit above which a pixel may belong to a mask; below 0, so that masks leave no cracks
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """What the network says about B images, with cells on the grid of stride 8 and pixels on that of stride
-    4.
+    """What the network says of B images. Cells are on the grid of stride 8, pixels on that of stride 4."""
 
-    pixel: f4[B, E, h, w] embeddings; kernel: f4[B, E, g, k] what a cell's mask looks for; bias: f4[B, g, k];
-    centre: f4[B, 2, g, k] (x, y) and sharpness f4[B, g, k] of the window around the mask, in units of half
-    the shorter image side; score: f4[B, g, k] logit of the mask's expected IoU; region: f4[B, R, g, k]
-    features to pool for naming.
-    """
-
-    pixel: torch.Tensor
-    kernel: torch.Tensor
-    bias: torch.Tensor
-    centre: torch.Tensor
-    sharpness: torch.Tensor
-    score: torch.Tensor
-    region: torch.Tensor
+    pixel: torch.Tensor  # f4[B, E, h, w], embeddings
+    kernel: torch.Tensor  # f4[B, E, g, k], the embedding that the mask of a cell looks for
+    bias: torch.Tensor  # f4[B, g, k]
+    centre: torch.Tensor  # f4[B, 2, g, k], x and y of the window around a mask, in halves of the shorter side
+    sharpness: torch.Tensor  # f4[B, g, k], of the window
+    score: torch.Tensor  # f4[B, g, k], the logit of the expected IoU of a mask
+    region: torch.Tensor  # f4[B, R, g, k], features to pool for naming
 
 
 class MaskNetwork(nn.Module):
@@ -63,6 +57,7 @@ class MaskNetwork(nn.Module):
         self.pyramid = Pyramid(widths)
         self.pixel = nn.Conv2d(widths[0], embedding, 1)
         self.seed = nn.Conv2d(widths[1], embedding + 5, 1)
+        assert self.seed.bias is not None
         nn.init.constant_(self.seed.bias[embedding + 3], 1.0)  # begin with local windows
         region = widths[1] + CHANNELS[2] + CHANNELS[3]
         self.name = nn.Sequential(
@@ -98,10 +93,11 @@ class MaskNetwork(nn.Module):
         )
 
     def embed(self, region: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Name regions: region f4[R, g, k] of one image under masks f4[n, g, k] in 0..1 -> f4[n, C],
-        normalised.
+        """f4[n, C] of length 1: the embeddings of regions. region: f4[R, g, k], features of one image; mask:
+        f4[n, g, k] in 0..1.
 
-        Besides the mean over the mask it sees the mean over the image, and the mask's height, width and area.
+        An embedding comes from the mean over the mask, the mean over the image, and the mask's height, width
+        and area.
         """
         flat = mask.flatten(1)
         area = flat.sum(1, keepdim=True)
@@ -119,8 +115,8 @@ class MaskNetwork(nn.Module):
 
 
 def mask_logits(proposals: Proposals, image: int, cells: torch.Tensor) -> torch.Tensor:
-    """f4[n, h, w]: masks of image number `image` from the seeds `cells` i8[n] (flat index on the seed
-    grid)."""
+    """f4[n, h, w]: the masks of image number `image` from seeds. cells: i8[n], flat indices on the grid of
+    seeds."""
     pixel = proposals.pixel[image]
     x, y = _coordinates(*pixel.shape[1:])
     kernel = proposals.kernel[image].flatten(1)[:, cells]  # [E, n]
@@ -132,9 +128,10 @@ def mask_logits(proposals: Proposals, image: int, cells: torch.Tensor) -> torch.
 
 
 def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
-    """Accept seeds by falling score, each only where no accepted mask lies yet, until all cells are covered.
+    """Accept seeds in the order of falling scores until all cells are covered, each only where no accepted
+    mask lies yet.
 
-    Returns mask logits f4[n, h, w] and scores f4[n] in 0..1, n <= most.
+    Returns the logits f4[n, h, w] and scores f4[n] in 0..1 of masks, where n <= most.
     """
     score = proposals.score[image]
     height, width = score.shape
@@ -162,15 +159,17 @@ def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tenso
     return torch.stack(masks), torch.stack(scores)
 
 
-def shrink(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Masks f4[n, h, w] at stride 4 -> mean over 2 x 2 cells, on the seed grid of `size`."""
+def shrink(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Masks f4[n, h, w] at stride 4 -> their means over 2 x 2 cells, on the grid of seeds, which has
+    `size`."""
     return functional.avg_pool2d(mask[None], 2, ceil_mode=True, count_include_pad=False)[
         0, :, : size[0], : size[1]
     ]
 
 
 def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """x and y, each f4[height, width], of cell centres: 0 in the middle, the shorter side spans -1..1."""
+    """(x f4[height, width], y f4[height, width]) of the centres of cells: 0 is the middle, and the shorter
+    side spans -1..1."""
     half = min(height, width) / 2
     x = (torch.arange(width) + 0.5 - width / 2) / half
     y = (torch.arange(height) + 0.5 - height / 2) / half
@@ -179,12 +178,11 @@ def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks of one image. owner: i4[H, W], the mask that each pixel belongs to, -1 = none; embedding: f4[n,
-    C] in text space; score: f4[n] in 0..1."""
+    """The masks of one image."""
 
-    owner: np.ndarray
-    embedding: torch.Tensor
-    score: torch.Tensor
+    owner: I4  # i4[H, W], the mask to which each pixel belongs, -1 = none
+    embedding: torch.Tensor  # f4[n, C], of each mask, in text space
+    score: torch.Tensor  # f4[n], of each mask, in 0..1
 
 
 class MaskSegmenter(MaskModel):
@@ -198,7 +196,7 @@ class MaskSegmenter(MaskModel):
         captioner: Captioner = ColourCaptioner(),
         precision: Precision = "float32",
     ) -> None:
-        """Load from `folder`; raises WeightsError where that cannot be done."""
+        """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name, self.captioner, self._precision = name, captioner, precision
         self.description, tensors, version = described.read(folder)
         self.version = with_captioner(version, captioner)
@@ -218,10 +216,10 @@ class MaskSegmenter(MaskModel):
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def masks(self, image: np.ndarray) -> Masks:
-        """Masks of one image u1[H, W, 3]; a pixel belongs to the likeliest of the masks that hold it.
+    def masks(self, image: U1) -> Masks:
+        """The masks of one image u1[H, W, 3]. A pixel belongs to the likeliest of the masks that hold it.
 
-        A mask model has names of its own: each mask gets the embedding of the one that fits best.
+        A mask model has names of its own. Each mask gets the embedding of the name that fits best.
         """
         with autocast(torch.device("cpu"), self._precision):
             found = self._network(prepare(image[None], self._side, grey=True))
@@ -237,8 +235,9 @@ class MaskSegmenter(MaskModel):
         owner = torch.where(best > HELD, owner, -1)
         return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
 
-    def named(self, images: np.ndarray, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
-        """The masks of each image u1[B, H, W, 3], each with the name that is closest to the one it has."""
+    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """Yield the masks of each image u1[B, H, W, 3]. Each gets the name in `vocabulary` that is closest to
+        its own."""
         target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
         for found in map(self.masks, images):
             yield NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())

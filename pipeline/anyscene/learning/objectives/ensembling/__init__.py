@@ -12,6 +12,8 @@ from anyscene.learning.objectives.superpoint import Settings as Distillation
 
 @dataclass(frozen=True)
 class Settings(Distillation):
+    """The keys of an entry of `training` with this kind."""
+
     # points_per_scene: of the distillation that goes on beside it
     start: Literal["paper", "code"]  # the history begins with the network's answers, or superpoint means
     loss: Literal["paper", "code"]  # beside the distillation's, or alone and by labels of superpoints only

@@ -1,9 +1,9 @@
 """Temporal-ensembling self-distillation: the network learns from a slow average of its own answers.
 
-Per scene and point a history H of the network's answers is kept; its best class is the pseudo label of
-the point, the best class of its mean over a superpoint that of the superpoint. Average, mean and product
-with the text embeddings are all linear, so H is kept as K logits per point in place of C features: the
-same labels, K/C of the memory.
+For each point of a scene a history H of the network's answers is kept. Its best class is the pseudo label of
+the point; the best class of its mean over a superpoint is that of the superpoint. Average, mean and the
+product with the text embeddings are all linear, so H is kept as K logits for each point in place of C
+features. This gives the same labels and takes K/C of the memory.
 """
 
 from __future__ import annotations
@@ -18,32 +18,36 @@ from torch.nn import functional
 from anyscene.learning.engine.history import History, checksum
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Context, Mean, Objective
-from anyscene.learning.objectives.ensembling import Settings
+from anyscene.learning.objectives import ensembling
 from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
 from anyscene.networks import Batch, Cloud, MinkUNet
 from anyscene.networks.minkunet import Convolution
 from anyscene.networks.trained import hidden as hidden_of_points
 
-RARE = 0.003  # added to the share of a class, so that none weighs without bound
+RARE = 0.003  # added to the share of a class, so that weights of rare classes are bounded
 
 
 class Ensembling(Objective):
-    """L = CE(logits, point labels) + CE(superpoint mean of logits, superpoint labels), logits = phi . text /
-    temperature; with `loss: paper` the distillation goes on beside it, on the same pass.
+    """L = CE(logits, point labels) + CE(superpoint means of logits, superpoint labels), where logits = phi .
+    text / temperature (Li et al. 2025, SAS). With `loss: paper` the distillation continues beside it, on the
+    same pass through the network.
 
-    After each visit H = momentum H + (1 - momentum) phi . text (float32: at momentum .9999 half precision
-    would lose the update). H begins with the answers of the network as it is given, at every point (start:
-    paper) or their superpoint means (released code). A point's label is of its own history (loss: paper), or
-    that of its superpoint (released code). A class of share f among the first pseudo labels weighs
-    (f + RARE) ** -balance in the loss; 0: all alike, as in paper and code."""
+    After each visit H = momentum H + (1 - momentum) phi . text, in float32: with momentum .9999 half
+    precision would lose the update. H begins with the answers of the network before the first step, at every
+    point (`start: paper`) or as superpoint means (`start: code`). The label of a point comes from its own
+    history (`loss: paper`), or is that of its superpoint (`loss: code`). A class of share f among the first
+    pseudo labels weighs (f + RARE) ** -balance in the loss; with balance 0 all classes weigh alike, as in the
+    paper and in the released code."""
 
-    Settings = Settings
+    Settings = ensembling.Settings
+    text: torch.Tensor  # f4[K, C], the prompts
+    weight: torch.Tensor  # f4[K], of the classes in the loss
 
-    def __init__(self, settings: Settings, context: Context):
+    def __init__(self, settings: ensembling.Settings, context: Context):
         super().__init__(settings, context)
         text = torch.from_numpy(context.prompts()).to(context.network.final.kernel)
-        self.register_buffer("text", text, persistent=False)  # [K, C]
-        self.register_buffer("weight", text.new_ones(len(text)), persistent=False)  # of the classes
+        self.register_buffer("text", text, persistent=False)
+        self.register_buffer("weight", text.new_ones(len(text)), persistent=False)
         self.history = History(context.memory)
         self.beside = SuperpointDistillation(settings, context) if settings.loss == "paper" else None
 
@@ -62,8 +66,8 @@ class Ensembling(Objective):
         return {f"{part}_{name}": mean for part, terms in both.items() for name, mean in terms.items()}
 
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
-        """hidden [V, H] of the batch's voxels, and the layer that makes features of them -> the terms of
-        ensembling alone; the histories move on."""
+        """The terms of ensembling alone; this also updates the histories. hidden: f4[V, H] of the batch's
+        voxels; final: the layer that makes features of them."""
         logits = class_logits(hidden, final, self.text)
         points, superpoints = [], []
         for i, view in enumerate(batch.views):
@@ -87,13 +91,14 @@ class Ensembling(Objective):
         return {"point": self._cross_entropy(points), "superpoint": self._cross_entropy(superpoints)}
 
     def _cross_entropy(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Mean:
-        """Of (logits [n,K], label i8[n]) of every scene."""
+        """The cross entropy of (logits [n, K], label i8[n]) of every scene."""
         logits, label = (torch.cat(part) for part in zip(*parts, strict=True))
         losses = functional.cross_entropy(logits / self.settings.temperature, label, reduction="none")
         return Mean.of(losses, self.weight[label])
 
     def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
-        """Start every scene's history from the network as it is now, without augmentation."""
+        """Start the history of every scene with the answers of the network as it is now, without
+        augmentation."""
         counts = np.zeros(len(self.text))
         for cloud in clouds:
             hidden = hidden_of_points(network, cloud, self.context.voxel, self.context.inputs)
@@ -105,7 +110,7 @@ class Ensembling(Objective):
                     logits = mean[torch.searchsorted(seen, owner)]
             self.history[cloud.id] = logits.cpu().numpy()
             counts += np.bincount(logits.argmax(1).cpu(), minlength=len(counts))
-        self._weigh(processes.sum(counts))
+        self._weigh(processes.sum(counts.tolist()))
 
     def _weigh(self, counts: Sequence[float]) -> None:
         self._counts = list(counts)
@@ -125,20 +130,21 @@ class Ensembling(Objective):
 
 
 def class_logits(hidden: torch.Tensor, final: Convolution, text: torch.Tensor) -> torch.Tensor:
-    """phi . text without forming phi: [n,H], [K,C] -> [n,K]"""
+    """phi . text without forming phi. hidden: f4[n, H]; text: f4[K, C] -> f4[n, K]."""
     logits = hidden @ (final.kernel @ text.T)
     return logits if final.bias is None else logits + final.bias @ text.T
 
 
 def pseudo_labels(history: torch.Tensor, owner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """history: [N,K]; owner: i8[N] in 0..L-1 -> best class of every point i8[N] and of every superpoint
-    i8[L]."""
+    """The best class of every point i8[N] and of every superpoint i8[L]. history: f4[N, K]; owner: i8[N], the
+    superpoint of each point, 0..L-1."""
     total = history.new_zeros(int(owner.max()) + 1, history.shape[1]).index_add_(0, owner, history)
     return history.argmax(1), total.argmax(1)
 
 
 def superpoint_mean(values: torch.Tensor, owner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """[n,K], i8[n] -> the mean of each superpoint that occurs [m,K], and which these are i8[m]."""
+    """The mean of each superpoint that occurs f4[m, K], and which these are i8[m]. values: f4[n, K]; owner:
+    i8[n], the superpoint of each row."""
     seen, place = torch.unique(owner, return_inverse=True)
     total = values.new_zeros(len(seen), values.shape[1]).index_add_(0, place, values)
     return total / torch.bincount(place, minlength=len(seen)).unsqueeze(1), seen

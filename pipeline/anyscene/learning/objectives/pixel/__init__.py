@@ -1,4 +1,4 @@
-"""Distillation of the fused features of points alone: the paper's baseline."""
+"""Distillation of the fused features of points, without superpoints: the baseline of the paper."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ from anyscene.learning.entry import Entry
 
 @dataclass(frozen=True)
 class Settings:
+    """The keys of an entry of `training` with this kind."""
+
     points_per_scene: int  # how many voxels of a scene enter the loss at most
 
     def __post_init__(self) -> None:
