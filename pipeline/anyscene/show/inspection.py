@@ -25,7 +25,7 @@ from anyscene.tasks.layer import NEUTRAL, distinct_colours
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from anyscene.tasks.query.quantised import QuantisedFeatures
+    from anyscene.tasks.query.index import QuantisedFeatures
 
 WANTED = (
     "give a .zarr folder, a model (folder or .safetensors), a file of data/capability, or what holds them"

@@ -27,12 +27,10 @@ from anyscene.tasks.instances import average_precision
 from anyscene.tasks.layer import Classes, Scale, label_colours
 from anyscene.tasks.point_masks import PointMasks
 from anyscene.tasks.query import similarity
-from anyscene.tasks.query.index import Index
-from anyscene.tasks.query.quantised import QuantisedFeatures
+from anyscene.tasks.query.index import Index, QuantisedFeatures
 from anyscene.tasks.query.session import Session
 from anyscene.tasks.query.similarity import By
-from anyscene.tasks.query.thinning import spacing, spread
-from anyscene.tasks.surface import Surface
+from anyscene.tasks.surface import Surface, spacing, spread
 from anyscene.tasks.task import Texts
 from tests.builders import miniature
 
@@ -205,7 +203,7 @@ def test_means_inside_masks_are_those_of_the_points_that_have_a_feature(project,
 
 
 def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch):
-    monkeypatch.setattr("anyscene.tasks.query.quantised.ROWS", 7)
+    monkeypatch.setattr("anyscene.tasks.query.index.ROWS", 7)
     words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene"])
     fused = sources.of_scene(Artefacts(project[0]), "room0", "fusion")
     feature, valid = fused.dense(), fused.valid
@@ -250,7 +248,7 @@ def test_scores_of_superpoints_are_the_means_of_their_points(project, room, sour
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
 def test_a_text_is_found_as_on_the_command_line(project, source, tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
-    monkeypatch.setattr("anyscene.tasks.query.quantised.ROWS", 100)
+    monkeypatch.setattr("anyscene.tasks.query.index.ROWS", 100)
     folder, params = project
     texts = ["a bed in a scene", "a piece of furniture that provides a place to sleep"]  # its name, its gloss
     room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), source)

@@ -26,9 +26,8 @@ from anyscene.tasks.drawing import drawn_tasks
 from anyscene.tasks.features import Features, predicted, stored
 from anyscene.tasks.layer import NEUTRAL, Classes, Layer, Scale, distinct_colours, label_layer
 from anyscene.tasks.query.session import Answer, Session
-from anyscene.tasks.query.thinning import spacing, spread
 from anyscene.tasks.segmentation.task import labelled
-from anyscene.tasks.surface import Surface
+from anyscene.tasks.surface import Surface, spacing, spread
 from anyscene.tasks.task import Task, Texts
 from anyscene.text import TextEncoder
 

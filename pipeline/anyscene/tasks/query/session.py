@@ -18,11 +18,10 @@ from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
 from anyscene.tasks.query.index import Index
 from anyscene.tasks.query.similarity import By
-from anyscene.tasks.query.thinning import spread
 from anyscene.tasks.query.unit import SAMPLE as SAMPLE
 from anyscene.tasks.query.unit import TOP as TOP
 from anyscene.tasks.query.unit import Unit as Unit
-from anyscene.tasks.surface import Surface
+from anyscene.tasks.surface import Surface, spread
 from anyscene.text import TextEncoder
 from anyscene.text.glosses import Vocabulary
 
