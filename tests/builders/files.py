@@ -1,4 +1,4 @@
-"""What lies in folders."""
+"""The contents of folders."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ SIZE = (32, 24)
 
 
 class Spelling:
-    """A text encoder without weights: unit vectors that depend on the letters alone."""
+    """A text encoder without weights, whose unit vectors depend only on the letters."""
 
     name, width = "spelling", WIDTH
 

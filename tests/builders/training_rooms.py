@@ -63,7 +63,7 @@ def network(seed: int = 0, precision: str = "float32", backend: str = "torch") -
 
 
 def context(trained: MinkUNet, target: Path, memory: Path | None = None, **changes) -> Context:
-    """What an objective is built in that learns from the folder `target`."""
+    """The context of an objective that learns from the folder `target`."""
     settings = {"voxel": VOXEL, "inputs": "colour", "prompts": text} | changes
     return Context(trained, target=target, memory=memory or target.parent / "memory", **settings)
 

@@ -55,7 +55,7 @@ def written():
 
 
 def refused(stage, *arguments):
-    """What the stage says, on one line."""
+    """The output of the command, on one line."""
     before = written()
     result = CliRunner().invoke(stage.app, arguments)
     assert result.exit_code == 1 and not result.stdout, result.output

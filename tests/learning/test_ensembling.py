@@ -46,7 +46,7 @@ def tiny():
 
 
 def objective(folder, text=None, *, voxel=0.1, **settings):
-    """Ensembling over two classes, alone, of a network that only its widths are asked of."""
+    """Ensembling without distillation over two classes. Only the widths of its network count."""
     settings = {"momentum": 0.75, "temperature": 1.0, "loss": "code", "balance": 0.0} | settings
     prompts = (lambda: np.eye(2, dtype=np.float32)) if text is None else text.numpy
     context = training_rooms.context(
@@ -76,7 +76,7 @@ def test_loss_and_history_by_hand(tmp_path, labels):
 
 
 class Answers:
-    """A network that answers with the given hidden features, one row per voxel."""
+    """A network that returns these hidden features, a row for each voxel."""
 
     training, backend = False, "torch"
 

@@ -104,7 +104,7 @@ def test_both_backends_agree_on_the_first_loss(world):
 
 
 class Scripted(Objective):
-    """Losses by step: the hidden features' mean times the given factors."""
+    """The loss of each step is the mean of the hidden features times one of `factors`."""
 
     def __init__(self, context, *factors):
         super().__init__(None, context)

@@ -1,4 +1,4 @@
-"""What an objective may ask of the loop: views, own parameters and passes, hooks, groups, averages."""
+"""What the loop does for an objective: views, own parameters and passes, hooks, groups, averages."""
 
 from dataclasses import replace
 
@@ -269,7 +269,7 @@ def test_an_entry_says_what_its_class_is():
     assert objectives.MASKED.load() is MaskedViews
     assert objectives.PROBE.load() is Probe
     hidden = Entry("a probe that hides it", ProbeSettings, objectives.PROBE.objective)
-    with pytest.raises(ConfigError, match="Probe: its entry says otherwise"):
+    with pytest.raises(ConfigError, match="Probe: its entry names other settings"):
         hidden.load()
     with pytest.raises(ConfigError, match=r"no\.such:Thing: cannot be imported"):
         Entry("nothing", ProbeSettings, "no.such:Thing").load()

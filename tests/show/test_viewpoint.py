@@ -1,4 +1,4 @@
-"""Views show what lies in front, and pictures have the colours they are given."""
+"""Views show what lies in front, and pictures have the colours of the points."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_shuffled_capability_keeps_each_models_values(finished):
 
 
 def test_a_row_reads_what_it_predicts_from_alone(project):
-    """What is damaged costs the rows that read it."""
+    """A damaged artefact costs only the rows that read it."""
     folder, params = project
     shutil.rmtree(folder / "data/projection/dense/room0.zarr")
     shutil.rmtree(folder / "data/fusion/room0.zarr")

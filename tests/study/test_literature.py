@@ -1,4 +1,4 @@
-"""Published scores stand beside ours on the official split alone."""
+"""Published scores stand beside the project's own only on the official split."""
 
 import io
 from dataclasses import replace

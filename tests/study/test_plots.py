@@ -1,4 +1,4 @@
-"""What `dvc plots` draws of the tables that an evaluation writes."""
+"""What `dvc plots` draws from the tables that an evaluation writes."""
 
 from __future__ import annotations
 

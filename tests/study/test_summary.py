@@ -1,4 +1,4 @@
-"""What `dvc metrics show` has a column for."""
+"""For what `dvc metrics show` has a column."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def train(
             )
         loss = _loss(logits.float(), estimate.float(), target)
         optimiser.zero_grad()
-        torch.autograd.backward(loss)
+        loss.backward()
         nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimiser.step()
         schedule.step()

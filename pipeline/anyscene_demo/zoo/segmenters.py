@@ -187,7 +187,7 @@ def _mask_terms(
     score = proposals.score[image].flatten()[cells]
     expected = functional.binary_cross_entropy_with_logits(score, iou)
     # names: of the true segments and of the masks proposed for them
-    ids = torch.unique(at_seed[cells])
+    ids = at_seed[cells].unique()
     true = (segment[None] == ids[:, None, None]).float()
     name_of = torch.stack([label[segment == i][0] for i in ids]).long()
     proposed = logits.detach().sigmoid()
@@ -271,7 +271,7 @@ def _fit(
         total = 0.0
         for part, order in zip(parts, orders, strict=True):
             term = loss(part, next(order)) / len(parts)
-            torch.autograd.backward(term)
+            term.backward()
             total += term.item()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def browser():
-    """Of Debian's Chromium, WebGL in software. Skips where it is not installed."""
+    """Debian's Chromium with WebGL in software. Skips where it is not installed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

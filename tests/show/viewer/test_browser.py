@@ -36,7 +36,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(project, browser):
-    """The viewer's page in the browser, with what it asked the network for."""
+    """The viewer's page in the browser, and the addresses that it requested."""
     folder, params = project
 
     def open_view(name):
