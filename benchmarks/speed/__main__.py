@@ -14,10 +14,10 @@ from benchmarks.speed import against_peers
 OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/notes/benchmarks.md")
 HEAD = """# Benchmarks
 
-Written by `python -m benchmarks.speed` (`make bench`): the shortest of five runs of either side, taken in
-turn in one process, one thread unless more are named. Where the peer cannot be installed its published
-algorithm is restated, as the last column says. A ratio below 1 is in our favour; of a rate it is the share of
-the limit that is reached.
+`python -m benchmarks.speed` (`make bench`) writes this page. Both sides run five times, in turn and in one
+process; the table shows the shortest run of each. They use one thread unless a row names more. If the peer
+cannot be installed, we restated its published algorithm, as the last column says. A ratio below 1 is in our
+favour. The ratio of a rate is the share of the limit that is reached.
 
 | what | setting | ours | theirs | ratio | against |
 |---|---|---|---|---|---|

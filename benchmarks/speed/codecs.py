@@ -82,12 +82,14 @@ def main() -> None:
     lines = [
         "# Codecs of the feature stores",
         "",
-        f"Written by `python -m benchmarks.speed.codecs`: the features of the demo's scene {scene} before",
-        "they are stored, in half precision with all 10 bits of mantissa or rounded (numcodecs' BitRound)",
-        "to fewer; one thread, chunks of 1 MiB. The error is the largest 1 - cosine of a point's feature and",
-        "what is read back.",
-        "Blosc's zstd 3 with bitshuffle is small where features vary from point to point (dense, fused), and",
-        "written and read faster than disks are. Captions repeat: there plain zstd is smaller still.",
+        "`python -m benchmarks.speed.codecs` writes this page. It stores the features of the demo's scene",
+        f"{scene} in half precision, with all 10 bits of mantissa or rounded to fewer (numcodecs'",
+        "BitRound), with one thread and in chunks of 1 MiB. The error is the largest 1 - cosine between a",
+        "point's feature and what is read back.",
+        "",
+        "If features vary from point to point (dense, fused), Blosc's zstd 3 with bitshuffle makes them",
+        "small, and writes and reads them faster than disks do. Captions repeat, and plain zstd makes them",
+        "smaller still.",
     ]
     for name, array in features(scene).items():
         lines += [

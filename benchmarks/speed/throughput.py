@@ -37,13 +37,13 @@ VOCABULARY = ("wall", "floor", "chair", "table", "shower curtain")
 BOTH, CPU, GPU = ("cpu", "cuda"), ("cpu",), ("cuda",)
 HEAD = """# Throughput
 
-Written by `python -m benchmarks.speed.throughput` (`--device cuda` on a GPU; NAME ... for some models).
-Each model is loaded by the pipeline's own code, in a process of its own. Those of published size have random
-weights and see random images: that changes what they find, not what they cost, but for captions, which take
-time for every mask that is found. Networks train on rooms made for it, towards random features. Rates are the
-best of up to three runs after a first one, seconds those from the files to the first answer, peaks those of
-the process (PyTorch included) or of a GPU's memory. Of one CPU thread seconds are those that it computed, so
-that what else the machine does hardly counts.
+`python -m benchmarks.speed.throughput` writes this page (`--device cuda` on a GPU; NAME ... for some models).
+The pipeline's own code loads each model, in a process of its own. Models of published size have random
+weights and see random images. That changes what they find, but not what they cost. Captions are the
+exception, because they take time for every mask that is found. Networks train on generated rooms, towards
+random features. A rate is the best of up to three runs after a first one. Seconds are those from the files to
+the first answer. A peak is that of the process, PyTorch included, or of a GPU's memory. On one CPU thread,
+seconds are CPU time, so other work on the machine hardly counts.
 
 """
 

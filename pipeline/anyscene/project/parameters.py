@@ -85,13 +85,13 @@ class Sections:
 
 @dataclass(frozen=True)
 class Dataset:
-    name: str  # what tables call the data set; `demo` is built by the pipeline
+    name: str  # the name of the data set in tables; the pipeline builds the data set `demo` itself
     root: str  # the folder of the raw scans
     reader: str  # the form of the scans: an entry point of anyscene.readers
     axis_alignment: bool  # scannet: whether points and poses are turned until walls stand along the axes
-    # matterport: the frames of a region are those of cameras in its box, or those that its .house file names
+    # matterport: a region's frames are those with a camera in its box, or those that its .house file names
     region_frames: Literal["box", "house"]
-    sweep_seconds: float  # nuscenes: how long before a keyframe the LiDAR sweeps begin that join it; 0: none
+    sweep_seconds: float  # nuscenes: LiDAR sweeps of so many seconds before a keyframe join it; 0: none do
     label_set: str  # the classes of the evaluation: one of anyscene/datasets/label_sets, or a csv file
 
     sections: Sections = Sections()  # of readers of other packages, by their names
@@ -115,12 +115,12 @@ class Dataset:
 class World:
     """The embedded demo data set."""
 
-    seed: int  # another seed is another world
-    train_rooms: int  # rooms that networks are trained on
-    val_rooms: int  # rooms that are evaluated
-    views: int  # frames of each room
-    width: int  # pixels of a frame
-    height: int  # pixels of a frame
+    seed: int  # another seed gives another world
+    train_rooms: int  # the number of rooms on which networks are trained
+    val_rooms: int  # the number of rooms that are evaluated
+    views: int  # the number of frames of each room
+    width: int  # the width of a frame in pixels
+    height: int  # the height of a frame in pixels
 
     def __post_init__(self) -> None:
         _between("world", self, 0, INFINITE, "seed", "train_rooms", "val_rooms")
@@ -146,9 +146,9 @@ class Text:
 @dataclass(frozen=True)
 class Segmenters:
     names: tuple[str, ...]  # the 2D models, in the order of the fusion
-    weights: str  # the folder of their weights, a folder of its name for each
-    batch: int  # frames at a time; fewer where a GPU's memory does not suffice
-    # of the products in the models; half precision is faster on a GPU and changes labels
+    weights: str  # the folder that holds a folder of weights for each model
+    batch: int  # the number of frames at a time; fewer if a GPU's memory does not suffice
+    # the precision of the products in the models; half precision is faster on a GPU and changes labels
     precision: Literal["float32", "bfloat16", "float16"]
     # what gives the masks of mask models their adjectives: a module of segmenters/captions
     captioner: Literal["colour", "blip"]
@@ -167,8 +167,8 @@ class Segmenters:
 
 @dataclass(frozen=True)
 class Scenes:
-    frame_stride: int  # every n-th frame of a scan is taken; of nuScenes every n-th keyframe of a drive
-    voxel: float  # metres: the cubes in which points from depth are averaged, where a scan has no mesh
+    frame_stride: int  # every n-th frame of a scan is used; of nuScenes every n-th keyframe of a drive
+    voxel: float  # metres: if a scan has no mesh, points from depth are averaged in cubes of this side
 
     def __post_init__(self) -> None:
         _positive("scenes", self, "frame_stride", "voxel")
@@ -176,11 +176,11 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Superpoints:
-    # by the edges of the mesh, by nearest neighbours, or every point its own
+    # by the edges of the mesh, by nearest neighbours, or with every point as its own superpoint
     method: Literal["mesh", "points", "identity"]
     k: float  # the scale of the graph segmentation: a larger one merges more
     min_vertices: int  # smaller superpoints are joined to a neighbour
-    neighbours: int  # of each point in the graph, where there are no faces
+    neighbours: int  # the number of neighbours of each point in the graph, if there are no faces
 
     def __post_init__(self) -> None:
         _positive("superpoints", self, "k", "min_vertices", "neighbours")
@@ -188,10 +188,10 @@ class Superpoints:
 
 @dataclass(frozen=True)
 class Projection:
-    width: int  # pixels of the frames as 2D models are shown them
-    height: int  # pixels of the frames as 2D models are shown them
-    tolerance: float  # how far a point may lie from the measured depth to be seen, as a share of that depth
-    border: int  # pixels along the edges of a frame that see nothing
+    width: int  # the width in pixels of the frames that 2D models see
+    height: int  # the height in pixels of the frames that 2D models see
+    tolerance: float  # a visible point lies at most this share of the measured depth away from it
+    border: int  # the width in pixels of a frame's margin, in which no point counts as seen
 
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
@@ -202,16 +202,16 @@ class Projection:
 class Synthesis:
     diffusion: str  # the folder of a text-to-image pipeline, as diffusers saves it
     sam: str  # a published checkpoint of SAM, or a folder with sam.json
-    images: int  # of each class
-    seed: int  # of the first image of a class; image i has seed + i
-    batch: int  # images at a time; a CPU always takes one
-    prompt: str  # what is painted, with one {} for the class name
-    steps: int  # of denoising
+    images: int  # the number of images of each class
+    seed: int  # the seed of the first image of a class; image i has seed + i
+    batch: int  # the number of images at a time; a CPU always paints one
+    prompt: str  # the prompt of the text-to-image model, with one {} for the class name
+    steps: int  # the number of denoising steps
     guidance: float  # how much the prompt counts (classifier-free guidance)
-    guidance_rescale: float  # against overexposure by guidance (Lin et al. 2024); 0: off
+    guidance_rescale: float  # reduces overexposure by guidance (Lin et al. 2024); 0: off
     attention_recipe: Literal["paper", "code"]  # how attention maps are averaged (docs/method.md)
     attention_layers: Literal["all", "last"]  # of the UNet: all, or those of its last block
-    attention_threshold: float  # above which a pixel is in the coarse mask, 0 to 1
+    attention_threshold: float  # pixels with more attention are in the coarse mask; 0 to 1
 
     def __post_init__(self) -> None:
         _positive("synthesis", self, "images", "batch", "steps")
@@ -222,13 +222,13 @@ class Synthesis:
 
 @dataclass(frozen=True)
 class Capability:
-    pooled: bool  # IoU of sums over images (the released code), or the mean of the images' IoU (the paper)
+    pooled: bool  # true: IoU of sums over images (released code); false: the mean of the images' IoU (paper)
 
 
 @dataclass(frozen=True)
 class Fusion:
     method: Literal["capability", "add", "linear", "max"]  # how 2D models are weighed (docs/method.md)
-    tau: float  # temperature of the softmax over 2D models: towards 0 the more capable one wins
+    tau: float  # the temperature of the softmax over 2D models; towards 0 the most capable model wins
     normalise: bool  # whether the capabilities at a point are divided by their sum first
     point_features: bool  # whether features of points are kept beside those of superpoints
 
@@ -238,12 +238,12 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Network:
-    variant: Literal["14A", "18A", "34C", "small"]  # of MinkUNet
-    backend: Literal["auto", "minkowski", "torch"]  # of the sparse convolutions; auto is torch
-    precision: Literal["float32", "bfloat16"]  # of the torch backend's products
-    width: float  # by which the channels of every layer are multiplied
-    input: Literal["geometry", "colour"]  # what a voxel holds: a one, or its colour
-    voxel: float  # metres: the side of a voxel
+    variant: Literal["14A", "18A", "34C", "small"]  # the variant of MinkUNet
+    backend: Literal["auto", "minkowski", "torch"]  # the backend of the sparse convolutions; auto is torch
+    precision: Literal["float32", "bfloat16"]  # the precision of the torch backend's products
+    width: float  # a factor for the number of channels of every layer
+    input: Literal["geometry", "colour"]  # what the network sees of a voxel: a 1, or its colour
+    voxel: float  # the side of a voxel in metres
 
     def __post_init__(self) -> None:
         _positive("network", self, "width", "voxel")
@@ -251,7 +251,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Augmentation:
-    # about the vertical: by any angle, or by right angles and up to 2.8 degrees
+    # scenes turn about the vertical: by any angle, or by right angles and up to 2.8 degrees more
     turn: Literal["free", "quarter"]
     elastic: float  # the probability that a scene is distorted elastically, 0 to 1
 
@@ -263,20 +263,20 @@ class Augmentation:
 class Recipe:
     """How a network is trained, with any objective. Errors name only the key, not the entry of `training`."""
 
-    seed: int  # of weights, order and augmentation
-    steps: int  # how often weights are changed
-    batch: int  # scenes at a time, in all processes together
-    accumulate: int = 1  # batches in a step
-    optimiser: Literal["adam", "adamw"] = "adam"  # adamw where weights decay
-    learning_rate: float  # at the end of the warmup
-    final_learning_rate: float  # at the last step
-    # how the rate decreases from the first to the last
+    seed: int  # the seed of weights, order and augmentation
+    steps: int  # how often the weights are changed
+    batch: int  # the number of scenes at a time, in all processes together
+    accumulate: int = 1  # the number of batches in a step
+    optimiser: Literal["adam", "adamw"] = "adam"  # adamw if weights decay
+    learning_rate: float  # the rate at the end of the warmup
+    final_learning_rate: float  # the rate at the last step
+    # how the rate falls from `learning_rate` to `final_learning_rate`
     schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
-    warmup: int = 0  # steps in which the rate rises first
-    weight_decay: float = 0.0  # of all but norms and biases; needs adamw
-    clip: float = 0.0  # the norm that gradients are cut down to; 0: they are not
-    ema: float = 0.0  # momentum of an average of the weights, which is kept in their place; 0: none
-    # whose statistics normalise: those of each process, those of all together, or those that were loaded
+    warmup: int = 0  # the number of first steps, in which the rate rises
+    weight_decay: float = 0.0  # the decay of all weights except norms and biases; needs adamw
+    clip: float = 0.0  # the norm to which gradients are clipped; 0: off
+    ema: float = 0.0  # the momentum of an average of the weights, which is saved instead of them; 0: off
+    # the statistics that normalise: those of each process, those of all together, or the loaded ones
     batch_norm: Literal["own", "shared", "frozen"] = "own"
 
     def __post_init__(self) -> None:
@@ -299,7 +299,7 @@ class Training(Recipe):
     """A network that is trained: an entry of `training`."""
 
     kind: str  # the objective: an entry point of anyscene.objectives
-    title: str  # what tables and the viewer call the network
+    title: str  # the name of the network in tables and in the viewer
     start: str = dataclasses.field(metadata={"key": "from"})  # random, another entry, or a path under models/
     target: Literal["fusion", "labels", "scenes"]  # the folder of data/ that it learns from
     objective: Any  # the objective's own keys: the Settings of its kind
@@ -315,13 +315,13 @@ class Training(Recipe):
 
 @dataclass(frozen=True)
 class Evaluation:
-    split: Literal["train", "val", "test"]  # whose scenes are scored
+    split: Literal["train", "val", "test"]  # the split whose scenes are scored
     # points without a prediction count as errors (ScanNet), or are left out (OpenScene)
     unpredicted: Literal["error", "ignore"]
     bootstrap: int  # how often scenes are drawn again for the intervals
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
-    seed: int  # of both
-    turns: int  # equal turns about the vertical over which predictions are averaged; 1: none
+    seed: int  # the seed of the bootstrap and of the shuffles
+    turns: int  # the number of equal turns about the vertical over which predictions are averaged; 1: off
 
     def __post_init__(self) -> None:
         _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")
@@ -330,7 +330,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Report:
-    scenes: int  # that the page shows
+    scenes: int  # the number of scenes that the page shows
 
     def __post_init__(self) -> None:
         _between("report", self, 0, INFINITE, "scenes")
@@ -338,11 +338,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Runtime:
-    workers: int  # processes of the stages that work scene by scene; 0: one for each core
+    workers: int  # the number of processes of stages that work scene by scene; 0: one for each core
     device: str  # auto, cpu, cuda, cuda:1, ...
-    device_memory_gib: float  # that a process may take of a GPU; 0: all of it
-    memory_gib: float  # that a stage may take for what grows with a scene, in all workers together
-    checkpoint_seconds: float  # from one checkpoint of a training to the next
+    device_memory_gib: float  # the GiB that a process may take of a GPU's memory; 0: all of it
+    memory_gib: float  # the GiB that a stage's workers may take together for what grows with a scene
+    checkpoint_seconds: float  # the seconds between two checkpoints of a training
 
     def __post_init__(self) -> None:
         if not 0 <= self.device_memory_gib < float("inf"):

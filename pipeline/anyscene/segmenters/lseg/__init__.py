@@ -23,8 +23,8 @@ SOURCE = catalogue.get("lseg").source
 class Settings:
     """The section segmenters.lseg."""
 
-    base: int  # pixels to which the longer side of a frame is resized
-    crop: int  # pixels of the square that the network sees at a time
+    base: int  # the pixels to which the longer side of a frame is resized
+    crop: int  # the side in pixels of the square that the network sees at a time
 
     def __post_init__(self) -> None:
         if self.base < 1 or self.crop < 32 or self.crop % 32:

@@ -14,12 +14,12 @@ from anyscene.learning.objectives.superpoint import Settings as Distillation
 class Settings(Distillation):
     """The keys of an entry of `training` with this kind."""
 
-    # points_per_scene: of the distillation that goes on beside it
+    # points_per_scene belongs to the distillation that goes on beside it
     start: Literal["paper", "code"]  # the history begins with the network's answers, or superpoint means
-    loss: Literal["paper", "code"]  # beside the distillation's, or alone and by labels of superpoints only
-    momentum: float  # how much of the history stays at each visit
-    temperature: float  # by which the logits in the loss are divided
-    balance: float  # a class weighs its share of the first labels to the power of -balance; 0: all alike
+    loss: Literal["paper", "code"]  # with the distillation loss, or alone and with labels of superpoints only
+    momentum: float  # the share of the history that stays at each visit
+    temperature: float  # the number by which the logits in the loss are divided
+    balance: float  # a class weighs its share of the first labels to the power of -balance; 0: all weigh 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

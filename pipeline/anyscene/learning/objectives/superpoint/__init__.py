@@ -12,7 +12,7 @@ from anyscene.learning.entry import Entry
 class Settings:
     """The keys of an entry of `training` with this kind."""
 
-    points_per_scene: int  # how many voxels of a scene enter the loss at most
+    points_per_scene: int  # at most so many voxels of a scene enter the loss
 
     def __post_init__(self) -> None:
         if self.points_per_scene < 1:
