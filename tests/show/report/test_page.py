@@ -98,7 +98,7 @@ def test_page_shows_the_measured_figures(finished):
     for scores in metrics["semantic"].values():
         assert f"<b>{scores['mIoU']:.1f}</b>" in text
     assert f"Spearman {metrics['capability']['model']['mask']['spearman']:.2f}" in text
-    assert "What this run leaves out" not in text
+    assert "What is missing from this run" not in text
 
 
 def test_every_scene_has_all_its_pictures(finished):
@@ -177,7 +177,7 @@ def test_many_classes_are_folded_and_their_legend_is_of_those_that_are_shown(fin
     text = page.build(params, Artefacts(tmp_path / "copy"), STAGES)
     found = Checked(text)
     assert not found.wrong and not found.open
-    assert "<summary>60 classes are not in these scenes, so in no mean</summary>" in text
+    assert "<summary>60 classes do not occur in these scenes and enter no mean</summary>" in text
     assert "<summary>10 more</summary>" in text and text.count("class 9</span>") == 1
     assert text.count("<td>12.3</td>") == len(metrics["semantic"]) and "<th>head</th>" in text
     shown = (frozenset({3}), frozenset({150, 3}))
@@ -229,7 +229,7 @@ def test_a_damaged_artefact_costs_what_shows_it_and_is_named(finished, tmp_path,
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     text = page.build(params, Artefacts(project), STAGES)
     found = Checked(text)
-    assert "What this run leaves out" in text and said in text and left in text
+    assert "What is missing from this run" in text and said in text and left in text
     assert found.open == [] and found.wrong == []
 
 
@@ -284,11 +284,11 @@ def test_a_hundred_scenes_stay_below_twenty_megabytes_and_it_says_so(finished, t
     names = [f"room{k:02}" for k in range(100)]
     monkeypatch.setattr(store, "split_ids", lambda folder, split: names)
     few = page.build(params, Artefacts(folder), STAGES)
-    assert f"{params.report.scenes} of 100 scenes, evenly chosen. Seen" in few
+    assert f"{params.report.scenes} of 100 scenes, evenly chosen. Each scene is seen" in few
     text = page.build(replace(params, report=replace(params.report, scenes=100)), Artefacts(folder), STAGES)
     shown = re.findall(r"<h3>(room\d+)</h3>", text)
     assert 11 * len(uri) * 100 > 20e6 and 4 <= len(shown) < 100 and 10e6 < len(text) < 20e6
-    assert f"{len(shown)} of 100 scenes, evenly chosen: more would make this page larger than 20 MB." in text
+    assert f"{len(shown)} of 100 scenes, evenly chosen; more would make this page larger than 20 MB." in text
     gaps = np.diff([0, *(names.index(name) for name in shown), 100])
     assert shown == sorted(shown) and gaps.max() <= 2 * 100 / len(shown)
 

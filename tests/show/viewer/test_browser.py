@@ -142,5 +142,5 @@ def test_the_report_opens_from_a_file_without_the_network(project, browser, tmp_
     beside.unlink()
     tab = browser.new_page()
     tab.goto(path.as_uri())
-    tab.get_by_text("It is not here.").wait_for(timeout=WAIT)
+    tab.get_by_text("timings.html is not here.").wait_for(timeout=WAIT)
     tab.close()

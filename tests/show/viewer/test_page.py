@@ -127,5 +127,5 @@ def test_a_chosen_point_is_marked_and_described(page):
 
 
 def test_it_is_said_how_many_points_are_drawn(page):
-    assert "Click a point" in page.panel.point.content and "Drawn" not in page.panel.point.content
-    assert "Drawn are 50 of 1,000 points" in panel_html.hint(50, 1000)
+    assert "Click a point" in page.panel.point.content and "drawn" not in page.panel.point.content
+    assert "50 of 1,000 points are drawn" in panel_html.hint(50, 1000)

@@ -60,7 +60,7 @@ def gallery(run: Run) -> Gallery:
     """Draw up to `report.scenes` scenes of the split, evenly spread over it."""
     split, data = run.params.evaluation.split, run.artefacts.data("scenes")
     if not run.artefacts.has(data):
-        run.missing.append("There are no scenes yet: run dvc repro.")
+        run.missing.append("There are no scenes yet. Run dvc repro.")
         return Gallery()
     scenes = run.tried(lambda: store.split_ids(data, split))
     if not scenes:

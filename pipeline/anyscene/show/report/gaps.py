@@ -1,4 +1,4 @@
-"""What a run leaves out, in sentences."""
+"""What is missing from a run, in sentences."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _ids(folder: Path) -> set[str]:
 
 
 def unmeasured(run: Run) -> list[str]:
-    """Of what metrics.json has no figures, and why."""
+    """What metrics.json has no scores of, and why."""
     if (metrics := run.metrics) is None:
-        return ["There are no figures, for nothing was evaluated: run dvc repro."]
+        return ["There are no scores, because nothing was evaluated. Run dvc repro."]
     reasons = metrics["missing"]
     found = [f"{row.plain_title}: {reasons[row.name]}." for row in rows.of(metrics) if row.name in reasons]
     if not metrics["semantic"]:
-        found.append("No scene is annotated, so nothing can be measured; what is predicted is shown below.")
+        found.append("No scene is annotated, so nothing can be measured. The predictions are shown below.")
     elif metrics["unannotated"]:
-        found.append(f"Without annotation, so in no figure: {', '.join(metrics['unannotated'])}.")
+        found.append(f"Scenes without annotation enter no score: {', '.join(metrics['unannotated'])}.")
     return found

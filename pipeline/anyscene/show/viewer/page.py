@@ -64,7 +64,7 @@ class Panel:
             gui.add_dropdown("layer", ["colour"]),
             gui.add_dropdown("only", [EVERY, *classes]),
             gui.add_text("find", "", hint='such as "somewhere to sit"'),
-            gui.add_text("but not", "", hint="texts that are not meant, between commas"),
+            gui.add_text("but not", "", hint="what you do not mean, separated by commas"),
             gui.add_slider("threshold", 0.0, 1.0, STEP, 0.0),
             gui.add_slider("height / m", 0.0, 1.0, STEP, 1.0),
             gui.add_slider("point size", 0.5, 4.0, 0.1, 1.2),
@@ -234,7 +234,7 @@ class Page:
             self._list_layers()
             return colours, legend
         if not wanted.text:
-            return view.rgb, panel_html.boxed("Type what to find.")
+            return view.rgb, panel_html.boxed("Type what you want to find.")
         key = (view.scene, wanted.text, wanted.negative)
         if self._answer is None or self._answer[0] != key:
             negative = [part.strip() for part in wanted.negative.split(",") if part.strip()]

@@ -22,7 +22,7 @@ def boxed(content: str) -> str:
 
 def hint(drawn: int, points: int) -> str:
     """What one can do, and how much of the scene is drawn."""
-    less = f" Drawn are {drawn:,} of {points:,} points; <code>anyscene view --points 0</code> draws all."
+    less = f" {drawn:,} of {points:,} points are drawn; <code>anyscene view --points 0</code> draws all."
     return boxed(f"Click a point to see what it is.{less if drawn < points else ''}")
 
 
@@ -59,7 +59,7 @@ def point(found: Point) -> str:
     if found.weight:
         parts.append("Weight: " + ", ".join(f"{escape(n)} {value:.2f}" for n, value in found.weight))
     views = ", ".join(f"{escape(view.frame.id)} ({view.distance:.1f} m)" for view in found.views)
-    parts.append(f"Seen closest in {views}" if views else "Seen in no frame that is here")
+    parts.append(f"The closest frames that show it are {views}" if views else "No frame here shows it")
     return boxed("<br>".join(parts))
 
 
