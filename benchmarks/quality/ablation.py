@@ -1,10 +1,11 @@
 """python -m benchmarks.quality.ablation: Table 3 of SAS as an experiment of DVC -> reports/ablation.md.
 
-Its eight rows need one run. The evaluation fuses the same projected features by every rule, whatever
-`fusion.method` is, so each 2D model alone, add, linear and capability fusion are in any run; distillation
-and temporal ensembling are networks of it. What a run leaves out by default is the baseline, pixel
-distillation, for it costs as much training again: `changes` adds it to the section `training`. The experiment
-is computed beside the workspace, out of DVC's cache, so that only what it changes is run.
+The eight rows of the table need one run. The evaluation fuses the same projected features by every rule,
+whatever `fusion.method` is, so every run has each 2D model alone, add, linear and capability fusion.
+Distillation and temporal ensembling are networks of the run. By default a run has no baseline, pixel
+distillation, because it costs as much training again; `changes` adds it to the section `training`. DVC
+computes the experiment beside the workspace and takes the rest from its cache, so only the stages that the
+experiment changes run.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from anyscene.study.rows import Row
 
 OUTPUT = Path("reports/ablation.md")
 NAME = "table-3"
-STAND_INS = {"dense": "lseg", "mask": "seem"}  # models of the demo for those of the paper
+STAND_INS = {"dense": "lseg", "mask": "seem"}  # the demo's models, and the paper's that they stand for
 HEAD = """# Ablation
 
 Table 3 of the [SAS paper](https://arxiv.org/abs/2503.08512) on {scenes} scenes of the split {split}, label
-set {label_set}, in percent. Written by `make ablation`. Δ is the difference to the best 2D model alone. The
-last two columns are the paper's mIoU on ScanNet: its order and differences compare with ours, its height does
-not.
+set {label_set}, in percent. `make ablation` writes this page. Δ is the difference from the best 2D model
+alone. The last two columns are the paper's mIoU on ScanNet. Its order and differences can be compared with
+ours, its height cannot.
 
 | row | mIoU | Δ | 95 % over scenes | mAcc | f-mIoU | paper | Δ |
 |---|---:|---:|---:|---:|---:|---:|---:|
@@ -45,8 +46,8 @@ not.
 TAIL = """
 {order}
 
-All rows are of one experiment of DVC, `{name}`: the evaluation fuses the same projected features by every
-rule, so only the baseline is not in every run. It was asked for with
+All rows come from one experiment of DVC, `{name}`. The evaluation fuses the same projected features by every
+rule, so the baseline alone is not in every run. These options added it:
 
     {changes}
 """
@@ -54,8 +55,9 @@ DVC = (sys.executable, "-m", "dvc")
 
 
 def changes(training: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Options of `dvc exp run` that add the paper's baseline to the section `training`: its own distillation
-    but for kind and title. Empty where the baseline is there already. Raises ConfigError where neither is."""
+    """Options of `dvc exp run` that add the paper's baseline to the section `training`. The baseline is the
+    distillation of this section with another kind and title. Empty if the baseline is there already. Raises
+    ConfigError if neither is there."""
     kinds = {entry["kind"]: entry for entry in reversed(training.values())}
     if BASELINE in kinds:
         return []
@@ -69,7 +71,7 @@ def changes(training: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _override(value: Any) -> str:
-    """A value of YAML in the grammar of Hydra, in which DVC takes changes."""
+    """A YAML value in the grammar of Hydra, which DVC expects for changes."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_override(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -78,8 +80,8 @@ def _override(value: Any) -> str:
 
 
 def markdown(metrics: Mapping[str, Any], asked: Sequence[str]) -> str:
-    """The page, of the experiment's metrics.json. A row that was not measured says why. asked: the options
-    that `changes` gave."""
+    """The page, from the experiment's metrics.json. A row that was not measured says why. asked: the options
+    that `changes` returned."""
     scores, doubt = metrics["semantic"], metrics["bootstrap"]
     best = doubt.get("best_single")
     head = HEAD.format(scenes=doubt["scenes"], split=metrics["split"], label_set=metrics["label_set"])
@@ -99,14 +101,14 @@ def markdown(metrics: Mapping[str, Any], asked: Sequence[str]) -> str:
         if score is not None and highest is not None:
             paper = [f"{score:.1f}", signed(score - highest) if score != highest else ""]
         lines.append(f"| {' | '.join([row.plain_title, *cells, *paper])} |\n")
-    added = shlex.join(asked) or "nothing: params.yaml has it"
+    added = shlex.join(asked) or "none, because params.yaml has it"
     tail = TAIL.format(order=order(metrics), name=NAME, changes=added)
     return head + "".join(lines) + tail
 
 
 def table_3(metrics: Mapping[str, Any]) -> list[tuple[Row, float | None]]:
-    """The rows of metrics.json that Table 3 has, in its order and with its mIoU in percent. Every 2D model is
-    among them, with None where the paper says nothing of it."""
+    """The rows of metrics.json that Table 3 has, in the order of the table and with its mIoU in percent. They
+    include every 2D model, with None for one that the paper does not have."""
     every = rows.of(metrics)
     found = [(row, theirs(row)) for row in every if row.role == "2d_model"]
     for role in ("fusion", "network"):
@@ -116,12 +118,12 @@ def table_3(metrics: Mapping[str, Any]) -> list[tuple[Row, float | None]]:
 
 
 def theirs(row: Row) -> float | None:
-    """mIoU in percent that Table 3 has of a row, or of what its 2D model stands in for."""
+    """The mIoU of a row in Table 3, in percent; for a stand-in that of the 2D model it stands for."""
     return TABLE_3.of(replace(row, kind=STAND_INS.get(row.kind, row.kind)) if row.role == "2d_model" else row)
 
 
 def order(metrics: Mapping[str, Any]) -> str:
-    """Which of the rows that follow each other in the paper's table are the other way round."""
+    """A sentence on the steps from row to row that go another way than in the paper's table."""
     scores, doubt, wrong = metrics["semantic"], metrics["bootstrap"].get("difference", {}), []
     combined = [pair for pair in table_3(metrics) if pair[0].role != "2d_model" and pair[0].name in scores]
     for (a, papers_a), (b, papers_b) in itertools.pairwise(combined):
@@ -139,7 +141,7 @@ def order(metrics: Mapping[str, Any]) -> str:
         wrong.append(f"\n- from {a.plain_title} to {b.plain_title} {signed(step)} ({reach})")
     if not wrong:
         return "From simple addition on, every step goes the way that it goes in the paper."
-    return f"Steps that go another way than in the paper:\n{''.join(wrong)}"
+    return f"These steps go another way than in the paper:\n{''.join(wrong)}"
 
 
 def main() -> None:

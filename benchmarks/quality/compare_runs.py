@@ -1,9 +1,9 @@
 """python -m benchmarks.quality.compare_runs BEFORE AFTER [--renamed OLD=NEW ...]: are two runs alike?
 
-BEFORE and AFTER are folders of the project that ran. Every array of every artefact in data/, every tensor of
-every network in models/, every capability and the scores of every row are compared, bit for bit; attributes
-are not, for they say how an artefact was made. OLD=NEW tells of a network, by its folder under models/ or its
-row in metrics.json, that the later run calls otherwise.
+BEFORE and AFTER are folders of finished projects. Every array of every artefact in data/, every tensor of
+every network in models/, every capability and the scores of every row are compared bit for bit. Attributes
+are not compared, because they say how an artefact was made. OLD=NEW is for a network that has another name in
+the later run; a name is its folder under models/ or its row in metrics.json.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ SCORES = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
 
 
 def artefacts(root: Path) -> dict[str, Path]:
-    """The zarr groups under data/, by their path."""
+    """The zarr groups under data/, by path."""
     found = sorted((root / "data").rglob(f"*{store.SUFFIX}"))
     return {path.relative_to(root).as_posix(): path for path in found if ".partial" not in path.as_posix()}
 
 
 def networks(root: Path, renamed: Mapping[str, str]) -> dict[str, Path]:
-    """The weights of the trained networks, by the folder under models/, but for the demo's models."""
+    """The weights of the trained networks, by folder under models/, without the demo's models."""
     found = sorted((root / "models").rglob("model.safetensors"))
     names = {path: path.parent.relative_to(root / "models").as_posix() for path in found}
     return {renamed.get(name, name): path for path, name in names.items() if not name.startswith("demo/")}
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal type, shape and bits; NaN is equal to the same NaN."""
+    """Whether type, shape and bits are equal; a NaN equals the same NaN."""
     alike = one.dtype == other.dtype and one.shape == other.shape
     return alike and np.ascontiguousarray(one).tobytes() == np.ascontiguousarray(other).tobytes()
 
 
 def arrays(one: Path, other: Path) -> Iterator[tuple[str, bool]]:
-    """(name, equal) of every array that either artefact has."""
+    """(name, equal) for every array that either artefact has."""
     first, second = store.open_scene(one), store.open_scene(other)
     for name in sorted({*first, *second}):
         yield name, name in first and name in second and same(first[name][:], second[name][:])

@@ -1,7 +1,8 @@
-"""python -m benchmarks.quality.glosses SCANNET MATTERPORT NOUNS: glosses of classes -> text/wordnet/.
+"""python -m benchmarks.quality.glosses SCANNET MATTERPORT NOUNS: writes the glosses of classes to
+pipeline/anyscene/text/wordnet/.
 
-SCANNET is scannetv2-labels.combined.tsv, MATTERPORT category_mapping.tsv, NOUNS the file data.noun of WordNet
-3.0 (Debian: wordnet-base), of which both tables name a synset for most of their categories.
+SCANNET is scannetv2-labels.combined.tsv, MATTERPORT is category_mapping.tsv, and NOUNS is the file data.noun
+of WordNet 3.0 (Debian: wordnet-base). Both tables name a synset of WordNet for most of their categories.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from anyscene.text.glosses import FILE
 
 SETS = ("scannet20", "scannet200", "nyu40", "matterport21", "matterport40", "matterport80", "matterport160")
 COLUMNS = ("raw_category", "category")  # the closest name first; further columns join what is not the same
-INSTEAD = {  # where a table is wrong
-    "pot": "n03991062",  # as Matterport3D's has it; ScanNet's: a sleeping bag
-    "toilet": "n04446521",  # the fixture, which is what is annotated; both tables: a room that has one
+INSTEAD = {  # for names of which a table is wrong
+    "pot": "n03991062",  # as in Matterport3D's table; ScanNet's table says a sleeping bag
+    "toilet": "n04446521",  # the fixture, which is what is annotated; both tables say the room
 }
 
 
 def definitions(nouns: Path) -> dict[str, str]:
-    """Of the synsets in a file in the form of wndb(5WN), by "n" and their offset, without the examples."""
+    """The definitions of synsets in a file in the form of wndb(5WN), without examples. A key is "n" and the
+    synset's offset."""
     lines = (line for line in nouns.read_text().splitlines() if not line.startswith(" "))  # the licence
     return {f"n{line[:8]}": line.partition(" | ")[2].partition('; "')[0].strip() for line in lines}
 
 
 def identifiers(tables: list[Path]) -> dict[str, str]:
-    """The synset of each name: what the first table that has it under the closest heading says."""
+    """The synset of each name: that of the first table with the name, under the closest of its headings."""
     found: dict[str, str] = {}
     for table in tables:
         with table.open(newline="") as file:
@@ -41,7 +43,7 @@ def identifiers(tables: list[Path]) -> dict[str, str]:
 
 
 def rows(tables: list[Path], nouns: Path) -> Iterator[tuple[str, str, str]]:
-    """(class, synset, gloss) of every class of the indoor label sets that has one, by name."""
+    """(class, synset, gloss) of every class of the indoor label sets that has a synset, sorted by name."""
     identifier, known = identifiers(tables), definitions(nouns)
     for name in sorted({name for one in SETS for name in label_set(one).names}):
         if name in identifier:

@@ -1,8 +1,8 @@
 """python -m benchmarks.quality.precision [PRECISION ...] [--frames N]: what half precision changes.
 
 Every 2D model of params.yaml labels the same frames of the imported scenes in single precision and in each
-PRECISION, on the device and with the weights that params.yaml names. Where the shares are too large for you,
-leave `segmenters.precision: float32`.
+PRECISION, on the device and with the weights that params.yaml names. If the shares are too large for you,
+keep `segmenters.precision: float32`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PRECISIONS = ("bfloat16", "float16")
 
 
 def frames(params: Params, count: int) -> list[Frame]:
-    """`count` frames, spread evenly over those of the scenes that are evaluated."""
+    """`count` frames, evenly chosen from the scenes that are evaluated."""
     scenes = store.split_ids(layout.SCENES, params.evaluation.split)
     found = [
         frame
@@ -40,7 +40,7 @@ def frames(params: Params, count: int) -> list[Frame]:
 
 
 def labels(model: str, params: Params, images: np.ndarray) -> tuple[np.ndarray, float]:
-    """i2[B, H, W] and the seconds of an image."""
+    """The labels i2[B, H, W], and the seconds for one image."""
     segmenter = load_segmenter(model, params, captions=False)
     segmenter.label(images[:1], params.vocabulary)
     start = time.perf_counter()
@@ -51,7 +51,7 @@ def labels(model: str, params: Params, images: np.ndarray) -> tuple[np.ndarray, 
 def compare(
     params: Params, images: np.ndarray, precisions: list[str]
 ) -> Iterator[tuple[str, str, float, float]]:
-    """(model, precision, share of pixels whose label changes, times as fast)."""
+    """(model, precision, share of pixels whose label changes, factor by which it is faster)."""
     for model in params.segmenters.names:
         wanted, seconds = labels(model, params, images)
         for precision in precisions:

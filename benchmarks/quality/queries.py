@@ -1,4 +1,5 @@
-"""python -m benchmarks.quality.queries [--write]: do phrases find classes? -> docs/notes/queries.md."""
+"""python -m benchmarks.quality.queries [--write]: do phrases that name no class find it? The
+answer goes to docs/notes/queries.md."""
 
 from __future__ import annotations
 
@@ -30,21 +31,21 @@ Hits = dict[tuple[str, str, By, Unit], dict[str, list[bool]]]  # by (set, source
 
 
 def phrases() -> list[tuple[str, str, list[str]]]:
-    """(set, text, classes any of which is right)."""
+    """(set, text, right classes): any one of the classes is right."""
     with PHRASES.open(newline="") as file:
         return [(row["set"], row["text"], row["classes"].split("|")) for row in csv.DictReader(file)]
 
 
 def annotated(label: np.ndarray, prompts: np.ndarray) -> Features:
-    """Perfect features: each annotated point has the embedding [C] of its class."""
+    """Perfect features: the feature of each annotated point is the embedding [C] of its class."""
     return Features(ANNOTATION, ANNOTATION, prompts, np.maximum(label, 0), label >= 0)
 
 
 def hits(
     session: Session, label: np.ndarray, encoder: TextEncoder, names: tuple[str, ...], by: By
 ) -> Iterator[tuple[str, str, bool]]:
-    """(set, text, found): whether most points of one of the TOP groups are of a right class, for the phrases
-    that have one in the scene."""
+    """(set, text, found) for the phrases that have a right class in the scene. found: whether most points of
+    one of the TOP groups are of a right class."""
     present = set(label[label >= 0].tolist())
     for name, text, classes in phrases():
         right = [names.index(one) for one in classes]
@@ -57,7 +58,7 @@ def hits(
 
 
 def measure(params: Path) -> Hits:
-    """Hits, one for each scene, with the most refined network, fusion and the annotation itself."""
+    """Hits of each scene, with the features of the most refined network, of fusion and of the annotation."""
     settings, artefacts = parameters.load(params), Artefacts(params.parent)
     encoder = load_text_encoder(settings.text)
     texts, found = Texts.of(settings, encoder), defaultdict(lambda: defaultdict(list))
@@ -80,7 +81,8 @@ def measure(params: Path) -> Hits:
 
 
 def table(found: Hits) -> str:
-    """Markdown: share of phrases and scenes with a hit, then phrase by phrase as the command does it."""
+    """Markdown: the share of phrases and scenes with a hit, then each phrase, compared as `anyscene query`
+    does by default."""
     compared = list(dict.fromkeys(source for _, source, _, _ in found))
     lines = [
         "| features | compared by | ranked | first set | second set | third set |",

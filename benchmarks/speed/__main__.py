@@ -1,5 +1,5 @@
-"""python -m benchmarks.speed [NAME ...]: measure and print; reports/benchmarks.json, of all
-docs/notes/benchmarks.md."""
+"""python -m benchmarks.speed [NAME ...]: measure, print and write reports/benchmarks.json. Without a NAME it
+also writes docs/notes/benchmarks.md."""
 
 import json
 import os

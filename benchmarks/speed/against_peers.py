@@ -1,4 +1,4 @@
-"""What is measured: every figure is a ratio to a peer or to a limit in the same run."""
+"""The measurements. Each compares our time with that of a peer or of a limit, in the same run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.speed.peers.superpoints import Compiled
 
 CHANNELS = 512
 VIEWS = 80  # of a scene, as OpenScene takes them of ScanNet
-VIEWS_TIMED = 12  # of the peer's, each of which costs the same
+VIEWS_TIMED = 12  # of those that the peer processes; each costs the same
 
 
 def superpoints() -> list[Figure]:
@@ -135,7 +135,7 @@ def fusion() -> list[Figure]:
 
 
 def training_bytes() -> list[Figure]:
-    """What training has to read of a scene: superpoint features and ids."""
+    """The bytes of a scene that training has to read: superpoint features and ids."""
     xyz, face = meshes.room(148_000)
     superpoint = segment_mesh(xyz, face)
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
-"""python -m benchmarks.speed.codecs: how well and how fast codecs store features -> docs/notes/codecs.md.
+"""python -m benchmarks.speed.codecs: how well and how fast do codecs store features?
 
-Needs data/scenes of `make demo`. One thread, chunks of 1 MiB as in the stores, medians of three runs.
+The answer goes to docs/notes/codecs.md. It needs data/scenes of `make demo`. Codecs run in one thread on
+chunks of 1 MiB, as in the stores; times are medians of three runs.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ CODECS = {
 
 
 def features(scene: str) -> dict[str, np.ndarray]:
-    """f2[n, C] as the stages have them before they are stored: of each 2D model and fused."""
+    """The features f2[n, C] of each 2D model, and fused, as the stages have them before they store them."""
     params = parameters.load(Path("params.yaml"))
     encoder, settings = load_text_encoder(params.text), params.projection
     source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
@@ -51,7 +52,7 @@ def features(scene: str) -> dict[str, np.ndarray]:
 
 
 def rows(bits: int, array: np.ndarray) -> list[str]:
-    """A line of the table for every codec, of `array` with so many bits of mantissa."""
+    """A line of the table for every codec. `array` is stored with so many bits of mantissa."""
     rounding = BitRound(bits)
     stored = rounding.decode(rounding.encode(array))
     a, b = array.astype(np.float64), stored.astype(np.float64)

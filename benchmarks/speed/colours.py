@@ -1,4 +1,4 @@
-"""python -m benchmarks.speed.colours [LABEL_SET]: classes whose colours look alike to someone."""
+"""python -m benchmarks.speed.colours [LABEL_SET]: classes whose colours look alike to some eyes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from anyscene.datasets import LabelSet, label_set
 
-CLOSE = 10.0  # CIEDE2000: told apart side by side, hardly as patches of two pictures
-# Of linear RGB, for eyes that wholly lack one cone: Machado, Oliveira, Fernandes 2009, severity 1.0
+CLOSE = 10.0  # CIEDE2000: closer colours differ side by side, but hardly as patches of two pictures
+# For linear RGB, and for eyes that lack one kind of cone: Machado, Oliveira, Fernandes 2009, severity 1.0
 MATRICES = {
     "full colour vision": np.eye(3),
     "deuteranopia": np.array(
@@ -25,7 +25,7 @@ MATRICES = {
 
 
 def seen(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """u1[..., 3]: how colours u1[..., 3] look to eyes of the matrix [3, 3]."""
+    """u1[..., 3]: what colours u1[..., 3] look like to eyes with this matrix [3, 3]."""
     value = rgb / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4) @ matrix.T
     linear = np.clip(linear, 0, 1)

@@ -1,6 +1,6 @@
-"""Stable Diffusion pipelines of random weights, in the layout in which the published ones come.
+"""Stable Diffusion pipelines with random weights, in the layout of the published ones.
 
-They cost what the published ones cost. The configurations are facts of the published files: the config.json
+They cost what the published ones cost. The configurations are those of the published files: the config.json
 of unet, vae and text_encoder, and scheduler_config.json, of stable-diffusion-v1-5/stable-diffusion-v1-5 and
 stabilityai/stable-diffusion-xl-base-1.0 on the Hugging Face hub.
 """
@@ -62,13 +62,13 @@ class Architecture:
 
     @property
     def parts(self) -> dict[str, type[nn.Module]]:
-        """Classes of the networks by the folders that they lie in."""
+        """The classes of the networks, by the names of their folders."""
         text = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
         towers = dict(list(text.items())[: len(self.text)])
         return {"unet": UNet2DConditionModel, "vae": AutoencoderKL, **towers}
 
     def build(self, part: str) -> nn.Module:
-        """One network, with the values that its class begins with."""
+        """One network, with the initial values of its class."""
         kind = self.parts[part]
         if part.startswith("text"):
             return kind(CLIPTextConfig(**self.text[part == "text_encoder_2"]))
@@ -123,7 +123,7 @@ STABLE_DIFFUSION_XL = Architecture(
     scheduler="EulerDiscreteScheduler",
     schedule=BETAS | {"timestep_spacing": "leading"},
 )
-# parameters as counted by their authors: 860 M and 2.6 B of the denoisers (Podell et al. 2023, table 1)
+# the authors count 860 M and 2.6 B parameters in the denoisers (Podell et al. 2023, table 1)
 PARAMETERS = {
     "sd15": {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480},
     "sdxl": {
@@ -137,7 +137,7 @@ ARCHITECTURES = {"sd15": STABLE_DIFFUSION_15, "sdxl": STABLE_DIFFUSION_XL}
 
 
 def write(folder: Path, architecture: Architecture, dtype: torch.dtype = torch.float32) -> Path:
-    """`folder`, with a pipeline of random weights in `dtype` in it. One network is in memory at a time."""
+    """Write a pipeline with random weights in `dtype` into `folder`. One network is in memory at a time."""
     index: dict[str, Any] = {"_class_name": architecture.pipeline}
     for part, kind in architecture.parts.items():
         with torch.device("meta"):
@@ -158,9 +158,9 @@ def write(folder: Path, architecture: Architecture, dtype: torch.dtype = torch.f
 
 @torch.no_grad()
 def randomise(network: nn.Module) -> None:
-    """Fill what `to_empty` left: weights that keep the size of what passes, norms that change nothing.
+    """Fill what `to_empty` left empty: weights keep the size of what passes, and norms change nothing.
 
-    A block of random numbers is repeated: drawing them all would take a minute for SDXL.
+    A block of random numbers is repeated, because it would take a minute to draw them all for SDXL.
     """
     block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0))
     for name, value in network.named_parameters():
@@ -177,7 +177,7 @@ def randomise(network: nn.Module) -> None:
 
 
 def write_tokenizer(folder: Path, pad: str = END) -> Path:
-    """CLIP's byte pairs, of which open_clip brings the table, in the files that published pipelines have."""
+    """Write CLIP's byte pairs, whose table open_clip brings, into the files that published pipelines have."""
     table = SimpleTokenizer()
     start, end = table.all_special_ids
     vocabulary = table.encoder.copy()

@@ -1,4 +1,4 @@
-"""One thing measured, and how two sides are timed fairly."""
+"""One measurement, and how two sides are timed fairly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Figure:
-    """ours and peer in `unit`; ratio = ours / peer, so that less is better unless the unit is a rate."""
+    """`ours` and `peer` are in `unit`. ratio = ours / peer, so less is better unless the unit is a rate."""
 
     name: str
     setting: str
@@ -31,7 +31,8 @@ class Figure:
 
 
 def alternate(ours: Callable[[], float], peer: Callable[[], float]) -> tuple[float, float]:
-    """The shortest of REPEATS timings each, in turn: what else a machine does only makes them longer."""
+    """The shortest of REPEATS timings of each side, taken in turn. Other work on the machine can only make a
+    timing longer."""
     ours(), peer()
     pairs = [(ours(), peer()) for _ in range(REPEATS)]
     a, b = np.min(pairs, 0)

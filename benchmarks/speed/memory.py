@@ -1,8 +1,8 @@
 """python -m benchmarks.speed.memory [POINTS VIEWS GIB]: time and peak memory of a huge scene.
 
-The scene goes through projection and fusion: by default 5 million points, 300 views and two models of 512
-channels, one dense and one of masks, with runtime.memory_gib 4. The artefacts, about 15 GB, go to a temporary
-folder and are removed.
+The scene goes through projection and fusion. By default it has 5 million points, 300 views and two models of
+512 channels, one dense and one of masks, and runtime.memory_gib is 4. The artefacts, about 15 GB, are written
+to a temporary folder and removed.
 """
 
 import sys
@@ -40,7 +40,7 @@ def mask_views(views: int) -> Iterator[DescribedFrame]:
 
 
 def box(points: int) -> np.ndarray:
-    """f4[N, 3] on the walls, the floor and the ceiling of a room, neighbours close in memory."""
+    """f4[N, 3]: points on the walls, the floor and the ceiling of a room. Neighbours are close in memory."""
     rng, size = np.random.default_rng(0), np.array([6, 5, 2.7], np.float32)
     xyz, side = rng.random((points, 3), np.float32) * size, rng.integers(0, 6, points)
     xyz[np.arange(points), side // 2] = np.where(side % 2, size[side // 2], 0)

@@ -1,4 +1,4 @@
-"""Meshes and cameras to measure on: rooms as scanners make them, by marching cubes of a noisy field."""
+"""Meshes and cameras for the benchmarks. Rooms look as if scanned: they are iso-surfaces of noisy fields."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -25,13 +25,13 @@ def room(vertices: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _box(x: np.ndarray, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Signed distance f4[...] of points x [..., 3] from a box."""
+    """The signed distance f4[...] of points x [..., 3] from a box."""
     q = np.abs(x - centre.astype(np.float32)) - half.astype(np.float32)
     return np.linalg.norm(np.maximum(q, 0), axis=-1) + np.minimum(q.max(-1), 0)
 
 
 def sheet(rows: int, columns: int, noise: float, step: float = 0.0, seed: int = 0):
-    """A stepped height field; `step` quantises heights, which makes many edges weigh exactly the same."""
+    """A stepped height field. `step` quantises heights, so many edges have exactly the same weight."""
     x, y = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     z = (x // 30) * 0.3 + noise * np.random.default_rng(seed).standard_normal(x.shape)
     z = np.round(z / step) * step if step else z
@@ -55,7 +55,7 @@ def damaged(vertices: int, seed: int = 0):
 
 
 def orbit(views: int, width: int = 320, height: int = 240) -> list[Camera]:
-    """Cameras in the middle of the room that look around, with ScanNet's intrinsics at this size."""
+    """Cameras in the middle of a room that look around it, with ScanNet's intrinsics at this size."""
     cameras = []
     for angle in np.linspace(0, 2 * np.pi, views, endpoint=False):
         forward = np.array([np.cos(angle), np.sin(angle), -0.25])
@@ -72,7 +72,7 @@ def orbit(views: int, width: int = 320, height: int = 240) -> list[Camera]:
 
 
 def depth_of(xyz: np.ndarray, camera: Camera) -> np.ndarray:
-    """f4[H, W]: the nearest of the points in every pixel, 0 where there is none."""
+    """f4[H, W]: the depth of the nearest point in every pixel, 0 if there is none."""
     from benchmarks.speed.peers.projection import seen
 
     mask, (column, row) = seen(xyz, camera, None, 0, 0)

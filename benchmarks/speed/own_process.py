@@ -1,4 +1,4 @@
-"""Functions in processes of their own, so that their memory is theirs alone, and what a process held."""
+"""Functions that run in processes of their own, so that their memory can be measured, and peaks of memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def alone(function: Callable, *arguments: object) -> object:
-    """function(*arguments) in a new process, with as many threads as this one has. Raises RuntimeError where
+    """function(*arguments) in a new process, with as many threads as this one has. Raises RuntimeError if
     it fails."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -29,9 +29,9 @@ def alone(function: Callable, *arguments: object) -> object:
 
 
 def peak(process: int | None = None) -> float:
-    """GiB of memory that `process` (default: this one) held at its peak. Not `ru_maxrss`, which in a new
-    process begins at what the one held that started it (Linux: getrusage(2), kept over execve). 0 of
-    a process that has ended."""
+    """The GiB of memory that `process` (default: this one) held at its peak; 0 if it has ended. It is not
+    `ru_maxrss`, because in a new process that begins with the value of its parent (Linux: getrusage(2), kept
+    over execve)."""
     status = Path(f"/proc/{process or os.getpid()}/status").read_text()
     for line in status.splitlines():
         if line.startswith("VmHWM"):

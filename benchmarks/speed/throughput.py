@@ -1,11 +1,11 @@
-"""python -m benchmarks.speed.throughput [NAME ...] [--device cuda]: views per second of 2D models, scenes of
-training.
+"""python -m benchmarks.speed.throughput [NAME ...] [--device cuda]: views per second of 2D models,
+scenes per second of training.
 
-Each model is loaded by the pipeline's own code in a process of its own, which also tells its peak memory.
-Models of published size have random weights: that changes what they find, not what they cost. What is
-measured joins reports/throughput.json, of which docs/notes/throughput.md is written and by which
-`anyscene doctor` reckons hours; other figures there are kept. Packages are imported where they are needed,
-for their memory counts.
+The pipeline's own code loads each model in a process of its own, which also measures its peak memory. Models
+of published size have random weights: that changes what they find, but not what they cost. The measurements
+are added to reports/throughput.json, and those of other models there are kept. docs/notes/throughput.md is
+written from this file, and `anyscene doctor` computes hours from it. Packages are imported where they are
+needed, because their memory counts.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ Work = Callable[[], int]  # done once; how many views, images, masks or scenes t
 
 @dataclass(frozen=True)
 class Subject:
-    """prepare(folder) writes the files that load(folder, device) makes the work of. devices: where it can
-    run, and is worth waiting for."""
+    """prepare(folder) writes files; load(folder, device) makes the work from them. devices: those on which it
+    can run in a reasonable time."""
 
     setting: str
     load: Callable[[Path, torch.device], Work]
@@ -127,7 +127,7 @@ def demo_painter(folder: Path, device: torch.device) -> Work:
 
 
 def sam(file: str | None, side: int) -> Callable:
-    """A mask of an image of `side` pixels, from three points. file: None is the demo's."""
+    """A mask of an image of `side` pixels, from three points. file: None for the demo's model."""
 
     def load(folder: Path, device: torch.device) -> Work:
         from anyscene.capability import pseudo_masks
@@ -160,9 +160,9 @@ def texts(encoder: str) -> Callable:
 
 
 def trainer(kind: str, preset: str | None, vertices: int, width: int) -> Callable:
-    """Steps of an objective as the preset or the demo trains by it: on scenes of about `vertices` points,
-    towards `width` channels. On a CPU one scene at a time, for its memory: a step takes the time of its
-    scenes."""
+    """Steps of an objective with the settings of the preset or the demo, on scenes of about `vertices`
+    points, towards `width` channels. On a CPU a batch is one scene, to save memory; a step takes as long as
+    its scenes."""
 
     def load(folder: Path, device: torch.device) -> Work:
         from anyscene import networks
@@ -343,7 +343,7 @@ SUBJECTS = {
 
 
 def measure(name: str, device: str = "auto") -> Measured:
-    """One subject on `device`, its files and itself in processes of their own."""
+    """Measure one subject on `device`. Its files are written in one process, and it runs in another."""
     with tempfile.TemporaryDirectory() as folder:
         if SUBJECTS[name].prepare:
             alone(_prepare, name, Path(folder))
@@ -398,7 +398,7 @@ def _noise(images: int, height: int, width: int) -> np.ndarray:
 
 
 def title(device: torch.device) -> str:
-    """What a column of the table is called."""
+    """The title of a column of the table."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
@@ -406,19 +406,19 @@ def title(device: torch.device) -> str:
 
 
 def recorded() -> list[Row]:
-    """What was measured so far; `what` and `device` are those of one row only."""
+    """What was measured so far. No two rows have the same `what` and `device`."""
     return json.loads(OUTPUT.read_text()) if OUTPUT.is_file() else []
 
 
 def joined(rows: list[Row], name: str, device: str, measured: Measured) -> list[Row]:
-    """`rows` with those of `name` on `device` in the place of older ones, sorted."""
+    """`rows`, sorted, with a new row that replaces an older one of `name` on `device`."""
     row = {"what": name, "device": device, "setting": SUBJECTS[name].setting, **dataclasses.asdict(measured)}
     kept = [old for old in rows if (old["what"], old["device"]) != (name, device)]
     return sorted([*kept, row], key=lambda one: (one["device"], one["what"]))
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown, a column for each device."""
+    """Markdown with a column for each device."""
     found = {(row["what"], row["device"]): row for row in rows}
     columns = sorted({row["device"] for row in rows})
     columns += [] if any(not name.startswith("CPU") for name in columns) else ["GPU"]

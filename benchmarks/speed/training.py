@@ -33,7 +33,7 @@ STEPS = 12
 
 
 class Counting:
-    """A space that adds up the multiplications of its convolutions."""
+    """A space that counts the multiplications of its convolutions."""
 
     def __init__(self, space: Space, maps: networks.CoordinateMaps):
         self._space, self._maps, self.products = space, maps, 0
@@ -56,8 +56,8 @@ class Counting:
 
 
 def backends() -> list[Figure]:
-    """Forward and backward of MinkUNet18A, kernel maps included, and the rate of multiplying against a matrix
-    product's."""
+    """Forward and backward of MinkUNet18A, kernel maps included, and its GFLOP/s beside those of a matrix
+    product."""
     xyz, _ = meshes.room(148_000)
     voxels = voxelise(xyz, 0.0565)
     coordinates = np.column_stack([np.zeros(len(voxels.point), np.int32), voxels.coordinates])

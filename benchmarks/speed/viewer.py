@@ -1,8 +1,9 @@
-"""python -m benchmarks.speed.viewer [--write] [FOLDER]: a million points in the viewer -> docs/viewer.md.
+"""python -m benchmarks.speed.viewer [--write] [FOLDER]: a million points in the viewer. With --write
+the table goes to docs/viewer.md.
 
-After `make demo`. One of its rooms, with a mesh so fine that it has a million vertices, goes through the
-pipeline's own stages into FOLDER (default: a temporary one), `anyscene view` shows it, and headless Chromium
-looks, with WebGL in software. Server, browser and the drawing share this machine's cores.
+It needs `make demo`. One of its rooms, with a mesh so fine that it has a million vertices, goes through the
+pipeline's own stages into FOLDER (default: a temporary one). `anyscene view` shows it to headless Chromium,
+which draws with WebGL in software. Server and browser share this machine's cores.
 """
 
 from __future__ import annotations
@@ -87,9 +88,9 @@ DRAW_NOTHING = """(() => {
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds from the request of the page until the cloud is on it; from a typed text until its colours are
-    in the browser (`query`) and drawn, each the median; the first query; what a click takes; GiB at the
-    server's and the browser's peak, the latter of all its processes."""
+    """Seconds: from the request of the page until the cloud is on it; from a typed text until its colours are
+    in the browser (`query`) and until they are drawn, both medians; of the first query; of a click. Peaks of
+    memory in GiB: of the server, and of all processes of the browser."""
 
     source: str
     points: int
@@ -104,7 +105,7 @@ class Measured:
 
 
 def finer(folder: Path, points: int, seed: int = 0) -> None:
-    """Divide triangles of a scan's mesh until it has about so many vertices; annotation follows along."""
+    """Divide triangles of a scan's mesh until it has about so many vertices, and its annotation with them."""
     from trimesh.remesh import subdivide
 
     xyz, rgb, _, face = ply.read_mesh(folder / "mesh.ply")
@@ -122,7 +123,7 @@ def finer(folder: Path, points: int, seed: int = 0) -> None:
 
 
 def make(folder: Path) -> None:
-    """The scene with all that the pipeline makes of it, by the pipeline; a network as the demo trained it."""
+    """Make the scene's artefacts with the pipeline's own stages, and take the network from the demo."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     raw = ROOT / values["dataset"]["root"] / SCENE
     values["dataset"]["root"] = "data/world"
@@ -166,7 +167,7 @@ def served(folder: Path, source: str) -> Iterator[tuple[subprocess.Popen, str, f
 
 
 def look(folder: Path, source: str, playwright, picture: Path | None = None) -> Measured:
-    """What a person would do, timed by the page's own clock: open, ask, choose every layer, click."""
+    """Do what a person would do: open, ask, choose every layer, click. The page's own clock times it."""
     with served(folder, source) as (server, address, start):
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         tab = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -193,7 +194,7 @@ def look(folder: Path, source: str, playwright, picture: Path | None = None) -> 
 
 
 def _warm(tab) -> None:
-    """A browser that has drawn before, as a person's has: its own start is not measured."""
+    """Let the browser draw once, as a person's browser has: its own start is not measured."""
     tab.goto("about:blank")
     if not tab.evaluate(DRAW_NOTHING):
         sys.exit("Chromium has no WebGL here")
@@ -205,7 +206,7 @@ def _field(tab, label: str):
 
 
 def _when(tab, what: str) -> float:
-    """Milliseconds of the page's clock."""
+    """Milliseconds on the page's clock."""
     tab.wait_for_function(f"window.seen && window.seen.{what} !== null", timeout=120_000)
     return tab.evaluate(f"window.seen.{what}")
 

@@ -1,1 +1,1 @@
-"""The yardsticks: published algorithms, restated from their description without a look at speed."""
+"""The peers: published algorithms, restated from their descriptions and not optimised."""

@@ -1,4 +1,4 @@
-"""Multi-view features as OpenScene's scripts collect them: whole arrays of points for every view."""
+"""Multi-view features as OpenScene's scripts collect them: every view works on arrays of all points."""
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ def seen(
 def accumulate(
     total: torch.Tensor, count: torch.Tensor, mask: np.ndarray, pixel: np.ndarray, feature: torch.Tensor
 ) -> None:
-    """Gather feature [C, H, W] for all N points; add those seen to total f4[N, C] and count f4[N, 1]."""
+    """Read `feature` [C, H, W] for all N points. Of those that are seen, add it to total f4[N, C] and count
+    f4[N, 1]."""
     mask, (column, row) = torch.from_numpy(mask), torch.from_numpy(pixel)
     gathered = feature[:, row, column].T
     count[mask] += 1

@@ -28,7 +28,7 @@ class Compiled:
     def segment(
         self, xyz: np.ndarray, face: np.ndarray, k: float, min_vertices: int
     ) -> tuple[np.ndarray, float]:
-        """(a vertex of each vertex' superpoint i4[N], seconds)."""
+        """(i4[N], seconds). The first gives for each vertex a vertex of its superpoint."""
         xyz, face = np.ascontiguousarray(xyz, np.float32), np.ascontiguousarray(face, np.int32)
         root = np.empty(len(xyz), np.int32)
         seconds = self._library.segment(
@@ -43,7 +43,7 @@ class Compiled:
         return root, seconds
 
     def sort_order(self, key: np.ndarray) -> np.ndarray:
-        """i4[E] as std::sort orders key f4[E]."""
+        """i4[E]: the order in which std::sort puts `key` f4[E]."""
         key, order = np.ascontiguousarray(key, np.float32), np.empty(len(key), np.int32)
         self._library.sort_order(_pointer(key), ctypes.c_int64(len(key)), _pointer(order))
         return order

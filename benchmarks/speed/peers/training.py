@@ -1,5 +1,5 @@
-"""Training steps in the manner of OpenScene's and SAS's released code, on our network and voxels: features
-and histories of all channels from disk, every feature written out."""
+"""Training steps as in the released code of OpenScene and SAS, on our network and voxels. They read features
+and histories of all channels from disk and write out every feature."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from anyscene.networks import Batch, Cloud, MinkUNet
 from anyscene.networks.batch import join
 from anyscene.project.parameters import Augmentation
 
-POINTS = 20_000  # of a step that enter the loss
+POINTS = 20_000  # that enter the loss of a step
 
 
 class Scenes(Dataset):
@@ -43,7 +43,7 @@ class Scenes(Dataset):
 
 
 def loader(scenes: Scenes) -> Iterator[tuple[Batch, list[dict[str, torch.Tensor]]]]:
-    """They are prepared in a process beside."""
+    """A loader of these batches, which are prepared in another process."""
     return iter(DataLoader(scenes, batch_size=None, num_workers=1))
 
 
