@@ -213,7 +213,7 @@ def test_table_names_rows_controls_and_what_is_missing(study):
         "Spearman of the difference dense - mask: 1.00",
         "left out, the network was not trained: + temporal ensembling",
         "left out, it is lost: superpoint distillation",
-        "trained with labels, the others without: temporal ensembling",
+        "these networks were trained with labels, the others were not: temporal ensembling",
         "otherfurniture",
         "no annotation: f",
     ):

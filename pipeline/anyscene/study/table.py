@@ -119,7 +119,8 @@ def _rank(value: float | None) -> str:
 def supervised(metrics: Mapping[str, Any]) -> str | None:
     """A sentence that names the networks that were trained with labels; None where there are none."""
     titles = [row.plain_title for row in rows.of(metrics) if row.name in metrics["supervised"]]
-    return f"trained with labels, the others without: {', '.join(titles)}" if titles else None
+    named = ", ".join(titles)
+    return f"these networks were trained with labels, the others were not: {named}" if titles else None
 
 
 def _notes(metrics: Mapping[str, Any]) -> list[Text]:

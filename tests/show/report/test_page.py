@@ -327,7 +327,7 @@ def test_times_are_in_a_page_of_their_own(finished, tmp_path):
     found = Checked(text)
     assert found.open == [] and found.wrong == [] and all(a.startswith("data:") for a in found.addresses)
     assert re.search(r"<th>fusion</th><td>12\.3</td>", text) and "&lt;b&gt;2 computed" in text
-    assert "<th>together</th><td><b>19.3</b>" in text and "gone" not in text
+    assert "<th>total</th><td><b>19.3</b>" in text and "gone" not in text
     assert text.count("<tr>") == len(STAGES) + 2
     assert "failed" not in text
     with pytest.raises(StoreError), timing.recorded("scenes", folder=project / layout.TIMES):
