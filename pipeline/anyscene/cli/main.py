@@ -23,6 +23,7 @@ TOOLS = {
     "view": "Look at a scene in the browser: layers, text queries, points.",
     "predict": "Label the points of a scan with a trained network.",
     "export": "Write a scene's results for other tools.",
+    "score": "Score the classes that another program gave the points.",
     "instances": "Score proposals of objects, named by their features.",
     "inspect": "Show what an artefact holds.",
     "frames": "Write the images that 2D models are shown, for models that run elsewhere.",
