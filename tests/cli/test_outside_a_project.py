@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 from plyfile import PlyData
 from typer.testing import CliRunner
 
 from anyscene.cli import predict, query, view
+from anyscene.datasets import ply
 from anyscene.library import feature_cloud
 from anyscene.project import parameters
 from anyscene.show.viewer import page as viewer_page
 from tests.builders import miniature
 from tests.builders.capture import write_scan
+from tests.builders.polycam import write_export
+from tests.builders.wall import rolled, views
 
 
 @pytest.fixture
@@ -47,22 +52,101 @@ def test_a_scan_is_labelled(empty):
     assert [file.name for file in empty.iterdir()] == ["labels.ply"]
 
 
-def test_a_scan_is_looked_at(empty, monkeypatch):
-    shown = []
+@pytest.fixture
+def bare(empty):
+    """The paths of what has no frames: a mesh, a folder with it alone, its points, and a scene alone."""
+    scan = empty.parent / "scan"
+    (empty.parent / "room").mkdir()
+    shutil.copy(scan / "mesh.ply", empty.parent / "room/mesh.ply")
+    xyz, rgb, _, _ = ply.read_mesh(scan / "mesh.ply")
+    np.save(empty.parent / "points.npy", np.column_stack([xyz, rgb]))
+    return {"mesh": "../scan/mesh.ply", "room": "../room", "points": "../points.npy"}
+
+
+def test_a_mesh_and_a_cloud_are_labelled_as_the_scan_is(empty, bare):
+    assert run(predict, "../scan", "--model", "../models/mine", "--out", "scan.ply").exit_code == 0
+    expected = PlyData.read(empty / "scan.ply")["vertex"]["label"]
+    for name, path in bare.items():
+        result = run(predict, path, "--model", "../models/mine", "--out", f"{name}.ply")
+        assert result.exit_code == 0, result.output
+        assert np.array_equal(PlyData.read(empty / f"{name}.ply")["vertex"]["label"], expected)
+
+
+def test_units_and_up_of_a_mesh_are_told(empty, bare):
+    xyz, rgb, _, face = ply.read_mesh(empty.parent / "scan/mesh.ply")
+    lying = 1000 * np.column_stack([xyz[:, 0], -xyz[:, 2], xyz[:, 1]])
+    ply.write_mesh(empty / "mm.ply", lying, rgb, face)
+    result = run(predict, "mm.ply", "--model", "../models/mine")
+    assert result.exit_code == 1 and "mm.ply: its longest side would be 1000 m" in result.output
+    result = run(predict, "mm.ply", "--model", "../models/mine", "--scale", 0.001, "--up", "-y")
+    assert result.exit_code == 0, result.output
+    vertex = PlyData.read(empty / "labels.ply")["vertex"]
+    np.testing.assert_allclose(np.column_stack([vertex[axis] for axis in "xyz"]), xyz, atol=1e-6)
+    result = run(predict, bare["room"], "--model", "../models/mine", "--every", 2)
+    assert result.exit_code == 1 and "--every is not for this export: it has no images" in result.output
+
+
+def test_a_folder_with_a_mesh_is_asked_by_its_name(bare, empty):
+    result = run(query, "../room", "a lamp", "--source", "../models/mine", "--json", "q.json")
+    assert result.exit_code == 0 and json.loads((empty / "q.json").read_text())["scene"] == "room"
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What pages show: the scenes, the first of them, the frames that see its middle."""
+    found = []
 
     def page(scenes, scene, open_view, port, dark):
-        shown.append((scenes, open_view(scene)))
+        view = open_view(scene)
+        middle = np.linalg.norm(view.xyz - view.xyz.mean(0), axis=1).argmin()
+        found.append((scenes, view, view.views(int(middle))))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(viewer_page, "Page", page)
+    return found
+
+
+def test_a_scan_is_looked_at_with_its_frames(empty, shown):
     assert run(view, "../scan", "--source", "../models/mine").exit_code != 0  # by Ctrl+C
-    scenes, seen = shown[0]
+    scenes, seen, frames = shown[0]
     assert scenes == ["scan"] and len(seen.xyz) == 36 and {"mine", "superpoints"} <= set(seen.layers)
+    assert len(frames) == 3 and frames[0].frame.color == empty.parent / "scan/color/0.png"
     assert list(empty.iterdir()) == []
 
 
+def test_an_export_is_looked_at_with_its_frames(empty, shown):
+    write_export(empty.parent / "export", views([rolled(yaw=yaw) for yaw in (-15, 0, 15)]))
+    run(view, "../export", "--source", "../models/mine", "--every", 2)
+    scenes, seen, frames = shown[0]
+    assert scenes == ["export"] and len(seen.xyz) > 100 and frames
+
+
+def test_what_has_no_frames_is_looked_at(empty, bare, shown):
+    for path in bare.values():
+        run(view, path, "--source", "../models/mine")
+    assert [scenes for scenes, _, _ in shown] == [[name] for name in bare]
+    assert all(len(seen.xyz) == 36 and not frames for _, seen, frames in shown)
+
+
+def test_an_artefact_is_looked_at_in_its_project(empty, tmp_path, shown):
+    miniature.write(tmp_path / "project", scenes=1, spacing=0.25)
+    for stage in ("scenes", "fusion", "projection/dense"):
+        run(view, f"../project/data/{stage}/room0.zarr")
+    assert [scenes for scenes, _, _ in shown] == 3 * [["room0"]]
+    assert [seen.source for _, seen, _ in shown] == ["ensembled", "fusion", "projection/dense"]
+    shutil.copytree(tmp_path / "project/data/scenes/room0.zarr", empty / "alone.zarr")
+    run(view, "alone.zarr", "--source", "../models/mine")
+    assert shown[-1][0] == ["alone"] and np.array_equal(shown[-1][1].xyz, shown[0][1].xyz)
+    result = run(view, "../project/data/scenes/room0.zarr", "--every", 2)
+    assert result.exit_code == 1 and "room0.zarr is an artefact" in result.output
+
+
 def test_without_a_network_it_is_said_what_to_give(empty):
-    for arguments in ((query, "../scan", "a lamp"), (predict, "../scan"), (view, "../scan")):
+    for arguments in (
+        (query, "../scan", "a lamp"),
+        (predict, "../scan"),
+        (view, "../scan"),
+    ):
         result = run(*arguments)
         assert result.exit_code == 1 and "models: no trained network" in result.output, result.output
         assert "give the folder of one" in result.output

@@ -21,7 +21,7 @@ TOOLS = {
     "import": "Turn the export of another tool into a scan.",
     "query": "Find what free texts name in a scene.",
     "view": "Look at a scene in the browser: layers, text queries, points.",
-    "predict": "Label the points of a scan with a trained network.",
+    "predict": "Label the points of a scan or a mesh with a trained network.",
     "export": "Write a scene's results for other tools.",
     "score": "Score the classes that another program gave the points.",
     "instances": "Score proposals of objects, named by their features.",

@@ -1,4 +1,4 @@
-"""A scan of one's own and a trained network -> a labelled PLY."""
+"""A scan, a mesh or a cloud of one's own and a trained network -> a labelled PLY."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +9,21 @@ import typer
 from anyscene import datasets
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile
+from anyscene.cli.told import Told, with_told
 from anyscene.datasets import ply
-from anyscene.library.location import located, read_scan
+from anyscene.library.location import located
 from anyscene.text import embeddings, load_text_encoder
 
 
-def main(
-    folder: Annotated[Path, typer.Argument(help="one scan in the rgbd form: color/, pose/, ... or mesh.ply")],
+@with_told
+def predict(
+    scan: Annotated[
+        Path,
+        typer.Argument(
+            help="a scan, an export (folder or archive), a mesh or cloud (.ply, .npy), or a folder with "
+            "mesh.ply alone"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(
         "labels.ply"
     ),
@@ -28,12 +36,20 @@ def main(
     ] = None,
     turns: Annotated[int, typer.Option(help="average over so many turns about the vertical")] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
+    *,
+    told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Label every point of a scan with a trained network."""
+    """Label every point of SCAN with a trained network, which needs neither frames nor depth.
+
+    Options from --from to --every are of exports, as for anyscene import; --scale and --up of a mesh or a
+    cloud too.
+    """
     settings, artefacts = located(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
-    scene = read_scan(folder, settings)
+    with told.as_scene(scan, settings) as (scene, remarks):
+        if remarks:
+            typer.echo(remarks)
     from anyscene.networks.cloud import Cloud  # takes PyTorch
     from anyscene.tasks import sources
 
@@ -50,7 +66,7 @@ def main(
     typer.echo(f"{len(label)} points -> {out}")
 
 
-app = command(main)
+app = command(predict, "predict")
 
 if __name__ == "__main__":
     app()

@@ -13,23 +13,21 @@ from rich.console import Console
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
-from anyscene.datasets import imports
+from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.errors import StoreError
-from anyscene.library.location import is_imported, located, read_scan
+from anyscene.library.location import home, is_imported, located, require
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
+from anyscene.scene import Scene
 from anyscene.show.viewer import DRAWN
 from anyscene.text import load_text_encoder
 
 
+@with_told
 def view(
     scene: Annotated[
-        str | None,
-        typer.Argument(
-            help="id of an imported scene, or a scan or export: a folder or an archive; default: the first "
-            "of the split"
-        ),
+        str | None, typer.Argument(help=f"{ANYTHING}; default: the first scene of the split")
     ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="of 127.0.0.1; the next free one if taken")
@@ -37,25 +35,42 @@ def view(
     source: Source = None,
     points: Annotated[int, typer.Option(min=0, help="drawn at once, evenly chosen; 0: all")] = DRAWN,
     dark: Annotated[bool, typer.Option("--dark", help="a dark page")] = False,
+    *,
+    told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Look at SCENE in a browser on this machine, until Ctrl+C."""
+    """Look at SCENE in a browser on this machine, until Ctrl+C.
+
+    Options from --from to --every are of exports, as for anyscene import; --scale and --up of a mesh or a
+    cloud too.
+    """
     settings, artefacts = located(params)
-    there = scene is None or is_imported(artefacts, scene) or not Path(scene).exists()
-    elsewhere = None if scene is None or there else Path(scene)
-    if elsewhere is None and scene is not None:
-        store.open_imported(artefacts.data("scenes"), scene)
+    if scene is not None:
+        require(artefacts, scene)
     import torch
 
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
-    if elsewhere is None:
+    if scene is None or is_imported(artefacts, scene):
+        told.refuse("a scene that is imported is shown")
         _serve(settings, artefacts, scene, port, source, points, dark)
-        return
-    with imports.as_scan(elsewhere, None, imports.ExportOptions(), None, 1) as (folder, said):
-        if said:
-            typer.echo(said)
-        with _imported(folder, settings, artefacts, source) as (settings, artefacts, source):
-            _serve(settings, artefacts, folder.name, port, source, points, dark)
+    elif (found := home(Path(scene))) is not None:
+        told.refuse(f"{scene} is an artefact")
+        root, stage = found
+        settings, name = located(params or root)[0], Path(scene).name.removesuffix(store.SUFFIX)
+        _serve(settings, Artefacts(root), name, port, source or _of_stage(stage), points, dark)
+    else:
+        with told.as_scene(Path(scene), settings) as (scan, remarks):
+            if remarks:
+                typer.echo(remarks)
+            with _imported(scan, settings, artefacts, source) as (settings, artefacts, source):
+                _serve(settings, artefacts, scan.id, port, source, points, dark)
+
+
+def _of_stage(stage: str) -> str | None:
+    """The source of features that a stage is, if it is one."""
+    from anyscene.tasks import sources
+
+    return stage if sources.is_stored(stage) else None
 
 
 def _serve(
@@ -88,9 +103,9 @@ def _serve(
 
 @contextmanager
 def _imported(
-    folder: Path, settings: Params, artefacts: Artefacts, source: str | None
+    scan: Scene, settings: Params, artefacts: Artefacts, source: str | None
 ) -> Iterator[tuple[Params, Artefacts, str]]:
-    """Import a scan as the only scene of a temporary project, and yield this project and the folder of the
+    """Import a scene as the only one of a temporary project, and yield this project and the folder of the
     network."""
     from anyscene.tasks import sources
     from anyscene.tasks.surface import Surface
@@ -98,20 +113,20 @@ def _imported(
     if source is not None:
         sources.check(artefacts, source)
     network = sources.folder(artefacts, source).resolve()
-    settings = replace(settings, dataset=replace(settings.dataset, root=str(folder.resolve().parent)))
-    scan = read_scan(folder, settings)
+    root = Path(Path.cwd().anchor)  # images may lie anywhere, and their paths are noted below it
+    settings = replace(settings, dataset=replace(settings.dataset, root=str(root)))
     with tempfile.TemporaryDirectory() as temporary:
         there = Artefacts(Path(temporary))
         groups = []
         for stage in ("scenes", "superpoints"):
             there.data(stage).mkdir(parents=True)
             groups.append(store.create(store.scene_path(there.data(stage), scan.id), "temporary"))
-        store.write_scene(groups[0], scan, Path(settings.dataset.root))
+        store.write_scene(groups[0], scan, root)
         store.write(groups[1], "superpoint", Surface.of_scan(scan, settings.superpoints).superpoint)
         yield settings, there, str(network)
 
 
-app = command(view)
+app = command(view, "view")
 
 if __name__ == "__main__":
     app()

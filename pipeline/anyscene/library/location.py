@@ -31,6 +31,17 @@ def is_imported(artefacts: Artefacts, scene: str) -> bool:
     return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
 
 
+def home(artefact: Path) -> tuple[Path, str] | None:
+    """(the folder of the project, the stage) of an artefact: ROOT/data/STAGE/ID.zarr, where STAGE may be
+    projection/MODEL. None where it does not lie beside ROOT/data/scenes/ID.zarr."""
+    whole = artefact.absolute()
+    for root in list(whole.parents)[2:4]:
+        stage = whole.parent.relative_to(root).as_posix()
+        if stage.startswith("data/") and (root / "data/scenes" / whole.name).is_dir():
+            return root, stage.removeprefix("data/")
+    return None
+
+
 def require(artefacts: Artefacts, scene: str | Path) -> None:
     """Raise StoreError or DataError, which say what to do, where `scene` is neither the id of an imported
     scene nor a path."""

@@ -1,7 +1,7 @@
 """Captures of phones and of structure from motion -> the plain files that the reader `rgbd` takes."""
 
 from anyscene.datasets.imports.export_options import ExportOptions, direction
-from anyscene.datasets.imports.formats import READERS, read
+from anyscene.datasets.imports.formats import READERS, is_export, read
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.rgbd_writer import Summary, write
 from anyscene.datasets.imports.source_frame import SourceFrame
@@ -15,6 +15,7 @@ __all__ = [
     "Summary",
     "as_scan",
     "direction",
+    "is_export",
     "read",
     "refuse",
     "write",

@@ -29,6 +29,11 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     return replace(capture, frames=capture.frames[::every])
 
 
+def is_export(path: Path) -> bool:
+    """Whether `path` holds the files of a known form."""
+    return any(archive.root(path, reader.MARKS) is not None for reader in READERS.values())
+
+
 def recognised(path: Path) -> str:
     """The only reader whose files are in `path`. Raises DataError where there is none, or more than one."""
     found = [name for name, reader in READERS.items() if archive.root(path, reader.MARKS) is not None]
