@@ -7,10 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
+import zarr
 from plyfile import PlyData
 from typer.testing import CliRunner
 
-from anyscene.cli import predict, query, view
+import anyscene
+from anyscene.cli import features, predict, query, view
 from anyscene.datasets import ply
 from anyscene.library import feature_cloud
 from anyscene.project import parameters
@@ -141,11 +143,58 @@ def test_an_artefact_is_looked_at_in_its_project(empty, tmp_path, shown):
     assert result.exit_code == 1 and "room0.zarr is an artefact" in result.output
 
 
+def test_features_as_an_array(empty, bare):
+    cloud = anyscene.open("../scan", source="../models/mine", encoder=miniature.Spelling())
+    for name, path in {"scan": "../scan", **bare}.items():
+        result = run(features, path, "--source", "../models/mine", "--out", f"{name}.npy")
+        assert result.exit_code == 0, result.output
+        found = np.load(empty / f"{name}.npy")
+        assert found.dtype == np.float32 and np.array_equal(found, cloud.features)
+    assert json.loads((empty / "points.json").read_text()) == {
+        "scene": "points",
+        "source": "mine",
+        "text_encoder": "minilm",
+        "text_template": "a {} in a scene",
+        "channels": miniature.WIDTH,
+        "normalised": False,
+    }
+
+
+def test_features_as_a_group(empty, tmp_path):
+    miniature.write(tmp_path / "project", scenes=1, spacing=0.25, frames=False)
+    scene = "../project/data/fusion/room0.zarr"
+    assert run(features, scene, "--out", "f.zarr", "--half").exit_code == 0
+    group, stored = zarr.open("f.zarr", mode="r"), anyscene.open_scene(scene)
+    valid = stored["valid"][:]
+    assert group["feature"].dtype == np.float16 and np.array_equal(group["valid"][:], valid)
+    assert np.array_equal(group["feature"][:][valid], stored["feature"][:][valid])
+    assert not group["feature"][:][~valid].any() and not valid.all()
+    assert group["xyz"].shape == (len(valid), 3) and group.attrs["source"] == "fusion"
+    result = run(features, scene, "--out", "f.zarr")
+    assert result.exit_code == 1 and "f.zarr: is there already" in result.output
+    assert sorted(path.name for path in empty.iterdir()) == ["f.zarr"]
+
+
+@pytest.mark.parametrize(
+    "out, wrong",
+    [
+        ("f.txt", "f.txt: give a name that ends in .npy or .zarr"),
+        ("none/f.npy", "none: no such folder; make it first"),
+        ("there.npy", "there.npy: is a folder"),
+    ],
+)
+def test_where_features_cannot_be_written(empty, out, wrong):
+    (empty / "there.npy").mkdir()
+    result = run(features, "../scan", "--source", "../models/mine", "--out", out)
+    assert result.exit_code == 1 and wrong in result.output
+
+
 def test_without_a_network_it_is_said_what_to_give(empty):
     for arguments in (
         (query, "../scan", "a lamp"),
         (predict, "../scan"),
         (view, "../scan"),
+        (features, "../scan", "--out", "f.npy"),
     ):
         result = run(*arguments)
         assert result.exit_code == 1 and "models: no trained network" in result.output, result.output

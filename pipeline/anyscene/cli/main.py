@@ -22,6 +22,7 @@ TOOLS = {
     "query": "Find what free texts name in a scene.",
     "view": "Look at a scene in the browser: layers, text queries, points.",
     "predict": "Label the points of a scan or a mesh with a trained network.",
+    "features": "Write the features of a scan's points for NumPy.",
     "export": "Write a scene's results for other tools.",
     "score": "Score the classes that another program gave the points.",
     "instances": "Score proposals of objects, named by their features.",
