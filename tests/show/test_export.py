@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def label(stored):
     )
 
 
+def read(project, scene, *arguments):
+    return next(export.read(Artefacts(project), [scene], *arguments))
+
+
 def run(project, form: str, out: Path, *arguments: str):
     asked = ("room0", "--format", form, "--out", str(out), "--source", "fusion", *arguments)
     result = CliRunner().invoke(stage.app, [*asked, "--params", str(project / "params.yaml")])
@@ -80,9 +85,7 @@ def test_ply_with_labels(project, stored, label, tmp_path):
 def test_label_of_a_class_with_several_prompts(project, label, tmp_path):
     settings = parameters.load(project / "params.yaml")
     several = replace(settings.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
-    result = export.read(
-        Artefacts(project), "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion"
-    )
+    result = read(project, "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion")
     assert np.array_equal(result.prediction, label)
 
 
@@ -153,27 +156,88 @@ def test_openscene_features(project, stored, tmp_path):
 
 
 def test_the_network_answers_for_every_point(project, tmp_path):
-    result = export.read(
-        Artefacts(project), "room0", parameters.load(project / "params.yaml"), miniature.Spelling()
-    )
+    result = read(project, "room0", parameters.load(project / "params.yaml"), miniature.Spelling())
     assert result.features.name == [*miniature.NETWORKS][-1]
     assert result.features.valid.all() and (result.prediction >= 0).all()
 
 
 def test_unknown_scenes_are_named_with_the_known(project):
     with pytest.raises(StoreError, match="room7: no such scene; imported are room0"):
-        export.read(
-            Artefacts(project), "room7", parameters.load(project / "params.yaml"), miniature.Spelling()
-        )
+        read(project, "room7", parameters.load(project / "params.yaml"), miniature.Spelling())
 
 
 def test_a_file_in_the_way_is_named(project, tmp_path):
-    result = export.read(
-        Artefacts(project), "room0", parameters.load(project / "params.yaml"), miniature.Spelling(), "fusion"
-    )
+    result = read(project, "room0", parameters.load(project / "params.yaml"), miniature.Spelling(), "fusion")
     (tmp_path / "file").write_text("")
     for write, out in ((export.write_openscene, "file"), (export.write_ply, "file/a.ply")):
         with pytest.raises(DataError, match="a file is in the way"):
             write(result, tmp_path / out)
     with pytest.raises(DataError, match="is a folder"):
         export.write_ply(result, tmp_path)
+
+
+@pytest.fixture
+def several(project, tmp_path):
+    """A project with the scenes room0 of val and room1 of train, and the folder to write to."""
+    folder = tmp_path / "several"
+    shutil.copytree(project, folder)
+    for name in ("scenes", "superpoints", "fusion"):
+        shutil.copytree(folder / f"data/{name}/room0.zarr", folder / f"data/{name}/room1.zarr")
+    store.note(folder / "data/scenes/room1.zarr", split="train")
+    return folder, tmp_path / "out"
+
+
+def asked(several, *arguments):
+    project, out = several
+    given = (*arguments, "--out", str(out), "--params", str(project / "params.yaml"))
+    return CliRunner().invoke(stage.app, given)
+
+
+@pytest.mark.parametrize(
+    "which, written",
+    [
+        (("room1", "room0", "room1"), ["room0.ply", "room1.ply"]),
+        (("--all",), ["room0.ply", "room1.ply"]),
+        (("--split", "train"), ["room1.ply"]),
+    ],
+)
+def test_several_scenes_in_one_process(several, monkeypatch, which, written):
+    loaded = []
+    network = export.sources.network
+    monkeypatch.setattr(export.sources, "network", lambda *one: loaded.append(one) or network(*one))
+    result = asked(several, *which)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in several[1].iterdir()) == written
+    assert len(loaded) == 1 and result.output.count("-> ") == len(written)
+    alone = asked((several[0], several[1] / "alone.ply"), "room1")
+    assert alone.exit_code == 0, alone.output
+    assert (several[1] / "alone.ply").read_bytes() == (several[1] / "room1.ply").read_bytes()
+
+
+def test_each_scene_has_its_own_folder_and_note(several):
+    result = asked(several, "--all", "--format", "pointcept", "--source", "fusion")
+    assert sorted(path.name for path in several[1].iterdir()) == ["room0", "room1"]
+    assert (several[1] / "room0/segment.npy").is_file() and not (several[1] / "room1/segment.npy").exists()
+    assert "segment.npy and instance.npy are annotation" in result.output
+    assert "without annotation no segment.npy" in result.output
+
+
+@pytest.mark.parametrize(
+    "which, wrong",
+    [
+        ((), "say which scenes: by their ids, by --all, or by --split"),
+        (("room0", "--all"), "say which scenes"),
+        (("--all", "--split", "val"), "say which scenes"),
+        (("--split", "test"), "no scene of the split test"),
+        (("room0", "room7"), "room7: no such scene"),
+    ],
+)
+def test_which_scenes_must_be_said(several, which, wrong):
+    result = asked(several, *which)
+    assert result.exit_code == 1 and wrong in result.output.replace("\n", " ")
+    assert not several[1].exists()
+
+
+def test_several_scenes_are_not_one_file(several):
+    result = asked((several[0], several[1] / "a.ply"), "--all")
+    assert result.exit_code == 1 and "do not fit into one file" in result.output

@@ -1,4 +1,4 @@
-"""A scene's results -> a file or folder that other tools read."""
+"""The results of scenes -> files or folders that other tools read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,37 +7,65 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
+from anyscene.errors import PipelineError
 from anyscene.library.location import located
 from anyscene.project import store
+from anyscene.project.layout import Artefacts
 from anyscene.show.formats import Format
 from anyscene.text import load_text_encoder
 
 
 def export(
-    scene: Annotated[str, typer.Argument(help="id of an imported scene")],
-    out: Annotated[Path, typer.Option(help="PLY to write, or the folder for pointcept and openscene")],
+    scenes: Annotated[list[str] | None, typer.Argument(help="ids of imported scenes")] = None,
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(help="PLY to write; the folder for pointcept, for openscene, and for several scenes"),
+    ],
+    every: Annotated[bool, typer.Option("--all", help="all imported scenes")] = False,
+    split: Annotated[str | None, typer.Option(help="all scenes of a split: train, val or test")] = None,
     format_: Annotated[Format, typer.Option("--format", help="what to write")] = Format.ply,
     source: Source = None,
     params: ParamsFile = None,
 ) -> None:
-    """Write SCENE with predicted labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene
+    """Write SCENES with predicted labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene
     (OUT/SCENE_0.pt).
 
-    For Pointcept segment.npy and instance.npy hold the annotation, where there is one, and prediction.npy
-    holds what the features say.
+    One id becomes the PLY file OUT; several, --split and --all become OUT/SCENE.ply. For Pointcept
+    segment.npy and instance.npy hold the annotation, where there is one, and prediction.npy holds what the
+    features say.
     """
     settings, artefacts = located(params)
-    store.open_imported(artefacts.data("scenes"), scene)
+    chosen = _chosen(artefacts, list(dict.fromkeys(scenes or ())), every, split)
+    apart = format_ is Format.ply and (len(chosen) > 1 or every or split is not None)
+    if apart and (out.is_file() or out.suffix == ".ply"):
+        raise PipelineError(f"{out}: several scenes do not fit into one file; give a folder by --out")
     from anyscene.show.export import WRITERS, explained, read  # takes PyTorch
 
-    result = read(artefacts, scene, settings, load_text_encoder(settings.text), source)
-    path = WRITERS[format_](result, out)
-    features = result.features
-    typer.echo(
-        f"{len(features)} points, {int(features.valid.sum())} with a feature of {features.name} -> {path}"
-    )
-    if said := explained(result, format_):
-        typer.echo(said)
+    notes = {}
+    for result in read(artefacts, chosen, settings, load_text_encoder(settings.text), source):
+        scene, features = result.surface.scene, result.features
+        path = WRITERS[format_](result, out / f"{scene}.ply" if apart else out)
+        typer.echo(
+            f"{len(features)} points, {int(features.valid.sum())} with a feature of {features.name} -> {path}"
+        )
+        notes[explained(result, format_)] = True
+    for note in filter(None, notes):
+        typer.echo(note)
+
+
+def _chosen(artefacts: Artefacts, scenes: list[str], every: bool, split: str | None) -> list[str]:
+    """The scenes that are meant. Raises PipelineError where it is not said in one way, and where there are
+    none."""
+    if (bool(scenes), every, split is not None).count(True) != 1:
+        raise PipelineError("say which scenes: by their ids, by --all, or by --split")
+    stored = artefacts.data("scenes")
+    for scene in scenes:
+        store.open_imported(stored, scene)
+    found = scenes or (store.scene_ids(stored) if split is None else store.split_ids(stored, split))
+    if not found:
+        raise PipelineError(f"{stored}: no scene{'' if split is None else f' of the split {split}'}")
+    return found
 
 
 app = command(export)

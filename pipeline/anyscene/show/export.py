@@ -3,7 +3,7 @@ features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,24 @@ class Result:
 
 
 def read(
-    artefacts: Artefacts, scene: str, settings: Params, encoder: TextEncoder, source: str | None = None
-) -> Result:
-    """An imported scene with the features of `source` (as for `sources.of_scene`). Raises StoreError for a
-    scene that was not imported, and where there are no features."""
-    surface, texts = Surface.read(artefacts, scene), Texts.of(settings, encoder)
-    features = sources.of_scene(artefacts, scene, source)
-    return Result.of(surface, features, texts, Truth.of(artefacts, scene, texts.label_set))
+    artefacts: Artefacts,
+    scenes: Sequence[str],
+    settings: Params,
+    encoder: TextEncoder,
+    source: str | None = None,
+) -> Iterator[Result]:
+    """Yield imported scenes with the features of `source`; None: as `sources.default`. A network is read
+    once, and one scene is in memory at a time.
+
+    Raises StoreError for a scene that was not imported, and where there are no features."""
+    texts = Texts.of(settings, encoder)
+    features: dict[str, Callable[[str], Features]] = {}  # by source
+    for scene in scenes:
+        surface, name = Surface.read(artefacts, scene), source or sources.default(artefacts, scene)
+        if name not in features:
+            features[name] = sources.opened(artefacts, name)
+        truth = Truth.of(artefacts, scene, texts.label_set)
+        yield Result.of(surface, features[name](scene), texts, truth)
 
 
 def write_ply(result: Result, out: Path) -> Path:
