@@ -104,6 +104,8 @@ def test_a_scan_a_mesh_and_points_without_a_project(network, elsewhere):
         "mesh": opened("scan/mesh.ply", source=network),
         "points": opened("points.npy", source=network),
     }
+    shutil.copytree(folder, elsewhere / "alone", ignore=lambda *_: ["color", "depth", "pose", "truth"])
+    clouds["alone"] = opened("alone", source=network)
     clouds["memory"] = anyscene.from_points(xyz, rgb, name="memory", source=network, encoder=ENCODER)
     first = clouds["scan"]
     for name, cloud in clouds.items():
@@ -122,6 +124,9 @@ def test_an_export_is_imported(network, elsewhere):
     assert len(cloud) > 100 and "frames of" in cloud.remarks
     thinned = opened("export", source=network, every=2)
     assert thinned.remarks.startswith("2 frames")
+    xyz, face = grid(6)
+    write_ply(elsewhere / "export/mesh.ply", xyz, np.zeros((36, 3), np.uint8), face)
+    assert len(opened("export", source=network)) == len(cloud)  # a mesh beside it makes it no bare mesh
 
 
 def test_the_most_refined_network_of_the_project(world, elsewhere):

@@ -27,22 +27,11 @@ def features(
 ) -> None:
     """Write the feature of every point of SCENE [N, C], and what text space they live in.
 
-    A point without a feature has zeros. Options from --from to --every are of exports, as for anyscene
-    import; --scale and --up of a mesh or a cloud too.
+    A point without a feature has zeros.
     """
     feature_files.check(out)
     require(located(params)[1], scene)
-    from anyscene.library import opening  # from here on it takes PyTorch
-
-    cloud = opening.open(
-        scene,
-        source=source,
-        project=params,
-        exporter=told.exporter,
-        options=told.options,
-        mesh=told.mesh,
-        every=told.every,
-    )
+    cloud = told.open(scene, source, params)
     if cloud.remarks:
         typer.echo(cloud.remarks)
     encoder, text = cloud.encoder, cloud.settings.text  # refused where it is of another width

@@ -23,7 +23,7 @@ class Confidence(StrEnum):
     high = "high"
 
 
-# `anyscene query` has the same options, for exports.
+# Commands that take an export as it is have the same options (`told`).
 From = Annotated[Exporter | None, typer.Option("--from", help="what wrote the export; default: by its files")]
 Scale = Annotated[float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")]
 DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")]

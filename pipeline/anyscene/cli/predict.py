@@ -40,11 +40,7 @@ def predict(
     told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Label every point of SCAN with a trained network, which needs neither frames nor depth.
-
-    Options from --from to --every are of exports, as for anyscene import; --scale and --up of a mesh or a
-    cloud too.
-    """
+    """Label every point of SCAN with a trained network, which needs neither frames nor depth."""
     settings, artefacts = located(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
     with told.as_scene(scan, settings) as (scene, remarks):

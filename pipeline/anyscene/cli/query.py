@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from anyscene.cli.command import command
-from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
 from anyscene.cli.options import ParamsFile, Source
+from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.library.location import located, require
 from anyscene.tasks.query.similarity import By
 from anyscene.tasks.query.unit import TOP, Unit
@@ -30,14 +30,9 @@ if TYPE_CHECKING:
 PICTURE = (960, 720)
 
 
+@with_told
 def query(
-    scene: Annotated[
-        str,
-        typer.Argument(
-            help="id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or "
-            "archive), a mesh or cloud (.ply, .npy)"
-        ),
-    ],
+    scene: Annotated[str, typer.Argument(help=ANYTHING)],
     text: Annotated[list[str], typer.Argument(help='what to find, such as "somewhere to sit"; one or more')],
     negative: Annotated[
         list[str] | None, typer.Option("--not", help="what is not meant; may be given several times")
@@ -59,27 +54,16 @@ def query(
         ),
     ] = By.both,
     source: Source = None,
-    export: From = None,
-    scale: Scale = None,
-    depth_unit: DepthUnit = None,
-    up: Up = None,
-    confidence: Sure = Confidence.medium,
-    mesh: Mesh = None,
-    every: Every = 1,
+    *,
+    told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Show where in SCENE the features are closest to each TEXT.
-
-    Options from --from on are of exports, as for anyscene import.
-    """
-    console, options = Console(highlight=False), export_options(scale, depth_unit, up, confidence)
+    """Show where in SCENE the features are closest to each TEXT."""
+    console = Console(highlight=False)
     require(located(params)[1], scene)
-    from anyscene.library import opening  # from here on it takes PyTorch
-    from anyscene.show import heat_map
+    from anyscene.show import heat_map  # from here on it takes PyTorch
 
-    cloud = opening.open(
-        scene, source=source, project=params, exporter=export, options=options, mesh=mesh, every=every
-    )
+    cloud = told.open(scene, source, params)
     if cloud.remarks:
         typer.echo(cloud.remarks)
     surface = cloud.surface
@@ -142,7 +126,7 @@ def _write_ply(out: Path, surface: Surface, answers: list[Answer]) -> None:
     ply.write_mesh(out, surface.xyz, heat, surface.face, comments=comments, **columns)
 
 
-app = command(query)
+app = command(query, "query")
 
 if __name__ == "__main__":
     app()

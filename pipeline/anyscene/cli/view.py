@@ -39,11 +39,7 @@ def view(
     told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Look at SCENE in a browser on this machine, until Ctrl+C.
-
-    Options from --from to --every are of exports, as for anyscene import; --scale and --up of a mesh or a
-    cloud too.
-    """
+    """Look at SCENE in a browser on this machine, until Ctrl+C."""
     settings, artefacts = located(params)
     if scene is not None:
         require(artefacts, scene)
