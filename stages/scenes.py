@@ -1,5 +1,9 @@
 """Raw scans -> data/scenes: one group per scene with its cloud and an index of its frames."""
 
+from typing import Annotated
+
+import typer
+
 from anyscene.cli import named
 from anyscene.cli.command import stage_command
 from anyscene.project import layout
@@ -26,11 +30,17 @@ STAGE = Stage(
 )
 
 
-def scenes(params: Params, fresh: Freshness) -> object:
+def scenes(
+    params: Params,
+    fresh: Freshness,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="even where this removes all scenes that are there")
+    ] = False,
+) -> object:
     """Import the raw scans of dataset.root, without any annotation."""
     from anyscene.datasets.import_scenes import import_scenes
 
-    return import_scenes(params, fresh)
+    return import_scenes(params, fresh, replace)
 
 
 app = stage_command(STAGE, scenes)

@@ -9,7 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from anyscene.cli import main
-from anyscene.project import parameters
+from anyscene.cli.steps import steps
+from anyscene.project import parameters, presets
+from anyscene.weights import needed
 
 
 def test_help_lists_all_commands_without_importing_them():
@@ -113,9 +115,26 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "125,000 views, hours: not measured",
         "1,000 images, hours: not measured",
         "distilled: 70.0 epochs of 1,201 scenes",
+        "125,000 views, each mask of them, hours: not measured",
+        # 37 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
         "up to 3.12 GB a million points",
+        "708 GB if a scene has 150,000",
+        "images of `anyscene frames`: 28.8 GB",  # 125,000 of 320 x 240 x 3 bytes
     ):
         assert words in result.stdout, result.stdout
+    assert result.stdout.partition("in this order\n")[2].splitlines() == [
+        "    anyscene preset scannet --root scans/scannet  # sets params.yaml",
+        "    anyscene weights fetch blip clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
+        "    # put demo_e200.ckpt into weights/lseg: from https://github.com/isl-org/lang-seg "
+        '("Download Demo Model")',
+        "    dvc repro scenes synthesis  # imports the scans, paints the classes",
+        "    anyscene frames  # writes the images that models elsewhere are shown",
+        "    # run seem on data/frames: docs/precomputed.md says how",
+        "    anyscene convert FOLDER --from seem --out weights/seem  # takes its answers",
+        "    anyscene doctor  # says what is still missing",
+        "    dvc repro  # computes everything",
+        "    anyscene evaluation --show  # prints the table",
+    ]
     assert list(tmp_path.iterdir()) == []
     result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
     assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
@@ -144,6 +163,37 @@ def test_weights_as_json():
 
 def test_doctor_as_json():
     result = CliRunner().invoke(main.app, ["doctor", "--json"])
-    checks = {one["what"]: one for one in json.loads(result.stdout)}
+    record = json.loads(result.stdout)
+    assert list(record) == ["checks"]
+    checks = {one["what"]: one for one in record["checks"]}
     assert checks["zarr"] == {"fine": True, "what": "zarr", "found": "installed"}
     assert (result.exit_code == 0) == all(one["fine"] for one in checks.values())
+
+
+def test_doctor_of_a_preset_as_json():
+    record = json.loads(CliRunner().invoke(main.app, ["doctor", "--preset", "scannet", "--json"]).stdout)
+    assert list(record) == ["checks", "data", "work", "disk", "steps"]
+    assert record["data"]["scenes"] == 1513 and record["disk"]["bytes"] == 1513 * 150_000 * 3120
+    seem = next(one for one in record["work"] if one["what"] == "seem")
+    assert (seem["count"], seem["rate"], seem["hours"]) == (125_000, None, None)
+    assert [step["by_hand"] for step in record["steps"]].count(True) == 2
+
+
+def test_steps_leave_out_what_is_there(tmp_path, monkeypatch):
+    params = presets.load("scannet", Path("params.yaml"), tmp_path / "my scans")
+    monkeypatch.chdir(tmp_path)
+    for entry in needed.of(params):
+        for file in entry.files:
+            path = tmp_path / "weights" / entry.folder / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    assert [step.do for step in steps("scannet", params)] == [
+        f"anyscene preset scannet --root '{tmp_path}/my scans'",
+        "anyscene doctor",
+        "dvc repro",
+        "anyscene evaluation --show",
+    ]
+    (tmp_path / "weights/blip/model.safetensors").unlink()
+    (tmp_path / "weights/seem/precomputed.json").unlink()
+    found = [step.do for step in steps("scannet", params)]
+    assert found[1] == "anyscene weights fetch blip" and "anyscene frames" in found

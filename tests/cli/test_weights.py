@@ -391,3 +391,41 @@ def test_fetch_without_a_network(workspace, monkeypatch):
         said = " ".join(found.stderr.split())
         assert found.exit_code == 1 and "cannot be fetched" in said and "Network is unreachable" in said
     assert not [path for path in (workspace / "weights").rglob("*") if path.is_file()]
+
+
+def test_fetch_without_names_takes_what_the_parameters_name(workspace, monkeypatch):
+    from anyscene.weights import fetching
+
+    asked = []
+    monkeypatch.setattr(fetching, "fetch", lambda entry, root, tell: asked.append((entry.name, root)))
+    change(encoder=f"open_clip:ViT-B-32-quickgelu:{CLIP}.safetensors", captioner="blip")
+    result = CliRunner().invoke(weights.app, ["fetch"])
+    assert result.exit_code == 0, result.output
+    assert asked == [("blip", Path("weights")), ("clip-vit-b32", Path("weights"))]
+    assert "lseg: by hand from https://github.com/isl-org/lang-seg" in result.stdout
+
+
+def test_fetch_for_a_preset_puts_files_where_it_will_look(workspace, monkeypatch):
+    from anyscene.weights import fetching
+
+    asked = []
+    monkeypatch.setattr(fetching, "fetch", lambda entry, root, tell: asked.append((entry.name, root)))
+    change(model="mask2former")
+    Project(workspace).change(segmenters={"weights": "models/demo"})
+    before = (workspace / "params.yaml").read_bytes()
+    for names in (["sam_vit_h"], []):
+        result = CliRunner().invoke(weights.app, ["fetch", *names, "--preset", "scannet"])
+        assert result.exit_code == 0, result.output
+    found = ["sam_vit_h", "blip", "clip-vit-b32", "stable-diffusion-v1-5", "sam_vit_h"]
+    assert asked == [(name, Path("weights")) for name in found]
+    assert (workspace / "params.yaml").read_bytes() == before
+    listed = json.loads(CliRunner().invoke(weights.app, ["list", "--preset", "scannet", "--json"]).stdout)
+    assert {one["files"][0]["path"].split("/")[0] for one in listed} == {"weights"}
+    result = CliRunner().invoke(weights.app, ["fetch", "--preset", "none"])
+    assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
+
+
+def test_fetch_without_names_where_nothing_published_is_named(workspace):
+    change(model="dense")
+    result = CliRunner().invoke(weights.app, ["fetch"])
+    assert result.exit_code == 1 and "names no published weights" in result.stderr

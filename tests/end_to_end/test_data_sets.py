@@ -106,6 +106,9 @@ def test_from_raw_files_to_the_report(workspace, name):
             **case.changes,
         }
     )
+    refused = workspace.dvc("repro", "report")  # the finished project holds the scenes of its own world
+    assert refused.code != 0 and "anyscene scenes --replace" in refused.output, refused.output
+    assert workspace.run("-m", "stages.scenes", "--replace").code == 0
     result = workspace.dvc("repro", "report")
     assert result.code == 0, result.output
     assert sorted(result.stages) == sorted(STAGES)  # each once, in an order of dvc's own

@@ -78,6 +78,7 @@ def test_a_reader_and_a_2d_model_carry_scans_to_fused_features(workspace, site):
             "projection": {"width": 32, "height": 24, "border": 0},
         }
     )
+    assert workspace.run("-m", "stages.scenes", "--replace", path=site).code == 0
     result = workspace.dvc("repro", "fusion", path=site)
     assert result.code == 0, result.output
     assert {"scenes", "projection@brightness", "capability@brightness", "fusion"} <= set(result.stages)

@@ -160,3 +160,20 @@ def test_the_geometry_key_is_of_points_normals_and_faces(tmp_path, changed):
         store.write_scene(store.create(store.scene_path(tmp_path, name), name), scene, tmp_path)
     keys = store.geometry_keys(tmp_path)
     assert keys["a"] != keys["b"]
+
+
+def test_a_scene_that_is_not_there_is_told_the_nearest_ids(tmp_path):
+    def said(scene):
+        with pytest.raises(StoreError) as raised:
+            store.open_imported(tmp_path, scene)
+        return str(raised.value)
+
+    assert said("a") == "a: no such scene; imported are none"
+    for name in ("hall", "hut", "kitchen", "loft", "office_1"):
+        store.create(tmp_path / f"{name}.zarr", "key")
+    assert said("a") == "a: no such scene; imported are hall, hut, kitchen, loft, office_1"
+    store.create(tmp_path / "office_2.zarr", "key")
+    listed = (
+        said("office_9").removeprefix("office_9: no such scene; of 6 imported the nearest are ").split(", ")
+    )
+    assert set(listed[:2]) == {"office_1", "office_2"} and len(listed) == 5

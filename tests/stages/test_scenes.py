@@ -118,3 +118,30 @@ def test_labels_are_of_the_cloud_that_they_were_made_for(workspace):
     result = run(labels)
     assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
     assert "36 labels for 25 vertices" in result.stderr
+
+
+def test_scenes_of_another_root_are_not_removed_without_a_word(workspace):
+    assert run(scenes).exit_code == 0
+    before = tree_hash(workspace.folder / "data/scenes")
+    write_scans(workspace.folder / "other", train=[], val=["d"])
+    workspace.change(dataset={"root": "other"})
+    result = run(scenes)
+    said = " ".join(result.stderr.split())
+    assert result.exit_code == 1 and tree_hash(workspace.folder / "data/scenes") == before
+    for words in (
+        "data/scenes: holds 3 scenes (a to c), none of which is in other",
+        "`anyscene init FOLDER --root other`",
+        "`anyscene scenes --replace`, then `dvc repro`",
+        "`dvc checkout`",
+    ):
+        assert words in said
+    result = CliRunner().invoke(scenes.app, ["--replace"])
+    assert result.exit_code == 0 and "1 computed, 0 unchanged, 3 removed" in result.stderr
+    assert run(scenes).exit_code == 0 and store.scene_ids("data/scenes") == ["d"]
+
+
+def test_a_scan_that_is_gone_goes_from_the_scenes(workspace):
+    assert run(scenes).exit_code == 0
+    write_splits(workspace.folder / "raw", ["a"], ["c"])
+    result = run(scenes)
+    assert result.exit_code == 0 and "0 computed, 2 unchanged, 1 removed" in result.stderr

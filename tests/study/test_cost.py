@@ -68,15 +68,18 @@ def test_hours_only_of_what_was_measured(tmp_path):
     rates = cost.read_rates(tmp_path / "rates.json")
     found = cost.work(params, cost.extent(params), rates)
     assert [(work.what, work.count, work.unit) for work in found] == [
-        ("lseg", 125_000, "views"),  # SEEM runs elsewhere
+        ("lseg", 125_000, "views"),
+        ("seem", 125_000, "views"),  # elsewhere
         ("sd15", 1000, "images"),
         ("sam vit_h", 1000, "masks"),
         ("lseg", 1000, "synthesised images"),
+        ("seem", 1000, "synthesised images"),
+        ("blip", 125_000, "views, each mask of them"),  # if SEEM's masks come without captions
         ("superpoint 18A, 2 cm", 7006 * 12, "scenes"),
         ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
     ]
     assert (found[0].hours, found[0].rate) == (125_000 / 5 / 3600, cost.Rate(5, "a GPU", "base 640"))
-    assert found[1].rate is None and found[1].hours is None
+    assert all(work.rate is None and work.hours is None for work in found if work.what != "lseg")
     assert cost.read_rates(tmp_path / "no.json") == {}
     for broken in ("{", "[1]", '[{"what": "lseg"}]', '{"CPU": {"lseg": {"per_second": 1}}}'):
         (tmp_path / "rates.json").write_text(broken)
@@ -105,9 +108,37 @@ def test_answers_on_disk_take_no_hours(tmp_path):
     params = dataclasses.replace(
         params, segmenters=dataclasses.replace(params.segmenters, weights=str(tmp_path))
     )
-    (tmp_path / "lseg").mkdir()
-    (tmp_path / "lseg/precomputed.json").touch()
-    assert next(work.what for work in cost.work(params, cost.extent(params), {})) == "sd15"
+    size = cost.extent(params)
+    assert cost.awaited(params) == ["seem"] and cost.frame_bytes(params, size) == 125_000 * 320 * 240 * 3
+    for name in ("lseg", "seem"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "precomputed.json").touch()
+    assert [work.what for work in cost.work(params, size, {})][:3] == [
+        "sd15",
+        "sam vit_h",
+        "superpoint 18A, 2 cm",
+    ]
+    assert cost.awaited(params) == [] and cost.frame_bytes(params, size) == 0
+
+
+def test_a_captioner_costs_where_masks_are_made_here(tmp_path):
+    params = settings(tmp_path / "none")
+
+    def asked(model, captioner):
+        section = dataclasses.replace(params.segmenters, names=(model,), captioner=captioner)
+        changed = dataclasses.replace(params, segmenters=section)
+        return "blip" in [work.what for work in cost.work(changed, cost.extent(changed), {})]
+
+    assert asked("mask2former", "blip") and not asked("lseg", "blip")
+    assert not asked("mask2former", "colour")  # it has no weights and takes no time to speak of
+
+
+def test_disk_supposes_points_where_none_were_counted(tmp_path):
+    params = settings(tmp_path / "none")
+    each = cost.bytes_per_point(params)
+    assert cost.disk_bytes(params, cost.Extent(3, 2, 10, 1000, "counted")) == 1000 * each
+    assert cost.disk_bytes(params, cost.Extent(3, 2, 10, None, "published")) == 3 * cost.SUPPOSED * each
+    assert cost.disk_bytes(params, cost.Extent(None, None, 10, None, "published")) is None
 
 
 def test_rates_are_those_that_the_benchmark_writes():

@@ -4,7 +4,8 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -16,6 +17,8 @@ from rich.text import Text
 from anyscene import segmenters
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
+from anyscene.cli.steps import steps
+from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
 from anyscene.project import extras, layout, parameters, presets
 from anyscene.segmenters import captions
@@ -23,6 +26,10 @@ from anyscene.study import cost
 from anyscene.weights import catalogue
 
 DISK_GB = 10
+MEASURED_BY = (
+    "not measured: in a clone `python -m benchmarks.speed.throughput --device cuda NAME ...` measures what "
+    "runs here; time others on some frames"
+)
 MISSING = "something is missing: see the lines marked 'no'"
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
 
@@ -43,8 +50,11 @@ def doctor(
     params: Path = Path("params.yaml"),
     as_json: Json = False,
 ) -> None:
-    """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing; with
-    --preset what the paper's settings for a data set need, and what they would cost."""
+    """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing.
+
+    With --preset: what the paper's settings for a data set need, what they would cost in time and disk, and
+    the commands from here to the table, in their order.
+    """
     settings, refused = None, []
     try:
         settings = presets.load(preset, params, root) if preset else parameters.load(params)
@@ -59,22 +69,27 @@ def doctor(
         free = f"{_free_gb():.0f} GB free, the demo takes up to {DISK_GB}"
         checks.append(Check(_free_gb() >= DISK_GB, "disk", free))
     if as_json:
-        typer.echo(json.dumps([check._asdict() for check in checks], indent=2))
+        record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
+        if preset is not None and settings is not None:
+            record |= _cost_record(settings)
+            record["steps"] = [asdict(step) for step in steps(preset, settings)]
+        typer.echo(json.dumps(record, indent=2))
     else:
-        _print(checks, None if preset is None else settings)
+        console = Console(highlight=False)
+        console.print(_table(checks))
+        if preset is not None and settings is not None:
+            console.print(_cost(settings))
+            console.print(_steps(preset, settings), soft_wrap=True)  # a command stays on its line
     if not all(check.fine for check in checks):
         raise PipelineError("something is missing: see the checks that are not fine" if as_json else MISSING)
 
 
-def _print(checks: list[Check], costed: parameters.Params | None) -> None:
-    console = Console(highlight=False)
+def _table(checks: list[Check]) -> Table:
     table = Table("", "what", box=None)
     table.add_column("found", overflow="fold")  # addresses and paths whole
     for check in checks:
         table.add_row("[green]ok[/]" if check.fine else "[red]no[/]", check.what, Text(check.found))
-    console.print(table)
-    if costed is not None:
-        console.print(_cost(costed))
+    return table
 
 
 def _packages() -> list[Check]:
@@ -156,12 +171,52 @@ def _cost(settings: parameters.Params) -> Group:
         if size.training:
             epochs = cost.visits(section, size) / size.training
             lines.add_row("", f"{name}: {epochs:.1f} epochs of {size.training:,} scenes")
-    each = cost.bytes_per_point(settings)
-    disk = f"up to {each / 1000:.2f} GB a million points; how many there are is not known without the scans"
-    if size.points is not None:
-        disk = f"up to {each * size.points / 1e9:.0f} GB, {size.points:,} points of {each:,} bytes"
-    lines.add_row("disk", f"{disk}; {_free_gb():.0f} GB are free")
+    lines.add_row("", MEASURED_BY)
+    for what, said in _disk(settings, size):
+        lines.add_row(what, said)
     return Group("", lines)
+
+
+def _cost_record(settings: parameters.Params) -> dict[str, object]:
+    """What `_cost` prints, for JSON."""
+    size = cost.extent(settings)
+    works = cost.work(settings, size, cost.read_rates(layout.THROUGHPUT))
+    disk = {
+        "bytes_per_point": cost.bytes_per_point(settings),
+        "bytes": cost.disk_bytes(settings, size),
+        "frames_bytes": cost.frame_bytes(settings, size),
+    }
+    return {
+        "data": asdict(size),
+        "work": [asdict(work) | {"hours": work.hours} for work in works],
+        "disk": disk,
+    }
+
+
+def _disk(settings: parameters.Params, size: Extent) -> Iterator[tuple[str, str]]:
+    """Rows of the table: what lies on disk, and how much it takes."""
+    each, whole = cost.bytes_per_point(settings), cost.disk_bytes(settings, size)
+    if size.points is not None and whole is not None:
+        yield "disk", f"up to {whole / 1e9:,.0f} GB, {size.points:,} points of {each:,} bytes"
+    else:
+        said = (
+            f"up to {each / 1000:.2f} GB a million points; how many there are is not known without the scans"
+        )
+        if whole is not None:
+            said += f": {whole / 1e9:,.0f} GB if a scene has {cost.SUPPOSED:,}"
+        yield "disk", said
+    yield "", "and as much again in DVC's cache, unless the file system can share blocks (reflinks)"
+    if frames := cost.frame_bytes(settings, size):
+        yield "", f"images of `anyscene frames`: {frames / 1e9:,.1f} GB before PNG's compression"
+    yield "", f"{_free_gb():,.0f} GB are free"
+
+
+def _steps(preset: str, settings: parameters.Params) -> Text:
+    """The steps as a script: what is done by hand stands in its comments."""
+    lines = ["", "in this order"]
+    for step in steps(preset, settings):
+        lines.append(f"    # {step.do}: {step.why}" if step.by_hand else f"    {step.do}  # {step.why}")
+    return Text("\n".join(lines))
 
 
 app = command(doctor)

@@ -13,8 +13,8 @@ from rich.text import Text
 from anyscene.cli.command import reporting
 from anyscene.cli.options import Json
 from anyscene.errors import PipelineError
-from anyscene.project import parameters
-from anyscene.weights import catalogue
+from anyscene.project import parameters, presets
+from anyscene.weights import catalogue, needed
 
 if TYPE_CHECKING:
     from anyscene.weights.verifying import Finding
@@ -26,20 +26,24 @@ app = typer.Typer(
     help="Published weights: which there are, whether those on disk are they, and fetching them.",
 )
 Names = Annotated[list[str] | None, typer.Argument(help="of `anyscene weights list`; default: those there")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help=f"where {', '.join(presets.names())} will look for them; params.yaml stays as it is"),
+]
 MARKS = {"fine": "green", "unverified": "yellow", "missing": "red", "damaged": "red"}
 
 
 @app.command("list")
 @reporting
-def list_(params: Path = Path("params.yaml"), as_json: Json = False) -> None:
+def list_(params: Path = Path("params.yaml"), preset: Preset = None, as_json: Json = False) -> None:
     """What is known: source, licence, size, sha256, and where it is expected."""
-    root = Path(parameters.load(params).segmenters.weights)
+    root = _root(_settings(params, preset))
     if as_json:
         typer.echo(json.dumps([_record(entry, root) for entry in catalogue.CATALOGUE], indent=2))
         return
     console = Console(highlight=False, soft_wrap=True)
     for entry in catalogue.CATALOGUE:
-        console.print(f"[bold]{entry.name}[/] {entry.what}{', there' if _complete(entry, root) else ''}")
+        console.print(f"[bold]{entry.name}[/] {entry.what}{', there' if entry.complete(root) else ''}")
         console.print(f"    {entry.source}, {entry.licence}, {_size(entry.size)}", markup=False)
         for file in entry.files:
             sha256 = f"  sha256 {file.sha256}" if file.sha256 else ""
@@ -48,9 +52,9 @@ def list_(params: Path = Path("params.yaml"), as_json: Json = False) -> None:
 
 @app.command()
 @reporting
-def verify(names: Names = None, params: Path = Path("params.yaml")) -> None:
+def verify(names: Names = None, params: Path = Path("params.yaml"), preset: Preset = None) -> None:
     """Check what is on disk: there, whole, and what was published, where that is known."""
-    root = Path(parameters.load(params).segmenters.weights)
+    root = _root(_settings(params, preset))
     entries = [catalogue.get(name) for name in names or ()]
     entries = entries or [entry for entry in catalogue.CATALOGUE if _begun(entry, root)]
     if not entries:
@@ -67,27 +71,46 @@ def verify(names: Names = None, params: Path = Path("params.yaml")) -> None:
 @app.command()
 @reporting
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="of `anyscene weights list`")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="of `anyscene weights list`; default: those that are needed")
+    ] = None,
     params: Path = Path("params.yaml"),
+    preset: Preset = None,
 ) -> None:
-    """Download weights to where they are expected, whole and checked or not at all."""
-    root = Path(parameters.load(params).segmenters.weights)
-    entries = [catalogue.get(name) for name in names]
+    """Download weights to where they are expected, whole and checked or not at all.
+
+    Without NAMES all that the parameters name, or those of --preset, and which of them are to be had by hand.
+    """
+    settings = _settings(params, preset)
+    root = _root(settings)
+    entries = [catalogue.get(name) for name in names] if names else needed.of(settings)
+    if not entries:
+        raise PipelineError(f"{params}: names no published weights; give names of `anyscene weights list`")
+    by_hand = [] if names else [entry for entry in entries if not entry.fetchable]
     from anyscene.weights import fetching  # takes PyTorch
 
     for entry in entries:
-        typer.echo(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
-        fetching.fetch(entry, root, typer.echo)
+        if entry not in by_hand:
+            typer.echo(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
+            fetching.fetch(entry, root, typer.echo)
+    for entry in by_hand:
+        typer.echo(
+            f"{entry.name}: {'there' if entry.complete(root) else entry.remedy}: {root / entry.folder}"
+        )
+
+
+def _settings(params: Path, preset: str | None) -> parameters.Params:
+    return presets.load(preset, params) if preset else parameters.load(params)
+
+
+def _root(settings: parameters.Params) -> Path:
+    return Path(settings.segmenters.weights)
 
 
 def _record(entry: catalogue.Entry, root: Path) -> dict[str, object]:
     files = [{"path": str(root / entry.folder / one.name), "sha256": one.sha256} for one in entry.files]
     about = {"name": entry.name, "what": entry.what, "source": entry.source, "licence": entry.licence}
-    return {**about, "bytes": entry.size, "there": _complete(entry, root), "files": files}
-
-
-def _complete(entry: catalogue.Entry, root: Path) -> bool:
-    return all((root / entry.folder / file.name).is_file() for file in entry.files)
+    return {**about, "bytes": entry.size, "there": entry.complete(root), "files": files}
 
 
 def _begun(entry: catalogue.Entry, root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import zarr
 from rich.console import Console
 
 from anyscene import datasets
+from anyscene.errors import StoreError
 from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
@@ -24,13 +26,19 @@ class Import:
         store.write_scene(group, self.dataset.read(scene), self.dataset.root)
 
 
-def import_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/scenes up to date, and print how many frames were left out because they have no pose. Raises
-    ScenesFailed after all were tried."""
+def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> per_scene.RunSummary:
+    """Bring data/scenes up to date, and print how many frames were left out because they have no pose.
+
+    replace: whether the scenes may all go that are there now. Raises StoreError where they would and may not,
+    before anything is changed, and ScenesFailed after all scenes were tried.
+    """
     dataset = datasets.open_dataset(params.dataset, params.scenes)
+    keys = dataset.keys()
+    if not replace:
+        _require_kept(keys, params.dataset.root)
     summary = per_scene.run(
         Import(dataset),
-        dataset.keys(),
+        keys,
         layout.SCENES,
         parameters=plain(params.scenes),
         fresh=fresh,
@@ -43,3 +51,18 @@ def import_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
         count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
         Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
     return summary
+
+
+def _require_kept(scenes: Iterable[str], root: str) -> None:
+    """Raise StoreError where there are scenes in data/scenes and `scenes`, those in `root`, are all others:
+    then another dataset.root was meant for another project."""
+    there = store.scene_ids(layout.SCENES) if layout.SCENES.is_dir() else []
+    if there and not set(there) & set(scenes):
+        named = there[0] if len(there) == 1 else f"{there[0]} to {there[-1]}"
+        raise StoreError(
+            f"{layout.SCENES}: holds {len(there)} scenes ({named}), none of which is in {root}: all would be "
+            "removed, and what was made of them replaced. To keep them, make a project for the other scans: "
+            f"`anyscene init FOLDER --root {root}`. To replace them, run `anyscene scenes --replace`, then "
+            "`dvc repro`; `git checkout params.yaml dvc.lock reports` and `dvc checkout` bring back what the "
+            "dvc.lock in git names"
+        )

@@ -3,6 +3,7 @@ bytes."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ FORMAT = 2  # schema version; artefacts of an older one are computed again
 SOFTWARE = f"anyscene {__version__}"
 SUFFIX = ".zarr"
 ROOT = "zarr.json"  # the file of an artefact that holds its attributes
+LISTED = 5  # ids of scenes in the message about one that is not there
 CHUNK_BYTES = 1 << 20
 SHARD_BYTES = 1 << 28  # a shard is put together in memory, so a larger array is stored in several files
 FEATURE_BITS = 6  # of the mantissa: the cosine to the exact feature is >= 0.99999, in a third fewer bytes
@@ -202,11 +204,17 @@ def open_scene(path: Path) -> Artefact:
 
 
 def open_imported(folder: Path, scene: str) -> Artefact:
-    """Open the scene of data/scenes that a user names. Raises StoreError that lists the scenes where it is
-    not among them."""
+    """Open the scene of data/scenes that a user names. Raises StoreError where it is not among them. The
+    message lists the scenes, and of many those whose ids are nearest to `scene`."""
     path = scene_path(folder, scene)
     if not path.is_dir():
-        raise StoreError(f"{scene}: no such scene; imported are {', '.join(scene_ids(folder))}")
+        known = scene_ids(folder)
+        if len(known) <= LISTED:
+            raise StoreError(f"{scene}: no such scene; imported are {', '.join(known) or 'none'}")
+        nearest = difflib.get_close_matches(scene, known, LISTED, 0.0)
+        raise StoreError(
+            f"{scene}: no such scene; of {len(known):,} imported the nearest are {', '.join(nearest)}"
+        )
     return open_scene(path)
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Entry",
     "FeatureMap",
     "Segmenter",
+    "answered",
     "entry",
     "find",
     "load_segmenter",
@@ -57,7 +58,7 @@ def entry(name: str) -> Entry:
 def runs_elsewhere(name: str, section: Segmenters) -> bool:
     """Whether the answers of the model `name` are read from files, or will be, because no package offers
     it."""
-    return _answered(name, section) or name not in REGISTRY.names()
+    return answered(name, section) or name not in REGISTRY.names()
 
 
 def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmenter:
@@ -66,7 +67,7 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
     captions: whether it will have to describe images; labels alone need no weights of a captioner. Raises
     ConfigError where no model has that name, WeightsError where weights cannot be loaded.
     """
-    if _answered(name, params.segmenters):
+    if answered(name, params.segmenters):
         segmenter = _precomputed(name, params, captions)
     else:
         _require_known(name, params.segmenters)
@@ -111,7 +112,7 @@ def find(name: str, params: Params) -> str:
     """Where the weights of the model `name` were found, as a text. Raises PipelineError that says what is
     missing and how to get it."""
     folder = Path(params.segmenters.weights) / name
-    if _answered(name, params.segmenters):
+    if answered(name, params.segmenters):
         return str(folder)
     if name in REGISTRY.names():
         return entry(name).find(params)
@@ -127,10 +128,11 @@ def _captioned(name: str, section: Segmenters) -> bool:
         return entry(name).captioned
     from anyscene.segmenters.precomputed.segmenter import wants_captioner
 
-    return _answered(name, section) and wants_captioner(Path(section.weights) / name)
+    return answered(name, section) and wants_captioner(Path(section.weights) / name)
 
 
-def _answered(name: str, section: Segmenters) -> bool:
+def answered(name: str, section: Segmenters) -> bool:
+    """Whether the answers of the model `name` are there, as files from where it ran."""
     return (Path(section.weights) / name / ANSWERS).is_file()
 
 

@@ -8,6 +8,7 @@ training.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from anyscene import datasets, segmenters
 from anyscene.capability import titles
 from anyscene.datasets import Extent
 from anyscene.errors import DataError, PipelineError
-from anyscene.project.parameters import Params, Training
+from anyscene.project.parameters import Params, Segmenters, Training
+from anyscene.segmenters import captions
 from anyscene.text import width_of
 
+SUPPOSED = 150_000  # points of a scene where no scan is there to count them: what throughput trains on
 SAMPLE = 3  # scenes that are read to estimate all scenes
 SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
 
@@ -71,16 +74,38 @@ def extent(params: Params) -> Extent:
 
 def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     """What takes time, in the order of the stages. 2D models also label the synthesised images."""
-    images = params.synthesis.images * len(params.vocabulary)
+    images = painted(params)
     section = params.segmenters
-    models = [model for model in section.names if not segmenters.runs_elsewhere(model, section)]
-    found = [(segmenters.entry(model).title, size.views, "views") for model in models]
+    models = [model for model in section.names if not segmenters.answered(model, section)]
+    found = [(_title(model, section), size.views, "views") for model in models]
     found.append((titles.painter(params.synthesis.diffusion), images, "images"))
     found.append((titles.sam(params.synthesis.sam), images, "masks"))
     found += [(what, images, "synthesised images") for what, *_ in found[: len(models)]]
+    if _captions(models, section):
+        found.append((section.captioner, size.views, "views, each mask of them"))
     for entry in params.training.values():
         found.append((training(entry.kind, params), visits(entry, size), "scenes"))
     return [Work(*one, rates.get(one[0])) for one in found]
+
+
+def painted(params: Params) -> int:
+    """How many images are synthesised for all classes."""
+    return params.synthesis.images * len(params.vocabulary)
+
+
+def _title(model: str, section: Segmenters) -> str:
+    return model if segmenters.runs_elsewhere(model, section) else segmenters.entry(model).title
+
+
+def _captions(models: Sequence[str], section: Segmenters) -> bool:
+    """Whether a captioner with weights may be asked: by a model of masks that runs here, or by one that runs
+    elsewhere and has not yet said whether its masks come with captions."""
+    asking = [
+        model
+        for model in models
+        if segmenters.runs_elsewhere(model, section) or segmenters.entry(model).captioned
+    ]
+    return bool(asking) and bool(captions.weights(section))
 
 
 def visits(section: Training, size: Extent) -> int:
@@ -120,3 +145,29 @@ def bytes_per_point(params: Params) -> int:
     feature = 2 * width
     fusion = 1 + 3 * models + (feature if params.fusion.point_features else 0)
     return SCENE_BYTES + models * (feature + 2) + fusion
+
+
+def disk_bytes(params: Params, size: Extent) -> int | None:
+    """An upper bound of what the artefacts take. Where points were not counted, it supposes SUPPOSED a scene;
+    None where the number of scenes is not known either."""
+    points = size.points
+    if points is None:
+        points = None if size.scenes is None else size.scenes * SUPPOSED
+    return None if points is None else points * bytes_per_point(params)
+
+
+def frame_bytes(params: Params, size: Extent) -> int:
+    """What the frames that `anyscene frames` writes take uncompressed; 0 where no model has yet to run
+    elsewhere. The synthesised images are not counted: against the frames they are few."""
+    each = 3 * params.projection.width * params.projection.height
+    return each * size.views if awaited(params) else 0
+
+
+def awaited(params: Params) -> list[str]:
+    """The 2D models that run elsewhere and whose answers are not there yet."""
+    section = params.segmenters
+    return [
+        model
+        for model in section.names
+        if segmenters.runs_elsewhere(model, section) and not segmenters.answered(model, section)
+    ]

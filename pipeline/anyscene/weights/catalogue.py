@@ -53,11 +53,20 @@ class Entry:
         return sum(sizes) if len(sizes) == len(self.files) else None
 
     @property
+    def fetchable(self) -> bool:
+        """Whether `anyscene weights fetch` can download it."""
+        return not self.elsewhere and bool(self.repository or self.url)
+
+    def complete(self, root: Path) -> bool:
+        """Whether all its files are there. root: `segmenters.weights`."""
+        return all((root / self.folder / file.name).is_file() for file in self.files)
+
+    @property
     def remedy(self) -> str:
         """What to do where the weights are missing."""
         if self.elsewhere:
             return f"it runs elsewhere ({self.source}); docs/precomputed.md says how its answers get here"
-        if self.repository or self.url:
+        if self.fetchable:
             return f"`anyscene weights fetch {self.name}`"
         return f"by hand from {self.source}"
 

@@ -28,7 +28,7 @@ def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str |
     the hub that was interrupted continues, others start again. Raises FetchError.
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
-    if entry.elsewhere or not (entry.repository or entry.url):
+    if not entry.fetchable:
         raise FetchError(f"{entry.name} cannot be fetched: {entry.remedy}. It belongs in {folder}")
     for file in entry.files:
         path = folder / file.name

@@ -40,23 +40,45 @@ def write(name: str, params: Path, root: Path | None = None) -> parameters.Param
     """Write the keys of a preset into the file `params`, and keep its other keys and its comments. Raises
     ConfigError as `load`, and then leaves the file as it is."""
     settings = load(name, params, root)
-    # it keeps comments and the form of numbers; PyYAML would take 1e-05 for text
+    overlay = _round_trip().load((FOLDER / f"{name}.yaml").read_text())
+    _rewrite(params, _rooted(overlay, root), settings)
+    return settings
+
+
+def change(params: Path, overlay: Mapping[str, Any]) -> parameters.Params:
+    """Write the values of the nested mapping `overlay` into the file `params`, and keep its other keys and
+    its comments. Raises ConfigError where there is no such key or a value is wrong, and then leaves the file
+    as it is."""
+    values = parameters.read(params)
+    lay(values, overlay, str(params))
+    settings = parameters.parse(values, str(params))
+    _rewrite(params, overlay, settings)
+    return settings
+
+
+def _rewrite(params: Path, overlay: Mapping[str, Any], settings: parameters.Params) -> None:
+    """Lay `overlay` over the file `params`, which then holds `settings`."""
+    round_trip = _round_trip()
+    values = round_trip.load(params.read_text())
+    lay(values, overlay, str(params))
+    partial = params.with_name(f".{params.name}.partial")
+    with partial.open("w") as stream:
+        round_trip.dump(values, stream)
+    if parameters.load(partial) != settings:
+        raise ConfigError(f"{partial}: does not hold the values that were to be set; {params} is as it was")
+    partial.replace(params)
+
+
+def _round_trip() -> YAML:
+    """Reads and writes YAML with its comments and the form of its numbers. PyYAML would write 1e-05 without a
+    dot, which is text."""
     round_trip = YAML(typ="rt")
     round_trip.preserve_quotes, round_trip.width = True, 120
     round_trip.indent(mapping=2, sequence=4, offset=2)
     round_trip.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    values = round_trip.load(params.read_text())
-    overlay = round_trip.load((FOLDER / f"{name}.yaml").read_text())
-    lay(values, _rooted(overlay, root), str(params))
-    partial = params.with_name(f".{params.name}.partial")
-    with partial.open("w") as stream:
-        round_trip.dump(values, stream)
-    if parameters.load(partial) != settings:
-        raise ConfigError(f"{partial}: does not hold what preset {name} says; params.yaml is as it was")
-    partial.replace(params)
-    return settings
+    return round_trip
 
 
 def lay(values: Any, overlay: Mapping[str, Any], where: str) -> None:

@@ -1,0 +1,49 @@
+"""The commands that lead from a preset to its table, in their order."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyscene.project.parameters import Params
+from anyscene.segmenters.precomputed import converters
+from anyscene.study import cost
+from anyscene.weights import needed
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do on the way."""
+
+    do: str  # a command, or in words what no command does
+    why: str  # what it is for
+    by_hand: bool = False  # whether `do` is in words
+
+
+def steps(preset: str, params: Params) -> list[Step]:
+    """What is to be done from here to the table. Weights and answers that are there are left out.
+
+    params: those of the preset, with its folder of scans.
+    """
+    weights, awaited = Path(params.segmenters.weights), cost.awaited(params)
+    found = [Step(f"anyscene preset {preset} --root {shlex.quote(params.dataset.root)}", "sets params.yaml")]
+    missing = [entry for entry in needed.of(params) if not entry.complete(weights)]
+    if fetched := " ".join(entry.name for entry in missing if entry.fetchable):
+        found.append(Step(f"anyscene weights fetch {fetched}", f"into {weights}"))
+    for entry in missing:
+        if not entry.fetchable and not entry.elsewhere:
+            files = ", ".join(file.name for file in entry.files)
+            found.append(Step(f"put {files} into {weights / entry.folder}", f"from {entry.source}", True))
+    if awaited:
+        found.append(Step("dvc repro scenes synthesis", "imports the scans, paints the classes"))
+        found.append(Step("anyscene frames", "writes the images that models elsewhere are shown"))
+    for model in awaited:
+        found.append(Step(f"run {model} on data/frames", "docs/precomputed.md says how", True))
+        if model in converters.READERS:
+            taken = f"anyscene convert FOLDER --from {model} --out {weights / model}"
+            found.append(Step(taken, "takes its answers"))
+    found.append(Step("anyscene doctor", "says what is still missing"))
+    found.append(Step("dvc repro", "computes everything"))
+    found.append(Step("anyscene evaluation --show", "prints the table"))
+    return found

@@ -1,0 +1,92 @@
+"""`anyscene init`: a project of one's own beside the clone."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from anyscene.cli import main
+from anyscene.errors import ConfigError
+from anyscene.project import new_project, parameters, presets
+from tests.builders import REPOSITORY, capture
+from tests.builders.workspace import Workspace
+
+
+def initialise(*arguments):
+    return CliRunner().invoke(main.app, ["init", *map(str, arguments)])
+
+
+@pytest.fixture
+def raw(tmp_path):
+    capture.write_scans(tmp_path / "raw", train=["hall"], val=["kitchen"])
+    return tmp_path / "raw"
+
+
+def test_it_is_the_clone_without_the_demo(tmp_path, raw):
+    folder = tmp_path / "my project"
+    result = initialise(folder, "--root", raw)
+    assert result.exit_code == 0, result.output
+    assert f"cd '{folder}'" in result.stdout and str(raw) in result.stdout
+    params, clone = parameters.load(folder / "params.yaml"), parameters.load(REPOSITORY / "params.yaml")
+    assert (params.dataset.name, params.dataset.reader) == ("mine", "rgbd")
+    assert params.dataset.root == str(raw) and params.training == clone.training
+    assert "# raw scans" in (folder / "params.yaml").read_text()  # comments stay
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    known = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    assert {"world": known["world"], **stages} == known and "world" not in stages
+    assert {file.stem for file in (folder / "stages").glob("*.py")} == (
+        known.keys() | {"__init__", "__main__"}
+    ) - {
+        "world",
+        "freshness",
+    }
+    assert (folder / "models/demo/student/model.safetensors").is_file()
+    assert sorted(path.name for path in (folder / "data").iterdir()) == [".gitignore"]
+    assert (folder / ".git").is_dir() and not list(tmp_path.glob(".*.partial"))
+
+
+def test_a_preset_takes_none_of_the_demo(tmp_path):
+    result = initialise(tmp_path / "scannet", "--preset", "scannet")
+    assert result.exit_code == 0, result.output
+    params = parameters.load(tmp_path / "scannet/params.yaml")
+    assert params == presets.load("scannet", REPOSITORY / "params.yaml", Path("scans"))
+    assert not (tmp_path / "scannet/models/demo").exists() and (tmp_path / "scannet/scans").is_dir()
+
+
+def test_in_a_repository_no_other_is_made(tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert initialise(tmp_path / "below", "--preset", "scannet").exit_code == 0
+    assert not (tmp_path / "below/.git").exists()
+
+
+def test_what_is_refused_changes_nothing(tmp_path, raw, monkeypatch):
+    (tmp_path / "file").touch()
+    cases = [
+        (("raw",), "raw: is there and not empty; name a new folder"),
+        (("file",), "file: is there and not empty"),
+        (("new", "--root", "nowhere"), "nowhere: no such folder; --root is that of the raw scans"),
+        (("new", "--preset", "none"), "no preset is called 'none'"),
+    ]
+    monkeypatch.chdir(tmp_path)
+    for arguments, message in cases:
+        result = initialise(*arguments)
+        assert result.exit_code == 1 and message in result.stderr, result.output
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "raw"]
+    monkeypatch.setattr(new_project, "CLONE", tmp_path)
+    with pytest.raises(ConfigError, match="no clone of the repository"):
+        new_project.create(tmp_path / "new")
+
+
+@pytest.mark.integration
+def test_dvc_runs_in_it_and_its_dvc_yaml_is_fresh(tmp_path, raw):
+    assert initialise(tmp_path / "mine", "--root", raw).exit_code == 0
+    workspace = Workspace(tmp_path / "mine")
+    path = REPOSITORY / "pipeline"
+    done = workspace.dvc("repro", "superpoints", path=path)
+    assert done.code == 0 and done.stages == ["scenes", "superpoints"], done.output
+    assert "2 computed, 0 unchanged" in done.output
+    before = (workspace.folder / "dvc.yaml").read_text()
+    done = workspace.run("-m", "anyscene.cli.stages", "--write", path=path)
+    assert done.code == 0 and (workspace.folder / "dvc.yaml").read_text() == before
