@@ -1,9 +1,11 @@
 """Everything that predicts -> reports/{metrics,summary}.json and reports/plots, and the closing table."""
 
+import json
 from typing import Any
 
 from anyscene.cli import named
 from anyscene.cli.command import stage_command
+from anyscene.cli.options import Json
 from anyscene.project import layout
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params
@@ -73,21 +75,25 @@ STAGE = Stage(
 )
 
 
-def evaluation(params: Params, fresh: Freshness) -> None:
+def evaluation(params: Params, fresh: Freshness, as_json: Json = False) -> None:
     """Measure every way from 2D models to labelled points, with controls and intervals over scenes."""
     from anyscene import datasets
     from anyscene.study import evaluation, reports
 
     names = datasets.label_set(params.dataset.label_set).names
     reports.write(evaluation.run(params, layout.Artefacts()), names, layout.REPORTS)
-    show()
+    show(as_json)
 
 
-def show() -> None:
-    """Print the closing table."""
+def show(as_json: bool) -> None:
+    """Print the closing table, or as JSON all that was measured."""
     from anyscene.study import reports, table
 
-    table.show(reports.read(layout.REPORTS), layout.PAGE)
+    metrics = reports.read(layout.REPORTS)
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+    else:
+        table.show(metrics, layout.PAGE)
 
 
 app = stage_command(STAGE, evaluation, show)

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -197,3 +198,17 @@ def test_steps_leave_out_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "weights/seem/precomputed.json").unlink()
     found = [step.do for step in steps("scannet", params)]
     assert found[1] == "anyscene weights fetch blip" and "anyscene frames" in found
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")  # sets one of the eight colours
+
+
+@pytest.mark.parametrize("words", [["doctor", "--params", "none.yaml"], ["inspect", "nowhere"]])
+def test_colour_only_where_it_is_wanted(words):
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "NO_COLOR": None}
+    shown = CliRunner().invoke(main.app, words, env=terminal)
+    assert shown.exit_code == 1 and COLOUR.search(shown.output)
+    plain = CliRunner().invoke(main.app, words, env=terminal | {"NO_COLOR": "1"})
+    assert plain.exit_code == 1 and not COLOUR.search(plain.output)
+    piped = CliRunner().invoke(main.app, words, env={"FORCE_COLOR": None, "NO_COLOR": None})
+    assert piped.exit_code == 1 and "\x1b" not in piped.output

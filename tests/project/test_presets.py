@@ -1,5 +1,6 @@
 """The presets say what the paper does, and change nothing else of params.yaml."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -135,3 +136,23 @@ def test_unknown_names_and_keys(params, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"preset odd: fusion\.tau: expected float"):
         presets.write("odd", params)
     assert params.read_text() == before
+
+
+def test_what_changed_as_json(params):
+    values = yaml.safe_load(params.read_text())
+    result = CliRunner().invoke(stage.app, ["scannet", "--root", "here", "--params", str(params), "--json"])
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert (record["params"], record["preset"]) == (str(params), "scannet")
+    changed = record["changed"]
+    assert changed["dataset.root"] == {"before": "data/world", "after": "here"}
+    assert changed["training.distilled.steps"] == {"before": 300, "after": 7006}
+    assert "dataset.label_set" not in changed and "world.seed" not in changed
+    after = yaml.safe_load(params.read_text())
+    for path, change in changed.items():
+        one, other = values, after
+        for key in path.split("."):
+            one, other = one[key], other[key]
+        assert (one, other) == (change["before"], change["after"]) and one != other
+    again = CliRunner().invoke(stage.app, ["scannet", "--root", "here", "--params", str(params), "--json"])
+    assert json.loads(again.stdout)["changed"] == {}

@@ -1,8 +1,12 @@
+import json
+
 import numpy as np
 import pytest
+import torch
 import zarr
 from PIL import Image
 from rich.console import Console
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from anyscene.cli.inspect import app
@@ -219,3 +223,55 @@ def test_command(data):
     assert CliRunner().invoke(app, [str(data / "none")]).exit_code == 1
     result = CliRunner().invoke(app, [str(data / "fusion/a.zarr"), "--png", str(data / "other.png")])
     assert result.exit_code == 0 and (data / "other.png").read_bytes() == (data / "look.png").read_bytes()
+
+
+def as_json(path):
+    result = CliRunner().invoke(app, [str(path), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_an_artefact_as_json(data):
+    group = store.create(data / "fusion/b.zarr", "k")
+    store.write(group, "feature", np.array([[1, np.nan], [np.inf, -2], [0, 0]], np.float16))
+    store.write(group, "label", np.array([-1, 3, -1], np.int16))
+    store.write(group, "valid", np.array([True, False, True]))
+    store.write(group, "nothing", np.zeros((0, 3), np.float32))
+    found = as_json(data / "fusion/b.zarr")
+    assert (found["path"], found["kind"]) == (str(data / "fusion/b.zarr"), "artefact")
+    assert found["attributes"]["key"] == "k" and found["bytes"] > found["arrays"]["label"]["bytes"] > 0
+    feature, label = found["arrays"]["feature"], found["arrays"]["label"]
+    assert (feature["dtype"], feature["shape"], feature["values"]) == ("float16", [3, 2], 6)
+    assert (feature["low"], feature["high"]) == (-2.0, 1.0)
+    assert feature["counts"] == {"NaN": 1, "infinite": 1, "empty rows": 1}
+    assert (label["low"], label["high"], label["counts"]) == (-1.0, 3.0, {"of -1": 2})
+    assert found["arrays"]["valid"]["counts"] == {"true": 2}
+    assert found["arrays"]["nothing"]["values"] == 0 and found["arrays"]["nothing"]["low"] is None
+
+
+def test_a_folder_and_a_capability_as_json(data):
+    found = as_json(data)
+    assert found["kind"] == "folder" and found["folders"].keys() == {"scenes", "fusion", "superpoints"}
+    sizes = [one["bytes"] for inside in found["folders"].values() for one in inside]
+    assert found["folders"]["fusion"][0]["name"] == "a.zarr" and found["bytes"] == sum(sizes)
+    (data / "capability").mkdir()
+    file = data / "capability/dense.json"
+    file.write_text('{"vocabulary": ["wall", "chair"], "capability": [0.5, 0.25]}')
+    assert as_json(file)["classes"] == {"wall": 0.5, "chair": 0.25}
+
+
+def test_a_network_as_json(data):
+    save_file({"one.bias": torch.tensor([1.5, -2.0]), "two": torch.zeros(2, 3)}, data / "model.safetensors")
+    (data / "network.json").write_text('{"voxel": 0.1}')
+    (data / "broken.json").write_text("{")
+    found = as_json(data)
+    assert found["kind"] == "network" and found["records"]["network.json"] == {"voxel": 0.1}
+    assert "damaged" in found["records"]["broken.json"]
+    bias = found["arrays"]["one.bias"]
+    assert (bias["dtype"], bias["shape"], bias["low"], bias["high"]) == ("F32", [2], -2.0, 1.5)
+    assert found["arrays"]["two"]["counts"]["empty rows"] == 2
+
+
+def test_what_is_no_artefact_is_refused_as_json_too(data):
+    result = CliRunner().invoke(app, [str(data / "nothing"), "--json"])
+    assert result.exit_code == 1 and not result.stdout and "no such folder" in result.stderr

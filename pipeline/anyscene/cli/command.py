@@ -35,13 +35,14 @@ def command(main: Callable[..., object], name: str | None = None) -> typer.Typer
 
 
 def stage_command(
-    stage: Stage, run: Callable[..., object], show: Callable[[], None] | None = None
+    stage: Stage, run: Callable[..., object], show: Callable[..., None] | None = None
 ) -> typer.Typer:
     """The command of a stage: reads the parameters, looks up what the stage is made by, and runs it.
 
     run takes the item where the stage has one, by the name of its first argument, then `params` and `fresh`;
     what else it takes are options. What it returns is a note beside how long the stage took.
-    show: prints what the last run has written, which is all that `--show` does.
+    show: prints what the last run has written, which is all that `--show` does. Its arguments are options of
+    `run`.
     """
     taken = list(inspect.signature(run, eval_str=True).parameters.values())
     items = [one for one in taken if stage.each is not None][:1]
@@ -49,7 +50,7 @@ def stage_command(
 
     def main(**arguments: Any) -> object:
         if show is not None and arguments.pop("show"):
-            return show()
+            return show(**{name: arguments[name] for name in inspect.signature(show).parameters})
         params = parameters.load(arguments.pop("params"))
         item = arguments.pop(items[0].name) if items else None
         if items and item not in stage.items(params):

@@ -1,5 +1,6 @@
 """Look at an artefact."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from anyscene.cli.command import command
+from anyscene.cli.options import Json
 from anyscene.show import inspection
 
 PIPED = 400
@@ -21,15 +23,20 @@ def inspect(
         Path | None, typer.Option("--png", "--picture", help="write a picture (PNG) here")
     ] = None,
     scene: Annotated[Path | None, typer.Option(help="group of data/scenes with the points")] = None,
+    as_json: Json = False,
 ) -> None:
     """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED  # for grep: an array stays one line
-    console.print(inspection.tree(path))
+    if as_json:
+        typer.echo(json.dumps(inspection.record(path), indent=2))
+    else:
+        console.print(inspection.tree(path))
     if picture is not None:
         Image.fromarray(inspection.picture(path, scene)).save(picture)
-        console.print(f"picture: {picture}", markup=False)
+        if not as_json:
+            console.print(f"picture: {picture}", markup=False)
 
 
 app = command(inspect)

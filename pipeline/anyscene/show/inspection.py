@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -40,13 +40,56 @@ def tree(path: Path) -> Tree:
 
     Raises StoreError for what this pipeline did not write, saying what it is where that is known.
     """
-    path = Path(path)
+    kind, path = _kind(Path(path))
+    trees = {"network": _weights, "artefact": _group, "capability": _capability, "folder": _folder}
+    return trees[kind](path)
+
+
+def record(path: Path) -> dict[str, Any]:
+    """What `tree` shows, for JSON. "kind" says what the other keys are: of a "network" or an "artefact" each
+    array with its range and counts, of "capability" the value of each class, of a "folder" its artefacts.
+
+    Raises StoreError as `tree` does.
+    """
+    kind, path = _kind(Path(path))
+    size = _size(path)
+    found: dict[str, Any] = {"path": str(path), "kind": kind, "bytes": size}
+    if kind == "network":
+        found["arrays"] = {name: one for name, one in _tensors(path)}
+        found["records"] = {one.name: _parsed(one) for one in sorted(path.parent.glob("*.json"))}
+    elif kind == "artefact":
+        group = _open(path)
+        found["attributes"] = dict(group.attrs)
+        found["arrays"] = {name: _array_record(group, name, path) for name in group}
+    elif kind == "capability":
+        found["classes"] = _measured(path)
+    else:
+        found["folders"] = {
+            str(folder.relative_to(path)): [{"name": one.name, "bytes": _size(one)} for one in inside]
+            for folder, inside in _folders(path)
+        }
+        found["bytes"] = sum(one["bytes"] for inside in found["folders"].values() for one in inside)
+    return found
+
+
+def _array_record(group: Artefact, name: str, path: Path) -> dict[str, Any]:
+    try:
+        array = group[name]
+        about = {"dtype": str(array.dtype), "shape": list(array.shape), "bytes": _size(path / name)}
+        return {**about, "codecs": str(array.codecs), **_statistics(array)}
+    except StoreError as error:
+        return {"error": str(error)}
+
+
+def _kind(path: Path) -> tuple[str, Path]:
+    """What is at `path`, "network", "artefact", "capability" or "folder", and where it is. Raises StoreError
+    for what this pipeline did not write, saying what it is where that is known."""
     if weights := _weights_file(path):
-        return _weights(weights)
+        return "network", weights
     if (path / "zarr.json").is_file():
-        return _group(path)
+        return "artefact", path
     if path.is_file():
-        return _capability(path)
+        return "capability", path
     if not path.is_dir():
         raise StoreError(
             f"{path}: no such folder; artefacts lie under data/ and models/ once `dvc repro` ran"
@@ -55,9 +98,13 @@ def tree(path: Path) -> Tree:
         raise StoreError(f"{path}: a raw scan; once it is imported look at data/scenes/{path.name}.zarr")
     if next(path.glob("*/mesh.ply"), None):
         raise StoreError(f"{path}: raw scans; once they are imported look at data/scenes")
-    found = list(_folders(path))
-    if not found:
+    if next(_folders(path), None) is None:
         raise StoreError(f"{path}: no artefact here; {WANTED}")
+    return "folder", path
+
+
+def _folder(path: Path) -> Tree:
+    found = list(_folders(path))
     count, size = sum(len(inside) for _, inside in found), sum(_size(one) for _, all in found for one in all)
     root = Tree(f"[bold]{escape(str(path))}[/]  {count} artefacts, {_bytes(size)}")
     if [folder for folder, _ in found] == [path]:
@@ -157,20 +204,26 @@ def _weights_file(path: Path) -> Path | None:
     return inside[0] if len(inside) == 1 else None
 
 
-def _weights(path: Path) -> Tree:
+def _tensors(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each tensor in a file of weights with its type, shape, range and counts."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:  # NumPy has no bfloat16
-            lines, count = [], 0
             for name in sorted(file.keys()):
                 kind, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
                 values = file.get_tensor(name)
                 values = values.float() if values.is_floating_point() else values
-                lines.append(f"{escape(name)}  {kind}\\{shape}  {_contents(np.atleast_1d(values.numpy()))}")
-                count += values.numel()
+                yield name, {"dtype": kind, "shape": shape, **_statistics(np.atleast_1d(values.numpy()))}
     except SafetensorError as error:
         raise StoreError(f"{path}: damaged ({error}); train it again, or fetch it again") from error
+
+
+def _weights(path: Path) -> Tree:
+    lines, count = [], 0
+    for name, found in _tensors(path):
+        lines.append(f"{escape(name)}  {found['dtype']}\\{found['shape']}  {_said(found)}")
+        count += found["values"]
     root = Tree(f"[bold]{escape(str(path))}[/]  {count:,} parameters, {_bytes(path.stat().st_size)}")
     for record in sorted(path.parent.glob("*.json")):
         root.add(Text(f"{record.name}: {_brief(record)}", "dim"))
@@ -180,11 +233,17 @@ def _weights(path: Path) -> Tree:
 
 
 def _brief(record: Path) -> str:
+    found = _parsed(record)
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return text if len(text) <= BRIEF else f"{text[:BRIEF]} ..."
+
+
+def _parsed(record: Path) -> Any:
+    """What the JSON file `record` holds; a text that says so where it is damaged."""
     try:
-        text = json.dumps(json.loads(record.read_text()), ensure_ascii=False)
+        return json.loads(record.read_text())
     except ValueError as error:
         return f"damaged ({error})"
-    return text if len(text) <= BRIEF else f"{text[:BRIEF]} ..."
 
 
 def _array(array: Stored, stored: int) -> str:
@@ -195,13 +254,28 @@ def _array(array: Stored, stored: int) -> str:
 
 
 def _contents(array: Stored | Array) -> str:
-    """The range of all finite values, and how many values are special: NaN, infinite, -1 among signed
-    integers (which means none), rows of floats that are all 0 (empty), True among booleans."""
-    if array.size == 0:
+    """The statistics of an array in words."""
+    return _said(_statistics(array))
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    if found["values"] == 0:
         return "empty"
+    counts = found["counts"]
+    if "true" in counts:
+        return f"{counts['true']:,} of {found['values']:,} true"
+    special = [f"{number:,} {what}" for what, number in counts.items() if number]
+    low, high = found["low"], found["high"]
+    return ", ".join(["no finite value" if low is None else f"{low:.4g} .. {high:.4g}", *special])
+
+
+def _statistics(array: Stored | Array) -> dict[str, Any]:
+    """How many values there are, the lowest and the highest finite one (None without any), and how many are
+    special: NaN, infinite, -1 among signed integers (which means none), rows of floats that are all 0
+    (empty), True among booleans."""
     low, high = np.inf, -np.inf
     count: Counter[str] = Counter()
-    for values in _blocks(array):
+    for values in _blocks(array) if array.size else ():
         if values.dtype == bool:
             count["true"] += int(np.count_nonzero(values))
         elif values.dtype.kind == "f":
@@ -216,10 +290,13 @@ def _contents(array: Stored | Array) -> str:
             count["of -1"] += int(np.count_nonzero(values == -1))
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
-    found = [f"{number:,} {what}" for what, number in count.items() if number]
-    if array.dtype == bool:
-        return f"{count['true']:,} of {array.size:,} true"
-    return ", ".join([f"{low:.4g} .. {high:.4g}" if low <= high else "no finite value", *found])
+    known = low <= high
+    return {
+        "values": int(array.size),
+        "low": low if known else None,
+        "high": high if known else None,
+        "counts": dict(count),
+    }
 
 
 def _blocks(array: Stored | Array) -> Iterator[Array]:

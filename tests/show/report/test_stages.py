@@ -40,6 +40,8 @@ def test_evaluation_writes_metrics_and_prints_them_again(project):
     shown = CliRunner().invoke(evaluation.app, ["--show"])
     table = result.output[result.output.index("scannet20, val") :]
     assert shown.exit_code == 0 and shown.output == table and "capability fusion" in table
+    shown = CliRunner().invoke(evaluation.app, ["--show", "--json"])
+    assert shown.exit_code == 0 and json.loads(shown.stdout) == metrics
 
 
 def test_nothing_to_show_says_what_to_run(project):
