@@ -56,8 +56,9 @@ stands in [worlds](../notes/worlds.md).
 COMMANDS = """# Commands
 
 `anyscene --help` lists the commands, and `anyscene COMMAND --help` says the same as this page. Stages are
-commands only in a clone of the repository, where `dvc repro` runs them; tools work everywhere. A command that
-fails prints one message and ends with exit code 1; a wrong option ends with exit code 2.
+commands only in a clone of the repository and in a project that `anyscene init` made, where `dvc repro` runs
+them; tools work everywhere. A command that fails prints one message and ends with exit code 1; a wrong option
+ends with exit code 2.
 """
 
 
