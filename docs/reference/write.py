@@ -142,7 +142,9 @@ def meanings(kind: Any) -> dict[str, str]:
         source = textwrap.dedent(inspect.getsource(part))
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
         comments = {one.start[0]: one for one in tokens if one.type == tokenize.COMMENT}
-        for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
+        (definition,) = ast.parse(source).body
+        assert isinstance(definition, ast.ClassDef)
+        for node in definition.body:
             if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
                 continue
             comment = comments.get(node.end_lineno or node.lineno)

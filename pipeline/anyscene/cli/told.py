@@ -8,12 +8,15 @@ import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from anyscene.cli.import_ import Confidence, DepthUnit, Every, From, Mesh, Scale, Sure, Up, export_options
+import typer
+
 from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
+from anyscene.errors import DataError
 from anyscene.library.scanned import as_scene
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
@@ -29,6 +32,30 @@ SAID = (
     "Options from --from to --every say what an export does not say itself, as for anyscene import. --scale "
     "and --up also work for a mesh or a cloud."
 )
+
+# its members are known once the readers are
+Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})  # type: ignore[misc]
+UNITS = {"m": 1.0, "mm": 0.001}
+
+
+class Confidence(StrEnum):
+    """How sure a device is of its depth, from the lowest to the highest."""
+
+    low = "low"
+    medium = "medium"
+    high = "high"
+
+
+From = Annotated[Exporter | None, typer.Option("--from", help="what wrote the export; default: by its files")]
+Scale = Annotated[float | None, typer.Option(help="metres of a unit of its poses; 1 where measured")]
+DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, or metres of a step")]
+Up = Annotated[
+    str | None,
+    typer.Option(help="what is up in its world: x, -x, y, ..., X,Y,Z, or images: where these are held level"),
+]
+Sure = Annotated[Confidence, typer.Option(help="depth that the device was less sure of is dropped")]
+Mesh = Annotated[Path | None, typer.Option(help="PLY in the export's world, with colours and faces")]
+Every = Annotated[int, typer.Option(min=1, help="take every so many-th of its frames")]
 
 
 @dataclass(frozen=True)
@@ -63,28 +90,29 @@ class Told:
         imports.refuse(self.exporter, self.options, self.mesh, self.every, because)
 
 
-def with_told(main: Callable[..., object]) -> Callable[..., object]:
+def with_told(main: Callable[..., object], said: str = SAID) -> Callable[..., object]:
     """`main`, which takes a Told as `told`, as a command that has the options of `anyscene import` in its
-    place, and says so in its help."""
-    options = list(inspect.signature(_told, eval_str=True).parameters.values())
+    place. said: what its help then says of them."""
+    tell: Callable[..., Told] = _told
+    options = list(inspect.signature(tell, eval_str=True).parameters.values())
     of_main = list(inspect.signature(main, eval_str=True).parameters.values())
     place = [one.name for one in of_main].index("told")
 
     @functools.wraps(main)
     def asked(**arguments: object) -> object:
-        told = _told(**{one.name: arguments.pop(one.name) for one in options})  # type: ignore[arg-type]
+        told = tell(**{one.name: arguments.pop(one.name) for one in options})
         return main(told=told, **arguments)
 
     taken = [*of_main[:place], *options, *of_main[place + 1 :]]
     keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in taken]
     asked.__dict__["__signature__"] = inspect.Signature(keywords)
-    asked.__doc__ = f"{inspect.cleandoc(main.__doc__ or '')}\n\n{SAID}"
+    asked.__doc__ = f"{inspect.cleandoc(main.__doc__ or '')}\n\n{said}".rstrip()
     asked.__annotations__ = {one.name: one.annotation for one in taken}
     return asked
 
 
 def _told(
-    export: From = None,
+    exporter: From = None,
     scale: Scale = None,
     depth_unit: DepthUnit = None,
     up: Up = None,
@@ -92,4 +120,28 @@ def _told(
     mesh: Mesh = None,
     every: Every = 1,
 ) -> Told:
-    return Told(export, export_options(scale, depth_unit, up, confidence), mesh, every)
+    return Told(exporter, export_options(scale, depth_unit, up, confidence), mesh, every)
+
+
+def export_options(
+    scale: float | None, depth_unit: str | None, up: str | None, confidence: str
+) -> ExportOptions:
+    """The options in the form of the library. Raises DataError for what is not a unit or not a direction."""
+    if scale is not None and not 0 < scale < float("inf"):
+        raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
+    direction = None if up is None else imports.direction(up)
+    return ExportOptions(scale, _unit(depth_unit), direction, list(Confidence).index(Confidence(confidence)))
+
+
+def _unit(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if text in UNITS:
+        return UNITS[text]
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise DataError(f"--depth-unit {text}: give mm, m, or the metres of one step (0.00025)")
+    return value
