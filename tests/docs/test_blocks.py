@@ -52,12 +52,15 @@ def test_a_block_says_what_it_is_or_why_it_is_not_run(block):
 
 @of("sh")
 def test_commands_are_there(block):
-    for words in commands(block.code):
+    found = commands(block.code)
+    assert found, "a block of comments alone"
+    for words in found:
         check(words)
 
 
 @of("yaml")
 def test_settings_are_accepted(block):
+    assert yaml.safe_load(block.code), "a block of comments alone"
     accept(block.code)
 
 
@@ -69,7 +72,7 @@ def test_entry_points_are_of_groups_that_there_are(block):
 
 @of("json")
 def test_json_is_json(block):
-    json.loads(block.code)
+    assert json.loads(block.code), "a block without a value"
 
 
 def python(page):
