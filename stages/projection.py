@@ -15,6 +15,7 @@ STAGE = Stage(
     writes=(layout.PROJECTION / "${item.model}",),
     parameters=("projection", "segmenters.captioner", "segmenters.precision", "text", "vocabulary"),
     files=named.together(named.segmenter_files, named.text_file),
+    scene_files=named.segmenter_answers,
     modules=named.segmenter_code,
     settings=named.segmenter_settings,
 )

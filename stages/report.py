@@ -19,25 +19,18 @@ STAGE = Stage(
         layout.FUSION,
         layout.LABELS,
         layout.METRICS,
-        layout.NETWORKS,
         layout.PLOTS,
         layout.PROJECTION,
         layout.SCENES,
         layout.SUPERPOINTS,
         layout.SYNTHESIS,
+        layout.TRAINED,
     ),
     writes=(layout.PAGE,),
-    parameters=(
-        "dataset.label_set",
-        "dataset.name",
-        "evaluation",
-        "fusion",
-        "report",
-        "segmenters.names",
-        "text",
-        "vocabulary",
+    parameters=tuple(sorted(Params.__annotations__.keys() - {"runtime"})),  # the page shows them
+    files=named.together(
+        named.text_file, named.label_table, named.official_splits, named.task_files, named.other_networks
     ),
-    files=named.together(named.text_file, named.label_table),
     modules=named.task_code,
 )
 

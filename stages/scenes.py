@@ -25,6 +25,7 @@ STAGE = Stage(
         "scenes",
     ),
     files=named.reader_files,
+    scene_files=named.reader_splits,
     modules=named.reader_code,
     settings=named.reader_settings,
 )

@@ -10,6 +10,7 @@ from anyscene.project.stages import Stage
 STAGE = Stage(
     "training",
     each="training",
+    by_step=True,
     resumes=True,
     reads=(
         layout.SCENES,
@@ -17,7 +18,7 @@ STAGE = Stage(
         layout.DATA / "${item.target}",
         layout.NETWORKS / "${item.from}",
     ),
-    writes=(layout.NETWORKS / "${key}",),
+    writes=(layout.NETWORKS / "${key}", layout.TRAINED / "${key}.json"),
     parameters=("augmentation", "network", "training.${key}"),
     files=named.objective_files,
     modules=named.objective_code,

@@ -23,7 +23,6 @@ class Dense:
     """Sees one thing on the left of every image, another on the right: two of the axes."""
 
     name: str = "dense"
-    version: str = "1"
     width: int = 2
     left: int = 0
     right: int = 1

@@ -57,8 +57,6 @@ class Spelling:
 class Painter:
     """A 2D model that says of each image what its first pixel's red value tells it to."""
 
-    version = "painter"
-
     def __init__(self, name: str):
         self.name = name
 

@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from anyscene.capability import pseudo_masks, synthesis
 from anyscene.capability.synthesis import Condition, WordAttention, aggregate
-from anyscene.errors import SynthesisError
+from anyscene.errors import SynthesisError, WeightsError
 from anyscene.project import parameters
 from tests.builders import REPOSITORY, small_diffusion
 
@@ -311,16 +311,16 @@ def test_an_image_that_is_no_number_is_an_error(folders):
         generator.generate("bed", [3])
 
 
-def test_the_key_of_weights_follows_their_content(tmp_path):
+def test_weights_that_are_not_there_are_named(tmp_path):
     with pytest.raises(SynthesisError, match="no weights here"):
-        synthesis.weights_key(tmp_path / "none")
+        synthesis.require_weights(tmp_path / "none")
     with pytest.raises(SynthesisError, match="empty"):
-        synthesis.weights_key(tmp_path)
+        synthesis.require_weights(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"0123")
-    before = synthesis.weights_key(tmp_path)
-    assert synthesis.weights_key(tmp_path) == before
-    (tmp_path / "weights.safetensors").write_bytes(b"012")
-    assert synthesis.weights_key(tmp_path) != before
+    synthesis.require_weights(tmp_path)
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  weights.safetensors\n")
+    with pytest.raises(WeightsError, match=r"weights\.safetensors: damaged"):
+        synthesis.require_weights(tmp_path)
 
 
 @pytest.mark.integration

@@ -113,20 +113,20 @@ def test_stopped_at_every_step_it_ends_with_the_same_bits(world, tmp_path, whole
         assert torch.equal(resumed[name], value), name
 
 
-@pytest.mark.parametrize("changed", ["code", "data", "settings", "voxel", "recipe"])
-def test_a_checkpoint_of_other_code_data_or_settings_does_not_count(world, tmp_path, changed):
+@pytest.mark.parametrize("changed", ["files", "data", "settings", "voxel", "recipe"])
+def test_a_checkpoint_of_other_files_data_or_settings_does_not_count(world, tmp_path, changed):
     network, objective = masked(world, tmp_path)
     recipe = training_rooms.recipe(2)
 
-    def fingerprint(code="a", data="key", objective=objective, recipe=recipe):
-        checkpoints = Checkpoints(tmp_path, 0, code=code, data={"room0": [data]})
+    def fingerprint(given="a", data="key", objective=objective, recipe=recipe):
+        checkpoints = Checkpoints(tmp_path, 0, given=given, data={"room0": [data]})
         return checkpoints.fingerprint(network, objective, recipe)
 
     titled = parameters.load(REPOSITORY / "params.yaml").training["distilled"]
     assert fingerprint(recipe=titled) == fingerprint(recipe=replace(titled, title="another"))
     assert fingerprint() == fingerprint()
     other = {
-        "code": lambda: fingerprint(code="b"),
+        "files": lambda: fingerprint(given="b"),
         "data": lambda: fingerprint(data="other key"),
         "settings": lambda: fingerprint(objective=masked(world, tmp_path, MaskedSettings(0.4, 0.8, 1.5))[1]),
         "voxel": lambda: fingerprint(

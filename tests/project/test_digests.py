@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from anyscene.project import digests
+from anyscene.project import digests, layout
 from anyscene.project.digests import Digests
 
 
@@ -57,6 +57,24 @@ def test_depends_on_names_and_contents_of_what_is_wanted(folder, tmp_path):
     changed = digest(tmp_path / "moved")
     (tmp_path / "moved" / "a").rename(tmp_path / "moved" / "c")
     assert len({first, changed, digest(tmp_path / "moved")}) == 3
+
+
+def test_a_project_remembers_a_file_from_one_process_to_the_next(tmp_path, monkeypatch, settled, opened):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "weights", "one")
+    opened.clear()
+    first = digests.sha256(Path("weights"))
+    assert (
+        opened == ["weights"] and not (tmp_path / ".cache").exists()
+    )  # outside of a project nothing is kept
+    layout.DIGESTS.mkdir(parents=True)
+    opened.clear()
+    for path in ("weights", "./weights", str(tmp_path / "weights")):
+        with Digests(layout.DIGESTS) as of:
+            assert of.of_file(Path(path)) == first
+    assert opened == ["weights"]
+    write(tmp_path / "weights", "two", age=59)
+    assert digests.sha256(Path("weights")) != first
 
 
 def test_files_are_read_once(folder, tmp_path, opened, settled):

@@ -91,6 +91,81 @@ def test_a_changed_word_or_unused_module_is_the_same_code(package, file, old, ne
     assert look(package) == before
 
 
+SAID = """import typer
+from typing import Annotated
+
+from anyscene.errors import ConfigError
+from anyscene.project.stages import Stage
+
+STAGE = Stage("made_up", writes=("data/made_up",), parameters=("fusion",))
+
+
+def made_up(often: Annotated[int, typer.Option(help="how often")] = 1):
+    if often < 1:
+        raise ConfigError(f"{often}: give at least " + "1")
+    return often
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ('help="how often"', 'help="the number of times"', True),
+        ('(f"{often}: give at least " + "1")', '(f"often: {often!r}, wanted one at least")', True),
+        ('parameters=("fusion",)', 'parameters=("fusion", "report")', True),
+        ("= 1):", "= 2):", False),
+        ("often < 1", "often < 2", False),
+        ("ConfigError(f", "ValueError(f", False),
+        ("return often", 'return "often"', False),
+    ],
+)
+def test_what_is_only_said_is_no_code(package, old, new, same):
+    """Help, the texts of errors, and the declaration of a stage, whose parts are compared by themselves."""
+    (package / "said.py").write_text(SAID)
+    before = look(package, "said")
+    edit(package / "said.py", old, new)
+    assert (look(package, "said") == before) == same
+
+
+@pytest.mark.parametrize(
+    "named", ['.with_name("table.csv")', '.parent / "table.csv"', '.parent / "inner" / "table.csv"']
+)
+def test_a_data_file_that_a_module_names_beside_itself_is_code(package, named):
+    (package / "reads.py").write_text(f"from pathlib import Path\n\nFILE = Path(__file__){named}\n")
+    file = package / ("inner/table.csv" if "inner" in named else "table.csv")
+    file.write_text("one")
+    before = look(package, "reads")
+    assert look(package, "lazy").code != before.code
+    file.write_text("two")
+    assert look(package, "reads").code != before.code and look(package, "reads").given == before.given
+    file.write_text("one")
+    (file.parent / "other.csv").write_text("beside it, and not named")
+    assert look(package, "reads") == before
+
+
+def test_of_a_folder_that_a_module_names_no_file_counts(package):
+    (package / "reads.py").write_text("from pathlib import Path\n\nFOLDER = Path(__file__).parent\n")
+    before = look(package, "reads")
+    (package / "table.csv").write_text("a parameter says which file is read")
+    assert look(package, "reads") == before
+
+
+def test_files_of_which_a_scene_reads_a_part_are_compared_and_enter_no_key(package, tmp_path):
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    (answers / "a.npz").write_text("a")
+
+    def fresh():
+        stage = Stage("made_up", writes=(), scene_files=lambda params, item: (answers,))
+        return freshness.of(stage, PARAMS)
+
+    before = fresh()
+    (answers / "b.npz").write_text("b")
+    after = fresh()
+    assert after.record() != before.record()
+    assert (after.given, after.made_by) == (before.given, before.made_by)
+
+
 def test_text_that_is_no_docstring_is_code(package):
     (package / "inner/deep.py").write_text('HALF = "a"\n')
     before = look(package)
@@ -113,6 +188,19 @@ def test_relative_imports_are_followed(package):
         reached = source.reached([f"{package.name}.inner.beside"])
     names = {name.removeprefix(package.name) for name in reached}
     assert names == {"", ".inner", ".inner.beside", ".inner.deep", ".unused"}
+
+
+def test_a_package_of_one_module_is_followed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / f"alone{next(NUMBERS)}.py"
+    file.write_text("A = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    stage = Stage("made_up", writes=(), modules=lambda params, item: (file.stem,))
+    before = freshness.of(stage, PARAMS)
+    file.write_text("A = 1  # said\n")
+    assert freshness.of(stage, PARAMS) == before
+    file.write_text("A = 2\n")
+    assert freshness.of(stage, PARAMS).code != before.code
 
 
 def test_another_version_of_a_package_counts(package, monkeypatch):

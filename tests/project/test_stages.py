@@ -1,7 +1,10 @@
 """Stages are declared once, and what they declare is what they use."""
 
+import ast
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ import yaml
 from anyscene.errors import StoreError
 from anyscene.project import freshness, layout, parameters, stages
 from anyscene.project.stages import Stage
+from anyscene.show.report import page
 from tests.builders import REPOSITORY
 
 DECLARED = stages.declared(REPOSITORY / "stages")
@@ -75,8 +79,11 @@ def test_where_there_are_no_stages_that_is_said(tmp_path):
 
 def test_every_parameter_belongs_to_a_stage():
     declared = {
-        name.replace("training.${key}", "training") for one in DECLARED.values() for name in one.parameters
-    }
+        name.replace("training.${key}", "training")
+        for one in DECLARED.values()
+        for name in one.parameters
+        if one.name != "report"  # which shows them all
+    } | {"report"}
     keys = {
         f"{section}.{key}" if isinstance(values, dict) else section
         for section, values in PARAMS.items()
@@ -84,6 +91,11 @@ def test_every_parameter_belongs_to_a_stage():
     }
     unused = {key for key in keys if key not in declared and key.split(".")[0] not in declared}
     assert unused == HOW_NOT_WHAT | BY_CONTENT
+
+
+def test_the_report_follows_every_parameter_that_it_shows():
+    shown = PARAMS.keys() - {*page.UNSHOWN, "report"}
+    assert set(DECLARED["report"].parameters) == {*shown, "report"}
 
 
 def test_declared_parameters_exist():
@@ -161,6 +173,142 @@ def looked_up(tmp_path, monkeypatch, memory):
     return look
 
 
+READERS = """
+import json, sys
+from pathlib import Path
+from anyscene.project import digests, freshness, parameters, stages
+
+digests.SETTLED = -60.0
+declared = stages.declared()
+
+
+def look():
+    freshness.write(declared.values(), parameters.load(), Path("freshness.json"))
+    found = json.loads(Path("freshness.json").read_text())
+    return {
+        f"{name}.{item}" if stage.each else name: made
+        for name, stage in declared.items()
+        for item, made in (found[name].items() if stage.each else [(None, found[name])])
+    }
+
+
+before, stale = look(), {}
+for name in json.loads(sys.argv[1]):
+    file = Path("pipeline", name)
+    content = file.read_bytes()
+    file.write_bytes(content + b" ")
+    after = look()
+    stale[name] = [run for run in before if before[run] != after[run]]
+    file.write_bytes(content)
+print(json.dumps(stale))
+"""
+LABELS, SPLITS, PAGE = (
+    f"anyscene/{name}" for name in ("datasets/label_sets", "datasets/splits", "show/report")
+)
+TEXTS = "anyscene/text/wordnet/glosses.csv"
+READ_BY = {  # data files of the packages, and the runs that become stale when one changes
+    f"{LABELS}/scannet20.csv": {"labels", "training.ensembled", "evaluation", "report"},
+    f"{LABELS}/nyu40.csv": set(),
+    f"{SPLITS}/scannet_val.txt": {"scenes", "report"},
+    f"{SPLITS}/nuscenes_test.txt": {"report"},
+    f"{PAGE}/page.html.j2": {"report"},
+    f"{PAGE}/page.css": {"report"},
+    f"{PAGE}/timings.html.j2": {"report"},
+    TEXTS: {"evaluation", "report"},
+}
+
+
+def test_a_data_file_of_a_package_makes_stale_what_reads_it(tmp_path):
+    for folder in ("pipeline", "stages"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    values = PARAMS | {"dataset": PARAMS["dataset"] | {"reader": "scannet", "root": "scans"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    done = subprocess.run(
+        [sys.executable, "-c", READERS, json.dumps(list(READ_BY))],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path / 'pipeline'}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {file: set(runs) for file, runs in json.loads(done.stdout).items()} == READ_BY
+
+
+def test_every_data_file_of_the_packages_is_among_those():
+    known = {str(Path(file).parent) for file in READ_BY}
+    for file in (REPOSITORY / "pipeline").rglob("*"):
+        name = file.relative_to(REPOSITORY / "pipeline")
+        if file.is_dir() or file.suffix in (".py", ".pyc", ".md", ".nbi", ".nbc") or file.name == "py.typed":
+            continue
+        beside_settings = name.parts[:2] == ("anyscene", "project")  # presets and defaults are parameters
+        assert beside_settings or str(name.parent) in known, name
+
+
+def test_the_width_of_a_network_follows_the_text_encoder(looked_up):
+    """Unless the features that it learns from say how wide they are."""
+    training = {name: dict(entry) for name, entry in PARAMS["training"].items()}
+    del training["ensembled"]
+    other = {"encoder": "open_clip:ViT-B-32:clip.safetensors"}
+
+    def stale():
+        return differing(looked_up(training=training), looked_up(training=training, text=other))
+
+    assert "training.distilled" not in stale()
+    training["distilled"] |= {"target": "scenes"}
+    assert "training.distilled" in stale()
+
+
+def test_what_is_written_names_no_place_of_this_machine(looked_up):
+    Path("scans/scannet").mkdir(parents=True)
+    Path("scans/scannetv2-labels.combined.tsv").write_text("one")
+    found = looked_up(dataset={"reader": "scannet", "root": "scans/scannet"})
+    files = [*found["labels"]["files"], *found["scenes"]["files"], *found["scenes"]["scene_files"]]
+    assert "scans/scannet/../scannetv2-labels.combined.tsv" in files
+    assert "anyscene/datasets/label_sets/scannet20.csv" in files
+    assert [
+        file for made in found.values() for file in made.get("files", ()) if Path(file).is_absolute()
+    ] == []
+
+
+def test_of_what_lies_in_models_networks_count_alone(looked_up):
+    """Those of `training` by what training writes, others by their description."""
+    reads = {name for name, stage in DECLARED.items() if layout.NETWORKS in stage.reads}
+    assert reads == set()
+    Path("models/sam").mkdir(parents=True)
+    before = looked_up()
+    Path("models/sam/model.safetensors").write_text("one")
+    Path("models/sam.pth").write_text("two")
+    assert looked_up() == before
+    for name, stale in (("distilled", set()), ("copied", {"evaluation", "report"})):
+        Path("models", name).mkdir()
+        Path("models", name, "network.json").write_text("{}")
+        assert differing(before, looked_up()) == stale
+
+
+def test_answers_of_a_model_that_ran_elsewhere_are_compared_and_enter_no_key(looked_up):
+    folder = Path("weights/seem")
+    folder.mkdir(parents=True)
+    (folder / "precomputed.json").write_text('{"format": 1, "kind": "features"}')
+    changes = {"segmenters": {"weights": "weights", "names": ["seem"]}}
+    before = looked_up(**changes)
+    (folder / "0.npz").write_text("one more")
+    after = looked_up(**changes)
+    assert differing(before, after) == {"projection.seem", "capability.seem", "evaluation"}
+    changed = {
+        name
+        for name in after["projection.seem"]
+        if before["projection.seem"][name] != after["projection.seem"][name]
+    }
+    assert changed == {"scene_files"}
+
+
+def test_the_record_names_the_stages_that_there_are():
+    """dvc.lock keeps entries of stages that are gone until somebody removes them."""
+    params = parameters.load(REPOSITORY / "params.yaml")
+    locked = yaml.safe_load((REPOSITORY / "dvc.lock").read_text())["stages"]
+    assert set(locked) == {"freshness", *(run for stage in DECLARED.values() for run in stage.runs(params))}
+
+
 def differing(one, other):
     assert one.keys() == other.keys()
     return {name for name in one if one[name] != other[name]}
@@ -223,6 +371,46 @@ def test_a_models_own_settings_make_that_model_stale(looked_up):
     before = looked_up(segmenters={"names": names, "lseg": {"base": 640, "crop": 640}})
     after = looked_up(segmenters={"names": names, "lseg": {"base": 1280, "crop": 640}})
     assert differing(before, after) == {"projection.lseg", "capability.lseg", "evaluation"}
+
+
+OWN = {path.name for path in (REPOSITORY / "pipeline").iterdir() if path.is_dir()}
+
+
+def imported(file):
+    """The modules of the project that import statements of a file name, those inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] in OWN)
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_every_module_that_a_stage_imports_is_its_code(name):
+    """Whatever package of the project it is in: the demo's world is made by the demo's own."""
+    with freshness.Source() as source:
+        reached = {*source.reached([f"stages.{name}"]), *freshness.NEUTRAL}
+    left = [f"stages.{name}", *(reached - freshness.NEUTRAL)]
+    for module in left:
+        source = REPOSITORY if module.startswith("stages") else REPOSITORY / "pipeline"
+        path = source / module.replace(".", "/")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for found in imported(file):
+            there = REPOSITORY / "pipeline" / found.replace(".", "/")
+            if there.with_suffix(".py").is_file() or (there / "__init__.py").is_file():
+                assert found in reached, f"{module} imports {found}"
+
+
+def test_the_world_of_the_demo_is_made_by_the_demos_code():
+    with freshness.Source() as source:
+        reached = source.reached(["stages.world"])
+        packages = source.packages(reached)
+    assert {f"anyscene_demo.{name}" for name in ("world", "rooms", "render", "scan")} <= set(reached)
+    assert {"embreex", "skimage", "fast_simplification"} <= set(packages)
 
 
 def test_code_of_one_model_is_no_code_of_another():

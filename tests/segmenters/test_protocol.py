@@ -35,11 +35,6 @@ VOCABULARY = SegmenterTests.vocabulary
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_versions_are_short(build, name):
-    assert len(build(name).version) == 16
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_loads_by_name_and_without_network(folder_of, name, offline):
     params = parameters.load()
     section = dataclasses.replace(params.segmenters, weights=str(folder_of(name).parent))
@@ -136,16 +131,6 @@ def test_half_precision_computes_with_halves_and_answers_in_single(build, name, 
         (wanted,) = single.describe(images, VOCABULARY)
         error = (found.feature - wanted.feature).square().sum() / wanted.feature.square().sum()
         assert 0 < error < 3 * products[torch.bfloat16] * 2.0**-16
-
-
-def test_what_was_computed_in_another_precision_is_another_version():
-    params = parameters.load()
-    half = dataclasses.replace(params.segmenters, precision="bfloat16")
-    (single, other) = (
-        load_segmenter("dense", dataclasses.replace(params, segmenters=section))
-        for section in (params.segmenters, half)
-    )
-    assert other.version == f"{single.version}-bfloat16" and len(single.version) == 16
 
 
 def test_maps_check_their_arrays():

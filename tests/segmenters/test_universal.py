@@ -228,17 +228,6 @@ def test_nan_is_no_answer(load, name, part, value):
 
 
 @both
-def test_version_follows_the_files(copy, load, name):
-    before = load(name).version
-    folder = copy(name)
-    assert load(name, folder).version == before
-    tensors = load_file(folder / "model.safetensors")
-    tensors[min(tensors)] += 1
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    assert load(name, folder).version != before
-
-
-@both
 @pytest.mark.parametrize("file", FILES)
 def test_a_missing_file_is_named(copy, load, name, file):
     folder = copy(name)

@@ -14,10 +14,11 @@ from anyscene.fusion import fuse, fuse_scenes, superpoint_means
 from anyscene.lifting import project_scenes
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import store
+from anyscene.segmenters.precomputed import image_index
 from anyscene.segmenters.protocol import CaptionMap
 from stages import fusion, projection, scenes, superpoints
 from tests.builders.axes import Dense
-from tests.builders.capture import write_scans
+from tests.builders.capture import write_scan, write_scans
 from tests.builders.files import tree_hash
 from tests.builders.project import Project
 
@@ -39,7 +40,6 @@ class Mask:
     """Sees a wall in the lower half of every image, nothing above."""
 
     name: str = "mask"
-    version: str = "1"
 
     def describe(self, images, vocabulary):
         caption = np.full(images.shape[1:3], -1, np.int32)
@@ -182,7 +182,9 @@ def test_only_what_depends_on_a_change_is_computed_again(workspace):
     assert computed(run_all()) == [1, 0, 1, 1, 2]
     pose[0, 3] -= 0.01
     np.savetxt("raw/a/pose/1.txt", np.round(pose, 6))
-    workspace["mask"].version = "2"
+    weights = Path("models/demo/mask/model.safetensors")
+    weights.parent.mkdir(parents=True)
+    weights.write_text("other")
     assert computed(run_all()) == [1, 0, 1, 2, 2]
     write_capability("dense", [0.5, 0.1, 0.8])
     assert computed(run_all()) == [0, 0, 0, 0, 2]
@@ -190,9 +192,49 @@ def test_only_what_depends_on_a_change_is_computed_again(workspace):
     edit("projection", border=2)
     assert computed(run_all()) == [0, 0, 2, 2, 2]
     edit("projection", border=1)
-    workspace["mask"].version = "1"
+    weights.unlink()
+    weights.parent.rmdir()
     run_all()
     assert before["superpoints"] == tree_hash(Path("data/superpoints"))
+
+
+def test_where_nothing_changed_no_model_is_loaded(workspace, monkeypatch):
+    run_all()
+    for module, name in (
+        (project_scenes, "load_segmenter"),
+        (project_scenes, "load_text_encoder"),
+        (fuse_scenes, "load_text_encoder"),
+    ):
+        monkeypatch.setattr(module, name, lambda *of: pytest.fail("loaded"))
+    project_scenes.models.cache_clear()
+    assert computed(run_all()) == [0, 0, 0, 0, 0]
+
+
+def test_one_more_scan_costs_a_model_that_ran_elsewhere_one_scan(workspace, monkeypatch):
+    run(scenes)
+    folder, index = Path("models/demo/dense"), Path("data/frames/index.csv")
+    folder.mkdir(parents=True)
+    (folder / "precomputed.json").write_text('{"format": 1, "kind": "features"}')
+    index.parent.mkdir(parents=True)
+
+    def answer(*names):
+        rows = []
+        for name in names:
+            key = name[0] * 32
+            (folder / f"{key}.npz").write_text(name)
+            state = image_index.state(store.keys(Path("data/scenes"))[name], (32, 24))
+            rows.append((key, name, "0", state))
+        image_index.write(rows, index)
+
+    answer("a", "b")
+    assert computed([run(projection, "dense").splitlines()[-1]]) == [2]
+    write_scan(Path("raw"), "c")
+    Path("raw/splits/train.txt").write_text("a\nc\n")
+    run(scenes)
+    answer("a", "b", "c")
+    assert computed([run(projection, "dense").splitlines()[-1]]) == [1]
+    (folder / f"{'b' * 32}.npz").write_text("another answer")
+    assert computed([run(projection, "dense").splitlines()[-1]]) == [1]
 
 
 def test_memory_decides_on_blocks_but_not_on_bytes(workspace):

@@ -1,5 +1,6 @@
 """The training stage and what its networks are used for, on a world of three small rooms."""
 
+import itertools
 import json
 import os
 import shutil
@@ -15,8 +16,10 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 from anyscene import networks
-from anyscene.cli import predict, query
+from anyscene.cli import adopt, predict, query
 from anyscene.learning.engine import curve
+from anyscene.learning.engine.checkpoint import Checkpoints
+from anyscene.learning.engine.curve import Curve
 from anyscene.project import store
 from stages import training
 from tests.builders import REPOSITORY, miniature, objectives, training_rooms
@@ -35,12 +38,20 @@ def write(folder, params):
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def link(data, folder):
+    """A folder with the artefacts in `data`, but for what training writes there."""
+    folder.mkdir()
+    for artefact in data.iterdir():
+        if artefact.name != "networks":
+            (folder / artefact.name).symlink_to(artefact)
+
+
 def changed(project, folder, monkeypatch, name, **changes):
     """A project in `folder` with the data of `project` and other keys of a network."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["training"][name] |= changes
     write(folder, params)
-    (folder / "data").symlink_to(project / "data")
+    link(project / "data", folder / "data")
     monkeypatch.chdir(folder)
     return params
 
@@ -87,6 +98,8 @@ def test_networks_are_written_with_their_curves(project):
         meta = json.loads((folder / "network.json").read_text())
         assert (meta["kind"], meta["start"], meta["place"]) == (kind, start, place)
         assert (meta["voxel"], meta["backend"], meta["supervised"]) == (0.15, "torch", False)
+        known = json.loads((project / f"data/networks/{name}.json").read_text())
+        assert known == {key: value for key, value in meta.items() if key != "made"} and "sha256" in known
         steps, losses = curve.read(folder)
         assert steps.tolist() == list(range(2 if name == "ensembled" else 3))
         assert (losses > 0).all()
@@ -121,6 +134,159 @@ def test_a_network_that_is_trained_is_not_trained_again(project, monkeypatch, tm
     weights.write_bytes(damaged)
     assert not train() and weights.read_bytes() == before
     assert not train(learning_rate=1e-3) and weights.read_bytes() != before
+
+
+@pytest.fixture
+def own(project, monkeypatch, tmp_path):
+    """A project that trains an objective of another package, whose code a test may edit; in its folder."""
+    site = tmp_path / "site"
+    site.mkdir()
+    code = site / f"other_code{next(NUMBERS)}.py"  # a module that was looked up once stays where it was
+    code.write_text(CODE.format(name=code.stem))
+    information = site / "other_code-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: other-code\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[anyscene.objectives]\nother = {code.stem}:ENTRY\n")
+    monkeypatch.syspath_prepend(str(site))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    params = changed(project, folder, monkeypatch, "distilled", kind="other", steps=8)
+    params["runtime"]["checkpoint_seconds"] = 0.0
+    write(folder, params)
+    (folder / "stages").symlink_to(REPOSITORY / "stages")
+    return code
+
+
+NUMBERS = itertools.count()
+CODE = """from anyscene.learning.entry import Entry
+from anyscene.learning.objectives.superpoint import Settings
+from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
+
+
+class Other(SuperpointDistillation):
+    def before_step(self, done):
+        self.factor = 1  # of the loss
+
+
+ENTRY = Entry("other", Settings, "{name}:Other")
+"""
+
+
+class Stopped(BaseException):
+    """As a signal would."""
+
+
+def stop(monkeypatch, after):
+    """Stop the next training after so many steps, when its checkpoint is written."""
+    save = Checkpoints.save
+
+    def stopping(self, fingerprint, rows, *rest):
+        save(self, fingerprint, rows, *rest)
+        if len(rows) == after:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", stopping)
+        with pytest.raises(Stopped):
+            run(training.app, "distilled")
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def begun_at(monkeypatch):
+    """The step that the training begins at, or None where it does not train."""
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Curve, "add", lambda self, row: None)
+        add = Curve.replay
+        patch.setattr(Curve, "replay", lambda self, rows: steps.append(len(rows)) or add(self, rows))
+        result = run(training.app, "distilled")
+    assert result.exit_code == 0, result.output
+    return steps[0] if steps else None
+
+
+def test_a_comment_clears_no_checkpoint_and_a_formula_does(own, monkeypatch):
+    stop(monkeypatch, 3)
+    edit(own, "# of the loss", "# of what is minimised")
+    stop(monkeypatch, 5)  # which it only reaches from there
+    assert [path.name for path in Path(".cache/training/distilled").glob("step-*")] == ["step-5"]
+    edit(own, "self.factor = 1", "self.factor = 1 + 0")
+    assert begun_at(monkeypatch) == 0
+
+
+def test_a_stopped_training_is_adopted_and_goes_on(own, monkeypatch):
+    stop(monkeypatch, 5)
+    kept = files(Path(".cache/training/distilled"))
+    edit(own, "self.factor = 1", "self.factor = 1 + 0")
+    assert adopted("--check", "4").endswith("training distilled: 4 steps compared, checkpoint adopted")
+    now = files(Path(".cache/training/distilled"))
+    assert {name for name in kept if kept[name] != now[name]} == {"step-5/state.json"}
+    assert kept.keys() == now.keys() and not list(Path(".cache/training").glob(".*"))
+    assert begun_at(monkeypatch) == 5
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def adopted(*options, code=0):
+    """What `anyscene adopt training distilled` says."""
+    result = run(adopt.app, "training", "distilled", *options)
+    assert result.exit_code == code, result.output + result.stderr
+    return " ".join(result.stderr.split())
+
+
+def test_a_trained_network_is_adopted_where_its_first_steps_are_the_same(own, monkeypatch):
+    run(training.app, "distilled")
+    folder = Path("models/distilled")
+    known = Path("data/networks/distilled.json").read_bytes()
+    whole, weights = files(folder), (folder / "model.safetensors").stat().st_mtime_ns
+    assert "nothing to adopt" in adopted(code=1)  # today's code made it
+    edit(own, "self.factor = 1", "self.factor = 1 + 0")
+    for check in ("3", "100"):
+        assert f"{min(int(check), 8)} steps compared, network adopted" in adopted("--check", check)
+        assert begun_at(monkeypatch) is None and (folder / "model.safetensors").stat().st_mtime_ns == weights
+        edit(own, "1 + 0", "1 + 0 + 0")
+    assert {name for name in whole if files(folder)[name] != whole[name]} == {"network.json"}
+    assert Path("data/networks/distilled.json").read_bytes() == known  # so that nothing after it runs
+    taken = json.loads((folder / "network.json").read_text())["adopted"]
+    assert [one["compared"] for one in taken] == [3, 8] and len({one["from"] for one in taken}) == 2
+
+
+@pytest.mark.parametrize("name", ["loss", "learning_rate"])
+def test_a_network_with_another_curve_is_not_adopted(own, monkeypatch, name):
+    """By one digit, in the last of the steps that are compared."""
+    run(training.app, "distilled")
+    before = Path("models/distilled/network.json").read_bytes()
+    edit(own, "self.factor = 1", "self.factor = 1 + 0")
+    file = Path(f"models/distilled/curves/plots/metrics/{name}.tsv")
+    lines = file.read_text().splitlines()
+    step, value = lines[3].split("\t")
+    lines[3] = f"{step}\t{np.nextafter(float(value), 1)!r}".replace("np.float64(", "").rstrip(")")
+    file.write_text("\n".join(lines) + "\n")
+    assert f"step 2 has {name}" in adopted("--check", "3", code=1)
+    assert Path("models/distilled/network.json").read_bytes() == before
+    assert "2 steps compared" in adopted("--check", "2")
+
+
+def test_a_network_of_other_parameters_or_damaged_is_not_adopted(own, monkeypatch):
+    run(training.app, "distilled")
+    edit(own, "self.factor = 1", "self.factor = 1 + 0")
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["training"]["distilled"]["learning_rate"] /= 2
+    write(Path.cwd(), params)
+    assert "nothing to adopt" in adopted(code=1)
+    params["training"]["distilled"]["learning_rate"] *= 2
+    write(Path.cwd(), params)
+    weights = Path("models/distilled/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert "nothing to adopt" in adopted(code=1)
 
 
 def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
@@ -178,7 +344,7 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, name):
         folder = tmp_path / str(processes)
         folder.mkdir()
         write(folder, params)
-        (folder / "data").symlink_to(project / "data")
+        link(project / "data", folder / "data")
         shutil.copytree(project / "models", folder / "models")
         launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
         subprocess.run(
@@ -231,7 +397,7 @@ def test_labels_reach_an_objective_only_if_it_declares_it(probed, project, monke
     assert result.exit_code == 1
     assert "data/labels/room0.zarr: no artefact here" in " ".join((result.output + result.stderr).split())
     data = probed / "data"
-    data.unlink()
+    shutil.rmtree(data)
     shutil.copytree(project / "data", data)
     training_rooms.write_labels(data, range(3))
     read = []

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from anyscene import datasets
+from anyscene.capability import measured
 from anyscene.errors import StoreError
 from anyscene.fusion import fuse
 from anyscene.project import store
@@ -80,7 +81,9 @@ def test_each_row_equals_an_independent_computation(finished, result):
     encoder = miniature.Spelling()
     labels = embeddings(encoder, SCANNET.prompts, params.text.template)
     vocabulary = embeddings(encoder, params.vocabulary, params.text.template)
-    capability = np.array([Artefacts(folder).capability(m, params.vocabulary) for m in ("dense", "mask")])
+    capability = np.array(
+        [measured.read(folder / "data/capability", m, params.vocabulary) for m in ("dense", "mask")]
+    )
     groups = {
         stage: [store.open_scene(folder / f"data/{stage}/room{i}.zarr") for i in (0, 1)]
         for stage in ("labels", "projection/dense", "projection/mask", "superpoints", "fusion")
@@ -192,7 +195,7 @@ def test_nothing_that_predicts_is_an_error(project):
 def test_capability_of_another_vocabulary_is_refused(project):
     folder, _ = project
     with pytest.raises(StoreError, match=r"mask\.json"):
-        Artefacts(folder).capability("mask", ("wall", "piano"))
+        measured.read(folder / "data/capability", "mask", ("wall", "piano"))
 
 
 def test_shuffled_capability_keeps_each_models_values(finished):

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from anyscene.errors import ConfigError
-from anyscene.project import store
+from anyscene.project import parameters, stages, store
 from anyscene.project.layout import Artefacts
 from anyscene.show.report import drawn_scene
 from anyscene.show.report import run as run_of_report
 from anyscene.show.viewer.scene_view import SceneView
 from anyscene.study import ablation
 from anyscene.tasks import TASKS, sources
+from anyscene.tasks.drawing import task_layers
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances
 from anyscene.tasks.layer import Classes, Layer, Scale, label_layer
@@ -28,19 +32,41 @@ from anyscene.tasks.task import Texts, task
 from anyscene.tasks.truth import Truth
 from tests.builders import REPOSITORY, miniature
 
+DECLARED = stages.declared(REPOSITORY / "stages")
 FLOORS = '''
     """A task of another package: which points lie on the floor."""
 
+    from dataclasses import dataclass
+    from pathlib import Path
+
     import numpy as np
 
+    from anyscene.errors import ConfigError
     from anyscene.tasks.layer import Layer, Scale
 
 
+    @dataclass(frozen=True)
+    class Settings:
+        height: float = 0.01  # metres; lower points lie on the floor
+        table: str = "floors.csv"
+
+        def __post_init__(self):
+            if not self.height > 0:
+                raise ConfigError(f"height: {self.height}")
+
+
     class Floors:
-        name, title = "floors", "floors"
+        name, title, settings = "floors", "floors", Settings
+
+        def __init__(self, settings):
+            self.height = settings.height
+
+        @staticmethod
+        def files(settings):
+            return [Path(settings.table)]
 
         def answer(self, scene, features, texts):
-            return (scene.xyz[:, 2] < 0.01) & features.valid
+            return (scene.xyz[:, 2] < self.height) & features.valid
 
         def score(self, answers, truth):
             pairs = [(said, one.label == 1) for said, one in zip(answers, truth, strict=True)]
@@ -170,6 +196,39 @@ def test_every_task_is_scored_on_every_source(project, package, monkeypatch):
     assert 0.5 < found["floors"]["fusion"]["recall"] < found["floors"]["ensembled"]["recall"] == 1
     assert found["segmentation"]["fusion"]["mIoU"] > found["segmentation"]["ensembled"]["mIoU"]
     assert score_tasks(Artefacts(folder), params, miniature.Spelling(), scenes=[]) == {}
+
+
+def with_section(params, **settings):
+    """The parameters with a section evaluation.floors."""
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values["evaluation"]["floors"] = {"height": 0.01, "table": "floors.csv"} | settings
+    return dataclasses.replace(params, evaluation=parameters.parse(values, "params.yaml").evaluation)
+
+
+def test_a_task_has_settings_of_its_own(project, package):
+    folder, params = project
+    texts = asked(project)[2]
+    low, high = (
+        next(task_layers(Artefacts(folder), "room0", texts, with_section(params, height=height).evaluation))
+        for height in (0.01, 9.0)
+    )
+    assert low.name == high.name == "floors" and low.values.sum() < high.values.sum()
+    found = score_tasks(
+        Artefacts(folder), with_section(params, height=9.0), miniature.Spelling(), None, ["floors"]
+    )
+    assert found["floors"]["ensembled"]["recall"] == 1
+    with pytest.raises(ConfigError, match="height: 0"):
+        with_section(params, height=0.0)
+    with pytest.raises(ConfigError, match="evaluation: unknown key 'roofs'"):
+        values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+        parameters.parse(values | {"evaluation": values["evaluation"] | {"roofs": {}}}, "params.yaml")
+
+
+def test_the_files_that_a_task_names_are_what_evaluation_and_report_read(project, package):
+    named = DECLARED["evaluation"].files, DECLARED["report"].files
+    for files in named:
+        assert Path("floors.csv") in files(project[1], None)
+        assert Path("other.csv") in files(with_section(project[1], table="other.csv"), None)
 
 
 def test_a_task_of_another_package_is_shown_in_the_viewer(project, package):

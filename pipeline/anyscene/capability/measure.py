@@ -11,7 +11,7 @@ from anyscene.capability.score import score
 from anyscene.project import layout, store
 from anyscene.project.device import Batches
 from anyscene.project.parameters import Params
-from anyscene.segmenters import load_segmenter, require_answers
+from anyscene.segmenters import answers, load_segmenter
 from anyscene.segmenters.precomputed import image_index
 
 
@@ -19,9 +19,10 @@ def measure(model: str, params: Params) -> Path:
     """Write data/capability/MODEL.json, and return its path. It holds the IoU of the 2D model's masks with
     the pseudo masks for each class, by both recipes. Raises DataError, before any class, where a model that
     ran elsewhere lacks answers."""
-    segmenter = load_segmenter(model, params, captions=False)
     keys = store.keys(layout.SYNTHESIS)
-    require_answers(segmenter, {f"synthesis/{name}": image_index.state(key) for name, key in keys.items()})
+    states = {f"synthesis/{name}": image_index.state(key) for name, key in keys.items()}
+    answers(model, params.segmenters, states)  # all of them, before the first is used
+    segmenter = load_segmenter(model, params, captions=False)
     scores: dict[str, list[float]] = {"pooled": [], "per_image_mean": []}
     batches = Batches(params.segmenters.batch, "segmenters.batch")
     for index, name in enumerate(params.vocabulary):

@@ -9,7 +9,6 @@ capability.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from anyscene.arrays import F4, U1
 from anyscene.capability.diffusion import read_pipeline
 from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
-from anyscene.project import digests, parameters
+from anyscene.project import parameters
 from anyscene.project.device import Batches
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.weights import catalogue, reading
@@ -226,21 +225,19 @@ class Synthesiser:
         return image, attention.cpu().numpy()
 
 
-def weights_key(path: Path | str) -> str:
-    """The sha256 of the names and contents of the files at `path`. Raises SynthesisError where there are
-    none, and WeightsError where one is not what was published under its name."""
+def require_weights(path: Path | str) -> None:
+    """Raise SynthesisError where there are no files at `path`, and WeightsError where one is not what was
+    published under its name."""
     path = Path(path)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
     try:
         for file in files:
             reading.intact(file)
-            digest.update(f"{file.relative_to(path)} {digests.sha256(file)}\n".encode())
+            file.stat()
     except OSError as error:
         raise SynthesisError(f"{path}: no weights here ({error}); {_source(path)}") from error
     if not files:
         raise SynthesisError(f"{path}: no weights here (empty folder); {_source(path)}")
-    return digest.hexdigest()
 
 
 def _source(path: Path) -> str:

@@ -41,6 +41,8 @@ def models(
     settings: Synthesis, device: torch.device
 ) -> tuple[synthesis.Synthesiser, pseudo_masks.PointPrompted]:
     """The text-to-image model and SAM. A process loads them once."""
+    for path in (settings.diffusion, settings.sam):
+        synthesis.require_weights(path)
     return synthesis.load(settings, device), pseudo_masks.load_sam(settings.sam, device)
 
 
@@ -49,11 +51,14 @@ def synthesise_classes(params: Params, fresh: Freshness) -> per_scene.RunSummary
     where a model cannot be loaded, and ScenesFailed after all classes were tried."""
     settings = params.synthesis
     device = choose_device(params.runtime.device, params.runtime.device_memory_gib)
-    weights = [synthesis.weights_key(path) for path in (settings.diffusion, settings.sam)]
-    models(settings, device)  # so that broken weights are one error and not one for every class
+
+    def loaded() -> Synthesise:
+        models(settings, device)  # so that broken weights are one error and not one for every class
+        return Synthesise(settings, device)
+
     return per_scene.run(
-        Synthesise(settings, device),
-        {name.replace(" ", "_"): per_scene.content_key(*weights) for name in params.vocabulary},
+        per_scene.Later(loaded),
+        {name.replace(" ", "_"): "" for name in params.vocabulary},  # nothing is upstream of a class
         layout.SYNTHESIS,
         parameters=plain(settings),
         fresh=fresh,

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyscene import segmenters
+from anyscene.datasets import label_sets, raw_files
+from anyscene.project import layout
 from anyscene.project.parameters import OBJECTIVES, Params
 from anyscene.project.registry import Registry
 from anyscene.project.stages import Item
-from anyscene.tasks import TASKS
+from anyscene.tasks import TASKS, task
 
 if TYPE_CHECKING:
     from anyscene.datasets.entry import Entry as Reader
@@ -42,9 +44,18 @@ def text_file(params: Params, item: Item) -> Sequence[Path]:
 
 
 def label_table(params: Params, item: Item) -> Sequence[Path]:
-    """The csv file whose path `dataset.label_set` is, where it is a path."""
-    table = Path(params.dataset.label_set)
-    return (table,) if table.suffix == ".csv" else ()
+    """The csv file of `dataset.label_set`: one of this package, or the user's own."""
+    return (label_sets.table(params.dataset.label_set),)
+
+
+def reader_splits(params: Params, item: Item) -> Sequence[Path]:
+    """The official lists of scenes of the data set that `dataset.reader` reads, if it has any."""
+    return sorted(raw_files.SPLITS.glob(f"{params.dataset.reader}_*.txt"))
+
+
+def official_splits(params: Params, item: Item) -> Sequence[Path]:
+    """The official lists of scenes of all data sets, for what compares scores with published ones."""
+    return sorted(raw_files.SPLITS.glob("*.txt"))
 
 
 def reader_files(params: Params, item: Item) -> Sequence[Path]:
@@ -63,8 +74,20 @@ def reader_settings(params: Params, item: Item) -> Sequence[Any]:
 
 
 def segmenter_files(params: Params, item: Item) -> Sequence[Path]:
-    """The weights or answers of one 2D model or of all, and those of the captioner where one has masks."""
-    return [path for name in _models(params, item) for path in segmenters.weights(name, params.segmenters)]
+    """The weights of one 2D model or of all, and those of the captioner where one has masks; without the
+    answers of models that ran elsewhere."""
+    section = params.segmenters
+    return [
+        path for name in _models(params, item) for path in segmenters.weights(name, section, answers=False)
+    ]
+
+
+def segmenter_answers(params: Params, item: Item) -> Sequence[Path]:
+    """The folder of answers of each 2D model that ran elsewhere: one of them or of all."""
+    section = params.segmenters
+    return [
+        Path(section.weights) / name for name in _models(params, item) if segmenters.answered(name, section)
+    ]
 
 
 def segmenter_code(params: Params, item: Item) -> Sequence[str]:
@@ -75,7 +98,7 @@ def segmenter_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def labelling_files(params: Params, item: Item) -> Sequence[Path]:
-    """As `segmenter_files`, without the captioner: for stages that need only labels."""
+    """As `segmenter_files`, with all answers and without the captioner: for stages that need only labels."""
     section = params.segmenters
     return [
         path for name in _models(params, item) for path in segmenters.weights(name, section, captions=False)
@@ -106,15 +129,39 @@ def objective_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def objective_files(params: Params, item: Item) -> Sequence[Path]:
-    """The text encoder's file and the label table, where the objective asks for prompts."""
-    return [*text_file(params, item), *label_table(params, item)] if _objective(params, item).texts else ()
+    """Files of the objective's own, the text encoder's where the network is as wide as its space, and the
+    label table where the objective asks for prompts."""
+    objective, entry = _objective(params, item), params.training[str(item)]
+    found = [*objective.files(entry.objective)]
+    if _as_wide_as_texts(params, item):
+        found += text_file(params, item)
+    return [*found, *label_table(params, item)] if objective.texts else found
 
 
 def objective_settings(params: Params, item: Item) -> Sequence[Any]:
-    """Encoder, template and label set, where the objective asks for prompts."""
-    if not _objective(params, item).texts:
-        return ()
-    return dataclasses.asdict(params.text), params.dataset.label_set
+    """The encoder where the network is as wide as its space; template and label set, where the objective asks
+    for prompts."""
+    if _objective(params, item).texts:
+        return dataclasses.asdict(params.text), params.dataset.label_set
+    return (params.text.encoder,) if _as_wide_as_texts(params, item) else ()
+
+
+def _as_wide_as_texts(params: Params, item: Item) -> bool:
+    """Whether the text encoder enters a training: it says how many channels features have, unless the target
+    has features."""
+    return _objective(params, item).texts or params.training[str(item)].target != "fusion"
+
+
+def other_networks(params: Params, item: Item) -> Sequence[Path]:
+    """The descriptions of networks in models/ that no entry of `training` writes. They hold the hash of the
+    weights."""
+    found = sorted(layout.NETWORKS.glob("*/network.json"))
+    return [file for file in found if file.parent.name not in params.training]
+
+
+def task_files(params: Params, item: Item) -> Sequence[Path]:
+    """The files that tasks read, as their settings name them."""
+    return task.files(params.evaluation)
 
 
 def task_code(params: Params, item: Item) -> Sequence[str]:

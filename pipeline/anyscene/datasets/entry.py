@@ -66,8 +66,8 @@ class Entry(ABC):
         """
 
     def files(self, section: parameters.Dataset) -> Sequence[Path]:
-        """The files outside `section.root` that are read: tables beside it. A user's own label set is not
-        among them, because every reader may be asked for one."""
+        """The files outside `section.root` that are read: tables beside it. The label set is not among them,
+        because every reader may be asked for one."""
         return ()
 
     def published(self, stride: int) -> Extent | None:
@@ -78,6 +78,6 @@ class Entry(ABC):
 
 def beside(root: Path, name: str) -> tuple[Path, ...]:
     """The file `name` in the folder above `root`, as a tuple; empty where there is none, or one in `root`
-    itself is read."""
-    above = root.resolve().parent / name
+    itself is read. It is named by way of `root`, so that its path is the same on every machine."""
+    above = root / ".." / name
     return (above,) if above.is_file() and not (root / name).is_file() else ()

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 
 from anyscene.arrays import F4, F8
+from anyscene.capability import measured
 from anyscene.errors import StoreError
 from anyscene.fusion.fuse import SuperpointMeans, fuse_blocks
 from anyscene.project import layout, per_scene, store
@@ -69,19 +70,23 @@ class Fuse:
 def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
     """Bring data/fusion up to date. Raises StoreError where a capability was not measured, and ScenesFailed
     after all scenes were tried."""
-    models, encoder = params.segmenters.names, load_text_encoder(params.text)
+    models = params.segmenters.names
     capability = [_capability(model, params.vocabulary) for model in models]
-    text = embeddings(encoder, params.vocabulary, params.text.template)
     projected = {model: store.keys(layout.PROJECTION / model) for model in models}
+
+    def fuse() -> Fuse:
+        text = embeddings(load_text_encoder(params.text), params.vocabulary, params.text.template)
+        return Fuse(models, params.fusion, np.array(capability), text)
+
     return per_scene.run(
-        Fuse(models, params.fusion, np.array(capability), text),
+        per_scene.Later(fuse),
         per_scene.join(superpoints=store.keys(layout.SUPERPOINTS), **projected),
         layout.FUSION,
         parameters={
             **plain(params.fusion),
             "models": models,
             "capability": capability,
-            "text": encoder.name,
+            "text": params.text.encoder,
             "template": params.text.template,
             "vocabulary": params.vocabulary,
         },
@@ -94,7 +99,7 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
 def _capability(model: str, vocabulary: Sequence[str]) -> list[float]:
     """The capability of a 2D model in each class of the vocabulary. Raises StoreError where it was not
     measured."""
-    measured = layout.Artefacts().capability(model, vocabulary)
-    if measured is None:
+    known = measured.read(layout.CAPABILITY, model, vocabulary)
+    if known is None:
         raise StoreError(f"{layout.CAPABILITY / model}.json: missing; run the stage capability")
-    return [float(value) for value in measured]
+    return [float(value) for value in known]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from anyscene.errors import ConfigError
 
@@ -28,6 +30,11 @@ class Entry:
     def module(self) -> str:
         """The module that holds the objective. Its code and all that it imports are the objective's."""
         return self.objective.partition(":")[0]
+
+    def files(self, settings: Any) -> Sequence[Path]:
+        """The files and folders that the objective reads, as its `settings` name them. When one changes, what
+        it trained becomes stale. A class of its own overrides this."""
+        return ()
 
     def load(self) -> type[Objective]:
         """The class of the objective. Raises ConfigError where it cannot be imported or is not what this

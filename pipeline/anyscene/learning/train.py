@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,25 @@ from rich.console import Console
 
 from anyscene import datasets
 from anyscene.arrays import F4
-from anyscene.errors import CheckpointError, ConfigError
+from anyscene.errors import ConfigError
 from anyscene.learning.engine.checkpoint import Checkpoints
-from anyscene.learning.engine.curve import FOLDER as CURVES
 from anyscene.learning.engine.curve import Curve
 from anyscene.learning.engine.loop import train
 from anyscene.learning.engine.processes import joined
 from anyscene.learning.entry import Entry
 from anyscene.learning.objective import Context
+from anyscene.learning.older import Older, is_trained
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
 from anyscene.networks import Cloud, MinkUNet, load_weights, save
-from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, check_weights, describe, description
+from anyscene.networks.checkpoint import (
+    DESCRIPTION,
+    WEIGHTS,
+    check_weights,
+    describe,
+    description,
+    digest,
+    record,
+)
 from anyscene.project import layout, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.layout import Artefacts
@@ -31,26 +41,34 @@ from anyscene.text import embeddings, load_text_encoder
 
 
 def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshness) -> None:
-    """Train the network that the entry `name` of `training` describes, and write it to models/NAME.
+    """Train the network that the entry `name` of `training` describes, and write it to models/NAME, and which
+    one it is to data/networks/NAME.json.
 
     A training that was stopped continues from its checkpoint, unless its code, parameters or data have
     changed. A training that has ended is repeated only where these have changed, or where its network is
-    damaged. Under torchrun every process calls this.
+    damaged. With `fresh.check` so many steps are done again, and what older code made is adopted if its curve
+    is the same. Under torchrun every process calls this.
 
-    Raises ConfigError for a name that is no entry, and what reading and training raise."""
+    Raises ConfigError for a name that is no entry, TrainingError where there is nothing to adopt or the curve
+    is another, and what reading and training raise."""
     if name not in params.training:
         raise ConfigError(f"no network {name!r} in `training`; there are {', '.join(params.training)}")
     entry = params.training[name]
     kind: Any = OBJECTIVES.get(entry.kind)
     clouds = _clouds(kind, artefacts)
-    target = artefacts.data(entry.target)
-    with joined(params.runtime.device, params.runtime.device_memory_gib) as processes:
+    trained = artefacts.root / layout.TRAINED / f"{name}.json"
+    target, label = artefacts.data(entry.target), f"training {name}"
+    with (
+        joined(params.runtime.device, params.runtime.device_memory_gib) as processes,
+        _memory(artefacts.root / layout.CHECKPOINTS, name, fresh) as memory,
+    ):
         torch.manual_seed(entry.seed)
         network = _network(name, params, _width(params, target, clouds), artefacts).to(processes.device)
         checkpoints = Checkpoints(
             artefacts.root / layout.CHECKPOINTS / name,
             params.runtime.checkpoint_seconds,
-            code=f"{fresh.made_by} {fresh.given}",
+            by=fresh.made_by,
+            given=fresh.given,
             data=_keys(clouds, artefacts, target),
         )
         context = Context(
@@ -58,34 +76,49 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             params.network.voxel,
             params.network.input,
             target,
-            checkpoints.folder / "memory",
+            memory,
             functools.cache(lambda: _prompts(params, kind)),
             params.augmentation,
         )
         objective = kind.load()(entry.objective, context).to(processes.device)
         if entry.start == RANDOM:
             objective.initialise(network, clouds)
-        made, folder = checkpoints.fingerprint(network, objective, entry), artefacts.model(name)
-        meta = _meta(name, params, kind) | {"made": made}
-        if _is_trained(folder, made):
+        folder, given = artefacts.model(name), checkpoints.fingerprint(network, objective, entry)
+        meta = _meta(name, params, kind) | {"made": {"given": given, "by": fresh.made_by}}
+        learn = functools.partial(train, network, clouds, objective, entry, processes=processes)
+        if fresh.check:
+            older = Older(folder, checkpoints, meta["made"], label)
+            rows = learn(label=f"{label}, compared", until=older.steps(fresh.check))
+            weights = digest(network) if len(rows) == entry.steps else None
+            if processes.first:
+                older.adopt(rows, weights)
+            return
+        if is_trained(folder, meta["made"]):
             if processes.first:
                 describe(folder, meta)  # a title may be another
-                Console(stderr=True).print(f"training {name}: unchanged", highlight=False)
+                record(folder, trained)
+                Console(stderr=True).print(f"{label}: unchanged", highlight=False)
             return
         curve = Curve(folder) if processes.first else None
-        train(
-            network,
-            clouds,
-            objective,
-            entry,
-            label=f"training {name}",
-            processes=processes,
-            checkpoints=checkpoints,
-            curve=curve,
-        )
+        learn(label=label, checkpoints=checkpoints, curve=curve)
         if processes.first:
             save(network, folder, meta)
+            record(folder, trained)
             checkpoints.clear()
+
+
+@contextmanager
+def _memory(checkpoints: Path, name: str, fresh: Freshness) -> Iterator[Path]:
+    """The folder for an objective's own files. Where steps are only compared it is one for the time being, so
+    that those of an unfinished training stay as they are."""
+    if not fresh.check:
+        yield checkpoints / name / "memory"
+        return
+    folder = checkpoints / f".{name}.compared"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
@@ -152,16 +185,6 @@ def _check_input(folder: Path, net: Network, key: str) -> None:
                 f"{key}: {folder / DESCRIPTION} was trained with network.{name} {meta[name]}, not {wanted}; "
                 f"change that, or {key} to {RANDOM}"
             )
-
-
-def _is_trained(folder: Path, made: str) -> bool:
-    """Whether the network in `folder` is whole, and the training with the fingerprint `made` wrote it."""
-    try:
-        meta = description(folder)
-        check_weights(folder, meta)
-    except CheckpointError:
-        return False
-    return meta.get("made") == made and (folder / CURVES).is_dir()
 
 
 def _meta(name: str, params: Params, kind: Entry) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from anyscene.project import layout, per_scene, store
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
-from anyscene.segmenters import Segmenter, load_segmenter, require_answers
+from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter
 from anyscene.segmenters.precomputed import image_index
 from anyscene.text import TextEncoder, load_text_encoder
 
@@ -61,26 +62,38 @@ def models(model: str, params: Params) -> tuple[Segmenter, TextEncoder]:
 def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.RunSummary:
     """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
     elsewhere lacks answers, and ScenesFailed after all scenes were tried."""
-    segmenter, encoder = models(model, params)
-    keys, size = store.keys(layout.SCENES), (params.projection.width, params.projection.height)
-    # for all scenes at once, since an answer that is added later makes all of them stale
-    require_answers(segmenter, {scene: image_index.state(key, size) for scene, key in keys.items()})
+    section = params.segmenters
     on_cpu = choose_device(params.runtime.device).type == "cpu"
     workers = params.runtime.workers if on_cpu else 1
     memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
     if not on_cpu and params.runtime.device_memory_gib:  # a dense model's sums are on the device of its maps
         memory = min(memory, params.runtime.device_memory_gib * 2**30)
+
+    def loaded() -> Project:
+        models(model, params)  # so that broken weights are one error and not one for every scene
+        return Project(model, params, memory)
+
     return per_scene.run(
-        Project(model, params, memory),
-        keys,
+        per_scene.Later(loaded),
+        _keys(model, params),
         layout.PROJECTION / model,
         parameters={
             **plain(params.projection),
-            "segmenter": segmenter.version,
-            "text": encoder.name,
+            "precision": section.precision,
+            "captioner": section.captioner if captioned(model, section) else None,
+            "text": params.text.encoder,
             "vocabulary": params.vocabulary,
         },
         fresh=fresh,
         workers=workers,
         label=f"projection of {model}",
     )
+
+
+def _keys(model: str, params: Params) -> Mapping[str, str]:
+    """The content key of each scene, with the answers to its frames where the model ran elsewhere. Raises
+    DataError where answers are missing."""
+    keys, size = store.keys(layout.SCENES), (params.projection.width, params.projection.height)
+    states = {scene: image_index.state(key, size) for scene, key in keys.items()}
+    said = answers(model, params.segmenters, states)
+    return keys if said is None else per_scene.join(scenes=keys, answers=said)

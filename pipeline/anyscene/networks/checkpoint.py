@@ -15,8 +15,10 @@ from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError
 from anyscene.networks.minkunet import Backend, MinkUNet
+from anyscene.project.digests import sha256
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
+MADE = ("made", "adopted")  # entries of network.json: what the network was made from
 PREFIXES = ("module.", "net3d.")  # added by data-parallel training and by OpenScene's wrapper
 
 
@@ -26,8 +28,7 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
     network.json holds `meta`, the network's settings under "network", and the sha256 of its weights."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    weights = safetensors.torch.save(tensors)
+    weights = _serialised(network)
     content = {
         "network": network.settings,
         "backend": network.backend,
@@ -39,11 +40,29 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
     _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
+def digest(network: MinkUNet) -> str:
+    """The sha256 of the weights, as `save` would note it."""
+    return hashlib.sha256(_serialised(network)).hexdigest()
+
+
+def _serialised(network: MinkUNet) -> bytes:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return safetensors.torch.save(tensors)
+
+
 def describe(folder: Path, meta: Mapping[str, Any]) -> None:
     """Write `meta` into the network.json in `folder` and keep its other entries. Raises CheckpointError
     where the file is missing or damaged."""
     content = description(folder) | dict(meta)
     _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def record(folder: Path, file: Path) -> None:
+    """Write to `file` what network.json in `folder` says of the network, with the hash of its weights, but
+    not what made it. Raises CheckpointError where network.json is missing or damaged."""
+    said = {name: value for name, value in description(folder).items() if name not in MADE}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _replace(file, (json.dumps(said, indent=2, sort_keys=True) + "\n").encode())
 
 
 def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[str, Any]]:
@@ -80,8 +99,7 @@ def check_weights(folder: Path, meta: Mapping[str, Any]) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)")
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256(path)
     if found != meta.get("sha256"):
         raise CheckpointError(
             f"{path}: not the weights that {DESCRIPTION} beside it describes (sha256 {found[:16]}..., not "

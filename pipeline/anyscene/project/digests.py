@@ -1,5 +1,4 @@
-"""Content hashes of files, which are remembered until a file changes: those of single files in the process,
-those of folders on disk."""
+"""Content hashes of files, which are remembered on disk until a file changes."""
 
 from __future__ import annotations
 
@@ -15,12 +14,14 @@ from typing import Any
 
 import diskcache
 
+from anyscene.project import layout
+
 SETTLED = 2.0  # seconds; a younger file may change again within one tick of its file system's clock
 
 
 def sha256(file: Path) -> str:
-    """The sha256 of `file`, in hexadecimal. A process reads the file once unless it changes. Raises
-    OSError."""
+    """The sha256 of `file`, in hexadecimal. A project reads the file once unless it changes; outside of one
+    every process does. Raises OSError."""
     state = file.stat()
     known = _remembered if settled(state.st_mtime, state.st_ctime) else _remembered.__wrapped__
     return known(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
@@ -63,6 +64,18 @@ class Digests(AbstractContextManager["Digests"]):
             self._known[states] = digest.hexdigest()
         return digest.hexdigest()
 
+    def of_file(self, file: Path) -> str:
+        """The sha256 of the content of `file`. Raises OSError."""
+        state = file.stat()
+        stamp = state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev
+        key = f"file {stamp}"
+        known: str | None = self._known.get(key)
+        if known is None:
+            known = content_hash(file)
+            if settled(state.st_mtime, state.st_ctime):
+                self._known[key] = known
+        return known
+
     def __exit__(self, *_: object) -> None:
         if isinstance(self._known, diskcache.Cache):
             self._known.close()
@@ -77,8 +90,9 @@ def settled(*changed: float) -> bool:
 @functools.cache
 def _remembered(file: Path, *state: int) -> str:
     """The sha256 of `file` in this `state`. To hash gigabytes takes seconds, and the same file is asked for
-    when it is loaded and when its key is made."""
-    return content_hash(file)
+    whenever it is loaded."""
+    with Digests(layout.DIGESTS if layout.DIGESTS.is_dir() else None) as digests:
+        return digests.of_file(file)
 
 
 def content_hash(file: Path) -> str:

@@ -1,10 +1,11 @@
 """One rule for what is fresh: code, packages, files, parameters and inputs are what they were.
 
-The code of a stage is the syntax trees of all modules that it reaches by import, without docstrings and
-comments. So after a change of a formula everything that it touches is computed again, and after a change of a
-comment nothing is. Of the packages that these modules import the version counts, of the files that parameters
-name the content, which is read again only when a file changes. Parameters and inputs are part of the key of
-each scene (`per_scene`).
+The code of a stage is the syntax trees of all modules that it reaches by import, without what is said in
+them: docstrings, comments, help, and the texts of errors. So after a change of a formula everything that it
+touches is computed again, and after a change of a word nothing is. To it belong the data files beside these
+modules that they name, such as templates. Of the packages that these modules import the version counts, of
+the files that parameters name the content, which is read again only when a file changes. Parameters and
+inputs are part of the key of each scene (`per_scene`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from anyscene.project.digests import Digests, settled
 from anyscene.project.parameters import Params
 from anyscene.project.stages import Item, Stage
 
+# The packages of the project. Their code is followed wherever it is imported.
+OWN = frozenset({"anyscene", "anyscene_demo", "stages"})
 # No value depends on what these do: messages, clocks, paths, freshness.
 NEUTRAL = frozenset(
     {
@@ -36,6 +40,7 @@ NEUTRAL = frozenset(
         "anyscene.cli",
         "anyscene.cli.command",
         "anyscene.cli.named",
+        "anyscene.cli.options",
         "anyscene.cli.refusals",
         "anyscene.errors",
         "anyscene.project",
@@ -59,15 +64,21 @@ SILENT = frozenset(
 )
 
 
+PACKAGES = Path(__file__).parents[2]  # the folder that this package is in
+
+
 @dataclass(frozen=True)
 class Freshness:
     """What a stage is made by, beside its parameters and its inputs."""
 
-    code: str  # digest of the syntax trees of all modules that it reaches
+    code: str  # digest of the syntax trees of all modules that it reaches, and of their data files
     packages: dict[str, str] = field(default_factory=dict)  # version of each package that these import
     files: dict[str, str] = field(default_factory=dict)  # digest of each file or folder that parameters name
+    # digest of each file or folder of which a scene reads a part; that part is in the scene's key
+    scene_files: dict[str, str] = field(default_factory=dict)
     settings: tuple[Any, ...] = ()  # JSON-like, those of entries of a registry
-    check: int = 0  # scenes to compute again before what older code made is adopted; 0: nothing is adopted
+    # scenes or steps to compute again before what older code made is adopted; 0: nothing is adopted
+    check: int = 0
     seed: int = 0  # of the generator that draws these
 
     @functools.cached_property
@@ -78,7 +89,7 @@ class Freshness:
 
     def record(self) -> dict[str, Any]:
         """The fields for a JSON file that DVC compares, and that tells a reader why a stage runs again."""
-        kept = ("code", "packages", "files", "settings")
+        kept = ("code", "packages", "files", "scene_files", "settings")
         return {name: getattr(self, name) for name in kept if getattr(self, name) or name == "code"}
 
     @functools.cached_property
@@ -115,9 +126,15 @@ def _of(stage: Stage, params: Params, item: Item, source: Source) -> Freshness:
     return Freshness(
         source.digest(modules),
         source.packages(modules),
-        {str(path): source.content(path) for path in stage.files(params, item)},
+        {_called(path): source.content(path) for path in stage.files(params, item)},
+        {_called(path): source.content(path) for path in stage.scene_files(params, item)},
         tuple(stage.settings(params, item)),
     )
+
+
+def _called(path: Path) -> str:
+    """What a file is called in what DVC compares: those of this package are the same on every machine."""
+    return path.relative_to(PACKAGES).as_posix() if path.is_relative_to(PACKAGES) else str(path)
 
 
 class Source:
@@ -141,9 +158,9 @@ class Source:
             os.replace(partial, self._memory)
 
     def reached(self, roots: Sequence[str]) -> tuple[str, ...]:
-        """All modules that `roots` import at any depth, sorted: those of the packages of `roots` and of this
-        package. Imports inside functions count; modules in NEUTRAL do not."""
-        packages = {"anyscene", "stages", *(root.partition(".")[0] for root in roots)}
+        """All modules that `roots` import at any depth, sorted: those of the packages of `roots` and of the
+        project. Imports inside functions count; modules in NEUTRAL do not."""
+        packages = OWN | {root.partition(".")[0] for root in roots}
         found: set[str] = set()
         queue = list(roots)
         while queue:
@@ -158,12 +175,19 @@ class Source:
         return tuple(sorted(found))
 
     def digest(self, modules: Sequence[str]) -> str:
-        """16 digits of the syntax trees of `modules`."""
-        return _hash([[name, self._entry(name)["tree"]] for name in modules])
+        """16 digits of the syntax trees of `modules`, and of the data files that they name."""
+        data = [[_called(path), self.content(path)] for path in self.data(modules)]
+        return _hash([[[name, self._entry(name)["tree"]] for name in modules], data])
+
+    def data(self, modules: Sequence[str]) -> tuple[Path, ...]:
+        """The data files that `modules` name by their place beside themselves, sorted. A folder does not
+        count: which of its files are read is for parameters to say."""
+        named = {Path(path) for module in modules for path in self._entry(module)["data"]}
+        return tuple(sorted(path for path in named if path.is_file() and path.suffix != ".py"))
 
     def packages(self, modules: Sequence[str]) -> dict[str, str]:
         """The version of each third-party package that `modules` import."""
-        own = {name.partition(".")[0] for name in modules} | {"anyscene", "anyscene_demo", "stages"}
+        own = {name.partition(".")[0] for name in modules} | OWN
         tops = {name.partition(".")[0] for module in modules for name in self._entry(module)["imports"]}
         wanted = sorted(tops - own - SILENT - set(sys.stdlib_module_names) - {"__future__"})
         return {name: found for name in wanted if (found := version(name)) is not None}
@@ -184,13 +208,19 @@ class Source:
         file = _file(name)
         assert file is not None
         state = file.stat()
-        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, _rule()]
         known = self._known.get(str(file))
         if known is None or known["stamp"] != stamp:
             known = {"stamp": stamp, **_parsed(name, file)}
             if settled(state.st_mtime, state.st_ctime):
                 self._known[str(file)], self._changed = known, True
         return known
+
+
+@functools.cache
+def _rule() -> str:
+    """Stands for how a module is read: what was remembered under another rule is forgotten."""
+    return _hash([Path(__file__).read_text(), sys.version])
 
 
 def _parsed(name: str, file: Path) -> dict[str, Any]:
@@ -200,21 +230,69 @@ def _parsed(name: str, file: Path) -> dict[str, Any]:
         raise PipelineError(f"{file}: is not Python ({error}); correct it") from error
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     imports = sorted(set(_imports(tree, package)))
-    return {"imports": imports, "tree": hashlib.sha256(_bare(tree).encode()).hexdigest()[:16]}
+    data = sorted({str(path) for node in ast.walk(tree) if (path := _beside(node, file)) is not None})
+    return {"imports": imports, "data": data, "tree": hashlib.sha256(_bare(tree).encode()).hexdigest()[:16]}
+
+
+def _beside(node: ast.AST, file: Path) -> Path | None:
+    """The path that an expression of the module `file` stands for, if it begins with Path(__file__) and goes
+    on with names that it spells out."""
+    match node:
+        case ast.Call(func=ast.Name(id="Path"), args=[ast.Name(id="__file__")]):
+            return file
+        case ast.Attribute(value=start, attr="parent") if (path := _beside(start, file)) is not None:
+            return path.parent
+        case ast.Call(
+            func=ast.Attribute(value=start, attr="with_name"), args=[ast.Constant(value=str(name))]
+        ):
+            path = _beside(start, file)
+            return None if path is None else path.with_name(name)
+        case ast.BinOp(left=start, op=ast.Div(), right=ast.Constant(value=str(name))):
+            path = _beside(start, file)
+            return None if path is None else path / name
+    return None
 
 
 def _bare(tree: ast.Module) -> str:
-    """A syntax tree as text, without docstrings and line numbers."""
+    """A syntax tree as text, without line numbers and without what is only said: docstrings, help, the texts
+    of errors, and the declaration of a stage, whose parts are compared by themselves."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                match node.body:
+                    case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+                        node.body = rest or [ast.Pass()]
+            case ast.Call(keywords=keywords):
+                node.keywords = [one for one in keywords if one.arg != "help"]
+            case ast.Raise(exc=ast.Call() as error):
+                error.args = [_wordless(one) for one in error.args]
+    tree.body = [node for node in tree.body if not _declares(node)]
     return ast.dump(tree)
+
+
+def _wordless(value: ast.expr) -> ast.expr:
+    """A text as an empty one, and every other expression as it is."""
+    match value:
+        case ast.JoinedStr() | ast.Constant(value=str()):
+            return ast.Constant("")
+        case ast.BinOp(left=left, op=ast.Add() as plus, right=right):
+            texts = [one for one in (_wordless(left), _wordless(right)) if not _is_empty(one)]
+            return (
+                ast.Constant("") if not texts else functools.reduce(lambda a, b: ast.BinOp(a, plus, b), texts)
+            )
+    return value
+
+
+def _is_empty(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value == ""
+
+
+def _declares(node: ast.stmt) -> bool:
+    """Whether a statement is `STAGE = Stage(...)`."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id="STAGE")], value=ast.Call(func=ast.Name(id="Stage"))):
+            return True
+    return False
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
@@ -246,7 +324,11 @@ def _parents(name: str) -> Iterator[str]:
 def _file(name: str) -> Path | None:
     """The source file of a module, which is not imported; None where there is none."""
     top, *rest = name.split(".")
-    for folder in _folders(top):
+    found = _spec(top)
+    if found is not None and not rest and not found.submodule_search_locations:
+        file = Path(found.origin or "")
+        return file if file.suffix == ".py" else None  # a package of one module
+    for folder in map(Path, (found and found.submodule_search_locations) or ()):
         path = folder.joinpath(*rest)
         if path.with_suffix(".py").is_file() and rest:
             return path.with_suffix(".py")
@@ -256,13 +338,12 @@ def _file(name: str) -> Path | None:
 
 
 @functools.cache
-def _folders(top: str) -> tuple[Path, ...]:
-    """The folders of the package `top`; none where it is not installed."""
+def _spec(top: str) -> ModuleSpec | None:
+    """Where the package `top` lies, which is not imported; None where it is not installed."""
     try:
-        spec = importlib.util.find_spec(top)
+        return importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return ()
-    return () if spec is None else tuple(map(Path, spec.submodule_search_locations or ()))
+        return None
 
 
 @functools.cache

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-
-from anyscene.arrays import F8
-from anyscene.errors import StoreError
 
 # Relative to the project, the folder of params.yaml.
 PARAMETERS = Path("params.yaml")
@@ -24,6 +17,7 @@ SYNTHESIS = Path("data/synthesis")
 CAPABILITY = Path("data/capability")  # a file for each 2D model
 FUSION = Path("data/fusion")
 FRAMES = Path("data/frames")  # the images that 2D models are shown, for those that run elsewhere
+TRAINED = Path("data/networks")  # a file for each trained network, which says when another one is in models/
 FRESHNESS = Path("data/freshness.json")  # what the stages are made by now
 NETWORKS = Path("models")  # a folder for each trained network
 REPORTS = Path("reports")
@@ -58,21 +52,3 @@ class Artefacts:
     def has(self, folder: Path) -> bool:
         """Whether a stage has finished something there."""
         return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-
-    def capability(self, model: str, vocabulary: Sequence[str]) -> F8 | None:
-        """f8[V] in 0..1: the capability of a 2D model in each class of `vocabulary`; None where it was not
-        measured.
-
-        Raises StoreError where the file is damaged or lacks one of the classes.
-        """
-        path = self.data("capability") / f"{model}.json"
-        if not path.is_file():
-            return None
-        try:
-            stored = json.loads(path.read_text())
-            measured = dict(zip(stored["vocabulary"], stored["capability"], strict=True))
-            return np.array([measured[name] for name in vocabulary], np.float64)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path}: not the capability over this vocabulary ({error}); run the stage capability again"
-            ) from error

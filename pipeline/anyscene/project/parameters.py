@@ -322,6 +322,9 @@ class Evaluation:
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
     seed: int  # the seed of the bootstrap and of the shuffles
     turns: int  # the number of equal turns about the vertical over which predictions are averaged; 1: off
+    sections: Sections = Sections()  # of tasks, by their names
+
+    ENTRIES: ClassVar[Registry] = Registry("anyscene.tasks")
 
     def __post_init__(self) -> None:
         _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")

@@ -33,6 +33,14 @@ from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
 
+
+@dataclass(frozen=True)
+class Later:
+    """A function that is made once a scene has to be computed, since making it loads models."""
+
+    make: Callable[[], Compute]
+
+
 HOLDER = "holder"  # a file in the workspace that names the process which holds it
 LOCK_RETRY = 0.01  # seconds
 THREAD_LIMITS = (
@@ -57,7 +65,7 @@ class RunSummary:
 
 
 def run(
-    compute: Compute,
+    compute: Compute | Later,
     keys: Mapping[str, str | PipelineError],
     output: Path,
     *,
@@ -97,7 +105,11 @@ def run(
     output.mkdir(parents=True, exist_ok=True)
     with workspace(output) as unfinished, Digests(layout.DIGESTS) as digests:
         whole = {scene: _whole(store.scene_path(output, scene), digests) for scene in wanted}
-        task = _Task(compute, output, unfinished, fresh.made_by)
+
+        def task() -> _Task:
+            made = compute.make() if isinstance(compute, Later) else compute
+            return _Task(made, output, unfinished, fresh.made_by)
+
         if fresh.check:
             return _adopt(task, wanted, whole, fresh, workers, label)
         removed = _remove_orphans(output, set(keys), unfinished)
@@ -107,7 +119,7 @@ def run(
             if (made := whole[scene]) is None or (made.given, made.by) != (given, fresh.made_by)
         }
         with progress(label, len(stale)) as advance:
-            for scene, cause in _execute(task, stale, workers):
+            for scene, cause in _execute(task(), stale, workers) if stale else ():
                 if cause is not None:
                     failures[scene] = cause
                 advance()
@@ -119,7 +131,7 @@ def run(
 
 
 def _adopt(
-    task: _Task,
+    made: Callable[[], _Task],
     wanted: Mapping[str, str],
     whole: Mapping[str, store.Made | None],
     fresh: Freshness,
@@ -133,6 +145,10 @@ def _adopt(
         if (made := whole[scene]) is not None and made.given == given and made.by != fresh.made_by
     }
     drawn = sorted(random.Random(fresh.seed).sample(sorted(older), min(fresh.check, len(older))))
+    if not older:
+        Console(stderr=True).print(f"{label}: 0 compared, 0 adopted", highlight=False)
+        return RunSummary((), (), ())
+    task = made()
     again = dataclasses.replace(task, output=task.workspace / "again")
     again.output.mkdir()
     with progress(f"{label}, compared", len(drawn)) as advance, Digests(None) as digests:

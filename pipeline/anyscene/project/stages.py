@@ -36,9 +36,12 @@ class Stage:
     parameters: tuple[str, ...] = ()  # keys of params.yaml whose values enter what it writes
     each: str | None = None  # key of params.yaml: it runs once for each name in that list or mapping
     files: Callable[[Params, Item], Sequence[Path]] = nothing  # that its parameters name
+    # files and folders of which each scene reads a part, which is in the scene's key
+    scene_files: Callable[[Params, Item], Sequence[Path]] = nothing
     modules: Callable[[Params, Item], Sequence[str]] = nothing  # of a registry, that its parameters name
     settings: Callable[[Params, Item], Sequence[Any]] = nothing  # JSON-like, of entries of a registry
     by_scene: bool = False  # whether it writes an artefact for each scene, by `per_scene.run`
+    by_step: bool = False  # whether it trains a network, and can compare its first steps with earlier ones
     resumes: bool = False  # whether it keeps what an earlier run wrote; all stages by scene do
     plots: tuple[Mapping[str, Any], ...] = ()  # for `dvc plots`, as dvc.yaml has them
     cached: bool = True  # by DVC; else what it writes is kept by git

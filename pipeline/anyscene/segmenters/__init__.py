@@ -31,11 +31,12 @@ __all__ = [
     "FeatureMap",
     "Segmenter",
     "answered",
+    "answers",
+    "captioned",
     "entry",
     "find",
     "load_segmenter",
     "modules",
-    "require_answers",
     "runs_elsewhere",
     "weights",
 ]
@@ -68,35 +69,41 @@ def load_segmenter(name: str, params: Params, captions: bool = True) -> Segmente
     ConfigError where no model has that name, WeightsError where weights cannot be loaded.
     """
     if answered(name, params.segmenters):
-        segmenter = _precomputed(name, params, captions)
-    else:
-        _require_known(name, params.segmenters)
-        segmenter = entry(name).load(params, captions)
-    if params.segmenters.precision != "float32":  # with captions, of the captioner too
-        segmenter.version += f"-{params.segmenters.precision}"
-    return segmenter
+        return _precomputed(name, params, captions)
+    _require_known(name, params.segmenters)
+    return entry(name).load(params, captions)
 
 
-def require_answers(segmenter: Segmenter, states: Mapping[str, str], index: Path = image_index.INDEX) -> None:
-    """Raise DataError where `segmenter` ran elsewhere and lacks answers for images of `index`.
+def answers(
+    name: str, section: Segmenters, states: Mapping[str, str], index: Path = image_index.INDEX
+) -> dict[str, str] | None:
+    """A digest of the answers to the images of each scene or class, where the model `name` ran elsewhere;
+    None where it runs here.
 
-    states: the state (image_index.state) of each scene and class. Only the images that `index` notes in that
-    state are looked for; the others are missed when they are asked for.
+    states: the state (image_index.state) of each scene and class. Where `index` does not note the images of
+    one in that state, its digest is that of all answers. Raises DataError where answers to noted images are
+    missing; the others are missed when they are asked for.
     """
-    from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
+    if not answered(name, section):
+        return None
+    from anyscene.segmenters.precomputed import segmenter
 
-    if isinstance(segmenter, PrecomputedSegmenter):
-        segmenter.require(image_index.noted(index, states))
+    folder, noted = Path(section.weights) / name, image_index.noted(index, states)
+    segmenter.require(name, folder, noted)
+    return segmenter.digests(folder, noted, states)
 
 
-def weights(name: str, section: Segmenters, captions: bool = True) -> tuple[Path, ...]:
+def weights(name: str, section: Segmenters, captions: bool = True, answers: bool = True) -> tuple[Path, ...]:
     """The files and folders that the model `name` reads, with those of its captioner if it has to give
-    `captions`. Those of the text encoder are not among them."""
+    `captions`. Those of the text encoder are not among them.
+
+    answers: with the answers of a model that ran elsewhere; else only with their description."""
     if runs_elsewhere(name, section):
-        own: tuple[Path, ...] = (Path(section.weights) / name,)
+        folder = Path(section.weights) / name
+        own: tuple[Path, ...] = (folder if answers or not answered(name, section) else folder / ANSWERS,)
     else:
         own = tuple(entry(name).weights(section))
-    asked = captions and _captioned(name, section)
+    asked = captions and captioned(name, section)
     return (*own, *captioners.weights(section)) if asked else own
 
 
@@ -104,7 +111,7 @@ def modules(name: str, section: Segmenters, captions: bool = True) -> tuple[str,
     """The modules that make the answers of the model `name`, with that of its captioner if it has to give
     `captions`. What these modules import belongs to them."""
     own = PRECOMPUTED if runs_elsewhere(name, section) else entry(name).module
-    asked = captions and _captioned(name, section)
+    asked = captions and captioned(name, section)
     return (own, captioners.module(section)) if asked else (own,)
 
 
@@ -123,7 +130,8 @@ def find(name: str, params: Params) -> str:
     raise WeightsError(f"{folder} {'is empty' if empty else f'holds no {ANSWERS}'}: {remedy}")
 
 
-def _captioned(name: str, section: Segmenters) -> bool:
+def captioned(name: str, section: Segmenters) -> bool:
+    """Whether the masks of the model `name` are described by `segmenters.captioner`."""
     if not runs_elsewhere(name, section):
         return entry(name).captioned
     from anyscene.segmenters.precomputed.segmenter import wants_captioner

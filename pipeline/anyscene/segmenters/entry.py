@@ -71,6 +71,11 @@ class Entry(ABC):
         """The files and folders that `load` reads; empty for a model without weights of its own."""
         return ()
 
+    def taught(self, section: Segmenters) -> Sequence[str] | None:
+        """The names of the classes that the model was taught, as its own weights tell; None where they do
+        not."""
+        return None
+
     def find(self, params: Params) -> str:
         """Where the weights were found, as a text. Raises WeightsError that says what is missing and how to
         get it."""

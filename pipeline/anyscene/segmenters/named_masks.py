@@ -51,7 +51,6 @@ class MaskModel(ABC):
     """The Segmenter protocol for a model that finds masks."""
 
     name: str
-    version: str
     captioner: Captioner
 
     @abstractmethod

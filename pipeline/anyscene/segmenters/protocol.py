@@ -60,7 +60,6 @@ class Segmenter(Protocol):
     """
 
     name: str
-    version: str  # a hash of weights, settings and architecture
 
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: indices into `vocabulary`, -1 where the model says nothing."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from anyscene import datasets
 from anyscene.arrays import B1, F4, F8
+from anyscene.capability.measured import read as read_capability
 from anyscene.fusion import Method, fuse
 from anyscene.networks.cloud import Cloud, read_cloud
 from anyscene.networks.trained import Description, TrainedNetwork, described
@@ -199,7 +200,8 @@ def _fusions(inputs: Inputs, controls: Controls | None) -> Iterator[PredictingRo
 
 
 def _measured(inputs: Inputs) -> Weights:
-    capability = [inputs.artefacts.capability(model, inputs.vocabulary) for model in inputs.models]
+    folder = inputs.artefacts.data("capability")
+    capability = [read_capability(folder, model, inputs.vocabulary) for model in inputs.models]
     if any(of_model is None for of_model in capability):
         return "capability was not measured for every 2D model"
     return [np.array(capability, np.float32)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,13 @@ from PIL import Image
 
 from anyscene import datasets
 from anyscene.arrays import F8, I8, U1
+from anyscene.capability.measured import read as read_capability
 from anyscene.errors import EvaluationError
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.project.progress import progress
-from anyscene.segmenters import load_segmenter
+from anyscene.segmenters import entry, load_segmenter, runs_elsewhere
 from anyscene.study import metrics_json, rows
 from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.losses import Loss
@@ -68,7 +67,8 @@ def run(params: Params, artefacts: Artefacts) -> Study:
                 tallies.add(row.name, [tally(label, said, label_set) for said in row.predict(features)])
             advance()
     scores = tallies.metrics(label_set, settings.unpredicted)
-    measured = {model: artefacts.capability(model, vocabulary) for model in params.segmenters.names}
+    folder = artefacts.data("capability")
+    measured = {model: read_capability(folder, model, vocabulary) for model in params.segmenters.names}
     problems: list[str] = []
     losses = read_losses(ablation.networks, problems)
     metrics = {
@@ -126,5 +126,7 @@ def _annotated_frames(params: Params, artefacts: Artefacts, scenes: Sequence[str
 
 
 def _taught(params: Params, model: str) -> F8 | None:
-    path = Path(params.segmenters.weights) / model / "model.json"
-    return known_classes(json.loads(path.read_text()), params.vocabulary) if path.is_file() else None
+    section = params.segmenters
+    if runs_elsewhere(model, section):
+        return None
+    return known_classes(entry(model).taught(section), params.vocabulary)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -53,8 +52,6 @@ def agreement(capability: F8, truth: F8) -> float | None:
     return float(spearmanr(a, b).statistic)
 
 
-def known_classes(description: Mapping[str, Any], vocabulary: Sequence[str]) -> F8 | None:
-    """f8[V]: 1 for each name that a 2D model was taught, else 0. Its description lists these under "names";
-    None where it does not."""
-    names = description.get("names")
+def known_classes(names: Sequence[str] | None, vocabulary: Sequence[str]) -> F8 | None:
+    """f8[V]: 1 for each of the `names` that a 2D model was taught, else 0; None where these are not known."""
     return None if names is None else np.array([float(name in names) for name in vocabulary])

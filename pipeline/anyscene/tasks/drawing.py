@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from anyscene.project.layout import Artefacts
+from anyscene.project.parameters import Evaluation
 from anyscene.tasks import TASKS, sources
 from anyscene.tasks.layer import Layer
 from anyscene.tasks.surface import Surface
@@ -14,17 +15,18 @@ from anyscene.tasks.task import Task, Texts, task
 APART = ("query", "segmentation")  # the text field, and the layers of classes
 
 
-def drawn_tasks() -> Iterator[Task[Any]]:
-    """Every task that is not in APART. Raises ConfigError for one that cannot be imported."""
-    return (task(name) for name in TASKS.names() if name not in APART)
+def drawn_tasks(section: Evaluation) -> Iterator[Task[Any]]:
+    """Every task that is not in APART, with its settings. Raises ConfigError for one that cannot be
+    imported."""
+    return (task(name, section) for name in TASKS.names() if name not in APART)
 
 
-def task_layers(artefacts: Artefacts, scene: str, texts: Texts) -> Iterator[Layer]:
+def task_layers(artefacts: Artefacts, scene: str, texts: Texts, section: Evaluation) -> Iterator[Layer]:
     """The layers of what these tasks answer to a scene, by the most refined source of features. There are
     none where there is no source.
 
     Raises StoreError where an artefact is damaged."""
     if sources.names(artefacts, scene):
         surface, features = Surface.read(artefacts, scene), sources.of_scene(artefacts, scene)
-        for asked in drawn_tasks() if len(surface.superpoint) else ():
+        for asked in drawn_tasks(section) if len(surface.superpoint) else ():
             yield from asked.layers(asked.answer(surface, features, texts))

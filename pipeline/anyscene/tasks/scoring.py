@@ -40,7 +40,7 @@ def score_tasks(
         for source in there:
             features = sources.opened(artefacts, source)
             for name in names:
-                asked = task(name)
+                asked = task(name, settings.evaluation)
                 answers = _answers(artefacts, scenes, asked, features, texts)
                 score = asked.score(answers, _truth(artefacts, scenes, settings, texts))
                 if score is not None:

@@ -5,6 +5,11 @@ constructor takes no arguments:
 
     [project.entry-points."anyscene.tasks"]
     rooms = "my_package.rooms:Rooms"
+
+A task with settings has a class attribute `settings`, a frozen dataclass whose fields have defaults and
+whose __post_init__ raises ConfigError for values out of bounds. It is the section evaluation.NAME of
+params.yaml, which may be left out, and the only argument of the constructor. A task that reads files of its
+own has a static method files(settings) that names them: when one changes, evaluation and report run again.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from anyscene.arrays import F4
@@ -20,7 +26,7 @@ from anyscene.tasks.layer import Layer
 
 if TYPE_CHECKING:  # torch takes seconds, and a list of tasks needs none of it
     from anyscene.datasets import LabelSet
-    from anyscene.project.parameters import Params
+    from anyscene.project.parameters import Evaluation, Params
     from anyscene.tasks.features import Features
     from anyscene.tasks.surface import Surface
     from anyscene.tasks.truth import Truth
@@ -50,11 +56,31 @@ class Task(Protocol[Answer]):
         ...
 
 
-def task(name: str) -> Task[Any]:
-    """The task `name`. Raises ConfigError naming the known ones."""
+def task(name: str, section: Evaluation | None = None) -> Task[Any]:
+    """The task `name`, with its settings in `section`; None: with their defaults. Raises ConfigError naming
+    the known ones."""
     made: Any = TASKS.get(name)  # whatever a package offers; the suite anyscene.testing.TaskTests checks it
-    found: Task[Any] = made()
+    found: Task[Any] = made(*_settings(made, name, section))
     return found
+
+
+def files(section: Evaluation) -> Sequence[Path]:
+    """The files that all tasks read, beside artefacts."""
+    found: list[Path] = []
+    for name in TASKS.names():
+        made: Any = TASKS.get(name)
+        if hasattr(made, "files"):
+            found += made.files(*_settings(made, name, section))
+    return found
+
+
+def _settings(made: Any, name: str, section: Evaluation | None) -> tuple[Any, ...]:
+    """The settings of a task that has any."""
+    kind = getattr(made, "settings", None)
+    if kind is None:
+        return ()
+    given = {} if section is None else dict(section.sections.values)
+    return (given[name] if name in given else kind(),)
 
 
 @dataclass(frozen=True, eq=False)

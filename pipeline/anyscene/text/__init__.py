@@ -19,7 +19,6 @@ import numpy as np
 
 from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
-from anyscene.project import digests
 from anyscene.project.parameters import WEIGHT_FILES
 from anyscene.weights import catalogue
 
@@ -50,7 +49,7 @@ class Tokens:
 class TextEncoder(Protocol):
     """What encodes texts."""
 
-    name: str  # what was loaded; it enters content keys
+    name: str  # what was loaded
     width: int  # C
 
     def encode(self, texts: Sequence[str]) -> F4:
@@ -154,7 +153,7 @@ class OpenClip(_Remembering):
             ) from error
         self.network.visual = None  # the image tower takes two thirds of the memory and is not used
         self.network.eval().requires_grad_(False)
-        self.name = f"open_clip:{model}:{pretrained or ''}{_content(pretrained)}"
+        self.name = f"open_clip:{model}:{pretrained or ''}"
         self.width = self.embed("a room").shape[0]
 
     def embed(self, text: str) -> F4:
@@ -179,13 +178,6 @@ def refuse_code(pretrained: str | None) -> None:
         if entry is not None:
             source = f"{entry.source} (`anyscene weights fetch {entry.name}`)"
         reading.refuse_code(Path(pretrained), source)
-
-
-def _content(pretrained: str | None) -> str:
-    """16 digits of the hash of a checkpoint file, which tell it from another file of the same name; "" for a
-    tag."""
-    file = Path(pretrained or "")
-    return f"@{digests.sha256(file)[:16]}" if file.is_file() else ""
 
 
 def width_of(encoder: str) -> int:

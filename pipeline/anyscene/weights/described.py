@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,9 +29,8 @@ def write(folder: Path, module: torch.nn.Module, description: Mapping[str, Any])
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
-    """The description, the f4 tensors and the version (a hash of the content of both files) of the model in
-    `folder`.
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The description and the f4 tensors of the model in `folder`.
 
     Raises WeightsError naming the file where one is missing or damaged.
     """
@@ -51,9 +49,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
         raise WeightsError(
             f"{folder}: damaged weights ({error}); restore the folder from the repository or run `make zoo`"
         ) from error
-    version = hashlib.sha256(description_bytes + tensor_bytes).hexdigest()[:16]
     full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    return description, full, version
+    return description, full
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:

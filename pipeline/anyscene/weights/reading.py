@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,12 @@ def _foreign(file: Path, again: str) -> list[str]:
     return foreign
 
 
-def intact(file: Path) -> bool:
+def intact(file: Path, digest: Callable[[Path], str] = sha256) -> bool:
     """Whether it is known what `file` should hold, and it does hold that. It is known from what was published
     under its name, or from SHA256SUMS beside it or one folder above. Raises WeightsError where it is known
-    and the file holds something else."""
+    and the file holds something else.
+
+    digest: says the sha256; by default one that is remembered until the file changes."""
     known, entry = catalogue.published(file), catalogue.entry_of(file)
     if known is not None and known.size is not None and file.stat().st_size != known.size:
         raise WeightsError(
@@ -103,7 +106,7 @@ def intact(file: Path) -> bool:
         remedy = f"or take it out of {sums}, if it was changed on purpose"
     if wanted is None:
         return False
-    found = sha256(file)
+    found = digest(file)
     if found != wanted:
         raise WeightsError(
             f"{file}: damaged or not what was published (its sha256 is {found}, wanted {wanted}); nothing of "
@@ -146,8 +149,3 @@ def refuse_code(file: Path, source: str) -> None:
         except Exception as error:  # zip readers raise many kinds for broken files
             raise WeightsError(f"{file}: damaged weights, or TorchScript ({error}){again}") from error
     intact(file)
-
-
-def digest(file: Path) -> str:
-    """The first 16 digits of the sha256 of `file`. Raises OSError."""
-    return sha256(file)[:16]

@@ -37,7 +37,7 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
         return Finding(path, "missing", entry.remedy)
     try:
         content = _open(path, entry)
-        known = reading.intact(path)
+        known = reading.intact(path, digests.content_hash)  # what was remembered would hide a damaged disk
     except WeightsError as error:
         return Finding(path, "damaged", str(error).removeprefix(f"{path}: "))
     if known:
@@ -46,7 +46,9 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
     if entry.elsewhere:
         return Finding(path, "fine", content)
     return Finding(
-        path, "unverified", f"{content}; no sha256 is known, that of this file is {digests.sha256(path)}"
+        path,
+        "unverified",
+        f"{content}; no sha256 is known, that of this file is {digests.content_hash(path)}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,20 @@ class DemoEntry(Entry, ABC):
 
     def weights(self, section: Segmenters) -> Sequence[Path]:
         return (self.folder(section),)
+
+    def taught(self, section: Segmenters) -> Sequence[str] | None:
+        from anyscene.weights import described  # only here, because torch takes seconds to import
+
+        file = self.folder(section) / described.DESCRIPTION
+        try:
+            names: Sequence[str] | None = json.loads(file.read_text()).get("names")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, AttributeError) as error:
+            raise WeightsError(
+                f"{file}: damaged ({error}); restore the folder from the repository or run `make zoo`"
+            ) from error
+        return names
 
     def find(self, params: Params) -> str:
         folder = self.folder(params.segmenters)

@@ -146,16 +146,6 @@ def test_mask_models_are_captioned_by_it_without_network(params, offline, monkey
     assert np.array_equal(segmenter.label(IMAGE[None], VOCABULARY), plain.label(IMAGE[None], VOCABULARY))
 
 
-def test_versions_tell_captioners_apart(params, copy):
-    for name in ("mask", "masks"):
-        versions = {load_segmenter(name, one).version for one in (params, colours(params))}
-        assert len(versions) == 2 and {len(version) for version in versions} == {16}
-    tensors = load_file(copy / "model.safetensors")
-    tensors[min(tensors)] += 1
-    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    assert BlipCaptioner.load(copy, CPU).version != load_segmenter("mask", params).captioner.version
-
-
 def test_only_captions_need_its_weights(params, monkeypatch):
     section = dataclasses.replace(params.segmenters, names=("mask",))
     shutil.move(Path(section.weights) / "blip", Path(section.weights) / "away")

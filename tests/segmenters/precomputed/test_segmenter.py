@@ -18,7 +18,7 @@ from anyscene.project import parameters, store
 from anyscene.scene import Camera, Frame, Scene
 from anyscene.segmenters import CaptionMap, Segmenter, load_segmenter
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
-from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
+from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter, digests, require
 from tests.builders import REPOSITORY
 from tests.builders.small_lseg import Text
 
@@ -101,7 +101,6 @@ def test_adjectives_are_those_of_the_masks_own_captions(captioned):
     label = segmenter.label(IMAGE[None], VOCABULARY)[0]
     assert np.array_equal(found.caption, np.array([-1, 0, 1])[np.searchsorted([-1, 1, 2], label)])
     assert none.text == () and (none.caption == -1).all()
-    assert segmenter.version == load(captioned).version  # whoever the captioner is
 
 
 def test_captions_of_their_own_need_no_captioner(captioned, monkeypatch):
@@ -296,12 +295,10 @@ def test_what_is_no_answer_is_named(folder, content, message):
 
 
 def test_a_folder_is_no_answer(folder):
-    before = load(folder).version
     wanted = IMAGE + 1
     (folder / f"{image_key(wanted)}.npz").mkdir()
-    assert load(folder).version == before
     with pytest.raises(DataError, match="no answer for 1 of 2 images"):
-        load(folder).require([IndexedImage(image_key(image), "a", "7") for image in (IMAGE, wanted)])
+        require("seem", folder, [IndexedImage(image_key(image), "a", "7") for image in (IMAGE, wanted)])
 
 
 def test_objects_are_not_unpickled(folder):
@@ -324,13 +321,6 @@ def test_wrong_descriptions(folder, content):
     (folder / "precomputed.json").write_text(content)
     with pytest.raises(DataError, match=r"precomputed\.json"):
         load(folder)
-
-
-def test_version_follows_the_files(folder):
-    before = load(folder).version
-    assert load(folder).version == before
-    np.savez(folder / f"{image_key(OTHER)}.npz", **GOOD)
-    assert load(folder).version != before
 
 
 def test_any_name_with_answers_is_a_model(folder):
@@ -380,3 +370,27 @@ def test_images_to_answer_are_those_that_models_are_shown(tmp_path, monkeypatch)
             assert key == image_key(image)
             assert np.array_equal(np.asarray(Image.open(tmp_path / f"data/frames/{key}.png")), image)
     assert len(list((tmp_path / "data/frames").iterdir())) == 4
+
+
+@pytest.fixture
+def two_scenes(tmp_path, monkeypatch):
+    """A folder of answers to three images, two of scene a and one of b; c has none that is noted."""
+    monkeypatch.chdir(tmp_path)
+    for key in "012":
+        (tmp_path / f"{key * 32}.npz").write_text(key)
+    return tmp_path, [IndexedImage(key * 32, of, key) for key, of in zip("012", "aab", strict=True)]
+
+
+def test_the_answers_to_a_scene_are_its_own(two_scenes):
+    folder, images = two_scenes
+
+    def found():
+        return digests(folder, images, "abc")
+
+    before = found()
+    (folder / f"{'2' * 32}.npz").write_text("another")
+    after = found()
+    assert {of for of in "abc" if after[of] != before[of]} == {"b", "c"}
+    (folder / f"{'3' * 32}.npz").write_text("of a scene that is new")
+    last = found()
+    assert {of for of in "abc" if last[of] != after[of]} == {"c"}

@@ -57,6 +57,11 @@ def is_file(name: str | Path) -> bool:
     return Path(name).suffix == ".csv"
 
 
+def table(name: str | Path) -> Path:
+    """The CSV file of the label set `name`: one that comes with the package, or the file at that path."""
+    return Path(name) if is_file(name) else FOLDER / f"{name}.csv"
+
+
 def label_set(name: str | Path) -> LabelSet:
     """The label set `name` that comes with the package, or the one in the CSV file at that path. Raises
     DataError that names the file, and what is wrong in it.
@@ -65,7 +70,7 @@ def label_set(name: str | Path) -> LabelSet:
     >>> len(classes), classes.names[:3], classes.colours.shape
     (20, ('wall', 'floor', 'cabinet'), (20, 3))
     """
-    path = Path(name) if is_file(name) else FOLDER / f"{name}.csv"
+    path = table(name)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv")))
         raise DataError(f"no label set {str(name)!r}; known are {known}, or give the path of a csv file")

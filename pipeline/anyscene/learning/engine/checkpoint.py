@@ -66,12 +66,19 @@ class Checkpoints:
     processes share the folder, and the first one writes."""
 
     def __init__(
-        self, folder: Path, seconds: float, *, code: str = "", data: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        seconds: float,
+        *,
+        by: str = torch.__version__,
+        given: str = "",
+        data: Mapping[str, Any] | None = None,
     ) -> None:
-        """code: a hash of the code that trains. data: the content keys of what it reads, by scene. A training
-        with other code or data does not continue from these checkpoints."""
+        """by: stands for the code and packages that train. given: for the files that it reads and settings of
+        others. data: the content keys of what it reads, by scene. A training where one of these differs does
+        not continue from these checkpoints."""
         self.folder, self.seconds = Path(folder), seconds
-        self.code, self.data = code, data or {}
+        self.by, self.given, self.data = by, given, data or {}
         self._last = time.monotonic()
 
     @property
@@ -80,8 +87,9 @@ class Checkpoints:
         return time.monotonic() - self._last >= self.seconds
 
     def fingerprint(self, network: MinkUNet, objective: Objective, recipe: Recipe) -> str:
-        """A hash of everything that decides how a training ends: code, data, weights, objective, recipe."""
-        digest = hashlib.blake2b(torch.__version__.encode(), digest_size=16)
+        """A hash of everything that decides how a training ends, beside the code: files, data, weights,
+        objective, recipe."""
+        digest = hashlib.blake2b(digest_size=16)
         for part in (network, objective):
             for name, tensor in part.state_dict().items():
                 digest.update(name.encode())
@@ -90,7 +98,7 @@ class Checkpoints:
         keys = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}  # without titles
         plain = (network.settings, network.backend, network.precision, how.voxel, how.inputs)
         digest.update(repr((*plain, how.augmentation)).encode())
-        said = {"code": self.code, "data": self.data, "objective": objective.identity, "recipe": keys}
+        said = {"given": self.given, "data": self.data, "objective": objective.identity, "recipe": keys}
         digest.update(json.dumps(said, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -103,7 +111,7 @@ class Checkpoints:
         is no checkpoint of this training, the result is empty and the folder is removed. Raises TrainingError
         naming a file that is damaged."""
         last = self._last_state()
-        if last is None or last["fingerprint"] != fingerprint:
+        if last is None or (last["fingerprint"], last["by"]) != (fingerprint, self.by):
             processes.wait()  # all have looked
             if processes.first:
                 self.clear()
@@ -136,8 +144,8 @@ class Checkpoints:
                 content = safetensors.torch.save({key: _plain(value) for key, value in tensors.items()})
                 (partial / name).write_bytes(content)
                 digest[name] = checksum(content)
-            said = {"fingerprint": fingerprint, "rows": rows, "objective": frozen, "digest": digest}
-            (partial / STATE).write_text(json.dumps(said))
+            said = {"fingerprint": fingerprint, "by": self.by, "rows": rows, "objective": frozen}
+            (partial / STATE).write_text(json.dumps(said | {"digest": digest}))
             for file in partial.iterdir():
                 with open(file, "rb") as written:
                     os.fsync(written.fileno())
@@ -147,6 +155,24 @@ class Checkpoints:
         processes.wait()
         state.objective.prune()
         self._last = time.monotonic()
+
+    def older(self, fingerprint: str) -> list[Row] | None:
+        """The rows of the curve up to the last checkpoint, where this training saved it with other code; else
+        None. Raises TrainingError as `resume`."""
+        last = self._last_state()
+        if last is None or last["fingerprint"] != fingerprint or last["by"] == self.by:
+            return None
+        rows: list[Row] = last["rows"]
+        return rows
+
+    def adopt(self) -> None:
+        """Note in the last checkpoint that the code of this training could have made it."""
+        path = self._path(self._steps()[-1]) / STATE
+        said = json.loads(path.read_text())
+        taken = [*said.get("adopted", []), {"from": said["by"]}]
+        partial = path.with_name(f".{STATE}.partial")
+        partial.write_text(json.dumps(said | {"by": self.by, "adopted": taken}))
+        os.replace(partial, path)
 
     def clear(self) -> None:
         """Remove the folder, once the network is saved or where another training begins."""
@@ -159,7 +185,8 @@ class Checkpoints:
         path = self._path(steps[-1]) / STATE
         try:
             state = json.loads(path.read_text())
-            return {key: state[key] for key in ("fingerprint", "rows", "objective", "digest")}
+            kept = {key: state[key] for key in ("fingerprint", "rows", "objective", "digest")}
+            return kept | {"by": state.get("by")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{path}: not readable ({error}); remove {self.folder} to train from the start"

@@ -35,6 +35,16 @@ class Curve:
             self.add(row)
 
 
+def rows(folder: Path, names: Iterable[str]) -> list[Row]:
+    """The figures `names` of every step from the curve of the network in `folder`. Raises TrainingError where
+    one was not recorded."""
+    columns = {name: read(folder, name) for name in names}
+    return [
+        {name: float(values[place]) for name, (_, values) in columns.items()}
+        for place in range(min(len(values) for _, values in columns.values()))
+    ]
+
+
 def read(folder: Path, name: str = "loss") -> tuple[F8, F8]:
     """(steps f8[n], values f8[n]) of the figure `name` from the curve of the network in `folder`. Raises
     TrainingError where it was not recorded."""

@@ -53,6 +53,7 @@ def train(
     processes: Processes | None = None,
     checkpoints: Checkpoints | None = None,
     curve: Curve | None = None,
+    until: int | None = None,
 ) -> list[Row]:
     """Train `network` and `objective` in place, and return the curve, a row for each step: step, loss, its
     terms, and learning_rate.
@@ -60,7 +61,7 @@ def train(
     Training is deterministic: the same network, scenes, recipe and number of threads give the same bits, also
     where it was stopped and continues from `checkpoints`. The caller clears these when the network is saved.
     Every process of `processes` (by default only this one) calls `train` with the same arguments and ends
-    with the same weights.
+    with the same weights. With `until` only so many of the recipe's steps are done.
 
     Raises TrainingError naming the scenes of the step in which the loss or a gradient is not finite, or the
     loss has grown a thousandfold."""
@@ -96,14 +97,14 @@ def train(
                 average.load(step_module.state_dict())
         if curve:
             curve.replay(rows)
-        begin = len(rows)
+        begin, end = len(rows), recipe.steps if until is None else min(until, recipe.steps)
         network.train()
         module = _parallel(step_module, processes)
-        turns = range(begin * recipe.accumulate, recipe.steps * recipe.accumulate)
+        turns = range(begin * recipe.accumulate, end * recipe.accumulate)
         batches = _ahead(prepare, turns, _threads(processes))
         note = f"{label}, from step {begin} on" if begin else label
-        with progress(note, recipe.steps - begin if processes.first else 0) as advance:
-            for step in range(begin, recipe.steps):
+        with progress(note, end - begin if processes.first else 0) as advance:
+            for step in range(begin, end):
                 objective.before_step(step / recipe.steps)
                 optimiser.zero_grad()
                 terms, names = _gradients(module, batches, recipe.accumulate, processes)

@@ -3,7 +3,6 @@ mask, and the adjectives of what it says are kept. It stands in for TAP, which t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,22 +61,19 @@ class BlipCaptioner:
         prepare: Any,
         device: torch.device,
         precision: Precision = "float32",
-        content: str = "",
     ) -> None:
         """network, tokenizer, prepare: transformers' model for inference on `device`, its tokenizer and its
-        image processor. content: digests of their files."""
+        image processor."""
         self.network, self._tokenizer, self._prepare = network, tokenizer, prepare
         self._device, self._precision = device, precision
         self._prompt = tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
-        content += f" {PROMPT} {BEAMS} {LENGTH} {MARGIN}"
-        self.version = hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, precision: Precision = "float32") -> BlipCaptioner:
         """BLIP from `folder`, which holds FILES. Nothing is ever downloaded. Raises WeightsError where it
         cannot be loaded."""
         _whole(folder)
-        content = pretrained.intact(folder, FILES)
+        pretrained.require_intact(folder, FILES)
         # only here, because transformers takes seconds to import
         from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
 
@@ -85,7 +81,7 @@ class BlipCaptioner:
         tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
         prepare = pretrained.part(BlipImageProcessor, folder, SOURCE)
         network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
-        return cls(network, tokenizer, prepare, device, precision, content)
+        return cls(network, tokenizer, prepare, device, precision)
 
     def modifiers(self, image: U1, mask: B1) -> str:
         """The adjectives of the caption of `image` u1[H, W, 3] around `mask` b1[H, W]: "brown wooden"; "" for

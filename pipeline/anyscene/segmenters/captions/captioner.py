@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,20 +13,10 @@ from anyscene.segmenters.protocol import CaptionMap
 
 
 class Captioner(Protocol):
-    version: str  # content hash of weights and settings; empty where there are none
-
     def modifiers(self, image: U1, mask: B1) -> str:
         """What stands before the noun for the pixels of `image` u1[H, W, 3] under `mask` b1[H, W], e.g.
         "brown wooden"."""
         ...
-
-
-def with_captioner(version: str, captioner: Captioner) -> str:
-    """The version of a mask model with its captioner. With a captioner without weights it is the model's
-    own."""
-    if not captioner.version:
-        return version
-    return hashlib.sha256(f"{version} {captioner.version}".encode()).hexdigest()[:16]
 
 
 def caption_map(owner: I4, names: Sequence[str], modifiers: Callable[[int, B1], str]) -> CaptionMap:

@@ -74,8 +74,6 @@ def adjectives(pixels: U1) -> tuple[str, ...]:
 class ColourCaptioner:
     """The colours of a mask: "orange and white"."""
 
-    version = ""
-
     def modifiers(self, image: U1, mask: B1) -> str:
         return " and ".join(adjectives(image[mask]))
 

@@ -4,7 +4,6 @@ segment-anything's."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,12 @@ from anyscene.arrays import B1, U1
 from anyscene.errors import DataError
 from anyscene.project.device import Batches, Precision, autocast
 from anyscene.segmenters import pretrained
-from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.grounded import FILES, find
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite
-from anyscene.weights import catalogue, reading, sam
+from anyscene.weights import catalogue, sam
 
 if TYPE_CHECKING:
     from transformers import GroundingDinoForObjectDetection, PreTrainedTokenizerBase
@@ -81,15 +80,12 @@ class GroundedSegmenter(MaskModel):
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         precision: Precision = "float32",
-        content: str = "",
     ) -> None:
-        """detector, predictor: Grounding DINO and SAM on `device`. content: digests of their files."""
+        """detector, predictor: Grounding DINO and SAM on `device`."""
         self.name, self.captioner, self._device, self._confidence = name, captioner, device, confidence
         self._precision, self._batches = precision, Batches(BOXES, "boxes of one image")
         self.detector, self.predictor = detector, predictor
         self._prompts: dict[tuple[str, ...], list[Prompt]] = {}
-        version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
-        self.version = with_captioner(version, captioner)
 
     @classmethod
     def load(cls, name: str, folder: Path, device: torch.device, **options: Any) -> GroundedSegmenter:
@@ -99,7 +95,7 @@ class GroundedSegmenter(MaskModel):
         from transformers import AutoTokenizer, GroundingDinoForObjectDetection, GroundingDinoImageProcessor
 
         checkpoint = find(folder)
-        content = pretrained.intact(folder, FILES)
+        pretrained.require_intact(folder, FILES)
         pretrained.description(folder, ["grounding-dino"], SOURCE)
         tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
         prepare = pretrained.part(GroundingDinoImageProcessor, folder, SOURCE)
@@ -109,8 +105,7 @@ class GroundedSegmenter(MaskModel):
         detector = Detector(network, tokenizer, prepare)
         with pretrained.whole(folder, SOURCE):
             prompts(UNKNOWN, tokenizer, detector.length, device)
-        content += reading.digest(checkpoint)
-        return cls(name, detector, predictor, device, content=content, **options)
+        return cls(name, detector, predictor, device, **options)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]. Images are taken one by one, since one of this size fills a

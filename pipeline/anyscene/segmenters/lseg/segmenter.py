@@ -46,13 +46,10 @@ class LsegSegmenter:
         settings: Settings,
         device: torch.device,
         precision: Precision = "float32",
-        content: str = "",
     ) -> None:
-        """network: on `device`, for inference, with features as wide as those of `text`. content: the digest
-        of its checkpoint."""
+        """network: on `device`, for inference, with features as wide as those of `text`."""
         self.name, self.network = name, network
         self._text, self._settings, self._device, self._precision = text, settings, device, precision
-        self.version = f"{content}-{settings.base}-{settings.crop}"
 
     @classmethod
     def load(
@@ -77,7 +74,7 @@ class LsegSegmenter:
             network = DensePredictor(architecture)
         fill(network, reading.read(file, SOURCE), file)
         network.eval().requires_grad_(False).to(device)
-        return cls(name, network, text, settings, device, precision, content=reading.digest(file))
+        return cls(name, network, text, settings, device, precision)
 
     @torch.inference_mode()
     def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:

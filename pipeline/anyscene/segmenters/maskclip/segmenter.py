@@ -19,13 +19,11 @@ The refinements of the paper's section 3.3 (key smoothing, prompt denoising) are
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from anyscene.arrays import I2, U1
@@ -103,7 +101,6 @@ class MaskClipSegmenter:
         self.mean, self.std = (  # f4[3, 1, 1] each, of pixels in 0..1
             torch.tensor(tower.preprocess_cfg[key], device=device)[:, None, None] for key in ("mean", "std")
         )
-        self.version = f"{_digest(tower)}-{self._base}"
 
     @torch.inference_mode()
     def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
@@ -182,11 +179,3 @@ def patches(size: tuple[int, int], patch: tuple[int, int], base: int) -> tuple[i
     scale = base / max(size)
     rows, columns = (max(1, round(length * scale / side)) for length, side in zip(size, patch, strict=True))
     return rows, columns
-
-
-def _digest(module: nn.Module) -> str:
-    """The first 16 digits of the sha256 of the names and values of all parameters."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ are found in the same way, and a frame that was exported again never passes for 
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,8 +17,10 @@ import torch
 
 from anyscene.arrays import F4, I2, U1, Array
 from anyscene.errors import DataError
+from anyscene.project import layout
+from anyscene.project.digests import Digests
 from anyscene.segmenters.captions import noun_phrase
-from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import NamedMasks, owners
 from anyscene.segmenters.precomputed import archive
@@ -38,6 +40,37 @@ def wants_captioner(folder: Path) -> bool:
     return description["kind"] == "masks" and not description.get("captions")
 
 
+def require(name: str, folder: Path, images: Sequence[IndexedImage]) -> None:
+    """Raise DataError where the model `name` has no answer to one of `images` in `folder`. Only the names of
+    files are looked at."""
+    answered = {file.stem for file in _files(folder)}
+    missing = [image for image in images if image.key not in answered]
+    if not missing:
+        return
+    of = f"{len({image.of for image in missing})} of {len({image.of for image in images})}"
+    lines = [f"  {image.of} {image.image}: {folder / image.key}.npz" for image in missing[:FIRST]]
+    if len(missing) > FIRST:
+        lines.append(f"  and {len(missing) - FIRST} more")
+    raise DataError(
+        f"{folder}: {name} has no answer for {len(missing)} of {len(images)} images, in {of} "
+        "scenes or classes; nothing was computed. Show it those that `anyscene frames` wrote and add the "
+        "answers (where it finds nothing, one without masks):\n" + "\n".join(lines)
+    )
+
+
+def digests(folder: Path, images: Iterable[IndexedImage], of: Iterable[str]) -> dict[str, str]:
+    """A digest of the answers in `folder` to the `images` of each scene or class in `of`; that of all answers
+    for one without images."""
+    files: dict[str, list[Path]] = {one: [] for one in of}
+    for image in images:
+        files[image.of].append(Path(f"{image.key}.npz"))
+    with Digests(layout.DIGESTS) as digest:
+        every = functools.cache(
+            lambda: digest.of_files(folder, [Path(f.name) for f in sorted(_files(folder))])
+        )
+        return {one: digest.of_files(folder, sorted(own)) if own else every() for one, own in files.items()}
+
+
 class PrecomputedSegmenter:
     """The files in a folder behind the Segmenter protocol."""
 
@@ -54,25 +87,6 @@ class PrecomputedSegmenter:
             self._labels = tuple(description["labels"])
             self._own = dict(zip(self._labels, embeddings(text, self._labels), strict=True))  # f4[C] each
         self._captions = description.get("captions", False)
-        version = _version(folder)
-        self.version = version if self._captions else with_captioner(version, captioner)
-
-    def require(self, images: Iterable[IndexedImage]) -> None:
-        """Raise DataError where images have no answer. Only the names of files are looked at."""
-        answered = {file.stem for file in _files(self._folder)}
-        wanted = list(images)
-        missing = [image for image in wanted if image.key not in answered]
-        if not missing:
-            return
-        of = f"{len({image.of for image in missing})} of {len({image.of for image in wanted})}"
-        lines = [f"  {image.of} {image.image}: {self._folder / image.key}.npz" for image in missing[:FIRST]]
-        if len(missing) > FIRST:
-            lines.append(f"  and {len(missing) - FIRST} more")
-        raise DataError(
-            f"{self._folder}: {self.name} has no answer for {len(missing)} of {len(wanted)} images, in {of} "
-            "scenes or classes; nothing was computed. Show it those that `anyscene frames` wrote and add the "
-            "answers (where it finds nothing, one without masks):\n" + "\n".join(lines)
-        )
 
     def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
         """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene", with the
@@ -191,13 +205,3 @@ def _description(file: Path) -> dict[str, Any]:
 def _files(folder: Path) -> list[Path]:
     """The answers in `folder`. A folder with such a name is not one."""
     return [file for file in folder.glob("*.npz") if file.is_file()]
-
-
-def _version(folder: Path) -> str:
-    """The first 16 digits of a hash of the names and contents of all files."""
-    digest = hashlib.sha256()
-    for file in sorted([folder / ANSWERS, *_files(folder)]):
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{file.name} {content}\n".encode())
-    return digest.hexdigest()[:16]

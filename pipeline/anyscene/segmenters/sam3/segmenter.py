@@ -3,7 +3,6 @@ the other."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from torch.nn import functional
 from anyscene.arrays import U1
 from anyscene.project.device import Precision, autocast
 from anyscene.segmenters import pretrained
-from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks, owners
 from anyscene.segmenters.protocol import require_finite
@@ -42,9 +41,8 @@ class Sam3Segmenter(MaskModel):
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         precision: Precision = "float32",
-        content: str = "",
     ) -> None:
-        """network: transformers' Sam3Model on `device`, for inference. content: digests of its files."""
+        """network: transformers' Sam3Model on `device`, for inference."""
         # only here, because transformers takes seconds to import
         from open_clip import tokenize
         from transformers import Sam3ImageProcessor
@@ -54,8 +52,6 @@ class Sam3Segmenter(MaskModel):
         side = network.config.image_size
         self._prepare = Sam3ImageProcessor(size={"height": side, "width": side})
         self._tokenize = tokenize  # CLIP's byte pairs, whose table comes with open_clip
-        version = hashlib.sha256(f"{content} {confidence}".encode()).hexdigest()[:16]
-        self.version = with_captioner(version, captioner)
 
     @classmethod
     def load(cls, name: str, folder: Path, device: torch.device, **options: Any) -> Sam3Segmenter:
@@ -64,10 +60,10 @@ class Sam3Segmenter(MaskModel):
         from transformers import Sam3Model
 
         catalogue.find("sam3", folder, FILES)
-        content = pretrained.intact(folder, FILES)
+        pretrained.require_intact(folder, FILES)
         pretrained.description(folder, KINDS, SOURCE)
         network = pretrained.network(Sam3Model, folder, SOURCE).to(device)
-        return cls(name, network, device, content=content, **options)
+        return cls(name, network, device, **options)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]. Images are taken one by one, since one of this size fills a

@@ -7,7 +7,6 @@ ADE20K); each of them becomes the name of the vocabulary that is closest to it i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from anyscene.arrays import I4, I8, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast, passes
 from anyscene.segmenters import pretrained
-from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.class_names import names
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
@@ -51,10 +50,9 @@ class UniversalSegmenter(MaskModel):
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
-        content: str = "",
     ) -> None:
         """name: mask2former or oneformer. network, prepare: transformers' model for inference on `device`,
-        and its image processor. content: digests of their files."""
+        and its image processor."""
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device, self._precision = text, device, precision
@@ -70,8 +68,6 @@ class UniversalSegmenter(MaskModel):
             from open_clip import tokenize
 
             self._extra = {"task_inputs": tokenize([TASK], config.task_seq_len).to(device)}
-        version = hashlib.sha256(f"{content} {confidence} {overlap}".encode()).hexdigest()[:16]
-        self.version = with_captioner(version, captioner)
 
     @classmethod
     def load(
@@ -80,9 +76,9 @@ class UniversalSegmenter(MaskModel):
         """The model in `folder`, which holds FILES. Nothing is ever downloaded. options: those of the
         constructor. Raises WeightsError where it cannot be loaded."""
         catalogue.find(name, folder, FILES)
-        content = pretrained.intact(folder, FILES)
+        pretrained.require_intact(folder, FILES)
         network, prepare = _load(name, folder)
-        return cls(name, network.to(device), prepare, text, device, content=content, **options)
+        return cls(name, network.to(device), prepare, text, device, **options)
 
     @torch.inference_mode()
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:

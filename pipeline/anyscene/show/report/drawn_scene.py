@@ -150,7 +150,7 @@ def _predictions(
 def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterator[Picture]:
     """The pictures of tasks that have no place of their own on the page."""
     try:
-        for layer in task_layers(run.artefacts, scene, run.texts):
+        for layer in task_layers(run.artefacts, scene, run.texts, run.params.evaluation):
             picture = view.picture(palette.layer_colours(layer))
             yield Picture(layer.title, palette.data_uri(picture), step=False)
     except PipelineError as error:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from anyscene.capability.measured import read as read_capability
 from anyscene.datasets import LabelSet
 from anyscene.networks.trained import described
 from anyscene.project import layout, parameters, store
@@ -89,9 +90,9 @@ def _capability(run: Run) -> dict[str, Any]:
         known: dict[str, Any] = run.metrics["capability"]["model"]
         return known
     found: dict[str, Any] = {}
-    vocabulary = run.params.vocabulary
+    vocabulary, folder = run.params.vocabulary, run.artefacts.data("capability")
     for model in run.params.segmenters.names:
-        measured = run.tried(partial(run.artefacts.capability, model, vocabulary))
+        measured = run.tried(partial(read_capability, folder, model, vocabulary))
         if measured is not None:
             percent = dict(zip(vocabulary, (100 * measured).tolist(), strict=True))
             found[model] = {"capability": percent}

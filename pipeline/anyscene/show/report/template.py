@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jinja2
+
+FILES = (
+    Path(__file__).with_name("page.html.j2"),
+    Path(__file__).with_name("page.css"),
+    Path(__file__).with_name("timings.html.j2"),
+)
 
 
 def template(name: str) -> jinja2.Template:
-    """A template of this folder. It escapes what is put into it, and an undefined name in it is an error."""
+    """One of FILES. It escapes what is put into it, and an undefined name in it is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("anyscene.show.report", "."),
+        loader=jinja2.DictLoader({file.name: file.read_text() for file in FILES}),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -274,7 +274,7 @@ class SceneView:
             for index, model in enumerate(self._settings.segmenters.names):
                 found[f"weight of {model}"] = functools.partial(self._weight, index)
         if self.source is not None and self.superpoint is not None:
-            for asked in drawn_tasks():
+            for asked in drawn_tasks(self._settings.evaluation):
                 found[asked.title] = functools.partial(self._answered, asked, self.source)
         return found
 

@@ -49,7 +49,7 @@ class DenseSegmenter:
     def __init__(self, name: str, folder: Path, text: TextEncoder, precision: Precision = "float32") -> None:
         """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name = name
-        self.description, tensors, self.version = described.read(folder)
+        self.description, tensors = described.read(folder)
         architecture = self.description.get("architecture", {})
         if architecture.get("kind") != "dense" or architecture.get("width") != text.width:
             raise WeightsError(

@@ -19,7 +19,7 @@ from torch.nn import functional
 from anyscene.arrays import I4, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import Precision, autocast
-from anyscene.segmenters.captions.captioner import Captioner, with_captioner
+from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.text import TextEncoder, embeddings
@@ -198,8 +198,7 @@ class MaskSegmenter(MaskModel):
     ) -> None:
         """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name, self.captioner, self._precision = name, captioner, precision
-        self.description, tensors, version = described.read(folder)
-        self.version = with_captioner(version, captioner)
+        self.description, tensors = described.read(folder)
         architecture = self.description.get("architecture", {})
         if architecture.get("kind") != "mask" or architecture.get("width") != text.width:
             raise WeightsError(

@@ -38,7 +38,6 @@ class BrightnessSegmenter:
 
     def __init__(self, text, settings: Settings) -> None:
         self._text, self._settings = text, settings
-        self.version = f"brightness-{settings.dark:g}"
 
     def label(self, images, vocabulary):
         dark = images.mean(3) < 255 * self._settings.dark

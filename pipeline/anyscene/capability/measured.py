@@ -1,0 +1,31 @@
+"""The measured capability of a 2D model, as data/capability/MODEL.json holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.arrays import F8
+from anyscene.errors import StoreError
+
+
+def read(folder: Path, model: str, vocabulary: Sequence[str]) -> F8 | None:
+    """f8[V] in 0..1: the capability of a 2D model in each class of `vocabulary`, from `folder`, which is
+    data/capability; None where it was not measured.
+
+    Raises StoreError where the file is damaged or lacks one of the classes.
+    """
+    path = folder / f"{model}.json"
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        measured = dict(zip(stored["vocabulary"], stored["capability"], strict=True))
+        return np.array([measured[name] for name in vocabulary], np.float64)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}: not the capability over this vocabulary ({error}); run the stage capability again"
+        ) from error
