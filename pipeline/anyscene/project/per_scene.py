@@ -131,7 +131,7 @@ def run(
 
 
 def _adopt(
-    made: Callable[[], _Task],
+    make: Callable[[], _Task],
     wanted: Mapping[str, str],
     whole: Mapping[str, store.Made | None],
     fresh: Freshness,
@@ -148,7 +148,7 @@ def _adopt(
     if not older:
         Console(stderr=True).print(f"{label}: 0 compared, 0 adopted", highlight=False)
         return RunSummary((), (), ())
-    task = made()
+    task = make()
     again = dataclasses.replace(task, output=task.workspace / "again")
     again.output.mkdir()
     with progress(f"{label}, compared", len(drawn)) as advance, Digests(None) as digests:
