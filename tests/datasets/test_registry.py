@@ -97,7 +97,10 @@ def test_files_beside_the_scans_are_told(load, tmp_path, reader, table):
     found = datasets.entry(reader)
     assert found.files(params.dataset) == ()
     (root.parent / table).touch()
-    assert found.files(params.dataset) == (root.parent / table,)
+    assert found.files(params.dataset) == (root / ".." / table,)
+    (tmp_path / "link").symlink_to(root)  # beside what it stands for
+    (named,) = found.files(load(reader=reader, root=str(tmp_path / "link")).dataset)
+    assert named.samefile(root.parent / table) and named.parts[:-2] == (tmp_path / "link").parts
     (root / table).touch()  # which is read before the one beside it
     assert found.files(params.dataset) == ()
 
