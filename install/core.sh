@@ -11,8 +11,8 @@ started=$SECONDS
 echo "core: $((SECONDS - started)) s, $(du -sm "$folder" | cut -f1) MB"
 "$folder/bin/python" -m pip install --quiet pytest hypothesis -c constraints.txt # what tests are run by
 # The wheel is tested and not the tree: `python -P` leaves the current folder out, `pythonpath` is that of tests/ alone.
-tests=(tests/test_scene.py tests/test_fusion.py tests/project/test_store.py tests/project/test_extras.py
-  tests/project/test_registry.py tests/lifting tests/networks/test_minkunet.py tests/networks/test_coordinates.py
-  tests/text/test_text_space.py tests/tasks/query/test_groups.py)
+tests=(tests/test_scene.py tests/fusion/test_fuse.py tests/project/test_store.py tests/project/test_extras.py
+  tests/project/test_registry.py tests/lifting tests/networks/test_minkunet.py
+  tests/networks/sparse/test_coordinates.py tests/text/test_text_space.py tests/tasks/query/test_groups.py)
 env -u PYTHONPATH "$folder/bin/python" -P -m pytest -p no:cacheprovider -o pythonpath=. \
   -m 'not slow and not integration' "${tests[@]}"

@@ -170,7 +170,7 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, name):
     """The same command under torchrun, over gloo, half the batch each."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
-    # gently: in float32 Adam makes whole steps of rounding errors (tests/learning/test_processes.py has none)
+    # gently: in float32 Adam makes whole steps of rounding errors (those of the engine have none)
     params["training"]["distilled"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
     params["training"]["ensembled"] |= {"batch_norm": "shared", "steps": 6, "start": "code"}
     curves = []
