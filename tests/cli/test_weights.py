@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from anyscene.capability import measure, synthesise_classes
-from anyscene.cli import weights
+from anyscene.cli import main, weights
 from anyscene.lifting import project_scenes
 from anyscene.project import digests
 from anyscene.weights import catalogue, reading
@@ -429,3 +429,9 @@ def test_fetch_without_names_where_nothing_published_is_named(workspace):
     change(model="dense")
     result = CliRunner().invoke(weights.app, ["fetch"])
     assert result.exit_code == 1 and "names no published weights" in result.stderr
+
+
+def test_weights_as_json():
+    records = json.loads(CliRunner().invoke(main.app, ["weights", "list", "--json"]).stdout)
+    lseg = next(one for one in records if one["name"] == "lseg")
+    assert lseg["there"] is False and lseg["files"][0]["path"].endswith("lseg/demo_e200.ckpt")

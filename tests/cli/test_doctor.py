@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import yaml
+from typer.testing import CliRunner
+
+from anyscene.cli import main
+from anyscene.project import parameters
+
+
+def test_doctor(tmp_path, monkeypatch):
+    from anyscene.cli import doctor
+
+    result = CliRunner().invoke(doctor.app, [])
+    assert "torch" in result.stdout and "sparse backend" in result.stdout and "GB free" in result.stdout
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(doctor.app, [])
+    assert result.exit_code == 1 and "no such file" in result.stdout
+
+
+def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
+    from anyscene.cli import doctor
+
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["segmenters"] |= {"names": ["lseg"], "weights": "weights"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    found, _, said = doctor.check_model("lseg", parameters.load())
+    assert not found and "weights/lseg/demo_e200.ckpt" in said and "isl-org/lang-seg" in said
+    (tmp_path / "weights/lseg").mkdir(parents=True)
+    (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
+    assert doctor.check_model("lseg", parameters.load())[0]
+    found, _, said = doctor.check_model("oneformer", parameters.load())
+    assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said
+    values["segmenters"] |= {"names": [], "captioner": "blip"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    checks = doctor.check_settings(parameters.load(), Path("params.yaml"))
+    said = [said for found, what, said in checks if what == "captioner blip"]
+    assert len(said) == 1 and "weights/blip/config.json" in said[0] and "huggingface.co/Salesforce" in said[0]
+    assert "run `make zoo`" in doctor.check_model("dense", parameters.load())[2]
+    assert "docs/segmenters.md" in doctor.check_model("mine", parameters.load())[2]
+    assert "docs/precomputed.md" in doctor.check_model("seem", parameters.load())[2]
+    for name in ("maskclip", "grounded", "sam3", "mask2former"):
+        assert f"`anyscene weights fetch {name}`" in doctor.check_model(name, parameters.load())[2]
+
+
+def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
+    from anyscene.cli import doctor
+
+    params = str(Path("params.yaml").resolve())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    result = CliRunner().invoke(doctor.app, ["--preset", "scannet", "--params", params])
+    assert result.exit_code == 1
+    for words in (
+        "weights/lseg/demo_e200.ckpt: no LSeg weights",
+        "weights/seem is empty: it runs elsewhere (https://github.com/UX-Decoder",
+        "weights/clip-vit-b32/open_clip_model.safetensors: not there; `anyscene weights fetch clip-vit-b32`",
+        "weights/stable-diffusion-v1-5: not there; `anyscene weights fetch stable-diffusion-v1-5`",
+        "weights/sam/sam_vit_h_4b8939.pth: not there; `anyscene weights fetch sam_vit_h`",
+        "scans/scannet: no such folder",
+        "1,513 scenes, 125,000 views",
+        "125,000 views, hours: not measured",
+        "1,000 images, hours: not measured",
+        "distilled: 70.0 epochs of 1,201 scenes",
+        "125,000 views, each mask of them, hours: not measured",
+        # 37 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
+        "up to 3.12 GB a million points",
+        "708 GB if a scene has 150,000",
+        "images of `anyscene frames`: 28.8 GB",  # 125,000 of 320 x 240 x 3 bytes
+    ):
+        assert words in result.stdout, result.stdout
+    assert result.stdout.partition("in this order\n")[2].splitlines() == [
+        "    anyscene preset scannet --root scans/scannet  # sets params.yaml",
+        "    anyscene weights fetch blip clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
+        "    # put demo_e200.ckpt into weights/lseg: from https://github.com/isl-org/lang-seg "
+        '("Download Demo Model")',
+        "    dvc repro scenes synthesis  # imports the scans, paints the classes",
+        "    anyscene frames  # writes the images that models elsewhere are shown",
+        "    # run seem on data/frames: docs/precomputed.md says how",
+        "    anyscene convert FOLDER --from seem --out weights/seem  # takes its answers",
+        "    anyscene doctor  # says what is still missing",
+        "    dvc repro  # computes everything",
+        "    anyscene evaluation --show  # prints the table",
+    ]
+    assert list(tmp_path.iterdir()) == []
+    result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
+    assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
+
+
+def test_doctor_as_json():
+    result = CliRunner().invoke(main.app, ["doctor", "--json"])
+    record = json.loads(result.stdout)
+    assert list(record) == ["checks"]
+    checks = {one["what"]: one for one in record["checks"]}
+    assert checks["zarr"] == {"fine": True, "what": "zarr", "found": "installed"}
+    assert (result.exit_code == 0) == all(one["fine"] for one in checks.values())
+
+
+def test_doctor_of_a_preset_as_json():
+    record = json.loads(CliRunner().invoke(main.app, ["doctor", "--preset", "scannet", "--json"]).stdout)
+    assert list(record) == ["checks", "data", "work", "disk", "steps"]
+    assert record["data"]["scenes"] == 1513 and record["disk"]["bytes"] == 1513 * 150_000 * 3120
+    seem = next(one for one in record["work"] if one["what"] == "seem")
+    assert (seem["count"], seem["rate"], seem["hours"]) == (125_000, None, None)
+    assert [step["by_hand"] for step in record["steps"]].count(True) == 2
