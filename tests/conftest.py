@@ -32,6 +32,20 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def rooms(tmp_path_factory):
+    """The folder of a finished project of two small rooms, room0 and room1, with three networks. A test that
+    changes it works on a copy of its own (miniature.copy)."""
+    from tests.builders import miniature
+    from tests.builders.files import tree_hash
+
+    folder = tmp_path_factory.mktemp("rooms")
+    miniature.write(folder, spacing=0.25)
+    before = tree_hash(folder)
+    yield folder
+    assert tree_hash(folder) == before
+
+
+@pytest.fixture(scope="session")
 def minilm():
     """The text encoder of the demo."""
     from anyscene.project.parameters import Text

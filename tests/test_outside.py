@@ -41,7 +41,7 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def workspace(site, project):
+def extended(site, project):
     """A project that takes its scans and its 2D model from the package."""
     from outside_models import boxes
 
@@ -61,7 +61,7 @@ def run(stage, *arguments):
     assert result.exit_code == 0, result.output
 
 
-def test_scenes_come_from_the_reader(workspace):
+def test_scenes_come_from_the_reader(extended):
     run(scenes)
     run(labels)
     assert store.scene_ids(layout.SCENES) == ["attic", "cellar"]
@@ -71,13 +71,13 @@ def test_scenes_come_from_the_reader(workspace):
     assert np.array_equal(label, (xyz[:, 0] >= 0).astype(np.int16))
 
 
-def test_features_and_capability_come_from_the_model(workspace):
+def test_features_and_capability_come_from_the_model(extended):
     run(scenes)
     run(projection, "brightness")
     group = store.open_scene(store.scene_path(layout.PROJECTION / "brightness", "cellar"))
     xyz = store.open_scene(store.scene_path(layout.SCENES, "cellar"))["xyz"][:]
     seen = group["count"][:] > 0
-    space = embeddings(load_text_encoder(workspace.params.text), VOCABULARY)
+    space = embeddings(load_text_encoder(extended.params.text), VOCABULARY)
     wanted = space[np.where(xyz[:, 0] < 0, 0, 2)]
     apart = seen & (np.abs(xyz[:, 0]) > 0.15)  # from the edge in the image
     assert apart.sum() > 100 and np.allclose(group["feature"][:][apart], wanted[apart], atol=0.01)
@@ -95,8 +95,8 @@ def test_features_and_capability_come_from_the_model(workspace):
     assert measured["capability"] == [1.0, 0.0, 0.0]  # all masks are of the dark half
 
 
-def test_its_code_and_settings_are_its_own(workspace):
-    section = workspace.params.segmenters
+def test_its_code_and_settings_are_its_own(extended):
+    section = extended.params.segmenters
     assert segmenters.modules("brightness", section) == ("outside_models.brightness",)
     assert segmenters.weights("brightness", section) == ()
     assert datasets.entry("boxes").module == "outside_models.boxes"
@@ -105,10 +105,10 @@ def test_its_code_and_settings_are_its_own(workspace):
         ({"segmenters": {"brightness": {"bright": 0.5}}}, r"segmenters\.brightness: unknown key 'bright'"),
         ({"dataset": {"boxes": {"unit": 0.0}}}, r"dataset\.boxes\.unit: must be more than 0"),
     ):
-        workspace.change(**change)
+        extended.change(**change)
         with pytest.raises(ConfigError, match=message):
-            _ = workspace.params
-        workspace.change(
+            _ = extended.params
+        extended.change(
             dataset={"boxes": {"unit": 0.01}},
             segmenters={"brightness": {"dark": 0.4}},
         )
@@ -133,8 +133,8 @@ def test_the_viewer_shows_a_network_of_its_objective_and_asks_its_task(site, tmp
     assert isinstance(view.layer("height").legend, Scale)
 
 
-def test_doctor_and_help_list_them(workspace, site):
-    found = doctor.check_model("brightness", workspace.params)
+def test_doctor_and_help_list_them(extended, site):
+    found = doctor.check_model("brightness", extended.params)
     assert found.fine and found.found == "needs no weights"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY / "pipeline")])}
     command = [sys.executable, "-m", "anyscene.cli.main", "--help"]

@@ -167,7 +167,7 @@ def tagged(checkpoint, monkeypatch):
     there = {"url": "there", "hf_hub": ""}
     known = {"openai": there | {"quick_gelu": True}, "laion": there}
     for module in (open_clip, open_clip.factory):
-        monkeypatch.setattr(module, "get_pretrained_cfg", lambda model, tag: known[tag])
+        monkeypatch.setattr(module, "get_pretrained_cfg", lambda model, tag: known.get(tag, {}))
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: str(checkpoint))
     text.open_clip_encoder.cache_clear()
     yield checkpoint

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from anyscene.errors import StoreError
+from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.page import HEAT, Page
@@ -16,18 +17,12 @@ from anyscene.show.viewer.scene_view import SceneView
 from tests.builders import miniature
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    return folder, miniature.write(folder, scenes=2, spacing=0.4)
-
-
 @pytest.fixture
-def page(project):
-    folder, params = project
+def page(rooms):
+    params = parameters.load(rooms / "params.yaml")
 
     def open_view(name):
-        return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
+        return SceneView(Artefacts(rooms), name, params, miniature.Spelling(), "fusion")
 
     served = Page(["room0", "room1"], "room0", open_view, 0)
     yield served
@@ -79,10 +74,10 @@ def test_the_cloud_follows_the_panel(page):
 
 
 @pytest.mark.parametrize("layer", ["colour", "superpoints", HEAT])
-def test_a_smaller_scene_is_shown_from_any_layer(project, page, layer):
-    folder, params = project
+def test_a_smaller_scene_is_shown_from_any_layer(rooms, page, layer):
+    params = parameters.load(rooms / "params.yaml")
     page.open_view = lambda name: SceneView(
-        Artefacts(folder), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
+        Artefacts(rooms), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
     )
     page.select(7)
     if layer == HEAT:
@@ -109,7 +104,7 @@ def test_back_from_a_scene_that_cannot_be_opened(page):
     assert len(page.cloud.colors) == len(page.cloud.points)
 
 
-def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page):
+def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(rooms, page):
     def damaged(name):
         raise StoreError(f"{name}: <b>damaged</b>; run `dvc repro`")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
@@ -17,20 +16,13 @@ from anyscene.tasks.task import Texts
 from tests.builders import miniature
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("query")
-    miniature.write(folder, scenes=1, spacing=0.25)
-    return folder
-
-
-def test_a_text_like_no_class_is_found_by_the_features_themselves(project):
+def test_a_text_like_no_class_is_found_by_the_features_themselves(rooms):
     """A feature that no class has, at the chair's points; the text is that feature."""
     encoder = miniature.Spelling()
-    settings = parameters.load(project / "params.yaml")
-    surface, classes = Surface.read(Artefacts(project), "room0"), Texts.of(settings, encoder).classes
-    fused = sources.of_scene(Artefacts(project), "room0", "fusion")
-    chair = np.flatnonzero(store.open_scene(project / "data/labels/room0.zarr")["label"][:] == 4)
+    settings = parameters.load(rooms / "params.yaml")
+    surface, classes = Surface.read(Artefacts(rooms), "room0"), Texts.of(settings, encoder).classes
+    fused = sources.of_scene(Artefacts(rooms), "room0", "fusion")
+    chair = np.flatnonzero(store.open_scene(rooms / "data/labels/room0.zarr")["label"][:] == 4)
     feature = fused.dense()
     feature[chair] += 2 * encoder.encode(["a guitar"])
     strummed = Session.of(surface, replace(fused, values=feature), classes)
