@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,6 +195,40 @@ def test_shuffled_capability_keeps_each_models_values(finished):
     (shuffled,) = (row for row in ablation.rows if row.name == "shuffled")
     assert shuffled.control and len(shuffled.predict(ablation.features("room0"))) == 3
     assert "shuffled" in of_project(folder, params, shuffles=0).missing
+
+
+def test_shuffled_capability_takes_another_order_for_every_model(copied, monkeypatch):
+    folder, params = copied
+    for model in ("dense", "mask"):
+        record = {"model": model, "vocabulary": params.vocabulary, "capability": [*range(1, 7)]}
+        (folder / f"data/capability/{model}.json").write_text(json.dumps(record))
+    found = []
+    monkeypatch.setattr(
+        ablation,
+        "fuse",
+        lambda *given, fuse=ablation.fuse, **how: found.append(given[2]) or fuse(*given, **how),
+    )
+    rows = of_project(folder, params, shuffles=5, seed=0)
+    next(row for row in rows.rows if row.name == "shuffled").predict(rows.features("room0"))
+    assert len(found) == 5 and any((first != second).any() for first, second in found)
+
+
+def test_labels_of_frames_are_resized_without_making_others(copied, monkeypatch):
+    folder, params = copied
+    smaller = replace(
+        params.projection, width=params.projection.width - 5, height=params.projection.height - 7
+    )
+    seen = []
+
+    def measure(segmenter, frames, *rest):
+        seen.extend(truth for _, truth in frames)
+        return np.zeros(len(params.vocabulary))
+
+    monkeypatch.setattr(evaluation, "true_iou", measure)
+    evaluation.run(replace(params, projection=smaller), Artefacts(folder))
+    assert len(seen) == 8 and all(truth.shape == (smaller.height, smaller.width) for truth in seen)
+    known = {SCANNET.names.index(name) for name in miniature.VOCABULARY} | {255}
+    assert set(np.unique(seen).tolist()) <= known
 
 
 def test_a_row_reads_what_it_predicts_from_alone(copied):

@@ -9,6 +9,7 @@ from anyscene.errors import TrainingError
 from anyscene.learning.engine import loop
 from anyscene.learning.engine.loop import train
 from anyscene.learning.engine.sampler import Sampler
+from anyscene.learning.engine.schedule import Schedule
 from anyscene.learning.objective import Mean, Objective
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.networks import normalise_by, read_cloud
@@ -47,6 +48,27 @@ def test_two_trainings_give_the_same_bits(world, objective, precision):
     for name, tensor in first[0].state_dict().items():
         assert torch.equal(tensor, second[0].state_dict()[name]), name
     assert distil(world, seed=1)[1] != first[1]
+
+
+def test_every_step_is_taken_at_the_rate_of_the_schedule(world, monkeypatch):
+    """The first one too: set after a step, the rate would be that of the step before."""
+    taken, make = [], loop.optimiser_of
+
+    def watched(*given):
+        optimiser = make(*given)
+        step = optimiser.step
+        monkeypatch.setattr(
+            optimiser,
+            "step",
+            lambda: (taken.append([group["lr"] for group in optimiser.param_groups]), step()),
+        )
+        return optimiser
+
+    monkeypatch.setattr(loop, "optimiser_of", watched)
+    _, rows, _ = distil(world, steps=4)
+    schedule = Schedule.of(training_rooms.recipe(4, learning_rate=0.01, final_learning_rate=0.001))
+    assert taken and all(rate == schedule(step) for step, rates in enumerate(taken) for rate in rates)
+    assert [row["learning_rate"] for row in rows] == [schedule(step) for step in range(4)]
 
 
 def test_distillation_learns_the_classes_of_an_unseen_room(world):

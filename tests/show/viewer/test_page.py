@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+import viser
 
 from anyscene.errors import StoreError
 from anyscene.project import parameters
@@ -119,6 +120,28 @@ def test_a_chosen_point_is_marked_and_described(page):
     page.select(7)
     np.testing.assert_allclose(page.clicked_on[0].position, page.view.xyz[7])
     assert "Point 7<" in page.panel.point.content
+
+
+def test_a_click_names_the_point_of_the_scene_also_where_it_is_cut(page):
+    """From just above, where points between those that are left are cut off."""
+    page.panel.height.value = 0.5
+    kept = page.view.below(page.panel.height.value)
+    for place in (len(kept) // 2, len(kept) - 3):
+        assert kept[place] != place
+        point = int(page.view.drawn[kept[place]])
+        slanted = np.array([0.3, 0.2, -1])
+        page.click(page.view.xyz[point] - 0.01 * slanted, slanted)
+        np.testing.assert_allclose(page.clicked_on[0].position, page.view.xyz[point])
+    said = page.panel.point.content
+    page.click((99, 99, 99), (0, 0, 1))  # meets nothing
+    assert page.panel.point.content == said
+
+
+def test_no_button_hands_the_scene_to_others(page, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(viser.GuiApi, "configure_theme", lambda gui, **theme: asked.update(theme))
+    Page(["room0"], "room0", page.open_view, 0).stop()
+    assert asked["show_share_button"] is False
 
 
 def test_it_is_said_how_many_points_are_drawn(page):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +20,11 @@ from anyscene.errors import StoreError
 from anyscene.library import feature_cloud
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
+from anyscene.scene import Camera, Frame
 from anyscene.show import palette
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.picking import hit
-from anyscene.show.viewer.scene_view import SceneView
+from anyscene.show.viewer.scene_view import SceneView, Sighting
 from anyscene.tasks import sources
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.layer import Classes, Scale, label_colours
@@ -202,6 +205,26 @@ def test_means_inside_masks_are_those_of_the_points_that_have_a_feature(detailed
     assert count[1] == 0 and found.means(PointMasks.of([], len(found)))[0].shape == (0, mean.shape[1])
 
 
+def test_an_index_does_not_depend_on_the_blocks_it_is_built_in(detailed, monkeypatch):
+    """Blocks of a few points, each with superpoints of its own."""
+    artefacts, encoder = Artefacts(detailed[0]), miniature.Spelling()
+    classes = Texts.of(detailed[1], encoder).classes
+    superpoint = Surface.read(artefacts, "room0").superpoint
+    every, text = np.arange(len(superpoint)), encoder.encode(["a bed in a scene"])
+
+    def built(source):
+        return Index.of(sources.of_scene(artefacts, "room0", source), superpoint, classes, every)
+
+    for source in ("fusion", NETWORK):
+        with monkeypatch.context() as patch:
+            patch.setattr("anyscene.tasks.features.WIDENED", 50)
+            parts = built(source)
+        whole = built(source)
+        np.testing.assert_array_equal(parts.count, whole.count)
+        np.testing.assert_allclose(parts.superpoints(text), whole.superpoints(text), atol=1e-5)
+        np.testing.assert_allclose(parts.sample.scores(text), whole.sample.scores(text), atol=1e-3)
+
+
 def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(detailed, monkeypatch):
     monkeypatch.setattr("anyscene.tasks.query.index.ROWS", 7)
     words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene"])
@@ -369,3 +392,22 @@ def test_the_panel_never_takes_names_for_markup(room):
     heat = room.ask("<script>alert(1)</script>")
     assert "<script" not in panel_html.matches(heat, "fusion")
     assert "&lt;script" in panel_html.problem("<script>")
+
+
+def test_names_of_frames_and_classes_are_no_markup_either(room):
+    """Every text that a point is described with."""
+    found = room.describe(int(room.drawn[0]))
+    odd = "<b>"
+    frame = Frame(odd, Path("0.png"), None, 1000.0, Camera(np.eye(3), np.eye(4), 4, 3))
+    camera = Sighting(frame, 0, 0, (4, 3), 1.0)
+    shown = panel_html.point(
+        replace(
+            found,
+            truth=odd,
+            views=(camera,),
+            said=((odd, odd),),
+            scores=((odd, 1.0),),
+            weight=((odd, 1.0),),
+        )
+    )
+    assert shown.count("&lt;b&gt;") >= 6 and not re.search(r"<b>(?!Point)", shown)

@@ -171,6 +171,16 @@ def test_equals_scikit_learn(case):
     assert found.mAcc == pytest.approx(100 * recall.mean())
 
 
+@pytest.mark.parametrize("none", [4, 255])
+def test_what_is_no_class_is_ignored(none):
+    """As the labels of images write it: 255, or any number that is no row."""
+    target = np.array([WALL, BED, CHAIR, none, none])
+    prediction = np.array([WALL, BED, BED, CHAIR, BED])
+    found = evaluate(target, prediction, ROOM)
+    assert found == evaluate(np.where(target == none, -1, target), prediction, ROOM)
+    assert found.per_class == pytest.approx({"wall": 100, "bed": 50, "chair": 0})
+
+
 @settings(max_examples=50, deadline=None)
 @given(labels, labels)
 def test_scenes_add_up(first, second):
