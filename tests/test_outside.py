@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from anyscene.errors import ConfigError
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.project import layout, store
 from anyscene.project.layout import Artefacts
+from anyscene.show.report import drawn_scene
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.scene_view import SceneView
 from anyscene.tasks import sources
@@ -22,7 +24,7 @@ from anyscene.tasks.layer import Scale, label_colours
 from anyscene.tasks.task import task
 from anyscene.testing import ObjectiveTests, ReaderTests, SegmenterTests, TaskTests
 from anyscene.text import embeddings, load_text_encoder
-from stages import capability, labels, projection, scenes
+from stages import capability, evaluation, fusion, labels, projection, report, scenes, superpoints
 from tests.builders import REPOSITORY, miniature, training_rooms
 from tests.builders.outside import install
 
@@ -93,6 +95,28 @@ def test_features_and_capability_come_from_the_model(extended):
     run(capability, "brightness")
     measured = json.loads((layout.CAPABILITY / "brightness.json").read_text())
     assert measured["capability"] == [1.0, 0.0, 0.0]  # all masks are of the dark half
+
+
+def test_the_reader_and_the_model_are_scored_and_in_the_report(extended, monkeypatch):
+    """What is dark is the first class and what is bright the third, as it is annotated."""
+    words = ["wall", "chair", "floor"]
+    extended.change(vocabulary=words)
+    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
+    for stage, *item in ((scenes,), (labels,), (superpoints,), (projection, "brightness")):
+        run(stage, *item)
+    layout.CAPABILITY.mkdir()
+    record = {"model": "brightness", "vocabulary": words, "capability": [1.0, 0.0, 0.0]}
+    (layout.CAPABILITY / "brightness.json").write_text(json.dumps(record))
+    run(fusion)
+    run(evaluation)
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    assert metrics["scenes"] == ["attic", "cellar"] and metrics["rows"]["brightness"]["role"] == "2d_model"
+    scores = metrics["semantic"]["brightness"]["per_class"]
+    assert scores.keys() == {"wall", "floor"} and min(scores.values()) > 80
+    assert metrics["semantic"]["capability"]["per_class"] == scores  # of one model
+    run(report)
+    page = Path("reports/index.html").read_text()
+    assert "2D model brightness" in page and all(f">{scene}<" in page for scene in ("attic", "cellar"))
 
 
 def test_its_code_and_settings_are_its_own(extended):
