@@ -1,4 +1,4 @@
-"""What a change costs in a data set of 200 scans: counted, through dvc."""
+"""What a change costs in a data set of many scans: counted, through dvc."""
 
 import re
 import shutil
@@ -11,12 +11,17 @@ from tests.builders.capture import write_scan, write_splits
 
 pytestmark = pytest.mark.integration
 
-SCANS = [f"scan{index:03}" for index in range(200)]
 STAGES = ("scenes", "superpoints", "projection of dense", "projection of mask", "fusion")
 
 
+@pytest.fixture(scope="module", params=[50, pytest.param(200, marks=pytest.mark.slow)])
+def scans(request):
+    """The names of the scans."""
+    return [f"scan{index:03}" for index in range(request.param)]
+
+
 @pytest.fixture(scope="module")
-def crowded(finished, tmp_path_factory):
+def crowded(finished, scans, tmp_path_factory):
     """Of the finished project, whose synthesised images and capabilities stay as they are."""
     crowded = finished.copy(tmp_path_factory.mktemp("many") / "copy")
     for stage in ("scenes", "superpoints", "projection", "fusion"):
@@ -27,10 +32,10 @@ def crowded(finished, tmp_path_factory):
             "projection": {"width": 32, "height": 24, "border": 1},
         }
     )
-    for index, scan in enumerate(SCANS):
+    for index, scan in enumerate(scans):
         write_scan(root(crowded), scan, frames=1, seed=index)
-    write_splits(root(crowded), SCANS, [])
-    assert counts(crowded) == dict.fromkeys(STAGES, (200, 0, 0))
+    write_splits(root(crowded), scans, [])
+    assert counts(crowded) == dict.fromkeys(STAGES, (len(scans), 0, 0))
     return crowded
 
 
@@ -46,24 +51,25 @@ def counts(crowded):
     return {stage: tuple(map(int, numbers)) for stage, *numbers in lines if stage in STAGES}
 
 
-def test_a_change_costs_what_depends_on_it(crowded):
+def test_a_change_costs_what_depends_on_it(crowded, scans):
+    count = len(scans)
     write_scan(root(crowded), "new", frames=1)
-    write_splits(root(crowded), [*SCANS, "new"], [])
-    assert counts(crowded) == dict.fromkeys(STAGES, (1, 200, 0))
+    write_splits(root(crowded), [*scans, "new"], [])
+    assert counts(crowded) == dict.fromkeys(STAGES, (1, count, 0))
 
-    pose = root(crowded) / SCANS[7] / "pose" / "0.txt"
+    pose = root(crowded) / scans[7] / "pose" / "0.txt"
     np.savetxt(pose, np.loadtxt(pose) + 0.01 * np.eye(4, k=3))
-    expected = dict.fromkeys(STAGES, (1, 200, 0))
+    expected = dict.fromkeys(STAGES, (1, count, 0))
     del expected["superpoints"]  # dvc runs it, for data/scenes has changed, but no cloud has
     found = counts(crowded)
-    assert found.pop("superpoints") == (0, 201, 0) and found == expected
+    assert found.pop("superpoints") == (0, count + 1, 0) and found == expected
 
     shutil.rmtree(root(crowded) / "new")
-    write_splits(root(crowded), SCANS, [])
-    assert counts(crowded) == dict.fromkeys(STAGES, (0, 200, 1))
+    write_splits(root(crowded), scans, [])
+    assert counts(crowded) == dict.fromkeys(STAGES, (0, count, 1))
 
     crowded.set({"fusion": {"tau": 0.1}})
-    assert counts(crowded) == {"fusion": (200, 0, 0)}
+    assert counts(crowded) == {"fusion": (count, 0, 0)}
 
 
 def test_nothing_to_do_takes_seconds(crowded):
