@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" OMP_WAIT_POLICY=passive
+# Processes that test side by side have a core each: with more threads they wait for each other
+TEST := $(RUN) OMP_NUM_THREADS=1
 READY := $(VENV)/.ready
 MINKOWSKI := $(VENV)/.minkowski
 # An index of PyTorch's builds, such as the one for CPUs that its start page names; empty: what pip takes by itself
 TORCH_INDEX ?=
 TESTERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+TOGETHER := --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install minkowski demo test core lowest quick lint bench ablation zoo clean
+.PHONY: help install minkowski demo test cpus core lowest quick lint bench ablation zoo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,10 +43,14 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 	@$(RUN) anyscene evaluation --show
 
 test: lint $(MINKOWSKI) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
-	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=10
+	@$(TEST) python -m pytest $(TOGETHER) --cov --cov-report=term --durations=10
 
 quick: $(READY) ## tests without dvc, browser, other processes, training: after every few lines
-	@$(RUN) python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder -m 'not slow and not integration'
+	@$(TEST) python -m pytest $(TOGETHER) -m 'not slow and not integration'
+
+cpus: $(MINKOWSKI) ## the tests as processors without AVX-512, and without AVX, compute them
+	@$(TEST) ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python -m pytest $(TOGETHER)
+	@$(TEST) ATEN_CPU_CAPABILITY=default python -m pytest $(TOGETHER)
 
 core: ## the tests of the core, in an environment of its own that has no extra
 	@install/core.sh $(PYTHON) .cache/core

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from anyscene.errors import ConfigError
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.project import layout, store
 from anyscene.project.layout import Artefacts
+from anyscene.show.report import drawn_scene
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.scene_view import SceneView
 from anyscene.tasks import sources
@@ -22,7 +24,7 @@ from anyscene.tasks.layer import Scale, label_colours
 from anyscene.tasks.task import task
 from anyscene.testing import ObjectiveTests, ReaderTests, SegmenterTests, TaskTests
 from anyscene.text import embeddings, load_text_encoder
-from stages import capability, labels, projection, scenes
+from stages import capability, evaluation, fusion, labels, projection, report, scenes, superpoints
 from tests.builders import REPOSITORY, miniature, training_rooms
 from tests.builders.outside import install
 
@@ -41,7 +43,7 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def workspace(site, project):
+def extended(site, project):
     """A project that takes its scans and its 2D model from the package."""
     from outside_models import boxes
 
@@ -61,7 +63,7 @@ def run(stage, *arguments):
     assert result.exit_code == 0, result.output
 
 
-def test_scenes_come_from_the_reader(workspace):
+def test_scenes_come_from_the_reader(extended):
     run(scenes)
     run(labels)
     assert store.scene_ids(layout.SCENES) == ["attic", "cellar"]
@@ -71,13 +73,13 @@ def test_scenes_come_from_the_reader(workspace):
     assert np.array_equal(label, (xyz[:, 0] >= 0).astype(np.int16))
 
 
-def test_features_and_capability_come_from_the_model(workspace):
+def test_features_and_capability_come_from_the_model(extended):
     run(scenes)
     run(projection, "brightness")
     group = store.open_scene(store.scene_path(layout.PROJECTION / "brightness", "cellar"))
     xyz = store.open_scene(store.scene_path(layout.SCENES, "cellar"))["xyz"][:]
     seen = group["count"][:] > 0
-    space = embeddings(load_text_encoder(workspace.params.text), VOCABULARY)
+    space = embeddings(load_text_encoder(extended.params.text), VOCABULARY)
     wanted = space[np.where(xyz[:, 0] < 0, 0, 2)]
     apart = seen & (np.abs(xyz[:, 0]) > 0.15)  # from the edge in the image
     assert apart.sum() > 100 and np.allclose(group["feature"][:][apart], wanted[apart], atol=0.01)
@@ -95,8 +97,30 @@ def test_features_and_capability_come_from_the_model(workspace):
     assert measured["capability"] == [1.0, 0.0, 0.0]  # all masks are of the dark half
 
 
-def test_its_code_and_settings_are_its_own(workspace):
-    section = workspace.params.segmenters
+def test_the_reader_and_the_model_are_scored_and_in_the_report(extended, monkeypatch):
+    """What is dark is the first class and what is bright the third, as it is annotated."""
+    words = ["wall", "chair", "floor"]
+    extended.change(vocabulary=words)
+    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
+    for stage, *item in ((scenes,), (labels,), (superpoints,), (projection, "brightness")):
+        run(stage, *item)
+    layout.CAPABILITY.mkdir()
+    record = {"model": "brightness", "vocabulary": words, "capability": [1.0, 0.0, 0.0]}
+    (layout.CAPABILITY / "brightness.json").write_text(json.dumps(record))
+    run(fusion)
+    run(evaluation)
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    assert metrics["scenes"] == ["attic", "cellar"] and metrics["rows"]["brightness"]["role"] == "2d_model"
+    scores = metrics["semantic"]["brightness"]["per_class"]
+    assert scores.keys() == {"wall", "floor"} and min(scores.values()) > 80
+    assert metrics["semantic"]["capability"]["per_class"] == scores  # of one model
+    run(report)
+    page = Path("reports/index.html").read_text()
+    assert "2D model brightness" in page and all(f">{scene}<" in page for scene in ("attic", "cellar"))
+
+
+def test_its_code_and_settings_are_its_own(extended):
+    section = extended.params.segmenters
     assert segmenters.modules("brightness", section) == ("outside_models.brightness",)
     assert segmenters.weights("brightness", section) == ()
     assert datasets.entry("boxes").module == "outside_models.boxes"
@@ -105,10 +129,10 @@ def test_its_code_and_settings_are_its_own(workspace):
         ({"segmenters": {"brightness": {"bright": 0.5}}}, r"segmenters\.brightness: unknown key 'bright'"),
         ({"dataset": {"boxes": {"unit": 0.0}}}, r"dataset\.boxes\.unit: must be more than 0"),
     ):
-        workspace.change(**change)
+        extended.change(**change)
         with pytest.raises(ConfigError, match=message):
-            _ = workspace.params
-        workspace.change(
+            _ = extended.params
+        extended.change(
             dataset={"boxes": {"unit": 0.01}},
             segmenters={"brightness": {"dark": 0.4}},
         )
@@ -133,8 +157,8 @@ def test_the_viewer_shows_a_network_of_its_objective_and_asks_its_task(site, tmp
     assert isinstance(view.layer("height").legend, Scale)
 
 
-def test_doctor_and_help_list_them(workspace, site):
-    found = doctor.check_model("brightness", workspace.params)
+def test_doctor_and_help_list_them(extended, site):
+    found = doctor.check_model("brightness", extended.params)
     assert found.fine and found.found == "needs no weights"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY / "pipeline")])}
     command = [sys.executable, "-m", "anyscene.cli.main", "--help"]

@@ -1,12 +1,18 @@
 """The wheel that is built from this tree, outside of it."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import time
+import urllib.request
+import venv
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +20,7 @@ import yaml
 
 from anyscene.text import minilm_encoder
 from tests.builders import REPOSITORY, miniature
+from tests.builders.capture import write_scan
 
 pytestmark = pytest.mark.integration
 
@@ -34,26 +41,52 @@ def wheel(tmp_path_factory):
     return next((folder / "dist").glob("anyscene-*.whl"))
 
 
-@pytest.fixture(scope="module")
-def outside(wheel, tmp_path_factory):
-    """outside(*arguments): the command of the installed wheel, run in an empty folder."""
-    target, folder = tmp_path_factory.mktemp("installed"), tmp_path_factory.mktemp("elsewhere")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    code = "import sys; from anyscene.cli.main import app; sys.argv[0] = 'anyscene'; app()"
+@dataclass(frozen=True)
+class Outside:
+    """An environment that has the wheel, and a folder without a project."""
 
-    def run(*arguments):
-        environment = os.environ | {"PYTHONPATH": str(target), "COLUMNS": "200"}
+    environment: Path
+    folder: Path
+
+    @property
+    def variables(self):
+        return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+            "COLUMNS": "200"
+        }
+
+    def __call__(self, *arguments, program="anyscene", folder=None):
+        """What a program of the environment does."""
         return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=folder,
-            env=environment,
+            [self.environment / "bin" / program, *arguments],
+            cwd=folder or self.folder,
+            env=self.variables,
             capture_output=True,
             text=True,
         )
 
-    run.folder, run.target = folder, target
-    return run
+
+@pytest.fixture(scope="module")
+def outside(wheel, tmp_path_factory):
+    """The wheel is installed; the packages that it needs are those of this environment (install/core.sh also
+    installs these)."""
+    environment = tmp_path_factory.mktemp("environment")
+    venv.create(environment, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "needed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    python = environment / "bin/python"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    ]
+    subprocess.run([*command, "--ignore-installed", wheel], check=True)
+    return Outside(environment, tmp_path_factory.mktemp("elsewhere"))
 
 
 def test_adds_two_packages_and_no_other_name(wheel):
@@ -90,12 +123,8 @@ def test_holds_every_file_of_the_packages_that_git_knows(wheel):
 
 
 def test_comes_from_the_wheel(outside):
-    code = "import anyscene; print(anyscene.__file__)"
-    environment = os.environ | {"PYTHONPATH": str(outside.target)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=outside.folder, env=environment, capture_output=True, text=True
-    )
-    assert Path(done.stdout.strip()).is_relative_to(outside.target)
+    done = outside("-c", "import anyscene; print(anyscene.__file__)", program="python")
+    assert Path(done.stdout.strip()).is_relative_to(outside.environment), done
 
 
 def test_the_page_about_the_library_works_outside_the_repository(outside, tmp_path):
@@ -105,12 +134,9 @@ def test_the_page_about_the_library_works_outside_the_repository(outside, tmp_pa
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/library.md").read_text(), re.DOTALL)
     assert len(blocks) > 3
     code = "\n".join([*blocks, "print(anyscene.__file__)"])
-    environment = os.environ | {"PYTHONPATH": str(outside.target)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    done = outside("-c", code, program="python", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.split()[-1]).is_relative_to(outside.target)
+    assert Path(done.stdout.split()[-1]).is_relative_to(outside.environment)
     assert (tmp_path / "labels.ply").is_file()
 
 
@@ -126,6 +152,37 @@ def test_doctor_works_outside_the_repository(outside):
     shutil.copy(REPOSITORY / "params.yaml", outside.folder / "params.yaml")
     done = outside("doctor")
     assert "sparse backend" in done.stdout and "Traceback" not in done.stderr, done.stderr
+
+
+STUDENT = REPOSITORY / "models/demo/student"  # a network, by the path of its folder
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return write_scan(tmp_path_factory.mktemp("scans"), "kitchen")
+
+
+def test_a_query_works_outside_the_repository(outside, scan, tmp_path):
+    asked = ("query", scan, "a lamp", "--source", STUDENT, "--json", tmp_path / "q.json")
+    done = outside(*asked, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "q.json").read_text())
+    assert found["scene"] == "kitchen" and found["queries"][0]["matches"]
+
+
+def test_the_viewer_works_outside_the_repository(outside, scan, tmp_path):
+    command = [outside.environment / "bin/anyscene", "view", scan, "--source", STUDENT, "--port", "0"]
+    with (tmp_path / "said").open("w") as said:
+        viewer = subprocess.Popen(command, cwd=tmp_path, env=outside.variables, stdout=said, stderr=said)
+    try:
+        while not (address := re.search(r"http://[\d.:]+", (tmp_path / "said").read_text())):
+            assert viewer.poll() is None, (tmp_path / "said").read_text()
+            time.sleep(0.1)
+        with urllib.request.urlopen(address[0]) as page:
+            assert page.status == 200 and b"<html" in page.read()
+    finally:
+        viewer.kill()
+        viewer.wait()
 
 
 def test_stages_are_commands_of_a_clone_alone(outside):

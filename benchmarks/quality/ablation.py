@@ -1,11 +1,10 @@
 """python -m benchmarks.quality.ablation: Table 3 of SAS as an experiment of DVC -> reports/ablation.md.
 
 The eight rows of the table need one run. The evaluation fuses the same projected features by every rule,
-whatever `fusion.method` is, so every run has each 2D model alone, add, linear and capability fusion.
-Distillation and temporal ensembling are networks of the run. By default a run has no baseline, pixel
-distillation, because it costs as much training again; `changes` adds it to the section `training`. DVC
-computes the experiment beside the workspace and takes the rest from its cache, so only the stages that the
-experiment changes run.
+whatever `fusion.method` is, so every run has each 2D model alone, add, linear and capability fusion. The rows
+below are networks of the run. By default a run lacks the paper's baseline, because it costs as much training
+again; `changes` adds it to the section `training`. DVC computes the experiment beside the workspace and takes
+the rest from its cache, so only the stages that the experiment changes run.
 """
 
 from __future__ import annotations

@@ -165,6 +165,5 @@ ALL = (
     fusion,
     training_bytes,
     training.backends,
-    training.distillation,
-    training.ensembling,
+    training.steps,
 )

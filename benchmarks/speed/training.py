@@ -77,8 +77,9 @@ def backends() -> list[Figure]:
         ours, theirs = alternate(*(partial(seconds, partial(step, model)) for model in models))
         maps = networks.CoordinateMaps(coordinates)
         counting = Counting(models[0].space(maps), maps)
+        models[0].space = lambda maps: counting
         with torch.no_grad():
-            models[0]._unet(counting, maps.gather(features))
+            models[0](maps, features)
         products = counting.products + len(coordinates) * models[0].final.kernel.numel()
         matrix = torch.rand(2048, 2048)
         peak = 2 * 2048**3 / min(seconds(lambda: matrix @ matrix) for _ in range(10))
@@ -95,18 +96,15 @@ def backends() -> list[Figure]:
     ]  # fmt: skip
 
 
-def distillation() -> list[Figure]:
-    return [_steps("superpoint", "distillation")]
+def steps() -> list[Figure]:
+    """A step of every objective that has a peer."""
+    return [_step_of(one) for one in peer.ALL]
 
 
-def ensembling() -> list[Figure]:
-    return [_steps("ensembling", "ensembling")]
-
-
-def _steps(kind: str, label: str) -> Figure:
+def _step_of(released: type[peer.Released]) -> Figure:
     settings = parameters.load()
     clouds = read_training_clouds(layout.SCENES, layout.SUPERPOINTS)
-    section = next(entry for entry in settings.training.values() if entry.kind == kind)
+    section = next(entry for entry in settings.training.values() if entry.kind == released.kind)
     prompts = datasets.label_set(settings.dataset.label_set).prompts
     embedded = embeddings(load_text_encoder(settings.text), prompts, settings.text.template)
     text, net = torch.from_numpy(embedded), settings.network
@@ -121,7 +119,7 @@ def _steps(kind: str, label: str) -> Figure:
 
     with tempfile.TemporaryDirectory() as name, _all_threads() as threads:
         folder = Path(name)
-        entry = parameters.OBJECTIVES.get(kind)
+        entry = parameters.OBJECTIVES.get(released.kind)
         context = Context(
             student(),
             net.voxel,
@@ -132,20 +130,22 @@ def _steps(kind: str, label: str) -> Figure:
             settings.augmentation,
         )
         objective = entry.load()(section.objective, context)
-        if kind == "superpoint":
-            for cloud in clouds:
-                feature, valid = store.fused_points(store.scene_path(layout.FUSION, cloud.id))
-                peer.write(folder, cloud, feature, valid)
-        else:
-            for cloud in clouds:
-                model = student()
-                with torch.no_grad():
-                    feature = model.final(hidden(model, cloud, net.voxel, net.input))
-                torch.save(feature.half(), folder / f"{cloud.id}.pt")
-            objective.begin(student(), clouds, Processes(torch.device("cpu")))
-            objective.begin = lambda *_: None  # it is not part of a step
+
+        def fused(cloud: networks.Cloud) -> tuple[np.ndarray, np.ndarray]:
+            return store.fused_points(store.scene_path(layout.FUSION, cloud.id))
+
+        def answers(cloud: networks.Cloud) -> torch.Tensor:
+            model = student()
+            with torch.no_grad():
+                return model.final(hidden(model, cloud, net.voxel, net.input))
+
+        restated = released(folder, text, section.objective)
+        for cloud in clouds:
+            restated.prepare(cloud, partial(fused, cloud), partial(answers, cloud))
+        objective.begin(student(), clouds, Processes(torch.device("cpu")))
+        objective.begin = lambda *_: None  # it is not part of a step
         recipe = replace(section, steps=STEPS, learning_rate=1e-5, final_learning_rate=1e-5, warmup=0)
-        targets = folder if kind == "superpoint" else None
+        targets = folder if released.targets else None
         batches = peer.loader(peer.Scenes(clouds, section.batch, net.voxel, settings.augmentation, targets))
         rival = student()
         optimiser = torch.optim.Adam(rival.parameters(), lr=1e-5)
@@ -153,17 +153,14 @@ def _steps(kind: str, label: str) -> Figure:
         def ours() -> float:
             curve = Curve(folder / "model")
             begin = time.perf_counter()
-            train(student(), clouds, objective, recipe, label=label, curve=curve)
+            train(student(), clouds, objective, recipe, label=released.label, curve=curve)
             return (time.perf_counter() - begin) / STEPS
 
         def theirs() -> float:
             begin = time.perf_counter()
             for _ in range(STEPS):
                 scenes, files = next(batches)
-                if kind == "superpoint":
-                    peer.distillation_step(rival, optimiser, scenes, files)
-                else:
-                    peer.ensembling_step(rival, optimiser, scenes, folder, text, section.objective.momentum)
+                restated.step(rival, optimiser, scenes, files)
             return (time.perf_counter() - begin) / STEPS
 
         times = alternate(ours, theirs)
@@ -172,11 +169,7 @@ def _steps(kind: str, label: str) -> Figure:
         f"the demo's rooms of {points} points on average, {section.batch} a step, {text.shape[1]} channels, "
         f"MinkUNet {net.variant} on voxels of {net.voxel} m, {threads} threads"
     )
-    against = {
-        "distillation": "the released code restated: features from .pt files, written out",
-        "ensembling": "the released code restated: a half precision history [N, C] loaded and saved",
-    }[label]
-    return Figure(f"a step of {label}", setting, "s", *times, against)
+    return Figure(f"a step of {released.label}", setting, "s", *times, released.against)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,6 +107,14 @@ def write(
         write_network(folder, name, TITLES[name], index, width=WIDTH if encoder is None else encoder.width)
     _write_synthesis(folder, rng)
     return parameters.load(folder / "params.yaml")
+
+
+def copy(folder: Path, target: Path) -> parameters.Params:
+    """Copy what `write` filled `folder` with, and return the parameters of the copy."""
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    file = target / "params.yaml"
+    file.write_text(file.read_text().replace(str(folder), str(target)))
+    return parameters.load(file)
 
 
 def write_network(

@@ -29,6 +29,8 @@ MINIATURE = {
     "runtime": {"workers": 1},
 }
 
+FINISHED = ("fusion", "labels")  # the stages up to which the workspace of end_to_end is computed
+
 
 @dataclass(frozen=True)
 class Result:

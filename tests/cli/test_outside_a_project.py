@@ -130,11 +130,12 @@ def test_what_has_no_frames_is_looked_at(empty, bare, shown):
     assert all(len(seen.xyz) == 36 and not frames for _, seen, frames in shown)
 
 
-def test_an_artefact_is_looked_at_in_its_project(empty, tmp_path, shown):
-    miniature.write(tmp_path / "project", scenes=1, spacing=0.25)
+def test_an_artefact_is_looked_at_in_its_project(empty, rooms, tmp_path, shown):
+    miniature.copy(rooms, tmp_path / "project")
     for stage in ("scenes", "fusion", "projection/dense"):
         run(view, f"../project/data/{stage}/room0.zarr")
-    assert [scenes for scenes, _, _ in shown] == 3 * [["room0"]]
+    assert [scenes for scenes, _, _ in shown] == 3 * [["room0", "room1"]]
+    assert {seen.scene for _, seen, _ in shown} == {"room0"}
     assert [seen.source for _, seen, _ in shown] == ["ensembled", "fusion", "projection/dense"]
     shutil.copytree(tmp_path / "project/data/scenes/room0.zarr", empty / "alone.zarr")
     run(view, "alone.zarr", "--source", "../models/mine")
@@ -160,8 +161,8 @@ def test_features_as_an_array(empty, bare):
     }
 
 
-def test_features_as_a_group(empty, tmp_path):
-    miniature.write(tmp_path / "project", scenes=1, spacing=0.25, frames=False)
+def test_features_as_a_group(empty, rooms, tmp_path):
+    miniature.copy(rooms, tmp_path / "project")
     scene = "../project/data/fusion/room0.zarr"
     assert run(features, scene, "--out", "f.zarr", "--half").exit_code == 0
     group, stored = zarr.open("f.zarr", mode="r"), anyscene.open_scene(scene)

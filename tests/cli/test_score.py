@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,26 +84,19 @@ def test_splits_of_scannet200(worked):
     assert "198 classes (`absent` in --json)" in result.stdout
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("score")
-    miniature.write(folder, scenes=2, spacing=0.25, frames=False)
-    return folder
-
-
 @pytest.fixture
-def said(project, tmp_path, monkeypatch):
+def said(rooms, tmp_path, monkeypatch):
     """The folder of predictions of a project's scenes, by class, -1 without a feature."""
-    monkeypatch.chdir(project)
+    monkeypatch.chdir(rooms)
     for scene in ("room0", "room1"):
         cloud = anyscene.open(scene, source="fusion", encoder=miniature.Spelling())
         np.save(tmp_path / f"{scene}.npy", cloud.segment())
     return tmp_path
 
 
-def test_scenes_of_the_project(project, said):
+def test_scenes_of_the_project(rooms, said):
     found = json.loads(run(said, "--json").stdout)
-    labels = [store.open_scene(project / f"data/labels/room{n}.zarr")["label"][:] for n in (0, 1)]
+    labels = [store.open_scene(rooms / f"data/labels/room{n}.zarr")["label"][:] for n in (0, 1)]
     target, prediction = (
         np.concatenate(parts) for parts in (labels, [np.load(said / f"room{n}.npy") for n in (0, 1)])
     )
@@ -111,7 +106,7 @@ def test_scenes_of_the_project(project, said):
     assert found["unpredicted"] == np.count_nonzero((prediction < 0) & (target >= 0)) > 0
 
 
-def test_what_is_refused(project, said):
+def test_what_is_refused(rooms, said):
     assert "project is annotated by scannet20, not by scannet200" in refused(said, "--labels", "scannet200")
     label = np.load(said / "room1.npy")
     np.save(said / "room1.npy", label[:-1])
@@ -124,17 +119,18 @@ def test_what_is_refused(project, said):
     assert "nowhere: no such folder" in refused("nowhere")
 
 
-def test_scenes_of_another_split_are_left_out(project, said):
-    path = project / "data/scenes/room1.zarr"
-    store.note(path, split="train")
-    try:
-        result = run(said)
-        assert result.exit_code == 0 and "left out, not among the annotated scenes of the split: room1" in (
-            result.stdout
-        )
-        assert json.loads(run(said, "--json").stdout)["scenes"] == ["room0"]
-    finally:
-        store.note(path, split="val")
+def test_scenes_of_another_split_are_left_out(rooms, said, tmp_path, monkeypatch):
+    miniature.copy(rooms, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    store.note(Path("data/scenes/room1.zarr"), split="train")
+    (tmp_path / "said").mkdir()
+    for scene in ("room0", "room1"):
+        shutil.copy(said / f"{scene}.npy", tmp_path / "said")
+    result = run(tmp_path / "said")
+    assert result.exit_code == 0 and "left out, not among the annotated scenes of the split: room1" in (
+        result.stdout
+    )
+    assert json.loads(run(tmp_path / "said", "--json").stdout)["scenes"] == ["room0"]
 
 
 def test_outside_a_project_annotation_is_asked_for(worked):

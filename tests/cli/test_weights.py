@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from anyscene.capability import measure, synthesise_classes
-from anyscene.cli import weights
+from anyscene.cli import main, weights
 from anyscene.lifting import project_scenes
 from anyscene.project import digests
 from anyscene.weights import catalogue, reading
@@ -28,7 +28,7 @@ CLIP = "weights/clip-vit-b32/open_clip_model"
 
 
 @pytest.fixture
-def workspace(project, monkeypatch):
+def weightless(project, monkeypatch):
     """A project with weights/, where looking at a scene or an image fails the test."""
     (project.folder / "weights").mkdir()
     change()
@@ -89,17 +89,17 @@ def stage(request):
 
 
 @pytest.fixture
-def lseg(workspace, monkeypatch):
+def lseg(weightless, monkeypatch):
     """A checkpoint that would be loaded, were it not for what a test does to it."""
     monkeypatch.setattr("anyscene.text.load_text_encoder", lambda section: small_lseg.Text())
-    file = workspace / "weights/lseg/demo_e200.ckpt"
+    file = weightless / "weights/lseg/demo_e200.ckpt"
     file.parent.mkdir()
     torch.save({"state_dict": {f"net.{name}": value for name, value in small_lseg.state().items()}}, file)
     note(file.parent)
     return file
 
 
-def test_lseg_is_missing(workspace, stage):
+def test_lseg_is_missing(weightless, stage):
     said = refused(stage, "lseg")
     assert "weights/lseg/demo_e200.ckpt: no LSeg weights" in said and "isl-org/lang-seg" in said
     assert "take `lseg` out of segmenters.names" in said
@@ -150,12 +150,12 @@ def small_weights(tmp_path_factory):
 @pytest.fixture(
     params=[(projection, name) for name in WRITE] + [(capability, "sam3")], ids=lambda one: one[1]
 )
-def asked(request, workspace, small_weights):
+def asked(request, weightless, small_weights):
     """(what the stage says of it, folder of a model's weights); BLIP captions for the demo's mask model."""
     stage, name = request.param
-    folder = Path(shutil.copytree(small_weights(name), workspace / "weights" / name))
+    folder = Path(shutil.copytree(small_weights(name), weightless / "weights" / name))
     if name == "blip":
-        shutil.copytree(REPOSITORY / "models/demo/mask", workspace / "weights/mask")
+        shutil.copytree(REPOSITORY / "models/demo/mask", weightless / "weights/mask")
     model = "mask" if name == "blip" else name
     change(model, captioner="blip" if name == "blip" else "colour")
     return lambda: refused(stage, model), folder
@@ -203,9 +203,9 @@ def test_code_beside_a_model_does_not_run(asked):
     said()
 
 
-def test_of_the_sam_beside_grounding_dino_nothing_runs(workspace, small_weights):
+def test_of_the_sam_beside_grounding_dino_nothing_runs(weightless, small_weights):
     change("grounded")
-    folder = Path(shutil.copytree(small_weights("grounded"), workspace / "weights/grounded"))
+    folder = Path(shutil.copytree(small_weights("grounded"), weightless / "weights/grounded"))
     (file,) = folder.glob("sam_vit_*.pth")
     content = file.read_bytes()
     file.write_bytes(content[:-20])
@@ -219,10 +219,10 @@ def test_of_the_sam_beside_grounding_dino_nothing_runs(workspace, small_weights)
 # --- answers of models that ran elsewhere ------------------------------------------------------------
 
 
-def test_answers_are_missing_or_their_description_is_damaged(workspace, stage):
+def test_answers_are_missing_or_their_description_is_damaged(weightless, stage):
     change("seem")
     assert "no 2D model is called 'seem'" in refused(stage, "seem")
-    file = workspace / "weights/seem/precomputed.json"
+    file = weightless / "weights/seem/precomputed.json"
     file.parent.mkdir()
     for content in ("", "{", "[]", '{"format": 1, "kind": "masks", "labels": [1]}'):
         file.write_text(content)
@@ -232,7 +232,7 @@ def test_answers_are_missing_or_their_description_is_damaged(workspace, stage):
 # --- CLIP --------------------------------------------------------------------------------------------
 
 
-def test_clip_is_missing_cut_or_altered(workspace, stage):
+def test_clip_is_missing_cut_or_altered(weightless, stage):
     change("maskclip", f"open_clip:ViT-B-32-quickgelu:{CLIP}.safetensors")
     said = refused(stage, "maskclip")
     assert f"{CLIP}.safetensors: no such weights" in said and "`anyscene weights fetch clip-vit-b32`" in said
@@ -242,7 +242,7 @@ def test_clip_is_missing_cut_or_altered(workspace, stage):
     assert "bytes, the published file has 605,143,284; get it again (`anyscene weights fetch clip-" in said
 
 
-def test_clip_of_the_right_size_is_another(workspace, stage, monkeypatch):
+def test_clip_of_the_right_size_is_another(weightless, stage, monkeypatch):
     change("dense", f"open_clip:ViT-B-32-quickgelu:{CLIP}.safetensors")
     Path(CLIP).parent.mkdir()
     save_file({"a": torch.zeros(5)}, f"{CLIP}.safetensors")
@@ -253,14 +253,14 @@ def test_clip_of_the_right_size_is_another(workspace, stage, monkeypatch):
     assert "damaged or not what was published" in refused(stage, "dense")
 
 
-def test_a_file_of_clip_holds_code(workspace, stage):
+def test_a_file_of_clip_holds_code(weightless, stage):
     change("dense", f"open_clip:ViT-B-32-quickgelu:{CLIP}.pt")
     Path(CLIP).parent.mkdir()
     torch.save({"a": torch.zeros(5), "b": Code(Path("ran").resolve())}, f"{CLIP}.pt")
     assert f"{CLIP}.pt: holds more than tensors" in refused(stage, "dense")
 
 
-def test_clip_by_its_tag_without_a_network(workspace, monkeypatch, tmp_path_factory):
+def test_clip_by_its_tag_without_a_network(weightless, monkeypatch, tmp_path_factory):
     def unreachable(*_, **__):
         raise OSError(101, "Network is unreachable")
 
@@ -277,14 +277,14 @@ def test_clip_by_its_tag_without_a_network(workspace, monkeypatch, tmp_path_fact
 
 
 @pytest.fixture
-def diffusion(workspace):
-    folder = workspace / "weights/diffusion"
+def diffusion(weightless):
+    folder = weightless / "weights/diffusion"
     shutil.copytree(REPOSITORY / "models/demo/diffusion", folder)
     change(diffusion="weights/diffusion")
     return folder
 
 
-def test_diffusion_is_missing(workspace):
+def test_diffusion_is_missing(weightless):
     change(diffusion="weights/stable-diffusion-v1-5")
     said = refused(synthesis)
     assert "weights/stable-diffusion-v1-5: no weights here" in said
@@ -320,10 +320,10 @@ SAM = "weights/sam/sam_vit_b_01ec64.pth"
 
 
 @pytest.fixture
-def sam(workspace, monkeypatch):
+def sam(weightless, monkeypatch):
     """A file under the name of a published one, and as if it were that."""
     change(sam=SAM)
-    file = workspace / SAM
+    file = weightless / SAM
     file.parent.mkdir()
     torch.save({"a": torch.zeros(100)}, file)
     listed = File(file.name, hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
@@ -332,7 +332,7 @@ def sam(workspace, monkeypatch):
     return file
 
 
-def test_sam_is_missing(workspace):
+def test_sam_is_missing(weightless):
     change(sam=SAM)
     said = refused(synthesis)
     assert f"{SAM}: no weights here" in said and "`anyscene weights fetch sam_vit_b`" in said
@@ -358,7 +358,7 @@ def test_sam_is_cut_altered_or_holds_code(sam):
 # --- anyscene weights --------------------------------------------------------------------------------
 
 
-def test_list(workspace):
+def test_list(weightless):
     result = CliRunner().invoke(weights.app, ["list"])
     assert result.exit_code == 0
     for entry in catalogue.CATALOGUE:
@@ -381,7 +381,7 @@ def test_verify(sam):
     assert found.exit_code == 1 and "no published weights are called 'sam'" in found.stderr
 
 
-def test_fetch_without_a_network(workspace, monkeypatch):
+def test_fetch_without_a_network(weightless, monkeypatch):
     def unreachable(*_, **__):
         raise OSError(101, "Network is unreachable")
 
@@ -390,10 +390,10 @@ def test_fetch_without_a_network(workspace, monkeypatch):
         found = CliRunner().invoke(weights.app, ["fetch", name])
         said = " ".join(found.stderr.split())
         assert found.exit_code == 1 and "cannot be fetched" in said and "Network is unreachable" in said
-    assert not [path for path in (workspace / "weights").rglob("*") if path.is_file()]
+    assert not [path for path in (weightless / "weights").rglob("*") if path.is_file()]
 
 
-def test_fetch_without_names_takes_what_the_parameters_name(workspace, monkeypatch):
+def test_fetch_without_names_takes_what_the_parameters_name(weightless, monkeypatch):
     from anyscene.weights import fetching
 
     asked = []
@@ -405,27 +405,33 @@ def test_fetch_without_names_takes_what_the_parameters_name(workspace, monkeypat
     assert "lseg: by hand from https://github.com/isl-org/lang-seg" in result.stdout
 
 
-def test_fetch_for_a_preset_puts_files_where_it_will_look(workspace, monkeypatch):
+def test_fetch_for_a_preset_puts_files_where_it_will_look(weightless, monkeypatch):
     from anyscene.weights import fetching
 
     asked = []
     monkeypatch.setattr(fetching, "fetch", lambda entry, root, tell: asked.append((entry.name, root)))
     change(model="mask2former")
-    Project(workspace).change(segmenters={"weights": "models/demo"})
-    before = (workspace / "params.yaml").read_bytes()
+    Project(weightless).change(segmenters={"weights": "models/demo"})
+    before = (weightless / "params.yaml").read_bytes()
     for names in (["sam_vit_h"], []):
         result = CliRunner().invoke(weights.app, ["fetch", *names, "--preset", "scannet"])
         assert result.exit_code == 0, result.output
     found = ["sam_vit_h", "blip", "clip-vit-b32", "stable-diffusion-v1-5", "sam_vit_h"]
     assert asked == [(name, Path("weights")) for name in found]
-    assert (workspace / "params.yaml").read_bytes() == before
+    assert (weightless / "params.yaml").read_bytes() == before
     listed = json.loads(CliRunner().invoke(weights.app, ["list", "--preset", "scannet", "--json"]).stdout)
     assert {one["files"][0]["path"].split("/")[0] for one in listed} == {"weights"}
     result = CliRunner().invoke(weights.app, ["fetch", "--preset", "none"])
     assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
 
 
-def test_fetch_without_names_where_nothing_published_is_named(workspace):
+def test_fetch_without_names_where_nothing_published_is_named(weightless):
     change(model="dense")
     result = CliRunner().invoke(weights.app, ["fetch"])
     assert result.exit_code == 1 and "names no published weights" in result.stderr
+
+
+def test_weights_as_json():
+    records = json.loads(CliRunner().invoke(main.app, ["weights", "list", "--json"]).stdout)
+    lseg = next(one for one in records if one["name"] == "lseg")
+    assert lseg["there"] is False and lseg["files"][0]["path"].endswith("lseg/demo_e200.ckpt")

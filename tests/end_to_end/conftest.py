@@ -5,9 +5,7 @@ import os
 import pytest
 from filelock import FileLock
 
-from tests.builders.workspace import Workspace
-
-TARGETS = ("fusion", "labels")
+from tests.builders.workspace import FINISHED, Workspace
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +18,7 @@ def finished(tmp_path_factory):
     with FileLock(folder / "finished.lock"):
         if not done.exists():
             Workspace.create(workspace.folder)
-            result = workspace.dvc("repro", *TARGETS)
+            result = workspace.dvc("repro", *FINISHED)
             assert result.code == 0, result.output
             done.touch()
     return workspace

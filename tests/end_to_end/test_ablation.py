@@ -30,7 +30,7 @@ json.dump(metrics, open("reports/metrics.json", "w"))
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
+def untouched(tmp_path, monkeypatch):
     evaluation = {
         "cmd": "python stage.py",
         "params": ["training"],
@@ -43,37 +43,37 @@ def workspace(tmp_path, monkeypatch):
     for name in ("params.yaml", ".dvc/config", ".dvc/.gitignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / name, tmp_path / name)
-    workspace = Workspace(tmp_path)
+    untouched = Workspace(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    result = workspace.dvc("repro")
+    result = untouched.dvc("repro")
     assert result.code == 0, result.output
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     for command in (["add", "-A"], [*identity, "commit", "-qm", "Start"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    return workspace
+    return untouched
 
 
 @pytest.mark.slow
-def test_the_ablation_is_an_experiment_that_leaves_the_workspace_alone(workspace):
+def test_the_ablation_is_an_experiment_that_leaves_the_workspace_alone(untouched):
     def content():
         names = ("params.yaml", "dvc.lock", "reports/metrics.json")
-        return {name: (workspace.folder / name).read_bytes() for name in names}
+        return {name: (untouched.folder / name).read_bytes() for name in names}
 
     before = content()
     assert "pixelwise" not in json.loads(before["reports/metrics.json"])["semantic"]
     for _ in range(2):  # the second replaces the first
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.quality.ablation"],
-            cwd=workspace.folder,
-            env=workspace.environment,
+            cwd=untouched.folder,
+            env=untouched.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         assert done.returncode == 0, done.stdout
     assert content() == before
-    text = (workspace.folder / "reports/ablation.md").read_text()
+    text = (untouched.folder / "reports/ablation.md").read_text()
     rows = re.findall(r"^\| ([^|]+) \| (\d+\.\d) \|", text, re.MULTILINE)
     assert ("pixel distillation", "38.0") in rows and len(rows) == 7
-    assert workspace.dvc("exp", "list", "--name-only").output.split() == ["table-3"]
+    assert untouched.dvc("exp", "list", "--name-only").output.split() == ["table-3"]

@@ -37,11 +37,11 @@ TARGETS = ("training@ensembled", "labels")
     "kills", [pytest.param(FEW, id="few"), pytest.param(KILLS, id="many", marks=pytest.mark.slow)]
 )
 def test_killed_runs_end_in_the_same_bytes(finished, tmp_path, kills):
-    """kills: how often in which stage."""
-    whole = finished.clone(tmp_path / "whole")  # where nothing is left to compile
-    changes = {"world": {"train_rooms": 3}, "runtime": {"workers": 2}}
-    whole.set(changes)
-    disturbed = whole.copy(tmp_path / "disturbed")
+    """kills: how often in which stage. The undisturbed run goes on from the finished project."""
+    whole = finished.copy(tmp_path / "whole")
+    disturbed = finished.clone(tmp_path / "disturbed")
+    for workspace in (whole, disturbed):
+        workspace.set({"runtime": {"workers": 2}})
     rng = np.random.default_rng(0)
     with ThreadPoolExecutor(1) as beside:
         undisturbed = beside.submit(whole.dvc, "repro", *TARGETS)

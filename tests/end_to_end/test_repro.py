@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.end_to_end.conftest import TARGETS
+from tests.builders.workspace import FINISHED
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ def test_all_stages_wrote_their_folder(finished):
 
 def test_second_repro_runs_nothing(finished):
     start = time.monotonic()
-    result = finished.dvc("repro", *TARGETS)
+    result = finished.dvc("repro", *FINISHED)
     assert result.code == 0 and result.stages == [], result.output
     assert time.monotonic() - start < 15  # 3.3 seconds, all stages, on a calm machine
 
@@ -39,14 +39,14 @@ def test_a_deleted_scene_is_computed_alone(workspace):
     before = workspace.artefacts("data")
     scene = sorted((workspace.folder / "data/superpoints").glob("*.zarr"))[0]
     shutil.rmtree(scene)
-    result = workspace.dvc("repro", *TARGETS)
+    result = workspace.dvc("repro", *FINISHED)
     assert result.stages == ["superpoints"]
     assert re.search(r"superpoints: 1 computed, 2 unchanged, 0 removed", result.output)
     assert workspace.artefacts("data") == before
 
 
 def test_another_tau_runs_fusion_alone(workspace):
-    result = workspace.dvc("exp", "run", "-S", "fusion.tau=0.1", *TARGETS)
+    result = workspace.dvc("exp", "run", "-S", "fusion.tau=0.1", *FINISHED)
     assert result.code == 0 and result.stages == ["fusion"], result.output
     assert "fusion: 3 computed, 0 unchanged" in result.output
 

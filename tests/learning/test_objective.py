@@ -2,21 +2,18 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from anyscene.errors import ConfigError, DataError, TrainingError
-from anyscene.learning.engine.average import Average
+from anyscene.errors import TrainingError
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.loop import Step, optimiser_of, train
 from anyscene.learning.engine.processes import Processes
-from anyscene.learning.entry import Entry
 from anyscene.learning.objective import ParameterGroup
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
 from anyscene.project import parameters
-from tests.builders import REPOSITORY, objectives, training_rooms
+from tests.builders import REPOSITORY, training_rooms
 from tests.builders.objectives import FROZEN, MaskedSettings, MaskedViews, Probe, ProbeSettings
 
 STEPS = 5
@@ -208,22 +205,6 @@ def test_gradients_are_clipped_by_their_norm(world, tmp_path, monkeypatch):
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_averages_by_hand():
-    module = torch.nn.BatchNorm1d(2)
-    average = Average(module, 0.75)
-    with torch.no_grad():
-        module.weight.fill_(5.0)
-        module.num_batches_tracked.fill_(3)
-        module.running_mean.fill_(8.0)
-    average.update(module)
-    assert average.state["weight"].tolist() == [2.0, 2.0]
-    assert average.state["running_mean"].tolist() == [2.0, 2.0]
-    assert average.state["num_batches_tracked"] == 3
-    again = Average(torch.nn.BatchNorm1d(2), 0.75)
-    again.load(average.state)
-    assert all(torch.equal(again.state[name], value) for name, value in average.state.items())
-
-
 def test_the_average_is_what_a_training_ends_with(world, tmp_path):
     """Of two steps with momentum m: m (m w0 + (1 - m) w1) + (1 - m) w2."""
     steps = []
@@ -252,27 +233,6 @@ def test_a_probe_trains_the_last_layer_alone(world, tmp_path):
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith("final"), name
-
-
-def test_labels_are_those_of_the_training_split(world, tmp_path):
-    (cloud, *_) = read_labelled_clouds(world / "scenes", world / "superpoints", world / "labels")
-    assert np.array_equal(cloud.label, training_rooms.room(0)[1])
-    assert np.array_equal(cloud.instance, cloud.superpoint)
-    scenes, superpoints, _ = training_rooms.write(tmp_path, range(2), splits=("val",))
-    labels = training_rooms.write_labels(tmp_path, range(2))
-    assert len(read_training_clouds(scenes, superpoints)) == 2  # without labels there is nothing to leak
-    with pytest.raises(DataError, match="room0: is in the split 'val'; a supervised objective"):
-        read_labelled_clouds(scenes, superpoints, labels)
-
-
-def test_an_entry_says_what_its_class_is():
-    assert objectives.MASKED.load() is MaskedViews
-    assert objectives.PROBE.load() is Probe
-    hidden = Entry("a probe that hides it", ProbeSettings, objectives.PROBE.objective)
-    with pytest.raises(ConfigError, match="Probe: its entry names other settings"):
-        hidden.load()
-    with pytest.raises(ConfigError, match=r"no\.such:Thing: cannot be imported"):
-        Entry("nothing", ProbeSettings, "no.such:Thing").load()
 
 
 def test_a_gradient_of_the_objective_that_is_no_number_is_refused(world, tmp_path):

@@ -24,23 +24,23 @@ ENCODER = miniature.Spelling()
 
 
 @pytest.fixture
-def cloud(world):
-    return anyscene.open("room0", project=world, source="fusion", encoder=ENCODER)
+def cloud(rooms):
+    return anyscene.open("room0", project=rooms, source="fusion", encoder=ENCODER)
 
 
 @pytest.fixture
-def stored(world):
+def stored(rooms):
     return {
-        name: store.open_scene(world / f"data/{name}/room0.zarr") for name in ("scenes", "fusion", "labels")
+        name: store.open_scene(rooms / f"data/{name}/room0.zarr") for name in ("scenes", "fusion", "labels")
     }
 
 
 @pytest.mark.parametrize("unit", ["object", "superpoint"])
 @pytest.mark.parametrize("by", ["both", "cosine", "vocabulary"])
-def test_the_ranking_is_that_of_the_command_line(cloud, world, tmp_path, monkeypatch, unit, by):
+def test_the_ranking_is_that_of_the_command_line(cloud, rooms, tmp_path, monkeypatch, unit, by):
     monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: ENCODER)
     asked = ["room0", "a bed", "--not", "a floor in a scene", "--top", "3", "--by", by, "--group", unit]
-    files = ["--json", str(tmp_path / "q.json"), "--params", str(world / "params.yaml")]
+    files = ["--json", str(tmp_path / "q.json"), "--params", str(rooms / "params.yaml")]
     result = CliRunner().invoke(query.app, [*asked, "--source", "fusion", *files])
     assert result.exit_code == 0, result.output
     expected = json.loads((tmp_path / "q.json").read_text())["queries"][0]["matches"]
@@ -134,11 +134,11 @@ def test_a_folder_for_pointcept(cloud, stored, tmp_path):
     assert not (folder / "segment.npy").exists() and not (folder / "instance.npy").exists()
 
 
-def test_texts_of_another_width_are_refused(world):
+def test_texts_of_another_width_are_refused(rooms):
     class Wide(miniature.Spelling):
         name, width = "wide", 17
 
-    cloud = anyscene.open("room0", project=world, encoder=Wide())
+    cloud = anyscene.open("room0", project=rooms, encoder=Wide())
     with pytest.raises(TextError, match=r"room0: the features of ensembled have 16 channels, .* wide 17"):
         cloud.query("a bed")
 

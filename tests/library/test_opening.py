@@ -23,9 +23,9 @@ def opened(path, **more):
 
 
 @pytest.fixture
-def network(world):
+def network(rooms):
     """The path of a trained network."""
-    return world / "models/distilled"
+    return rooms / "models/distilled"
 
 
 @pytest.fixture
@@ -47,50 +47,50 @@ def elsewhere(tmp_path, monkeypatch):
         ("projection/dense", "projection/dense"),
     ],
 )
-def test_an_artefact_by_its_path(world, elsewhere, artefact, source):
-    cloud = opened(world / f"data/{artefact}/room0.zarr")
+def test_an_artefact_by_its_path(rooms, elsewhere, artefact, source):
+    cloud = opened(rooms / f"data/{artefact}/room0.zarr")
     assert (cloud.id, cloud.source) == ("room0", source)
     assert len(cloud.features) == len(cloud) > 1000 and cloud.truth is not None
     assert cloud.query("a bed", top=1)[0].mask.any()
 
 
-def test_the_source_that_is_named(world, network):
-    scenes = world / "data/scenes/room0.zarr"
+def test_the_source_that_is_named(rooms, network):
+    scenes = rooms / "data/scenes/room0.zarr"
     assert opened(scenes, source="fusion").source == "fusion"
     assert opened(scenes, source=network).source == "distilled"
     by_name, by_path = (opened(scenes, source=one).features for one in ("distilled", network))
     assert np.array_equal(by_name, by_path)
     with pytest.raises(StoreError, match=r"has features of fusion, not of distilled; open .*scenes"):
-        opened(world / "data/fusion/room0.zarr", source="distilled")
+        opened(rooms / "data/fusion/room0.zarr", source="distilled")
 
 
-def test_a_source_that_is_not_there_is_refused_at_once(world, tmp_path):
+def test_a_source_that_is_not_there_is_refused_at_once(rooms, tmp_path):
     for source in ("nonsense", "projection/nonsense", tmp_path):
         with pytest.raises(StoreError):
-            opened("room0", project=world, source=source)
+            opened("room0", project=rooms, source=source)
     with pytest.raises(StoreError, match="features of scenes that were imported"):
         opened(write_scan(tmp_path, "scan"), source="fusion")
-    shutil.copytree(world / "models/distilled", tmp_path / "broken")
+    shutil.copytree(rooms / "models/distilled", tmp_path / "broken")
     (tmp_path / "broken/model.safetensors").unlink()
     cloud = opened(tmp_path / "scan", source=tmp_path / "broken")
     with pytest.raises(CheckpointError):
         cloud.features  # noqa: B018
 
 
-def test_a_scene_alone_is_asked_by_a_network(world, network, elsewhere):
-    shutil.copytree(world / "data/scenes/room0.zarr", elsewhere / "alone.zarr")
+def test_a_scene_alone_is_asked_by_a_network(rooms, network, elsewhere):
+    shutil.copytree(rooms / "data/scenes/room0.zarr", elsewhere / "alone.zarr")
     cloud = opened("alone.zarr", source=network)
-    whole = opened(world / "data/scenes/room0.zarr", source=network)
+    whole = opened(rooms / "data/scenes/room0.zarr", source=network)
     assert cloud.id == "alone" and np.array_equal(cloud.features, whole.features)
     assert len(cloud.superpoints) == len(cloud) and cloud.truth is None
-    shutil.copytree(world / "data/fusion/room0.zarr", elsewhere / "features.zarr")
+    shutil.copytree(rooms / "data/fusion/room0.zarr", elsewhere / "features.zarr")
     with pytest.raises(StoreError, match=r"features.zarr: has no points"):
         opened("features.zarr", source=network)
 
 
-def test_scenes_without_superpoints_are_divided(world, tmp_path):
+def test_scenes_without_superpoints_are_divided(rooms, tmp_path):
     for name in ("scenes", "fusion"):
-        shutil.copytree(world / f"data/{name}", tmp_path / f"data/{name}")
+        shutil.copytree(rooms / f"data/{name}", tmp_path / f"data/{name}")
     cloud = opened(tmp_path / "data/fusion/room0.zarr")
     assert len(cloud.superpoints) == len(cloud) and len(cloud.query("a bed")) > 0
 
@@ -129,10 +129,10 @@ def test_an_export_is_imported(network, elsewhere):
     assert len(opened("export", source=network)) == len(cloud)  # a mesh beside it makes it no bare mesh
 
 
-def test_the_most_refined_network_of_the_project(world, elsewhere):
+def test_the_most_refined_network_of_the_project(rooms, elsewhere):
     folder = write_scan(elsewhere, "scan")
-    assert opened(folder, project=world).source == "ensembled"
-    assert opened(folder, project=world / "params.yaml").source == "ensembled"
+    assert opened(folder, project=rooms).source == "ensembled"
+    assert opened(folder, project=rooms / "params.yaml").source == "ensembled"
     cloud = opened(folder)
     assert len(cloud.points) == 36
     with pytest.raises(StoreError, match="no trained network"):
@@ -197,14 +197,14 @@ def test_values_that_cannot_be(elsewhere):
     assert len(anyscene.from_points(points / 1000, colours, scale=1.0)) == 20
 
 
-def test_what_is_not_there_is_named(world, elsewhere):
+def test_what_is_not_there_is_named(rooms, elsewhere):
     with pytest.raises(StoreError, match="room7: no such scene; imported are room0"):
-        opened("room7", project=world)
+        opened("room7", project=rooms)
     with pytest.raises(DataError, match=r"nowhere.ply: no such file or folder"):
-        opened("nowhere.ply", project=world)
+        opened("nowhere.ply", project=rooms)
     with pytest.raises(DataError, match="some/folder: no such file or folder"):
         opened("some/folder")
     with pytest.raises(DataError, match="--every is not for this export: room0 is a scene that is imported"):
-        opened("room0", project=world, every=2)
+        opened("room0", project=rooms, every=2)
     with pytest.raises(DataError, match=r"room0.zarr is an artefact"):
-        opened(world / "data/scenes/room0.zarr", every=2)
+        opened(rooms / "data/scenes/room0.zarr", every=2)

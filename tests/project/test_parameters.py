@@ -1,5 +1,6 @@
 import copy
 import functools
+import math
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import yaml
 
 from anyscene.errors import ConfigError
 from anyscene.project import parameters
-from tests.builders import REPOSITORY, objectives
+from anyscene.project.parameters import Augmentation
+from tests.builders import REPOSITORY, objectives, training_rooms
 
 
 def write(tmp_path, **changes):
@@ -229,3 +231,28 @@ def test_parameters_are_read_without_torch():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "batch: 0; training takes at least 1"),
+        ({"accumulate": 0}, "accumulate: 0; training takes at least 1"),
+        ({"steps": 0}, "steps: 0; training takes at least 1"),
+        ({"learning_rate": math.nan}, "learning_rate: must be 0 or more, not nan"),
+        ({"final_learning_rate": -1.0}, r"final_learning_rate: must be 0 or more, not -1\.0"),
+        ({"warmup": -1}, "warmup: must be 0 or more"),
+        ({"clip": -1.0}, "clip: must be 0 or more"),
+        ({"optimiser": "adamw", "weight_decay": -0.1}, "weight_decay: must be 0 or more"),
+        ({"weight_decay": 0.1}, r"weight_decay: 0\.1 needs the optimiser adamw"),
+        ({"ema": 1.0}, r"ema: 1\.0 is not a share"),
+    ],
+)
+def test_recipes_that_train_nothing_are_refused(wrong, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        training_rooms.recipe(**{"steps": 1} | wrong)
+
+
+def test_augmentations_that_are_none_are_refused():
+    with pytest.raises(ConfigError, match=r"augmentation\.elastic: must be 0 to 1, not 5\.0"):
+        Augmentation("free", 5.0)

@@ -7,25 +7,12 @@ import pytest
 import torch
 import transformers
 
-from anyscene.project.parameters import Text
 from anyscene.segmenters.grounded.segmenter import GroundedSegmenter
 from anyscene.segmenters.sam3.segmenter import Sam3Segmenter
 from anyscene.segmenters.universal.segmenter import UniversalSegmenter
-from anyscene.text import load_text_encoder
 from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
 from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
-from tests.builders import small_demo, small_grounded, small_sam3, small_universal
-
-
-@pytest.fixture(scope="session")
-def minilm():
-    return load_text_encoder(Text("minilm", "a {} in a scene"))
-
-
-@pytest.fixture(scope="session")
-def random_weights(tmp_path_factory):
-    """Folder with small dense and mask models of random weights."""
-    return small_demo.write(tmp_path_factory.mktemp("weights"))
+from tests.builders import small_grounded, small_sam3, small_universal
 
 
 @pytest.fixture(scope="session")

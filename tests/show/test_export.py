@@ -28,23 +28,16 @@ from tests.builders import miniature
 NAMES = datasets.label_set("scannet20").names
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export")
-    miniature.write(folder, scenes=1, spacing=0.25, frames=False)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def light_text(monkeypatch):
     monkeypatch.setattr(stage, "load_text_encoder", lambda section: miniature.Spelling())
 
 
 @pytest.fixture
-def stored(project):
+def stored(rooms):
     """Arrays of the scene as the pipeline's stages wrote them, by stage."""
     stages = ("scenes", "superpoints", "fusion", "labels")
-    return {name: store.open_scene(project / f"data/{name}/room0.zarr") for name in stages}
+    return {name: store.open_scene(rooms / f"data/{name}/room0.zarr") for name in stages}
 
 
 @pytest.fixture
@@ -57,20 +50,20 @@ def label(stored):
     )
 
 
-def read(project, scene, *arguments):
-    return next(export.read(Artefacts(project), [scene], *arguments))
+def read(rooms, scene, *arguments):
+    return next(export.read(Artefacts(rooms), [scene], *arguments))
 
 
-def run(project, form: str, out: Path, *arguments: str):
+def run(rooms, form: str, out: Path, *arguments: str):
     asked = ("room0", "--format", form, "--out", str(out), "--source", "fusion", *arguments)
-    result = CliRunner().invoke(stage.app, [*asked, "--params", str(project / "params.yaml")])
+    result = CliRunner().invoke(stage.app, [*asked, "--params", str(rooms / "params.yaml")])
     assert result.exit_code == 0, result.output
     return result
 
 
-def test_ply_with_labels(project, stored, label, tmp_path):
+def test_ply_with_labels(rooms, stored, label, tmp_path):
     out = tmp_path / "new/folder/labels.ply"
-    assert str(out) in run(project, "ply", out).output.replace("\n", "")
+    assert str(out) in run(rooms, "ply", out).output.replace("\n", "")
     content = PlyData.read(out)
     vertex = content["vertex"]
     assert np.array_equal(np.column_stack([vertex[axis] for axis in "xyz"]), stored["scenes"]["xyz"][:])
@@ -82,10 +75,10 @@ def test_ply_with_labels(project, stored, label, tmp_path):
     assert (rgb[label == -1] == NEUTRAL).all()
 
 
-def test_label_of_a_class_with_several_prompts(project, label, tmp_path):
-    settings = parameters.load(project / "params.yaml")
+def test_label_of_a_class_with_several_prompts(rooms, label, tmp_path):
+    settings = parameters.load(rooms / "params.yaml")
     several = replace(settings.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
-    result = read(project, "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion")
+    result = read(rooms, "room0", replace(settings, dataset=several), miniature.Spelling(), "fusion")
     assert np.array_equal(result.prediction, label)
 
 
@@ -102,8 +95,8 @@ def test_ply_keeps_the_mesh(tmp_path):
     assert np.array_equal(mesh.visual.vertex_colors[:, :3], label_set.colours[result.prediction])
 
 
-def test_pointcept_folder(project, stored, label, tmp_path):
-    said = run(project, "pointcept", tmp_path / "val").output
+def test_pointcept_folder(rooms, stored, label, tmp_path):
+    said = run(rooms, "pointcept", tmp_path / "val").output
     assert "segment.npy and instance.npy are annotation" in said
     folder = tmp_path / "val/room0"
     found = {file.stem: np.load(file, allow_pickle=False) for file in folder.iterdir()}
@@ -125,23 +118,23 @@ def test_pointcept_folder(project, stored, label, tmp_path):
     assert not np.array_equal(found["segment"], found["prediction"])
 
 
-def test_pointcept_without_annotation_has_predictions_alone(project, label, tmp_path):
-    run(project, "pointcept", tmp_path)
+def test_pointcept_without_annotation_has_predictions_alone(rooms, label, tmp_path):
+    run(rooms, "pointcept", tmp_path)
     annotation = [tmp_path / f"room0/{name}.npy" for name in ("segment", "instance")]
     assert all(file.is_file() for file in annotation)
-    labels = project / "data/labels"
-    labels.rename(project / "data/elsewhere")
+    labels = rooms / "data/labels"
+    labels.rename(rooms / "data/elsewhere")
     try:
-        said = run(project, "pointcept", tmp_path).output
+        said = run(rooms, "pointcept", tmp_path).output
     finally:
-        (project / "data/elsewhere").rename(labels)
+        (rooms / "data/elsewhere").rename(labels)
     assert not any(file.exists() for file in annotation)
     assert np.array_equal(np.load(tmp_path / "room0/prediction.npy"), label)
     assert "no segment.npy" in said
 
 
-def test_openscene_features(project, stored, tmp_path):
-    run(project, "openscene", tmp_path)
+def test_openscene_features(rooms, stored, tmp_path):
+    run(rooms, "openscene", tmp_path)
     content = torch.load(tmp_path / "room0_0.pt", weights_only=True)
     assert list(content) == [
         "feat",
@@ -155,19 +148,19 @@ def test_openscene_features(project, stored, tmp_path):
     assert np.array_equal(whole.numpy()[valid], feature[valid]) and (whole.numpy()[~valid] == 0).all()
 
 
-def test_the_network_answers_for_every_point(project, tmp_path):
-    result = read(project, "room0", parameters.load(project / "params.yaml"), miniature.Spelling())
+def test_the_network_answers_for_every_point(rooms, tmp_path):
+    result = read(rooms, "room0", parameters.load(rooms / "params.yaml"), miniature.Spelling())
     assert result.features.name == [*miniature.NETWORKS][-1]
     assert result.features.valid.all() and (result.prediction >= 0).all()
 
 
-def test_unknown_scenes_are_named_with_the_known(project):
+def test_unknown_scenes_are_named_with_the_known(rooms):
     with pytest.raises(StoreError, match="room7: no such scene; imported are room0"):
-        read(project, "room7", parameters.load(project / "params.yaml"), miniature.Spelling())
+        read(rooms, "room7", parameters.load(rooms / "params.yaml"), miniature.Spelling())
 
 
-def test_a_file_in_the_way_is_named(project, tmp_path):
-    result = read(project, "room0", parameters.load(project / "params.yaml"), miniature.Spelling(), "fusion")
+def test_a_file_in_the_way_is_named(rooms, tmp_path):
+    result = read(rooms, "room0", parameters.load(rooms / "params.yaml"), miniature.Spelling(), "fusion")
     (tmp_path / "file").write_text("")
     for write, out in ((export.write_openscene, "file"), (export.write_ply, "file/a.ply")):
         with pytest.raises(DataError, match="a file is in the way"):
@@ -177,19 +170,19 @@ def test_a_file_in_the_way_is_named(project, tmp_path):
 
 
 @pytest.fixture
-def several(project, tmp_path):
-    """A project with the scenes room0 of val and room1 of train, and the folder to write to."""
+def several(rooms, tmp_path):
+    """A project with the scenes room0 of val and room1 of train, which has no annotation, and the folder to
+    write to."""
     folder = tmp_path / "several"
-    shutil.copytree(project, folder)
-    for name in ("scenes", "superpoints", "fusion"):
-        shutil.copytree(folder / f"data/{name}/room0.zarr", folder / f"data/{name}/room1.zarr")
+    shutil.copytree(rooms, folder)
     store.note(folder / "data/scenes/room1.zarr", split="train")
+    shutil.rmtree(folder / "data/labels/room1.zarr")
     return folder, tmp_path / "out"
 
 
 def asked(several, *arguments):
-    project, out = several
-    given = (*arguments, "--out", str(out), "--params", str(project / "params.yaml"))
+    rooms, out = several
+    given = (*arguments, "--out", str(out), "--params", str(rooms / "params.yaml"))
     return CliRunner().invoke(stage.app, given)
 
 

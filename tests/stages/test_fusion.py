@@ -48,7 +48,7 @@ class Mask:
 
 
 @pytest.fixture
-def workspace(project, monkeypatch):
+def two_kinds(project, monkeypatch):
     write_scans(project.folder / "raw", train=["a"], val=["b"])
     project.change(
         dataset={"root": "raw", "name": "small"},
@@ -96,7 +96,7 @@ def computed(lines):
     return [int(line.split(": ")[1].split()[0]) for line in lines]
 
 
-def test_superpoints(workspace):
+def test_superpoints(two_kinds):
     run(scenes)
     run(superpoints)
     source, group = store.open_scene("data/scenes/a.zarr"), store.open_scene("data/superpoints/a.zarr")
@@ -111,7 +111,7 @@ def test_superpoints(workspace):
     assert store.open_scene("data/superpoints/a.zarr")["size"][:].tolist() == [36]
 
 
-def test_projection_of_both_kinds_of_models(workspace):
+def test_projection_of_both_kinds_of_models(two_kinds):
     run(scenes)
     run(projection, "dense")
     run(projection, "mask")
@@ -128,7 +128,7 @@ def test_projection_of_both_kinds_of_models(workspace):
     assert (mask["feature"][:][mask["count"][:] > 0] == [1, 0, 0]).all()
 
 
-def test_fusion_writes_what_the_library_computes(workspace):
+def test_fusion_writes_what_the_library_computes(two_kinds):
     run_all()
     group = store.open_scene("data/fusion/b.zarr")
     projected = [store.open_scene(f"data/projection/{model}/b.zarr") for model in ("dense", "mask")]
@@ -154,7 +154,7 @@ def test_fusion_writes_what_the_library_computes(workspace):
     }  # fmt: skip
 
 
-def test_without_point_features_the_rest_is_the_same(workspace):
+def test_without_point_features_the_rest_is_the_same(two_kinds):
     run_all()
     names = ("valid", "weight", "prediction", "superpoint_feature", "superpoint_valid")
     with_points = [store.open_scene("data/fusion/a.zarr")[name][:] for name in names]
@@ -169,7 +169,7 @@ def test_without_point_features_the_rest_is_the_same(workspace):
         store.fused_points(path)
 
 
-def test_only_what_depends_on_a_change_is_computed_again(workspace):
+def test_only_what_depends_on_a_change_is_computed_again(two_kinds):
     assert computed(run_all()) == [2, 2, 2, 2, 2]
     before = {stage: tree_hash(Path("data") / stage) for stage in ("superpoints", "projection", "fusion")}
     assert computed(run_all()) == [0, 0, 0, 0, 0]
@@ -198,7 +198,7 @@ def test_only_what_depends_on_a_change_is_computed_again(workspace):
     assert before["superpoints"] == tree_hash(Path("data/superpoints"))
 
 
-def test_where_nothing_changed_no_model_is_loaded(workspace, monkeypatch):
+def test_where_nothing_changed_no_model_is_loaded(two_kinds, monkeypatch):
     run_all()
     for module, name in (
         (project_scenes, "load_segmenter"),
@@ -210,7 +210,7 @@ def test_where_nothing_changed_no_model_is_loaded(workspace, monkeypatch):
     assert computed(run_all()) == [0, 0, 0, 0, 0]
 
 
-def test_one_more_scan_costs_a_model_that_ran_elsewhere_one_scan(workspace, monkeypatch):
+def test_one_more_scan_costs_a_model_that_ran_elsewhere_one_scan(two_kinds, monkeypatch):
     run(scenes)
     folder, index = Path("models/demo/dense"), Path("data/frames/index.csv")
     folder.mkdir(parents=True)
@@ -237,7 +237,7 @@ def test_one_more_scan_costs_a_model_that_ran_elsewhere_one_scan(workspace, monk
     assert computed([run(projection, "dense").splitlines()[-1]]) == [1]
 
 
-def test_memory_decides_on_blocks_but_not_on_bytes(workspace):
+def test_memory_decides_on_blocks_but_not_on_bytes(two_kinds):
     run(scenes)
     run(projection, "dense")
     whole = Path("data/projection/dense").rename("whole")
@@ -246,7 +246,7 @@ def test_memory_decides_on_blocks_but_not_on_bytes(workspace):
     assert tree_hash(Path("data/projection/dense")) == tree_hash(whole)
 
 
-def test_a_capability_of_another_vocabulary_is_an_error(workspace):
+def test_a_capability_of_another_vocabulary_is_an_error(two_kinds):
     run_all()
     write_capability("mask", [0.1, 0.2, 0.3], ("wall", "floor", "table"))
     assert "mask.json: not the capability over this vocabulary" in run(fusion, code=1).replace("\n", " ")
@@ -254,7 +254,7 @@ def test_a_capability_of_another_vocabulary_is_an_error(workspace):
     assert "run the stage capability" in run(fusion, code=1).replace("\n", " ")
 
 
-def test_a_scan_whose_frames_see_nothing_fails_alone(workspace):
+def test_a_scan_whose_frames_see_nothing_fails_alone(two_kinds):
     pose = np.eye(4)
     pose[:3, 3] = [0, 9, 0]
     for i in range(3):
@@ -265,7 +265,7 @@ def test_a_scan_whose_frames_see_nothing_fails_alone(workspace):
     assert store.scene_ids(Path("data/projection/dense")) == ["b"]
 
 
-def test_fusion_in_blocks_writes_the_same_bytes(workspace, monkeypatch):
+def test_fusion_in_blocks_writes_the_same_bytes(two_kinds, monkeypatch):
     edit("superpoints", method="identity")
     run_all()
     whole = Path("data/fusion").rename("whole")
@@ -276,7 +276,7 @@ def test_fusion_in_blocks_writes_the_same_bytes(workspace, monkeypatch):
     assert tree_hash(Path("data/fusion")) == tree_hash(whole)
 
 
-def test_texts_are_part_of_the_keys(workspace):
+def test_texts_are_part_of_the_keys(two_kinds):
     run_all()
     edit("text", template="this is a {}")
     assert computed(run_all()) == [0, 0, 0, 0, 2]

@@ -15,7 +15,7 @@ HOUSES = TRAIN, VAL = "17DRP5sb8fy", "2azQ1b91cZZ"
 
 
 @pytest.fixture
-def workspace(project):
+def houses(project):
     write_root(project.folder, *HOUSES)
     project.change(
         dataset={
@@ -31,7 +31,7 @@ def run(stage, *arguments):
     return CliRunner().invoke(stage.app, arguments)
 
 
-def test_from_house_to_features(workspace, two_axes):
+def test_from_house_to_features(houses, two_axes):
     assert run(scenes).exit_code == 0
     assert store.scene_ids("data/scenes") == [f"{house}_region{r}" for house in HOUSES for r in range(2)]
     scene = store.read_scene(f"data/scenes/{VAL}_region1.zarr", Path("scans"))
@@ -52,18 +52,18 @@ def test_from_house_to_features(workspace, two_axes):
     assert (feature[:16][seen & (x > 0.6)].argmax(1) == 1).all()
 
 
-def test_published_scores_are_of_the_test_split(workspace):
-    workspace.change(evaluation={"split": "test"})
-    write_house(workspace.folder / "scans", "2t7WUuJeko7", regions=1, assigned=(0,))
+def test_published_scores_are_of_the_test_split(houses):
+    houses.change(evaluation={"split": "test"})
+    write_house(houses.folder / "scans", "2t7WUuJeko7", regions=1, assigned=(0,))
     assert run(scenes).exit_code == 0
     assert run(labels).exit_code == 0
-    split = workspace.params.evaluation.split
-    assert split_by_annotation(Artefacts(workspace.folder), split) == (["2t7WUuJeko7_region0"], [])
+    split = houses.params.evaluation.split
+    assert split_by_annotation(Artefacts(houses.folder), split) == (["2t7WUuJeko7_region0"], [])
 
 
-def test_bad_regions_are_listed_and_the_others_finished(workspace):
-    (workspace.folder / "scans" / TRAIN / "undistorted_depth_images" / image_names(1, 0, 0)[0]).unlink()
-    mesh = workspace.folder / "scans" / VAL / "region_segmentations" / "region0.ply"
+def test_bad_regions_are_listed_and_the_others_finished(houses):
+    (houses.folder / "scans" / TRAIN / "undistorted_depth_images" / image_names(1, 0, 0)[0]).unlink()
+    mesh = houses.folder / "scans" / VAL / "region_segmentations" / "region0.ply"
     mesh.write_bytes(mesh.read_bytes()[:-3])
     result = run(scenes)
     assert result.exit_code == 1 and "2 of 4 scenes failed" in result.stderr

@@ -27,7 +27,7 @@ BORDER = 1
 
 
 @pytest.fixture
-def workspace(project):
+def drives(project):
     write_root(project.folder / "nuscenes", *DRIVES, keyframes=2)
     project.change(
         dataset={
@@ -56,7 +56,7 @@ def seen_by(xyz, index):
     return found
 
 
-def test_from_tables_to_features(workspace, two_axes):
+def test_from_tables_to_features(drives, two_axes):
     assert run(scenes).exit_code == 0
     assert store.scene_ids("data/scenes") == [f"{drive}_{k:02d}" for drive in (TRAIN, VAL) for k in range(2)]
     scene = store.read_scene(f"data/scenes/{VAL}_01.zarr", Path("nuscenes"))
@@ -89,9 +89,9 @@ def test_from_tables_to_features(workspace, two_axes):
     assert (feature[left] == (1, 0)).all() and (feature[right] == (0, 1)).all()
 
 
-def test_superpoints_of_sweeps_without_faces(workspace):
+def test_superpoints_of_sweeps_without_faces(drives):
     """By nearest neighbours and normals, where identity (the paper's) is not asked for."""
-    workspace.change(superpoints={"method": "mesh", "min_vertices": 4})
+    drives.change(superpoints={"method": "mesh", "min_vertices": 4})
     assert run(scenes).exit_code == 0
     assert run(superpoints).exit_code == 0
     superpoint = store.open_scene(f"data/superpoints/{VAL}_00.zarr")["superpoint"][:]
@@ -102,9 +102,9 @@ def test_superpoints_of_sweeps_without_faces(workspace):
     assert common[0] != common[1] and (road == common[0]).mean() > 0.7
 
 
-def test_bad_keyframes_are_listed_and_the_others_finished(workspace):
-    next((workspace.folder / "nuscenes/samples/CAM_BACK").glob(f"{TRAIN}*")).unlink()
-    sweep = workspace.folder / f"nuscenes/samples/LIDAR_TOP/{VAL}__LIDAR_TOP__{START}.pcd.bin"
+def test_bad_keyframes_are_listed_and_the_others_finished(drives):
+    next((drives.folder / "nuscenes/samples/CAM_BACK").glob(f"{TRAIN}*")).unlink()
+    sweep = drives.folder / f"nuscenes/samples/LIDAR_TOP/{VAL}__LIDAR_TOP__{START}.pcd.bin"
     sweep.write_bytes(sweep.read_bytes()[:-3])
     result = run(scenes)
     assert result.exit_code == 1 and "3 of 4 scenes failed" in result.stderr  # the sweep is of two keyframes

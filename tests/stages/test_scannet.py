@@ -16,7 +16,7 @@ SCANS = TRAIN, BAD, VAL = "scene0000_00", "scene0001_00", "scene0011_00"
 
 
 @pytest.fixture
-def workspace(project):
+def three_scans(project):
     write_root(project.folder, *SCANS)
     project.change(
         dataset={"root": "scans", "name": "scannet", "reader": "scannet"},
@@ -31,7 +31,7 @@ def run(stage, *arguments):
     return CliRunner().invoke(stage.app, arguments)
 
 
-def test_from_stream_to_features(workspace, two_axes):
+def test_from_stream_to_features(three_scans, two_axes):
     result = run(scenes)
     assert result.exit_code == 0
     assert "scenes: 3 frames of 3 scenes have no pose and were left out" in " ".join(result.stderr.split())
@@ -57,8 +57,8 @@ def test_from_stream_to_features(workspace, two_axes):
     assert (feature[(x > 0.7) & (count > 0)].argmax(1) == 1).all()
 
 
-def test_bad_scans_are_listed_and_the_others_finished(workspace):
-    stream = workspace.folder / "scans" / BAD / f"{BAD}.sens"
+def test_bad_scans_are_listed_and_the_others_finished(three_scans):
+    stream = three_scans.folder / "scans" / BAD / f"{BAD}.sens"
     stream.write_bytes(stream.read_bytes()[:4000])
     result = run(scenes)
     assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
@@ -66,9 +66,9 @@ def test_bad_scans_are_listed_and_the_others_finished(workspace):
     assert store.scene_ids("data/scenes") == [TRAIN, VAL]
 
 
-def test_bad_annotation_is_listed_and_the_others_finished(workspace):
+def test_bad_annotation_is_listed_and_the_others_finished(three_scans):
     run(scenes)
-    (workspace.folder / "scans" / BAD / f"{BAD}_vh_clean_2.0.010000.segs.json").unlink()
+    (three_scans.folder / "scans" / BAD / f"{BAD}_vh_clean_2.0.010000.segs.json").unlink()
     result = run(labels)
     assert result.exit_code == 1 and f"{BAD}: scans/{BAD}/{BAD}_vh_clean_2.0.010000.segs.json: missing" in (
         result.stderr
@@ -76,35 +76,35 @@ def test_bad_annotation_is_listed_and_the_others_finished(workspace):
     assert store.scene_ids("data/labels") == [TRAIN, VAL]
 
 
-def test_missing_table_stops_the_labels_of_categories_alone(workspace):
+def test_missing_table_stops_the_labels_of_categories_alone(three_scans):
     run(scenes)
-    (workspace.folder / "scannetv2-labels.combined.tsv").unlink()
+    (three_scans.folder / "scannetv2-labels.combined.tsv").unlink()
     assert run(labels).exit_code == 0
     Path("mine.csv").write_text(
         "index,name,scannet_id,prompt,red,green,blue,foreground\n0,chair,2,chair,1,2,3,1\n"
     )
-    workspace.change(dataset={"label_set": "mine.csv"})
+    three_scans.change(dataset={"label_set": "mine.csv"})
     result = run(labels)
     assert result.exit_code == 1 and "scannetv2-labels.combined.tsv: missing; download it" in result.stderr
 
 
-def test_other_label_set_changes_labels_alone(workspace):
+def test_other_label_set_changes_labels_alone(three_scans):
     run(scenes)
     run(labels)
     before = tree_hash(Path("data/scenes"))
     Path("mine.csv").write_text(
         "index,name,scannet_id,prompt,red,green,blue,foreground\n0,chair,2,chair,1,2,3,1\n"
     )
-    workspace.change(dataset={"label_set": "mine.csv"})
+    three_scans.change(dataset={"label_set": "mine.csv"})
     assert "3 unchanged" in run(scenes).stderr and tree_hash(Path("data/scenes")) == before
     assert "3 computed" in run(labels).stderr
     label = store.open_scene(f"data/labels/{VAL}.zarr")["label"][:]
     assert np.array_equal(label == 0, segment_of_vertices() == SEGMENT["left"])
 
 
-def test_alignment_moves_points_and_computes_scenes_again(workspace):
+def test_alignment_moves_points_and_computes_scenes_again(three_scans):
     run(scenes)
-    workspace.change(dataset={"axis_alignment": True})
+    three_scans.change(dataset={"axis_alignment": True})
     assert "3 computed" in run(scenes).stderr
     xyz = store.open_scene(f"data/scenes/{VAL}.zarr")["xyz"][:]
     assert np.allclose(xyz[:, 2], grid(6)[0][:, 2] + 0.25, atol=1e-6)

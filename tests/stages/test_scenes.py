@@ -14,7 +14,7 @@ from tests.builders.files import tree_hash
 
 
 @pytest.fixture
-def workspace(project):
+def captured(project):
     write_scans(project.folder / "raw", train=["a", "b"], val=["c"])
     project.change(dataset={"root": "raw", "name": "small"})
     return project
@@ -24,7 +24,7 @@ def run(stage):
     return CliRunner().invoke(stage.app, [])
 
 
-def test_scenes(workspace):
+def test_scenes(captured):
     assert run(scenes).exit_code == 0
     scene = store.read_scene("data/scenes/c.zarr", Path("raw"))
     assert scene.split == "val" and scene.dataset == "small" and scene.xyz.shape == (36, 3)
@@ -34,9 +34,9 @@ def test_scenes(workspace):
     assert group.attrs["units"] == "m" and group.attrs["up"] == "z"
 
 
-def test_bad_scenes_are_listed_and_the_others_finished(workspace):
+def test_bad_scenes_are_listed_and_the_others_finished(captured):
     np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
-    write_splits(workspace.folder / "raw", ["a", "b"], ["c", "gone", "../c"])
+    write_splits(captured.folder / "raw", ["a", "b"], ["c", "gone", "../c"])
     result = run(scenes)
     assert result.exit_code == 1
     for cause in (
@@ -49,19 +49,19 @@ def test_bad_scenes_are_listed_and_the_others_finished(workspace):
     assert store.scene_ids("data/scenes") == ["a", "c"]
 
 
-def test_annotation_does_not_reach_scenes(workspace):
+def test_annotation_does_not_reach_scenes(captured):
     assert run(scenes).exit_code == 0
-    before = tree_hash(workspace.folder / "data/scenes")
+    before = tree_hash(captured.folder / "data/scenes")
     for name in ("a", "b", "c"):
-        for file in (workspace.folder / "raw" / name / "truth").iterdir():
+        for file in (captured.folder / "raw" / name / "truth").iterdir():
             file.unlink()
-        (workspace.folder / "raw" / name / "truth").rmdir()
+        (captured.folder / "raw" / name / "truth").rmdir()
     result = run(scenes)
     assert "0 computed, 3 unchanged" in result.stderr
-    assert tree_hash(workspace.folder / "data/scenes") == before
+    assert tree_hash(captured.folder / "data/scenes") == before
 
 
-def test_labels(workspace):
+def test_labels(captured):
     run(scenes)
     assert run(labels).exit_code == 0
     group = store.open_scene("data/labels/a.zarr")
@@ -69,11 +69,11 @@ def test_labels(workspace):
     assert group["label"].shape == (36,)
 
 
-def test_labels_of_unannotated_scenes_are_left_out(workspace):
+def test_labels_of_unannotated_scenes_are_left_out(captured):
     run(scenes)
-    for file in (workspace.folder / "raw/b/truth").iterdir():
+    for file in (captured.folder / "raw/b/truth").iterdir():
         file.unlink()
-    (workspace.folder / "raw/b/truth").rmdir()
+    (captured.folder / "raw/b/truth").rmdir()
     assert run(labels).exit_code == 0
     assert store.scene_ids("data/labels") == ["a", "c"]
 
@@ -82,7 +82,7 @@ def test_labels_of_unannotated_scenes_are_left_out(workspace):
     ("label", "message"),
     [(np.zeros(35, int), "35 labels for 36 vertices"), (np.full(36, 20), "labels must lie in -1..19")],
 )
-def test_bad_labels_are_listed(workspace, label, message):
+def test_bad_labels_are_listed(captured, label, message):
     np.save("raw/a/truth/vertex_label.npy", label)
     np.save("raw/a/truth/vertex_instance.npy", np.zeros(len(label), int))
     run(scenes)
@@ -95,13 +95,13 @@ def test_bad_labels_are_listed(workspace, label, message):
     assert store.scene_ids("data/labels") == ["b", "c"]
 
 
-def test_unknown_parameter_is_a_message(workspace):
-    workspace.change(scenes={"stride": 2})
+def test_unknown_parameter_is_a_message(captured):
+    captured.change(scenes={"stride": 2})
     result = run(scenes)
     assert result.exit_code == 1 and "scenes: unknown key 'stride'" in result.stderr
 
 
-def test_labels_of_a_scene_that_was_not_imported_are_listed(workspace):
+def test_labels_of_a_scene_that_was_not_imported_are_listed(captured):
     run(scenes)
     shutil.rmtree("data/scenes/b.zarr")
     result = run(labels)
@@ -109,25 +109,25 @@ def test_labels_of_a_scene_that_was_not_imported_are_listed(workspace):
     assert store.scene_ids("data/labels") == ["a", "c"]
 
 
-def test_labels_are_of_the_cloud_that_they_were_made_for(workspace):
+def test_labels_are_of_the_cloud_that_they_were_made_for(captured):
     run(scenes)
     assert run(labels).exit_code == 0
     xyz, face = grid(5)
-    write_ply(workspace.folder / "raw/a/mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), face)
+    write_ply(captured.folder / "raw/a/mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), face)
     run(scenes)
     result = run(labels)
     assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
     assert "36 labels for 25 vertices" in result.stderr
 
 
-def test_scenes_of_another_root_are_not_removed_without_a_word(workspace):
+def test_scenes_of_another_root_are_not_removed_without_a_word(captured):
     assert run(scenes).exit_code == 0
-    before = tree_hash(workspace.folder / "data/scenes")
-    write_scans(workspace.folder / "other", train=[], val=["d"])
-    workspace.change(dataset={"root": "other"})
+    before = tree_hash(captured.folder / "data/scenes")
+    write_scans(captured.folder / "other", train=[], val=["d"])
+    captured.change(dataset={"root": "other"})
     result = run(scenes)
     said = " ".join(result.stderr.split())
-    assert result.exit_code == 1 and tree_hash(workspace.folder / "data/scenes") == before
+    assert result.exit_code == 1 and tree_hash(captured.folder / "data/scenes") == before
     for words in (
         "data/scenes: holds 3 scenes (a to c), none of which is in other",
         "`anyscene init FOLDER --root other`",
@@ -140,8 +140,8 @@ def test_scenes_of_another_root_are_not_removed_without_a_word(workspace):
     assert run(scenes).exit_code == 0 and store.scene_ids("data/scenes") == ["d"]
 
 
-def test_a_scan_that_is_gone_goes_from_the_scenes(workspace):
+def test_a_scan_that_is_gone_goes_from_the_scenes(captured):
     assert run(scenes).exit_code == 0
-    write_splits(workspace.folder / "raw", ["a"], ["c"])
+    write_splits(captured.folder / "raw", ["a"], ["c"])
     result = run(scenes)
     assert result.exit_code == 0 and "0 computed, 2 unchanged, 1 removed" in result.stderr

@@ -30,7 +30,7 @@ OWN = {"wall": "wall-other-merged", "floor": "floor-other-merged", "chair": "cha
 
 
 @pytest.fixture
-def workspace(project):
+def three_kinds(project):
     """Two scans, images of the vocabulary with pseudo masks, and the weights of two models."""
     write_scans(project.folder / "raw", train=["a"], val=["b"])
     project.change(
@@ -87,7 +87,7 @@ def results(scene, names):
     return group, fused, valid, measured
 
 
-def test_three_models(workspace):
+def test_three_models(three_kinds):
     run(scenes)
     run(superpoints)
     run(frames)
@@ -112,7 +112,7 @@ def test_three_models(workspace):
         assert (weight[seen].argmax(1) == 2).all()  # it knows every class better
         assert valid[2].sum() < valid[0].sum()  # nothing is said of the upper right
     before = {scene: store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:] for scene in ("a", "b")}
-    workspace.change(segmenters={"names": ["seem", "dense", "mask"]})
+    three_kinds.change(segmenters={"names": ["seem", "dense", "mask"]})
     run(fusion)
     for scene, weight in before.items():
         turned = store.open_scene(f"data/fusion/{scene}.zarr")["weight"][:]
@@ -125,7 +125,7 @@ def refused(stage, *arguments):
     return result.output
 
 
-def test_missing_answers_are_told_before_anything_is_computed(workspace):
+def test_missing_answers_are_told_before_anything_is_computed(three_kinds):
     run(scenes)
     run(frames)
     answer_as_seem()

@@ -39,16 +39,10 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def project(finished, tmp_path):
+def copied(finished, tmp_path):
     """A copy that a test may damage."""
     folder = tmp_path / "project"
-    shutil.copytree(finished[0], folder)
-    params = finished[1]
-    return folder, replace(
-        params,
-        dataset=replace(params.dataset, root=str(folder / "data/world")),
-        segmenters=replace(params.segmenters, weights=str(folder / "models/demo")),
-    )
+    return folder, miniature.copy(finished[0], folder)
 
 
 @pytest.fixture(autouse=True)
@@ -154,8 +148,8 @@ def test_two_runs_give_the_same_metrics(finished, result):
         (["data/world/room0/truth", "data/world/room1/truth"], {"oracle"}),
     ],
 )
-def test_what_is_missing_is_left_out_and_named(project, gone, rows):
-    folder, params = project
+def test_what_is_missing_is_left_out_and_named(copied, gone, rows):
+    folder, params = copied
     for path in gone:
         shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
     metrics = evaluation.run(params, Artefacts(folder)).metrics
@@ -163,15 +157,15 @@ def test_what_is_missing_is_left_out_and_named(project, gone, rows):
     assert set(metrics["semantic"]) == set(EVERY) - rows
 
 
-def test_unannotated_scenes_are_named(project):
-    folder, params = project
+def test_unannotated_scenes_are_named(copied):
+    folder, params = copied
     shutil.rmtree(folder / "data/labels/room1.zarr")
     metrics = evaluation.run(params, Artefacts(folder)).metrics
     assert (metrics["scenes"], metrics["unannotated"]) == (["room0"], ["room1"])
 
 
-def test_no_annotation_at_all_gives_no_scores_and_says_what_still_works(project):
-    folder, params = project
+def test_no_annotation_at_all_gives_no_scores_and_says_what_still_works(copied):
+    folder, params = copied
     shutil.rmtree(folder / "data/labels")
     shutil.rmtree(folder / "data/world")
     found = evaluation.run(params, Artefacts(folder))
@@ -184,16 +178,16 @@ def test_no_annotation_at_all_gives_no_scores_and_says_what_still_works(project)
     assert "anyscene query" in out.getvalue()
 
 
-def test_nothing_that_predicts_is_an_error(project):
-    folder, params = project
+def test_nothing_that_predicts_is_an_error(copied):
+    folder, params = copied
     for path in ("data/projection", "data/fusion", *(f"models/{name}" for name in miniature.NETWORKS)):
         shutil.rmtree(folder / path)
     with pytest.raises(EvaluationError, match="nothing predicts"):
         evaluation.run(params, Artefacts(folder))
 
 
-def test_capability_of_another_vocabulary_is_refused(project):
-    folder, _ = project
+def test_capability_of_another_vocabulary_is_refused(copied):
+    folder, _ = copied
     with pytest.raises(StoreError, match=r"mask\.json"):
         measured.read(folder / "data/capability", "mask", ("wall", "piano"))
 
@@ -206,9 +200,43 @@ def test_shuffled_capability_keeps_each_models_values(finished):
     assert "shuffled" in of_project(folder, params, shuffles=0).missing
 
 
-def test_a_row_reads_what_it_predicts_from_alone(project):
+def test_shuffled_capability_takes_another_order_for_every_model(copied, monkeypatch):
+    folder, params = copied
+    for model in ("dense", "mask"):
+        record = {"model": model, "vocabulary": params.vocabulary, "capability": [*range(1, 7)]}
+        (folder / f"data/capability/{model}.json").write_text(json.dumps(record))
+    found = []
+    monkeypatch.setattr(
+        ablation,
+        "fuse",
+        lambda *given, fuse=ablation.fuse, **how: found.append(given[2]) or fuse(*given, **how),
+    )
+    rows = of_project(folder, params, shuffles=5, seed=0)
+    next(row for row in rows.rows if row.name == "shuffled").predict(rows.features("room0"))
+    assert len(found) == 5 and any((first != second).any() for first, second in found)
+
+
+def test_labels_of_frames_are_resized_without_making_others(copied, monkeypatch):
+    folder, params = copied
+    smaller = replace(
+        params.projection, width=params.projection.width - 5, height=params.projection.height - 7
+    )
+    seen = []
+
+    def measure(segmenter, frames, *rest):
+        seen.extend(truth for _, truth in frames)
+        return np.zeros(len(params.vocabulary))
+
+    monkeypatch.setattr(evaluation, "true_iou", measure)
+    evaluation.run(replace(params, projection=smaller), Artefacts(folder))
+    assert len(seen) == 8 and all(truth.shape == (smaller.height, smaller.width) for truth in seen)
+    known = {SCANNET.names.index(name) for name in miniature.VOCABULARY} | {255}
+    assert set(np.unique(seen).tolist()) <= known
+
+
+def test_a_row_reads_what_it_predicts_from_alone(copied):
     """A damaged artefact costs only the rows that read it."""
-    folder, params = project
+    folder, params = copied
     shutil.rmtree(folder / "data/projection/dense/room0.zarr")
     shutil.rmtree(folder / "data/fusion/room0.zarr")
     ablation = Ablation(Inputs.of(params, Artefacts(folder)))
@@ -229,9 +257,9 @@ def test_without_controls_there_are_none(finished):
     assert capability.against == ("best single", "add", "linear")
 
 
-def test_any_network_is_a_row_and_what_came_of_labels_is_said(project):
+def test_any_network_is_a_row_and_what_came_of_labels_is_said(copied):
     """A network of a kind that nothing here knows, one that went on from it, and one named as a fusion."""
-    folder, params = project
+    folder, params = copied
     miniature.write_network(folder, "probe", "a probe", 7, supervised=True)
     miniature.write_network(folder, "linear", "one more", 8)
     miniature.write_network(folder, "after", "+ after the probe", 9)
@@ -255,8 +283,8 @@ def test_any_network_is_a_row_and_what_came_of_labels_is_said(project):
     assert "after - distilled" not in differences and rows.last_step(networks).name == "after"
 
 
-def test_a_loss_that_cannot_be_read_is_named_and_costs_nothing_else(project):
-    folder, params = project
+def test_a_loss_that_cannot_be_read_is_named_and_costs_nothing_else(copied):
+    folder, params = copied
     (folder / "models/ensembled/curves/plots/metrics/loss.tsv").write_text("{\n{")
     found = evaluation.run(params, Artefacts(folder))
     (problem,) = found.metrics["problems"]

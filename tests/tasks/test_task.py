@@ -78,12 +78,6 @@ FLOORS = '''
 '''
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tasks")
-    return folder, miniature.write(folder, scenes=2, spacing=0.25, frames=False)
-
-
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """The folder of an installed package that brings the task `floors`."""
@@ -98,9 +92,9 @@ def package(tmp_path, monkeypatch):
     sys.modules.pop("rooms_of_mine", None)
 
 
-def asked(project, scene="room0", source="fusion"):
-    folder, params = project
-    artefacts = Artefacts(folder)
+def asked(rooms, scene="room0", source="fusion"):
+    params = parameters.load(rooms / "params.yaml")
+    artefacts = Artefacts(rooms)
     texts = Texts.of(params, miniature.Spelling(), ["a bed in a scene"])
     return Surface.read(artefacts, scene), sources.of_scene(artefacts, scene, source), texts
 
@@ -130,8 +124,8 @@ def test_listing_tasks_imports_none_of_what_they_need():
     assert run("-c", textwrap.dedent(code)) == "['objects', 'free texts', 'classes'] False\n"
 
 
-def test_segmentation_labels_by_the_closest_prompt(project):
-    surface, features, texts = asked(project)
+def test_segmentation_labels_by_the_closest_prompt(rooms):
+    surface, features, texts = asked(rooms)
     found = task("segmentation").answer(surface, features, texts)
     expected = np.where(features.valid, (features.dense() @ texts.prompts.T).argmax(1), -1)
     np.testing.assert_array_equal(found.label, expected)
@@ -143,12 +137,11 @@ def test_segmentation_labels_by_the_closest_prompt(project):
     }
 
 
-def test_segmentation_is_scored_over_all_scenes_together(project):
-    folder, _ = project
+def test_segmentation_is_scored_over_all_scenes_together(rooms):
     answers, truth = [], []
     for scene in ("room0", "room1"):
-        answers.append(task("segmentation").answer(*asked(project, scene)))
-        truth.append(Truth.read(Artefacts(folder), scene, answers[0].label_set))
+        answers.append(task("segmentation").answer(*asked(rooms, scene)))
+        truth.append(Truth.read(Artefacts(rooms), scene, answers[0].label_set))
     found = task("segmentation").score(iter(answers), iter(truth))
     label, said = (np.concatenate([one.label for one in each]) for each in (truth, answers))
     expected = evaluate(label, said, answers[0].label_set)
@@ -156,13 +149,13 @@ def test_segmentation_is_scored_over_all_scenes_together(project):
     assert task("segmentation").score([], []) is None
 
 
-def test_instances_are_named_groups_scored_by_average_precision(project, monkeypatch):
+def test_instances_are_named_groups_scored_by_average_precision(rooms, monkeypatch):
     monkeypatch.setattr(average_precision, "SMALLEST", 5)
-    surface, features, texts = asked(project)
+    surface, features, texts = asked(rooms)
     answer = task("instances").answer(surface, features, texts)
     found, names = answer.proposals, texts.label_set.names
     assert found.source == "clusters" and not {"wall", "floor"} & set(found.name)
-    truth = Truth.read(Artefacts(project[0]), "room0", texts.label_set)
+    truth = Truth.read(Artefacts(rooms), "room0", texts.label_set)
     best = found.masks[[name == "bed" for name in found.name].index(True)]
     assert set(truth.label[best]) == {names.index("bed")}
     assert ((-1 <= found.score) & (found.score <= 1)).all() and len(set(found.score)) > 2
@@ -176,26 +169,26 @@ def test_instances_are_named_groups_scored_by_average_precision(project, monkeyp
     assert task("instances").score([answer], [truth]) is None and task("instances").score([], []) is None
 
 
-def test_a_query_is_heat_and_has_no_score(project):
-    surface, features, texts = asked(project)
+def test_a_query_is_heat_and_has_no_score(rooms):
+    surface, features, texts = asked(rooms)
     (answer,) = task("query").answer(surface, features, texts)
     (layer,) = task("query").layers([answer])
-    label = store.open_scene(project[0] / "data/labels/room0.zarr")["label"][:]
+    label = store.open_scene(rooms / "data/labels/room0.zarr")["label"][:]
     assert layer.title == "a bed in a scene" and layer.legend == Scale("median", "highest")
     assert layer.values[label == 3].mean() > layer.values[label != 3].mean() + 0.3
     assert task("query").score([answer], []) is None
 
 
-def test_every_task_is_scored_on_every_source(project, package, monkeypatch):
+def test_every_task_is_scored_on_every_source(rooms, package, monkeypatch):
     monkeypatch.setattr(average_precision, "SMALLEST", 5)
-    folder, params = project
-    found = score_tasks(Artefacts(folder), params, miniature.Spelling())
+    params = parameters.load(rooms / "params.yaml")
+    found = score_tasks(Artefacts(rooms), params, miniature.Spelling())
     assert found.keys() == {"floors", "instances", "segmentation"}  # a query has no score
     for scores in found.values():
         assert list(scores) == ["fusion", *miniature.NETWORKS]
     assert 0.5 < found["floors"]["fusion"]["recall"] < found["floors"]["ensembled"]["recall"] == 1
     assert found["segmentation"]["fusion"]["mIoU"] > found["segmentation"]["ensembled"]["mIoU"]
-    assert score_tasks(Artefacts(folder), params, miniature.Spelling(), scenes=[]) == {}
+    assert score_tasks(Artefacts(rooms), params, miniature.Spelling(), scenes=[]) == {}
 
 
 def with_section(params, **settings):
@@ -205,16 +198,16 @@ def with_section(params, **settings):
     return dataclasses.replace(params, evaluation=parameters.parse(values, "params.yaml").evaluation)
 
 
-def test_a_task_has_settings_of_its_own(project, package):
-    folder, params = project
-    texts = asked(project)[2]
+def test_a_task_has_settings_of_its_own(rooms, package):
+    params = parameters.load(rooms / "params.yaml")
+    texts = asked(rooms)[2]
     low, high = (
-        next(task_layers(Artefacts(folder), "room0", texts, with_section(params, height=height).evaluation))
+        next(task_layers(Artefacts(rooms), "room0", texts, with_section(params, height=height).evaluation))
         for height in (0.01, 9.0)
     )
     assert low.name == high.name == "floors" and low.values.sum() < high.values.sum()
     found = score_tasks(
-        Artefacts(folder), with_section(params, height=9.0), miniature.Spelling(), None, ["floors"]
+        Artefacts(rooms), with_section(params, height=9.0), miniature.Spelling(), None, ["floors"]
     )
     assert found["floors"]["ensembled"]["recall"] == 1
     with pytest.raises(ConfigError, match="height: 0"):
@@ -224,16 +217,17 @@ def test_a_task_has_settings_of_its_own(project, package):
         parameters.parse(values | {"evaluation": values["evaluation"] | {"roofs": {}}}, "params.yaml")
 
 
-def test_the_files_that_a_task_names_are_what_evaluation_and_report_read(project, package):
+def test_the_files_that_a_task_names_are_what_evaluation_and_report_read(rooms, package):
+    params = parameters.load(rooms / "params.yaml")
     named = DECLARED["evaluation"].files, DECLARED["report"].files
     for files in named:
-        assert Path("floors.csv") in files(project[1], None)
-        assert Path("other.csv") in files(with_section(project[1], table="other.csv"), None)
+        assert Path("floors.csv") in files(params, None)
+        assert Path("other.csv") in files(with_section(params, table="other.csv"), None)
 
 
-def test_a_task_of_another_package_is_shown_in_the_viewer(project, package):
-    folder, params = project
-    seen = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+def test_a_task_of_another_package_is_shown_in_the_viewer(rooms, package):
+    params = parameters.load(rooms / "params.yaml")
+    seen = SceneView(Artefacts(rooms), "room0", params, miniature.Spelling(), "fusion")
     assert "floors" in seen.layers
     low = seen.xyz[:, 2] < 0.01
     colours = seen.colours("floors")
@@ -241,11 +235,11 @@ def test_a_task_of_another_package_is_shown_in_the_viewer(project, package):
     assert len(np.unique(colours[~low], axis=0)) == 1 and (colours[low] != colours[~low][0]).any()
 
 
-def test_a_task_of_another_package_is_shown_in_the_report(project, package, monkeypatch):
-    folder, params = project
+def test_a_task_of_another_package_is_shown_in_the_report(rooms, package, monkeypatch):
+    params = parameters.load(rooms / "params.yaml")
     monkeypatch.setattr(run_of_report, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
-    shown = drawn_scene.draw("room0", run_of_report.Run(params, Artefacts(folder)))
+    shown = drawn_scene.draw("room0", run_of_report.Run(params, Artefacts(rooms)))
     assert shown.problems == () and "floor" in [picture.title for picture in shown.pictures]
 
 
@@ -261,8 +255,8 @@ def test_a_layer_has_colours_or_values():
         Layer("a", "A", np.zeros((1, 3), np.uint8), np.zeros(1, np.float32))
 
 
-def test_a_legend_names_the_classes_that_are_there(project):
-    label_set = asked(project)[2].label_set
+def test_a_legend_names_the_classes_that_are_there(rooms):
+    label_set = asked(rooms)[2].label_set
     layer = label_layer("labels", "labels", np.array([3, 3, 0]), label_set)
     assert [name for name, _ in layer.legend.entries] == ["wall", "bed"]
     assert layer.legend.colour("bed") == tuple(label_set.colours[3]) == tuple(layer.colours[0])

@@ -166,7 +166,8 @@ def tagged(checkpoint, monkeypatch):
     """open_clip as if it knew the checkpoint's weights by the tag `openai`, trained with QuickGELU."""
     there = {"url": "there", "hf_hub": ""}
     known = {"openai": there | {"quick_gelu": True}, "laion": there}
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "ViT-tiny", known)
+    for module in (open_clip, open_clip.factory):
+        monkeypatch.setattr(module, "get_pretrained_cfg", lambda model, tag: known.get(tag, {}))
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: str(checkpoint))
     text.open_clip_encoder.cache_clear()
     yield checkpoint

@@ -24,7 +24,7 @@ class Description:
     """What network.json says of a trained network. It is known without reading the weights."""
 
     name: str  # of its folder under models/
-    title: str  # for people, such as "superpoint distillation"
+    title: str  # for people
     kind: str  # of the objective that trained it, such as "superpoint"
     start: str | None  # name of the network that it began from; None: none of models/
     supervised: bool  # whether labels were shown to it in training

@@ -26,7 +26,7 @@ STAGES = ("projection@dense", "fusion")  # that the report times
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def served_room(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     params = miniature.write(folder, scenes=1, spacing=0.1)
     for path in list((folder / "data").glob("**/room0.zarr")):
@@ -35,9 +35,9 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shown(project, browser):
+def shown(served_room, browser):
     """The viewer's page in the browser, and the addresses that it requested."""
-    folder, params = project
+    folder, params = served_room
 
     def open_view(name):
         return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
@@ -114,11 +114,11 @@ def test_a_click_names_a_point(shown):
     assert shown.get_by_text("annotation").is_visible() and shown.get_by_text("cosine").is_visible()
 
 
-def test_the_report_opens_from_a_file_without_the_network(project, browser, tmp_path, monkeypatch):
+def test_the_report_opens_from_a_file_without_the_network(served_room, browser, tmp_path, monkeypatch):
     monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
     for module in (ablation, run):
         monkeypatch.setattr(module, "load_text_encoder", lambda section: miniature.Spelling())
-    folder, params = project
+    folder, params = served_room
     path = tmp_path / "index.html"
     path.write_text(report.build(params, Artefacts(folder), STAGES))
     beside = path.with_name("timings.html")

@@ -7,8 +7,10 @@ import threading
 
 import numpy as np
 import pytest
+import viser
 
 from anyscene.errors import StoreError
+from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.page import HEAT, Page
@@ -16,18 +18,12 @@ from anyscene.show.viewer.scene_view import SceneView
 from tests.builders import miniature
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    return folder, miniature.write(folder, scenes=2, spacing=0.4)
-
-
 @pytest.fixture
-def page(project):
-    folder, params = project
+def page(rooms):
+    params = parameters.load(rooms / "params.yaml")
 
     def open_view(name):
-        return SceneView(Artefacts(folder), name, params, miniature.Spelling(), "fusion")
+        return SceneView(Artefacts(rooms), name, params, miniature.Spelling(), "fusion")
 
     served = Page(["room0", "room1"], "room0", open_view, 0)
     yield served
@@ -79,10 +75,10 @@ def test_the_cloud_follows_the_panel(page):
 
 
 @pytest.mark.parametrize("layer", ["colour", "superpoints", HEAT])
-def test_a_smaller_scene_is_shown_from_any_layer(project, page, layer):
-    folder, params = project
+def test_a_smaller_scene_is_shown_from_any_layer(rooms, page, layer):
+    params = parameters.load(rooms / "params.yaml")
     page.open_view = lambda name: SceneView(
-        Artefacts(folder), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
+        Artefacts(rooms), name, params, miniature.Spelling(), "fusion", 50 if name == "room1" else 0
     )
     page.select(7)
     if layer == HEAT:
@@ -109,7 +105,7 @@ def test_back_from_a_scene_that_cannot_be_opened(page):
     assert len(page.cloud.colors) == len(page.cloud.points)
 
 
-def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(project, page):
+def test_what_is_damaged_is_said_in_the_panel_and_the_page_goes_on(rooms, page):
     def damaged(name):
         raise StoreError(f"{name}: <b>damaged</b>; run `dvc repro`")
 
@@ -124,6 +120,28 @@ def test_a_chosen_point_is_marked_and_described(page):
     page.select(7)
     np.testing.assert_allclose(page.clicked_on[0].position, page.view.xyz[7])
     assert "Point 7<" in page.panel.point.content
+
+
+def test_a_click_names_the_point_of_the_scene_also_where_it_is_cut(page):
+    """From just above, where points between those that are left are cut off."""
+    page.panel.height.value = 0.5
+    kept = page.view.below(page.panel.height.value)
+    for place in (len(kept) // 2, len(kept) - 3):
+        assert kept[place] != place
+        point = int(page.view.drawn[kept[place]])
+        slanted = np.array([0.3, 0.2, -1])
+        page.click(page.view.xyz[point] - 0.01 * slanted, slanted)
+        np.testing.assert_allclose(page.clicked_on[0].position, page.view.xyz[point])
+    said = page.panel.point.content
+    page.click((99, 99, 99), (0, 0, 1))  # meets nothing
+    assert page.panel.point.content == said
+
+
+def test_no_button_hands_the_scene_to_others(page, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(viser.GuiApi, "configure_theme", lambda gui, **theme: asked.update(theme))
+    Page(["room0"], "room0", page.open_view, 0).stop()
+    assert asked["show_share_button"] is False
 
 
 def test_it_is_said_how_many_points_are_drawn(page):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +20,11 @@ from anyscene.errors import StoreError
 from anyscene.library import feature_cloud
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
+from anyscene.scene import Camera, Frame
 from anyscene.show import palette
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.picking import hit
-from anyscene.show.viewer.scene_view import SceneView
+from anyscene.show.viewer.scene_view import SceneView, Sighting
 from anyscene.tasks import sources
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.layer import Classes, Scale, label_colours
@@ -39,14 +42,14 @@ NETWORK = [*miniature.NETWORKS][-1]  # the most refined one
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def detailed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("viewer")
     return folder, miniature.write(folder, scenes=1, spacing=0.2)
 
 
 @pytest.fixture(scope="module")
-def room(project):
-    folder, params = project
+def room(detailed):
+    folder, params = detailed
     return SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
 
 
@@ -66,8 +69,8 @@ def test_layers_are_those_of_the_pipeline_in_its_order(room, monkeypatch):
     assert isinstance(named.legend, Classes) and {"bed", "table"} <= dict(named.legend.entries).keys()
 
 
-def test_of_a_large_scene_some_points_are_drawn_and_all_count(project, room):
-    folder, params = project
+def test_of_a_large_scene_some_points_are_drawn_and_all_count(detailed, room):
+    folder, params = detailed
     few = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", most=50)
     assert len(room.drawn) == len(room.xyz) > 50 >= len(few.drawn) > 40
     np.testing.assert_array_equal(few.drawn, np.unique(few.drawn))
@@ -83,9 +86,9 @@ def test_of_a_large_scene_some_points_are_drawn_and_all_count(project, room):
         assert found.matches == wanted.matches and found.shows == wanted.shows
 
 
-def test_groups_do_not_depend_on_what_is_drawn_where_not_even_all_are_sampled(project, monkeypatch):
+def test_groups_do_not_depend_on_what_is_drawn_where_not_even_all_are_sampled(detailed, monkeypatch):
     monkeypatch.setattr("anyscene.tasks.query.session.SAMPLE", 60)
-    folder, params = project
+    folder, params = detailed
     answers = [
         SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", most).ask(*asked)
         for asked in (("a bed in a scene",), ("a bed in a scene", ["a table in a scene"]))
@@ -97,8 +100,8 @@ def test_groups_do_not_depend_on_what_is_drawn_where_not_even_all_are_sampled(pr
         assert sampled.shows == every.shows == few.shows
 
 
-def test_a_text_that_is_not_meant_leaves_out_what_is_closer_to_it(project, room):
-    folder, params = project
+def test_a_text_that_is_not_meant_leaves_out_what_is_closer_to_it(detailed, room):
+    folder, params = detailed
     few = SceneView(
         Artefacts(folder), "room0", params, miniature.Spelling(), "fusion", most=len(room.xyz) // 2
     )
@@ -112,8 +115,8 @@ def test_a_text_that_is_not_meant_leaves_out_what_is_closer_to_it(project, room)
         assert all((one.truth[np.isin(one.superpoint, m.superpoints)] != table).any() for m in left)
 
 
-def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(project, room):
-    group = store.open_scene(project[0] / "data/projection/dense/room0.zarr")
+def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(detailed, room):
+    group = store.open_scene(detailed[0] / "data/projection/dense/room0.zarr")
     prompts = miniature.Spelling().encode(
         [f"a {p} in a scene" if p != "other" else p for p in room.texts.label_set.prompts]
     )
@@ -125,8 +128,8 @@ def test_a_label_layer_shows_the_closest_class_and_grey_without_a_feature(projec
     assert (label < 0).any()
 
 
-def test_a_class_with_several_prompts_is_shown_once(project, room, tmp_path):
-    folder, params = project
+def test_a_class_with_several_prompts_is_shown_once(detailed, room, tmp_path):
+    folder, params = detailed
     several = replace(params.dataset, label_set=str(miniature.doubled(tmp_path / "several.csv")))
     other = SceneView(
         Artefacts(folder), "room0", replace(params, dataset=several), miniature.Spelling(), "fusion"
@@ -149,8 +152,8 @@ def test_one_class_alone_is_told_apart_whatever_its_neighbours_colours(room):
     assert (absent.max(1) == absent.min(1)).all() and absent.max() <= 127
 
 
-def test_a_partly_computed_scene_has_the_layers_that_there_are(project, tmp_path):
-    folder, params = project
+def test_a_partly_computed_scene_has_the_layers_that_there_are(detailed, tmp_path):
+    folder, params = detailed
     shutil.copytree(folder / "data/scenes", tmp_path / "data/scenes")
     bare = SceneView(Artefacts(tmp_path), "room0", params, miniature.Spelling())
     assert bare.layers == ("colour",) and bare.source is None
@@ -163,8 +166,8 @@ def test_a_partly_computed_scene_has_the_layers_that_there_are(project, tmp_path
         SceneView(Artefacts(tmp_path), "room9", params, miniature.Spelling())
 
 
-def test_networks_have_a_row_for_each_voxel_that_equals_the_points_feature(project):
-    artefacts = Artefacts(project[0])
+def test_networks_have_a_row_for_each_voxel_that_equals_the_points_feature(detailed):
+    artefacts = Artefacts(detailed[0])
     found = sources.of_scene(artefacts, "room0", NETWORK)
     cloud = Surface.read(artefacts, "room0").cloud
     expected = sources.network(artefacts, NETWORK).features(cloud)
@@ -174,10 +177,10 @@ def test_networks_have_a_row_for_each_voxel_that_equals_the_points_feature(proje
 
 
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
-def test_blocks_are_those_of_the_points_asked_for(project, source, monkeypatch):
+def test_blocks_are_those_of_the_points_asked_for(detailed, source, monkeypatch):
     monkeypatch.setattr("anyscene.tasks.features.WIDENED", 7)
     monkeypatch.setattr("anyscene.tasks.features.READ", 20)
-    found = sources.of_scene(Artefacts(project[0]), "room0", source)
+    found = sources.of_scene(Artefacts(detailed[0]), "room0", source)
     every = torch.cat([*found.blocks()])
     np.testing.assert_array_equal(every, found.dense())
     points = np.array([0, 19, 20, 21, 77, len(found) - 1])
@@ -189,9 +192,9 @@ def test_blocks_are_those_of_the_points_asked_for(project, source, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
-def test_means_inside_masks_are_those_of_the_points_that_have_a_feature(project, source, monkeypatch):
+def test_means_inside_masks_are_those_of_the_points_that_have_a_feature(detailed, source, monkeypatch):
     monkeypatch.setattr("anyscene.tasks.features.WIDENED", 7)
-    found = sources.of_scene(Artefacts(project[0]), "room0", source)
+    found = sources.of_scene(Artefacts(detailed[0]), "room0", source)
     mask = np.random.default_rng(0).random((4, len(found))) < 0.3
     mask[1] = False
     mean, count = found.means(PointMasks.of(mask, len(found)))
@@ -202,10 +205,30 @@ def test_means_inside_masks_are_those_of_the_points_that_have_a_feature(project,
     assert count[1] == 0 and found.means(PointMasks.of([], len(found)))[0].shape == (0, mean.shape[1])
 
 
-def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch):
+def test_an_index_does_not_depend_on_the_blocks_it_is_built_in(detailed, monkeypatch):
+    """Blocks of a few points, each with superpoints of its own."""
+    artefacts, encoder = Artefacts(detailed[0]), miniature.Spelling()
+    classes = Texts.of(detailed[1], encoder).classes
+    superpoint = Surface.read(artefacts, "room0").superpoint
+    every, text = np.arange(len(superpoint)), encoder.encode(["a bed in a scene"])
+
+    def built(source):
+        return Index.of(sources.of_scene(artefacts, "room0", source), superpoint, classes, every)
+
+    for source in ("fusion", NETWORK):
+        with monkeypatch.context() as patch:
+            patch.setattr("anyscene.tasks.features.WIDENED", 50)
+            parts = built(source)
+        whole = built(source)
+        np.testing.assert_array_equal(parts.count, whole.count)
+        np.testing.assert_allclose(parts.superpoints(text), whole.superpoints(text), atol=1e-5)
+        np.testing.assert_allclose(parts.sample.scores(text), whole.sample.scores(text), atol=1e-3)
+
+
+def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(detailed, monkeypatch):
     monkeypatch.setattr("anyscene.tasks.query.index.ROWS", 7)
     words = miniature.Spelling().encode(["a bed in a scene", "a table in a scene"])
-    fused = sources.of_scene(Artefacts(project[0]), "room0", "fusion")
+    fused = sources.of_scene(Artefacts(detailed[0]), "room0", "fusion")
     feature, valid = fused.dense(), fused.valid
     exact = similarity.cosine(feature, valid, words)[valid]
     held = QuantisedFeatures.empty(*feature[valid].shape)
@@ -224,8 +247,8 @@ def test_held_in_bytes_the_cosine_is_that_of_what_is_stored(project, monkeypatch
 
 @pytest.mark.parametrize("by", By)
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
-def test_scores_of_superpoints_are_the_means_of_their_points(project, room, source, by):
-    artefacts, encoder = Artefacts(project[0]), miniature.Spelling()
+def test_scores_of_superpoints_are_the_means_of_their_points(detailed, room, source, by):
+    artefacts, encoder = Artefacts(detailed[0]), miniature.Spelling()
     features = sources.of_scene(artefacts, "room0", source)
     group = room.superpoint.copy()
     group[~features.valid] = 0  # a superpoint that has points without a feature
@@ -246,10 +269,10 @@ def test_scores_of_superpoints_are_the_means_of_their_points(project, room, sour
 
 
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
-def test_a_text_is_found_as_on_the_command_line(project, source, tmp_path, monkeypatch):
+def test_a_text_is_found_as_on_the_command_line(detailed, source, tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr("anyscene.tasks.query.index.ROWS", 100)
-    folder, params = project
+    folder, params = detailed
     texts = ["a bed in a scene", "a piece of furniture that provides a place to sleep"]  # its name, its gloss
     room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), source)
     found, heat = tmp_path / "q.json", tmp_path / "q.ply"
@@ -268,9 +291,9 @@ def test_a_text_is_found_as_on_the_command_line(project, source, tmp_path, monke
 
 
 @pytest.mark.parametrize("source", ["fusion", NETWORK])
-def test_scores_of_points_are_those_of_what_is_stored(project, source):
-    encoder, artefacts = miniature.Spelling(), Artefacts(project[0])
-    classes, features = Texts.of(project[1], encoder).classes, sources.of_scene(artefacts, "room0", source)
+def test_scores_of_points_are_those_of_what_is_stored(detailed, source):
+    encoder, artefacts = miniature.Spelling(), Artefacts(detailed[0])
+    classes, features = Texts.of(detailed[1], encoder).classes, sources.of_scene(artefacts, "room0", source)
     session = Session.of(Surface.read(artefacts, "room0"), features, classes)
     for text in ("a bed in a scene", "a piece of furniture that provides a place to sleep"):
         found, vector = session.ask(encoder, text).score, encoder.encode([text])[0]
@@ -336,8 +359,8 @@ def test_never_more_points_are_drawn_than_wanted(most):
         assert 1 <= len(spread(xyz.astype(np.float32), most)) <= most
 
 
-def test_a_point_is_described_with_labels_superpoint_weights_and_views(project):
-    folder, params = project
+def test_a_point_is_described_with_labels_superpoint_weights_and_views(detailed):
+    folder, params = detailed
     room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
     group = store.open_scene(folder / "data/fusion/room0.zarr")
     bed = int(np.flatnonzero((room.truth == NAMES.index("bed")) & group["valid"][:])[0])
@@ -352,8 +375,8 @@ def test_a_point_is_described_with_labels_superpoint_weights_and_views(project):
     assert found.scores[0][0] in shown and f"Superpoint {found.superpoint} " in shown
 
 
-def test_views_see_the_point_where_the_projection_says(project):
-    folder, params = project
+def test_views_see_the_point_where_the_projection_says(detailed):
+    folder, params = detailed
     params = replace(params, projection=replace(params.projection, border=0))
     room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
     room.xyz[:2] = (0, 0, 2), (0, 0, -2)  # the cameras look along z from the origin
@@ -369,3 +392,22 @@ def test_the_panel_never_takes_names_for_markup(room):
     heat = room.ask("<script>alert(1)</script>")
     assert "<script" not in panel_html.matches(heat, "fusion")
     assert "&lt;script" in panel_html.problem("<script>")
+
+
+def test_names_of_frames_and_classes_are_no_markup_either(room):
+    """Every text that a point is described with."""
+    found = room.describe(int(room.drawn[0]))
+    odd = "<b>"
+    frame = Frame(odd, Path("0.png"), None, 1000.0, Camera(np.eye(3), np.eye(4), 4, 3))
+    camera = Sighting(frame, 0, 0, (4, 3), 1.0)
+    shown = panel_html.point(
+        replace(
+            found,
+            truth=odd,
+            views=(camera,),
+            said=((odd, odd),),
+            scores=((odd, 1.0),),
+            weight=((odd, 1.0),),
+        )
+    )
+    assert shown.count("&lt;b&gt;") >= 6 and not re.search(r"<b>(?!Point)", shown)

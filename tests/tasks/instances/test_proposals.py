@@ -132,11 +132,11 @@ def test_name_is_that_of_the_mean_of_the_valid_features():
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def furnished(rooms, tmp_path, monkeypatch):
     """Two annotated rooms, whose furniture is proposed as it is annotated."""
     monkeypatch.setattr("anyscene.text.load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(average_precision, "SMALLEST", 5)
-    miniature.write(tmp_path, scenes=2, spacing=0.25, frames=False)
+    miniature.copy(rooms, tmp_path)
     for scene in ("room0", "room1"):
         label = store.open_scene(tmp_path / f"data/labels/{scene}.zarr")["label"][:]
         kinds = [row for row in np.unique(label[label >= 0]) if SET.names[row] not in ("wall", "floor")]
@@ -144,26 +144,26 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(project, *arguments):
+def run(furnished, *arguments):
     fixed = [
         "--source",
         "fusion",
         "--params",
-        str(project / "params.yaml"),
+        str(furnished / "params.yaml"),
         "--out",
-        str(project / "out.json"),
+        str(furnished / "out.json"),
     ]
-    return CliRunner().invoke(stage.app, [str(project / "proposals"), *fixed, *arguments])
+    return CliRunner().invoke(stage.app, [str(furnished / "proposals"), *fixed, *arguments])
 
 
-def by_hand(project, scene):
+def by_hand(furnished, scene):
     """Annotation, and each proposal with the name that its features have, point by point."""
-    truth = store.open_scene(project / f"data/labels/{scene}.zarr")
-    feature, valid = store.fused_points(project / f"data/fusion/{scene}.zarr")
+    truth = store.open_scene(furnished / f"data/labels/{scene}.zarr")
+    feature, valid = store.fused_points(furnished / f"data/fusion/{scene}.zarr")
     text = embeddings(miniature.Spelling(), SET.prompts)
     masks, names, scores = [], [], []
-    for line in (project / f"proposals/{scene}.txt").read_text().splitlines():
-        mask = np.loadtxt(project / "proposals" / line.split()[0]) == 1
+    for line in (furnished / f"proposals/{scene}.txt").read_text().splitlines():
+        mask = np.loadtxt(furnished / "proposals" / line.split()[0]) == 1
         points = [i for i in np.flatnonzero(mask) if valid[i]]
         mean = sum(feature[i].astype(np.float64) for i in points) / len(points)
         names.append(max(range(2, 20), key=lambda row: text[row] @ mean))  # 0, 1: wall, floor
@@ -173,40 +173,40 @@ def by_hand(project, scene):
     return LabelledScene(label, instance, PointMasks.of(masks, len(label)), np.array(names), np.array(scores))
 
 
-def test_scores_of_a_split_and_what_is_missing(project):
-    result = run(project)
+def test_scores_of_a_split_and_what_is_missing(furnished):
+    result = run(furnished)
     assert result.exit_code == 0, result.output
-    found = json.loads((project / "out.json").read_text())
+    found = json.loads((furnished / "out.json").read_text())
     assert (found["scenes"], found["source"], found["split"]) == (["room0", "room1"], "fusion", "val")
-    expected = asdict(evaluate_instances([by_hand(project, scene) for scene in found["scenes"]], SET))
+    expected = asdict(evaluate_instances([by_hand(furnished, scene) for scene in found["scenes"]], SET))
     assert found["per_class"] == {name: list(scores) for name, scores in expected.pop("per_class").items()}
     assert all(found[name] == pytest.approx(value) for name, value in expected.items() if name != "absent")
     assert 0 < found["AP50"] < 100
     assert "mean" in result.output and found["proposals"] > 2
 
-    params = project / "params.yaml"
-    several = miniature.doubled(project / "scannet20.csv")
+    params = furnished / "params.yaml"
+    several = miniature.doubled(furnished / "scannet20.csv")
     params.write_text(params.read_text().replace("label_set: scannet20", f"label_set: {several}"))
-    assert run(project).exit_code == 0 and json.loads((project / "out.json").read_text()) == found
+    assert run(furnished).exit_code == 0 and json.loads((furnished / "out.json").read_text()) == found
 
-    (project / "proposals/room1.txt").unlink()
-    result = run(project)
+    (furnished / "proposals/room1.txt").unlink()
+    result = run(furnished)
     assert result.exit_code == 1 and "room1.txt: missing; export the proposals" in result.output
     for scene in ("room0", "room1"):
-        (project / f"data/labels/{scene}.zarr").rename(project / f"{scene}.zarr")
-    result = run(project)
+        (furnished / f"data/labels/{scene}.zarr").rename(furnished / f"{scene}.zarr")
+    result = run(furnished)
     assert result.exit_code == 1 and "no scene of val is annotated; run labels first" in result.output
 
 
-def test_masks_of_either_format_have_the_same_scores(project):
-    assert run(project).exit_code == 0
-    expected = json.loads((project / "out.json").read_text())
+def test_masks_of_either_format_have_the_same_scores(furnished):
+    assert run(furnished).exit_code == 0
+    expected = json.loads((furnished / "out.json").read_text())
     for scene in ("room0", "room1"):
-        points = len(store.open_scene(project / f"data/labels/{scene}.zarr")["label"][:])
-        found = Proposals.from_scannet(project / "proposals", scene, points)
+        points = len(store.open_scene(furnished / f"data/labels/{scene}.zarr")["label"][:])
+        found = Proposals.from_scannet(furnished / "proposals", scene, points)
         content = torch.from_numpy(np.transpose([*found.masks]).copy()), torch.from_numpy(found.score)
-        torch.save(content, project / f"proposals/{scene}_masks.pt")
-        (project / f"proposals/{scene}.txt").unlink()
-    result = run(project, "--format", "mask3d")
+        torch.save(content, furnished / f"proposals/{scene}_masks.pt")
+        (furnished / f"proposals/{scene}.txt").unlink()
+    result = run(furnished, "--format", "mask3d")
     assert result.exit_code == 0, result.output
-    assert json.loads((project / "out.json").read_text()) == expected
+    assert json.loads((furnished / "out.json").read_text()) == expected

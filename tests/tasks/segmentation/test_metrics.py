@@ -22,6 +22,9 @@ ROOM = LabelSet(
     np.zeros((4, 3), np.uint8),
     np.array([False, False, True, True]),
 )
+SCANNET = label_set("scannet20")
+VALID = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39]  # NYU40 ids that count
+OTHER = [0, 13, 15, 40]  # some that do not
 
 
 def test_worked_case():
@@ -168,6 +171,16 @@ def test_equals_scikit_learn(case):
     assert found.mAcc == pytest.approx(100 * recall.mean())
 
 
+@pytest.mark.parametrize("none", [4, 255])
+def test_what_is_no_class_is_ignored(none):
+    """As the labels of images write it: 255, or any number that is no row."""
+    target = np.array([WALL, BED, CHAIR, none, none])
+    prediction = np.array([WALL, BED, BED, CHAIR, BED])
+    found = evaluate(target, prediction, ROOM)
+    assert found == evaluate(np.where(target == none, -1, target), prediction, ROOM)
+    assert found.per_class == pytest.approx({"wall": 100, "bed": 50, "chair": 0})
+
+
 @settings(max_examples=50, deadline=None)
 @given(labels, labels)
 def test_scenes_add_up(first, second):
@@ -176,3 +189,38 @@ def test_scenes_add_up(first, second):
     assert measure(matrix, None, ROOM) == evaluate(*together, ROOM)
     stacked = np.stack([confusion(*first, 4), confusion(*second, 4)])
     assert mean_iou(stacked) == pytest.approx([evaluate(*first, ROOM).mIoU, evaluate(*second, ROOM).mIoU])
+
+
+def slow_scores(truth, said):
+    """By the rule of ScanNet's benchmark, from point to point: only points whose true NYU40 id is one of the
+    20 count; a prediction of any other id is an error; IoU is of the two sets of points that are, and that
+    are said to be, of a class. IoU and accuracy in percent of each class that has a point."""
+    counted = {i for i, id in enumerate(truth) if id in VALID}
+    iou, accuracy = {}, {}
+    for id, name in zip(VALID, SCANNET.names, strict=True):
+        are = {i for i in counted if truth[i] == id}
+        called = {i for i in counted if said[i] == id}
+        if are:
+            iou[name] = 100 * len(are & called) / len(are | called)
+            accuracy[name] = 100 * len(are & called) / len(are)
+    return iou, accuracy
+
+
+def rows_of(id):
+    """Rows of the label set, -1 for ids that are none of its classes."""
+    lookup = np.full(41, -1)
+    lookup[SCANNET.ids["nyu40"]] = np.arange(20)
+    return lookup[id]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.floats(0, 1))
+def test_scores_by_scannets_rule_are_those_of_sets_of_points(seed, count, wrong):
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(VALID + OTHER, count)
+    said = np.where(rng.random(count) < wrong, rng.choice(VALID + OTHER, count), truth)
+    found, (iou, accuracy) = evaluate(rows_of(truth), rows_of(said), SCANNET), slow_scores(truth, said)
+    assert found.per_class == pytest.approx(iou, abs=1e-9)
+    assert found.mIoU == pytest.approx(sum(iou.values()) / max(len(iou), 1), abs=1e-9)
+    assert found.mAcc == pytest.approx(sum(accuracy.values()) / max(len(accuracy), 1), abs=1e-9)
+    assert set(found.absent) == set(SCANNET.names) - set(iou)

@@ -143,6 +143,15 @@ class Page:
                 pictures = [self.server.gui.add_image(image, label=f"view {frame}") for frame, image in seen]
             self.clicked_on = [marker, *pictures]
 
+    def click(self, origin: Sequence[float], direction: Sequence[float]) -> None:
+        """Select the point on the page that a ray meets, if it meets any. origin: metres; direction: of any
+        length."""
+        with self._lock:
+            shown = self.view.drawn[self._kept]
+            found = hit(self.view.xyz[shown], np.array(origin), np.array(direction), self.view.spacing)
+            if found is not None:
+                self.select(int(shown[found]))
+
     def _forget(self) -> None:
         """Remove what shows the point that was clicked before."""
         for handle in self.clicked_on:
@@ -156,7 +165,9 @@ class Page:
             handle.on_update(lambda _: self._guarded(self._refresh))
         panel.scene.on_update(lambda _: self._guarded(self._change_scene))
         panel.size.on_update(lambda _: self._resize())
-        self.server.scene.on_click()(lambda event: self._guarded(lambda: self._clicked(event)))
+        self.server.scene.on_click()(
+            lambda event: self._guarded(lambda: self.click(event.ray_origin, event.ray_direction))
+        )
 
     def _enter(self) -> None:
         """Show the scene in its colours, from above a corner."""
@@ -247,17 +258,6 @@ class Page:
         layers = (*self.view.layers, HEAT) if self.view.source else self.view.layers
         if tuple(self.panel.layer.options) != layers:
             self.panel.layer.options = layers
-
-    def _clicked(self, event: viser.SceneClickEvent) -> None:
-        with self._lock:
-            found = hit(
-                self.view.xyz[self.view.drawn[self._kept]],
-                np.array(event.ray_origin),
-                np.array(event.ray_direction),
-                self.view.spacing,
-            )
-            if found is not None:
-                self.select(int(self.view.drawn[self._kept[found]]))
 
     def _resize(self) -> None:
         self.cloud.point_size = self.panel.size.value * self.view.spacing

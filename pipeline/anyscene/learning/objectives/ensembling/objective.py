@@ -19,7 +19,7 @@ from anyscene.learning.engine.history import History, checksum
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Context, Mean, Objective
 from anyscene.learning.objectives import ensembling
-from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
+from anyscene.learning.objectives.cosine import OfSuperpoints
 from anyscene.networks import Batch, Cloud, MinkUNet
 from anyscene.networks.minkunet import Convolution
 from anyscene.networks.trained import hidden as hidden_of_points
@@ -49,7 +49,7 @@ class Ensembling(Objective):
         self.register_buffer("text", text, persistent=False)
         self.register_buffer("weight", text.new_ones(len(text)), persistent=False)
         self.history = History(context.memory)
-        self.beside = SuperpointDistillation(settings, context) if settings.loss == "paper" else None
+        self.beside = OfSuperpoints(settings, context) if settings.loss == "paper" else None
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -1,64 +1,11 @@
 import json
-import re
-import subprocess
-import sys
-from importlib import metadata
 from pathlib import Path
 
-import pytest
 import yaml
 from typer.testing import CliRunner
 
 from anyscene.cli import main
-from anyscene.cli.steps import steps
-from anyscene.project import parameters, presets
-from anyscene.weights import needed
-
-
-def test_help_lists_all_commands_without_importing_them():
-    code = """
-import sys
-from anyscene.cli.main import app
-app(["--help"], standalone_mode=False)
-print("torch" in sys.modules)
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines()[-1] == "False"
-    for name in (*main.stages(), *main.TOOLS):
-        assert f"  {name} " in result.stdout
-
-
-def test_subcommand_has_its_own_help():
-    result = CliRunner().invoke(main.app, ["scenes", "--help"])
-    assert result.exit_code == 0 and "Import the raw scans" in result.stdout and "--params" in result.stdout
-
-
-def test_unknown_command():
-    result = CliRunner().invoke(main.app, ["nonsense"])
-    assert result.exit_code == 2 and "No such command 'nonsense'" in result.stderr
-
-
-@pytest.mark.parametrize("name", [*main.stages(), *main.TOOLS])
-def test_every_command_exists(name):
-    result = CliRunner().invoke(main.load(name), ["--help"])
-    assert result.exit_code == 0 and "Usage" in result.stdout
-
-
-def test_a_stage_is_run_in_a_project_alone(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main.app, ["fusion"])
-    assert result.exit_code == 2 and "Stages are commands of a project" in result.stderr
-
-
-@pytest.mark.integration
-def test_tools_import_nothing_from_the_current_folder(tmp_path):
-    (tmp_path / "anyscene.py").write_text("raise SystemExit('taken from the current folder')")
-    (tmp_path / "stages").mkdir()
-    (tmp_path / "stages/__init__.py").write_text("raise SystemExit('taken from the current folder')")
-    (tmp_path / "stages/query.py").write_text("raise SystemExit('taken from the current folder')")
-    command = [str(Path(sys.executable).with_name("anyscene")), "query", "--help"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0 and "Usage: anyscene query" in result.stdout, result.stderr
+from anyscene.project import parameters
 
 
 def test_doctor(tmp_path, monkeypatch):
@@ -141,27 +88,6 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
     assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
 
 
-def test_version_is_that_of_the_metadata():
-    result = CliRunner().invoke(main.app, ["--version"])
-    assert result.exit_code == 0 and result.stdout == f"anyscene {metadata.version('anyscene')}\n"
-
-
-def test_stages_as_json():
-    records = {
-        one["name"]: one for one in json.loads(CliRunner().invoke(main.app, ["stages", "--json"]).stdout)
-    }
-    assert list(records) == list(main.stages())
-    assert (
-        "data/fusion" in records["fusion"]["writes"] and records["projection"]["each"] == "segmenters.names"
-    )
-
-
-def test_weights_as_json():
-    records = json.loads(CliRunner().invoke(main.app, ["weights", "list", "--json"]).stdout)
-    lseg = next(one for one in records if one["name"] == "lseg")
-    assert lseg["there"] is False and lseg["files"][0]["path"].endswith("lseg/demo_e200.ckpt")
-
-
 def test_doctor_as_json():
     result = CliRunner().invoke(main.app, ["doctor", "--json"])
     record = json.loads(result.stdout)
@@ -178,37 +104,3 @@ def test_doctor_of_a_preset_as_json():
     seem = next(one for one in record["work"] if one["what"] == "seem")
     assert (seem["count"], seem["rate"], seem["hours"]) == (125_000, None, None)
     assert [step["by_hand"] for step in record["steps"]].count(True) == 2
-
-
-def test_steps_leave_out_what_is_there(tmp_path, monkeypatch):
-    params = presets.load("scannet", Path("params.yaml"), tmp_path / "my scans")
-    monkeypatch.chdir(tmp_path)
-    for entry in needed.of(params):
-        for file in entry.files:
-            path = tmp_path / "weights" / entry.folder / file.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    assert [step.do for step in steps("scannet", params)] == [
-        f"anyscene preset scannet --root '{tmp_path}/my scans'",
-        "anyscene doctor",
-        "dvc repro",
-        "anyscene evaluation --show",
-    ]
-    (tmp_path / "weights/blip/model.safetensors").unlink()
-    (tmp_path / "weights/seem/precomputed.json").unlink()
-    found = [step.do for step in steps("scannet", params)]
-    assert found[1] == "anyscene weights fetch blip" and "anyscene frames" in found
-
-
-COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")  # sets one of the eight colours
-
-
-@pytest.mark.parametrize("words", [["doctor", "--params", "none.yaml"], ["inspect", "nowhere"]])
-def test_colour_only_where_it_is_wanted(words):
-    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "NO_COLOR": None}
-    shown = CliRunner().invoke(main.app, words, env=terminal)
-    assert shown.exit_code == 1 and COLOUR.search(shown.output)
-    plain = CliRunner().invoke(main.app, words, env=terminal | {"NO_COLOR": "1"})
-    assert plain.exit_code == 1 and not COLOUR.search(plain.output)
-    piped = CliRunner().invoke(main.app, words, env={"FORCE_COLOR": None, "NO_COLOR": None})
-    assert piped.exit_code == 1 and "\x1b" not in piped.output

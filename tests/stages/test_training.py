@@ -46,18 +46,18 @@ def link(data, folder):
             (folder / artefact.name).symlink_to(artefact)
 
 
-def changed(project, folder, monkeypatch, name, **changes):
-    """A project in `folder` with the data of `project` and other keys of a network."""
-    params = yaml.safe_load((project / "params.yaml").read_text())
+def changed(trained, folder, monkeypatch, name, **changes):
+    """A project in `folder` with the data of `trained` and other keys of a network."""
+    params = yaml.safe_load((trained / "params.yaml").read_text())
     params["training"][name] |= changes
     write(folder, params)
-    link(project / "data", folder / "data")
+    link(trained / "data", folder / "data")
     monkeypatch.chdir(folder)
     return params
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def trained(tmp_path_factory):
     """A project folder with a network of every objective."""
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
@@ -85,7 +85,7 @@ def project(tmp_path_factory):
     return folder
 
 
-def test_networks_are_written_with_their_curves(project):
+def test_networks_are_written_with_their_curves(trained):
     for place, (name, kind, start) in enumerate(
         (
             ("distilled", "superpoint", None),
@@ -93,27 +93,27 @@ def test_networks_are_written_with_their_curves(project):
             ("pixels", "pixel", None),
         )
     ):
-        folder = project / "models" / name
+        folder = trained / "models" / name
         assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves"}
         meta = json.loads((folder / "network.json").read_text())
         assert (meta["kind"], meta["start"], meta["place"]) == (kind, start, place)
         assert (meta["voxel"], meta["backend"], meta["supervised"]) == (0.15, "torch", False)
-        known = json.loads((project / f"data/networks/{name}.json").read_text())
+        known = json.loads((trained / f"data/networks/{name}.json").read_text())
         assert known == {key: value for key, value in meta.items() if key != "made"} and "sha256" in known
         steps, losses = curve.read(folder)
         assert steps.tolist() == list(range(2 if name == "ensembled" else 3))
         assert (losses > 0).all()
-    assert not list((project / ".cache" / "training").rglob("*.*"))  # finished: no checkpoints
-    found = networks.described(project / "models")
+    assert not list((trained / ".cache" / "training").rglob("*.*"))  # finished: no checkpoints
+    found = networks.described(trained / "models")
     assert [network.name for network in found] == ["distilled", "pixels", "ensembled"]
     assert [network.title for network in found] == [
         "superpoint distillation", "by pixels", "+ temporal ensembling",
     ]  # fmt: skip
 
 
-def test_a_network_that_is_trained_is_not_trained_again(project, monkeypatch, tmp_path):
+def test_a_network_that_is_trained_is_not_trained_again(trained, monkeypatch, tmp_path):
     """Until a value that enters changes, or a file is not whole. Another title is no such value."""
-    shutil.copytree(project, tmp_path / "copy", symlinks=True)
+    shutil.copytree(trained, tmp_path / "copy", symlinks=True)
     monkeypatch.chdir(tmp_path / "copy")
     weights = Path("models/distilled/model.safetensors")
     before, written = weights.read_bytes(), weights.stat().st_mtime_ns
@@ -137,7 +137,7 @@ def test_a_network_that_is_trained_is_not_trained_again(project, monkeypatch, tm
 
 
 @pytest.fixture
-def own(project, monkeypatch, tmp_path):
+def own(trained, monkeypatch, tmp_path):
     """A project that trains an objective of another package, whose code a test may edit; in its folder."""
     site = tmp_path / "site"
     site.mkdir()
@@ -150,7 +150,7 @@ def own(project, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(site))
     folder = tmp_path / "project"
     folder.mkdir()
-    params = changed(project, folder, monkeypatch, "distilled", kind="other", steps=8)
+    params = changed(trained, folder, monkeypatch, "distilled", kind="other", steps=8)
     params["runtime"]["checkpoint_seconds"] = 0.0
     write(folder, params)
     (folder / "stages").symlink_to(REPOSITORY / "stages")
@@ -289,15 +289,15 @@ def test_a_network_of_other_parameters_or_damaged_is_not_adopted(own, monkeypatc
     assert "nothing to adopt" in adopted(code=1)
 
 
-def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
+def test_training_goes_on_from_given_weights(trained, monkeypatch, tmp_path):
     """With a learning rate of zero the network stays the one it started from."""
-    shutil.copytree(project / "models" / "distilled", tmp_path / "models" / "mine" / "best")
+    shutil.copytree(trained / "models" / "distilled", tmp_path / "models" / "mine" / "best")
     changed(
-        project, tmp_path, monkeypatch, "distilled", steps=1, warmup=0, learning_rate=0.0,
+        trained, tmp_path, monkeypatch, "distilled", steps=1, warmup=0, learning_rate=0.0,
         final_learning_rate=0.0, **{"from": "mine/best"},
     )  # fmt: skip
     assert run(training.app, "distilled").exit_code == 0
-    before, _ = networks.load(project / "models" / "distilled")
+    before, _ = networks.load(trained / "models" / "distilled")
     after, meta = networks.load(tmp_path / "models" / "distilled")
     assert meta["start"] == "mine/best"
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
@@ -314,11 +314,11 @@ def test_training_goes_on_from_given_weights(project, monkeypatch, tmp_path):
         ("flipped", "flipped/model.safetensors: not the weights that network.json"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(project, monkeypatch, tmp_path, start, message):
-    changed(project, tmp_path, monkeypatch, "distilled", **{"from": start})
+def test_weights_that_do_not_fit_are_refused(trained, monkeypatch, tmp_path, start, message):
+    changed(trained, tmp_path, monkeypatch, "distilled", **{"from": start})
     models = tmp_path / "models"
     for name in ("known", "broken", "flipped"):
-        shutil.copytree(project / "models/distilled", models / name)
+        shutil.copytree(trained / "models/distilled", models / name)
     (models / "demo").symlink_to(REPOSITORY / "models" / "demo")
     description = models / "known" / "network.json"
     description.write_text(description.read_text().replace('"voxel": 0.15', '"voxel": 0.3'))
@@ -332,11 +332,11 @@ def test_weights_that_do_not_fit_are_refused(project, monkeypatch, tmp_path, sta
 
 
 @pytest.mark.parametrize("name", ["distilled", "ensembled"])
-def test_two_processes_give_the_curve_of_one(project, tmp_path, name):
+def test_two_processes_give_the_curve_of_one(trained, tmp_path, name):
     """The same command under torchrun, over gloo, half the batch each."""
-    params = yaml.safe_load((project / "params.yaml").read_text())
+    params = yaml.safe_load((trained / "params.yaml").read_text())
     params["network"] |= {"precision": "float32"}
-    # gently: in float32 Adam makes whole steps of rounding errors (tests/learning/test_processes.py has none)
+    # gently: in float32 Adam makes whole steps of rounding errors (those of the engine have none)
     params["training"]["distilled"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
     params["training"]["ensembled"] |= {"batch_norm": "shared", "steps": 6, "start": "code"}
     curves = []
@@ -344,8 +344,8 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, name):
         folder = tmp_path / str(processes)
         folder.mkdir()
         write(folder, params)
-        link(project / "data", folder / "data")
-        shutil.copytree(project / "models", folder / "models")
+        link(trained / "data", folder / "data")
+        shutil.copytree(trained / "models", folder / "models")
         launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
         subprocess.run(
             [sys.executable, "-m", *(launcher if processes > 1 else ()), "stages.training", name],
@@ -359,20 +359,20 @@ def test_two_processes_give_the_curve_of_one(project, tmp_path, name):
     assert np.abs(curves[0] / curves[1] - 1).max() < 1e-4
 
 
-def test_an_unknown_network_is_refused(project, monkeypatch):
-    monkeypatch.chdir(project)
+def test_an_unknown_network_is_refused(trained, monkeypatch):
+    monkeypatch.chdir(trained)
     result = run(training.app, "voxel")
     assert result.exit_code == 1
     assert "there are distilled, ensembled, pixels" in " ".join((result.output + result.stderr).split())
 
 
 @pytest.fixture
-def probed(project, monkeypatch, tmp_path):
+def probed(trained, monkeypatch, tmp_path):
     """A project in which another package's objectives are two more entries of `training`."""
     monkeypatch.syspath_prepend(str(objectives.install(tmp_path / "site")))
     folder = tmp_path / "project"
     folder.mkdir()
-    params = changed(project, folder, monkeypatch, "distilled")
+    params = changed(trained, folder, monkeypatch, "distilled")
     common = {key: value for key, value in params["training"]["distilled"].items() if key[:6] != "points"}
     common |= {"from": "ensembled"}
     params["training"]["masked"] = common | {
@@ -381,7 +381,7 @@ def probed(project, monkeypatch, tmp_path):
     }  # fmt: skip
     params["training"]["probe"] = common | {"kind": "probe", "target": "labels", "temperature": 0.1}
     write(folder, params)
-    shutil.copytree(project / "models", folder / "models")
+    shutil.copytree(trained / "models", folder / "models")
     return folder
 
 
@@ -392,13 +392,13 @@ def test_objectives_of_another_package_are_entries_like_others(probed):
     assert (found.name, found.kind, found.start, found.supervised) == ("masked", "masked", "ensembled", False)
 
 
-def test_labels_reach_an_objective_only_if_it_declares_it(probed, project, monkeypatch):
+def test_labels_reach_an_objective_only_if_it_declares_it(probed, trained, monkeypatch):
     result = run(training.app, "probe")
     assert result.exit_code == 1
     assert "data/labels/room0.zarr: no artefact here" in " ".join((result.output + result.stderr).split())
     data = probed / "data"
     shutil.rmtree(data)
-    shutil.copytree(project / "data", data)
+    shutil.copytree(trained / "data", data)
     training_rooms.write_labels(data, range(3))
     read = []
     reader = store.open_scene
@@ -411,10 +411,10 @@ def test_labels_reach_an_objective_only_if_it_declares_it(probed, project, monke
     assert [name for name, supervised in found.items() if supervised] == ["probe"]
 
 
-def test_a_capture_is_labelled(project, monkeypatch, tmp_path):
-    monkeypatch.chdir(project)
+def test_a_capture_is_labelled(trained, monkeypatch, tmp_path):
+    monkeypatch.chdir(trained)
     scan = write_scan(tmp_path / "captures", "my_room")
-    model = ("--model", str(project / "models" / "ensembled"))
+    model = ("--model", str(trained / "models" / "ensembled"))
     result = run(predict.app, str(scan), *model, "--out", str(tmp_path / "labels.ply"))
     assert result.exit_code == 0, result.output
     mesh = PlyData.read(tmp_path / "labels.ply")
@@ -431,8 +431,8 @@ def test_a_capture_is_labelled(project, monkeypatch, tmp_path):
     assert np.array_equal(PlyData.read(tmp_path / "again.ply")["vertex"]["label"], mesh["vertex"]["label"])
 
 
-def test_a_text_is_found(project, monkeypatch, tmp_path):
-    monkeypatch.chdir(project)
+def test_a_text_is_found(trained, monkeypatch, tmp_path):
+    monkeypatch.chdir(trained)
     result = run(query.app, "room0", "somewhere to sit", "--out", str(tmp_path / "heat.ply"))
     assert result.exit_code == 0, result.output
     similarity = PlyData.read(tmp_path / "heat.ply")["vertex"]["similarity"]

@@ -30,7 +30,7 @@ def run(app, *arguments):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def untouched(tmp_path_factory):
     """A project without any scene, and a network: the one that the demo's begins with."""
     folder = Project.create(tmp_path_factory.mktemp("project")).folder
     (folder / "models").mkdir()
@@ -71,14 +71,14 @@ def lying(camera, renderer, light):
 
 
 @pytest.mark.integration
-def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(project, room, tmp_path):
+def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(untouched, room, tmp_path):
     room, export = room
     scan, answers, heat = tmp_path / "my_room", [], tmp_path / "q.ply"
     result = run(import_.app, export, "--out", scan)
     assert result.exit_code == 0 and not (scan / "mesh.ply").exists(), result.output
     for place in (scan, export):
         found = tmp_path / "q.json"
-        asked = (*TEXTS.values(), "--json", found, "--out", heat, "--params", project / "params.yaml")
+        asked = (*TEXTS.values(), "--json", found, "--out", heat, "--params", untouched / "params.yaml")
         result = run(query.app, place, *asked)
         assert result.exit_code == 0, result.output
         answers.append(json.loads(found.read_text()))
@@ -99,8 +99,8 @@ def test_an_export_is_asked_at_once_and_a_scan_of_it_gives_the_same(project, roo
         assert similarity[on].mean() > similarity[~on].mean() + 0.2
 
 
-def test_what_is_neither_a_scene_nor_a_capture(project, room, tmp_path):
-    params = ("--params", project / "params.yaml")
+def test_what_is_neither_a_scene_nor_a_capture(untouched, room, tmp_path):
+    params = ("--params", untouched / "params.yaml")
     result = run(query.app, tmp_path, "a bed", *params)
     assert result.exit_code == 1 and "neither a scan (color/, pose/) nor an export" in result.stderr
     result = run(query.app, room[1], "a bed", "--scale", "2", *params)
@@ -116,13 +116,13 @@ def test_what_is_neither_a_scene_nor_a_capture(project, room, tmp_path):
     result = run(query.app, tmp_path / "none", "a bed", *params)
     assert result.exit_code == 1 and "no such" in result.stderr
     (tmp_path / "data" / "scenes" / "my_room.zarr").mkdir(parents=True)
-    shutil.copy(project / "params.yaml", tmp_path)
+    shutil.copy(untouched / "params.yaml", tmp_path)
     result = run(query.app, room[1], "a bed", "--params", tmp_path / "params.yaml")
     assert result.exit_code == 1 and "no trained network; run `dvc repro`" in result.stderr
 
 
-def test_options_of_an_import_are_refused_for_a_scene_that_is_imported(project, tmp_path, monkeypatch):
-    shutil.copy(project / "params.yaml", tmp_path)
+def test_options_of_an_import_are_refused_for_a_scene_that_is_imported(untouched, tmp_path, monkeypatch):
+    shutil.copy(untouched / "params.yaml", tmp_path)
     (tmp_path / "data" / "scenes" / "room.zarr").mkdir(parents=True)
     (tmp_path / "room").mkdir()
     monkeypatch.chdir(tmp_path)

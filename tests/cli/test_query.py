@@ -1,0 +1,140 @@
+"""A text finds the points and superpoints that mean it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from plyfile import PlyData
+from typer.testing import CliRunner
+
+from anyscene.cli import query
+from anyscene.errors import StoreError
+from anyscene.library import feature_cloud
+from anyscene.project import store
+from anyscene.project.layout import Artefacts
+from anyscene.show import heat_map
+from anyscene.tasks import sources
+from anyscene.text.glosses import glosses
+from tests.builders import miniature
+
+
+@pytest.fixture(autouse=True)
+def light_text(monkeypatch):
+    monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
+
+
+def run(rooms, *arguments):
+    return CliRunner().invoke(query.app, [*arguments, "--params", str(rooms / "params.yaml")])
+
+
+def test_the_named_furniture_is_found_in_fused_features(rooms, tmp_path):
+    ply, png, found = (tmp_path / f"q.{kind}" for kind in ("ply", "png", "json"))
+    written = ("--out", str(ply), "--png", str(png), "--json", str(found))
+    result = run(rooms, "room0", "a bed in a scene", "--source", "fusion", "--top", "2", *written)
+    assert result.exit_code == 0, result.output
+    score = PlyData.read(ply)["vertex"]["similarity"]
+    label = store.open_scene(rooms / "data/labels/room0.zarr")["label"][:]
+    assert score[label == 3].mean() > score[label != 3].mean() + 0.15
+    assert Image.open(png).size == (query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION)
+    assert "'a bed in a scene' in room0 (fusion)" in result.output
+    record = json.loads(found.read_text())
+    assert (record["scene"], record["source"], record["group"]) == ("room0", "fusion", "object")
+    best, second = record["queries"][0]["matches"]
+    assert best["rank"] == 1 and best["score"] > second["score"]
+    (x, y, z), (corner, size, _) = best["centre"], miniature.BOXES["bed"]
+    assert corner[0] < x < corner[0] + size[0] and corner[1] < y < corner[1] + size[1] and z < size[2]
+    superpoint = store.open_scene(rooms / "data/superpoints/room0.zarr")["superpoint"][:]
+    assert set(label[np.isin(superpoint, best["superpoints"])]) == {3}
+
+
+def test_several_texts_at_once_have_a_column_a_picture_and_a_list_each(rooms, tmp_path):
+    texts = ("a bed in a scene", 'a "chair" [bold]é', "a table in a scene", "a floor in a scene")
+    ply, png, found = (tmp_path / f"q.{kind}" for kind in ("ply", "png", "json"))
+    written = ("--out", str(ply), "--png", str(png), "--json", str(found))
+    result = run(rooms, "room0", *texts, "--source", "fusion", *written)
+    assert result.exit_code == 0, result.output
+    assert [query["text"] for query in json.loads(found.read_text())["queries"]] == list(texts)
+    assert all(repr(text) in result.output for text in texts)
+    content = PlyData.read(ply)
+    assert [json.loads(c.partition(": ")[2]) for c in content.comments] == list(texts)
+    label = store.open_scene(rooms / "data/labels/room0.zarr")["label"][:]
+    for column, index in (("similarity_0", 3), ("similarity_3", 1)):
+        score = content["vertex"][column]
+        assert score[label == index].mean() > score[label != index].mean() + 0.15
+    width, height = query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION
+    assert Image.open(png).size == (2 * width, 2 * height)
+
+
+def test_what_is_not_meant_is_left_out_and_the_order_stays(rooms, tmp_path):
+    found = tmp_path / "q.json"
+    asked = ("room0", "a bed in a scene", "--source", "fusion", "--top", "99", "--json", str(found))
+    label = store.open_scene(rooms / "data/labels/room0.zarr")["label"][:]
+    superpoint = store.open_scene(rooms / "data/superpoints/room0.zarr")["superpoint"][:]
+
+    def groups(*negative):
+        result = run(rooms, *asked, *negative)
+        assert result.exit_code == 0, result.output
+        matches = json.loads(found.read_text())["queries"][0]["matches"]
+        return [tuple(match["superpoints"]) for match in matches]
+
+    def shown(groups):
+        return {int(k) for group in groups for k in label[np.isin(superpoint, group)]}
+
+    every, some = groups(), groups("--not", "a floor in a scene", "--not", "a table in a scene")
+    assert {1, 3, 6} <= shown(every) and 3 in shown(some) and not {1, 6} & shown(some)
+    assert some == [group for group in every if group in some]
+
+
+def test_what_is_found_names_the_class_behind_it(rooms, tmp_path):
+    found = tmp_path / "q.json"
+    options = ("--source", "fusion", "--top", "1", "--json", str(found))
+
+    def first(text, *more):
+        result = run(rooms, "room0", text, *options, *more)
+        assert result.exit_code == 0, result.output
+        return json.loads(found.read_text())["queries"][0]["matches"][0], result.output
+
+    match, output = first(glosses()["bed"], "--by", "vocabulary")
+    assert match["shows"] == "bed" and match["found_as"] == {"name": "bed", "gloss": glosses()["bed"]}
+    assert "bed*" in output and f"* bed: {glosses()['bed']}" in " ".join(output.split())
+    match, output = first("a bed in a scene", "--by", "vocabulary")
+    assert match["found_as"] == {"name": "bed", "gloss": None} and "bed*" not in output
+    assert first("a bed in a scene", "--by", "cosine")[0]["found_as"] is None
+
+
+def test_single_superpoints_and_the_vocabulary_can_be_asked_for(rooms, tmp_path):
+    found = tmp_path / "q.json"
+    options = ("--group", "superpoint", "--by", "vocabulary", "--top", "3", "--json", str(found))
+    result = run(rooms, "room0", "a bed in a scene", "--source", "fusion", *options)
+    assert result.exit_code == 0, result.output
+    record = json.loads(found.read_text())
+    assert record["by"] == "vocabulary" and record["group"] == "superpoint"
+    matches = record["queries"][0]["matches"]
+    assert [len(match["superpoints"]) for match in matches] == [1, 1, 1]
+    label = store.open_scene(rooms / "data/labels/room0.zarr")["label"][:]
+    superpoint = store.open_scene(rooms / "data/superpoints/room0.zarr")["superpoint"][:]
+    assert all(set(label[superpoint == match["superpoints"][0]]) == {3} for match in matches)
+    result = run(rooms, "room0", "a bed in a scene", "--source", "fusion", *options, "--by", "cosine")
+    assert result.exit_code == 0, result.output
+    cosine = json.loads(found.read_text())["queries"][0]["matches"]
+    assert matches[0]["score"] > cosine[0]["score"] + 0.05  # noise inside a class does not count
+
+
+def test_unknown_scenes_are_named_with_the_known(rooms):
+    result = run(rooms, "room7", "a bed")
+    assert result.exit_code == 1 and "room7: no such scene; imported are room0" in result.output
+
+
+def test_sources_that_there_are_not_are_named_with_those_that_there_are(rooms, tmp_path):
+    known = ", ".join(sources.names(Artefacts(rooms)))
+    result = run(rooms, "room0", "a bed", "--source", "nonsense")
+    assert result.exit_code == 1 and f"no features of nonsense; there are {known}" in result.output
+    (tmp_path / "data").mkdir()
+    for stage in ("scenes", "superpoints"):
+        shutil.copytree(rooms / "data" / stage, tmp_path / "data" / stage)
+    with pytest.raises(StoreError, match="no features of nonsense; there are none, or give the folder"):
+        sources.of_scene(Artefacts(tmp_path), "room0", "nonsense")

@@ -1,0 +1,158 @@
+"""Rules of the house that no linter knows: where tests lie, what they touch, where networks have names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anyscene.project.parameters import OBJECTIVES
+from tests.builders import REPOSITORY
+
+TESTS = REPOSITORY / "tests"
+ROOTS = {"anyscene_demo": "pipeline", "benchmarks": "", "stages": ""}  # top folders of tests -> of modules
+APART = {  # tests that are not of one module -> of what they are
+    "cli/test_extras.py": "every command where an extra is missing",
+    "cli/test_outside_a_project.py": "the tools where there is no project",
+    "docs": "pages",
+    "end_to_end": "whole runs",
+    "library/test_notebooks.py": "the notebooks of docs/",
+    "networks/test_gpu.py": "what only a GPU shows",
+    "show/viewer/test_browser.py": "the viewer in a browser",
+    "stages/test_matterport.py": "several stages on one data set",
+    "stages/test_nuscenes.py": "several stages on one data set",
+    "stages/test_scannet.py": "several stages on one data set",
+    "stages/test_three_models.py": "several stages with another list of models",
+    "test_house.py": "these rules",
+    "test_outside.py": "a package that brings one of everything",
+    "test_wheel.py": "the wheel",
+}
+PUBLIC = {"_asdict", "_fields", "_make", "_replace"}  # of named tuples, whatever their names look like
+FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("*.py"))
+TEST_FILES = [path for path in FILES if path.name.startswith("test_")]
+
+
+def module(test: Path) -> list[Path]:
+    """Where the module of a file of tests may lie: room/test_x.py tests room/x.py, or room/__init__.py if
+    that room is called x."""
+    top = test.parts[0] if test.parts[0] in ROOTS else None
+    folder = REPOSITORY / ("pipeline/anyscene" if top is None else ROOTS[top]) / test.parent
+    name = test.stem.removeprefix("test_")
+    return [folder / f"{name}.py", *([folder / "__init__.py"] if folder.name == name else [])]
+
+
+def test_tests_lie_where_their_module_does():
+    lost = [
+        str(test)
+        for test in TEST_FILES
+        if not any(path.is_file() for path in module(test))
+        and not APART.keys() & {str(part) for part in (test, *test.parents)}
+    ]
+    assert lost == []  # move them, or say in APART what they are of
+
+
+def test_what_is_apart_is_there_and_has_no_module():
+    for path in APART:
+        assert (TESTS / path).exists(), path
+        assert not any(file.is_file() for file in module(Path(path))), path
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def foreign(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, name) of every private member that the code takes from elsewhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and private(node.attr):
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                yield node.lineno, node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, each.name) for each in node.names if private(each.name))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("setattr", "delattr"):
+                for one in node.args[:2]:
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                        yield from ((node.lineno, p) for p in one.value.split(".") if private(p))
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_private_members_stay_private(folder):
+    taken = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {name}"
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for line, name in foreign(ast.parse(path.read_text()))
+        if path.name != "per_scene_tasks.py" or name != "_exit"  # a process killed at once is os._exit's
+    ]
+    assert taken == []
+
+
+def test_private_members_are_noticed():
+    code = (
+        "a._b\nself._c\nd._asdict()\nfrom e import _f\nmonkeypatch.setattr('g._h', 1)\nm.setattr(i, '_j', 1)"
+    )
+    assert sorted(foreign(ast.parse(code))) == [(1, "_b"), (4, "_f"), (5, "_h"), (6, "_j")]
+
+
+def test_no_test_takes_from_another():
+    """What several need lies in tests/builders, or is a fixture of a conftest."""
+    for path in FILES:
+        for node in ast.walk(ast.parse((TESTS / path).read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert not re.search(r"(^|\.)(conftest|test_\w+)$", name), f"{path}: {name}"
+
+
+def test_the_name_of_a_shared_fixture_is_its_own():
+    """One that shadows it would be another thing under its name."""
+    shared = {path.parent: fixtures(path) for path in FILES if path.name == "conftest.py"}
+    assert {"project", "rooms"} <= shared[Path()]
+    for path in FILES:
+        for folder in path.parents:
+            if path != folder / "conftest.py":
+                assert not shared.get(folder, set()) & fixtures(path), path
+
+
+def fixtures(path: Path) -> set[str]:
+    return {
+        node.name
+        for node in ast.walk(ast.parse((TESTS / path).read_text()))
+        if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(d) for d in node.decorator_list)
+    }
+
+
+def test_no_version_is_kept_by_hand():
+    kept = [path for path in (REPOSITORY / "pipeline").rglob("*.py") if "VERSION =" in path.read_text()]
+    assert kept == []
+
+
+NETWORKS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["training"]
+KINDS = OBJECTIVES.names()
+TABLES = ("pipeline/anyscene/study/literature.py", "benchmarks/speed/peers/training.py")  # published systems
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """(path, text) of all that is this project's code, without tests."""
+    for folder in ("pipeline", "stages", "benchmarks", "install"):
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.suffix in (".py", ".j2", ".css", ".sh", ".cpp"):
+                yield path.relative_to(REPOSITORY).as_posix(), path.read_text()
+
+
+def test_no_network_is_named_outside_its_folder_the_parameters_and_the_tables():
+    """Neither the networks of params.yaml, nor the kinds of objectives, nor their titles."""
+    titles = [OBJECTIVES.get(kind).title for kind in KINDS]
+    words = rf"\b({'|'.join([*NETWORKS, *titles, 'ensembling', 'temporal ensembling'])})\b"
+    kinds = rf"(kind\w*\W+|objectives\.)[\"']?({'|'.join(KINDS)})\b"
+    for path, text in sources():
+        own = re.search(r"learning/objectives/(\w+)/", path)
+        if path in TABLES:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            for found in (*re.finditer(words, line, re.IGNORECASE), *re.finditer(kinds, line)):
+                assert own and own[1] in KINDS, f"{path}:{number}: {found[0]!r} is the name of a network"
