@@ -271,8 +271,9 @@ def write_sam(kind: str, folder: Path) -> None:
     torch.save(sam_model_registry[kind]().state_dict(), folder / f"sam_{kind}.pth")
 
 
-CLASSES = 20  # ScanNet's, of which ensembling keeps logits
-TRAINED = ("superpoint", "ensembling")  # kinds of objective
+CLASSES = 20  # ScanNet's, of which an objective may keep logits
+SECTION = parameters.read(Path(__file__).parents[2] / layout.PARAMETERS)["training"]
+TRAINED = tuple(dict.fromkeys(entry["kind"] for entry in SECTION.values()))  # kinds of objective
 HALF, SINGLE, BRAIN = torch.float16, torch.float32, torch.bfloat16
 CLIP_B16 = "open_clip:ViT-B-16-quickgelu:{}/maskclip/open_clip_model.safetensors"
 SUBJECTS = {

@@ -2,7 +2,7 @@
 
     import anyscene
 
-    cloud = anyscene.open("my_scan", source="models/ensembled")
+    cloud = anyscene.open("my_scan", source="models/mine")
     for group in cloud.query("somewhere to sit"):
         print(group.score, group.shows, group.box)
 

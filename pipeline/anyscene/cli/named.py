@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyscene import segmenters
-from anyscene.project.parameters import OBJECTIVES, Params
-from anyscene.project.registry import Registry
+from anyscene.project.parameters import OBJECTIVES, Dataset, Params
 from anyscene.project.stages import Item
 from anyscene.tasks import TASKS
 
 if TYPE_CHECKING:
     from anyscene.datasets.entry import Entry as Reader
     from anyscene.learning.entry import Entry as Objective
-
-READERS = Registry("anyscene.readers")
 
 Named = Callable[[Params, Item], Sequence[Any]]
 
@@ -123,7 +120,7 @@ def task_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def _reader(params: Params) -> Reader:
-    found: Any = READERS.get(params.dataset.reader)
+    found: Any = Dataset.ENTRIES.get(params.dataset.reader)
     entry: Reader = found
     return entry
 

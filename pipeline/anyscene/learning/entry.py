@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Entry:
     """What an entry point of the group anyscene.objectives names; its name is the kind in params.yaml."""
 
-    title: str  # for people, such as "superpoint distillation"
+    title: str  # for people
     settings: (
         type  # frozen dataclass of its keys in an entry of `training`; raises ConfigError naming the key
     )

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError
-from anyscene.networks.minkunet import Backend, MinkUNet
+from anyscene.networks.minkunet import MinkUNet
+from anyscene.project.parameters import Backend
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
 PREFIXES = ("module.", "net3d.")  # added by data-parallel training and by OpenScene's wrapper

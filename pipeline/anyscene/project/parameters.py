@@ -27,6 +27,19 @@ OBJECTIVES = Registry("anyscene.objectives")  # the kinds of entries of `trainin
 RANDOM = "random"  # where an entry of `training` begins from random weights
 
 
+# Choices that are arguments in the rooms, too.
+FusionMethod = Literal["capability", "add", "linear", "max"]
+PaperOrCode = Literal["paper", "code"]  # which of the two is followed where they differ
+AttentionLayers = Literal["all", "last"]
+Precision = Literal["float32", "bfloat16", "float16"]
+NetworkPrecision = Literal["float32", "bfloat16"]
+Learnt = Literal["fusion", "labels", "scenes"]
+NetworkInput = Literal["geometry", "colour"]
+Backend = Literal["auto", "minkowski", "torch"]
+ScheduleShape = Literal["linear", "poly", "cosine", "one_cycle"]
+Statistics = Literal["own", "shared", "frozen"]
+Unpredicted = Literal["error", "ignore"]
+
 def _positive(section: str, values: object, *names: str) -> None:
     """Raise ConfigError where a value is not above 0, or is infinite."""
     for name in names:
@@ -149,7 +162,7 @@ class Segmenters:
     weights: str  # the folder that holds a folder of weights for each model
     batch: int  # the number of frames at a time; fewer if a GPU's memory does not suffice
     # the precision of the products in the models; half precision is faster on a GPU and changes labels
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Precision
     # what gives the masks of mask models their adjectives: a module of segmenters/captions
     captioner: Literal["colour", "blip"]
     sections: Sections = Sections()  # of registered models, by their names
@@ -209,8 +222,8 @@ class Synthesis:
     steps: int  # the number of denoising steps
     guidance: float  # how much the prompt counts (classifier-free guidance)
     guidance_rescale: float  # reduces overexposure by guidance (Lin et al. 2024); 0: off
-    attention_recipe: Literal["paper", "code"]  # how attention maps are averaged (docs/method.md)
-    attention_layers: Literal["all", "last"]  # of the UNet: all, or those of its last block
+    attention_recipe: PaperOrCode  # how attention maps are averaged (docs/method.md)
+    attention_layers: AttentionLayers  # of the UNet: all, or those of its last block
     attention_threshold: float  # pixels with more attention are in the coarse mask; 0 to 1
 
     def __post_init__(self) -> None:
@@ -227,7 +240,7 @@ class Capability:
 
 @dataclass(frozen=True)
 class Fusion:
-    method: Literal["capability", "add", "linear", "max"]  # how 2D models are weighed (docs/method.md)
+    method: FusionMethod  # how 2D models are weighed (docs/method.md)
     tau: float  # the temperature of the softmax over 2D models; towards 0 the most capable model wins
     normalise: bool  # whether the capabilities at a point are divided by their sum first
     point_features: bool  # whether features of points are kept beside those of superpoints
@@ -239,10 +252,10 @@ class Fusion:
 @dataclass(frozen=True)
 class Network:
     variant: Literal["14A", "18A", "34C", "small"]  # the variant of MinkUNet
-    backend: Literal["auto", "minkowski", "torch"]  # the backend of the sparse convolutions; auto is torch
-    precision: Literal["float32", "bfloat16"]  # the precision of the torch backend's products
+    backend: Backend  # the backend of the sparse convolutions; auto is torch
+    precision: NetworkPrecision  # the precision of the torch backend's products
     width: float  # a factor for the number of channels of every layer
-    input: Literal["geometry", "colour"]  # what the network sees of a voxel: a 1, or its colour
+    input: NetworkInput  # what the network sees of a voxel: a 1, or its colour
     voxel: float  # the side of a voxel in metres
 
     def __post_init__(self) -> None:
@@ -271,13 +284,13 @@ class Recipe:
     learning_rate: float  # the rate at the end of the warmup
     final_learning_rate: float  # the rate at the last step
     # how the rate falls from `learning_rate` to `final_learning_rate`
-    schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
+    schedule: ScheduleShape = "linear"
     warmup: int = 0  # the number of first steps, in which the rate rises
     weight_decay: float = 0.0  # the decay of all weights except norms and biases; needs adamw
     clip: float = 0.0  # the norm to which gradients are clipped; 0: off
     ema: float = 0.0  # the momentum of an average of the weights, which is saved instead of them; 0: off
     # the statistics that normalise: those of each process, those of all together, or the loaded ones
-    batch_norm: Literal["own", "shared", "frozen"] = "own"
+    batch_norm: Statistics = "own"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate"):
@@ -317,7 +330,7 @@ class Training(Recipe):
 class Evaluation:
     split: Literal["train", "val", "test"]  # the split whose scenes are scored
     # points without a prediction count as errors (ScanNet), or are left out (OpenScene)
-    unpredicted: Literal["error", "ignore"]
+    unpredicted: Unpredicted
     bootstrap: int  # how often scenes are drawn again for the intervals
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
     seed: int  # the seed of the bootstrap and of the shuffles

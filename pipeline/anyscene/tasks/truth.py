@@ -8,11 +8,11 @@ from anyscene.arrays import I2, I4
 from anyscene.datasets import LabelSet
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.tasks.segmentation.metrics import Unpredicted
+from anyscene.project.parameters import Unpredicted
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class Annotation:
     """The annotation of one scene."""
 
     scene: str  # id

@@ -11,18 +11,17 @@ both means are computed over each of them as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anyscene.arrays import F8, I8, Integers
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
+from anyscene.project.parameters import Unpredicted
 
 if TYPE_CHECKING:  # its module needs torch, and a list of tasks needs none of it
     from anyscene.text.text_space import Prediction
-
-Unpredicted = Literal["error", "ignore"]
 
 
 @dataclass(frozen=True, eq=False)

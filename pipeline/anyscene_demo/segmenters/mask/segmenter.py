@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from anyscene.arrays import I4, U1
 from anyscene.errors import WeightsError
-from anyscene.project.device import Precision, autocast
+from anyscene.project.device import autocast
+from anyscene.project.parameters import Precision
 from anyscene.segmenters.captions.captioner import Captioner, with_captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
