@@ -111,20 +111,7 @@ def test_annotation_is_read_by_evaluation_report_and_by_what_asks_for_it():
     assert readers == {"evaluation", "report"}
     assert [str(path) for path in DECLARED["training"].reads if "${item.target}" in str(path)]
     assert {entry["target"] for entry in PARAMS["training"].values()} == {"fusion"}
-
-
-def test_paths_of_artefacts_stand_in_one_place():
-    """Elsewhere they are taken from layout: another place for data/fusion is one edit."""
-    folders = ("scenes", "labels", "superpoints", "projection", "synthesis", "capability", "fusion")
-    written = [
-        f"{file.relative_to(REPOSITORY)}: {folder}"
-        for part in ("pipeline/anyscene", "stages")
-        for file in sorted((REPOSITORY / part).rglob("*.py"))
-        if file.name != "layout.py"
-        for folder in folders
-        if f'Path("data/{folder}' in file.read_text()
-    ]
-    assert written == []
+    assert {entry["beside"] for entry in PARAMS["training"].values()} == {"scenes"}
 
 
 def test_items_are_those_of_the_parameters(tmp_path):

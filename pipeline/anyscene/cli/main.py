@@ -91,10 +91,10 @@ def stages() -> dict[str, str]:
     """The stages of the project in the current folder and what each does, in the order of the project; none
     outside a project. The files of stages are read and not run."""
     try:
-        names = list(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
+        names = list(yaml.safe_load(layout.DVC.read_text())["stages"])
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return {}
-    return {name: said for name in names if (said := _help(Path("stages", f"{name}.py"))) is not None}
+    return {name: said for name in names if (said := _help(layout.STAGES / f"{name}.py")) is not None}
 
 
 def _help(file: Path) -> str | None:

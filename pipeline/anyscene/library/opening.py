@@ -123,7 +123,7 @@ def _artefact(
     root, stage = found
     if sources.is_stored(stage):
         if source is not None and str(source) != stage:
-            beside = store.scene_path(root / "data/scenes", scene)
+            beside = store.scene_path(Artefacts(root).data("scenes"), scene)
             raise StoreError(f"{path}: has features of {stage}, not of {source}; open {beside}")
         source = stage
     settings, _ = located(project or root)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import yaml
 
 from anyscene.errors import ConfigError
+from anyscene.project import layout
 from anyscene.project.registry import Registry
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -406,7 +407,7 @@ def _check_names(params: Params) -> None:
                 f"training: {name!r} cannot name a network; take another word of letters and digits"
             )
         for path in others:
-            if Path(path).is_relative_to(Path("models", name)):
+            if Path(path).is_relative_to(layout.NETWORKS / name):
                 raise ConfigError(f"training.{name}: models/{name} holds {path} already; take another name")
 
 
@@ -421,7 +422,7 @@ def missing_starts(params: Params, models: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if not path.exists()}
 
 
-def load(path: Path | str = "params.yaml") -> Params:
+def load(path: Path | str = layout.PARAMETERS) -> Params:
     """Read and check the parameters. Raises ConfigError naming the file and the key."""
     return parse(read(path), str(path))
 
@@ -431,7 +432,7 @@ def defaults() -> Params:
     return load(DEFAULTS)
 
 
-def read(path: Path | str = "params.yaml") -> Any:
+def read(path: Path | str = layout.PARAMETERS) -> Any:
     """The values in the file, unchecked. Raises ConfigError where it is missing or not YAML."""
     try:
         return yaml.safe_load(Path(path).read_text())

@@ -121,7 +121,7 @@ class Ablation:
 
     def __init__(self, inputs: Inputs, controls: Controls | None = None) -> None:
         self._inputs = inputs
-        self.networks = described(inputs.artefacts.root / "models")
+        self.networks = described(inputs.artefacts.networks)
         rows = [*_single(inputs), *_fusions(inputs, controls), _superpoints(inputs)]
         rows += _networks(inputs, self.networks, {row.name for row in rows})
         self.candidates = tuple(sorted(rows, key=lambda row: row.control))

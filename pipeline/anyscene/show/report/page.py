@@ -120,7 +120,7 @@ def _sheet(path: Path) -> str:
 
 def _curves(run: Run) -> list[charts.Curve]:
     """The training losses of every network."""
-    networks = run.tried(lambda: described(run.artefacts.root / "models")) or ()
+    networks = run.tried(lambda: described(run.artefacts.networks)) or ()
     return [
         charts.curve(found.network.title.removeprefix("+ "), found.step, found.loss)
         for found in losses(networks, run.missing)
