@@ -117,8 +117,11 @@ def test_sections_are_frozen():
         ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
         ({"network__width": -1.0}, r"network\.width: must be more than 0"),
         ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: must be 0 to 1, not 1\.5"),
-        ({"dataset__sweep_seconds": -0.5}, r"dataset\.sweep_seconds: -0\.5 is not a time of 0 or more"),
-        ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is not a time"),
+        (
+            {"dataset__nuscenes__sweep_seconds": -0.5},
+            r"dataset\.nuscenes\.sweep_seconds: -0\.5 is not a time",
+        ),
+        ({"dataset__nuscenes__sweep_seconds": float("nan")}, r"nuscenes\.sweep_seconds: nan is not a time"),
         ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is not a size; 0 is all"),
         ({"segmenters__precision": "half"}, r"segmenters\.precision: 'half' is not one of 'float32', 'bf"),
         ({"segmenters__batch": 0}, r"segmenters\.batch: must be more than 0, not 0"),

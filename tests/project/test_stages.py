@@ -20,8 +20,9 @@ HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
     *("runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib"),
     *("runtime.checkpoint_seconds", "segmenters.batch"),
 }
-BY_CONTENT = {  # what they name counts, by content
-    *("dataset.root", "segmenters.weights", "segmenters.lseg", "segmenters.maskclip"),
+BY_CONTENT = {  # what they name counts, by content; sections of entries count where the entry is used
+    *("dataset.root", "segmenters.weights"),
+    *("dataset.scannet", "dataset.matterport", "dataset.nuscenes", "segmenters.lseg", "segmenters.maskclip"),
 }
 
 

@@ -55,7 +55,7 @@ def reader_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def reader_settings(params: Params, item: Item) -> Sequence[Any]:
-    """The section of a reader that another package brings, if it has one."""
+    """The section of the reader that `dataset.reader` names, if it has one."""
     return _recorded(params.dataset, [params.dataset.reader])
 
 

@@ -102,13 +102,9 @@ class Dataset:
     name: str  # the name of the data set in tables; the pipeline builds the data set `demo` itself
     root: str  # the folder of the raw scans
     reader: str  # the form of the scans: an entry point of anyscene.readers
-    axis_alignment: bool  # scannet: whether points and poses are turned until walls stand along the axes
-    # matterport: a region's frames are those with a camera in its box, or those that its .house file names
-    region_frames: Literal["box", "house"]
-    sweep_seconds: float  # nuscenes: LiDAR sweeps of so many seconds before a keyframe join it; 0: none do
     label_set: str  # the classes of the evaluation: one of anyscene/datasets/label_sets, or a csv file
 
-    sections: Sections = Sections()  # of readers of other packages, by their names
+    sections: Sections = Sections()  # of readers, by their names
 
     ENTRIES: ClassVar[Registry] = Registry("anyscene.readers")
 
@@ -117,8 +113,6 @@ class Dataset:
             known = ", ".join(self.ENTRIES.names())
             raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
         self.sections.require([self.reader], self.ENTRIES, "dataset")
-        if not 0 <= self.sweep_seconds < float("inf"):
-            raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is not a time of 0 or more")
 
     def settings(self, name: str) -> Any:
         """The section of the reader `name`. Raises ConfigError where there is none."""
@@ -542,8 +536,7 @@ def _section(value: Any, kind: type, where: str) -> Any:
     entries = getattr(kind, "ENTRIES", None)
     offered = {} if entries is None else _offered(entries, value.keys() - keys)
     if unknown := [key for key in value if key not in keys and key not in offered]:
-        known = [*keys, *(() if entries is None else _wanting(entries))]
-        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(known)}")
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; {_known(unknown[0], keys, entries, where)}")
     found = _fields({key: value[key] for key in value if key not in offered}, keys, where)
     if entries is not None:
         of_entries = {name: (name, of) for name, of in offered.items()}
@@ -558,9 +551,15 @@ def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
     return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
-def _wanting(entries: Registry) -> list[str]:
-    return [name for name in entries.names() if _settings_of(entries, name) is not None]
-
-
 def _settings_of(entries: Registry, name: str) -> type | None:
     return getattr(entries.get(name), "settings", None)
+def _known(key: str, keys: Iterable[str], entries: Registry | None, where: str) -> str:
+    """Where in a section `key` belongs: in those of its entries that have such a key; else what is known."""
+    of_entries = {} if entries is None else {name: _settings_of(entries, name) for name in entries.names()}
+    wanting = {name: kind for name, kind in of_entries.items() if kind is not None}
+    section = where.rpartition(": ")[2]
+    if owners := [f"{section}.{name}.{key}" for name, kind in wanting.items() if key in _keys(kind)]:
+        return f"set {' or '.join(owners)}"
+    return f"known: {', '.join([*keys, *wanting])}"
+
+

@@ -33,7 +33,7 @@ from anyscene.datasets.nuscenes import tables as nuscenes_tables
 from anyscene.datasets.nuscenes import truth as nuscenes_truth
 from anyscene.datasets.nuscenes.tables import Capture, Tables
 from anyscene.datasets.truth import Truth
-from anyscene.errors import DataError
+from anyscene.errors import ConfigError, DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
@@ -201,8 +201,9 @@ class NuScenes:
             [capture.file for capture in captures],
             digest,
             extra,
-            "unpack the part of the data set that holds it; if it is of sweeps/, dataset.sweep_seconds 0 "
-            f"does without; or list the drives that are there in {self.root / 'splits'}",
+            "unpack the part of the data set that holds it; if it is of sweeps/, "
+            "dataset.nuscenes.sweep_seconds 0 does without; or list the drives that are there in "
+            f"{self.root / 'splits'}",
         )
 
     def _hashed(self, files: list[str], digest: Digests, extra: list[Any], remedy: str) -> str | DataError:
@@ -259,7 +260,7 @@ def read_sweep(path: Path) -> F4:
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); unpack the part of the data set that holds it, or "
-            "set dataset.sweep_seconds to 0 to do without sweeps/"
+            "set dataset.nuscenes.sweep_seconds to 0 to do without sweeps/"
         ) from error
     if values is None or not len(values):
         raise DataError(
@@ -299,9 +300,24 @@ def _keyframe(scene: str, drives: dict[str, Tables]) -> tuple[Tables, str]:
     return tables, tables.keyframes[drive][index]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The section dataset.nuscenes."""
+
+    sweep_seconds: float  # LiDAR sweeps of so many seconds before a keyframe join it; 0: none do
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sweep_seconds < float("inf"):
+            raise ConfigError(
+                f"dataset.nuscenes.sweep_seconds: {self.sweep_seconds} is not a time of 0 or more"
+            )
+
+
 class _Entry(Entry):
+    settings = Settings
+
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> NuScenes:
-        labels, seconds = section.label_set, section.sweep_seconds
+        labels, seconds = section.label_set, section.settings(self.name).sweep_seconds
         return NuScenes(Path(section.root), section.name, scenes.frame_stride, labels, seconds, memory)
 
     def published(self, stride: int) -> Extent:
