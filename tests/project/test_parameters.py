@@ -115,7 +115,7 @@ def test_sections_are_frozen():
         ({"training__distilled": 3}, r"training\.distilled: expected a section, not 3"),
         ({"training": [1]}, "training: expected a mapping"),
         ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
-        ({"network__width": -1.0}, r"network\.width: must be more than 0"),
+        ({"network__width": -1.0}, r"network\.width: must be at least 0\.0625"),
         ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: must be 0 to 1, not 1\.5"),
         (
             {"dataset__nuscenes__sweep_seconds": -0.5},

@@ -21,6 +21,9 @@ from anyscene.project.registry import Registry
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 INFINITE = float("inf")
+MOST_CLASSES = 255  # of the vocabulary: their numbers, and one for none, fit into a byte (fusion.UNSEEN)
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what can name a file or a folder
+DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 # suffixes of checkpoint files; no tag of open_clip ends in one of them
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
 
@@ -56,6 +59,20 @@ def _between(section: str, values: object, low: float, high: float, *names: str)
         if not (low <= value <= high and value < INFINITE):
             bounds = f"at least {low:g}" if high == INFINITE else f"{low:g} to {high:g}"
             raise ConfigError(f"{section}.{name}: must be {bounds}, not {value}")
+
+
+def _not_empty(section: str, values: object, *names: str) -> None:
+    """Raise ConfigError where a text is empty."""
+    for name in names:
+        if not getattr(values, name).strip():
+            raise ConfigError(f"{section}.{name}: must not be empty")
+
+
+def _different(key: str, names: Sequence[str]) -> None:
+    """Raise ConfigError where one of `names` is empty, or stands there twice."""
+    for place, name in enumerate(names):
+        if not name.strip() or name in names[:place]:
+            raise ConfigError(f"{key}: {name!r} {'stands there twice' if name.strip() else 'is no name'}")
 
 
 def _one_place(key: str, template: str) -> None:
@@ -109,6 +126,7 @@ class Dataset:
     ENTRIES: ClassVar[Registry] = Registry("anyscene.readers")
 
     def __post_init__(self) -> None:
+        _not_empty("dataset", self, "name", "root", "label_set")
         if self.reader not in self.ENTRIES.names():
             known = ", ".join(self.ENTRIES.names())
             raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
@@ -166,6 +184,10 @@ class Segmenters:
 
     def __post_init__(self) -> None:
         _positive("segmenters", self, "batch")
+        _not_empty("segmenters", self, "weights")
+        _different("segmenters.names", self.names)
+        if wrong := [name for name in self.names if not WORD.fullmatch(name)]:
+            raise ConfigError(f"segmenters.names: {wrong[0]!r} cannot be the name of a folder, as names are")
         self.sections.require(self.names, self.ENTRIES, "segmenters")
 
     def settings(self, name: str) -> Any:
@@ -204,6 +226,11 @@ class Projection:
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
         _between("projection", self, 0, INFINITE, "tolerance", "border")
+        if 2 * self.border >= min(self.width, self.height):
+            raise ConfigError(
+                f"projection.border: {self.border} pixels on each side leave nothing of "
+                f"{self.width}x{self.height}; it must be less than {min(self.width, self.height) / 2:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -226,6 +253,7 @@ class Synthesis:
         _between("synthesis", self, 0, INFINITE, "seed", "guidance")
         _between("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
         _one_place("synthesis.prompt", self.prompt)
+        _not_empty("synthesis", self, "diffusion", "sam")
 
 
 @dataclass(frozen=True)
@@ -254,7 +282,9 @@ class Network:
     voxel: float  # the side of a voxel in metres
 
     def __post_init__(self) -> None:
-        _positive("network", self, "width", "voxel")
+        _positive("network", self, "voxel")
+        # the narrowest layer of any variant has 16 channels (networks.minkunet.VARIANTS)
+        _between("network", self, 1 / 16, INFINITE, "width")
 
 
 @dataclass(frozen=True)
@@ -291,7 +321,7 @@ class Recipe:
         for name in ("steps", "batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)}; training takes at least 1")
-        for name in ("learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip"):
+        for name in ("seed", "learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name}: must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.ema < 1:
@@ -315,6 +345,9 @@ class Training(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_norm == "frozen" and self.start == RANDOM:
+        for key, text in {"title": self.title, "from": self.start}.items():
+            if not text.strip():
+                raise ConfigError(f"{key}: must not be empty")
             raise ConfigError(
                 f"batch_norm: frozen keeps the statistics of the network that it begins from; {RANDOM} "
                 "weights need own ones"
@@ -360,6 +393,10 @@ class Runtime:
             )
         _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
         _positive("runtime", self, "memory_gib")
+        if not DEVICE.fullmatch(self.device):
+            raise ConfigError(
+                f"runtime.device: {self.device!r} is not a device; use auto, cpu, cuda or cuda:1"
+            )
 
 
 @dataclass(frozen=True)
@@ -384,6 +421,10 @@ class Params:
 
     def __post_init__(self) -> None:
         _check_names(self)
+        if not 1 <= len(self.vocabulary) <= MOST_CLASSES:
+            count = len(self.vocabulary)
+            raise ConfigError(f"vocabulary: must name 1 to {MOST_CLASSES} classes, not {count}")
+        _different("vocabulary", self.vocabulary)
         for name in self.training:
             chain = [name]
             while (start := self.training[chain[-1]].start) in self.training:
