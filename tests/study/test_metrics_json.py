@@ -36,20 +36,37 @@ def a_prediction(target, right, rng):
 
 
 @pytest.fixture
-def tallies():
-    rng = np.random.default_rng(0)
-    tallies = metrics_json.SceneTallies()
+def scenes():
+    """The tallies of five scenes: for each the variants of every row."""
+    rng, found = np.random.default_rng(0), []
     for _ in range(5):
         target = rng.integers(-1, 19, 400).astype(np.int16)
-        for row, right in (("dense", 0.4), ("mask", 0.3), ("add", 0.45), ("capability", 0.6)):
-            tallies.add(row, [tally(target, a_prediction(target, right, rng), SCANNET)])
-        tallies.add("shuffled", [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)])
+        of_rows = {
+            row: [tally(target, a_prediction(target, right, rng), SCANNET)]
+            for row, right in (("dense", 0.4), ("mask", 0.3), ("add", 0.45), ("capability", 0.6))
+        }
+        shuffled = [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)]
+        found.append(of_rows | {"shuffled": shuffled})
+    return found
+
+
+@pytest.fixture
+def tallies(scenes):
+    tallies = metrics_json.SceneTallies("error")
+    for scene in scenes:
+        for row, variants in scene.items():
+            tallies.add(row, variants)
     return tallies
+
+
+def matrices(scenes, row):
+    """i8[P, S, K, K+1]: the confusion of each variant in each scene."""
+    return np.stack([[variant.every for variant in scene[row]] for scene in scenes], 1)
 
 
 @pytest.fixture
 def study(tallies):
-    scores = tallies.metrics(SCANNET, "error")
+    scores = tallies.metrics(SCANNET)
     candidates = [figures.row(name) for name in (*scores, "distilled", "ensembled")]
     measured = {"dense": np.array([0.5, 0.1, 0.3, 0.2]), "mask": np.array([0.2, 0.4, 0.1, 0.3])}
     truth = {"dense": np.array([0.6, 0.2, 0.3, np.nan]), "mask": np.array([0.1, 0.6, 0.2, np.nan])}
@@ -70,15 +87,16 @@ def study(tallies):
         "points": 1900,
     }
     loss = Loss(Description("distilled", "", "", None, False, "", Path()), np.arange(2.0), np.array([3, 1.5]))
-    confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
+    confusion = {row: tallies.confusion(row) for row in scores}
     return Study(metrics_json.rounded(metrics), confusion, [loss])
 
 
-def test_variants_are_averaged_and_scenes_summed(tallies):
-    matrices = tallies.matrices("shuffled")
-    assert matrices.shape == (3, 5, 20, 21)
-    found = tallies.metrics(SCANNET, "error")["shuffled"]
-    assert found.mIoU == pytest.approx(mean_iou(matrices.sum(1)).mean())
+def test_variants_are_averaged_and_scenes_summed(tallies, scenes):
+    every = matrices(scenes, "shuffled")
+    assert every.shape == (3, 5, 20, 21)
+    assert np.array_equal(tallies.confusion("shuffled"), every.sum((0, 1)))
+    found = tallies.metrics(SCANNET)["shuffled"]
+    assert found.mIoU == pytest.approx(mean_iou(every.sum(1)).mean())
     assert set(found.per_class) == set(SCANNET.names[:19]) and found.absent == ("otherfurniture",)
 
 
@@ -87,14 +105,40 @@ def test_every_draw_has_as_many_scenes_as_there_are():
     assert draw.shape == (100, 7) and (draw.sum(1) == 7).all() and draw.std(0).min() > 0
 
 
-def test_resampling_equals_measuring_the_drawn_scenes(tallies):
-    matrices = tallies.matrices("shuffled")
+@pytest.mark.parametrize("unpredicted", ["error", "ignore"])
+def test_resampling_equals_measuring_the_drawn_scenes(scenes, unpredicted):
+    tallies = metrics_json.SceneTallies(unpredicted)
+    for scene in scenes:
+        tallies.add("shuffled", without_some(scene["shuffled"]))
+    every = np.stack([[one.every for one in without_some(scene["shuffled"])] for scene in scenes], 1)
     draw = np.array([[5, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 2, 0, 3, 0]])
     expected = [
-        np.mean([mean_iou(np.repeat(variant, counts, axis=0).sum(0)) for variant in matrices])
-        for counts in draw
+        np.mean([mean_iou(np.repeat(variant, times, axis=0).sum(0), unpredicted) for variant in every])
+        for times in draw
     ]
-    np.testing.assert_allclose(resampled_miou(matrices, draw, "error"), expected)
+    np.testing.assert_array_equal(resampled_miou(tallies.counts("shuffled"), draw), expected)
+
+
+def without_some(variants):
+    """The tallies with some points of each class unpredicted, and all of class 3."""
+    found = []
+    for one in variants:
+        every = one.every.copy()
+        every[:, -1] = every[:, 5]
+        every[3, -1] += every[3, :-1].sum()
+        every[3, :-1] = every[:, 5] = 0
+        found.append(replace(one, every=every))
+    return found
+
+
+def test_of_a_scene_three_numbers_of_each_class_are_kept(tallies):
+    kept = tallies.counts("shuffled")
+    assert kept.shape == (3, 5, 3, 20) and kept.dtype == np.int32
+
+
+def test_a_scene_of_another_number_of_variants_is_refused(tallies, scenes):
+    with pytest.raises(ValueError, match="argument"):
+        tallies.add("shuffled", scenes[0]["shuffled"][:2])
 
 
 def test_interval():
@@ -167,14 +211,14 @@ def test_plots_of_classes_are_of_the_last_step_best_first(study, tmp_path):
 
 def test_splits_have_columns_where_the_label_set_has_them():
     set200, rng = label_set("scannet200"), np.random.default_rng(0)
-    tallies = metrics_json.SceneTallies()
+    tallies = metrics_json.SceneTallies("error")
     for _ in range(2):
         target = rng.integers(0, 200, 4000).astype(np.int16)
         tallies.add("dense", [tally(target, Prediction(target, np.full(4000, -1, np.int16)), set200)])
         worse = np.where(np.array(set200.split)[target] == "tail", -1, target).astype(np.int16)
         several = [Prediction(label, np.full(4000, -1, np.int16)) for label in (target, worse)]
         tallies.add("shuffled", [tally(target, prediction, set200) for prediction in several])
-    scores = tallies.metrics(set200, "error")
+    scores = tallies.metrics(set200)
     candidates = [figures.row(name) for name in scores]
     semantic = metrics_json.semantic(scores)
     assert semantic["shuffled"]["splits"]["tail"] == {"mIoU": 50, "mAcc": 50}  # the mean of 100 and 0

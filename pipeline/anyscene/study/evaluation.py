@@ -58,7 +58,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     ablation = Ablation(inputs, controls)
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
-    tallies, points = metrics_json.SceneTallies(), 0
+    tallies, points = metrics_json.SceneTallies(settings.unpredicted), 0
     with progress("evaluation", len(scenes)) as advance:
         for scene in scenes:
             label = store.open_scene(store.scene_path(artefacts.data("labels"), scene))["label"][:]
@@ -67,7 +67,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
             for row in ablation.rows:
                 tallies.add(row.name, [tally(label, said, label_set) for said in row.predict(features)])
             advance()
-    scores = tallies.metrics(label_set, settings.unpredicted)
+    scores = tallies.metrics(label_set)
     measured = {model: artefacts.capability(model, vocabulary) for model in params.segmenters.names}
     problems: list[str] = []
     losses = read_losses(ablation.networks, problems)
@@ -91,7 +91,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "backend": {network.name: network.backend for network in ablation.networks},
         "seed": settings.seed,
     }
-    confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
+    confusion = {row: tallies.confusion(row) for row in scores}
     return Study(metrics_json.rounded(metrics), confusion, losses)
 
 
