@@ -11,12 +11,11 @@ from anyscene.tasks.layer import Layer
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts, task
 
-APART = ("query", "segmentation")  # the text field, and the layers of classes
-
 
 def drawn_tasks() -> Iterator[Task[Any]]:
-    """Every task that is not in APART. Raises ConfigError for one that cannot be imported."""
-    return (task(name) for name in TASKS.names() if name not in APART)
+    """Every task whose answers are shown as layers of their own: not one with `apart = True`. Raises
+    ConfigError for one that cannot be imported."""
+    return (found for found in map(task, TASKS.names()) if not getattr(found, "apart", False))
 
 
 def task_layers(artefacts: Artefacts, scene: str, texts: Texts) -> Iterator[Layer]:

@@ -31,7 +31,10 @@ Answer = TypeVar("Answer")  # of one scene; a task has its own type of it
 
 
 class Task(Protocol[Answer]):
-    """A task: something that features of a scene are good for."""
+    """A task: something that features of a scene are good for.
+
+    Report and viewer draw the layers of every task, but not those of a task that says `apart = True`: they
+    show its answers elsewhere, as those of queries in the text field."""
 
     name: str  # one word: that of the entry point
     title: str  # for people

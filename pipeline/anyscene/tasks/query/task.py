@@ -23,6 +23,7 @@ class Query:
     """The task. It answers the texts of `Texts.asked`."""
 
     name, title = "query", "free texts"
+    apart = True  # the report and the viewer have a place of their own for them
 
     def answer(self, scene: Surface, features: Features, texts: Texts) -> Sequence[Answer]:
         from anyscene.tasks.query.session import Session

@@ -45,6 +45,7 @@ class Segmentation:
     """The task. Its scores are means over classes, in percent."""
 
     name, title = "segmentation", "classes"
+    apart = True  # every source of features has such a layer already
 
     def answer(self, scene: Surface, features: Features, texts: Texts) -> Labels:
         return labelled(features, texts)
