@@ -104,6 +104,10 @@ def test_sections_are_frozen():
             r"distilled\.target: 'labels' does not fit: superpoint is not",
         ),
         (
+            {"training__distilled__beside": "labels"},
+            r"distilled\.beside: 'labels' does not fit: superpoint is not",
+        ),
+        (
             {"training__distilled__target": "world"},
             r"distilled\.target: 'world' is not one of 'fusion', 'labels'",
         ),
@@ -220,7 +224,15 @@ def test_objectives_of_another_package_bring_their_keys(tmp_path, monkeypatch):
         ConfigError, match=r"training\.probed\.target: 'fusion' does not fit: probe learns from l"
     ):
         parameters.parse(values, "here")
-    values["training"]["probed"] |= {"kind": "masked", "masked": 2.0, "momentum": 0.9, "sharpness": 1.0}
+    values["training"]["probed"]["beside"] = "labels"
+    assert parameters.parse(values, "here").training["probed"].target == "fusion"
+    values["training"]["probed"] |= {
+        "kind": "masked",
+        "beside": "scenes",
+        "masked": 2.0,
+        "momentum": 0.9,
+        "sharpness": 1.0,
+    }
     del values["training"]["probed"]["temperature"]
     with pytest.raises(ConfigError, match=r"here: training\.probed\.masked: 2\.0 is a share"):
         parameters.parse(values, "here")

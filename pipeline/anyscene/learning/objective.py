@@ -45,6 +45,7 @@ class Context:
     memory: Path  # a folder for its own files that a checkpoint names
     prompts: Callable[[], F4]  # f4[K, C] of length 1: the label set's prompts in the text space
     augmentation: Augmentation = PAPER
+    beside: Path | None = None  # another folder that it learns from, as the entry's key `beside` says
 
 
 @dataclass(frozen=True, eq=False)

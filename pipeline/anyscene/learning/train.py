@@ -43,7 +43,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
     entry = params.training[name]
     kind: Any = OBJECTIVES.get(entry.kind)
     clouds = _clouds(kind, artefacts)
-    target = artefacts.data(entry.target)
+    target, beside = artefacts.data(entry.target), artefacts.data(entry.beside)
     with joined(params.runtime.device, params.runtime.device_memory_gib) as processes:
         torch.manual_seed(entry.seed)
         network = _network(name, params, _width(params, target, clouds), artefacts).to(processes.device)
@@ -51,7 +51,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             artefacts.root / layout.CHECKPOINTS / name,
             params.runtime.checkpoint_seconds,
             code=f"{fresh.made_by} {fresh.given}",
-            data=_keys(clouds, artefacts, target),
+            data=_keys(clouds, artefacts, target, beside),
         )
         context = Context(
             network,
@@ -61,6 +61,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             checkpoints.folder / "memory",
             functools.cache(lambda: _prompts(params, kind)),
             params.augmentation,
+            beside,
         )
         objective = kind.load()(entry.objective, context).to(processes.device)
         if entry.start == RANDOM:
@@ -96,9 +97,10 @@ def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
     return read_training_clouds(scenes, superpoints)
 
 
-def _keys(clouds: list[Cloud], artefacts: Artefacts, target: Path) -> Mapping[str, list[str]]:
-    """The content keys of everything that is read of each scene, by scene."""
-    folders = (artefacts.data("scenes"), artefacts.data("superpoints"), target)
+def _keys(clouds: list[Cloud], artefacts: Artefacts, *learnt: Path) -> Mapping[str, list[str]]:
+    """The content keys of everything that is read of each scene, by scene. learnt: the folders that the
+    objective learns from."""
+    folders = dict.fromkeys((artefacts.data("scenes"), artefacts.data("superpoints"), *learnt))
     return {
         cloud.id: [store.key(store.scene_path(folder, cloud.id)) for folder in folders] for cloud in clouds
     }

@@ -27,10 +27,6 @@ DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 # suffixes of checkpoint files; no tag of open_clip ends in one of them
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
 
-OBJECTIVES = Registry("anyscene.objectives")  # the kinds of entries of `training`
-RANDOM = "random"  # where an entry of `training` begins from random weights
-
-
 # Choices that are arguments in the rooms, too.
 FusionMethod = Literal["capability", "add", "linear", "max"]
 PaperOrCode = Literal["paper", "code"]  # which of the two is followed where they differ
@@ -43,6 +39,10 @@ Backend = Literal["auto", "minkowski", "torch"]
 ScheduleShape = Literal["linear", "poly", "cosine", "one_cycle"]
 Statistics = Literal["own", "shared", "frozen"]
 Unpredicted = Literal["error", "ignore"]
+
+OBJECTIVES = Registry("anyscene.objectives")  # the kinds of entries of `training`
+RANDOM = "random"  # where an entry of `training` begins from random weights
+
 
 def _positive(section: str, values: object, *names: str) -> None:
     """Raise ConfigError where a value is not above 0, or is infinite."""
@@ -339,15 +339,16 @@ class Training(Recipe):
     kind: str  # the objective: an entry point of anyscene.objectives
     title: str  # the name of the network in tables and in the viewer
     start: str = dataclasses.field(metadata={"key": "from"})  # random, another entry, or a path under models/
-    target: Literal["fusion", "labels", "scenes"]  # the folder of data/ that it learns from
+    target: Learnt  # the folder of data/ that it learns from
+    beside: Learnt  # another one, `scenes` where it needs none; labels are for supervised objectives alone
     objective: Any  # the objective's own keys: the Settings of its kind
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_norm == "frozen" and self.start == RANDOM:
         for key, text in {"title": self.title, "from": self.start}.items():
             if not text.strip():
                 raise ConfigError(f"{key}: must not be empty")
+        if self.batch_norm == "frozen" and self.start == RANDOM:
             raise ConfigError(
                 f"batch_norm: frozen keeps the statistics of the network that it begins from; {RANDOM} "
                 "weights need own ones"
@@ -392,11 +393,11 @@ class Runtime:
                 "memory"
             )
         _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
-        _positive("runtime", self, "memory_gib")
         if not DEVICE.fullmatch(self.device):
             raise ConfigError(
                 f"runtime.device: {self.device!r} is not a device; use auto, cpu, cuda or cuda:1"
             )
+        _positive("runtime", self, "memory_gib")
 
 
 @dataclass(frozen=True)
@@ -420,11 +421,11 @@ class Params:
     runtime: Runtime
 
     def __post_init__(self) -> None:
-        _check_names(self)
         if not 1 <= len(self.vocabulary) <= MOST_CLASSES:
             count = len(self.vocabulary)
             raise ConfigError(f"vocabulary: must name 1 to {MOST_CLASSES} classes, not {count}")
         _different("vocabulary", self.vocabulary)
+        _check_names(self)
         for name in self.training:
             chain = [name]
             while (start := self.training[chain[-1]].start) in self.training:
@@ -561,13 +562,21 @@ def _training(value: Any, where: str) -> Training:
         raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(common | own)}")
     fields = _fields({key: value[key] for key in value if key not in own}, common, where)
     of_objective = _fields({key: value[key] for key in value if key in own}, own, where)
-    if (fields["target"] == "labels") != entry.supervised:
-        needs = "learns from labels" if entry.supervised else "is not supervised, so it sees no labels"
-        raise ConfigError(f"{where}.target: {fields['target']!r} does not fit: {value['kind']} {needs}")
+    _check_labels({key: fields[key] for key in ("target", "beside")}, value["kind"], entry.supervised, where)
     try:
         return Training(**fields, objective=entry.settings(**of_objective))
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
+
+
+def _check_labels(learnt: Mapping[str, str], kind: str, supervised: bool, where: str) -> None:
+    """Raise ConfigError where an objective that is not supervised is given labels, or one that is gets
+    none."""
+    given = [key for key, folder in learnt.items() if folder == "labels"]
+    if bool(given) != supervised:
+        key = given[0] if given else "target"
+        needs = "learns from labels" if supervised else "is not supervised, so it sees no labels"
+        raise ConfigError(f"{where}.{key}: {learnt[key]!r} does not fit: {kind} {needs}")
 
 
 def _section(value: Any, kind: type, where: str) -> Any:
@@ -586,14 +595,6 @@ def _section(value: Any, kind: type, where: str) -> Any:
     return kind(**found)
 
 
-def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
-    """The settings type of each entry that one of `keys` names, sorted by name."""
-    kinds = {name: _settings_of(entries, name) for name in sorted(keys) if name in entries.names()}
-    return {name: kind for name, kind in kinds.items() if kind is not None}
-
-
-def _settings_of(entries: Registry, name: str) -> type | None:
-    return getattr(entries.get(name), "settings", None)
 def _known(key: str, keys: Iterable[str], entries: Registry | None, where: str) -> str:
     """Where in a section `key` belongs: in those of its entries that have such a key; else what is known."""
     of_entries = {} if entries is None else {name: _settings_of(entries, name) for name in entries.names()}
@@ -604,3 +605,11 @@ def _known(key: str, keys: Iterable[str], entries: Registry | None, where: str) 
     return f"known: {', '.join([*keys, *wanting])}"
 
 
+def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
+    """The settings type of each entry that one of `keys` names, sorted by name."""
+    kinds = {name: _settings_of(entries, name) for name in sorted(keys) if name in entries.names()}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _settings_of(entries: Registry, name: str) -> type | None:
+    return getattr(entries.get(name), "settings", None)
