@@ -107,13 +107,13 @@ def _root(settings: parameters.Params) -> Path:
     return Path(settings.segmenters.weights)
 
 
-def _record(entry: catalogue.Entry, root: Path) -> dict[str, object]:
+def _record(entry: catalogue.PublishedWeights, root: Path) -> dict[str, object]:
     files = [{"path": str(root / entry.folder / one.name), "sha256": one.sha256} for one in entry.files]
     about = {"name": entry.name, "what": entry.what, "source": entry.source, "licence": entry.licence}
     return {**about, "bytes": entry.size, "there": entry.complete(root), "files": files}
 
 
-def _begun(entry: catalogue.Entry, root: Path) -> bool:
+def _begun(entry: catalogue.PublishedWeights, root: Path) -> bool:
     return any((root / entry.folder / file.name).is_file() for file in entry.files)
 
 

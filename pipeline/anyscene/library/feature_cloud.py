@@ -23,7 +23,7 @@ from anyscene.tasks.query.similarity import By
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder, load_text_encoder
 
 MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
@@ -45,7 +45,7 @@ class FeatureCloud:
     surface: Surface  # its points, its mesh and its superpoints
     settings: Params  # of its project, or the built-in ones
     load: Callable[[], Features]  # computes or opens the features
-    truth: Truth | None = None  # the annotation, where the scene is in a project and has one
+    truth: Annotation | None = None  # the annotation, where the scene is in a project and has one
     remarks: str = ""  # what a person should know about how it was imported
     given: TextEncoder | None = None  # a text encoder in place of that of `settings`
 

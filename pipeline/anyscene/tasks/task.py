@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # torch takes seconds, and a list of tasks needs none of it
     from anyscene.project.parameters import Params
     from anyscene.tasks.features import Features
     from anyscene.tasks.surface import Surface
-    from anyscene.tasks.truth import Truth
+    from anyscene.tasks.truth import Annotation
     from anyscene.text import TextEncoder
     from anyscene.text.glosses import Vocabulary
 
@@ -43,7 +43,7 @@ class Task(Protocol[Answer]):
         """What the task says of a scene. features: of its points; texts: what they are compared with."""
         ...
 
-    def score(self, answers: Iterable[Answer], truth: Iterable[Truth]) -> Mapping[str, float] | None:
+    def score(self, answers: Iterable[Answer], truth: Iterable[Annotation]) -> Mapping[str, float] | None:
         """Figures by name, from the answers to some scenes and the annotation of each; None where a task has
         no score. Both can be iterated once, side by side, so that only one scene need be in memory."""
         ...

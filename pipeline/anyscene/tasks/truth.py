@@ -24,13 +24,13 @@ class Annotation:
     @classmethod
     def read(
         cls, artefacts: Artefacts, scene: str, label_set: LabelSet, unpredicted: Unpredicted = "error"
-    ) -> Truth:
+    ) -> Annotation:
         """Read the annotation of `scene`. Raises StoreError where it has none."""
         group = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
         return cls(scene, group["label"][:], group["instance"][:], label_set, unpredicted)
 
     @classmethod
-    def of(cls, artefacts: Artefacts, scene: str, label_set: LabelSet) -> Truth | None:
+    def of(cls, artefacts: Artefacts, scene: str, label_set: LabelSet) -> Annotation | None:
         """None where the scene has no annotation."""
         there = store.scene_path(artefacts.data("labels"), scene).is_dir()
         return cls.read(artefacts, scene, label_set) if there else None

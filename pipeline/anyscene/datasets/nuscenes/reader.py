@@ -31,7 +31,7 @@ from anyscene.datasets.entry import Entry, Extent
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.nuscenes import tables as nuscenes_tables
 from anyscene.datasets.nuscenes import truth as nuscenes_truth
-from anyscene.datasets.nuscenes.tables import Capture, Tables
+from anyscene.datasets.nuscenes.tables import SampleData, Tables
 from anyscene.datasets.truth import Truth
 from anyscene.errors import ConfigError, DataError
 from anyscene.project import parameters
@@ -212,7 +212,7 @@ class NuScenes:
                 return DataError(f"{self.root / file}: missing; {remedy}")
         return raw_files.key_of_files(self.root, [Path(file) for file in files], digest, extra)
 
-    def _sweeps(self, scene: str, tables: Tables, key: Capture) -> tuple[list[Capture], list[F4]]:
+    def _sweeps(self, scene: str, tables: Tables, key: SampleData) -> tuple[list[SampleData], list[F4]]:
         """The sweep of the keyframe and those before it, the latest first: their files, and f4[n,5] of each.
         Of the keyframe these are all points, of the others those that are not near."""
         drive, _ = drive_and_index(scene)
@@ -220,7 +220,7 @@ class NuScenes:
         own, *earlier = (read_sweep(self.root / capture.file) for capture in captures)
         return captures, [own, *(points[~_is_near(points)] for points in earlier)]
 
-    def _frame(self, channel: str, capture: Capture, pose: F8, tables: Tables) -> Frame:
+    def _frame(self, channel: str, capture: SampleData, pose: F8, tables: Tables) -> Frame:
         path, where = self.root / capture.file, f"{tables.folder}/calibrated_sensor.json: {capture.mount}"
         if not path.is_file():
             raise DataError(f"{path}: missing; unpack the part of the data set that holds it")

@@ -118,7 +118,7 @@ def _sheet(path: Path) -> str:
     return palette.data_uri(palette.synthesis_sheet(image, attention, coarse, mask, TILE, TILES), 70)
 
 
-def _curves(run: Run) -> list[charts.Curve]:
+def _curves(run: Run) -> list[charts.LineChart]:
     """The training losses of every network."""
     networks = run.tried(lambda: described(run.artefacts.networks)) or ()
     return [

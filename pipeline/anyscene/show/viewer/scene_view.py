@@ -46,7 +46,7 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Point:
+class PickedPoint:
     """All that is known of a point."""
 
     index: int  # among the points of the scene
@@ -166,12 +166,12 @@ class SceneView:
         low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5]) if len(self.xyz) else (0.0, 1.0)
         return float(low + 0.8 * (high - low))
 
-    def describe(self, point: int) -> Point:
+    def describe(self, point: int) -> PickedPoint:
         """All that is known of a point."""
         with self._lock:
             return self._described(point)
 
-    def _described(self, point: int) -> Point:
+    def _described(self, point: int) -> PickedPoint:
         label_set, prompts = self.texts.label_set, self.texts.prompts
         scores, said = [], []
         own = None if self.source is None else self._features[self.source]().of_point(point)
@@ -191,7 +191,7 @@ class SceneView:
         if self.truth is not None:
             truth = label_set.names[self.truth[point]] if self.truth[point] >= 0 else "not annotated"
         superpoint = -1 if self.superpoint is None else int(self.superpoint[point])
-        return Point(
+        return PickedPoint(
             point,
             tuple(self.xyz[point].tolist()),
             superpoint,
