@@ -16,6 +16,7 @@ STAGE = Stage(
         layout.SCENES,
         layout.SUPERPOINTS,
         layout.DATA / "${item.target}",
+        layout.DATA / "${item.beside}",
         layout.NETWORKS / "${item.from}",
     ),
     writes=(layout.NETWORKS / "${key}", layout.TRAINED / "${key}.json"),

@@ -9,7 +9,7 @@ from anyscene.project.stages import Stage
 STAGE = Stage(
     "world",
     resumes=True,
-    reads=("data/demo",),
+    reads=(layout.DEMO,),
     writes=(layout.WORLD,),
     parameters=("world",),
 )

@@ -16,7 +16,7 @@ import pytest
 
 import anyscene
 from anyscene.library import feature_cloud
-from tests.builders import miniature
+from tests.builders import REPOSITORY, miniature
 
 EXAMPLES = (  # the twenty functions whose docstrings show how they are called
     "open",
@@ -121,3 +121,33 @@ def test_the_import_takes_no_torch_and_no_numpy():
 def test_the_packages_say_that_they_are_typed():
     folder = Path(anyscene.__file__).parent
     assert (folder / "py.typed").is_file() and (folder.with_name("anyscene_demo") / "py.typed").is_file()
+
+
+def test_a_class_name_stands_for_one_thing():
+    """As docs/architecture.md says under "Registries"."""
+    found: dict[str, list[str]] = {}
+    for file in sorted((REPOSITORY / "pipeline").rglob("*.py")):
+        names = {
+            node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)
+        }
+        for name in names - {"Entry", "_Entry", "Settings"}:
+            found.setdefault(name, []).append(str(file.relative_to(REPOSITORY)))
+    twice = {
+        name: [file for file in files if not file.endswith("project/parameters.py")]
+        for name, files in found.items()
+    }
+    assert {name: files for name, files in twice.items() if len(files) > 1} == {}
+
+
+def test_choices_are_named_once():
+    """A Literal of several words stands once; other modules import its name."""
+    found = [
+        tuple(word.value for word in node.slice.elts if isinstance(word, ast.Constant))
+        for file in sorted((REPOSITORY / "pipeline").rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "Literal"
+        and isinstance(node.slice, ast.Tuple)
+    ]
+    assert found and sorted(found) == sorted(set(found))

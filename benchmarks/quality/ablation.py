@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import dvc.api
@@ -29,7 +28,7 @@ from anyscene.study import rows
 from anyscene.study.literature import BASELINE, BASELINE_TITLE, METHOD, TABLE_3
 from anyscene.study.rows import Row
 
-OUTPUT = Path("reports/ablation.md")
+OUTPUT = layout.REPORTS / "ablation.md"
 NAME = "table-3"
 STAND_INS = {"dense": "lseg", "mask": "seem"}  # the demo's models, and the paper's that they stand for
 HEAD = """# Ablation

@@ -18,21 +18,21 @@ import numpy as np
 import typer
 from safetensors.numpy import load_file
 
-from anyscene.project import store
+from anyscene.project import layout, store
 
 SCORES = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
 
 
 def artefacts(root: Path) -> dict[str, Path]:
     """The zarr groups under data/, by path."""
-    found = sorted((root / "data").rglob(f"*{store.SUFFIX}"))
+    found = sorted((root / layout.DATA).rglob(f"*{store.SUFFIX}"))
     return {path.relative_to(root).as_posix(): path for path in found if ".partial" not in path.as_posix()}
 
 
 def networks(root: Path, renamed: Mapping[str, str]) -> dict[str, Path]:
     """The weights of the trained networks, by folder under models/, without the demo's models."""
-    found = sorted((root / "models").rglob("model.safetensors"))
-    names = {path: path.parent.relative_to(root / "models").as_posix() for path in found}
+    found = sorted((root / layout.NETWORKS).rglob("model.safetensors"))
+    names = {path: path.parent.relative_to(root / layout.NETWORKS).as_posix() for path in found}
     return {renamed.get(name, name): path for path, name in names.items() if not name.startswith("demo/")}
 
 
@@ -59,9 +59,9 @@ def tensors(one: Path, other: Path) -> Iterator[tuple[str, bool]]:
 def figures(root: Path, renamed: Mapping[str, str]) -> dict[str, object]:
     """Capabilities by 2D model, and scores by row."""
     found: dict[str, object] = {}
-    for path in sorted((root / "data/capability").glob("*.json")):
+    for path in sorted((root / layout.CAPABILITY).glob("*.json")):
         found[f"capability of {path.stem}"] = json.loads(path.read_text())["capability"]
-    rows = json.loads((root / "reports/metrics.json").read_text())["semantic"]
+    rows = json.loads((root / layout.METRICS).read_text())["semantic"]
     for row, scores in rows.items():
         found[f"row {renamed.get(row, row)}"] = [scores[name] for name in SCORES]
     return found

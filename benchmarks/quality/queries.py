@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.progress import progress
 from anyscene.tasks import sources
@@ -108,7 +108,7 @@ def _share(of_texts: dict[str, list[bool]]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    text = table(measure(Path("params.yaml")))
+    text = table(measure(layout.PARAMETERS))
     Console(soft_wrap=True, highlight=False).print(text, markup=False)
     if arguments == ["--write"]:
         head, mark, _ = TABLE.read_text().partition("<!-- measured -->\n")

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from anyscene.project import layout
 from benchmarks.speed import against_peers
 
-OUTPUT, TABLE = Path("reports/benchmarks.json"), Path("docs/notes/benchmarks.md")
+OUTPUT, TABLE = layout.REPORTS / "benchmarks.json", Path("docs/notes/benchmarks.md")
 HEAD = """# Benchmarks
 
 `python -m benchmarks.speed` (`make bench`) writes this page. Both sides run five times, in turn and in one

@@ -32,7 +32,7 @@ CODECS = {
 
 def features(scene: str) -> dict[str, np.ndarray]:
     """The features f2[n, C] of each 2D model, and fused, as the stages have them before they store them."""
-    params = parameters.load(Path("params.yaml"))
+    params = parameters.load()
     encoder, settings = load_text_encoder(params.text), params.projection
     source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
     projected, size = [], (settings.width, settings.height)

@@ -50,7 +50,7 @@ VAE = {
 
 
 @dataclass(frozen=True)
-class Architecture:
+class DiffusionArchitecture:
     """A pipeline: its class, the configurations of its networks, and its scheduler's class and settings."""
 
     pipeline: str
@@ -75,7 +75,7 @@ class Architecture:
         return kind(**(self.unet if part == "unet" else self.vae))
 
 
-STABLE_DIFFUSION_15 = Architecture(
+STABLE_DIFFUSION_15 = DiffusionArchitecture(
     "StableDiffusionPipeline",
     unet={
         "sample_size": 64,
@@ -91,7 +91,7 @@ STABLE_DIFFUSION_15 = Architecture(
     scheduler="PNDMScheduler",
     schedule=BETAS | {"skip_prk_steps": True, "set_alpha_to_one": False},
 )
-STABLE_DIFFUSION_XL = Architecture(
+STABLE_DIFFUSION_XL = DiffusionArchitecture(
     "StableDiffusionXLPipeline",
     unet={
         "sample_size": 128,
@@ -136,7 +136,7 @@ PARAMETERS = {
 ARCHITECTURES = {"sd15": STABLE_DIFFUSION_15, "sdxl": STABLE_DIFFUSION_XL}
 
 
-def write(folder: Path, architecture: Architecture, dtype: torch.dtype = torch.float32) -> Path:
+def write(folder: Path, architecture: DiffusionArchitecture, dtype: torch.dtype = torch.float32) -> Path:
     """Write a pipeline with random weights in `dtype` into `folder`. One network is in memory at a time."""
     index: dict[str, Any] = {"_class_name": architecture.pipeline}
     for part, kind in architecture.parts.items():

@@ -173,7 +173,7 @@ def trainer(kind: str, preset: str | None, vertices: int, width: int) -> Callabl
         from anyscene.project import presets, store
         from benchmarks.speed import meshes
 
-        file = Path("params.yaml")
+        file = layout.PARAMETERS
         params = presets.load(preset, file) if preset else parameters.load(file)
         section, net = next(e for e in params.training.values() if e.kind == kind), params.network
         batch, steps = (section.batch, 8) if device.type == "cuda" else (1, 1)

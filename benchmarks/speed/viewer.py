@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 
 from anyscene.datasets import ply
 from anyscene.networks.trained import described
-from anyscene.project import store
+from anyscene.project import layout, store
 from anyscene.project.layout import Artefacts
 from anyscene.show.viewer.scene_view import DRAWN
 from anyscene.tasks import sources
@@ -124,24 +124,24 @@ def finer(folder: Path, points: int, seed: int = 0) -> None:
 
 def make(folder: Path) -> None:
     """Make the scene's artefacts with the pipeline's own stages, and take the network from the demo."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((ROOT / layout.PARAMETERS).read_text())
     raw = ROOT / values["dataset"]["root"] / SCENE
-    values["dataset"]["root"] = "data/world"
+    values["dataset"]["root"] = str(layout.WORLD)
     values["runtime"]["workers"] = 1
-    shutil.copytree(raw, folder / "data/world" / SCENE)
-    finer(folder / "data/world" / SCENE, POINTS)
-    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    (folder / "models").mkdir()
-    (folder / "models/demo").symlink_to(ROOT / "models/demo")
-    trained = described(ROOT / "models")
-    network = trained[-1].folder if trained else ROOT / "models/demo/student"
-    shutil.copytree(network, folder / "models" / network.name)
-    measured = json.loads((ROOT / "reports/metrics.json").read_text())["capability"]["model"]
-    (folder / "data/capability").mkdir()
+    shutil.copytree(raw, folder / layout.WORLD / SCENE)
+    finer(folder / layout.WORLD / SCENE, POINTS)
+    (folder / layout.PARAMETERS).write_text(yaml.safe_dump(values, sort_keys=False))
+    (folder / layout.NETWORKS).mkdir()
+    (folder / layout.DEMO_MODELS).symlink_to(ROOT / layout.DEMO_MODELS)
+    trained = described(ROOT / layout.NETWORKS)
+    network = trained[-1].folder if trained else ROOT / layout.DEMO_MODELS / "student"
+    shutil.copytree(network, folder / layout.NETWORKS / network.name)
+    measured = json.loads((ROOT / layout.METRICS).read_text())["capability"]["model"]
+    (folder / layout.CAPABILITY).mkdir()
     for model in values["segmenters"]["names"]:
         percent = [measured[model]["capability"][name] for name in values["vocabulary"]]
         record = {"vocabulary": values["vocabulary"], "capability": [value / 100 for value in percent]}
-        (folder / f"data/capability/{model}.json").write_text(json.dumps(record))
+        (folder / layout.CAPABILITY / f"{model}.json").write_text(json.dumps(record))
     for stage in STAGES:
         command = [sys.executable, "-m", *f"stages.{stage}".split()]
         subprocess.run(command, cwd=folder, env=environment(), check=True)
@@ -245,7 +245,7 @@ def _choose(tab, layer: str) -> None:
 
 
 def _points(folder: Path) -> int:
-    return store.open_scene(store.scene_path(folder / "data/scenes", SCENE))["xyz"].shape[0]
+    return store.open_scene(store.scene_path(folder / layout.SCENES, SCENE))["xyz"].shape[0]
 
 
 def _children(but: int, process: int) -> list[int]:
@@ -284,7 +284,7 @@ def main(arguments: list[str]) -> None:
     given = [Path(argument) for argument in arguments if argument != "--write"]
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = (given[0] if given else Path(temporary)).resolve()
-        if not (folder / "data/fusion").is_dir():
+        if not (folder / layout.FUSION).is_dir():
             make(folder)
         asked = (sources.default(Artefacts(folder)), sources.FUSION)
         measured = [look(folder, source, playwright) for source in asked]

@@ -19,13 +19,12 @@ from typing import Annotated, Any, Literal
 from typer.models import ArgumentInfo, ParameterInfo
 
 from anyscene.cli import main
-from anyscene.project import parameters, presets
-from anyscene.project.registry import Registry
+from anyscene.project import layout, parameters, presets
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-PARAMETERS = ROOT / "params.yaml"
-REGISTRIES = {"segmenters": Registry("anyscene.segmenters"), "dataset": Registry("anyscene.readers")}
+PARAMETERS = ROOT / layout.PARAMETERS
+REGISTRIES = {"segmenters": parameters.Segmenters.ENTRIES, "dataset": parameters.Dataset.ENTRIES}
 KINDS = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
 WRITTEN = "<!-- Written by `python -m docs.reference.write`; a test fails where it is stale. -->"
 OURS = ("anyscene", "anyscene_demo")  # whose entries are listed, and not those of a package beside them

@@ -23,10 +23,11 @@ from scipy.spatial import cKDTree
 
 from anyscene.arrays import F4, F8, I4, I8, U1, Array, Floats
 from anyscene.errors import PipelineError
+from anyscene.project import layout
 
 TEXTURE_SIZE = 64
 PALETTE_SIZE = 64
-PACK = Path("data/demo/furniture.npz")  # in the project of the current folder
+PACK = layout.DEMO / "furniture.npz"  # in the project of the current folder
 SELECTION = PACK.with_name("selection.csv")
 
 LICENCES = {

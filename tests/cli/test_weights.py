@@ -18,7 +18,7 @@ from anyscene.cli import main, weights
 from anyscene.lifting import project_scenes
 from anyscene.project import digests
 from anyscene.weights import catalogue, reading
-from anyscene.weights.catalogue import Entry, File
+from anyscene.weights.catalogue import File, PublishedWeights
 from stages import capability, projection, synthesis
 from tests.builders import REPOSITORY, small_blip, small_grounded, small_lseg, small_sam3, small_universal
 from tests.builders.malice import Code
@@ -248,7 +248,9 @@ def test_clip_of_the_right_size_is_another(weightless, stage, monkeypatch):
     save_file({"a": torch.zeros(5)}, f"{CLIP}.safetensors")
     size = Path(f"{CLIP}.safetensors").stat().st_size
     file = File("open_clip_model.safetensors", "0" * 64, size)
-    entry = Entry("clip-vit-b32", "", "https://there", "MIT", "clip-vit-b32", (file,), repository="a/b")
+    entry = PublishedWeights(
+        "clip-vit-b32", "", "https://there", "MIT", "clip-vit-b32", (file,), repository="a/b"
+    )
     monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
     assert "damaged or not what was published" in refused(stage, "dense")
 
@@ -327,7 +329,9 @@ def sam(weightless, monkeypatch):
     file.parent.mkdir()
     torch.save({"a": torch.zeros(100)}, file)
     listed = File(file.name, hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
-    entry = Entry("sam_vit_b", "", "https://there", "Apache-2.0", "sam", (listed,), url="https://there")
+    entry = PublishedWeights(
+        "sam_vit_b", "", "https://there", "Apache-2.0", "sam", (listed,), url="https://there"
+    )
     monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
     return file
 

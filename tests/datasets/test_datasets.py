@@ -9,7 +9,7 @@ import yaml
 
 from anyscene import datasets
 from anyscene.errors import ConfigError
-from anyscene.project import parameters
+from anyscene.project import parameters, presets
 from tests.builders import REPOSITORY
 
 NAMES = datasets.REGISTRY.names()
@@ -62,16 +62,16 @@ def test_parameters_reach_the_reader(load, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("reader", "key", "value", "attribute"),
+    ("reader", "changes", "value", "attribute"),
     [
-        ("scannet", "axis_alignment", True, "align"),
-        ("scannet", "label_set", "nyu40", "labels"),
-        ("matterport", "region_frames", "house", "region_frames"),
-        ("nuscenes", "sweep_seconds", 0.25, "seconds"),
+        ("scannet", {"scannet": {"axis_alignment": True}}, True, "align"),
+        ("scannet", {"label_set": "nyu40"}, "nyu40", "labels"),
+        ("matterport", {"matterport": {"region_frames": "house"}}, "house", "region_frames"),
+        ("nuscenes", {"nuscenes": {"sweep_seconds": 0.25}}, 0.25, "seconds"),
     ],
 )
-def test_keys_of_a_reader_reach_it(load, reader, key, value, attribute):
-    params = load(**{"reader": reader, key: value})
+def test_keys_of_a_reader_reach_it(load, reader, changes, value, attribute):
+    params = load(reader=reader, **changes)
     assert getattr(datasets.open_dataset(params.dataset, params.scenes), attribute) == value
 
 
@@ -84,6 +84,37 @@ def test_unknown_readers_and_sections_are_named(load):
         load(rgbd={"stride": 2})
     with pytest.raises(ConfigError, match="dataset: missing key 'rgbd'"):
         load().dataset.settings("rgbd")
+
+
+@pytest.mark.parametrize(
+    ("key", "now"),
+    [
+        ("axis_alignment", "dataset.scannet.axis_alignment"),
+        ("region_frames", "dataset.matterport.region_frames"),
+        ("sweep_seconds", "dataset.nuscenes.sweep_seconds"),
+    ],
+)
+def test_a_key_beside_the_section_that_it_belongs_to_is_told_where(load, key, now):
+    with pytest.raises(ConfigError, match=rf"dataset: unknown key '{key}'; set {now}$"):
+        load(**{key: 0})
+
+
+def test_a_preset_over_a_file_of_before_says_so_too(tmp_path):
+    values = parameters.read(REPOSITORY / "params.yaml")
+    del values["dataset"]["scannet"]
+    values["dataset"]["axis_alignment"] = False
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=r"set dataset\.scannet\.axis_alignment$"):
+        presets.load("scannet", tmp_path / "params.yaml")
+
+
+def test_the_section_of_the_reader_alone_is_required(tmp_path):
+    values = parameters.read(REPOSITORY / "params.yaml")
+    del values["dataset"]["scannet"]
+    assert parameters.parse(values, "here").dataset.reader == "rgbd"
+    values["dataset"]["reader"] = "scannet"
+    with pytest.raises(ConfigError, match="dataset: missing key 'scannet'"):
+        parameters.parse(values, "here")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import distributed, multiprocessing
 
 from anyscene.errors import TrainingError
 from anyscene.learning.engine.checkpoint import Checkpoints
-from anyscene.learning.engine.loop import Step, optimiser_of, train
+from anyscene.learning.engine.loop import LossModule, optimiser_of, train
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import ParameterGroup
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
@@ -258,5 +258,5 @@ def test_a_gradient_of_the_objective_that_is_no_number_is_refused(world, tmp_pat
 
 def test_state_is_named_apart(world, tmp_path):
     network, objective = masked(world, tmp_path)
-    names = set(Step(network, objective).state_dict())
+    names = set(LossModule(network, objective).state_dict())
     assert {"network.final.kernel", "objective.token", "objective.teacher.final.kernel"} <= names

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anyscene.networks import CheckpointError, MinkUNet, load, load_weights, save
+from anyscene.networks import VARIANTS, CheckpointError, MinkUNet, load, load_weights, save
 from anyscene.networks.minkunet import resolve
 
 OPENSCENE = Path(__file__).with_name("openscene_18a.txt")  # names and shapes of its 768-d ScanNet checkpoint
@@ -13,6 +13,12 @@ OPENSCENE = Path(__file__).with_name("openscene_18a.txt")  # names and shapes of
 def test_parameter_counts(variant, millions):
     network = MinkUNet(variant, 3, 512)
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_smallest_width_that_is_allowed_leaves_every_layer_a_channel(variant):
+    network = MinkUNet(variant, 3, 8, width=1 / 16)  # the bound of network.width
+    assert all(parameter.numel() for parameter in network.parameters())
 
 
 def openscene_state():

@@ -106,6 +106,10 @@ def test_sections_are_frozen():
             r"distilled\.target: 'labels' does not fit: superpoint is not",
         ),
         (
+            {"training__distilled__beside": "labels"},
+            r"distilled\.beside: 'labels' does not fit: superpoint is not",
+        ),
+        (
             {"training__distilled__target": "world"},
             r"distilled\.target: 'world' is not one of 'fusion', 'labels'",
         ),
@@ -117,10 +121,13 @@ def test_sections_are_frozen():
         ({"training__distilled": 3}, r"training\.distilled: expected a section, not 3"),
         ({"training": [1]}, "training: expected a mapping"),
         ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
-        ({"network__width": -1.0}, r"network\.width: must be more than 0"),
+        ({"network__width": -1.0}, r"network\.width: must be at least 0\.0625"),
         ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: must be 0 to 1, not 1\.5"),
-        ({"dataset__sweep_seconds": -0.5}, r"dataset\.sweep_seconds: -0\.5 is not a time of 0 or more"),
-        ({"dataset__sweep_seconds": float("nan")}, r"dataset\.sweep_seconds: nan is not a time"),
+        (
+            {"dataset__nuscenes__sweep_seconds": -0.5},
+            r"dataset\.nuscenes\.sweep_seconds: -0\.5 is not a time",
+        ),
+        ({"dataset__nuscenes__sweep_seconds": float("nan")}, r"nuscenes\.sweep_seconds: nan is not a time"),
         ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is not a size; 0 is all"),
         ({"segmenters__precision": "half"}, r"segmenters\.precision: 'half' is not one of 'float32', 'bf"),
         ({"segmenters__batch": 0}, r"segmenters\.batch: must be more than 0, not 0"),
@@ -219,7 +226,15 @@ def test_objectives_of_another_package_bring_their_keys(tmp_path, monkeypatch):
         ConfigError, match=r"training\.probed\.target: 'fusion' does not fit: probe learns from l"
     ):
         parameters.parse(values, "here")
-    values["training"]["probed"] |= {"kind": "masked", "masked": 2.0, "momentum": 0.9, "sharpness": 1.0}
+    values["training"]["probed"]["beside"] = "labels"
+    assert parameters.parse(values, "here").training["probed"].target == "fusion"
+    values["training"]["probed"] |= {
+        "kind": "masked",
+        "beside": "scenes",
+        "masked": 2.0,
+        "momentum": 0.9,
+        "sharpness": 1.0,
+    }
     del values["training"]["probed"]["temperature"]
     with pytest.raises(ConfigError, match=r"here: training\.probed\.masked: 2\.0 is a share"):
         parameters.parse(values, "here")

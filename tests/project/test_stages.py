@@ -24,8 +24,9 @@ HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
     *("runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib"),
     *("runtime.checkpoint_seconds", "segmenters.batch"),
 }
-BY_CONTENT = {  # what they name counts, by content
-    *("dataset.root", "segmenters.weights", "segmenters.lseg", "segmenters.maskclip"),
+BY_CONTENT = {  # what they name counts, by content; sections of entries count where the entry is used
+    *("dataset.root", "segmenters.weights"),
+    *("dataset.scannet", "dataset.matterport", "dataset.nuscenes", "segmenters.lseg", "segmenters.maskclip"),
 }
 
 
@@ -123,20 +124,7 @@ def test_annotation_is_read_by_evaluation_report_and_by_what_asks_for_it():
     assert readers == {"evaluation", "report"}
     assert [str(path) for path in DECLARED["training"].reads if "${item.target}" in str(path)]
     assert {entry["target"] for entry in PARAMS["training"].values()} == {"fusion"}
-
-
-def test_paths_of_artefacts_stand_in_one_place():
-    """Elsewhere they are taken from layout: another place for data/fusion is one edit."""
-    folders = ("scenes", "labels", "superpoints", "projection", "synthesis", "capability", "fusion")
-    written = [
-        f"{file.relative_to(REPOSITORY)}: {folder}"
-        for part in ("pipeline/anyscene", "stages")
-        for file in sorted((REPOSITORY / part).rglob("*.py"))
-        if file.name != "layout.py"
-        for folder in folders
-        if f'Path("data/{folder}' in file.read_text()
-    ]
-    assert written == []
+    assert {entry["beside"] for entry in PARAMS["training"].values()} == {"scenes"}
 
 
 def test_items_are_those_of_the_parameters(tmp_path):

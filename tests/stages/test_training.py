@@ -411,6 +411,26 @@ def test_labels_reach_an_objective_only_if_it_declares_it(probed, trained, monke
     assert [name for name, supervised in found.items() if supervised] == ["probe"]
 
 
+def test_a_supervised_objective_may_learn_from_fused_features_too(probed, trained):
+    data = probed / "data"
+    shutil.rmtree(data)
+    shutil.copytree(trained / "data", data)
+    training_rooms.write_labels(data, range(3))
+    params = yaml.safe_load((probed / "params.yaml").read_text())
+    params["training"]["probe"] |= {"target": "fusion", "beside": "labels"}
+    write(probed, params)
+    assert "unchanged" not in run(training.app, "probe").stderr
+    assert "unchanged" in run(training.app, "probe").stderr
+    for folder in ("fusion", "labels"):  # both count
+        path = store.scene_path(data / folder, "room0")
+        arrays = {name: store.open_scene(path)[name][:] for name in store.open_scene(path)}
+        shutil.rmtree(path)
+        group = store.create(path, "another key")
+        for name, array in arrays.items():
+            store.write(group, name, array)
+        assert "unchanged" not in run(training.app, "probe").stderr, folder
+
+
 def test_a_capture_is_labelled(trained, monkeypatch, tmp_path):
     monkeypatch.chdir(trained)
     scan = write_scan(tmp_path / "captures", "my_room")

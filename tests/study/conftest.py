@@ -28,20 +28,32 @@ def a_prediction(target, right, rng):
 
 
 @pytest.fixture
-def tallies():
-    rng = np.random.default_rng(0)
-    tallies = metrics_json.SceneTallies()
+def scenes():
+    """The tallies of five scenes: for each the variants of every row."""
+    rng, found = np.random.default_rng(0), []
     for _ in range(5):
         target = rng.integers(-1, 19, 400).astype(np.int16)
-        for row, right in (("dense", 0.4), ("mask", 0.3), ("add", 0.45), ("capability", 0.6)):
-            tallies.add(row, [tally(target, a_prediction(target, right, rng), SCANNET)])
-        tallies.add("shuffled", [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)])
+        of_rows = {
+            row: [tally(target, a_prediction(target, right, rng), SCANNET)]
+            for row, right in (("dense", 0.4), ("mask", 0.3), ("add", 0.45), ("capability", 0.6))
+        }
+        shuffled = [tally(target, a_prediction(target, 0.3, rng), SCANNET) for _ in range(3)]
+        found.append(of_rows | {"shuffled": shuffled})
+    return found
+
+
+@pytest.fixture
+def tallies(scenes):
+    tallies = metrics_json.SceneTallies("error")
+    for scene in scenes:
+        for row, variants in scene.items():
+            tallies.add(row, variants)
     return tallies
 
 
 @pytest.fixture
 def study(tallies):
-    scores = tallies.metrics(SCANNET, "error")
+    scores = tallies.metrics(SCANNET)
     candidates = [figures.row(name) for name in (*scores, "distilled", "ensembled")]
     measured = {"dense": np.array([0.5, 0.1, 0.3, 0.2]), "mask": np.array([0.2, 0.4, 0.1, 0.3])}
     truth = {"dense": np.array([0.6, 0.2, 0.3, np.nan]), "mask": np.array([0.1, 0.6, 0.2, np.nan])}
@@ -62,5 +74,4 @@ def study(tallies):
         "points": 1900,
     }
     loss = Loss(Description("distilled", "", "", None, False, "", Path()), np.arange(2.0), np.array([3, 1.5]))
-    confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
-    return Study(metrics_json.rounded(metrics), confusion, [loss])
+    return Study(metrics_json.rounded(metrics), tallies, [loss])

@@ -14,12 +14,28 @@ from anyscene.tasks.segmentation import mean_iou
 SCANNET = label_set("scannet20")
 
 
-def test_variants_are_averaged_and_scenes_summed(tallies):
-    matrices = tallies.matrices("shuffled")
-    assert matrices.shape == (3, 5, 20, 21)
-    found = tallies.metrics(SCANNET, "error")["shuffled"]
-    assert found.mIoU == pytest.approx(mean_iou(matrices.sum(1)).mean())
+def test_variants_are_averaged_and_scenes_summed(tallies, scenes):
+    every = matrices(scenes, "shuffled")
+    assert every.shape == (3, 5, 20, 21)
+    assert np.array_equal(tallies.confusion("shuffled"), every.sum((0, 1)))
+    found = tallies.metrics(SCANNET)["shuffled"]
+    assert found.mIoU == pytest.approx(mean_iou(every.sum(1)).mean())
     assert set(found.per_class) == set(SCANNET.names[:19]) and found.absent == ("otherfurniture",)
+
+
+def matrices(scenes, row):
+    """i8[P, S, K, K+1]: the confusion of each variant in each scene."""
+    return np.stack([[variant.every for variant in scene[row]] for scene in scenes], 1)
+
+
+def test_of_a_scene_three_numbers_of_each_class_are_kept(tallies):
+    kept = tallies.counts("shuffled")
+    assert kept.shape == (3, 5, 3, 20) and kept.dtype == np.int32
+
+
+def test_a_scene_of_another_number_of_variants_is_refused(tallies, scenes):
+    with pytest.raises(ValueError, match="argument"):
+        tallies.add("shuffled", scenes[0]["shuffled"][:2])
 
 
 def test_differences_are_paired_and_name_the_best_single_model(study):

@@ -82,14 +82,14 @@ def test_plots_of_classes_are_of_the_last_step_best_first(study, tmp_path):
 
 def test_splits_have_columns_where_the_label_set_has_them():
     set200, rng = label_set("scannet200"), np.random.default_rng(0)
-    tallies = metrics_json.SceneTallies()
+    tallies = metrics_json.SceneTallies("error")
     for _ in range(2):
         target = rng.integers(0, 200, 4000).astype(np.int16)
         tallies.add("dense", [tally(target, Prediction(target, np.full(4000, -1, np.int16)), set200)])
         worse = np.where(np.array(set200.split)[target] == "tail", -1, target).astype(np.int16)
         several = [Prediction(label, np.full(4000, -1, np.int16)) for label in (target, worse)]
         tallies.add("shuffled", [tally(target, prediction, set200) for prediction in several])
-    scores = tallies.metrics(set200, "error")
+    scores = tallies.metrics(set200)
     candidates = [figures.row(name) for name in scores]
     semantic = metrics_json.semantic(scores)
     assert semantic["shuffled"]["splits"]["tail"] == {"mIoU": 50, "mAcc": 50}  # the mean of 100 and 0

@@ -29,7 +29,7 @@ from anyscene.tasks.scoring import score_tasks
 from anyscene.tasks.segmentation.metrics import evaluate
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts, task
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 from tests.builders import REPOSITORY, miniature
 
 DECLARED = stages.declared(REPOSITORY / "stages")
@@ -141,7 +141,7 @@ def test_segmentation_is_scored_over_all_scenes_together(rooms):
     answers, truth = [], []
     for scene in ("room0", "room1"):
         answers.append(task("segmentation").answer(*asked(rooms, scene)))
-        truth.append(Truth.read(Artefacts(rooms), scene, answers[0].label_set))
+        truth.append(Annotation.read(Artefacts(rooms), scene, answers[0].label_set))
     found = task("segmentation").score(iter(answers), iter(truth))
     label, said = (np.concatenate([one.label for one in each]) for each in (truth, answers))
     expected = evaluate(label, said, answers[0].label_set)
@@ -155,7 +155,7 @@ def test_instances_are_named_groups_scored_by_average_precision(rooms, monkeypat
     answer = task("instances").answer(surface, features, texts)
     found, names = answer.proposals, texts.label_set.names
     assert found.source == "clusters" and not {"wall", "floor"} & set(found.name)
-    truth = Truth.read(Artefacts(rooms), "room0", texts.label_set)
+    truth = Annotation.read(Artefacts(rooms), "room0", texts.label_set)
     best = found.masks[[name == "bed" for name in found.name].index(True)]
     assert set(truth.label[best]) == {names.index("bed")}
     assert ((-1 <= found.score) & (found.score <= 1)).all() and len(set(found.score)) > 2

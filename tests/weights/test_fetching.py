@@ -8,7 +8,7 @@ import huggingface_hub.constants
 import pytest
 
 from anyscene.weights import catalogue, fetching, reading
-from anyscene.weights.catalogue import Entry, File
+from anyscene.weights.catalogue import File, PublishedWeights
 
 BIG = bytes(range(256)) * 4096
 SMALL = b'{"a": 1}'
@@ -79,12 +79,12 @@ def cache(tmp_path, monkeypatch):
 
 
 def plain(server, *files, **more):
-    entry = Entry("a", "a model", "https://there", "MIT", "folder", files, url=server.url, **more)
+    entry = PublishedWeights("a", "a model", "https://there", "MIT", "folder", files, url=server.url, **more)
     return entry
 
 
 def of_hub(*files):
-    return Entry("b", "a model", "https://there", "MIT", "b", files, repository="who/what")
+    return PublishedWeights("b", "a model", "https://there", "MIT", "b", files, repository="who/what")
 
 
 def serve(server, **contents):

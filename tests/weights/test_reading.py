@@ -104,7 +104,7 @@ def test_names_of_tensors_are_texts(tmp_path):
 def published(monkeypatch, name, content, size=None):
     """One entry, with the sha256 of `content`."""
     file = catalogue.File(name, hashlib.sha256(content).hexdigest(), size)
-    entry = catalogue.Entry("a", "", "there", "", "a", (file,), url="http://there")
+    entry = catalogue.PublishedWeights("a", "", "there", "", "a", (file,), url="http://there")
     monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from anyscene.weights import catalogue, reading
-from anyscene.weights.catalogue import Entry, File
+from anyscene.weights.catalogue import File, PublishedWeights
 from anyscene.weights.verifying import verify
 from tests.builders.malice import Code
 
@@ -31,7 +31,9 @@ def entry(tmp_path, monkeypatch):
     (folder / reading.SUMS).write_text(f"{sha256('noted.safetensors')}  noted.safetensors\n")
     files = ("noted.safetensors", "nobodys.safetensors", "config.json", "merges.txt")
     known = File("known.pth", sha256("known.pth"), (folder / "known.pth").stat().st_size)
-    found = Entry("a", "", "there", "", "a", (known, *map(File, files)), url="u", sha256_from="them")
+    found = PublishedWeights(
+        "a", "", "there", "", "a", (known, *map(File, files)), url="u", sha256_from="them"
+    )
     monkeypatch.setattr(catalogue, "CATALOGUE", (found,))
     return found
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +29,13 @@ from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
 from anyscene.project import parameters
 from anyscene.project.device import Batches
+from anyscene.project.parameters import AttentionLayers, PaperOrCode
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.weights import catalogue, reading
 
 COARSEST = (
     4  # the recipe "code" leaves out maps below a quarter of the latent size (of 512 px 16, 32, 64 remain)
 )
-
-Recipe = Literal["paper", "code"]
-Layers = Literal["all", "last"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class _Recording:
 class WordAttention:
     """The attention that image positions pay to a word, recorded in some cross-attention layers of a UNet."""
 
-    def __init__(self, unet: UNet2DConditionModel, layers: Layers = "all") -> None:
+    def __init__(self, unet: UNet2DConditionModel, layers: AttentionLayers = "all") -> None:
         """layers: all cross-attention layers, or those of the last block that has any. Raises SynthesisError
         where there are none."""
         names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
@@ -113,7 +111,7 @@ class WordAttention:
         self._maps = {}
 
 
-def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: Recipe, latent: int) -> Tensor:
+def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: PaperOrCode, latent: int) -> Tensor:
     """f4[m, H, W] in 0..1: one attention map for each image.
 
     maps: f4[S, m, n, h, w] of each layer, as WordAttention gives them.

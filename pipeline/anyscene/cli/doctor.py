@@ -47,7 +47,7 @@ def doctor(
         str | None, typer.Option(help=f"of the paper: {', '.join(presets.names())}; changes nothing")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="folder of the scans, with --preset")] = None,
-    params: Path = Path("params.yaml"),
+    params: Path = layout.PARAMETERS,
     as_json: Json = False,
 ) -> None:
     """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing.

@@ -15,7 +15,7 @@ from anyscene.segmenters.precomputed import image_index
 
 def main(
     out: Annotated[Path, typer.Option(help="folder of the images")] = image_index.INDEX.parent,
-    params: Path = Path("params.yaml"),
+    params: Path = layout.PARAMETERS,
 ) -> None:
     """Write the frames of all scenes and the synthesised images as KEY.png, and index.csv, which says what is
     what. What is there already is not written again."""

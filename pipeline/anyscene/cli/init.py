@@ -9,7 +9,7 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.errors import ConfigError
-from anyscene.project import new_project, parameters, presets
+from anyscene.project import layout, new_project, parameters, presets
 
 
 def init(
@@ -29,7 +29,7 @@ def init(
     """
     new_project.create(folder, root, preset)
     _require_git(folder)
-    settings = parameters.load(folder / "params.yaml")
+    settings = parameters.load(folder / layout.PARAMETERS)
     typer.echo(f"{folder}: a project; its scans belong in {settings.dataset.root}. Next:")
     typer.echo(f"    cd {shlex.quote(str(folder))}")
     typer.echo('    git add --all && git commit --message "Start"')

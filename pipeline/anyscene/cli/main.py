@@ -14,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from anyscene import __version__
 from anyscene.cli.refusals import refusals
-from anyscene.project.registry import Registry
+from anyscene.project import layout
+from anyscene.project.parameters import OBJECTIVES, Dataset, Segmenters
 from anyscene.tasks import TASKS
 
 TOOLS = {
@@ -40,9 +41,9 @@ MODULES = {"import": "import_"}  # a keyword of Python cannot name a module
 CODES = "Exit codes: 0 done; 1 refused or failed, with a message that says what to do; 2 called wrongly."
 OFFERED = {  # what packages offer, known by name without importing it
     "Tasks, which evaluation scores and report and viewer show": TASKS,
-    "2D models, for segmenters.names": Registry("anyscene.segmenters"),
-    "Readers of raw scans, for dataset.reader": Registry("anyscene.readers"),
-    "Objectives, for the kind of an entry of training": Registry("anyscene.objectives"),
+    "2D models, for segmenters.names": Segmenters.ENTRIES,
+    "Readers of raw scans, for dataset.reader": Dataset.ENTRIES,
+    "Objectives, for the kind of an entry of training": OBJECTIVES,
 }
 
 
@@ -90,10 +91,10 @@ def stages() -> dict[str, str]:
     """The stages of the project in the current folder and what each does, in the order of the project; none
     outside a project. The files of stages are read and not run."""
     try:
-        names = list(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
+        names = list(yaml.safe_load(layout.DVC.read_text())["stages"])
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return {}
-    return {name: said for name in names if (said := _help(Path("stages", f"{name}.py"))) is not None}
+    return {name: said for name in names if (said := _help(layout.STAGES / f"{name}.py")) is not None}
 
 
 def _help(file: Path) -> str | None:

@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Any
 from anyscene import segmenters
 from anyscene.datasets import label_sets, raw_files
 from anyscene.project import layout
-from anyscene.project.parameters import OBJECTIVES, Params
-from anyscene.project.registry import Registry
+from anyscene.project.parameters import OBJECTIVES, Dataset, Params
 from anyscene.project.stages import Item
 from anyscene.tasks import TASKS, task
 
 if TYPE_CHECKING:
     from anyscene.datasets.entry import Entry as Reader
     from anyscene.learning.entry import Entry as Objective
-
-READERS = Registry("anyscene.readers")
 
 Named = Callable[[Params, Item], Sequence[Any]]
 
@@ -69,7 +66,7 @@ def reader_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def reader_settings(params: Params, item: Item) -> Sequence[Any]:
-    """The section of a reader that another package brings, if it has one."""
+    """The section of the reader that `dataset.reader` names, if it has one."""
     return _recorded(params.dataset, [params.dataset.reader])
 
 
@@ -170,7 +167,7 @@ def task_code(params: Params, item: Item) -> Sequence[str]:
 
 
 def _reader(params: Params) -> Reader:
-    found: Any = READERS.get(params.dataset.reader)
+    found: Any = Dataset.ENTRIES.get(params.dataset.reader)
     entry: Reader = found
     return entry
 

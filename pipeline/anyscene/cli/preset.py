@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from anyscene.cli.command import command
-from anyscene.project import parameters, presets
+from anyscene.project import layout, parameters, presets
 
 
 def main(
     name: Annotated[str, typer.Argument(help=f"one of {', '.join(presets.names())}")],
     root: Annotated[Path | None, typer.Option(help="folder of the scans: dataset.root")] = None,
-    params: Path = Path("params.yaml"),
+    params: Path = layout.PARAMETERS,
     as_json: Annotated[
         bool, typer.Option("--json", help="print the keys that changed, with their values before and after")
     ] = False,

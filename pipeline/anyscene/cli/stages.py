@@ -11,9 +11,8 @@ from rich.table import Table
 
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
+from anyscene.project import layout
 from anyscene.project.stages import Stage, declared, dvc_yaml
-
-DVC = Path("dvc.yaml")
 
 
 def stages(
@@ -28,9 +27,9 @@ def stages(
     found = declared()
     if write:
         text = dvc_yaml(found)
-        if not DVC.is_file() or DVC.read_text() != text:
-            DVC.write_text(text)
-            typer.echo(f"{DVC}: written, {len(found)} stages")
+        if not layout.DVC.is_file() or layout.DVC.read_text() != text:
+            layout.DVC.write_text(text)
+            typer.echo(f"{layout.DVC}: written, {len(found)} stages")
         return
     if as_json:
         typer.echo(json.dumps([_record(stage) for stage in found.values()], indent=2))

@@ -13,7 +13,7 @@ from rich.text import Text
 from anyscene.cli.command import reporting
 from anyscene.cli.options import Json
 from anyscene.errors import PipelineError
-from anyscene.project import parameters, presets
+from anyscene.project import layout, parameters, presets
 from anyscene.weights import catalogue, needed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ MARKS = {"fine": "green", "unverified": "yellow", "missing": "red", "damaged": "
 
 @app.command("list")
 @reporting
-def list_(params: Path = Path("params.yaml"), preset: Preset = None, as_json: Json = False) -> None:
+def list_(params: Path = layout.PARAMETERS, preset: Preset = None, as_json: Json = False) -> None:
     """What is known: source, licence, size, sha256, and where it is expected."""
     root = _root(_settings(params, preset))
     if as_json:
@@ -52,7 +52,7 @@ def list_(params: Path = Path("params.yaml"), preset: Preset = None, as_json: Js
 
 @app.command()
 @reporting
-def verify(names: Names = None, params: Path = Path("params.yaml"), preset: Preset = None) -> None:
+def verify(names: Names = None, params: Path = layout.PARAMETERS, preset: Preset = None) -> None:
     """Check what is on disk: there, whole, and what was published, where that is known."""
     root = _root(_settings(params, preset))
     entries = [catalogue.get(name) for name in names or ()]
@@ -74,7 +74,7 @@ def fetch(
     names: Annotated[
         list[str] | None, typer.Argument(help="of `anyscene weights list`; default: those that are needed")
     ] = None,
-    params: Path = Path("params.yaml"),
+    params: Path = layout.PARAMETERS,
     preset: Preset = None,
 ) -> None:
     """Download weights to where they are expected, whole and checked or not at all.
@@ -107,13 +107,13 @@ def _root(settings: parameters.Params) -> Path:
     return Path(settings.segmenters.weights)
 
 
-def _record(entry: catalogue.Entry, root: Path) -> dict[str, object]:
+def _record(entry: catalogue.PublishedWeights, root: Path) -> dict[str, object]:
     files = [{"path": str(root / entry.folder / one.name), "sha256": one.sha256} for one in entry.files]
     about = {"name": entry.name, "what": entry.what, "source": entry.source, "licence": entry.licence}
     return {**about, "bytes": entry.size, "there": entry.complete(root), "files": files}
 
 
-def _begun(entry: catalogue.Entry, root: Path) -> bool:
+def _begun(entry: catalogue.PublishedWeights, root: Path) -> bool:
     return any((root / entry.folder / file.name).is_file() for file in entry.files)
 
 

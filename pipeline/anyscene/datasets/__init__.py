@@ -10,7 +10,6 @@ from anyscene.datasets.protocol import Dataset
 from anyscene.datasets.truth import Truth
 from anyscene.errors import ConfigError
 from anyscene.project import layout, parameters
-from anyscene.project.registry import Registry
 
 __all__ = [
     "REGISTRY",
@@ -24,7 +23,7 @@ __all__ = [
     "open_dataset",
 ]
 
-REGISTRY = Registry("anyscene.readers")
+REGISTRY = parameters.Dataset.ENTRIES
 
 
 def entry(name: str) -> Entry:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from anyscene.arrays import F4, F8, U1, Floats
 from anyscene.errors import DataError
@@ -71,6 +70,8 @@ def back_project(frame: Frame) -> tuple[F8, U1]:
 def point_normals(xyz: Floats, viewpoint: Floats) -> F4:
     """f4[N,3]: the smallest principal axis of the NEIGHBOURS points nearest to each point of xyz [N,3],
     turned towards `viewpoint` [N,3]."""
+    from scipy.spatial import cKDTree  # only here: readers are imported to check params.yaml
+
     _, nearest = cKDTree(xyz).query(xyz, NEIGHBOURS)
     around = xyz[nearest].astype(np.float64)  # [N, NEIGHBOURS, 3]
     around -= around.mean(1, keepdims=True)

@@ -4,7 +4,6 @@ from anyscene.errors import FusionError
 from anyscene.fusion.fuse import (
     UNSEEN,
     Fused,
-    Method,
     SuperpointMeans,
     fuse,
     fuse_blocks,
@@ -15,7 +14,6 @@ __all__ = [
     "UNSEEN",
     "Fused",
     "FusionError",
-    "Method",
     "SuperpointMeans",
     "fuse",
     "fuse_blocks",

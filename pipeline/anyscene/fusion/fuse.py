@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numba
 import numpy as np
@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from anyscene.arrays import B1, F4, F8, I8, Integers
 from anyscene.errors import FusionError
+from anyscene.project.parameters import FusionMethod
 
-Method = Literal["capability", "add", "linear", "max"]
 UNSEEN = 255  # the prediction of a model that has no feature at a point
 BLOCK_ELEMENTS = 1 << 24  # the default number of elements in a block of all models' features
 
@@ -38,7 +38,7 @@ def fuse(
     *,
     tau: float = 0.05,
     normalise: bool = True,
-    method: Method = "capability",
+    method: FusionMethod = "capability",
 ) -> Fused:
     """The weighted sum of the features of M models at every point, over the models that have one there.
 
@@ -82,7 +82,7 @@ def fuse_blocks(
     *,
     tau: float = 0.05,
     normalise: bool = True,
-    method: Method = "capability",
+    method: FusionMethod = "capability",
     rows: int | None = None,
 ) -> Iterator[Fused]:
     """Yield what `fuse` returns for `rows` points at a time, as tensors. Features may be arrays of artefacts,
@@ -99,8 +99,8 @@ def fuse_blocks(
         raise FusionError(f"{len(text)} classes: at most {UNSEEN} fit into a prediction's byte")
     if method == "capability" and not tau > 0:
         raise FusionError(f"fusion.tau = {tau}: it must be positive (towards 0 the most capable model wins)")
-    if method not in get_args(Method):
-        raise FusionError(f"fusion.method {method!r}: expected {', '.join(get_args(Method))}")
+    if method not in get_args(FusionMethod):
+        raise FusionError(f"fusion.method {method!r}: expected {', '.join(get_args(FusionMethod))}")
     rows = rows or max(1, BLOCK_ELEMENTS // max(1, models * width))
     for start in range(0, max(points, 1), rows):
         feature = torch.stack([_tensor(f[start : start + rows]) for f in features])  # [M, n, C]
@@ -117,7 +117,7 @@ def _fuse(
     text: Tensor,  # [K, C]
     tau: float,
     normalise: bool,
-    method: Method,
+    method: FusionMethod,
 ) -> Fused:
     feature = feature.where(seen.T[..., None], 0)  # fill values may be anything
     similarity, prediction = (feature @ functional.normalize(text).T).max(2)

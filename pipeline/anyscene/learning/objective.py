@@ -15,8 +15,8 @@ from torch import nn
 from anyscene.arrays import F4
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.views.augmentation import PAPER, augmented
-from anyscene.networks import Batch, Cloud, Inputs, MinkUNet, View
-from anyscene.project.parameters import Augmentation
+from anyscene.networks import Batch, Cloud, MinkUNet, View
+from anyscene.project.parameters import Augmentation, NetworkInput
 
 
 class Mean(NamedTuple):
@@ -40,11 +40,12 @@ class Context:
 
     network: MinkUNet  # that will be trained, in its first state: to copy for a teacher, to ask for widths
     voxel: float  # side in metres
-    inputs: Inputs  # what the network is given of each voxel
+    inputs: NetworkInput  # what the network is given of each voxel
     target: Path  # the folder that the objective learns from, such as data/fusion
     memory: Path  # a folder for its own files that a checkpoint names
     prompts: Callable[[], F4]  # f4[K, C] of length 1: the label set's prompts in the text space
     augmentation: Augmentation = PAPER
+    beside: Path | None = None  # another folder that it learns from, as the entry's key `beside` says
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,8 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
     kind: Any = OBJECTIVES.get(entry.kind)
     clouds = _clouds(kind, artefacts)
     trained = artefacts.root / layout.TRAINED / f"{name}.json"
-    target, label = artefacts.data(entry.target), f"training {name}"
+    target, beside = artefacts.data(entry.target), artefacts.data(entry.beside)
+    label = f"training {name}"
     with (
         joined(params.runtime.device, params.runtime.device_memory_gib) as processes,
         _memory(artefacts.root / layout.CHECKPOINTS, name, fresh) as memory,
@@ -69,7 +70,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             params.runtime.checkpoint_seconds,
             by=fresh.made_by,
             given=fresh.given,
-            data=_keys(clouds, artefacts, target),
+            data=_keys(clouds, artefacts, target, beside),
         )
         context = Context(
             network,
@@ -79,6 +80,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             memory,
             functools.cache(lambda: _prompts(params, kind)),
             params.augmentation,
+            beside,
         )
         objective = kind.load()(entry.objective, context).to(processes.device)
         if entry.start == RANDOM:
@@ -129,9 +131,10 @@ def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
     return read_training_clouds(scenes, superpoints)
 
 
-def _keys(clouds: list[Cloud], artefacts: Artefacts, target: Path) -> Mapping[str, list[str]]:
-    """The content keys of everything that is read of each scene, by scene."""
-    folders = (artefacts.data("scenes"), artefacts.data("superpoints"), target)
+def _keys(clouds: list[Cloud], artefacts: Artefacts, *learnt: Path) -> Mapping[str, list[str]]:
+    """The content keys of everything that is read of each scene, by scene. learnt: the folders that the
+    objective learns from."""
+    folders = dict.fromkeys((artefacts.data("scenes"), artefacts.data("superpoints"), *learnt))
     return {
         cloud.id: [store.key(store.scene_path(folder, cloud.id)) for folder in folders] for cloud in clouds
     }

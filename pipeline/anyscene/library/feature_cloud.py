@@ -23,10 +23,11 @@ from anyscene.tasks.query.similarity import By
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder, load_text_encoder
 
 MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
+Ranked = Literal["object", "superpoint"]  # the words of `Unit`
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class FeatureCloud:
     surface: Surface  # its points, its mesh and its superpoints
     settings: Params  # of its project, or the built-in ones
     load: Callable[[], Features]  # computes or opens the features
-    truth: Truth | None = None  # the annotation, where the scene is in a project and has one
+    truth: Annotation | None = None  # the annotation, where the scene is in a project and has one
     remarks: str = ""  # what a person should know about how it was imported
     given: TextEncoder | None = None  # a text encoder in place of that of `settings`
 
@@ -118,7 +119,7 @@ class FeatureCloud:
         negative: Sequence[str] = (),
         top: int = TOP,
         by: Literal["both", "cosine", "vocabulary"] = "both",
-        unit: Literal["object", "superpoint"] = "object",
+        unit: Ranked = "object",
     ) -> Ranking:
         """Where `text` is: at most `top` groups of points, the best first, as `anyscene query` ranks them.
 
@@ -186,9 +187,7 @@ class FeatureCloud:
         """
         return export.write_pointcept(self._result(self._texts(None)), Path(folder))
 
-    def session(
-        self, unit: Unit | Literal["object", "superpoint"] = "object", drawn: I8 | None = None
-    ) -> Session:
+    def session(self, unit: Unit | Ranked = "object", drawn: I8 | None = None) -> Session:
         """The scene, prepared for queries; the command line, the viewer and `query` use it. drawn: i8[M], the
         points whose scores an answer has, in rising order; None: those of a sample."""
         classes = Texts.of(self.settings, self.encoder).classes

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
-from anyscene.project import parameters, store
+from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 
-PARAMS = "params.yaml"
 POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 
 
@@ -20,7 +19,7 @@ def located(project: str | Path | None) -> tuple[Params, Artefacts]:
     current folder. Outside any project the parameters are built-in ones; scans and networks are then found by
     their paths. Raises ConfigError where the parameters are missing or wrong."""
     path = Path(project or ".")
-    path = path / PARAMS if path.is_dir() else path
+    path = path / layout.PARAMETERS if path.is_dir() else path
     named = project is not None and not Path(project).is_dir()
     settings = parameters.load(path) if named or path.is_file() else parameters.defaults()
     return settings, Artefacts(path.parent)
@@ -36,9 +35,9 @@ def home(artefact: Path) -> tuple[Path, str] | None:
     projection/MODEL. None where it does not lie beside ROOT/data/scenes/ID.zarr."""
     whole = artefact.absolute()
     for root in list(whole.parents)[2:4]:
-        stage = whole.parent.relative_to(root).as_posix()
-        if stage.startswith("data/") and (root / "data/scenes" / whole.name).is_dir():
-            return root, stage.removeprefix("data/")
+        stage = whole.parent.relative_to(root)
+        if stage.is_relative_to(layout.DATA) and (root / layout.SCENES / whole.name).is_dir():
+            return root, stage.relative_to(layout.DATA).as_posix()
     return None
 
 

@@ -20,7 +20,7 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 from anyscene.tasks import sources
 from anyscene.tasks.surface import Surface
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder
 
 
@@ -123,7 +123,7 @@ def _artefact(
     root, stage = found
     if sources.is_stored(stage):
         if source is not None and str(source) != stage:
-            beside = store.scene_path(root / "data/scenes", scene)
+            beside = store.scene_path(Artefacts(root).data("scenes"), scene)
             raise StoreError(f"{path}: has features of {stage}, not of {source}; open {beside}")
         source = stage
     settings, _ = located(project or root)
@@ -142,7 +142,7 @@ def _imported(
         surface = surface.divided(settings.superpoints)
     if named is not None:
         sources.check(artefacts, named, scene)
-    truth = Truth.of(artefacts, scene, label_set(settings.dataset.label_set))
+    truth = Annotation.of(artefacts, scene, label_set(settings.dataset.label_set))
     load = functools.partial(sources.of_scene, artefacts, scene, named)
     return FeatureCloud(surface, settings, load, truth, given=encoder)
 

@@ -1,7 +1,7 @@
 """Sparse voxel networks: MinkUNet on two backends, its files, and the features that trained networks give."""
 
 from anyscene.errors import CheckpointError, CoordinatesError
-from anyscene.networks.batch import Batch, Inputs, View
+from anyscene.networks.batch import Batch, View
 from anyscene.networks.checkpoint import load, load_weights, save
 from anyscene.networks.cloud import Cloud, read_cloud
 from anyscene.networks.minkunet import VARIANTS, MinkUNet, normalise_by
@@ -16,7 +16,6 @@ __all__ = [
     "CoordinateMaps",
     "CoordinatesError",
     "Description",
-    "Inputs",
     "MinkUNet",
     "TrainedNetwork",
     "View",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,8 +12,7 @@ from anyscene.arrays import F4, I8
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.sparse.coordinates import CoordinateMaps
 from anyscene.networks.voxels import Voxels, voxelise
-
-Inputs = Literal["geometry", "colour"]  # what the network is given of each voxel: ones, or its mean colour
+from anyscene.project.parameters import NetworkInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +52,13 @@ def join(views: Sequence[View], device: torch.device | str = "cpu") -> Batch:
     )
 
 
-def as_it_is(cloud: Cloud, voxel: float, inputs: Inputs) -> View:
+def as_it_is(cloud: Cloud, voxel: float, inputs: NetworkInput) -> View:
     """The view for prediction: nothing is varied, and voxels have sides of `voxel` metres."""
     voxels = voxelise(centred(cloud.xyz), voxel)
     return View(cloud, voxels, input_features(cloud, voxels, inputs))
 
 
-def input_features(cloud: Cloud, voxels: Voxels, inputs: Inputs) -> F4:
+def input_features(cloud: Cloud, voxels: Voxels, inputs: NetworkInput) -> F4:
     """f4[V, 3]: the mean colour of every voxel in -1..1; or ones, so that only its place counts."""
     if inputs == "colour":
         return voxels.mean(cloud.rgb) / np.float32(127.5) - 1

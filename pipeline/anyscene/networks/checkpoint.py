@@ -14,8 +14,9 @@ import torch
 from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError
-from anyscene.networks.minkunet import Backend, MinkUNet
+from anyscene.networks.minkunet import MinkUNet
 from anyscene.project.digests import sha256
+from anyscene.project.parameters import Backend
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
 MADE = ("made", "adopted")  # entries of network.json: what the network was made from

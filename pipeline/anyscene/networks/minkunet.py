@@ -15,10 +15,8 @@ from torch.nn import functional
 from anyscene.networks.sparse.backend import Space
 from anyscene.networks.sparse.coordinates import CoordinateMaps
 from anyscene.networks.sparse.minkowski import MinkowskiSpace
-from anyscene.networks.sparse.torch_backend import Precision, TorchSpace
-
-Backend = Literal["auto", "minkowski", "torch"]
-Statistics = Literal["own", "shared", "frozen"]
+from anyscene.networks.sparse.torch_backend import TorchSpace
+from anyscene.project.parameters import Backend, NetworkPrecision, Statistics
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class MinkUNet(nn.Module):
         *,
         width: float = 1.0,
         bias: bool = True,
-        precision: Precision = "float32",
+        precision: NetworkPrecision = "float32",
     ):
         """variant: a key of VARIANTS. width: a factor of the channels of every layer but the last. bias:
         whether the last layer has one (in OpenScene's weights it has none). precision: of the products in

@@ -13,10 +13,11 @@ import torch
 
 from anyscene.arrays import F4
 from anyscene.errors import CheckpointError, ConfigError
-from anyscene.networks.batch import Inputs, as_it_is, join
+from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.checkpoint import DESCRIPTION, description, load
 from anyscene.networks.cloud import Cloud
-from anyscene.networks.minkunet import Backend, MinkUNet
+from anyscene.networks.minkunet import MinkUNet
+from anyscene.project.parameters import Backend, NetworkInput
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TrainedNetwork:
     description: Description
     network: MinkUNet
     voxel: float  # side in metres
-    inputs: Inputs  # what it is given of each voxel
+    inputs: NetworkInput  # what it is given of each voxel
 
     @classmethod
     def load(cls, folder: Path, backend: Backend | None = None) -> TrainedNetwork:
@@ -72,7 +73,9 @@ class TrainedNetwork:
 
 
 @torch.inference_mode()
-def hidden(network: MinkUNet, cloud: Cloud, voxel: float, inputs: Inputs, turns: int = 1) -> torch.Tensor:
+def hidden(
+    network: MinkUNet, cloud: Cloud, voxel: float, inputs: NetworkInput, turns: int = 1
+) -> torch.Tensor:
     """f4[N, H]: as `TrainedNetwork.hidden`, of a network that may still be in training and then stays so."""
     if turns < 1:
         raise ConfigError(f"turns: {turns}; predictions are averaged over at least 1")

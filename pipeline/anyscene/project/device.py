@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import torch
 
 from anyscene.arrays import Array
 from anyscene.errors import ConfigError, DeviceMemoryError
+from anyscene.project.parameters import Precision
 
-Precision = Literal["float32", "bfloat16", "float16"]
 Found = TypeVar("Found")
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 # Relative to the project, the folder of params.yaml.
 PARAMETERS = Path("params.yaml")
+DVC = Path("dvc.yaml")
+STAGES = Path("stages")  # a file for each stage
 DATA = Path("data")
+DEMO = Path("data/demo")  # the furniture of the demo
 WORLD = Path("data/world")  # the demo's raw scans
 SCENES = Path("data/scenes")
 LABELS = Path("data/labels")
@@ -20,6 +23,7 @@ FRAMES = Path("data/frames")  # the images that 2D models are shown, for those t
 TRAINED = Path("data/networks")  # a file for each trained network, which says when another one is in models/
 FRESHNESS = Path("data/freshness.json")  # what the stages are made by now
 NETWORKS = Path("models")  # a folder for each trained network
+DEMO_MODELS = Path("models/demo")  # the small 2D models of the demo, and what its networks begin from
 REPORTS = Path("reports")
 METRICS = Path("reports/metrics.json")
 SUMMARY = Path("reports/summary.json")
@@ -33,6 +37,7 @@ CHECKPOINTS = Path(".cache/training")  # a folder for each training that is not 
 DIGESTS = Path(".cache/digests")  # the hashes of files
 CODE = Path(".cache/code.json")  # what is known of source files, by path, size and time
 TIMES = Path(".cache/timings")  # how long stages took, a file for each
+ZOO = Path(".cache/zoo")  # what the models of the demo are trained on
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,21 @@ class Artefacts:
 
     def data(self, stage: str) -> Path:
         """The folder data/STAGE: scenes, labels, superpoints, projection/MODEL, synthesis, fusion."""
-        return self.root / "data" / stage
+        return self.root / DATA / stage
 
     def model(self, name: str) -> Path:
         """The folder of a trained network, models/NAME."""
-        return self.root / "models" / name
+        return self.networks / name
+
+    @property
+    def networks(self) -> Path:
+        """The folder that holds a folder for each trained network."""
+        return self.root / NETWORKS
+
+    @property
+    def reports(self) -> Path:
+        """The folder of what people read: scores, page, plots."""
+        return self.root / REPORTS
 
     def has(self, folder: Path) -> bool:
         """Whether a stage has finished something there."""

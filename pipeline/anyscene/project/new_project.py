@@ -10,21 +10,16 @@ from pathlib import Path
 import anyscene
 from anyscene.errors import ConfigError
 from anyscene.project import layout, presets
+from anyscene.project.parameters import RANDOM
 
 CLONE = Path(anyscene.__file__).parents[2]
 # Of the clone. Git ignores in each folder what stages write there.
 COPIED = (
-    *("params.yaml", "stages", "models/random", "reports/throughput.json", ".dvc/config", ".dvc/plots"),
-    *(
-        ".dvc/.gitignore",
-        ".dvcignore",
-        ".gitignore",
-        "data/.gitignore",
-        "models/.gitignore",
-        "reports/.gitignore",
-    ),
+    *(layout.PARAMETERS, layout.STAGES, layout.NETWORKS / RANDOM, layout.THROUGHPUT),
+    *map(Path, (".dvc/config", ".dvc/plots", ".dvc/.gitignore", ".dvcignore", ".gitignore")),
+    *(folder / ".gitignore" for folder in (layout.DATA, layout.NETWORKS, layout.REPORTS)),
 )
-MODELS = "models/demo"  # which the settings name until a preset sets others
+MODELS = layout.DEMO_MODELS  # which the settings name until a preset sets others
 DEMO = "world"  # the stage that makes the demo's raw scans
 WRITE_DVC_YAML = """
 from pathlib import Path
@@ -45,7 +40,7 @@ def create(folder: Path, root: Path | None = None, preset: str | None = None) ->
     Raises ConfigError where `folder` holds something, there is no clone to copy from, or `root` is missing.
     """
     folder = folder.resolve()
-    if not (CLONE / "stages").is_dir():
+    if not (CLONE / layout.STAGES).is_dir():
         raise ConfigError(
             f"{CLONE}: no clone of the repository, whose stages a project runs; "
             "clone it and call its `anyscene` (docs/install.md)"

@@ -15,13 +15,30 @@ from typing import Any, ClassVar, Literal
 import yaml
 
 from anyscene.errors import ConfigError
+from anyscene.project import layout
 from anyscene.project.registry import Registry
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 INFINITE = float("inf")
+MOST_CLASSES = 255  # of the vocabulary: their numbers, and one for none, fit into a byte (fusion.UNSEEN)
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what can name a file or a folder
+DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 # suffixes of checkpoint files; no tag of open_clip ends in one of them
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
+
+# Choices that are arguments in the rooms, too.
+FusionMethod = Literal["capability", "add", "linear", "max"]
+PaperOrCode = Literal["paper", "code"]  # which of the two is followed where they differ
+AttentionLayers = Literal["all", "last"]
+Precision = Literal["float32", "bfloat16", "float16"]
+NetworkPrecision = Literal["float32", "bfloat16"]
+Learnt = Literal["fusion", "labels", "scenes"]
+NetworkInput = Literal["geometry", "colour"]
+Backend = Literal["auto", "minkowski", "torch"]
+ScheduleShape = Literal["linear", "poly", "cosine", "one_cycle"]
+Statistics = Literal["own", "shared", "frozen"]
+Unpredicted = Literal["error", "ignore"]
 
 OBJECTIVES = Registry("anyscene.objectives")  # the kinds of entries of `training`
 RANDOM = "random"  # where an entry of `training` begins from random weights
@@ -42,6 +59,20 @@ def _between(section: str, values: object, low: float, high: float, *names: str)
         if not (low <= value <= high and value < INFINITE):
             bounds = f"at least {low:g}" if high == INFINITE else f"{low:g} to {high:g}"
             raise ConfigError(f"{section}.{name}: must be {bounds}, not {value}")
+
+
+def _not_empty(section: str, values: object, *names: str) -> None:
+    """Raise ConfigError where a text is empty."""
+    for name in names:
+        if not getattr(values, name).strip():
+            raise ConfigError(f"{section}.{name}: must not be empty")
+
+
+def _different(key: str, names: Sequence[str]) -> None:
+    """Raise ConfigError where one of `names` is empty, or stands there twice."""
+    for place, name in enumerate(names):
+        if not name.strip() or name in names[:place]:
+            raise ConfigError(f"{key}: {name!r} {'stands there twice' if name.strip() else 'is no name'}")
 
 
 def _one_place(key: str, template: str) -> None:
@@ -88,23 +119,18 @@ class Dataset:
     name: str  # the name of the data set in tables; the pipeline builds the data set `demo` itself
     root: str  # the folder of the raw scans
     reader: str  # the form of the scans: an entry point of anyscene.readers
-    axis_alignment: bool  # scannet: whether points and poses are turned until walls stand along the axes
-    # matterport: a region's frames are those with a camera in its box, or those that its .house file names
-    region_frames: Literal["box", "house"]
-    sweep_seconds: float  # nuscenes: LiDAR sweeps of so many seconds before a keyframe join it; 0: none do
     label_set: str  # the classes of the evaluation: one of anyscene/datasets/label_sets, or a csv file
 
-    sections: Sections = Sections()  # of readers of other packages, by their names
+    sections: Sections = Sections()  # of readers, by their names
 
     ENTRIES: ClassVar[Registry] = Registry("anyscene.readers")
 
     def __post_init__(self) -> None:
+        _not_empty("dataset", self, "name", "root", "label_set")
         if self.reader not in self.ENTRIES.names():
             known = ", ".join(self.ENTRIES.names())
             raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
         self.sections.require([self.reader], self.ENTRIES, "dataset")
-        if not 0 <= self.sweep_seconds < float("inf"):
-            raise ConfigError(f"dataset.sweep_seconds: {self.sweep_seconds} is not a time of 0 or more")
 
     def settings(self, name: str) -> Any:
         """The section of the reader `name`. Raises ConfigError where there is none."""
@@ -149,7 +175,7 @@ class Segmenters:
     weights: str  # the folder that holds a folder of weights for each model
     batch: int  # the number of frames at a time; fewer if a GPU's memory does not suffice
     # the precision of the products in the models; half precision is faster on a GPU and changes labels
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Precision
     # what gives the masks of mask models their adjectives: a module of segmenters/captions
     captioner: Literal["colour", "blip"]
     sections: Sections = Sections()  # of registered models, by their names
@@ -158,6 +184,10 @@ class Segmenters:
 
     def __post_init__(self) -> None:
         _positive("segmenters", self, "batch")
+        _not_empty("segmenters", self, "weights")
+        _different("segmenters.names", self.names)
+        if wrong := [name for name in self.names if not WORD.fullmatch(name)]:
+            raise ConfigError(f"segmenters.names: {wrong[0]!r} cannot be the name of a folder, as names are")
         self.sections.require(self.names, self.ENTRIES, "segmenters")
 
     def settings(self, name: str) -> Any:
@@ -196,6 +226,11 @@ class Projection:
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
         _between("projection", self, 0, INFINITE, "tolerance", "border")
+        if 2 * self.border >= min(self.width, self.height):
+            raise ConfigError(
+                f"projection.border: {self.border} pixels on each side leave nothing of "
+                f"{self.width}x{self.height}; it must be less than {min(self.width, self.height) / 2:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -209,8 +244,8 @@ class Synthesis:
     steps: int  # the number of denoising steps
     guidance: float  # how much the prompt counts (classifier-free guidance)
     guidance_rescale: float  # reduces overexposure by guidance (Lin et al. 2024); 0: off
-    attention_recipe: Literal["paper", "code"]  # how attention maps are averaged (docs/method.md)
-    attention_layers: Literal["all", "last"]  # of the UNet: all, or those of its last block
+    attention_recipe: PaperOrCode  # how attention maps are averaged (docs/method.md)
+    attention_layers: AttentionLayers  # of the UNet: all, or those of its last block
     attention_threshold: float  # pixels with more attention are in the coarse mask; 0 to 1
 
     def __post_init__(self) -> None:
@@ -218,6 +253,7 @@ class Synthesis:
         _between("synthesis", self, 0, INFINITE, "seed", "guidance")
         _between("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
         _one_place("synthesis.prompt", self.prompt)
+        _not_empty("synthesis", self, "diffusion", "sam")
 
 
 @dataclass(frozen=True)
@@ -227,7 +263,7 @@ class Capability:
 
 @dataclass(frozen=True)
 class Fusion:
-    method: Literal["capability", "add", "linear", "max"]  # how 2D models are weighed (docs/method.md)
+    method: FusionMethod  # how 2D models are weighed (docs/method.md)
     tau: float  # the temperature of the softmax over 2D models; towards 0 the most capable model wins
     normalise: bool  # whether the capabilities at a point are divided by their sum first
     point_features: bool  # whether features of points are kept beside those of superpoints
@@ -239,14 +275,16 @@ class Fusion:
 @dataclass(frozen=True)
 class Network:
     variant: Literal["14A", "18A", "34C", "small"]  # the variant of MinkUNet
-    backend: Literal["auto", "minkowski", "torch"]  # the backend of the sparse convolutions; auto is torch
-    precision: Literal["float32", "bfloat16"]  # the precision of the torch backend's products
+    backend: Backend  # the backend of the sparse convolutions; auto is torch
+    precision: NetworkPrecision  # the precision of the torch backend's products
     width: float  # a factor for the number of channels of every layer
-    input: Literal["geometry", "colour"]  # what the network sees of a voxel: a 1, or its colour
+    input: NetworkInput  # what the network sees of a voxel: a 1, or its colour
     voxel: float  # the side of a voxel in metres
 
     def __post_init__(self) -> None:
-        _positive("network", self, "width", "voxel")
+        _positive("network", self, "voxel")
+        # the narrowest layer of any variant has 16 channels (networks.minkunet.VARIANTS)
+        _between("network", self, 1 / 16, INFINITE, "width")
 
 
 @dataclass(frozen=True)
@@ -271,19 +309,19 @@ class Recipe:
     learning_rate: float  # the rate at the end of the warmup
     final_learning_rate: float  # the rate at the last step
     # how the rate falls from `learning_rate` to `final_learning_rate`
-    schedule: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
+    schedule: ScheduleShape = "linear"
     warmup: int = 0  # the number of first steps, in which the rate rises
     weight_decay: float = 0.0  # the decay of all weights except norms and biases; needs adamw
     clip: float = 0.0  # the norm to which gradients are clipped; 0: off
     ema: float = 0.0  # the momentum of an average of the weights, which is saved instead of them; 0: off
     # the statistics that normalise: those of each process, those of all together, or the loaded ones
-    batch_norm: Literal["own", "shared", "frozen"] = "own"
+    batch_norm: Statistics = "own"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)}; training takes at least 1")
-        for name in ("learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip"):
+        for name in ("seed", "learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name}: must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.ema < 1:
@@ -301,11 +339,15 @@ class Training(Recipe):
     kind: str  # the objective: an entry point of anyscene.objectives
     title: str  # the name of the network in tables and in the viewer
     start: str = dataclasses.field(metadata={"key": "from"})  # random, another entry, or a path under models/
-    target: Literal["fusion", "labels", "scenes"]  # the folder of data/ that it learns from
+    target: Learnt  # the folder of data/ that it learns from
+    beside: Learnt  # another one, `scenes` where it needs none; labels are for supervised objectives alone
     objective: Any  # the objective's own keys: the Settings of its kind
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for key, text in {"title": self.title, "from": self.start}.items():
+            if not text.strip():
+                raise ConfigError(f"{key}: must not be empty")
         if self.batch_norm == "frozen" and self.start == RANDOM:
             raise ConfigError(
                 f"batch_norm: frozen keeps the statistics of the network that it begins from; {RANDOM} "
@@ -317,7 +359,7 @@ class Training(Recipe):
 class Evaluation:
     split: Literal["train", "val", "test"]  # the split whose scenes are scored
     # points without a prediction count as errors (ScanNet), or are left out (OpenScene)
-    unpredicted: Literal["error", "ignore"]
+    unpredicted: Unpredicted
     bootstrap: int  # how often scenes are drawn again for the intervals
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
     seed: int  # the seed of the bootstrap and of the shuffles
@@ -354,6 +396,10 @@ class Runtime:
                 "memory"
             )
         _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
+        if not DEVICE.fullmatch(self.device):
+            raise ConfigError(
+                f"runtime.device: {self.device!r} is not a device; use auto, cpu, cuda or cuda:1"
+            )
         _positive("runtime", self, "memory_gib")
 
 
@@ -378,6 +424,10 @@ class Params:
     runtime: Runtime
 
     def __post_init__(self) -> None:
+        if not 1 <= len(self.vocabulary) <= MOST_CLASSES:
+            count = len(self.vocabulary)
+            raise ConfigError(f"vocabulary: must name 1 to {MOST_CLASSES} classes, not {count}")
+        _different("vocabulary", self.vocabulary)
         _check_names(self)
         for name in self.training:
             chain = [name]
@@ -396,7 +446,7 @@ def _check_names(params: Params) -> None:
                 f"training: {name!r} cannot name a network; take another word of letters and digits"
             )
         for path in others:
-            if Path(path).is_relative_to(Path("models", name)):
+            if Path(path).is_relative_to(layout.NETWORKS / name):
                 raise ConfigError(f"training.{name}: models/{name} holds {path} already; take another name")
 
 
@@ -411,7 +461,7 @@ def missing_starts(params: Params, models: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if not path.exists()}
 
 
-def load(path: Path | str = "params.yaml") -> Params:
+def load(path: Path | str = layout.PARAMETERS) -> Params:
     """Read and check the parameters. Raises ConfigError naming the file and the key."""
     return parse(read(path), str(path))
 
@@ -421,7 +471,7 @@ def defaults() -> Params:
     return load(DEFAULTS)
 
 
-def read(path: Path | str = "params.yaml") -> Any:
+def read(path: Path | str = layout.PARAMETERS) -> Any:
     """The values in the file, unchecked. Raises ConfigError where it is missing or not YAML."""
     try:
         return yaml.safe_load(Path(path).read_text())
@@ -515,13 +565,21 @@ def _training(value: Any, where: str) -> Training:
         raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(common | own)}")
     fields = _fields({key: value[key] for key in value if key not in own}, common, where)
     of_objective = _fields({key: value[key] for key in value if key in own}, own, where)
-    if (fields["target"] == "labels") != entry.supervised:
-        needs = "learns from labels" if entry.supervised else "is not supervised, so it sees no labels"
-        raise ConfigError(f"{where}.target: {fields['target']!r} does not fit: {value['kind']} {needs}")
+    _check_labels({key: fields[key] for key in ("target", "beside")}, value["kind"], entry.supervised, where)
     try:
         return Training(**fields, objective=entry.settings(**of_objective))
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
+
+
+def _check_labels(learnt: Mapping[str, str], kind: str, supervised: bool, where: str) -> None:
+    """Raise ConfigError where an objective that is not supervised is given labels, or one that is gets
+    none."""
+    given = [key for key, folder in learnt.items() if folder == "labels"]
+    if bool(given) != supervised:
+        key = given[0] if given else "target"
+        needs = "learns from labels" if supervised else "is not supervised, so it sees no labels"
+        raise ConfigError(f"{where}.{key}: {learnt[key]!r} does not fit: {kind} {needs}")
 
 
 def _section(value: Any, kind: type, where: str) -> Any:
@@ -531,8 +589,7 @@ def _section(value: Any, kind: type, where: str) -> Any:
     entries = getattr(kind, "ENTRIES", None)
     offered = {} if entries is None else _offered(entries, value.keys() - keys)
     if unknown := [key for key in value if key not in keys and key not in offered]:
-        known = [*keys, *(() if entries is None else _wanting(entries))]
-        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(known)}")
+        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; {_known(unknown[0], keys, entries, where)}")
     found = _fields({key: value[key] for key in value if key not in offered}, keys, where)
     if entries is not None:
         of_entries = {name: (name, of) for name, of in offered.items()}
@@ -541,14 +598,20 @@ def _section(value: Any, kind: type, where: str) -> Any:
     return kind(**found)
 
 
+def _known(key: str, keys: Iterable[str], entries: Registry | None, where: str) -> str:
+    """Where in a section `key` belongs: in those of its entries that have such a key; else what is known."""
+    of_entries = {} if entries is None else {name: _settings_of(entries, name) for name in entries.names()}
+    wanting = {name: kind for name, kind in of_entries.items() if kind is not None}
+    section = where.rpartition(": ")[2]
+    if owners := [f"{section}.{name}.{key}" for name, kind in wanting.items() if key in _keys(kind)]:
+        return f"set {' or '.join(owners)}"
+    return f"known: {', '.join([*keys, *wanting])}"
+
+
 def _offered(entries: Registry, keys: Iterable[str]) -> dict[str, type]:
     """The settings type of each entry that one of `keys` names, sorted by name."""
     kinds = {name: _settings_of(entries, name) for name in sorted(keys) if name in entries.names()}
     return {name: kind for name, kind in kinds.items() if kind is not None}
-
-
-def _wanting(entries: Registry) -> list[str]:
-    return [name for name in entries.names() if _settings_of(entries, name) is not None]
 
 
 def _settings_of(entries: Registry, name: str) -> type | None:

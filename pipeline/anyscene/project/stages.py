@@ -12,11 +12,10 @@ from typing import Any
 import yaml
 
 from anyscene.errors import StoreError
-from anyscene.project.layout import FRESHNESS, WORLD
+from anyscene.project.layout import FRESHNESS, STAGES, WORLD
 from anyscene.project.parameters import Params
 
 Item = str | None  # a 2D model or a training, for a stage that runs once for each
-FOLDER = Path("stages")
 
 
 def nothing(params: Params, item: Item) -> Sequence[Any]:
@@ -82,7 +81,7 @@ class Stage:
         return {"foreach": f"${{{self.each}}}", "do": body}
 
 
-def declared(folder: Path = FOLDER) -> dict[str, Stage]:
+def declared(folder: Path = STAGES) -> dict[str, Stage]:
     """The stages of the project at hand, by name, in the order in which data flow.
 
     Raises StoreError where there are none, or where stages read what they write, in a circle."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyscene.errors import ConfigError, WeightsError
-from anyscene.project.registry import Registry
+from anyscene.project import parameters
 from anyscene.segmenters import captions as captioners
 from anyscene.segmenters.entry import Entry
 from anyscene.segmenters.precomputed import image_index
@@ -41,7 +41,7 @@ __all__ = [
     "weights",
 ]
 
-REGISTRY = Registry("anyscene.segmenters")
+REGISTRY = parameters.Segmenters.ENTRIES
 PRECOMPUTED = "anyscene.segmenters.precomputed.segmenter"
 
 

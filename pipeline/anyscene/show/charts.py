@@ -51,7 +51,7 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class Curve:
+class LineChart:
     """A line in a box."""
 
     title: str
@@ -95,7 +95,7 @@ def curve(
     width: float = 300,
     height: float = 150,
     points: int = 160,
-) -> Curve:
+) -> LineChart:
     """A curve of y over x, each point the mean of one of `points` equal parts. The y axis begins at 0 unless
     there are negative values."""
     parts = np.array_split(np.arange(len(x)), min(points, len(x)))
@@ -108,7 +108,7 @@ def curve(
     y_ticks = tuple(
         Tick(height * (y_high - t) / (y_high - y_low), f"{t:g}") for t in nice_ticks(y_low, y_high)
     )
-    return Curve(title, width, height, path, x_ticks, y_ticks)
+    return LineChart(title, width, height, path, x_ticks, y_ticks)
 
 
 def _labelled(

@@ -22,7 +22,7 @@ from anyscene.tasks.layer import label_colours
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder
 
 ANNOTATION = ("segment", "instance")  # arrays of Pointcept's that are never the pipeline's answer
@@ -36,10 +36,10 @@ class Result:
     features: Features
     prediction: I2  # i2[N], rows of the label set by the features, -1 without a feature
     label_set: LabelSet
-    truth: Truth | None  # the annotation; None where the scene has none
+    truth: Annotation | None  # the annotation; None where the scene has none
 
     @classmethod
-    def of(cls, surface: Surface, features: Features, texts: Texts, truth: Truth | None) -> Result:
+    def of(cls, surface: Surface, features: Features, texts: Texts, truth: Annotation | None) -> Result:
         """Label each point by the class whose prompt is closest to its feature."""
         said = labelled(features, texts)
         return cls(surface, features, said.label, said.label_set, truth)
@@ -62,7 +62,7 @@ def read(
         surface, name = Surface.read(artefacts, scene), source or sources.default(artefacts, scene)
         if name not in features:
             features[name] = sources.opened(artefacts, name)
-        truth = Truth.of(artefacts, scene, texts.label_set)
+        truth = Annotation.of(artefacts, scene, texts.label_set)
         yield Result.of(surface, features[name](scene), texts, truth)
 
 

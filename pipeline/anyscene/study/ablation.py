@@ -12,13 +12,13 @@ import numpy as np
 from anyscene import datasets
 from anyscene.arrays import B1, F4, F8
 from anyscene.capability.measured import read as read_capability
-from anyscene.fusion import Method, fuse
+from anyscene.fusion import fuse
 from anyscene.networks.cloud import Cloud, read_cloud
 from anyscene.networks.trained import Description, TrainedNetwork, described
 from anyscene.project import store
 from anyscene.project.artefact import Artefact
 from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Fusion, Params
+from anyscene.project.parameters import Fusion, FusionMethod, Params
 from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.text.text_space import Prediction, TextSpace
@@ -122,7 +122,7 @@ class Ablation:
 
     def __init__(self, inputs: Inputs, controls: Controls | None = None) -> None:
         self._inputs = inputs
-        self.networks = described(inputs.artefacts.root / "models")
+        self.networks = described(inputs.artefacts.networks)
         rows = [*_single(inputs), *_fusions(inputs, controls), _superpoints(inputs)]
         rows += _networks(inputs, self.networks, {row.name for row in rows})
         self.candidates = tuple(sorted(rows, key=lambda row: row.control))
@@ -219,7 +219,7 @@ def _fusion(
     name: str,
     title: str,
     weights: Weights,
-    method: Method = "capability",
+    method: FusionMethod = "capability",
     *,
     summary: bool = True,
     against: tuple[str, ...] = (),
@@ -241,7 +241,7 @@ def _fusion(
 
 
 def _predict_fused(
-    inputs: Inputs, variants: Sequence[F4], method: Method, scene: SceneFeatures
+    inputs: Inputs, variants: Sequence[F4], method: FusionMethod, scene: SceneFeatures
 ) -> list[Prediction]:
     features, valid = zip(*(scene.of_model(model) for model in inputs.models), strict=True)
     found = []

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anyscene.arrays import F8, I8
-from anyscene.tasks.segmentation.metrics import Unpredicted, mean_iou
+from anyscene.arrays import F8, I8, Integers
+from anyscene.tasks.segmentation.metrics import counted_miou
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,16 @@ def draws(scenes: int, resamples: int, rng: np.random.Generator) -> I8:
     return rng.multinomial(scenes, np.full(scenes, 1 / scenes), resamples)
 
 
-def resampled_miou(matrices: I8, draw: I8, unpredicted: Unpredicted) -> F8:
+def resampled_miou(counts: Integers, draw: I8) -> F8:
     """f8[B]: the mIoU in percent of every sample.
 
-    matrices: i8[P, S, K, K+1], the confusion of P variants (permutations) of a row in each scene; the result
-    is the mean over the variants. draw: i8[B, S], how often each scene is in each sample. Results for several
-    rows may be subtracted where they come from the same `draw`, because the differences are then paired.
+    counts: i[P, S, 3, K], those of `metrics.class_counts` for P variants (permutations) of a row in each
+    scene; the result is the mean over the variants. draw: i8[B, S], how often each scene is in each sample.
+    Results for several rows may be subtracted where they come from the same `draw`, because the differences
+    are then paired.
     """
-    scores = np.zeros(len(draw))
-    for variant in matrices:
-        sums = (draw @ variant.reshape(len(variant), -1)).reshape(-1, *variant.shape[1:])
-        scores += mean_iou(sums, unpredicted)
-    return scores / len(matrices)
+    scores, times = np.zeros(len(draw)), draw.astype(np.float64)
+    for variant in counts:  # products of whole numbers below 2 ** 53 are exact, and those of floats fast
+        sums = times @ variant.reshape(len(variant), -1).astype(np.float64)
+        scores += counted_miou(sums.reshape(-1, *variant.shape[1:]))
+    return scores / len(counts)

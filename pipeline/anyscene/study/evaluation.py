@@ -34,8 +34,13 @@ class Study:
     """The results of an evaluation."""
 
     metrics: dict[str, Any]  # the content of metrics.json
-    confusion: dict[str, I8]  # i8[K, K+1] of each row, summed over its variants
+    tallies: metrics_json.SceneTallies  # what metrics.json sums up
     losses: list[Loss]  # of the networks in training
+
+    @property
+    def confusion(self) -> dict[str, I8]:
+        """i8[K, K+1] of each row, summed over its variants and over scenes."""
+        return {row: self.tallies.confusion(row) for row in self.metrics["semantic"]}
 
 
 def run(params: Params, artefacts: Artefacts) -> Study:
@@ -57,7 +62,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     ablation = Ablation(inputs, controls)
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
-    tallies, points = metrics_json.SceneTallies(), 0
+    tallies, points = metrics_json.SceneTallies(settings.unpredicted), 0
     with progress("evaluation", len(scenes)) as advance:
         for scene in scenes:
             label = store.open_scene(store.scene_path(artefacts.data("labels"), scene))["label"][:]
@@ -66,7 +71,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
             for row in ablation.rows:
                 tallies.add(row.name, [tally(label, said, label_set) for said in row.predict(features)])
             advance()
-    scores = tallies.metrics(label_set, settings.unpredicted)
+    scores = tallies.metrics(label_set)
     folder = artefacts.data("capability")
     measured = {model: read_capability(folder, model, vocabulary) for model in params.segmenters.names}
     problems: list[str] = []
@@ -91,8 +96,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "backend": {network.name: network.backend for network in ablation.networks},
         "seed": settings.seed,
     }
-    confusion = {row: tallies.matrices(row).sum((0, 1)) for row in scores}
-    return Study(metrics_json.rounded(metrics), confusion, losses)
+    return Study(metrics_json.rounded(metrics), tallies, losses)
 
 
 def _beside_rows() -> list[str]:

@@ -9,38 +9,56 @@ from typing import Any
 
 import numpy as np
 
-from anyscene.arrays import F8, I8
+from anyscene.arrays import F8, I4, I8
 from anyscene.datasets import LabelSet
-from anyscene.project.parameters import Evaluation
+from anyscene.project.parameters import Evaluation, Unpredicted
 from anyscene.study.bootstrap import Interval, draws, resampled_miou
 from anyscene.study.rows import BEST_SINGLE, Row
 from anyscene.study.true_iou import agreement
-from anyscene.tasks.segmentation.metrics import Metrics, Tally, Unpredicted, measure
+from anyscene.tasks.segmentation.metrics import Metrics, Tally, class_counts, measure
 
 DECIMALS = 4
 
 
 class SceneTallies:
-    """The confusion matrices of each scene, row and variant of the row, collected scene by scene."""
+    """What was predicted in each scene, by every row and every variant of it, collected scene by scene.
 
-    def __init__(self) -> None:
-        self._tallies: dict[str, list[list[Tally]]] = {}  # row -> scene -> variant
+    Confusion matrices are kept summed over scenes. Of a single scene only what the bootstrap needs is kept:
+    with 200 classes 2.4 kB for each variant, where its matrices would take 643 kB.
+    """
+
+    def __init__(self, unpredicted: Unpredicted) -> None:
+        """unpredicted: how points without a prediction count."""
+        self._unpredicted = unpredicted
+        self._sums: dict[str, list[Tally]] = {}  # row -> variant
+        self._counts: dict[str, list[I4]] = {}  # row -> scene -> i4[P, 3, K]
 
     def add(self, row: str, variants: Sequence[Tally]) -> None:
         """Add one more scene of the row `row`."""
-        self._tallies.setdefault(row, []).append(list(variants))
+        before = self._sums.get(row)
+        self._sums[row] = (
+            list(variants) if before is None else [a + b for a, b in zip(before, variants, strict=True)]
+        )
+        every = np.stack([variant.every for variant in variants])
+        self._counts.setdefault(row, []).append(class_counts(every, self._unpredicted).astype(np.int32))
 
-    def matrices(self, row: str) -> I8:
-        """i8[P, S, K, K+1]: the matrices of P variants in S scenes."""
-        return np.stack([[variant.every for variant in scene] for scene in self._tallies[row]], 1)
+    def counts(self, row: str) -> I4:
+        """i4[P, S, 3, K]: what `metrics.class_counts` says of P variants in S scenes."""
+        return np.stack(self._counts[row], 1)
 
-    def metrics(self, label_set: LabelSet, unpredicted: Unpredicted) -> dict[str, Metrics]:
+    def confusion(self, row: str) -> I8:
+        """i8[K, K+1]: the confusion matrix of a row, summed over scenes and variants."""
+        total: I8 = np.sum([variant.every for variant in self._sums[row]], 0)
+        return total
+
+    def metrics(self, label_set: LabelSet) -> dict[str, Metrics]:
         """The scores of each row over all scenes, as means over its variants."""
-        found = {}
-        for row, scenes in self._tallies.items():
-            sums = [sum(variants[1:], variants[0]) for variants in zip(*scenes, strict=True)]
-            found[row] = _average([measure(s.every, s.foreground, label_set, unpredicted) for s in sums])
-        return found
+        return {
+            row: _average(
+                [measure(one.every, one.foreground, label_set, self._unpredicted) for one in variants]
+            )
+            for row, variants in self._sums.items()
+        }
 
 
 def _average(variants: Sequence[Metrics]) -> Metrics:
@@ -81,9 +99,9 @@ def doubt(
     """
     if not metrics:
         return {"scenes": 0, "resamples": 0, "mIoU": {}, "difference": {}}
-    count = scenes.matrices(next(iter(metrics))).shape[1]
+    count = scenes.counts(next(iter(metrics))).shape[1]
     draw = draws(count, settings.bootstrap, np.random.default_rng(settings.seed))
-    drawn = {row: resampled_miou(scenes.matrices(row), draw, settings.unpredicted) for row in metrics}
+    drawn = {row: resampled_miou(scenes.counts(row), draw) for row in metrics}
     result: dict[str, Any] = {
         "scenes": count,
         "resamples": settings.bootstrap,

@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from anyscene.errors import StoreError
+from anyscene.project.layout import METRICS, PLOTS, SUMMARY
 from anyscene.study import plots
 from anyscene.study.evaluation import Study
 from anyscene.study.summary import summary
 
-METRICS, SUMMARY, PLOTS = "metrics.json", "summary.json", "plots"
-CONFUSION = f"{PLOTS}/confusion.json"
+CONFUSION = Path(PLOTS.name, "confusion.json")
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
     """Write the files to `folder`, which is reports/ in a project. names: of the label set's classes."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).write_text(json.dumps(study.metrics, indent=2) + "\n")
-    (folder / SUMMARY).write_text(json.dumps(summary(study.metrics), indent=2) + "\n")
-    plots.write(study, names, folder / PLOTS)
+    (folder / METRICS.name).write_text(json.dumps(study.metrics, indent=2) + "\n")
+    (folder / SUMMARY.name).write_text(json.dumps(summary(study.metrics), indent=2) + "\n")
+    plots.write(study, names, folder / PLOTS.name)
 
 
 def read(folder: Path) -> dict[str, Any]:
     """The content of metrics.json. Raises StoreError where nothing was evaluated yet, or where the file is
     damaged or does not say what its rows are."""
-    path = folder / METRICS
+    path = folder / METRICS.name
     metrics = read_json(path)
     if metrics is None:
         raise StoreError(f"{path}: nothing was evaluated yet; run `dvc repro`")

@@ -12,13 +12,12 @@ from anyscene.tasks.layer import Layer
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts, task
 
-APART = ("query", "segmentation")  # the text field, and the layers of classes
-
 
 def drawn_tasks(section: Evaluation) -> Iterator[Task[Any]]:
-    """Every task that is not in APART, with its settings. Raises ConfigError for one that cannot be
-    imported."""
-    return (task(name, section) for name in TASKS.names() if name not in APART)
+    """Every task whose answers are shown as layers of their own, with its settings: not one with
+    `apart = True`. Raises ConfigError for one that cannot be imported."""
+    every = (task(name, section) for name in TASKS.names())
+    return (found for found in every if not getattr(found, "apart", False))
 
 
 def task_layers(artefacts: Artefacts, scene: str, texts: Texts, section: Evaluation) -> Iterator[Layer]:

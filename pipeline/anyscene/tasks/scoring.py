@@ -12,7 +12,7 @@ from anyscene.tasks import TASKS, sources
 from anyscene.tasks.features import Features
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts, task
-from anyscene.tasks.truth import Truth, split_by_annotation
+from anyscene.tasks.truth import Annotation, split_by_annotation
 from anyscene.text import TextEncoder
 
 
@@ -60,6 +60,8 @@ def _answers(
         yield asked.answer(Surface.read(artefacts, scene), features(scene), texts)
 
 
-def _truth(artefacts: Artefacts, scenes: Sequence[str], settings: Params, texts: Texts) -> Iterator[Truth]:
+def _truth(
+    artefacts: Artefacts, scenes: Sequence[str], settings: Params, texts: Texts
+) -> Iterator[Annotation]:
     for scene in scenes:
-        yield Truth.read(artefacts, scene, texts.label_set, settings.evaluation.unpredicted)
+        yield Annotation.read(artefacts, scene, texts.label_set, settings.evaluation.unpredicted)

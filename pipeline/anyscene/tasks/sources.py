@@ -23,7 +23,7 @@ UNTRAINED = "no trained network; run `dvc repro`, or give the folder of one"
 
 def networks(artefacts: Artefacts) -> tuple[Description, ...]:
     """All trained networks, the most refined one last."""
-    return described(artefacts.root / "models")
+    return described(artefacts.networks)
 
 
 def names(artefacts: Artefacts, scene: str | None = None) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _described(artefacts: Artefacts, source: str | None) -> Description | Path:
     if source is None and trained:
         return next(reversed(trained.values()))
     if source is None:
-        raise StoreError(f"{artefacts.root / 'models'}: {UNTRAINED}")
+        raise StoreError(f"{artefacts.networks}: {UNTRAINED}")
     if source in trained:
         return trained[source]
     if is_network(source):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds, and a list of tasks needs none of it
     from anyscene.project.parameters import Evaluation, Params
     from anyscene.tasks.features import Features
     from anyscene.tasks.surface import Surface
-    from anyscene.tasks.truth import Truth
+    from anyscene.tasks.truth import Annotation
     from anyscene.text import TextEncoder
     from anyscene.text.glosses import Vocabulary
 
@@ -37,7 +37,10 @@ Answer = TypeVar("Answer")  # of one scene; a task has its own type of it
 
 
 class Task(Protocol[Answer]):
-    """A task: something that features of a scene are good for."""
+    """A task: something that features of a scene are good for.
+
+    Report and viewer draw the layers of every task, but not those of a task that says `apart = True`: they
+    show its answers elsewhere, as those of queries in the text field."""
 
     name: str  # one word: that of the entry point
     title: str  # for people
@@ -46,7 +49,7 @@ class Task(Protocol[Answer]):
         """What the task says of a scene. features: of its points; texts: what they are compared with."""
         ...
 
-    def score(self, answers: Iterable[Answer], truth: Iterable[Truth]) -> Mapping[str, float] | None:
+    def score(self, answers: Iterable[Answer], truth: Iterable[Annotation]) -> Mapping[str, float] | None:
         """Figures by name, from the answers to some scenes and the annotation of each; None where a task has
         no score. Both can be iterated once, side by side, so that only one scene need be in memory."""
         ...

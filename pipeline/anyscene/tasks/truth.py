@@ -8,11 +8,11 @@ from anyscene.arrays import I2, I4
 from anyscene.datasets import LabelSet
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.tasks.segmentation.metrics import Unpredicted
+from anyscene.project.parameters import Unpredicted
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class Annotation:
     """The annotation of one scene."""
 
     scene: str  # id
@@ -24,13 +24,13 @@ class Truth:
     @classmethod
     def read(
         cls, artefacts: Artefacts, scene: str, label_set: LabelSet, unpredicted: Unpredicted = "error"
-    ) -> Truth:
+    ) -> Annotation:
         """Read the annotation of `scene`. Raises StoreError where it has none."""
         group = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
         return cls(scene, group["label"][:], group["instance"][:], label_set, unpredicted)
 
     @classmethod
-    def of(cls, artefacts: Artefacts, scene: str, label_set: LabelSet) -> Truth | None:
+    def of(cls, artefacts: Artefacts, scene: str, label_set: LabelSet) -> Annotation | None:
         """None where the scene has no annotation."""
         there = store.scene_path(artefacts.data("labels"), scene).is_dir()
         return cls.read(artefacts, scene, label_set) if there else None

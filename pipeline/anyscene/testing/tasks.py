@@ -15,7 +15,7 @@ from anyscene.tasks.features import Features
 from anyscene.tasks.layer import Classes, Scale
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 
 WIDTH = 16  # of the text space
 NAMES = ("floor", "bed", "table")  # of the made-up scene, in the order of its superpoints
@@ -32,7 +32,7 @@ class Spelling:
         return np.array([v / np.linalg.norm(v) for v in vectors], np.float32).reshape(-1, WIDTH)
 
 
-def scene(seed: int = 0) -> tuple[Surface, Features, Truth, Texts]:
+def scene(seed: int = 0) -> tuple[Surface, Features, Annotation, Texts]:
     """A floor with two boxes on it, without a mesh: its points, features from which one can tell their names,
     annotation, and the texts that features are compared with. A tenth of the points has no feature."""
     rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def scene(seed: int = 0) -> tuple[Surface, Features, Truth, Texts]:
         np.zeros((0, 3), np.int32),
         part.astype(np.int32),
     )
-    truth = Truth(name, label, part.astype(np.int32), texts.label_set, "ignore")
+    truth = Annotation(name, label, part.astype(np.int32), texts.label_set, "ignore")
     return surface, Features("fusion", "fused", values, None, valid), truth, texts
 
 

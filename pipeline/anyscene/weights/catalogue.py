@@ -27,7 +27,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PublishedWeights:
     """Weights that belong in WEIGHTS/folder, where WEIGHTS is `segmenters.weights`.
 
     They can be fetched from `repository` or from `url`. Without either a user downloads them by hand, or the
@@ -71,9 +71,9 @@ class Entry:
         return f"by hand from {self.source}"
 
 
-def _sam(kind: str, digits: str, size: int, sha256: str) -> Entry:
+def _sam(kind: str, digits: str, size: int, sha256: str) -> PublishedWeights:
     name = f"sam_vit_{kind}"
-    return Entry(
+    return PublishedWeights(
         name=name,
         what=f"SAM, ViT-{kind.upper()}: synthesis.sam",
         source="https://github.com/facebookresearch/segment-anything#model-checkpoints",
@@ -92,8 +92,8 @@ def _clip(
     revision: str = "main",
     sha256: str | None = None,
     size: int | None = None,
-) -> Entry:
-    return Entry(
+) -> PublishedWeights:
+    return PublishedWeights(
         name=name,
         what=what,
         source=f"https://huggingface.co/{repository}",
@@ -106,9 +106,9 @@ def _clip(
     )
 
 
-def _universal(name: str, what: str, licence: str, repository: str, *more: str) -> Entry:
+def _universal(name: str, what: str, licence: str, repository: str, *more: str) -> PublishedWeights:
     files = ("config.json", "preprocessor_config.json", *more, TENSORS)
-    return Entry(
+    return PublishedWeights(
         name=name,
         what=what,
         source=f"https://huggingface.co/{repository}",
@@ -119,12 +119,12 @@ def _universal(name: str, what: str, licence: str, repository: str, *more: str) 
     )
 
 
-def _elsewhere(name: str, what: str, source: str, licence: str) -> Entry:
-    return Entry(name, what, source, licence, name, (File(ANSWERS),), elsewhere=True)
+def _elsewhere(name: str, what: str, source: str, licence: str) -> PublishedWeights:
+    return PublishedWeights(name, what, source, licence, name, (File(ANSWERS),), elsewhere=True)
 
 
 CATALOGUE = (
-    Entry(
+    PublishedWeights(
         name="lseg",
         what="LSeg, ViT-L/16: segmenters.names",
         source='https://github.com/isl-org/lang-seg ("Download Demo Model")',
@@ -175,7 +175,7 @@ CATALOGUE = (
         "tokenizer.json",
         "tokenizer_config.json",
     ),
-    Entry(
+    PublishedWeights(
         name="sam3",
         what="SAM 3: segmenters.names",
         source="https://huggingface.co/facebook/sam3",
@@ -202,7 +202,7 @@ CATALOGUE = (
         "CLIP ViT-B/16: maskclip and its text.encoder",
         "timm/vit_base_patch16_clip_224.openai",
     ),
-    Entry(
+    PublishedWeights(
         name="stable-diffusion-v1-5",
         what="Stable Diffusion 1.5: synthesis.diffusion",
         source="https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -251,7 +251,7 @@ CATALOGUE = (
 )
 
 
-def get(name: str) -> Entry:
+def get(name: str) -> PublishedWeights:
     """The entry called `name`. Raises ConfigError that lists all entries where there is none of that name."""
     for entry in CATALOGUE:
         if entry.name == name:
@@ -277,7 +277,7 @@ def find(name: str, folder: Path, files: Sequence[str], without: str | None = No
     return folder
 
 
-def entry_of(path: Path) -> Entry | None:
+def entry_of(path: Path) -> PublishedWeights | None:
     """The entry that a file or folder belongs to, by the end of its path: FOLDER, FOLDER/FILE, or the name of
     a file that no other entry has. None where it belongs to none."""
     for entry in CATALOGUE:
@@ -294,7 +294,7 @@ def published(path: Path) -> File | None:
     return None if entry is None else file_of(path, entry)
 
 
-def file_of(path: Path, entry: Entry) -> File | None:
+def file_of(path: Path, entry: PublishedWeights) -> File | None:
     """The file of `entry` with which `path` ends; None where there is none."""
     for file in entry.files:
         whole = Path(entry.folder, file.name).parts

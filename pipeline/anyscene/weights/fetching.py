@@ -14,10 +14,12 @@ import torch.hub
 from anyscene.errors import FetchError, WeightsError
 from anyscene.project import digests
 from anyscene.weights import reading
-from anyscene.weights.catalogue import Entry, File
+from anyscene.weights.catalogue import File, PublishedWeights
 
 
-def fetch(entry: Entry, root: Path, tell: Callable[[str], None], endpoint: str | None = None) -> None:
+def fetch(
+    entry: PublishedWeights, root: Path, tell: Callable[[str], None], endpoint: str | None = None
+) -> None:
     """Bring the files of `entry` into its folder under `root`, which is `segmenters.weights`.
 
     tell: it is called with a line about each file.
@@ -60,7 +62,7 @@ def _is_known(path: Path) -> bool:
         return False
 
 
-def _download(entry: Entry, file: File, partial: Path, endpoint: str | None) -> tuple[Path, str]:
+def _download(entry: PublishedWeights, file: File, partial: Path, endpoint: str | None) -> tuple[Path, str]:
     """Download `file` into the folder `partial`; returns its path, and what it was checked by. Raises
     FetchError where it is not what was published."""
     if entry.repository is None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from anyscene.project.parameters import Params
 from anyscene.weights import catalogue
-from anyscene.weights.catalogue import Entry
+from anyscene.weights.catalogue import PublishedWeights
 
 
-def of(params: Params) -> list[Entry]:
+def of(params: Params) -> list[PublishedWeights]:
     """The entries of the catalogue that `params` names: 2D models, captioner, text encoder, text-to-image
     model and SAM, in this order. A model that ran elsewhere needs none once its answers are there."""
     section = params.segmenters
@@ -22,5 +22,5 @@ def of(params: Params) -> list[Entry]:
     return list(dict.fromkeys(named))
 
 
-def _called(name: str) -> Entry | None:
+def _called(name: str) -> PublishedWeights | None:
     return next((entry for entry in catalogue.CATALOGUE if entry.name == name), None)

@@ -115,7 +115,7 @@ def intact(file: Path, digest: Callable[[Path], str] = sha256) -> bool:
     return True
 
 
-def _again(entry: catalogue.Entry | None) -> str:
+def _again(entry: catalogue.PublishedWeights | None) -> str:
     if entry is None:
         return "get it again"
     if entry.repository or entry.url:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from anyscene.errors import WeightsError
 from anyscene.project import digests
 from anyscene.weights import reading
-from anyscene.weights.catalogue import ANSWERS, Entry, File
+from anyscene.weights.catalogue import ANSWERS, File, PublishedWeights
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Finding:
     said: str
 
 
-def verify(entry: Entry, root: Path) -> Iterator[Finding]:
+def verify(entry: PublishedWeights, root: Path) -> Iterator[Finding]:
     """The state of each file of `entry` under `root`, the folder `segmenters.weights`."""
     for file in entry.files:
         yield _verify(root / entry.folder / file.name, file, entry)
 
 
-def _verify(path: Path, file: File, entry: Entry) -> Finding:
+def _verify(path: Path, file: File, entry: PublishedWeights) -> Finding:
     if not path.is_file():
         return Finding(path, "missing", entry.remedy)
     try:
@@ -52,7 +52,7 @@ def _verify(path: Path, file: File, entry: Entry) -> Finding:
     )
 
 
-def _open(path: Path, entry: Entry) -> str:
+def _open(path: Path, entry: PublishedWeights) -> str:
     """Read what is in a file. Raises WeightsError where that fails."""
     if path.suffix == ".safetensors":
         try:

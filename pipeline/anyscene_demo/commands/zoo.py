@@ -16,7 +16,7 @@ from rich.console import Console
 
 from anyscene import datasets
 from anyscene.cli.command import command
-from anyscene.project import parameters
+from anyscene.project import layout, parameters
 from anyscene.text import load_text_encoder
 from anyscene_demo import world
 from anyscene_demo.zoo import diffusion, sam, segmenters, student
@@ -26,7 +26,7 @@ OBJECTS = 9_000
 SEED = 0
 
 
-class Model(StrEnum):
+class Trained(StrEnum):
     """What the zoo trains."""
 
     dense = "dense"
@@ -37,10 +37,10 @@ class Model(StrEnum):
 
 
 def main(
-    models: list[Model] | None = typer.Argument(None, help="all, unless some are named"),
-    cache: Path = Path(".cache/zoo"),
-    output: Path = Path("models/demo"),
-    params: Path = Path("params.yaml"),
+    models: list[Trained] | None = typer.Argument(None, help="all, unless some are named"),
+    cache: Path = layout.ZOO,
+    output: Path = layout.DEMO_MODELS,
+    params: Path = layout.PARAMETERS,
 ) -> None:
     """Render the training images into CACHE (once), then train MODELS one after the other into OUTPUT.
 
@@ -49,14 +49,14 @@ def main(
     torch.set_num_threads(1)
     settings = parameters.load(params)
     train = {
-        Model.dense: lambda folder: _segmenter(segmenters.train_dense, cache, folder, settings),
-        Model.mask: lambda folder: _segmenter(segmenters.train_mask, cache, folder, settings),
-        Model.diffusion: lambda folder: _diffusion(cache, folder, settings),
-        Model.sam: lambda folder: _sam(cache, folder),
-        Model.student: lambda folder: _student(cache / "student", folder, params),
+        Trained.dense: lambda folder: _segmenter(segmenters.train_dense, cache, folder, settings),
+        Trained.mask: lambda folder: _segmenter(segmenters.train_mask, cache, folder, settings),
+        Trained.diffusion: lambda folder: _diffusion(cache, folder, settings),
+        Trained.sam: lambda folder: _sam(cache, folder),
+        Trained.student: lambda folder: _student(cache / "student", folder, params),
     }
-    models = models or list(Model)
-    if set(models) - {Model.student}:
+    models = models or list(Trained)
+    if set(models) - {Trained.student}:
         _render(cache)
     for model in models:
         Console(stderr=True).rule(model)
@@ -79,7 +79,7 @@ def _segmenter(train: Callable[..., None], cache: Path, folder: Path, settings: 
 
 
 def _diffusion(cache: Path, folder: Path, settings: parameters.Params) -> None:
-    recipe, log = diffusion.Recipe(seed=SEED), _Log("diffusion")
+    recipe, log = diffusion.DiffusionRecipe(seed=SEED), _Log("diffusion")
     encoder = load_text_encoder(settings.text)
     rgb, mask, label = (np.load(cache / f"objects_{part}.npy") for part in ("rgb", "mask", "class"))
     views = slice(recipe.images)
@@ -97,7 +97,7 @@ def _diffusion(cache: Path, folder: Path, settings: parameters.Params) -> None:
 
 
 def _sam(cache: Path, folder: Path) -> None:
-    recipe, log = sam.Recipe(seed=SEED), _Log("sam")
+    recipe, log = sam.SamRecipe(seed=SEED), _Log("sam")
     size = recipe.architecture.image_size
     rgb, mask = (np.load(cache / f"objects_{part}.npy", mmap_mode="r") for part in ("rgb", "mask"))
     rooms = [np.load(cache / f"rooms_{part}.npy", mmap_mode="r") for part in ("rgb", "label", "instance")]

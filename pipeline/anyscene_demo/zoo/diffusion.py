@@ -42,7 +42,7 @@ Checkpoint = Callable[[int, UNet2DConditionModel], None]  # step, averaged weigh
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DiffusionRecipe:
     """Sizes and schedule. Together with the seed they determine the weights."""
 
     seed: int = 0
@@ -61,7 +61,7 @@ class Recipe:
     averaging: float = 0.998
 
 
-def build_denoiser(recipe: Recipe) -> UNet2DConditionModel:
+def build_denoiser(recipe: DiffusionRecipe) -> UNet2DConditionModel:
     """A denoiser with 5 M parameters. `attention_head_dim` is the number of heads; the finest scale has no
     self-attention."""
     return UNet2DConditionModel(
@@ -91,7 +91,7 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def fit_autoencoder(images: U1, recipe: Recipe) -> PatchAutoencoder:
+def fit_autoencoder(images: U1, recipe: DiffusionRecipe) -> PatchAutoencoder:
     """The autoencoder of images u1[n, V, S, S, 3], fitted to the first crop of the first images."""
     first = _pixels(images[: recipe.early_images, 0])
     model: PatchAutoencoder = PatchAutoencoder(latent_channels=recipe.latent_channels).fit(first)
@@ -118,7 +118,7 @@ def train_denoiser(
     labels: I8,  # i8[n] index into the names of the captions
     captions: Tensor,  # f4[K, V, T, D]
     empty: Tensor,  # f4[T, D]
-    recipe: Recipe,
+    recipe: DiffusionRecipe,
     report: Report = lambda step, loss: None,
     checkpoint: Checkpoint | None = None,
     every: int = 1000,
@@ -202,7 +202,7 @@ def save(
     (Path(folder) / CONDITION).write_text(json.dumps({"text_encoder": encoder.name, "tokens": TOKENS}) + "\n")
 
 
-def portraits(rgb: U1, mask: U1, recipe: Recipe) -> U1:
+def portraits(rgb: U1, mask: U1, recipe: DiffusionRecipe) -> U1:
     """u1[n, V, size, size, 3]: V square crops of each image around its thing. rgb: u1[n, S, S, 3]; mask:
     b1[n, S, S], the pixels of the thing.
 

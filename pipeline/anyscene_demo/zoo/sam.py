@@ -25,7 +25,7 @@ from anyscene_demo.zoo.schedule import move_average, rise_and_fall
 
 
 @dataclass(frozen=True)
-class Architecture:
+class SamArchitecture:
     """The sizes of the network, as `anyscene.weights.sam.build_sam` takes them."""
 
     image_size: int = 64  # pixels
@@ -39,7 +39,7 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SamRecipe:
     """Together with the seed it determines the weights."""
 
     seed: int = 0
@@ -50,7 +50,7 @@ class Recipe:
     learning_rate: float = 2e-3
     warm_up: int = 60
     averaging: float = 0.99
-    architecture: Architecture = field(default_factory=Architecture)
+    architecture: SamArchitecture = field(default_factory=SamArchitecture)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def join(*parts: Examples) -> Examples:
 
 def train(
     examples: Examples,
-    recipe: Recipe,
+    recipe: SamRecipe,
     report: Callable[[int, float], None] = lambda step, loss: None,
     checkpoint: Callable[[int, Sam], None] | None = None,
     every: int = 200,
@@ -149,7 +149,7 @@ def predict(sam: Sam, images: Tensor, points: Tensor, labels: Tensor) -> tuple[T
     return logits, estimate
 
 
-def save(folder: Path, sam: Sam, recipe: Recipe) -> None:
+def save(folder: Path, sam: Sam, recipe: SamRecipe) -> None:
     """Write the architecture, and the weights in half precision."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ MOST = 4000  # images of each part; the maps of each take 0.2 MB on disk
 
 
 @dataclass(frozen=True)
-class Part:
+class TrainingPart:
     """Renderings of one kind."""
 
     seen: Seen  # what the backbone makes of them
@@ -74,7 +74,7 @@ def train_dense(
     parts = _parts(cache, network.backbone, knowledge, label_set.names, seed, side=side, grey=False, say=say)
     class_weight = _class_weight(parts, len(names))
 
-    def loss(part: Part, picked: I8) -> torch.Tensor:
+    def loss(part: TrainingPart, picked: I8) -> torch.Tensor:
         maps, wanted, _ = _pick(part, picked, rng)
         cells = network.decode(maps)  # [B, h, w, inner]
         known = (wanted != IGNORE).nonzero(as_tuple=True)
@@ -120,7 +120,7 @@ def train_mask(
     class_weight = _class_weight(parts, len(names))
     stuff = [names.index(name) for name in ("wall", "floor") if name in names]
 
-    def loss(part: Part, picked: I8) -> torch.Tensor:
+    def loss(part: TrainingPart, picked: I8) -> torch.Tensor:
         maps, fine, instance = _pick(part, picked, rng)
         proposals = network.propose(maps)
         segment = _segments(fine, instance, stuff)
@@ -141,7 +141,7 @@ def train_mask(
     _fit(network, parts, loss, rng, steps, batch, output, description, say)
 
 
-def _class_weight(parts: Sequence[Part], classes: int) -> torch.Tensor:
+def _class_weight(parts: Sequence[TrainingPart], classes: int) -> torch.Tensor:
     """f4[K]: the weight of each class in the loss; rare classes weigh more."""
     counts = [np.bincount(part.shown.ravel(), minlength=256)[:classes] for part in parts]
     frequency = np.sum(counts, axis=0)
@@ -221,18 +221,20 @@ def _names(
 def _parts(
     cache: Path, backbone: Backbone, knowledge: Knowledge, classes: tuple[str, ...], seed: int, *, side: int,
     grey: bool, say: Callable[[str], None],
-) -> list[Part]:  # fmt: skip
+) -> list[TrainingPart]:  # fmt: skip
     parts = []
     for name in PARTS:
         images = rendered(cache, name, MOST)
         folder = cache / "seen" / f"{name}-{side}{'-grey' if grey else ''}"
         seen = see(images, backbone, folder, side=side, grey=grey, seed=seed, say=say)
-        parts.append(Part(seen, relabel(knowledge, classes, seen.label, seen.instance, images.place, seed)))
+        parts.append(
+            TrainingPart(seen, relabel(knowledge, classes, seen.label, seen.instance, images.place, seed))
+        )
     return parts
 
 
 def _pick(
-    part: Part, picked: I8, rng: np.random.Generator
+    part: TrainingPart, picked: I8, rng: np.random.Generator
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     """(maps f4[B, c, h, w], labels u1[B, h, w], instances i4[B, h, w]) of the images `picked`, mirrored half
     of the time. Maps have their channels last in memory."""
@@ -246,8 +248,8 @@ def _pick(
 
 def _fit(
     network: DenseNetwork | MaskNetwork,
-    parts: Sequence[Part],
-    loss: Callable[[Part, I8], torch.Tensor],
+    parts: Sequence[TrainingPart],
+    loss: Callable[[TrainingPart, I8], torch.Tensor],
     rng: np.random.Generator,
     steps: int,
     batch: int,

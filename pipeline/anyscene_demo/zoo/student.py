@@ -19,6 +19,7 @@ import yaml
 from anyscene.errors import PipelineError
 from anyscene.learning.engine import curve
 from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, description
+from anyscene.project import layout
 
 ROOMS, WORLD_SEED = 240, 1000
 STEPS = 18_000
@@ -34,7 +35,7 @@ STAGES = (
     ("fusion",),
     ("training", "student"),
 )
-TRAINED = Path("models/student")
+TRAINED = layout.NETWORKS / "student"
 PUBLISHED = "demo/student"  # under models/, where the demo's networks begin
 
 
@@ -70,8 +71,8 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
 
     The network then lies in cache / TRAINED. Raises PipelineError naming the stage that failed."""
     cache.mkdir(parents=True, exist_ok=True)
-    (cache / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    for folder in ("data/demo", "models/demo"):
+    (cache / layout.PARAMETERS).write_text(yaml.safe_dump(params, sort_keys=False))
+    for folder in (layout.DEMO, layout.DEMO_MODELS):
         link = cache / folder
         link.parent.mkdir(exist_ok=True)
         if not link.exists():

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 COMMITTED = REPOSITORY / "models" / "demo"
 DEMO = parameters.load(REPOSITORY / "params.yaml")
 CPU = torch.device("cpu")
-TINY = diffusion.Recipe(steps=2, early_steps=1, early_images=4, batch=4)
+TINY = diffusion.DiffusionRecipe(steps=2, early_steps=1, early_images=4, batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,14 @@ def test_crops_hold_their_thing_and_do_not_depend_on_later_images():
         r, c = rng.integers(0, 60, 2)
         mask[i, r : r + 30, c : c + 20] = True
         rgb[i][mask[i]] = 255
-    crops = diffusion.portraits(rgb, mask, diffusion.Recipe())
+    crops = diffusion.portraits(rgb, mask, diffusion.DiffusionRecipe())
     assert crops.shape == (5, 4, 64, 64, 3)
     share = (crops[..., 0] > 127).mean((2, 3))
     whole = 600 / 48**2  # a square of half the image's side
     assert share.min() > 0.7 * whole and share.max() < 1.4 * whole
-    np.testing.assert_array_equal(diffusion.portraits(rgb[:3], mask[:3], diffusion.Recipe()), crops[:3])
+    np.testing.assert_array_equal(
+        diffusion.portraits(rgb[:3], mask[:3], diffusion.DiffusionRecipe()), crops[:3]
+    )
 
 
 def test_training_twice_gives_the_same_weights(images, autoencoder, encoder):
@@ -144,8 +146,8 @@ def examples():
     return sam.Examples(image, mask)
 
 
-SMALL = sam.Recipe(
-    steps=2, batch=4, architecture=sam.Architecture(width=24, depth=1, heads=2, prompt_width=16)
+SMALL = sam.SamRecipe(
+    steps=2, batch=4, architecture=sam.SamArchitecture(width=24, depth=1, heads=2, prompt_width=16)
 )
 
 
@@ -205,7 +207,9 @@ def test_examples_are_cut_around_things():
 # --- the committed models --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "recipe"), [("diffusion", diffusion.Recipe()), ("sam", sam.Recipe())])
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("diffusion", diffusion.DiffusionRecipe()), ("sam", sam.SamRecipe())]
+)
 def test_committed_weights_are_those_of_the_recipe(name, recipe):
     folder = COMMITTED / name
     assert json.loads((folder / "recipe.json").read_text()) == json.loads(

@@ -420,7 +420,7 @@ def test_bad_sweeps(root):
     with pytest.raises(DataError, match=r"sweeps/.*pcd\.bin: cannot be read .*sweep_seconds to 0"):
         read(root)
     keys = NuScenes(root, "test").keys()
-    assert "dataset.sweep_seconds 0 does without" in str(keys[f"{VAL}_02"])
+    assert "dataset.nuscenes.sweep_seconds 0 does without" in str(keys[f"{VAL}_02"])
     assert isinstance(keys[f"{VAL}_01"], str)
     assert all(isinstance(key, str) for key in NuScenes(root, "test", seconds=0.0).keys().values())
 

@@ -311,7 +311,7 @@ def test_alignment_that_is_no_rigid_matrix(root, value):
 def test_alignment_that_is_missing(root):
     (root / VAL / f"{VAL}.txt").unlink()
     assert ScanNet(root, "test").read(VAL).lost == ("4",)
-    with pytest.raises(DataError, match=rf"{VAL}\.txt: missing; download it, or set dataset\.axis_alignment"):
+    with pytest.raises(DataError, match=rf"{VAL}\.txt: missing; download it, or set dataset\.scannet\.axis"):
         ScanNet(root, "test", align=True).read(VAL)
 
 

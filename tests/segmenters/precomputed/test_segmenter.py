@@ -340,7 +340,7 @@ def test_images_to_answer_are_those_that_models_are_shown(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     values["dataset"]["root"] = "raw"
-    values["projection"] |= {"width": 4, "height": 3}
+    values["projection"] |= {"width": 4, "height": 3, "border": 0}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     (tmp_path / "raw").mkdir()
     Image.fromarray(IMAGE).save(tmp_path / "raw/7.png")

@@ -181,7 +181,7 @@ def test_many_classes_are_folded_and_their_legend_is_of_those_that_are_shown(fin
     assert "<summary>10 more</summary>" in text and text.count("class 9</span>") == 1
     assert text.count("<td>12.3</td>") == len(metrics["semantic"]) and "<th>head</th>" in text
     shown = (frozenset({3}), frozenset({150, 3}))
-    pictures = tuple(drawn_scene.Picture("picture", "", classes=classes) for classes in shown)
+    pictures = tuple(drawn_scene.GalleryPicture("picture", "", classes=classes) for classes in shown)
     scene = drawn_scene.DrawnScene("scene", pictures)
     of_many = page.legend(datasets.label_set("scannet200"), [scene])
     assert [number for number, _, _ in of_many] == [4, 151] and of_many[0][1] == "table"
@@ -279,7 +279,7 @@ def test_a_hundred_scenes_stay_below_twenty_megabytes_and_it_says_so(finished, t
     folder, params, _ = finished
     noise = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
     uri = palette.data_uri(noise)  # no picture of this size takes more
-    pictures = tuple(drawn_scene.Picture(f"picture {k}", uri) for k in range(11))
+    pictures = tuple(drawn_scene.GalleryPicture(f"picture {k}", uri) for k in range(11))
     monkeypatch.setattr(drawn_scene, "draw", lambda scene, run: drawn_scene.DrawnScene(scene, pictures))
     names = [f"room{k:02}" for k in range(100)]
     monkeypatch.setattr(store, "split_ids", lambda folder, split: names)

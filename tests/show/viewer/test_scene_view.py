@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from anyscene import datasets
 from anyscene.cli import query
 from anyscene.errors import StoreError
-from anyscene.library import feature_cloud
+from anyscene.library import feature_cloud, opening
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.scene import Camera, Frame
@@ -316,6 +316,19 @@ def test_a_text_heats_what_it_names_and_not_what_is_not_meant(room):
     assert set(room.truth[np.isin(room.superpoint, heat.matches[0].superpoints)]) == {NAMES.index("bed")}
     less = room.ask("a bed in a scene", ["a table in a scene"])
     assert np.isnan(less.score[table & known]).mean() > 0.8 > np.isnan(less.score[bed & known]).mean()
+
+
+def test_without_superpoints_a_text_ranks_what_a_query_ranks(project, tmp_path):
+    folder, params = project
+    for part in ("data/scenes", "data/projection"):
+        shutil.copytree(folder / part, tmp_path / part)
+    source, text = "projection/dense", "a bed in a scene"
+    room = SceneView(Artefacts(tmp_path), "room0", params, miniature.Spelling(), source)
+    assert room.superpoint is None and "superpoints" not in room.layers
+    shutil.copy(folder / "params.yaml", tmp_path)
+    cloud = opening.open("room0", source=source, project=tmp_path, encoder=miniature.Spelling())
+    found = room.ask(text)
+    assert found.matches and found.matches == cloud.session().ask(miniature.Spelling(), text).matches
 
 
 def test_the_threshold_leaves_grey_what_is_colder(room):

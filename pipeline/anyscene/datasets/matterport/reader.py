@@ -5,7 +5,7 @@
     ROOT/HOUSE/undistorted_color_images/PANORAMA_iC_Y.jpg     colour of camera C at turn Y
     ROOT/HOUSE/undistorted_depth_images/PANORAMA_dC_Y.png     its depth, 0.25 mm a step
     ROOT/HOUSE/house_segmentations/HOUSE.house                the region of every panorama, read where
-                                                              dataset.region_frames asks for it
+                                                              region_frames asks for it
     ROOT/splits/train.txt, val.txt, test.txt                  optional: houses of other splits
 
 and the annotation, which truth.py reads. Sources: data_organization.md of
@@ -51,6 +51,8 @@ NEAREST = 100  # the number of frames of a region in which no camera stands
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # to OpenCV axes
 UNLISTED = "unlisted"
 
+RegionFrames = Literal["box", "house"]
+
 
 @dataclass(frozen=True)
 class Matterport:
@@ -60,7 +62,7 @@ class Matterport:
     name: str  # of the data set
     stride: int = 1  # every n-th frame of a region
     labels: str | Path = "matterport21"  # a label set with nyu40_id or matterport_id
-    region_frames: Literal["box", "house"] = "box"  # how the frames of a region are found
+    region_frames: RegionFrames = "box"  # how the frames of a region are found
     memory: Path | None = None  # folder in which the hashes of files are remembered
 
     def splits(self) -> dict[str, str]:
@@ -264,7 +266,7 @@ def _of_region(
         if record.panorama not in regions:
             raise DataError(
                 f"{record.line}: panorama {record.panorama} is not in {folder / HOUSES / house}.house; "
-                "unzip both again, or set dataset.region_frames to box"
+                "unzip both again, or set dataset.matterport.region_frames to box"
             )
     return [record for record in records if regions[record.panorama] == region]
 
@@ -304,9 +306,19 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not readable ({error}); unzip it again") from error
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The section dataset.matterport."""
+
+    # a region's frames are those with a camera in its box, or those that its .house file names
+    region_frames: RegionFrames
+
+
 class _Entry(Entry):
+    settings = Settings
+
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Matterport:
-        labels, frames = section.label_set, section.region_frames
+        labels, frames = section.label_set, section.settings(self.name).region_frames
         return Matterport(Path(section.root), section.name, scenes.frame_stride, labels, frames, memory)
 
     def files(self, section: parameters.Dataset) -> Sequence[Path]:

@@ -31,9 +31,9 @@ from anyscene.datasets.entry import Entry, Extent
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.nuscenes import tables as nuscenes_tables
 from anyscene.datasets.nuscenes import truth as nuscenes_truth
-from anyscene.datasets.nuscenes.tables import Capture, Tables
+from anyscene.datasets.nuscenes.tables import SampleData, Tables
 from anyscene.datasets.truth import Truth
-from anyscene.errors import DataError
+from anyscene.errors import ConfigError, DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
@@ -201,8 +201,9 @@ class NuScenes:
             [capture.file for capture in captures],
             digest,
             extra,
-            "unpack the part of the data set that holds it; if it is of sweeps/, dataset.sweep_seconds 0 "
-            f"does without; or list the drives that are there in {self.root / 'splits'}",
+            "unpack the part of the data set that holds it; if it is of sweeps/, "
+            "dataset.nuscenes.sweep_seconds 0 does without; or list the drives that are there in "
+            f"{self.root / 'splits'}",
         )
 
     def _hashed(self, files: list[str], digest: Digests, extra: list[Any], remedy: str) -> str | DataError:
@@ -211,7 +212,7 @@ class NuScenes:
                 return DataError(f"{self.root / file}: missing; {remedy}")
         return raw_files.key_of_files(self.root, [Path(file) for file in files], digest, extra)
 
-    def _sweeps(self, scene: str, tables: Tables, key: Capture) -> tuple[list[Capture], list[F4]]:
+    def _sweeps(self, scene: str, tables: Tables, key: SampleData) -> tuple[list[SampleData], list[F4]]:
         """The sweep of the keyframe and those before it, the latest first: their files, and f4[n,5] of each.
         Of the keyframe these are all points, of the others those that are not near."""
         drive, _ = drive_and_index(scene)
@@ -219,7 +220,7 @@ class NuScenes:
         own, *earlier = (read_sweep(self.root / capture.file) for capture in captures)
         return captures, [own, *(points[~_is_near(points)] for points in earlier)]
 
-    def _frame(self, channel: str, capture: Capture, pose: F8, tables: Tables) -> Frame:
+    def _frame(self, channel: str, capture: SampleData, pose: F8, tables: Tables) -> Frame:
         path, where = self.root / capture.file, f"{tables.folder}/calibrated_sensor.json: {capture.mount}"
         if not path.is_file():
             raise DataError(f"{path}: missing; unpack the part of the data set that holds it")
@@ -259,7 +260,7 @@ def read_sweep(path: Path) -> F4:
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); unpack the part of the data set that holds it, or "
-            "set dataset.sweep_seconds to 0 to do without sweeps/"
+            "set dataset.nuscenes.sweep_seconds to 0 to do without sweeps/"
         ) from error
     if values is None or not len(values):
         raise DataError(
@@ -299,9 +300,24 @@ def _keyframe(scene: str, drives: dict[str, Tables]) -> tuple[Tables, str]:
     return tables, tables.keyframes[drive][index]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The section dataset.nuscenes."""
+
+    sweep_seconds: float  # LiDAR sweeps of so many seconds before a keyframe join it; 0: none do
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sweep_seconds < float("inf"):
+            raise ConfigError(
+                f"dataset.nuscenes.sweep_seconds: {self.sweep_seconds} is not a time of 0 or more"
+            )
+
+
 class _Entry(Entry):
+    settings = Settings
+
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> NuScenes:
-        labels, seconds = section.label_set, section.sweep_seconds
+        labels, seconds = section.label_set, section.settings(self.name).sweep_seconds
         return NuScenes(Path(section.root), section.name, scenes.frame_stride, labels, seconds, memory)
 
     def published(self, stride: int) -> Extent:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F8
 from anyscene.errors import DataError
@@ -53,7 +52,7 @@ class Mount(NamedTuple):
     intrinsics: list[list[float]]  # [3][3] of a camera, else empty
 
 
-class Capture(NamedTuple):
+class SampleData(NamedTuple):
     """A file of one sensor."""
 
     token: str
@@ -70,19 +69,19 @@ class Tables:
 
     folder: Path
     keyframes: dict[str, list[str]]  # name of a scene -> tokens of its samples, by time
-    captures: dict[str, dict[str, Capture]]  # token of a sample -> channel -> file of the keyframe
-    sweeps: dict[str, list[Capture]]  # name of a scene -> files of the LiDAR by time
+    captures: dict[str, dict[str, SampleData]]  # token of a sample -> channel -> file of the keyframe
+    sweeps: dict[str, list[SampleData]]  # name of a scene -> files of the LiDAR by time
     mounts: dict[str, Mount]
     ego_poses: dict[str, Placement]
 
-    def lidar(self, sample: str) -> Capture:
+    def lidar(self, sample: str) -> SampleData:
         """The sweep of a keyframe. Raises DataError where there is none."""
         capture = self.captures.get(sample, {}).get(LIDAR)
         if capture is None:
             raise DataError(f"{self._path('sample_data')}: sample {sample} has no file of {LIDAR}; {AGAIN}")
         return capture
 
-    def cameras(self, sample: str) -> dict[str, Capture]:
+    def cameras(self, sample: str) -> dict[str, SampleData]:
         """The images of a keyframe, by channel. Raises DataError where there are none."""
         found = {
             channel: capture
@@ -93,26 +92,26 @@ class Tables:
             raise DataError(f"{self._path('sample_data')}: sample {sample} has no image; {AGAIN}")
         return found
 
-    def sweeps_before(self, scene: str, key: Capture, seconds: float) -> list[Capture]:
+    def sweeps_before(self, scene: str, key: SampleData, seconds: float) -> list[SampleData]:
         """The files of the LiDAR in the last `seconds` before that of a keyframe, the latest first."""
         earliest = key.time - 1e6 * seconds
         return [capture for capture in reversed(self.sweeps[scene]) if earliest <= capture.time < key.time]
 
-    def ego_pose(self, capture: Capture) -> F8:
+    def ego_pose(self, capture: SampleData) -> F8:
         """f8[4,4]: car to world, metres. Raises DataError where it is missing or not rigid."""
         path = self._path("ego_pose")
         if capture.ego_pose not in self.ego_poses:
             raise DataError(f"{path}: lacks {capture.ego_pose}, the pose of {capture.file}; {AGAIN}")
         return _rigid(self.ego_poses[capture.ego_pose], f"{path}: {capture.ego_pose}")
 
-    def pose(self, capture: Capture) -> F8:
+    def pose(self, capture: SampleData) -> F8:
         """f8[4,4]: sensor to world, metres. Raises DataError where it is missing or not rigid."""
         mount = self.mounts[capture.mount].placement
         where = f"{self._path('calibrated_sensor')}: {capture.mount}"
         to_world: F8 = self.ego_pose(capture) @ _rigid(mount, where)
         return to_world
 
-    def geometry(self, capture: Capture) -> list[Any]:
+    def geometry(self, capture: SampleData) -> list[Any]:
         """Everything that the tables say about where and how a file was taken, for content keys."""
         return [capture.file, *self.mounts[capture.mount], self.ego_poses.get(capture.ego_pose)]
 
@@ -186,13 +185,13 @@ def _read(folder: Path, with_sweeps: bool, states: tuple[tuple[int, ...], ...]) 
     for token, sensor, translation, rotation, intrinsics in records(path["calibrated_sensor"], *of_mount):
         name, modality = channels[_known(sensor, channels, path["sensor"], path["calibrated_sensor"])]
         mounts[token] = Mount(name, modality, Placement(translation, rotation), intrinsics)
-    captures: defaultdict[str, dict[str, Capture]] = defaultdict(dict)
-    sweeps: defaultdict[str, list[Capture]] = defaultdict(list)
+    captures: defaultdict[str, dict[str, SampleData]] = defaultdict(dict)
+    sweeps: defaultdict[str, list[SampleData]] = defaultdict(list)
     of_file = ("token", "filename", "timestamp", "ego_pose_token", "calibrated_sensor_token")
     of_use = ("width", "height", "sample_token", "is_key_frame")
     for *values, width, height, sample, is_key in records(path["sample_data"], *of_file, *of_use):
         token, file, time, ego_pose, mounted = values
-        capture = Capture(token, file, time, ego_pose, mounted, (width, height))
+        capture = SampleData(token, file, time, ego_pose, mounted, (width, height))
         mount = mounts[_known(capture.mount, mounts, path["calibrated_sensor"], path["sample_data"])]
         is_lidar = mount.channel == LIDAR
         if not (is_key and (is_lidar or mount.modality == CAMERA)) and not (is_lidar and with_sweeps):
@@ -239,6 +238,8 @@ def _rigid(placement: Placement, where: str) -> F8:
             f"{where}: not rigid, it takes a translation of three numbers and a unit quaternion; {AGAIN}"
         )
     matrix = np.eye(4)
+    from scipy.spatial.transform import Rotation  # only here: the entry is imported to check params.yaml
+
     matrix[:3, :3] = Rotation.from_quat(np.roll(rotation, -1)).as_matrix()  # scipy puts w last
     matrix[:3, 3] = translation
     return matrix

@@ -4,7 +4,7 @@
     ROOT/SCENE/color|depth|pose/FRAME.*      frames, as ScanNet's SensReader and OpenScene write them, with
     ROOT/SCENE/intrinsic/intrinsic_depth.txt (SensReader) or ROOT/intrinsics.txt (OpenScene: one for all)
     ROOT/SCENE/SCENE_vh_clean_2.ply          the mesh whose vertices are annotated: the scene's points
-    ROOT/SCENE/SCENE.txt                     its axisAlignment, read where dataset.axis_alignment asks for it
+    ROOT/SCENE/SCENE.txt                     its axisAlignment, read where axis_alignment asks for it
     ROOT/splits/train.txt, val.txt, test.txt optional: other splits than the official ones
 
 and the annotation, which pipeline/anyscene/datasets/scannet/truth.py reads.
@@ -156,7 +156,7 @@ def axis_alignment(path: Path) -> F8 | None:
     """f8[4,4]: the rotation and shift from the world of a scan to its axes; None where SCENE.txt has none.
     Raises DataError where the file is missing or the matrix is not rigid."""
     if not path.is_file():
-        raise DataError(f"{path}: missing; download it, or set dataset.axis_alignment to false")
+        raise DataError(f"{path}: missing; download it, or set dataset.scannet.axis_alignment to false")
     for line in path.read_text(errors="replace").splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "axisAlignment":
@@ -245,9 +245,18 @@ def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
     return records
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The section dataset.scannet."""
+
+    axis_alignment: bool  # whether points and poses are turned until walls stand along the axes
+
+
 class _Entry(Entry):
+    settings = Settings
+
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> ScanNet:
-        labels, align = section.label_set, section.axis_alignment
+        labels, align = section.label_set, section.settings(self.name).axis_alignment
         return ScanNet(Path(section.root), section.name, scenes.frame_stride, labels, align, memory)
 
     def files(self, section: parameters.Dataset) -> Sequence[Path]:

@@ -31,7 +31,7 @@ EXPLODED = 1000  # a loss so many times the first one stops the training
 PREPARING = 8  # at most so many threads prepare batches where a GPU computes
 
 
-class Step(nn.Module):
+class LossModule(nn.Module):
     """Network and objective as one module. What runs in parallel must hold every parameter of the loss."""
 
     def __init__(self, network: MinkUNet, objective: Objective):
@@ -81,7 +81,7 @@ def train(
             ready.maps.build()
         return ready
 
-    step_module = Step(network, objective)
+    step_module = LossModule(network, objective)
     groups = objective.groups(network)
     normalise_by(network, recipe.batch_norm)
     with a_core_for_preparing(), only(groups, step_module) as trained:
@@ -147,7 +147,7 @@ def optimiser_of(groups: Sequence[ParameterGroup], recipe: Recipe) -> torch.opti
 
 
 @contextmanager
-def only(groups: Sequence[ParameterGroup], step: Step) -> Iterator[list[nn.Parameter]]:
+def only(groups: Sequence[ParameterGroup], step: LossModule) -> Iterator[list[nn.Parameter]]:
     """Within this context only the parameters of `groups` take gradients; it yields them. Norms of the
     network that have no parameter among them normalise by their running statistics."""
     trained = [parameter for group in groups for parameter in group.parameters]
@@ -171,7 +171,7 @@ def only(groups: Sequence[ParameterGroup], step: Step) -> Iterator[list[nn.Param
             norm.statistics = statistics
 
 
-def _parallel(step: Step, processes: Processes) -> nn.Module:
+def _parallel(step: LossModule, processes: Processes) -> nn.Module:
     """`step`, with gradients that are averaged over the processes."""
     if processes.world == 1:
         return step

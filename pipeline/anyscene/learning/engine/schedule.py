@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-from anyscene.project.parameters import Recipe
+from anyscene.project.parameters import Recipe, ScheduleShape
 
 POWER = 0.9  # of poly, as in DeepLab and in the released code of SAS
 RISE = 25  # one_cycle begins at its highest rate divided by this (Smith and Topin 2019, PyTorch's default)
@@ -24,7 +23,7 @@ class Schedule:
     start: float  # the highest rate
     end: float  # the rate after the last step
     warmup: int = 0  # steps in which the rate rises
-    shape: Literal["linear", "poly", "cosine", "one_cycle"] = "linear"
+    shape: ScheduleShape = "linear"
 
     @classmethod
     def of(cls, recipe: Recipe) -> Schedule:

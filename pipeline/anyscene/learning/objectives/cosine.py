@@ -19,7 +19,7 @@ import torch
 from anyscene.arrays import B1, I8, Floats
 from anyscene.errors import DataError
 from anyscene.learning.objective import Context, Mean, Objective
-from anyscene.learning.objectives import superpoint
+from anyscene.learning.objectives import distillation
 from anyscene.networks import Batch, MinkUNet
 from anyscene.networks.minkunet import Convolution
 from anyscene.project import store
@@ -31,9 +31,9 @@ class Distillation(Objective, ABC):
     """What the distillations share: they read the fused features of every scene once, and pass once through
     the network."""
 
-    Settings = superpoint.Settings
+    Settings = distillation.Settings
 
-    def __init__(self, settings: superpoint.Settings, context: Context):
+    def __init__(self, settings: distillation.Settings, context: Context):
         super().__init__(settings, context)
         self._targets: dict[str, tuple[Any, B1]] = {}
 

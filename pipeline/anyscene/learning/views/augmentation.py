@@ -8,10 +8,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8
-from anyscene.networks.batch import Inputs, View, centred, input_features
+from anyscene.networks.batch import View, centred, input_features
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.voxels import voxelise
-from anyscene.project.parameters import Augmentation
+from anyscene.project.parameters import Augmentation, NetworkInput
 
 PAPER = Augmentation(turn="free", elastic=0.95)
 SCALE = (0.9, 1.1)  # the smallest and the largest factor
@@ -23,7 +23,7 @@ CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 
 
 def augmented(
-    cloud: Cloud, rng: np.random.Generator, voxel: float, inputs: Inputs, how: Augmentation = PAPER
+    cloud: Cloud, rng: np.random.Generator, voxel: float, inputs: NetworkInput, how: Augmentation = PAPER
 ) -> View:
     """A view of `cloud` with voxels of `voxel` metres, whose points are varied, and with inputs "colour"
     their colours too."""

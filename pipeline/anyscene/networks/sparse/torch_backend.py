@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numba
 import torch
 
 from anyscene.arrays import I4, Array
 from anyscene.networks.sparse.coordinates import CoordinateMaps, Neighbourhood, Pairs
+from anyscene.project.parameters import NetworkPrecision
 
-Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
 Gradients = tuple[torch.Tensor | None, ...]  # of what `forward` was given
 
@@ -35,7 +35,7 @@ FEW_CHANNELS = 12  # with fewer input channels products by offset are mostly ove
 class TorchSpace:
     """anyscene.networks.sparse.backend.Space on the kernel maps of `maps`."""
 
-    def __init__(self, maps: CoordinateMaps, precision: Precision = "float32"):
+    def __init__(self, maps: CoordinateMaps, precision: NetworkPrecision = "float32"):
         self.maps = maps
         self.half = precision == "bfloat16"
 

@@ -32,7 +32,11 @@ def load(name: str, params: Path, root: Path | None = None) -> parameters.Params
     of the scans; None: as in `params`. Raises ConfigError where there is no such preset, or a value is
     wrong."""
     values = parameters.read(params)
-    lay(values, _rooted(read(name), root), str(params))
+    try:
+        lay(values, _rooted(read(name), root), str(params))
+    except ConfigError:
+        parameters.load(params)  # says which of the file's own keys are not known any more
+        raise
     return parameters.parse(values, f"{params} with preset {name}")
 
 

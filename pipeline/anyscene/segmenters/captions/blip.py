@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from anyscene.arrays import B1, U1
-from anyscene.project.device import Precision, autocast
+from anyscene.project.device import autocast
+from anyscene.project.parameters import Precision
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.entry import device_of

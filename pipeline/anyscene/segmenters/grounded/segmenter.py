@@ -15,7 +15,8 @@ from segment_anything import SamPredictor
 
 from anyscene.arrays import B1, U1
 from anyscene.errors import DataError
-from anyscene.project.device import Batches, Precision, autocast
+from anyscene.project.device import Batches, autocast
+from anyscene.project.parameters import Precision
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner

@@ -141,10 +141,10 @@ class Decoder(nn.Module):
     layer2_rn: nn.Conv2d
     layer3_rn: nn.Conv2d
     layer4_rn: nn.Conv2d
-    refinenet1: Fusion
-    refinenet2: Fusion
-    refinenet3: Fusion
-    refinenet4: Fusion
+    refinenet1: FeatureFusionBlock
+    refinenet2: FeatureFusionBlock
+    refinenet3: FeatureFusionBlock
+    refinenet4: FeatureFusionBlock
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class Decoder(nn.Module):
             setattr(
                 self, f"layer{level}_rn", nn.Conv2d(channels, architecture.fused, 3, padding=1, bias=False)
             )
-            setattr(self, f"refinenet{level}", Fusion(architecture.fused))
+            setattr(self, f"refinenet{level}", FeatureFusionBlock(architecture.fused))
         self.head1 = nn.Conv2d(architecture.fused, architecture.out, 1)
 
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -165,7 +165,7 @@ class Decoder(nn.Module):
         return feature
 
 
-class Fusion(nn.Module):
+class FeatureFusionBlock(nn.Module):
     """Refines a map and doubles its size. `resConfUnit1` is for the finer map that is added before; the
     coarsest level does not use it, though published checkpoints hold it there too."""
 

@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from anyscene.arrays import I2, U1
 from anyscene.errors import TextError, WeightsError
-from anyscene.project.device import Precision, autocast, passes
+from anyscene.project.device import autocast, passes
+from anyscene.project.parameters import Precision
 from anyscene.segmenters.lseg import SOURCE, Settings
 from anyscene.segmenters.lseg.dpt import Architecture, DensePredictor
 from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite

@@ -28,7 +28,8 @@ from torch.nn import functional
 
 from anyscene.arrays import I2, U1
 from anyscene.errors import TextError, WeightsError
-from anyscene.project.device import Precision, autocast, passes
+from anyscene.project.device import autocast, passes
+from anyscene.project.parameters import Precision
 from anyscene.segmenters.maskclip import Settings
 from anyscene.segmenters.protocol import FeatureMap, require_finite
 from anyscene.text import TextEncoder, embeddings, open_clip_model, refuse_code

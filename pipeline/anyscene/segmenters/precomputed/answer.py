@@ -12,7 +12,7 @@ Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True)
-class Masks:
+class MaskAnswer:
     """Masks of one image."""
 
     mask: B1  # b1[n, H, W], of the image's size
@@ -22,7 +22,7 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureAnswer:
     """Features of one image."""
 
     feature: F2  # f2[h, w, C], a grid that covers the image
@@ -43,6 +43,6 @@ class Reader(Protocol):
         """Whether there is an answer for the image `key`."""
         ...
 
-    def read(self, key: str, size: Size) -> Masks | Features:
+    def read(self, key: str, size: Size) -> MaskAnswer | FeatureAnswer:
         """The answer for the image `key` of `size`. Raises DataError naming the file that is wrong."""
         ...

@@ -24,7 +24,7 @@ from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import NamedMasks, owners
 from anyscene.segmenters.precomputed import archive
-from anyscene.segmenters.precomputed.answer import FORMAT, Masks
+from anyscene.segmenters.precomputed.answer import FORMAT, MaskAnswer
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
 from anyscene.text import TextEncoder, embeddings
@@ -117,7 +117,7 @@ class PrecomputedSegmenter:
         modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
         return NamedMasks(owners(found.mask, found.score), name, modifiers)
 
-    def _masks(self, image: U1) -> Masks:
+    def _masks(self, image: U1) -> MaskAnswer:
         names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
         file, arrays = self._read(image, names)
         mask, label, score = (arrays[name] for name in names[:3])
@@ -145,7 +145,7 @@ class PrecomputedSegmenter:
             fine = stored.dtype.kind == "U" and stored.shape == (count,)
             _check(file, fine, "caption", f"texts [{count}]", stored)
             caption = _texts(file, stored)
-        return Masks(mask, tuple(self._labels[one] for one in label), score.astype(np.float32), caption)
+        return MaskAnswer(mask, tuple(self._labels[one] for one in label), score.astype(np.float32), caption)
 
     def _feature(self, image: U1) -> F4:
         file, arrays = self._read(image, ("feature",))

@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional
 
 from anyscene.arrays import U1
-from anyscene.project.device import Precision, autocast
+from anyscene.project.device import autocast
+from anyscene.project.parameters import Precision
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from anyscene.arrays import I4, I8, U1
 from anyscene.errors import WeightsError
-from anyscene.project.device import Precision, autocast, passes
+from anyscene.project.device import autocast, passes
+from anyscene.project.parameters import Precision
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner

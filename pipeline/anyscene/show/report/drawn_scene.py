@@ -28,7 +28,7 @@ GALLERY_MB = 14  # of all pictures; everything else on a page is never as large 
 
 
 @dataclass(frozen=True)
-class Picture:
+class GalleryPicture:
     """A picture of a scene."""
 
     title: str
@@ -43,7 +43,7 @@ class DrawnScene:
     """All pictures of a scene."""
 
     id: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[GalleryPicture, ...]
     problems: tuple[str, ...] = ()  # why pictures are missing
 
 
@@ -100,7 +100,7 @@ def draw(scene: str, run: Run) -> DrawnScene:
     """Draw everything that exists of a scene. Raises PipelineError where not even the cloud can be read."""
     group = store.open_scene(store.scene_path(run.artefacts.data("scenes"), scene))
     view = corner_viewpoint(group["xyz"][:], group["normal"][:], SIZE)
-    pictures = [Picture("colour", palette.data_uri(view.picture(group["rgb"][:], shaded=False)))]
+    pictures = [GalleryPicture("colour", palette.data_uri(view.picture(group["rgb"][:], shaded=False)))]
     problems: list[str] = []
     target = _truth(scene, run, problems)
     if target is not None:
@@ -128,7 +128,7 @@ def _predictions(
     run: Run,
     ablation: Ablation,
     problems: list[str],
-) -> Iterator[Picture]:
+) -> Iterator[GalleryPicture]:
     truth = target if target is not None and (target >= 0).any() else None
     steps = {row.name for row in rows.steps(ablation.rows)}
     label = name = None
@@ -136,7 +136,7 @@ def _predictions(
         if row.role == "superpoints":
             superpoint = ablation.features(scene).open("superpoints")["superpoint"][:]
             picture = view.picture(palette.superpoint_colours(superpoint))
-            yield Picture("superpoints", palette.data_uri(picture), step=False)
+            yield GalleryPicture("superpoints", palette.data_uri(picture), step=False)
         label, name, score = prediction.label, row.plain_title, None
         if truth is not None:
             unpredicted = run.params.evaluation.unpredicted
@@ -144,15 +144,15 @@ def _predictions(
         yield _labels(name, view, label, run.label_set, score, row.role == "2d_model" or row.name in steps)
     if truth is not None and label is not None:
         picture = view.picture(palette.error_colours(truth, label))
-        yield Picture(f"errors of {name}", palette.data_uri(picture))
+        yield GalleryPicture(f"errors of {name}", palette.data_uri(picture))
 
 
-def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterator[Picture]:
+def _tasks(scene: str, view: Viewpoint, run: Run, problems: list[str]) -> Iterator[GalleryPicture]:
     """The pictures of tasks that have no place of their own on the page."""
     try:
         for layer in task_layers(run.artefacts, scene, run.texts, run.params.evaluation):
             picture = view.picture(palette.layer_colours(layer))
-            yield Picture(layer.title, palette.data_uri(picture), step=False)
+            yield GalleryPicture(layer.title, palette.data_uri(picture), step=False)
     except PipelineError as error:
         problems.append(str(error))
 
@@ -180,7 +180,7 @@ def _labels(
     label_set: LabelSet,
     score: float | None = None,
     step: bool = True,
-) -> Picture:
+) -> GalleryPicture:
     picture = view.picture(palette.label_colours(label, label_set.colours))
     classes = frozenset(np.unique(label[label >= 0]).tolist())
-    return Picture(name, palette.data_uri(numbered(picture, view.pixels(label))), score, classes, step)
+    return GalleryPicture(name, palette.data_uri(numbered(picture, view.pixels(label))), score, classes, step)

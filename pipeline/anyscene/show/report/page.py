@@ -119,9 +119,9 @@ def _sheet(path: Path) -> str:
     return palette.data_uri(palette.synthesis_sheet(image, attention, coarse, mask, TILE, TILES), 70)
 
 
-def _curves(run: Run) -> list[charts.Curve]:
+def _curves(run: Run) -> list[charts.LineChart]:
     """The training losses of every network."""
-    networks = run.tried(lambda: described(run.artefacts.root / "models")) or ()
+    networks = run.tried(lambda: described(run.artefacts.networks)) or ()
     return [
         charts.curve(found.network.title.removeprefix("+ "), found.step, found.loss)
         for found in losses(networks, run.missing)

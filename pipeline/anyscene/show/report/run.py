@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from anyscene import datasets
 from anyscene.datasets import LabelSet
 from anyscene.errors import PipelineError
-from anyscene.project.layout import Artefacts
+from anyscene.project.layout import METRICS, Artefacts
 from anyscene.project.parameters import Params
 from anyscene.study import reports
 from anyscene.study.ablation import Ablation, Inputs
@@ -41,13 +41,13 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
         """The content of reports/metrics.json; None where nothing was evaluated."""
-        folder = self.artefacts.root / "reports"
-        return self.tried(lambda: reports.read(folder)) if (folder / reports.METRICS).is_file() else None
+        folder = self.artefacts.reports
+        return self.tried(lambda: reports.read(folder)) if (folder / METRICS.name).is_file() else None
 
     @cached_property
     def confusion(self) -> dict[str, Any] | None:
         """The content of reports/plots/confusion.json; None where nothing was evaluated."""
-        path = self.artefacts.root / "reports" / reports.CONFUSION
+        path = self.artefacts.reports / reports.CONFUSION
         return self.tried(lambda: reports.read_json(path))
 
     @cached_property

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from anyscene.arrays import U1
 from anyscene.project import store
 from anyscene.show.report import drawn_scene
-from anyscene.show.report.drawn_scene import DrawnScene, Picture
+from anyscene.show.report.drawn_scene import DrawnScene, GalleryPicture
 from anyscene.show.report.run import Run
 
 COLUMNS, GAP, CAPTION = 4, 12, 34
@@ -44,6 +44,6 @@ def strip(scene: DrawnScene) -> U1:
     return np.asarray(sheet)
 
 
-def _decode(picture: Picture) -> Image.Image:
+def _decode(picture: GalleryPicture) -> Image.Image:
     content = base64.b64decode(picture.image.partition(",")[2])
     return Image.open(io.BytesIO(content)).convert("RGBA")

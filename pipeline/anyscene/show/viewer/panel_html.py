@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from anyscene.show import palette
-from anyscene.show.viewer.scene_view import Point
+from anyscene.show.viewer.scene_view import PickedPoint
 from anyscene.tasks.layer import Classes, Layer, Scale
 from anyscene.tasks.query.groups import decimals
 from anyscene.tasks.query.session import Answer
@@ -46,7 +46,7 @@ def matches(answer: Answer, source: str) -> str:
     return boxed(f"{_scale(HEAT)}<b>{escape(answer.text)}</b> ({escape(source)}){table}")
 
 
-def point(found: Point) -> str:
+def point(found: PickedPoint) -> str:
     """What is known of a point."""
     parts = [f"<b>Point {found.index:,}</b> at {decimals(found.xyz, 2)} m"]
     if found.superpoint >= 0:

@@ -46,7 +46,7 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Point:
+class PickedPoint:
     """All that is known of a point."""
 
     index: int  # among the points of the scene
@@ -66,7 +66,7 @@ class SceneView:
 
     scene: str  # its id
     xyz: F4  # f4[N, 3], metres
-    superpoint: I4 | None  # i4[N]; None where there are none yet
+    superpoint: I4 | None  # i4[N]; None where the stage superpoints has not run
     truth: I2 | None  # i2[N]; None where the scene is not annotated
     source: str | None  # the features that texts are compared with; None where there are none
     drawn: I8  # i8[M], the points that are drawn, evenly chosen, in rising order
@@ -92,7 +92,7 @@ class SceneView:
         self.drawn, self._most = spread(self.xyz, most), most
         self.rgb = self._group["rgb"][:][self.drawn]
         self.spacing = spacing(self.xyz[self.drawn])
-        self.superpoint = self._array("superpoints", "superpoint")
+        self.superpoint = self._superpoint = self._array("superpoints", "superpoint")
         self.truth = self._array("labels", "label")
         self.texts = Texts.of(settings, encoder)
         self._features = self._steps(source)
@@ -166,12 +166,12 @@ class SceneView:
         low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5]) if len(self.xyz) else (0.0, 1.0)
         return float(low + 0.8 * (high - low))
 
-    def describe(self, point: int) -> Point:
+    def describe(self, point: int) -> PickedPoint:
         """All that is known of a point."""
         with self._lock:
             return self._described(point)
 
-    def _described(self, point: int) -> Point:
+    def _described(self, point: int) -> PickedPoint:
         label_set, prompts = self.texts.label_set, self.texts.prompts
         scores, said = [], []
         own = None if self.source is None else self._features[self.source]().of_point(point)
@@ -191,7 +191,7 @@ class SceneView:
         if self.truth is not None:
             truth = label_set.names[self.truth[point]] if self.truth[point] >= 0 else "not annotated"
         superpoint = -1 if self.superpoint is None else int(self.superpoint[point])
-        return Point(
+        return PickedPoint(
             point,
             tuple(self.xyz[point].tolist()),
             superpoint,
@@ -230,11 +230,17 @@ class SceneView:
         return store.open_scene(path)[name][:] if path.is_dir() else None
 
     def _surface(self) -> Surface:
-        """The surface of the scene. It is not kept, because mesh and normals are needed only once."""
-        superpoint = np.empty(0, np.int32) if self.superpoint is None else self.superpoint
+        """The surface of the scene. It is not kept, because mesh and normals are needed only once. Where the
+        stage superpoints has not run, it is divided as that stage would, so that texts rank what they rank in
+        `anyscene query`."""
+        superpoint = np.empty(0, np.int32) if self._superpoint is None else self._superpoint
         group = self._group
         rgb, normal, face = group["rgb"][:], group["normal"][:], group["face"][:]
-        return Surface(self.scene, self.xyz, rgb, normal, face, superpoint)
+        surface = Surface(self.scene, self.xyz, rgb, normal, face, superpoint)
+        if self._superpoint is None:
+            surface = surface.divided(self._settings.superpoints)
+            self._superpoint = surface.superpoint
+        return surface
 
     def _steps(self, source: str | None) -> dict[str, Callable[[], Features]]:
         """Functions that return features, in the order of the pipeline. A network that is named by its path
@@ -250,7 +256,7 @@ class SceneView:
         if source is not None and source not in self._titles and sources.is_network(source):
             networks.append(source)
             self._titles[source] = Path(source).name
-        for name in networks if self.superpoint is not None else ():
+        for name in networks:
             found[name] = functools.lru_cache(1)(functools.partial(self._predicted, name))
         return found
 
@@ -273,7 +279,7 @@ class SceneView:
         if sources.FUSION in self._features:
             for index, model in enumerate(self._settings.segmenters.names):
                 found[f"weight of {model}"] = functools.partial(self._weight, index)
-        if self.source is not None and self.superpoint is not None:
+        if self.source is not None:
             for asked in drawn_tasks(self._settings.evaluation):
                 found[asked.title] = functools.partial(self._answered, asked, self.source)
         return found

@@ -15,7 +15,7 @@ from anyscene.tasks import sources
 from anyscene.tasks.instances.average_precision import LabelledScene, evaluate_instances, things
 from anyscene.tasks.instances.proposals import Proposals
 from anyscene.tasks.task import Texts
-from anyscene.tasks.truth import Truth, split_by_annotation
+from anyscene.tasks.truth import Annotation, split_by_annotation
 from anyscene.text import TextEncoder
 
 Reader = Callable[[Path, str, int], Proposals]  # takes the folder, the scene and how many points it has
@@ -46,7 +46,7 @@ def score_proposals(
         nonlocal count, name
         with progress("instances", len(scenes)) as advance:
             for scene in scenes:
-                truth, of_scene = Truth.read(artefacts, scene, label_set), features(scene)
+                truth, of_scene = Annotation.read(artefacts, scene, label_set), features(scene)
                 found = read(folder, scene, len(of_scene))
                 found = found.named(of_scene, texts.prompts, candidates, label_set)
                 row = found.rows(label_set.names)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anyscene.tasks.features import Features
     from anyscene.tasks.surface import Surface
     from anyscene.tasks.task import Texts
-    from anyscene.tasks.truth import Truth
+    from anyscene.tasks.truth import Annotation
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Instances:
         likeness = cosine(mean, count > 0, texts.prompts[candidates]).max(1, initial=-1)
         return Objects(replace(found, score=np.nan_to_num(likeness, nan=-1).astype(np.float64)), label_set)
 
-    def score(self, answers: Iterable[Objects], truth: Iterable[Truth]) -> Mapping[str, float] | None:
+    def score(self, answers: Iterable[Objects], truth: Iterable[Annotation]) -> Mapping[str, float] | None:
         pairs = zip(answers, truth, strict=True)
         first = next(pairs, None)
         if first is None:
@@ -87,7 +87,7 @@ class Instances:
         )
 
 
-def _labelled(said: Objects, annotated: Truth) -> LabelledScene:
+def _labelled(said: Objects, annotated: Annotation) -> LabelledScene:
     found = said.proposals
     row = found.rows(annotated.label_set.names)
     return LabelledScene(annotated.label, annotated.instance, found.masks, row, found.score)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from anyscene.tasks.query.session import Answer
     from anyscene.tasks.surface import Surface
     from anyscene.tasks.task import Texts
-    from anyscene.tasks.truth import Truth
+    from anyscene.tasks.truth import Annotation
 
 HEAT = Scale("median", "highest")
 
@@ -23,6 +23,7 @@ class Query:
     """The task. It answers the texts of `Texts.asked`."""
 
     name, title = "query", "free texts"
+    apart = True  # the report and the viewer have a place of their own for them
 
     def answer(self, scene: Surface, features: Features, texts: Texts) -> Sequence[Answer]:
         from anyscene.tasks.query.session import Session
@@ -33,7 +34,7 @@ class Query:
         return [session.ask(texts.encoder, text) for text in texts.asked]
 
     def score(
-        self, answers: Iterable[Sequence[Answer]], truth: Iterable[Truth]
+        self, answers: Iterable[Sequence[Answer]], truth: Iterable[Annotation]
     ) -> Mapping[str, float] | None:
         return None
 

@@ -11,18 +11,17 @@ both means are computed over each of them as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anyscene.arrays import F8, I8, Integers
 from anyscene.datasets import LabelSet
 from anyscene.errors import EvaluationError
+from anyscene.project.parameters import Unpredicted
 
 if TYPE_CHECKING:  # its module needs torch, and a list of tasks needs none of it
     from anyscene.text.text_space import Prediction
-
-Unpredicted = Literal["error", "ignore"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +122,27 @@ def per_class(matrix: I8, unpredicted: Unpredicted = "error") -> tuple[F8, F8]:
 
     IoU = TP / (TP + FP + FN) (Everingham et al. 2010), accuracy = TP / (TP + FN) (Long et al. 2015).
     """
-    square = matrix[..., :-1]
-    right = np.diagonal(square, axis1=-2, axis2=-1).astype(np.float64)
-    truth = (matrix if unpredicted == "error" else square).sum(-1)
-    union = truth + square.sum(-2) - right
+    counts = class_counts(matrix, unpredicted)
     with np.errstate(invalid="ignore"):
-        iou, accuracy = right / np.where(truth, union, 0), right / truth
-    return iou, accuracy
+        accuracy = counts[..., 0, :].astype(np.float64) / counts[..., 1, :]
+    return _iou(counts), accuracy
+
+
+def class_counts(matrix: I8, unpredicted: Unpredicted = "error") -> I8:
+    """i8[..., 3, K]: how many points of each class are right, annotated as it, and either annotated or
+    predicted as it (the union), of confusion matrices i8[..., K, K+1]. These add up over scenes, and take
+    3 / (K + 1) of the memory of a matrix."""
+    square = matrix[..., :-1]
+    right = np.diagonal(square, axis1=-2, axis2=-1)
+    truth = (matrix if unpredicted == "error" else square).sum(-1)
+    return np.stack([right, truth, truth + square.sum(-2) - right], -2)
+
+
+def _iou(counts: Integers | F8) -> F8:
+    right, truth, union = np.moveaxis(counts, -2, 0)
+    with np.errstate(invalid="ignore"):
+        iou: F8 = right.astype(np.float64) / np.where(truth, union, 0)
+    return iou
 
 
 def precision(matrix: I8) -> F8:
@@ -143,7 +156,13 @@ def precision(matrix: I8) -> F8:
 
 def mean_iou(matrix: I8, unpredicted: Unpredicted = "error") -> F8:
     """f8[...]: the mIoU in percent of confusion matrices i8[..., K, K+1]; 0 where nothing is annotated."""
-    return 100 * _mean(per_class(matrix, unpredicted)[0])
+    return counted_miou(class_counts(matrix, unpredicted))
+
+
+def counted_miou(counts: Integers | F8) -> F8:
+    """f8[...]: the mIoU in percent of counts [..., 3, K], as `class_counts` gives them or summed; 0 where
+    nothing is annotated."""
+    return 100 * _mean(_iou(counts))
 
 
 def measure(

@@ -18,7 +18,7 @@ from anyscene.project.parameters import Params
 from anyscene.project.progress import progress
 from anyscene.tasks.segmentation import label_files
 from anyscene.tasks.segmentation.metrics import Metrics, confusion, measure
-from anyscene.tasks.truth import Truth, split_by_annotation
+from anyscene.tasks.truth import Annotation, split_by_annotation
 
 NAMED = 5  # scenes that a message lists
 
@@ -56,7 +56,7 @@ def score_on_project(folder: Path, classes: LabelSet, settings: Params, artefact
         )
 
     def annotated(scene: str) -> Integers:
-        return Truth.read(artefacts, scene, classes).label
+        return Annotation.read(artefacts, scene, classes).label
 
     truth = {scene: functools.partial(annotated, scene) for scene in scenes}
     return _score(folder, classes, truth, store.scene_ids(stored))

@@ -12,7 +12,7 @@ from anyscene.arrays import I2, I8
 from anyscene.datasets import LabelSet
 from anyscene.tasks.layer import Layer, label_layer
 from anyscene.tasks.segmentation.metrics import confusion, measure
-from anyscene.tasks.truth import Truth
+from anyscene.tasks.truth import Annotation
 
 if TYPE_CHECKING:
     from anyscene.tasks.features import Features
@@ -45,11 +45,12 @@ class Segmentation:
     """The task. Its scores are means over classes, in percent."""
 
     name, title = "segmentation", "classes"
+    apart = True  # every source of features has such a layer already
 
     def answer(self, scene: Surface, features: Features, texts: Texts) -> Labels:
         return labelled(features, texts)
 
-    def score(self, answers: Iterable[Labels], truth: Iterable[Truth]) -> Mapping[str, float] | None:
+    def score(self, answers: Iterable[Labels], truth: Iterable[Annotation]) -> Mapping[str, float] | None:
         matrix: I8 | None = None
         for said, annotated in zip(answers, truth, strict=True):
             of_scene = confusion(annotated.label, said.label, len(annotated.label_set))

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from anyscene.arrays import I2, U1
 from anyscene.errors import WeightsError
-from anyscene.project.device import Precision, autocast
+from anyscene.project.device import autocast
+from anyscene.project.parameters import Precision
 from anyscene.segmenters.protocol import FeatureMap
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import described

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from anyscene.arrays import I4, U1
 from anyscene.errors import WeightsError
-from anyscene.project.device import Precision, autocast
+from anyscene.project.device import autocast
+from anyscene.project.parameters import Precision
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
@@ -30,7 +31,7 @@ HELD = -1.0  # the logit above which a pixel may belong to a mask; below 0, so t
 
 
 @dataclass(frozen=True)
-class Proposals:
+class ProposedMasks:
     """What the network says of B images. Cells are on the grid of stride 8, pixels on that of stride 4."""
 
     pixel: torch.Tensor  # f4[B, E, h, w], embeddings
@@ -68,8 +69,8 @@ class MaskNetwork(nn.Module):
             nn.Linear(inner, width, bias=False),
         )
 
-    def propose(self, maps: Sequence[torch.Tensor]) -> Proposals:
-        """Backbone maps at strides 4, 8, 16, 32 -> Proposals."""
+    def propose(self, maps: Sequence[torch.Tensor]) -> ProposedMasks:
+        """Backbone maps at strides 4, 8, 16, 32 -> ProposedMasks."""
         decoded = self.pyramid(maps)
         seed = self.seed(decoded[1])
         embedding = seed.shape[1] - 5
@@ -82,7 +83,7 @@ class MaskNetwork(nn.Module):
             ]
             for i in (2, 3)
         ]
-        return Proposals(
+        return ProposedMasks(
             pixel=self.pixel(decoded[0]),
             kernel=kernel,
             bias=bias,
@@ -109,12 +110,12 @@ class MaskNetwork(nn.Module):
         shape = torch.stack([*spread, flat.mean(1)], 1)
         return functional.normalize(self.name(torch.cat([inside, outside, shape], 1)), dim=1)
 
-    def forward(self, image: torch.Tensor) -> Proposals:
-        """f4[B, 3, h, w] in -1..1 -> Proposals."""
+    def forward(self, image: torch.Tensor) -> ProposedMasks:
+        """f4[B, 3, h, w] in -1..1 -> ProposedMasks."""
         return self.propose(self.backbone(image))
 
 
-def mask_logits(proposals: Proposals, image: int, cells: torch.Tensor) -> torch.Tensor:
+def mask_logits(proposals: ProposedMasks, image: int, cells: torch.Tensor) -> torch.Tensor:
     """f4[n, h, w]: the masks of image number `image` from seeds. cells: i8[n], flat indices on the grid of
     seeds."""
     pixel = proposals.pixel[image]
@@ -127,7 +128,7 @@ def mask_logits(proposals: Proposals, image: int, cells: torch.Tensor) -> torch.
     return appearance + proposals.bias[image].flatten()[cells, None, None] - sharpness * distance
 
 
-def cover(proposals: Proposals, image: int, most: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
+def cover(proposals: ProposedMasks, image: int, most: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
     """Accept seeds in the order of falling scores until all cells are covered, each only where no accepted
     mask lies yet.
 
@@ -177,7 +178,7 @@ def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @dataclass(frozen=True)
-class Masks:
+class EmbeddedMasks:
     """The masks of one image."""
 
     owner: I4  # i4[H, W], the mask to which each pixel belongs, -1 = none
@@ -215,24 +216,26 @@ class MaskSegmenter(MaskModel):
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def masks(self, image: U1) -> Masks:
+    def masks(self, image: U1) -> EmbeddedMasks:
         """The masks of one image u1[H, W, 3]. A pixel belongs to the likeliest of the masks that hold it.
 
         A mask model has names of its own. Each mask gets the embedding of the name that fits best.
         """
         with autocast(torch.device("cpu"), self._precision):
             found = self._network(prepare(image[None], self._side, grey=True))
-        proposals = Proposals(**{part: value.float() for part, value in vars(found).items()})
+        proposals = ProposedMasks(**{part: value.float() for part, value in vars(found).items()})
         logits, score = cover(proposals, 0)
         height, width = image.shape[:2]
         if len(logits) == 0:
-            return Masks(np.full((height, width), -1, np.int32), torch.zeros(0, self._text.width), score)
+            return EmbeddedMasks(
+                np.full((height, width), -1, np.int32), torch.zeros(0, self._text.width), score
+            )
         soft = shrink(logits.sigmoid(), proposals.region.shape[2:])
         own = self._network.embed(proposals.region[0], soft) @ self._own.T  # [n, K]
         full = functional.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
         best, owner = full.max(0)
         owner = torch.where(best > HELD, owner, -1)
-        return Masks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
+        return EmbeddedMasks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """Yield the masks of each image u1[B, H, W, 3]. Each gets the name in `vocabulary` that is closest to

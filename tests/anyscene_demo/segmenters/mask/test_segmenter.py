@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from anyscene_demo.segmenters.mask.segmenter import Proposals, cover, mask_logits, shrink
+from anyscene_demo.segmenters.mask.segmenter import ProposedMasks, cover, mask_logits, shrink
 
 
 def proposals(seed=0, height=6, width=8):
@@ -12,7 +12,7 @@ def proposals(seed=0, height=6, width=8):
     def draw(*shape):
         return torch.randn(shape, generator=g)
 
-    return Proposals(
+    return ProposedMasks(
         pixel=draw(1, 3, 2 * height, 2 * width),
         kernel=draw(1, 3, height, width),
         bias=draw(1, height, width),

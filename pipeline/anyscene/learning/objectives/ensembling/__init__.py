@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from anyscene.errors import ConfigError
 from anyscene.learning.entry import Entry
-from anyscene.learning.objectives.superpoint import Settings as Distillation
+from anyscene.learning.objectives.distillation import Settings as Distillation
+from anyscene.project.parameters import PaperOrCode
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Settings(Distillation):
     """The keys of an entry of `training` with this kind."""
 
     # points_per_scene belongs to the distillation that goes on beside it
-    start: Literal["paper", "code"]  # the history begins with the network's answers, or superpoint means
-    loss: Literal["paper", "code"]  # with the distillation loss, or alone and with labels of superpoints only
+    start: PaperOrCode  # the history begins with the network's answers, or superpoint means
+    loss: PaperOrCode  # with the distillation loss, or alone and with labels of superpoints only
     momentum: float  # the share of the history that stays at each visit
     temperature: float  # the number by which the logits in the loss are divided
     balance: float  # a class weighs its share of the first labels to the power of -balance; 0: all weigh 1

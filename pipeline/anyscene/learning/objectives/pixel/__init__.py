@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyscene.learning.entry import Entry
-from anyscene.learning.objectives.superpoint import Settings
+from anyscene.learning.objectives.distillation import Settings
 
 ENTRY = Entry(
     "pixel distillation", Settings, "anyscene.learning.objectives.pixel.objective:PixelDistillation"

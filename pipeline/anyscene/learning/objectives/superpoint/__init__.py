@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from anyscene.errors import ConfigError
 from anyscene.learning.entry import Entry
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The keys of an entry of `training` with this kind."""
-
-    points_per_scene: int  # at most so many voxels of a scene enter the loss
-
-    def __post_init__(self) -> None:
-        if self.points_per_scene < 1:
-            raise ConfigError(f"points_per_scene: {self.points_per_scene}; the loss takes at least 1")
-
+from anyscene.learning.objectives.distillation import Settings
 
 ENTRY = Entry(
     "superpoint distillation",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from anyscene.segmenters.precomputed.answer import Options, Reader
-from anyscene.segmenters.precomputed.converters.writing import Summary, wanted, write
+from anyscene.segmenters.precomputed.converters.writing import Conversion, wanted, write
 
 
 def _seem(folder: Path, options: Options) -> Reader:
@@ -45,4 +45,4 @@ READERS: dict[str, Callable[[Path, Options], Reader]] = {
     "tap": _tap,
 }
 
-__all__ = ["READERS", "Options", "Reader", "Summary", "wanted", "write"]
+__all__ = ["READERS", "Conversion", "Options", "Reader", "wanted", "write"]

@@ -19,7 +19,7 @@ import torch
 from anyscene.arrays import I8, Floats
 from anyscene.errors import DataError
 from anyscene.segmenters.precomputed import archive
-from anyscene.segmenters.precomputed.answer import Features, Size
+from anyscene.segmenters.precomputed.answer import FeatureAnswer, Size
 from anyscene.segmenters.precomputed.converters import torch_file
 from anyscene.segmenters.protocol import nearest
 
@@ -36,7 +36,7 @@ class OpenSeg:
     def has(self, key: str) -> bool:
         return any(file.is_file() for file in self._files(key))
 
-    def read(self, key: str, size: Size) -> Features:
+    def read(self, key: str, size: Size) -> FeatureAnswer:
         file = next(file for file in self._files(key) if file.is_file())
         feature = _pixels(file, size) if file.suffix == ".npz" else _extracted(file)
         if not np.isfinite(feature).all():
@@ -44,7 +44,7 @@ class OpenSeg:
         height, width, channels = feature.shape
         cells = -(-height // self.stride), -(-width // self.stride)
         kept = nearest(np.arange(height * width).reshape(height, width), cells)
-        return Features(feature.reshape(-1, channels)[kept].astype(np.float16))
+        return FeatureAnswer(feature.reshape(-1, channels)[kept].astype(np.float16))
 
     def _files(self, key: str) -> list[Path]:
         return [self.folder / f"{key}{ending}" for ending in (".npz", ".pt", ".pth")]

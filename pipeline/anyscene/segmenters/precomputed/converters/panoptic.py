@@ -28,7 +28,7 @@ import torch
 from anyscene.arrays import I8
 from anyscene.errors import DataError
 from anyscene.segmenters.class_names import names
-from anyscene.segmenters.precomputed.answer import Masks, Options, Size
+from anyscene.segmenters.precomputed.answer import MaskAnswer, Options, Size
 from anyscene.segmenters.precomputed.converters import tap, torch_file
 from anyscene.segmenters.protocol import nearest
 
@@ -78,7 +78,7 @@ class Panoptic:
     def has(self, key: str) -> bool:
         return self._file("pano_seg", key).is_file()
 
-    def read(self, key: str, size: Size) -> Masks:
+    def read(self, key: str, size: Size) -> MaskAnswer:
         """Masks that do not overlap, by the numbers of their segments. A map of another size is read at the
         cell in which the centre of each pixel lies."""
         file = self._file("pano_seg", key)
@@ -108,7 +108,7 @@ class Panoptic:
             label, of = [number % count for number in numbers], [number // count for number in numbers]
         if wrong := [one for one in label if not 0 <= one < len(labels)]:
             raise DataError(f"{file}: class {wrong[0]} has no name; there are {len(labels)}, from 0")
-        return Masks(
+        return MaskAnswer(
             part == np.array(numbers, np.int64).reshape(-1, 1, 1),
             tuple(names(labels[one])[0] for one in label),
             np.ones(len(numbers), np.float32),

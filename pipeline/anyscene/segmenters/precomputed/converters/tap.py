@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anyscene.errors import DataError
-from anyscene.segmenters.precomputed.answer import Masks, Size
+from anyscene.segmenters.precomputed.answer import MaskAnswer, Size
 from anyscene.segmenters.precomputed.converters import torch_file
 from anyscene.segmenters.protocol import nearest
 
@@ -30,7 +30,7 @@ class Tap:
     def has(self, key: str) -> bool:
         return self._file(key).is_file()
 
-    def read(self, key: str, size: Size) -> Masks:
+    def read(self, key: str, size: Size) -> MaskAnswer:
         file = self._file(key)
         answer = _answer(file)
         said, concept = _texts(file, answer, "captions"), _texts(file, answer, "concepts")
@@ -51,7 +51,7 @@ class Tap:
             raise DataError(f"{file}: scores contain NaN or infinity")
         resized = [nearest(one > 0, size) for one in mask]
         # an IoU that a network estimates may be a little outside
-        return Masks(np.array(resized, bool).reshape(-1, *size), concept, expected.clip(0, 1), said)
+        return MaskAnswer(np.array(resized, bool).reshape(-1, *size), concept, expected.clip(0, 1), said)
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.pth"

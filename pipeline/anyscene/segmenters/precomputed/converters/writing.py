@@ -16,12 +16,12 @@ from PIL import Image
 from anyscene.errors import DataError
 from anyscene.project.progress import progress
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed.answer import FORMAT, Features, Masks, Reader, Size
+from anyscene.segmenters.precomputed.answer import FORMAT, FeatureAnswer, MaskAnswer, Reader, Size
 from anyscene.weights.catalogue import ANSWERS
 
 
 @dataclass(frozen=True)
-class Summary:
+class Conversion:
     """What was written."""
 
     images: int  # that have an answer
@@ -55,7 +55,7 @@ def write(
     *,
     missing_is_empty: bool = False,
     about: Mapping[str, str] | None = None,
-) -> Summary:
+) -> Conversion:
     """Fill the folder `out` with the answers for `images`, in the place of those that it held.
 
     missing_is_empty: an image without an answer has no masks, since some scripts write no file then.
@@ -109,7 +109,7 @@ def _refuse_others(out: Path) -> None:
 
 def _fill(
     folder: Path, reader: Reader, images: Mapping[str, Size], missing: set[str]
-) -> tuple[Summary, dict[str, Any]]:
+) -> tuple[Conversion, dict[str, Any]]:
     """Write one file for each image; returns the summary and the content of precomputed.json."""
     labels: dict[str, int] = {}
     count: Counter[str] = Counter()
@@ -117,7 +117,7 @@ def _fill(
         for key, size in images.items():
             answer = _none(size) if key in missing else reader.read(key, size)
             _save(folder / f"{key}.npz", answer, labels)
-            if isinstance(answer, Masks):
+            if isinstance(answer, MaskAnswer):
                 count["empty"] += not answer.name
                 count["masks"] += len(answer.name)
                 count["captioned"] += len(answer.caption or ())
@@ -129,21 +129,21 @@ def _fill(
             raise DataError(
                 f"{len(missing)} images have no answer: features have to be there for every image"
             )
-        return Summary(len(images), 0, 0, 0, "features"), {"format": FORMAT, "kind": "features"}
+        return Conversion(len(images), 0, 0, 0, "features"), {"format": FORMAT, "kind": "features"}
     if not labels:
         raise DataError("there are no masks in any image: is this the folder of the model's answers?")
     captions = count["captioned"] > 0
     description = {"format": FORMAT, "kind": "masks", "captions": captions, "labels": list(labels)}
-    return Summary(len(images), count["empty"], count["masks"], len(labels), "masks"), description
+    return Conversion(len(images), count["empty"], count["masks"], len(labels), "masks"), description
 
 
-def _none(size: Size) -> Masks:
-    return Masks(np.zeros((0, *size), bool), (), np.zeros(0, np.float32), ())
+def _none(size: Size) -> MaskAnswer:
+    return MaskAnswer(np.zeros((0, *size), bool), (), np.zeros(0, np.float32), ())
 
 
-def _save(file: Path, answer: Masks | Features, labels: dict[str, int]) -> None:
+def _save(file: Path, answer: MaskAnswer | FeatureAnswer, labels: dict[str, int]) -> None:
     """Write an answer. Names that are not in `labels` yet are added to it."""
-    if isinstance(answer, Features):
+    if isinstance(answer, FeatureAnswer):
         np.savez(file, feature=answer.feature)
         return
     label = np.array([labels.setdefault(name, len(labels)) for name in answer.name], np.int32)

@@ -1,0 +1,31 @@
+"""What in params.yaml can only be checked against packages, models and files that are there."""
+
+from __future__ import annotations
+
+from anyscene import datasets
+from anyscene.errors import ConfigError
+from anyscene.project import layout, parameters
+from anyscene.project.parameters import Params
+from anyscene.segmenters import known as segmenters
+from anyscene.text import known as text
+
+
+def check(params: Params) -> None:
+    """Raise the PipelineError that a later stage would raise for a name in `params`, before the first runs.
+
+    Types and bounds are checked as the file is read (`parameters`). Weights that are missing are no error
+    here: `anyscene doctor` lists them, and the stages before may run without."""
+    if not params.segmenters.names:
+        raise ConfigError("segmenters.names: name at least one 2D model")
+    for name in params.segmenters.names:
+        segmenters.require_known(name, params.segmenters)
+    datasets.label_set(params.dataset.label_set)
+    text.require_known(params.text)
+    for name, path in parameters.missing_starts(params, layout.NETWORKS).items():
+        raise ConfigError(
+            f"training.{name}.from: {path} is not there; name another entry, or a folder of models/"
+        )
+    if params.runtime.device not in ("auto", "cpu"):
+        from anyscene.project.device import choose_device  # only here, because torch takes seconds to import
+
+        choose_device(params.runtime.device)
