@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -75,6 +77,19 @@ def test_a_source_that_is_not_there_is_refused_at_once(world, tmp_path):
     cloud = opened(tmp_path / "scan", source=tmp_path / "broken")
     with pytest.raises(CheckpointError):
         cloud.features  # noqa: B018
+
+
+def test_a_path_that_leads_nowhere_is_refused_before_torch_is_imported(elsewhere):
+    code = """
+import sys
+import anyscene
+try:
+    anyscene.open("nowhere")
+except anyscene.PipelineError as error:
+    print("torch" in sys.modules, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False nowhere: no such file or folder")
 
 
 def test_a_scene_alone_is_asked_by_a_network(world, network, elsewhere):

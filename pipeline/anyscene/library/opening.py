@@ -1,9 +1,12 @@
-"""What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud."""
+"""What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud.
+
+PyTorch is imported when the scene is found, so a path that leads nowhere is refused at once."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,17 +14,16 @@ from anyscene.arrays import U1, Array
 from anyscene.datasets import imports, label_set
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import StoreError
-from anyscene.library.feature_cloud import FeatureCloud
 from anyscene.library.location import home, is_imported, located, require
 from anyscene.library.scanned import NOTHING_SAID, as_scene, of_points
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
-from anyscene.tasks import sources
-from anyscene.tasks.surface import Surface
-from anyscene.tasks.truth import Truth
-from anyscene.text import TextEncoder
+
+if TYPE_CHECKING:
+    from anyscene.library.feature_cloud import FeatureCloud
+    from anyscene.text import TextEncoder
 
 
 def open(
@@ -120,6 +122,8 @@ def _artefact(
         settings, artefacts = located(project)
         with as_scene(path, settings) as (scan, _):
             return _of_scan(scan, settings, artefacts, source, encoder)
+    from anyscene.tasks import sources
+
     root, stage = found
     if sources.is_stored(stage):
         if source is not None and str(source) != stage:
@@ -137,6 +141,11 @@ def _imported(
     source: str | Path | None,
     encoder: TextEncoder | None,
 ) -> FeatureCloud:
+    from anyscene.library.feature_cloud import FeatureCloud
+    from anyscene.tasks import sources
+    from anyscene.tasks.surface import Surface
+    from anyscene.tasks.truth import Truth
+
     surface, named = Surface.read(artefacts, scene), None if source is None else str(source)
     if len(surface.superpoint) == 0:
         surface = surface.divided(settings.superpoints)
@@ -155,6 +164,10 @@ def _of_scan(
     encoder: TextEncoder | None,
     remarks: str = "",
 ) -> FeatureCloud:
+    from anyscene.library.feature_cloud import FeatureCloud
+    from anyscene.tasks import sources
+    from anyscene.tasks.surface import Surface
+
     named = None if source is None else str(source)
     if named is not None:
         sources.check(artefacts, named)
