@@ -1,6 +1,7 @@
 """What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud.
 
-PyTorch is imported when the scene is found, so a path that leads nowhere is refused at once."""
+It also tells which project a person means, and whether a name is that of a scene of it. PyTorch is imported
+when the scene is found, so a path that leads nowhere is refused at once."""
 
 from __future__ import annotations
 
@@ -13,10 +14,9 @@ import numpy as np
 from anyscene.arrays import U1, Array
 from anyscene.datasets import imports, label_set
 from anyscene.datasets.imports import ExportOptions
-from anyscene.errors import StoreError
-from anyscene.library.location import home, is_imported, located, require
-from anyscene.library.scanned import NOTHING_SAID, as_scene, of_points
-from anyscene.project import store
+from anyscene.errors import DataError, StoreError
+from anyscene.library.scanned import NOTHING_SAID, POINTS, as_scene, of_points
+from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
@@ -111,6 +111,44 @@ def from_points(
     normal = None if normals is None else np.asarray(normals)
     scan = of_points("points", name, np.asarray(points), np.asarray(colours), normal, face, scale)
     return _of_scan(scan, settings, artefacts, source, encoder)
+
+
+def located(project: str | Path | None) -> tuple[Params, Artefacts]:
+    """The parameters and the artefacts of a project. project: its folder, or its params.yaml; None: the
+    current folder. Outside any project the parameters are built-in ones; scans and networks are then found by
+    their paths. Raises ConfigError where the parameters are missing or wrong."""
+    path = Path(project or ".")
+    path = path / layout.PARAMETERS if path.is_dir() else path
+    named = project is not None and not Path(project).is_dir()
+    settings = parameters.load(path) if named or path.is_file() else parameters.defaults()
+    return settings, Artefacts(path.parent)
+
+
+def is_imported(artefacts: Artefacts, scene: str) -> bool:
+    """Whether `scene` is the id of an imported scene, and not the path of a scan."""
+    return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+
+
+def home(artefact: Path) -> tuple[Path, str] | None:
+    """(the folder of the project, the stage) of an artefact: ROOT/data/STAGE/ID.zarr, where STAGE may be
+    projection/MODEL. None where it does not lie beside ROOT/data/scenes/ID.zarr."""
+    whole = artefact.absolute()
+    for root in list(whole.parents)[2:4]:
+        stage = whole.parent.relative_to(root).as_posix()
+        if stage.startswith("data/") and (root / "data/scenes" / whole.name).is_dir():
+            return root, stage.removeprefix("data/")
+    return None
+
+
+def require(artefacts: Artefacts, scene: str | Path) -> None:
+    """Raise StoreError or DataError, which say what to do, where `scene` is neither the id of an imported
+    scene nor a path."""
+    path, imported = Path(scene), artefacts.data("scenes")
+    if path.exists() or is_imported(artefacts, str(scene)):
+        return
+    if path.name == str(scene) and path.suffix not in POINTS and imported.is_dir():
+        store.open_imported(imported, path.name)  # its error names those that there are
+    raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 
 
 def _artefact(
