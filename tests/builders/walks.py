@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -16,16 +16,19 @@ from tests.builders import REPOSITORY
 
 FOLDERS = tuple(f"{REPOSITORY / folder}/" for folder in ("pipeline", "stages"))
 DEEP = 2  # an object is given parameters also where an attribute of one of its attributes is
+SHORT = 3  # letters; shorter texts, and numbers, are the same object in many places
 
 
-@dataclass
 class Calls:
     """Files as docs/architecture.md names them: below the package, or else below the project."""
 
-    ran: set[str] = field(default_factory=set)  # with a function that ran
-    given: set[str] = field(default_factory=set)  # with a function that ran and was given parameters
+    def __init__(self) -> None:
+        self.ran: set[str] = set()  # with a function that ran
+        self.given: set[str] = set()  # with a function that ran and was given parameters
+        self._values: dict[int, object] = {}  # of parameters, by their identity
 
-    def note(self, frame: FrameType, event: str, argument: Any) -> None:
+    def note(self, frame: FrameType, event: str, argument: object) -> None:
+        """A function for sys.setprofile."""
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(FOLDERS):
             return
@@ -35,20 +38,36 @@ class Calls:
         self.ran.add(file)
         if file not in self.given:
             taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            values = (frame.f_locals.get(name) for name in taken)
-            if any(_is_given(value) for value in values):
+            if any(self._is_given(frame.f_locals.get(name)) for name in taken):
                 self.given.add(file)
+
+    def _is_given(self, value: object, depth: int = DEEP) -> bool:
+        """Whether `value` is a section of the parameters or one of its values, or holds one."""
+        if id(value) in self._values:
+            return True
+        kind = type(value)
+        if kind.__module__ == parameters.__name__ and dataclasses.is_dataclass(kind):
+            self._keep(value)
+            return True
+        if depth == 0 or not kind.__module__.startswith(("anyscene", "stages")):
+            return False
+        return any(self._is_given(one, depth - 1) for one in list(getattr(value, "__dict__", {}).values()))
+
+    def _keep(self, section: Any) -> None:
+        for field in dataclasses.fields(section):
+            value = getattr(section, field.name, None)
+            if (isinstance(value, tuple | dict) and value) or (isinstance(value, str) and len(value) > SHORT):
+                self._values[id(value)] = value
 
 
 def named(path: str) -> str:
     """The name of a file in the page."""
-    name = path.removeprefix(f"{REPOSITORY}/").removeprefix("pipeline/")
-    return name.removeprefix("anyscene/")
+    return path.removeprefix(f"{REPOSITORY}/").removeprefix("pipeline/").removeprefix("anyscene/")
 
 
 @contextmanager
 def followed() -> Iterator[Calls]:
-    """Calls in this context, in all threads that begin in it."""
+    """The calls in this context, in all threads that begin in it."""
     calls = Calls()
     threading.setprofile(calls.note)
     sys.setprofile(calls.note)
@@ -56,14 +75,4 @@ def followed() -> Iterator[Calls]:
         yield calls
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
-
-
-def _is_given(value: object, depth: int = DEEP) -> bool:
-    """Whether `value` is a section of the parameters, or holds one."""
-    kind = type(value)
-    if kind.__module__ == parameters.__name__:
-        return True
-    if depth == 0 or not kind.__module__.startswith(("anyscene", "stages")):
-        return False
-    return any(_is_given(one, depth - 1) for one in getattr(value, "__dict__", {}).values())
+        threading.setprofile(None)
