@@ -134,9 +134,9 @@ def home(artefact: Path) -> tuple[Path, str] | None:
     projection/MODEL. None where it does not lie beside ROOT/data/scenes/ID.zarr."""
     whole = artefact.absolute()
     for root in list(whole.parents)[2:4]:
-        stage = whole.parent.relative_to(root).as_posix()
-        if stage.startswith("data/") and (root / "data/scenes" / whole.name).is_dir():
-            return root, stage.removeprefix("data/")
+        stage = whole.parent.relative_to(root)
+        if stage.is_relative_to(layout.DATA) and (root / layout.SCENES / whole.name).is_dir():
+            return root, stage.relative_to(layout.DATA).as_posix()
     return None
 
 
@@ -165,7 +165,7 @@ def _artefact(
     root, stage = found
     if sources.is_stored(stage):
         if source is not None and str(source) != stage:
-            beside = store.scene_path(root / "data/scenes", scene)
+            beside = store.scene_path(Artefacts(root).data("scenes"), scene)
             raise StoreError(f"{path}: has features of {stage}, not of {source}; open {beside}")
         source = stage
     settings, _ = located(project or root)
