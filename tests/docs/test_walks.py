@@ -123,10 +123,17 @@ def test_a_walk_has_as_many_files_as_it_says():
 @pytest.mark.parametrize("walk", [FRAME, SUPERPOINT, TEXT, PARAMETER])
 def test_every_file_of_a_walk_works_and_no_other(calls, walk):
     listed = set(page()[walk][1])
-    assert not listed - calls[walk], "listed, and no function of it runs"
+    idle = {file for file in listed - calls[walk] if not _declares(file)}
+    assert not idle, "listed, and nothing of it runs"
     free = (*COMMANDS, *CHECKS, *FREE[walk])
     missing = {file for file in calls[walk] - listed if not any(fnmatch.fnmatch(file, one) for one in free)}
     assert not missing, "runs, and is neither listed nor left out"
+
+
+def _declares(file):
+    """Whether a file has an entry, which the walk passes as a value."""
+    places = (REPOSITORY / "pipeline/anyscene" / file, REPOSITORY / "pipeline" / file)
+    return any(place.is_file() and "\nENTRY = " in place.read_text() for place in places)
 
 
 def test_tau_is_named_in_the_files_of_its_walk():

@@ -79,19 +79,6 @@ def test_a_source_that_is_not_there_is_refused_at_once(world, tmp_path):
         cloud.features  # noqa: B018
 
 
-def test_a_path_that_leads_nowhere_is_refused_before_torch_is_imported(elsewhere):
-    code = """
-import sys
-import anyscene
-try:
-    anyscene.open("nowhere")
-except anyscene.PipelineError as error:
-    print("torch" in sys.modules, error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False nowhere: no such file or folder")
-
-
 def test_a_scene_alone_is_asked_by_a_network(world, network, elsewhere):
     shutil.copytree(world / "data/scenes/room0.zarr", elsewhere / "alone.zarr")
     cloud = opened("alone.zarr", source=network)
@@ -223,3 +210,16 @@ def test_what_is_not_there_is_named(world, elsewhere):
         opened("room0", project=world, every=2)
     with pytest.raises(DataError, match=r"room0.zarr is an artefact"):
         opened(world / "data/scenes/room0.zarr", every=2)
+
+
+def test_a_path_that_leads_nowhere_is_refused_before_torch_is_imported(elsewhere):
+    code = """
+import sys
+import anyscene
+try:
+    anyscene.open("nowhere")
+except anyscene.PipelineError as error:
+    print("torch" in sys.modules, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False nowhere: no such file or folder")
