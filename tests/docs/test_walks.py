@@ -26,18 +26,18 @@ COMMANDS = (  # what every command does, whatever passes
 )
 CHECKS = (  # of all parameters, when they are read
     *("project/registry.py", "weights/catalogue.py", "segmenters/*/__init__.py"),
-    "learning/objectives/*/__init__.py",
+    *("datasets/*/reader.py", "learning/objectives/*/__init__.py", "learning/objectives/distillation.py"),
 )
 FREE = {  # what runs besides, by the reason that the page gives
     FRAME: (
-        *("project/parameters.py", "project/layout.py"),
+        *("project/parameters.py", "project/layout.py", "capability/measured.py"),
         *("text/__init__.py", "datasets/ply.py", "weights/described.py"),  # from the side
         *("datasets/entry.py", "segmenters/entry.py", "anyscene_demo/segmenters/entry.py"),  # freshness
         "segmenters/precomputed/image_index.py",
         "anyscene_demo/segmenters/backbone.py",  # below the class of the model
     ),
     SUPERPOINT: (
-        *("project/parameters.py", "project/layout.py", "networks/checkpoint.py"),
+        *("project/parameters.py", "project/layout.py", "networks/checkpoint.py", "learning/older.py"),
         *(
             f"learning/engine/{name}.py"
             for name in ("checkpoint", "curve", "processes", "sampler", "schedule")
