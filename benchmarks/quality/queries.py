@@ -18,7 +18,8 @@ from anyscene.project.layout import Artefacts
 from anyscene.project.progress import progress
 from anyscene.tasks import sources
 from anyscene.tasks.features import Features
-from anyscene.tasks.query.session import Session, Unit
+from anyscene.tasks.query.groups import Unit
+from anyscene.tasks.query.session import Session
 from anyscene.tasks.query.similarity import By
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts

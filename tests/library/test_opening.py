@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -208,3 +210,16 @@ def test_what_is_not_there_is_named(rooms, elsewhere):
         opened("room0", project=rooms, every=2)
     with pytest.raises(DataError, match=r"room0.zarr is an artefact"):
         opened(rooms / "data/scenes/room0.zarr", every=2)
+
+
+def test_a_path_that_leads_nowhere_is_refused_before_torch_is_imported(elsewhere):
+    code = """
+import sys
+import anyscene
+try:
+    anyscene.open("nowhere")
+except anyscene.PipelineError as error:
+    print("torch" in sys.modules, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False nowhere: no such file or folder")

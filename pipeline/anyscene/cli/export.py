@@ -8,7 +8,7 @@ import typer
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.errors import PipelineError
-from anyscene.library.location import located
+from anyscene.library.opening import located
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.show.formats import Format

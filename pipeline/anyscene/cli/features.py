@@ -9,7 +9,7 @@ import typer
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.cli.told import ANYTHING, Told, with_told
-from anyscene.library.location import located, require
+from anyscene.library import opening
 from anyscene.show import feature_files
 
 
@@ -30,8 +30,7 @@ def features(
     A point without a feature has zeros.
     """
     feature_files.check(out)
-    require(located(params)[1], scene)
-    cloud = told.open(scene, source, params)
+    cloud = opening.open(scene, source=source, project=params, **vars(told))
     if cloud.remarks:
         typer.echo(cloud.remarks)
     encoder, text = cloud.encoder, cloud.settings.text  # refused where it is of another width

@@ -12,7 +12,7 @@ from rich.table import Table
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.errors import DataError
-from anyscene.library.location import located
+from anyscene.library.opening import located
 from anyscene.project import layout
 from anyscene.tasks.instances import proposals
 

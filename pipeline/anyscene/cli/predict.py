@@ -11,7 +11,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile
 from anyscene.cli.told import Told, with_told
 from anyscene.datasets import ply
-from anyscene.library.location import located
+from anyscene.library.opening import located
 from anyscene.text import embeddings, load_text_encoder
 
 

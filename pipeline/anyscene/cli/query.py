@@ -19,9 +19,9 @@ from rich.text import Text
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.cli.told import ANYTHING, Told, with_told
-from anyscene.library.location import located, require
+from anyscene.library import opening
+from anyscene.tasks.query.groups import TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
-from anyscene.tasks.query.unit import TOP, Unit
 
 if TYPE_CHECKING:
     from anyscene.tasks.query.session import Answer, FoundThrough, Session
@@ -60,10 +60,9 @@ def query(
 ) -> None:
     """Show where in SCENE the features are closest to each TEXT."""
     console = Console(highlight=False)
-    require(located(params)[1], scene)
-    from anyscene.show import heat_map  # from here on it takes PyTorch
+    cloud = opening.open(scene, source=source, project=params, **vars(told))
+    from anyscene.show import heat_map  # takes PyTorch
 
-    cloud = told.open(scene, source, params)
     if cloud.remarks:
         typer.echo(cloud.remarks)
     surface = cloud.surface
@@ -88,8 +87,6 @@ def query(
 
 
 def _table(session: Session, answer: Answer) -> Table:
-    from anyscene.tasks.query.groups import decimals
-
     title = f"{answer.text!r} in {session.scene} ({session.source})".replace("[", "\\[")
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")

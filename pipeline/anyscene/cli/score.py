@@ -13,7 +13,7 @@ from rich.text import Text
 from anyscene.cli.command import command
 from anyscene.cli.options import Json, ParamsFile
 from anyscene.datasets import label_set
-from anyscene.library.location import located
+from anyscene.library.opening import located
 from anyscene.tasks.segmentation.metrics import Metrics
 from anyscene.tasks.segmentation.scoring import Score, score_on_files, score_on_project
 

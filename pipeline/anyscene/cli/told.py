@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,9 +20,6 @@ from anyscene.errors import DataError
 from anyscene.library.scanned import as_scene
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
-
-if TYPE_CHECKING:
-    from anyscene.library.feature_cloud import FeatureCloud
 
 ANYTHING = (
     "id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or archive), a "
@@ -60,26 +57,12 @@ Every = Annotated[int, typer.Option(min=1, help="take every so many-th of its fr
 
 @dataclass(frozen=True)
 class Told:
-    """What `anyscene import` is told of an export."""
+    """What `anyscene import` is told of an export. The fields are arguments of `anyscene.open`."""
 
     exporter: str | None
     options: ExportOptions
     mesh: Path | None
     every: int
-
-    def open(self, scene: str, source: str | None, params: Path | None) -> FeatureCloud:
-        """As `anyscene.open`. It takes PyTorch."""
-        from anyscene.library import opening
-
-        return opening.open(
-            scene,
-            source=source,
-            project=params,
-            exporter=self.exporter,
-            options=self.options,
-            mesh=self.mesh,
-            every=self.every,
-        )
 
     def as_scene(self, path: Path, settings: Params) -> AbstractContextManager[tuple[Scene, str]]:
         """As `library.scanned.as_scene`."""

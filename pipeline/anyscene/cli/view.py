@@ -15,7 +15,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.errors import StoreError
-from anyscene.library.location import home, is_imported, located, require
+from anyscene.library.opening import home, is_imported, located, require
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params

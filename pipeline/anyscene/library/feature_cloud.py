@@ -18,13 +18,15 @@ from anyscene.project.parameters import Params
 from anyscene.show import export
 from anyscene.tasks.features import Features
 from anyscene.tasks.layer import distinct_colours
-from anyscene.tasks.query.session import TOP, Session, Unit
+from anyscene.tasks.query.groups import TOP, Unit
+from anyscene.tasks.query.session import Session
 from anyscene.tasks.query.similarity import By
 from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
 from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder, load_text_encoder
+from anyscene.text.glosses import Vocabulary
 
 MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
 Ranked = Literal["object", "superpoint"]  # the words of `Unit`
@@ -190,7 +192,7 @@ class FeatureCloud:
     def session(self, unit: Unit | Ranked = "object", drawn: I8 | None = None) -> Session:
         """The scene, prepared for queries; the command line, the viewer and `query` use it. drawn: i8[M], the
         points whose scores an answer has, in rising order; None: those of a sample."""
-        classes = Texts.of(self.settings, self.encoder).classes
+        classes = Vocabulary.of(self.encoder, self.settings.vocabulary, self.settings.text.template)
         return Session.of(self.surface, self._features, classes, Unit(unit), drawn)
 
     @functools.cached_property

@@ -1,27 +1,29 @@
-"""What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud."""
+"""What a person has (a scene of a project, an artefact, a capture, a mesh, points) -> a FeatureCloud.
+
+It also tells which project a person means, and whether a name is that of a scene of it. PyTorch is imported
+when the scene is found, so a path that leads nowhere is refused at once."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anyscene.arrays import U1, Array
 from anyscene.datasets import imports, label_set
 from anyscene.datasets.imports import ExportOptions
-from anyscene.errors import StoreError
-from anyscene.library.feature_cloud import FeatureCloud
-from anyscene.library.location import home, is_imported, located, require
-from anyscene.library.scanned import NOTHING_SAID, as_scene, of_points
-from anyscene.project import store
+from anyscene.errors import DataError, StoreError
+from anyscene.library.scanned import NOTHING_SAID, POINTS, as_scene, of_points
+from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
-from anyscene.tasks import sources
-from anyscene.tasks.surface import Surface
-from anyscene.tasks.truth import Annotation
-from anyscene.text import TextEncoder
+
+if TYPE_CHECKING:
+    from anyscene.library.feature_cloud import FeatureCloud
+    from anyscene.text import TextEncoder
 
 
 def open(
@@ -111,6 +113,44 @@ def from_points(
     return _of_scan(scan, settings, artefacts, source, encoder)
 
 
+def located(project: str | Path | None) -> tuple[Params, Artefacts]:
+    """The parameters and the artefacts of a project. project: its folder, or its params.yaml; None: the
+    current folder. Outside any project the parameters are built-in ones; scans and networks are then found by
+    their paths. Raises ConfigError where the parameters are missing or wrong."""
+    path = Path(project or ".")
+    path = path / layout.PARAMETERS if path.is_dir() else path
+    named = project is not None and not Path(project).is_dir()
+    settings = parameters.load(path) if named or path.is_file() else parameters.defaults()
+    return settings, Artefacts(path.parent)
+
+
+def is_imported(artefacts: Artefacts, scene: str) -> bool:
+    """Whether `scene` is the id of an imported scene, and not the path of a scan."""
+    return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+
+
+def home(artefact: Path) -> tuple[Path, str] | None:
+    """(the folder of the project, the stage) of an artefact: ROOT/data/STAGE/ID.zarr, where STAGE may be
+    projection/MODEL. None where it does not lie beside ROOT/data/scenes/ID.zarr."""
+    whole = artefact.absolute()
+    for root in list(whole.parents)[2:4]:
+        stage = whole.parent.relative_to(root)
+        if stage.is_relative_to(layout.DATA) and (root / layout.SCENES / whole.name).is_dir():
+            return root, stage.relative_to(layout.DATA).as_posix()
+    return None
+
+
+def require(artefacts: Artefacts, scene: str | Path) -> None:
+    """Raise StoreError or DataError, which say what to do, where `scene` is neither the id of an imported
+    scene nor a path."""
+    path, imported = Path(scene), artefacts.data("scenes")
+    if path.exists() or is_imported(artefacts, str(scene)):
+        return
+    if path.name == str(scene) and path.suffix not in POINTS and imported.is_dir():
+        store.open_imported(imported, path.name)  # its error names those that there are
+    raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
+
+
 def _artefact(
     path: Path, source: str | Path | None, project: str | Path | None, encoder: TextEncoder | None
 ) -> FeatureCloud:
@@ -120,6 +160,8 @@ def _artefact(
         settings, artefacts = located(project)
         with as_scene(path, settings) as (scan, _):
             return _of_scan(scan, settings, artefacts, source, encoder)
+    from anyscene.tasks import sources
+
     root, stage = found
     if sources.is_stored(stage):
         if source is not None and str(source) != stage:
@@ -137,6 +179,11 @@ def _imported(
     source: str | Path | None,
     encoder: TextEncoder | None,
 ) -> FeatureCloud:
+    from anyscene.library.feature_cloud import FeatureCloud
+    from anyscene.tasks import sources
+    from anyscene.tasks.surface import Surface
+    from anyscene.tasks.truth import Annotation
+
     surface, named = Surface.read(artefacts, scene), None if source is None else str(source)
     if len(surface.superpoint) == 0:
         surface = surface.divided(settings.superpoints)
@@ -155,6 +202,10 @@ def _of_scan(
     encoder: TextEncoder | None,
     remarks: str = "",
 ) -> FeatureCloud:
+    from anyscene.library.feature_cloud import FeatureCloud
+    from anyscene.tasks import sources
+    from anyscene.tasks.surface import Surface
+
     named = None if source is None else str(source)
     if named is not None:
         sources.check(artefacts, named)

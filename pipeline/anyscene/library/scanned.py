@@ -13,14 +13,15 @@ from scipy.spatial.transform import Rotation
 from anyscene.arrays import F4, F8, Array
 from anyscene.datasets import cloud_from_depth, imports, ply
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError, StoreError
-from anyscene.library.location import POINTS, read_scan
 from anyscene.project import store
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 
 Points = tuple[Array, Array, Array, Array]  # xyz, rgb, normal (0: not known), face
 
+POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 NOTHING_SAID = ExportOptions()
 PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
 MESH = "mesh.ply"  # of a scan; a folder that holds it and no images is a mesh
@@ -54,7 +55,13 @@ def as_scene(
         yield of_points(file, name, xyz @ turn.T, rgb, normal @ turn.T, face, options.scale), ""
         return
     with imports.as_scan(path, exporter, options, mesh, every) as (folder, said):
-        yield read_scan(folder, settings), str(said or "")
+        yield _read_scan(folder, settings), str(said or "")
+
+
+def _read_scan(folder: Path, settings: Params) -> Scene:
+    """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
+    folder, section = folder.resolve(), settings.scenes
+    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
 
 
 def _stored(path: Path) -> Scene:

@@ -1,11 +1,11 @@
 """Captures of phones and of structure from motion -> the plain files that the reader `rgbd` takes."""
 
-from anyscene.datasets.imports.export_options import ExportOptions, direction
+from anyscene.datasets.imports.export_options import ExportOptions, direction, refuse
 from anyscene.datasets.imports.formats import READERS, is_export, read
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.rgbd_writer import Summary, write
 from anyscene.datasets.imports.source_frame import SourceFrame
-from anyscene.datasets.imports.temporary_scan import as_scan, refuse
+from anyscene.datasets.imports.temporary_scan import as_scan
 
 __all__ = [
     "READERS",

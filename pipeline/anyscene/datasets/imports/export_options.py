@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,15 @@ class ExportOptions:
         for name in names:
             if getattr(self, name) is not None:
                 raise DataError(f"--{name.replace('_', '-')} is not for this export: {because}; leave it out")
+
+
+def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
+    """Raise DataError where options of an export are given and there is no export to import."""
+    options.refuse("scale", "depth_unit", "up", because=because)
+    said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
+    said["confidence"] = options.confidence != ExportOptions.confidence
+    if names := [f"--{name}" for name, there in said.items() if there]:
+        raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
 
 
 def direction(text: str) -> F8 | str:

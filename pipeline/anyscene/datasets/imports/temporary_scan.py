@@ -7,19 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.export_options import ExportOptions, refuse
 from anyscene.datasets.imports.formats import read
 from anyscene.datasets.imports.rgbd_writer import Summary, write
-from anyscene.errors import DataError
-
-
-def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
-    """Raise DataError where options of an export are given and there is no export to import."""
-    options.refuse("scale", "depth_unit", "up", because=because)
-    said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
-    said["confidence"] = options.confidence != ExportOptions.confidence
-    if names := [f"--{name}" for name, there in said.items() if there]:
-        raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -17,6 +18,14 @@ VOXEL = 0.05  # metres, the side of the cells by which area is measured where th
 LOOK = 0.2  # square metres that count as one look; chosen on the first two sets of docs/notes/queries.md
 FACES = 1 << 16  # faces that are measured at a time, which takes a few MB
 TINY = 1e-9  # square metres, the area of points that have no face
+TOP = 5  # groups that a text finds
+
+
+class Unit(StrEnum):
+    """What is ranked: single superpoints, or those joined that touch and show the same class."""
+
+    object = "object"
+    superpoint = "superpoint"
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,9 @@ import numpy as np
 from anyscene.arrays import B1, F4, F8, I4, I8, Integers
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
+from anyscene.tasks.query.groups import TOP, Unit
 from anyscene.tasks.query.index import Index
-from anyscene.tasks.query.similarity import By
-from anyscene.tasks.query.unit import SAMPLE as SAMPLE
-from anyscene.tasks.query.unit import TOP as TOP
-from anyscene.tasks.query.unit import Unit as Unit
+from anyscene.tasks.query.similarity import SAMPLE, By
 from anyscene.tasks.surface import Surface, spread
 from anyscene.text import TextEncoder
 from anyscene.text.glosses import Vocabulary

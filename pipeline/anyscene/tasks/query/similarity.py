@@ -16,6 +16,7 @@ from anyscene.arrays import B1, F4
 from anyscene.text.glosses import Vocabulary
 
 TEMPERATURE = 0.03  # of the softmax over classes; cosines of the demo's features differ by about as much
+SAMPLE = 100_000  # at most so many points tell how the scores of a scene are spread
 
 
 class By(StrEnum):
