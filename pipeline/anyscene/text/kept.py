@@ -84,7 +84,8 @@ class KeptEncoder:
     def _embedded(self, text: str) -> F4:
         kept = self._recall(f"\0{text}")
         if kept is not None and len(kept) == 4 * self.width:
-            return np.frombuffer(kept, "<f4").copy()
+            known: F4 = np.frombuffer(kept, "<f4").copy()
+            return known
         vector = self._encoder.encode([text])[0]
         self._keep(f"\0{text}", vector.astype("<f4").tobytes())
         return vector
@@ -116,7 +117,7 @@ def _opened(memory: Path) -> diskcache.Cache | None:
         return None
 
 
-class _Bytes(diskcache.Disk):
+class _Bytes(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """Bytes as they are. diskcache would unpickle values of other types."""
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:
