@@ -86,7 +86,7 @@ class KeptEncoder:
         if kept is not None and len(kept) == 4 * self.width:
             known: F4 = np.frombuffer(kept, "<f4").copy()
             return known
-        vector = self._encoder.encode([text])[0]
+        vector: F4 = self._encoder.encode([text])[0]
         self._keep(f"\0{text}", vector.astype("<f4").tobytes())
         return vector
 
