@@ -9,7 +9,6 @@ from anyscene.errors import DataError
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
-from anyscene.scene import Scene
 
 PARAMS = "params.yaml"
 POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
@@ -53,7 +52,7 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 
 
-def read_scan(folder: Path, settings: Params) -> Scene:
-    """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
-    folder, section = folder.resolve(), settings.scenes
-    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
+def scans_beside(folder: Path, settings: Params) -> Rgbd:
+    """The scans in the folder that holds `folder`, which is one in the rgbd form."""
+    section = settings.scenes
+    return Rgbd(folder.resolve().parent, settings.dataset.name, section.frame_stride, section.voxel)

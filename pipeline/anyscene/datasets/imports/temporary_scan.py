@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.export_options import READING, ExportOptions
 from anyscene.datasets.imports.formats import read
 from anyscene.datasets.imports.rgbd_writer import Summary, write
 from anyscene.errors import DataError
@@ -15,7 +15,7 @@ from anyscene.errors import DataError
 
 def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
     """Raise DataError where options of an export are given and there is no export to import."""
-    options.refuse("scale", "depth_unit", "up", because=because)
+    options.refuse("scale", "depth_unit", "up", *READING, because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
     if names := [f"--{name}" for name, there in said.items() if there]:
@@ -36,4 +36,4 @@ def as_scan(
     capture = read(path, source, options, every)
     with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
         folder = Path(temporary) / path.resolve().stem
-        yield folder, write(capture, folder, mesh)
+        yield folder, write(capture, folder, mesh, refuse=not options.anyway)
