@@ -20,9 +20,10 @@ from anyscene.scene import Frame, Scene
 
 # docs/notes/readings.md has the measurements behind these numbers.
 DOUBTFUL = 0.18  # a contradiction above which a scan is looked into and warned of; right ones stay below
+ROUGH = 0.25  # the same of a mesh, which has holes and smooth edges
 REFUSED = 0.35  # one that cannot be right
 LITTLE = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
-FEW = 0.02  # of what is asked: where less is covered, frames hardly overlap
+FEW = 0.03  # of what is asked: where less is covered, frames hardly overlap
 ENOUGH = 200  # points that nothing hides; of fewer nothing can be said
 CLEARLY = 2.0  # by so many times the right reading is better
 COARSE = 4  # of so many pixels one is taken to compare readings
@@ -80,7 +81,7 @@ class Judge:
             return Findings()
         found = taken.frames()
         findings, said = Findings(found), f"its depth maps contradict each other ({found})"
-        if found.covered >= FEW * found.asked and _is_fine(found):
+        if found.covered >= FEW * found.asked and _is_fine(found, DOUBTFUL):
             return findings
         if (other := _explained(taken, self.reading, found)) is not None:
             words, changed = self.reading.in_words(other[0]), self.reading.different(other[0])
@@ -103,7 +104,7 @@ class Judge:
         points = points_of(xyz)
         found = taken.surface(points)
         findings, said = replace(findings, surface=found), f"its mesh contradicts its depth maps ({found})"
-        if findings.warning or (_is_fine(found) and _enlarged(taken, points) <= 1):
+        if findings.warning or (_is_fine(found, ROUGH) and _enlarged(taken, points) <= 1):
             return findings
         if (other := _placed(taken, points, found)) is not None:
             return self._wrong(findings, f"{said}; as {other[0]} it does not ({other[1]}): write it so")
@@ -112,7 +113,7 @@ class Judge:
         if found.contradiction > REFUSED:
             said = f"{said}; export it in the world of the poses, unaligned and unscaled"
             return self._wrong(findings, said)
-        return self._doubtful(findings, said) if found.contradiction > DOUBTFUL else findings
+        return self._doubtful(findings, said) if found.contradiction > ROUGH else findings
 
     def _wrong(self, findings: Findings, said: str) -> Findings:
         if self.refuse:
@@ -168,7 +169,7 @@ def _explained(taken: Sample, now: Reading, found: Agreement) -> tuple[Reading, 
 
     reading = min(alike, key=likely)
     better = taken.frames(now.to(reading))
-    return (reading, better) if _is_better(better, found) else None
+    return (reading, better) if _is_better(better, found, DOUBTFUL) else None
 
 
 def _placed(taken: Sample, points: Floats, found: Agreement) -> tuple[str, Agreement] | None:
@@ -180,7 +181,7 @@ def _placed(taken: Sample, points: Floats, found: Agreement) -> tuple[str, Agree
         return None
     unit, turn = max(ways, key=lambda way: _worth(taken.surface(way[0] * some @ TURNS[way[1]].T)))
     better = taken.surface(unit * points.astype(np.float64) @ TURNS[turn].T)
-    right = _is_fine(better) if least > 1 else _is_better(better, found)
+    right = _is_fine(better, ROUGH) if least > 1 else _is_better(better, found, ROUGH)
     if (unit, turn) == (1.0, 0) or not right:
         return None
     axes = [f"{'-' if row.sum() < 0 else ''}{'xyz'[np.abs(row).argmax()]}" for row in TURNS[turn]]
@@ -199,14 +200,14 @@ def _worth(found: Agreement) -> int:
     return found.confirmed - found.past
 
 
-def _is_fine(found: Agreement) -> bool:
-    return found.open >= ENOUGH and found.contradiction <= DOUBTFUL and found.share >= LITTLE
+def _is_fine(found: Agreement, doubtful: float) -> bool:
+    return found.open >= ENOUGH and found.contradiction <= doubtful and found.share >= LITTLE
 
 
-def _is_better(better: Agreement, found: Agreement) -> bool:
+def _is_better(better: Agreement, found: Agreement, doubtful: float) -> bool:
     """Whether one reading is so much better than another that the other cannot be right."""
-    if better.confirmed < max(ENOUGH, found.confirmed) or better.contradiction > DOUBTFUL:
+    if better.confirmed < max(ENOUGH, found.confirmed) or better.contradiction > doubtful:
         return False
-    if found.contradiction > DOUBTFUL and CLEARLY * better.contradiction <= found.contradiction:
+    if found.contradiction > doubtful and CLEARLY * better.contradiction <= found.contradiction:
         return True
     return better.confirmed >= CLEARLY * found.confirmed

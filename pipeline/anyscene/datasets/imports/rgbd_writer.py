@@ -180,6 +180,11 @@ def _findings(capture: Capture, surface: tuple[F4, U1, I4] | None, out: Path, re
     cameras = [replace(frame.camera, pose=back @ frame.camera.pose) for frame in capture.frames]
     pairs = zip(capture.frames, cameras, strict=True)
     taken = sample([replace(frame, camera=camera) for frame, camera in pairs])
+    if taken is not None:
+        median = np.median(taken.metres, axis=1)
+        odd = (median < PLAUSIBLE[0]) | (median > PLAUSIBLE[1])
+        if odd.any() and not odd.all():  # they will be refused by their names when they are written
+            return Findings()
     findings = judge.frames(taken)
     if surface is None:
         return findings
