@@ -92,9 +92,9 @@ WAYS = (
     Wrong("OpenGL's axes", lambda pose: pose @ OPENGL, right=Reading(axes="opengl")),
     Wrong("OpenCV's for OpenGL's", lambda pose: pose @ OPENGL, now=Reading(axes="opengl")),
     Wrong("distance along the ray", depth=along_rays, right=Reading(depth_form="ray")),
-    Wrong("poses x 10", scaled(10), right=Reading(pose_scale=0.1)),
-    Wrong("poses x 0.1", scaled(0.1), right=Reading(pose_scale=10.0)),
-    Wrong("poses in millimetres", scaled(1000), right=Reading(pose_scale=0.001)),
+    Wrong("poses x 10", scaled(10), right=Reading(scale=0.1)),
+    Wrong("poses x 0.1", scaled(0.1), right=Reading(scale=10.0)),
+    Wrong("poses in millimetres", scaled(1000), right=Reading(scale=0.001)),
     Wrong(
         "OpenGL's axes, world to camera",
         lambda pose: np.linalg.inv(pose @ OPENGL),

@@ -11,6 +11,7 @@ from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders import box_room
 from tests.builders.box_room import OPENGL, along_rays, deep, posed, rotated
+from tests.builders.capture import write_ply
 
 
 def judge(now=None, refuse=True) -> Judge:
@@ -49,9 +50,9 @@ WRONG = {  # what is wrong with the frames -> the fields of the right reading
     "along the ray": (lambda f: deep(f, along_rays), [("depth_form", "ray")]),
     "world to camera": (lambda f: posed(f, np.linalg.inv), [("poses", "world-to-camera")]),
     "OpenGL": (lambda f: posed(f, lambda p: p @ OPENGL), [("axes", "opengl")]),
-    "poses ten times too large": (lambda f: posed(f, moved(10)), [("pose_scale", 0.1)]),
-    "poses ten times too small": (lambda f: posed(f, moved(0.1)), [("pose_scale", 10.0)]),
-    "poses in millimetres": (lambda f: posed(f, moved(1000)), [("pose_scale", 0.001)]),
+    "poses ten times too large": (lambda f: posed(f, moved(10)), [("scale", 0.1)]),
+    "poses ten times too small": (lambda f: posed(f, moved(0.1)), [("scale", 10.0)]),
+    "poses in millimetres": (lambda f: posed(f, moved(1000)), [("scale", 0.001)]),
     "OpenGL, world to camera": (
         lambda f: posed(f, lambda p: np.linalg.inv(p @ OPENGL)),
         [("axes", "opengl"), ("poses", "world-to-camera")],
@@ -155,7 +156,7 @@ def test_a_camera_that_stood_still_hides_no_wrong_unit():
     measured = posed(box_room.frames_at([*outward, outward[0]]), moved(1000))
     found = sample(measured).frames()
     assert found.contradiction == 0 and found.share == 1 and found.open >= 200
-    with pytest.raises(DataError, match=r"say \[\('pose_scale', 0.001\)\]"):
+    with pytest.raises(DataError, match=r"say \[\('scale', 0.001\)\]"):
         judged(measured)
 
 
@@ -249,7 +250,7 @@ def test_a_surface_that_no_frame_sees_is_warned_of():
         ({"steps": lambda d: 5000 * d}, '{"depth_scale": 5000.0}'),
         ({"steps": lambda d: 1000 * along_rays(d)}, '{"depth_form": "ray"}'),
         ({"steps": lambda d: rotated(1000 * d)}, '{"depth_form": "rotated"}'),
-        ({"pose": moved(10)}, '{"pose_scale": 0.1}'),
+        ({"pose": moved(10)}, '{"scale": 0.1}'),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
@@ -267,6 +268,16 @@ def test_a_scan_is_right_once_it_says_what_it_was_told_to(tmp_path, written, sai
         turned = "axes" not in said and "poses" not in said
         assert np.allclose(frame.camera.pose, right.camera.pose, atol=1e-6) or not turned
         assert np.allclose(frame.read_depth(), right.depth, atol=0.002)
+
+
+def test_the_unit_of_poses_is_that_of_the_mesh(tmp_path):
+    folder = box_room.write_scan(tmp_path / "room", pose=moved(1000))
+    xyz = 1000 * box_room.surface()
+    write_ply(folder / "mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), np.array([[0, 1, 42]]))
+    (folder / "capture.json").write_text('{"scale": 0.001}')
+    scene, findings = contradictions.read(Rgbd(tmp_path, "test"), "room")
+    assert np.allclose(scene.xyz, box_room.surface(), atol=1e-6) and not findings.warning
+    assert findings.surface.share > 0.9
 
 
 def test_a_scan_that_contradicts_itself_can_be_read_all_the_same(tmp_path):

@@ -22,13 +22,13 @@ def test_a_pose_by_hand():
     assert np.allclose(Reading(poses="world-to-camera").pose(MATRIX), inverse)
     flipped = [[0, 1, 0, 2], [1, 0, 0, 3], [0, 0, -1, 4], [0, 0, 0, 1]]
     assert np.allclose(Reading(axes="opengl").pose(MATRIX), flipped)
-    assert np.allclose(Reading(pose_scale=0.1).pose(MATRIX)[:3, 3], [0.2, 0.3, 0.4])
+    assert np.allclose(Reading(scale=0.1).pose(MATRIX), MATRIX)  # in the unit of the file
     with pytest.raises(np.linalg.LinAlgError):
         Reading(poses="world-to-camera").pose(np.zeros((4, 4)))
 
 
 WAYS = [
-    Reading(poses=poses, axes=axes, pose_scale=scale)
+    Reading(poses=poses, axes=axes, scale=scale)
     for poses, axes, scale in itertools.product(POSES, AXES, (1.0, 0.1))
 ]
 
@@ -36,10 +36,16 @@ WAYS = [
 @pytest.mark.parametrize(("now", "other"), itertools.product(WAYS, WAYS))
 def test_changed_poses_are_those_of_the_other_reading_up_to_the_world(now, other):
     written = [box_room.pose_of(k, 7) for k in range(3)]
-    changed = now.to(other).poses(np.array([now.pose(one) for one in written]))
-    wanted = np.array([other.pose(one) for one in written])
+    changed = now.to(other).poses(in_metres(now, written))
+    wanted = in_metres(other, written)
     between = [np.linalg.solve(poses[0], poses[1:]) for poses in (changed, wanted)]
     assert np.allclose(*between)
+
+
+def in_metres(reading, written) -> np.ndarray:
+    poses = np.array([reading.pose(one) for one in written])
+    poses[:, :3, 3] *= reading.scale
+    return poses
 
 
 @pytest.mark.parametrize(("now", "other"), itertools.product(FORMS, FORMS))
@@ -64,7 +70,7 @@ def test_differences_in_names_and_words():
     other = Reading(5000.0, "ray", "world-to-camera", "opengl", 0.1)
     assert now.different(other) == {
         "depth_scale": 5000.0, "depth_form": "ray", "poses": "world-to-camera", "axes": "opengl",
-        "pose_scale": 0.1,
+        "scale": 0.1,
     }  # fmt: skip
     assert now.in_words(other) == (
         "5000 steps of depth in a metre (TUM RGB-D's steps) and depth as the distance along the ray of its "
@@ -78,7 +84,7 @@ def test_differences_in_names_and_words():
 
 
 @pytest.mark.parametrize(
-    "now", [Reading(), Reading(5000.0, "ray"), Reading(1000.0, "rotated", axes="opengl", pose_scale=0.5)]
+    "now", [Reading(), Reading(5000.0, "ray"), Reading(1000.0, "rotated", axes="opengl", scale=0.5)]
 )
 def test_others_are_many_and_each_is_another(now):
     found = list(others(now))
@@ -89,9 +95,9 @@ def test_others_are_many_and_each_is_another(now):
             for form in ("axis", "ray"):
                 reading = replace(near, depth_scale=scale, depth_form=form)
                 assert reading in found or reading == now
-        assert replace(near, pose_scale=0.1 * now.pose_scale) in found
+        assert replace(near, scale=0.1 * now.scale) in found
         assert replace(near, depth_scale=1000.0, depth_form="rotated") in [*found, now]
-    assert all(now.pose_scale == one.pose_scale or one.depth_scale == now.depth_scale for one in found)
+    assert all(now.scale == one.scale or one.depth_scale == now.depth_scale for one in found)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +105,8 @@ def test_others_are_many_and_each_is_another(now):
     [
         ({"depth_scale": 0}, "here: depth_scale must be a positive number"),
         ({"depth_scale": True}, "here: depth_scale must be a positive number"),
-        ({"pose_scale": "m"}, "here: pose_scale must be a positive number"),
-        ({"pose_scale": float("nan")}, "here: pose_scale must be a positive number"),
+        ({"scale": "m"}, "here: scale must be a positive number"),
+        ({"scale": float("nan")}, "here: scale must be a positive number"),
         ({"poses": "inverse"}, "here: poses must be camera-to-world or world-to-camera, not 'inverse'"),
         ({"axes": ["opencv"]}, r"here: axes must be opencv or opengl, not \['opencv'\]"),
         ({"depth_form": None}, "here: depth_form must be axis or ray or rotated, not None"),

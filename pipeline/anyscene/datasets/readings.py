@@ -70,13 +70,13 @@ class Reading:
     depth_form: DepthForm = "axis"
     poses: Poses = "camera-to-world"
     axes: Axes = "opencv"  # of cameras; opengl: x right, y up, z back
-    pose_scale: float = 1.0  # metres in a unit of the poses
+    scale: float = 1.0  # metres in a unit of the poses, and of a mesh beside them
 
     def pose(self, matrix: F8) -> F8:
-        """f8[4, 4], camera to world, OpenCV axes, metres, of the matrix f8[4, 4] in a file. Raises
+        """f8[4, 4], camera to world, OpenCV axes, in the unit of the file, of its matrix f8[4, 4]. Raises
         numpy.linalg.LinAlgError where it has to be inverted and has no inverse."""
-        inverse, flipped = self.poses == "world-to-camera", self.axes == "opengl"
-        return Change(1.0, 0, self.pose_scale, inverse, flipped).poses(matrix[None])[0]
+        change = Change(inverse=self.poses == "world-to-camera", flipped=self.axes == "opengl")
+        return change.poses(matrix[None])[0]
 
     def to(self, other: Reading) -> Change:
         """What turns frames that were read like this into frames read like `other`."""
@@ -84,9 +84,7 @@ class Reading:
         # Axes stand on the right of a pose. They are on the left of its inverse, where they turn the world.
         flipped = other.axes == "opengl" if inverse else other.axes != self.axes
         along = int(self.depth_form == "ray") - int(other.depth_form == "ray")
-        return Change(
-            self._steps() / other._steps(), along, other.pose_scale / self.pose_scale, inverse, flipped
-        )
+        return Change(self._steps() / other._steps(), along, other.scale / self.scale, inverse, flipped)
 
     def _steps(self) -> float:
         """Stored steps of a metre. Rotated to the left by three bits, values below 8192 are eightfold."""
@@ -112,8 +110,8 @@ class Reading:
             said.append(f"poses that are {other.poses.replace('-', ' ')}")
         if other.axes != self.axes:
             said.append(f"the camera axes of {'OpenGL' if other.axes == 'opengl' else 'OpenCV'}")
-        if other.pose_scale != self.pose_scale:
-            said.append(f"poses whose unit is {other.pose_scale:g} m")
+        if other.scale != self.scale:
+            said.append(f"poses whose unit is {other.scale:g} m")
         return " and ".join(said)
 
 
@@ -121,14 +119,14 @@ def reading_of(values: Mapping[str, Any], where: object) -> Reading:
     """The reading whose fields are among `values`. Raises DataError that begins with `where` for a value out
     of bounds."""
     reading = Reading(**{field.name: values[field.name] for field in fields(Reading) if field.name in values})
-    for name, said in (("depth_scale", "depth value of one metre"), ("pose_scale", "metres of a unit")):
+    for name, said in (("depth_scale", "depth value of one metre"), ("scale", "metres of a unit")):
         value = getattr(reading, name)
         if type(value) not in (int, float) or not 0 < value < float("inf"):
             raise DataError(f"{where}: {name} must be a positive number ({said})")
     for name, known in (("depth_form", FORMS), ("poses", POSES), ("axes", AXES)):
         if getattr(reading, name) not in known:
             raise DataError(f"{where}: {name} must be {' or '.join(known)}, not {getattr(reading, name)!r}")
-    return replace(reading, depth_scale=float(reading.depth_scale), pose_scale=float(reading.pose_scale))
+    return replace(reading, depth_scale=float(reading.depth_scale), scale=float(reading.scale))
 
 
 def others(now: Reading) -> Iterator[Reading]:
@@ -138,8 +136,8 @@ def others(now: Reading) -> Iterator[Reading]:
     forms: tuple[DepthForm, ...] = ("rotated",) if now.depth_form == "rotated" else both
     as_now = [(now.depth_scale, form) for form in forms]
     of_depth = [*as_now, *itertools.product(STEPS, both), (ROTATED, FORMS[2])]
-    units = [(*depth, now.pose_scale) for depth in of_depth]
-    units += [(*depth, now.pose_scale * factor) for depth in as_now for factor in LENGTHS]
+    units = [(*depth, now.scale) for depth in of_depth]
+    units += [(*depth, now.scale * factor) for depth in as_now for factor in LENGTHS]
     known = {now}
     for (scale, form, length), poses, axes in itertools.product(dict.fromkeys(units), POSES, AXES):
         reading = Reading(scale, form, poses, axes, length)

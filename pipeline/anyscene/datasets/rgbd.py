@@ -97,6 +97,7 @@ class Rgbd:
         mesh = folder / "mesh.ply"
         if mesh.is_file():
             xyz, rgb, normal, face = ply.read_mesh(mesh)
+            xyz *= np.float32(self.reading(scene).scale)
         elif all(frame.depth for frame in frames):
             xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel)
             face = np.zeros((0, 3), np.int32)
@@ -196,7 +197,9 @@ def _frame(
     if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
     try:
-        camera = Camera(matrix, reading.pose(raw_files.matrix(pose, ((4, 4),))), *size)
+        placed = reading.pose(raw_files.matrix(pose, ((4, 4),)))
+        placed[:3, 3] *= reading.scale
+        camera = Camera(matrix, placed, *size)
     except np.linalg.LinAlgError as error:
         raise DataError(f"{pose}: {error}, which is no pose; leave the frame out") from error
     except DataError as error:

@@ -62,7 +62,7 @@ def by_options(changed: Mapping[str, Any]) -> str:
     for name, value in changed.items():
         if name == "depth_scale":
             said.append(f"--depth-unit {1 / value:g}")
-        elif name == "pose_scale":
+        elif name == "scale":
             said.append(f"--scale {value:g}")
         else:
             said.append(f"--{name.replace('_', '-')} {value}")

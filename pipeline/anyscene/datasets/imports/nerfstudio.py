@@ -93,8 +93,7 @@ def _frame(
         assert depth_unit is not None  # `read` has asked for it
         depth = Depth(_file(folder, file, where), depth_unit, form=reading.depth_form)
     try:
-        matrix = np.array(values["transform_matrix"], np.float64)
-        pose = replace(reading, pose_scale=1.0).pose(matrix)  # in the file's unit, as the world is
+        pose = reading.pose(np.array(values["transform_matrix"], np.float64))
         size, intrinsics = _intrinsics(values)
         distortion = _distortion(values)
         factor, exif = fitted(size, color)
