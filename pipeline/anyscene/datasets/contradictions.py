@@ -127,12 +127,13 @@ class Judge:
 def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Findings]:
     """A scene, and how far it agrees with itself. Raises DataError as the reader does, and where the scene
     contradicts itself and is to be refused."""
+    where = str(dataset.root / scene)
     if not isinstance(dataset, Correctable):
         found = dataset.read(scene)
-        judge = Judge(scene, _of_format(found.frames), in_files, refuse)
+        judge = Judge(where, _of_format(found.frames), in_files, refuse)
         taken = sample(found.frames)
         return found, judge.surface(taken, found.xyz, judge.frames(taken))
-    judge = Judge(scene, dataset.reading(scene), functools.partial(dataset.correction, scene), refuse)
+    judge = Judge(where, dataset.reading(scene), functools.partial(dataset.correction, scene), refuse)
     frames = dataset.frames(scene)
     taken = sample(frames)
     findings = judge.frames(taken)  # before points are made of depth, which takes minutes

@@ -56,7 +56,7 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
     lost = [len(store.lost_frames(path)) for path in paths]
     for path in paths:
         if warning := store.agreement(path).get("warning"):
-            Console(stderr=True).print(f"scenes: {warning}", highlight=False, markup=False)
+            Console(stderr=True, soft_wrap=True).print(f"scenes: {warning}", highlight=False, markup=False)
     if any(lost):
         count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
         Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
