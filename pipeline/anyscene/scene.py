@@ -99,7 +99,8 @@ class Camera:
         """f4[H, W]: for each pixel the distance from the camera of what lies 1 m along its axis."""
         x = (np.arange(self.width) - self.intrinsics[0, 2]) / self.intrinsics[0, 0]
         y = (np.arange(self.height) - self.intrinsics[1, 2]) / self.intrinsics[1, 1]
-        return np.sqrt(1 + x**2 + y[:, None] ** 2).astype(np.float32)
+        lengths: F4 = np.sqrt(1 + x**2 + y[:, None] ** 2).astype(np.float32)
+        return lengths
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class Frame:
 def turned_back(steps: Array) -> U2:
     """u2[...]: integers whose 16 bits were rotated to the left by three, as they were before."""
     bits = steps.astype(np.uint16)
-    return bits >> 3 | bits << 13
+    return (bits >> 3 | bits << 13).astype(np.uint16)
 
 
 def _open(source: ImageLocation) -> Image.Image:

@@ -193,8 +193,8 @@ def _placed(taken: Sample, points: Floats, found: Agreement) -> tuple[str, Agree
 def _enlarged(taken: Sample, points: Floats) -> float:
     """By how much points [N, 3] have to be enlarged to be a surface of what was measured. In a point they fit
     any corner."""
-    measured, spread = (np.linalg.norm(one.std(0)) for one in (taken.points().reshape(-1, 3), points))
-    return float(SMALLEST * measured / max(spread, 1e-9))
+    measured, spread = (float(np.linalg.norm(one.std(0))) for one in (taken.points().reshape(-1, 3), points))
+    return SMALLEST * measured / max(spread, 1e-9)
 
 
 def _worth(found: Agreement) -> int:

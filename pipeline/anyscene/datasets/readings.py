@@ -52,7 +52,7 @@ class Change:
     def poses(self, poses: F8) -> F8:
         """f8[K, 4, 4] for poses f8[K, 4, 4], camera to world. Raises numpy.linalg.LinAlgError where one is to
         be inverted and has no inverse."""
-        changed: F8 = np.linalg.inv(poses) if self.inverse else poses.copy()
+        changed: F8 = np.linalg.inv(poses).astype(np.float64) if self.inverse else poses.copy()
         changed[:, :3, 3] *= self.positions
         return changed @ OPENGL if self.flipped else changed
 
@@ -76,7 +76,8 @@ class Reading:
         """f8[4, 4], camera to world, OpenCV axes, in the unit of the file, of its matrix f8[4, 4]. Raises
         numpy.linalg.LinAlgError where it has to be inverted and has no inverse."""
         change = Change(inverse=self.poses == "world-to-camera", flipped=self.axes == "opengl")
-        return change.poses(matrix[None])[0]
+        placed: F8 = change.poses(matrix[None])[0]
+        return placed
 
     def to(self, other: Reading) -> Change:
         """What turns frames that were read like this into frames read like `other`."""
