@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from anyscene.errors import DataError
-from anyscene.scene import Camera, Frame
+from anyscene.scene import Camera, Frame, turned_back
 
 K = np.array([[577.870605, 0, 319.5], [0, 577.870605, 239.5], [0, 0, 1]])
 
@@ -103,3 +103,36 @@ def test_depth_is_metres(tmp_path):
     frame = Frame("7", tmp_path / "7.png", tmp_path / "7.png", 4000.0, Camera(K, np.eye(4), 2, 2))
     assert np.allclose(frame.read_depth(), [[0, 0.375], [16.38375, 1]])
     assert frame.read_depth((1, 1)).shape == (1, 1)
+
+
+def test_lengths_of_rays_by_hand():
+    # x / z is -1, 0, 1 in the columns, y / z is 0 and 2 in the rows
+    camera = Camera(np.array([[2.0, 0, 2], [0, 1, 0], [0, 0, 1]]), np.eye(4), 5, 3)
+    found = camera.ray_lengths()
+    assert found.shape == (3, 5) and found.dtype == np.float32
+    assert np.allclose(found[:, [0, 2, 4]] ** 2, [[2, 1, 2], [3, 2, 3], [6, 5, 6]])
+
+
+@pytest.mark.parametrize(("form", "metres"), [("axis", 4.0), ("ray", 4 / np.sqrt(2)), ("rotated", 0.5)])
+def test_what_the_values_of_a_depth_file_count(tmp_path, form, metres):
+    Image.fromarray(np.full((1, 3), 4000, np.uint16)).save(tmp_path / "d.png")
+    camera = Camera(np.array([[1.0, 0, 1], [0, 1, 0], [0, 0, 1]]), np.eye(4), 3, 1)
+    frame = Frame("d", tmp_path / "d.png", tmp_path / "d.png", 1000.0, camera, form)
+    assert np.allclose(frame.read_depth()[0, [0, 2]], metres)
+    record = frame.to_attributes(tmp_path)
+    assert record.get("depth_form", "axis") == form and ("depth_form" in record) == (form != "axis")
+    assert Frame.from_attributes(record, tmp_path).depth_form == form
+
+
+def test_rays_of_a_smaller_image(tmp_path):
+    Image.fromarray(np.full((5, 5), 1000, np.uint16)).save(tmp_path / "d.png")
+    camera = Camera(np.array([[2.0, 0, 2], [0, 2, 2], [0, 0, 1]]), np.eye(4), 5, 5)
+    frame = Frame("d", tmp_path / "d.png", tmp_path / "d.png", 1000.0, camera, "ray")
+    assert np.allclose(frame.read_depth((3, 3)), frame.read_depth()[::2, ::2], rtol=0.2)
+    assert np.allclose(frame.read_depth((3, 3))[1, 1], 1)
+
+
+def test_bits_are_turned_back():
+    steps = np.array([0, 1, 7, 8191, 8192, 65535], np.uint16)
+    stored = np.array([0, 8, 56, 65528, 1, 65535], np.int32)  # as Pillow reads some files
+    assert np.array_equal(turned_back(stored), steps) and turned_back(stored).dtype == np.uint16

@@ -7,15 +7,18 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import B1, F4, F8, I4, U1, Floats
+from anyscene.arrays import B1, F4, F8, I4, U1, U2, Array, Floats
 from anyscene.errors import DataError
 
 RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
+# What the values of a depth file count: steps along the camera's axis, or along the ray of their pixel; or
+# steps along the axis whose 16 bits are rotated to the left by three (SUN RGB-D).
+DepthForm = Literal["axis", "ray", "rotated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,13 @@ class Camera:
         intrinsics[1, 2] *= (height - 1) / max(self.height - 1, 1)
         return replace(self, intrinsics=intrinsics, width=width, height=height)
 
+    def ray_lengths(self) -> F4:
+        """f4[H, W]: for each pixel the distance from the camera of what lies 1 m along its axis."""
+        x = (np.arange(self.width) - self.intrinsics[0, 2]) / self.intrinsics[0, 0]
+        y = (np.arange(self.height) - self.intrinsics[1, 2]) / self.intrinsics[1, 1]
+        lengths: F4 = np.sqrt(1 + x**2 + y[:, None] ** 2).astype(np.float32)
+        return lengths
+
 
 @dataclass(frozen=True)
 class Part:
@@ -145,6 +155,7 @@ class Frame:
     depth: ImageLocation | None  # an image of integers; None where the scan has no depth
     depth_scale: float  # value / depth_scale = metres
     camera: Camera  # of the colour image
+    depth_form: DepthForm = "axis"  # what the values of its file count
 
     def read_color(self, size: tuple[int, int] | None = None) -> U1:
         """u1[H,W,3]: the colour image, resized bilinearly to `size` (width, height) where that is not None.
@@ -160,8 +171,8 @@ class Frame:
             raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
 
     def read_depth(self, size: tuple[int, int] | None = None) -> F4 | None:
-        """f4[H,W]: the depth in metres, 0 = no reading; None where the scan has no depth. It is resized by
-        nearest samples to `size` (width, height) where that is not None.
+        """f4[H,W]: the depth in metres along the camera's axis, 0 = no reading; None where the scan has no
+        depth. It is resized by nearest samples to `size` (width, height) where that is not None.
 
         Raises DataError naming the file where it cannot be read, or has several channels."""
         if self.depth is None:
@@ -177,7 +188,12 @@ class Frame:
             ) from error
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
-        return (depth / np.float32(self.depth_scale)).astype(np.float32)
+        if self.depth_form == "rotated":
+            depth = turned_back(depth)
+        metres = (depth / np.float32(self.depth_scale)).astype(np.float32)
+        if self.depth_form == "ray":
+            metres /= self.camera.resized(depth.shape[1], depth.shape[0]).ray_lengths()
+        return metres
 
     def to_attributes(self, root: Path) -> dict[str, Any]:
         """The frame as JSON-like values for a store, with paths relative to `root`, the folder of the
@@ -187,6 +203,7 @@ class Frame:
             "color": _to_attribute(self.color, root),
             "depth": None if self.depth is None else _to_attribute(self.depth, root),
             "depth_scale": self.depth_scale,
+            **({} if self.depth_form == "axis" else {"depth_form": self.depth_form}),
             "pose": self.camera.pose.tolist(),
             "intrinsics": self.camera.intrinsics.tolist(),
             "size": [self.camera.width, self.camera.height],
@@ -198,7 +215,14 @@ class Frame:
         camera = Camera(np.array(record["intrinsics"]), np.array(record["pose"]), *record["size"])
         depth = None if record["depth"] is None else _from_attribute(record["depth"], Path(root))
         color = _from_attribute(record["color"], Path(root))
-        return cls(record["id"], color, depth, record["depth_scale"], camera)
+        form = record.get("depth_form", "axis")
+        return cls(record["id"], color, depth, record["depth_scale"], camera, form)
+
+
+def turned_back(steps: Array) -> U2:
+    """u2[...]: integers whose 16 bits were rotated to the left by three, as they were before."""
+    bits = steps.astype(np.uint16)
+    return (bits >> 3 | bits << 13).astype(np.uint16)
 
 
 def _open(source: ImageLocation) -> Image.Image:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from anyscene.project import store
 from stages import labels, scenes
+from tests.builders import box_room
 from tests.builders.capture import grid, write_ply, write_scans, write_splits
 from tests.builders.files import tree_hash
 
@@ -145,3 +146,30 @@ def test_a_scan_that_is_gone_goes_from_the_scenes(captured):
     write_splits(captured.folder / "raw", ["a"], ["c"])
     result = run(scenes)
     assert result.exit_code == 0 and "0 computed, 2 unchanged, 1 removed" in result.stderr
+
+
+def test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other(workspace):
+    for name, pose in (("right", lambda one: one), ("wrong", np.linalg.inv)):
+        box_room.write_scan(workspace.folder / "rooms" / name, pose=pose)
+    workspace.change(dataset={"root": "rooms"})
+    result = run(scenes)
+    assert result.exit_code == 1 and "1 of 2 scenes failed" in result.stderr
+    assert "wrong: rooms/wrong: its depth maps contradict each other" in result.stderr
+    assert 'write {"poses": "world-to-camera"} in rooms/wrong/capture.json' in result.stderr
+    assert store.scene_ids("data/scenes") == ["right"]
+    found = store.agreement(Path("data/scenes/right.zarr"))
+    assert found["frames"]["agree"] > 0.9 and found["frames"]["seen_past"] < 0.01
+    assert found["surface"]["agree"] > 0.9 and "warning" not in found
+    workspace.change(scenes={"contradictions": "warn"})
+    result = run(scenes)
+    assert result.exit_code == 0 and "2 computed" in result.stderr  # a parameter makes all stale
+    assert "scenes: rooms/wrong: its depth maps contradict each other" in result.stderr
+    assert store.scene_ids("data/scenes") == ["right", "wrong"]
+    assert "world-to-camera" in store.agreement(Path("data/scenes/wrong.zarr"))["warning"]
+
+
+def test_scenes_without_depth_say_nothing_of_agreement(workspace):
+    for depth in (workspace.folder / "raw").glob("*/depth"):
+        shutil.rmtree(depth)
+    assert run(scenes).exit_code == 0
+    assert store.agreement(Path("data/scenes/a.zarr")) == {}

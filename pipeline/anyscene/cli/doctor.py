@@ -18,8 +18,10 @@ from anyscene import segmenters
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
 from anyscene.cli.steps import steps
+from anyscene.cli.told import Told, with_told
 from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
+from anyscene.library.location import located
 from anyscene.project import extras, layout, parameters, presets
 from anyscene.segmenters import captions
 from anyscene.study import cost
@@ -30,6 +32,7 @@ MEASURED_BY = (
     "not measured: in a clone `python -m benchmarks.speed.throughput --device cuda NAME ...` measures what "
     "runs here; time others on some frames"
 )
+SAID = "Options from --from to --axes say what SCAN does not say itself, as for anyscene import."
 MISSING = "something is missing: see the lines marked 'no'"
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
 
@@ -43,18 +46,34 @@ class Check(NamedTuple):
 
 
 def doctor(
+    scan: Annotated[
+        str | None, typer.Argument(help="a scan or an export, which is checked instead of the machine")
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help=f"of the paper: {', '.join(presets.names())}; changes nothing")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="folder of the scans, with --preset")] = None,
     params: Path = layout.PARAMETERS,
     as_json: Json = False,
+    *,
+    told: Told,
 ) -> None:
     """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing.
+
+    With SCAN: whether it can be read, and how far its depth maps agree with each other and with its mesh.
 
     With --preset: what the paper's settings for a data set need, what they would cost in time and disk, and
     the commands from here to the table, in their order.
     """
+    if scan is not None:
+        checks = [_scan(Path(scan), told, params)]
+        if as_json:
+            typer.echo(json.dumps({"checks": [check._asdict() for check in checks]}, indent=2))
+        else:
+            Console(highlight=False).print(_table(checks))
+        _require_fine(checks, as_json)
+        return
+    told.refuse("no scan is checked")
     settings, refused = None, []
     try:
         settings = presets.load(preset, params, root) if preset else parameters.load(params)
@@ -80,6 +99,10 @@ def doctor(
         if preset is not None and settings is not None:
             console.print(_cost(settings))
             console.print(_steps(preset, settings), soft_wrap=True)  # a command stays on its line
+    _require_fine(checks, as_json)
+
+
+def _require_fine(checks: list[Check], as_json: bool) -> None:
     if not all(check.fine for check in checks):
         raise PipelineError("something is missing: see the checks that are not fine" if as_json else MISSING)
 
@@ -106,6 +129,17 @@ def _packages() -> list[Check]:
     backends = "MinkowskiEngine and torch" if minkowski else "torch (no MinkowskiEngine)"
     checks.append(Check(True, "sparse backend", backends))
     return checks
+
+
+def _scan(path: Path, told: Told, params: Path) -> Check:
+    """Whether a scan can be read, and what was found in it."""
+    try:
+        with told.as_scene(path, located(params if params.is_file() else None)[0]) as (scene, said):
+            depth = sum(frame.depth is not None for frame in scene.frames)
+            counts = f"{len(scene.frames)} frames, {depth} with depth; {len(scene.xyz):,} points"
+            return Check(True, str(path), "\n".join([counts, *filter(None, [said])]))
+    except PipelineError as error:
+        return Check(False, str(path), str(error))
 
 
 def check_settings(settings: parameters.Params, file: Path) -> list[Check]:
@@ -219,7 +253,7 @@ def _steps(preset: str, settings: parameters.Params) -> Text:
     return Text("\n".join(lines))
 
 
-app = command(doctor)
+app = command(with_told(doctor, SAID), "doctor")
 
 if __name__ == "__main__":
     app()

@@ -17,7 +17,7 @@ def main(
 ) -> None:
     """Import a capture: distortion is taken out, images on their side are turned, units become metres."""
     capture = imports.read(export, told.exporter, told.options, told.every)
-    typer.echo(f"{out}: {imports.write(capture, out, told.mesh)}")
+    typer.echo(f"{out}: {imports.write(capture, out, told.mesh, not told.options.anyway)}")
 
 
 app = command(with_told(main, said=""))

@@ -7,14 +7,14 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from anyscene.datasets import imports
+from anyscene.datasets import imports, readings
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError
 from anyscene.library.scanned import as_scene
@@ -26,12 +26,15 @@ ANYTHING = (
     "mesh or cloud (.ply, .npy), or a folder with mesh.ply alone"
 )
 SAID = (
-    "Options from --from to --every say what an export does not say itself, as for anyscene import. --scale "
+    "Options from --from to --axes say what an export does not say itself, as for anyscene import. --scale "
     "and --up also work for a mesh or a cloud."
 )
 
 # its members are known once the readers are
 Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})  # type: ignore[misc]
+DepthForms = StrEnum("DepthForms", {name: name for name in readings.FORMS})  # type: ignore[misc]
+Directions = StrEnum("Directions", {name: name for name in readings.POSES})  # type: ignore[misc]
+AxesOf = StrEnum("AxesOf", {name: name for name in readings.AXES})  # type: ignore[misc]
 UNITS = {"m": 1.0, "mm": 0.001}
 
 
@@ -52,6 +55,17 @@ Up = Annotated[
 ]
 Sure = Annotated[Confidence, typer.Option(help="depth that the device was less sure of is dropped")]
 Mesh = Annotated[Path | None, typer.Option(help="PLY in the export's world, with colours and faces")]
+Form = Annotated[
+    DepthForms | None,
+    typer.Option("--depth-form", help="what depth counts: steps along the axis of the camera, or a ray"),
+]
+PosesLead = Annotated[Directions | None, typer.Option("--poses", help="from where to where its poses lead")]
+CameraAxes = Annotated[
+    AxesOf | None, typer.Option("--axes", help="of its cameras; opengl: x right, y up, z back")
+]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="go on where depth maps contradict each other, or the mesh")
+]
 Every = Annotated[int, typer.Option(min=1, help="take every so many-th of its frames")]
 
 
@@ -102,8 +116,15 @@ def _told(
     confidence: Sure = Confidence.medium,
     mesh: Mesh = None,
     every: Every = 1,
+    depth_form: Form = None,
+    poses: PosesLead = None,
+    axes: CameraAxes = None,
+    anyway: Anyway = False,
 ) -> Told:
-    return Told(exporter, export_options(scale, depth_unit, up, confidence), mesh, every)
+    options = export_options(scale, depth_unit, up, confidence)
+    meant = {"depth_form": depth_form, "poses": poses, "axes": axes}
+    said: dict[str, Any] = {name: choice and str(choice) for name, choice in meant.items()}
+    return Told(exporter, replace(options, **said, anyway=anyway), mesh, every)
 
 
 def export_options(

@@ -10,6 +10,7 @@ import zarr
 from rich.console import Console
 
 from anyscene import datasets
+from anyscene.datasets import contradictions
 from anyscene.errors import StoreError
 from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
@@ -18,16 +19,22 @@ from anyscene.project.parameters import Params, plain
 
 @dataclass(frozen=True)
 class Import:
-    """Writes the cloud of a scene and the index of its frames."""
+    """Writes the cloud of a scene, the index of its frames, and how far it agrees with itself. Raises
+    DataError where it contradicts itself and is to be refused."""
 
     dataset: datasets.Dataset
+    refuse: bool
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
-        store.write_scene(group, self.dataset.read(scene), self.dataset.root)
+        found, findings = contradictions.read(self.dataset, scene, self.refuse)
+        store.write_scene(group, found, self.dataset.root)
+        if record := findings.record():
+            group.attrs["agreement"] = record
 
 
 def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> per_scene.RunSummary:
-    """Bring data/scenes up to date, and print how many frames were left out because they have no pose.
+    """Bring data/scenes up to date, and print how many frames were left out because they have no pose, and
+    in which scenes depth maps hardly agree.
 
     replace: whether the scenes may all go that are there now. Raises StoreError where they would and may not,
     before anything is changed, and ScenesFailed after all scenes were tried.
@@ -37,7 +44,7 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
     if not replace:
         _require_kept(keys, params.dataset.root)
     summary = per_scene.run(
-        Import(dataset),
+        Import(dataset, params.scenes.contradictions == "refuse"),
         keys,
         layout.SCENES,
         parameters=plain(params.scenes),
@@ -47,6 +54,9 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
     )
     paths = [store.scene_path(layout.SCENES, scene) for scene in store.scene_ids(layout.SCENES)]
     lost = [len(store.lost_frames(path)) for path in paths]
+    for path in paths:
+        if warning := store.agreement(path).get("warning"):
+            Console(stderr=True, soft_wrap=True).print(f"scenes: {warning}", highlight=False, markup=False)
     if any(lost):
         count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
         Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from anyscene.arrays import U1
+from anyscene.datasets.readings import Reading
 from anyscene.datasets.truth import Truth
 from anyscene.errors import PipelineError
-from anyscene.scene import Scene
+from anyscene.scene import Frame, Scene
 
 
 @runtime_checkable
@@ -61,4 +62,25 @@ class Dataset(Protocol):
 
         Raises DataError that names the file.
         """
+        ...
+
+
+@runtime_checkable
+class Correctable(Dataset, Protocol):
+    """Scans that may be read in another way, if a person says so."""
+
+    def frames(self, scene: str) -> Sequence[Frame]:
+        """The frames of `read`. Raises DataError as it does."""
+        ...
+
+    def read(self, scene: str, frames: Sequence[Frame] | None = None) -> Scene:
+        """As of any data set. frames: those of the scene, where they were read before."""
+        ...
+
+    def reading(self, scene: str) -> Reading:
+        """How the numbers of its frames are taken."""
+        ...
+
+    def correction(self, scene: str, changed: Mapping[str, Any]) -> str:
+        """What a person has to do, so that fields of `reading` become those in `changed`."""
         ...

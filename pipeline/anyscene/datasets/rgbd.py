@@ -6,7 +6,8 @@
     ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes, metres, z up
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
-                                         default millimetres, and the size of colour
+                                         default millimetres, and the size of colour; and where numbers are
+                                         meant otherwise, the other fields of `readings.Reading`
     ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
                                          from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
@@ -17,7 +18,8 @@ Depth is registered to colour (the same field of view) and of its size unless de
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,14 @@ from PIL import Image
 from anyscene.arrays import U1, Array, Integers
 from anyscene.datasets import cloud_from_depth, ply, raw_files
 from anyscene.datasets.entry import Entry
+from anyscene.datasets.readings import Reading, reading_of
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
 
-CAPTURE = {"depth_scale": 1000.0, "depth_size": None}
+CAPTURE = {"depth_scale": 1000.0, "depth_size": None, **asdict(Reading())}
 TRUTH = "truth"
 # A share of half an image: more than the centre of any lens is off, less than that of a 4:3 image on its
 # side.
@@ -81,14 +84,20 @@ class Rgbd:
                 if raw_files.is_folder(self.root / scene / TRUTH)
             }
 
-    def read(self, scene: str) -> Scene:
-        """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
+    def frames(self, scene: str) -> tuple[Frame, ...]:
+        """The frames of a scene, whose pixels are read later. Raises DataError naming the file and what to
         do."""
+        return self._frames(raw_files.scene_folder(self.root, scene))
+
+    def read(self, scene: str, frames: Sequence[Frame] | None = None) -> Scene:
+        """The scene; the pixels of its frames are read later. frames: those of the scene, where they were
+        read before. Raises DataError naming the file and what to do."""
         folder = raw_files.scene_folder(self.root, scene)
-        frames = self._frames(folder)
+        frames = self._frames(folder) if frames is None else tuple(frames)
         mesh = folder / "mesh.ply"
         if mesh.is_file():
             xyz, rgb, normal, face = ply.read_mesh(mesh)
+            xyz *= np.float32(self.reading(scene).scale)
         elif all(frame.depth for frame in frames):
             xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel)
             face = np.zeros((0, 3), np.int32)
@@ -97,6 +106,15 @@ class Rgbd:
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
         return Scene(scene, xyz, rgb, normal, face, frames, self.splits().get(scene, "val"), self.name)
+
+    def reading(self, scene: str) -> Reading:
+        """How the numbers of its frames are taken, as its capture.json says."""
+        capture = raw_files.scene_folder(self.root, scene) / "capture.json"
+        return reading_of(_capture(capture), capture)
+
+    def correction(self, scene: str, changed: Mapping[str, Any]) -> str:
+        """What makes fields of `reading` those that are given."""
+        return f"write {json.dumps(dict(changed))} in {self.root / scene / 'capture.json'}"
 
     def read_truth(self, scene: str) -> Truth:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""
@@ -128,6 +146,7 @@ class Rgbd:
 
     def _frames(self, folder: Path) -> tuple[Frame, ...]:
         capture = _capture(folder / "capture.json")
+        reading = reading_of(capture, folder / "capture.json")
         color = raw_files.images_by_id(folder / "color")
         if not color:
             raise DataError(
@@ -135,7 +154,7 @@ class Rgbd:
             )
         depth = raw_files.images_by_id(folder / "depth") if (folder / "depth").is_dir() else None
         ids = sorted(color, key=raw_files.natural)[:: self.stride]
-        frames = tuple(_frame(folder, id, color[id], depth, capture) for id in ids)
+        frames = tuple(_frame(folder, id, color[id], depth, capture, reading) for id in ids)
         if depth is not None:
             _check_scale(frames, folder / "capture.json")
         return frames
@@ -150,7 +169,12 @@ def _is_vertex_truth(file: Path) -> bool:
 
 
 def _frame(
-    folder: Path, id: str, color: Path, depth: dict[str, Path] | None, capture: dict[str, Any]
+    folder: Path,
+    id: str,
+    color: Path,
+    depth: dict[str, Path] | None,
+    capture: dict[str, Any],
+    reading: Reading,
 ) -> Frame:
     if depth is not None and id not in depth:
         raise DataError(
@@ -173,10 +197,15 @@ def _frame(
     if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
     try:
-        camera = Camera(matrix, raw_files.matrix(pose, ((4, 4),)), *size)
+        placed = reading.pose(raw_files.matrix(pose, ((4, 4),)))
+        placed[:3, 3] *= reading.scale
+        camera = Camera(matrix, placed, *size)
+    except np.linalg.LinAlgError as error:
+        raise DataError(f"{pose}: {error}, which is no pose; leave the frame out") from error
     except DataError as error:
         raise DataError(f"{pose if 'pose' in str(error) else intrinsics}: {error}") from error
-    return Frame(id, color, None if depth is None else depth[id], float(capture["depth_scale"]), camera)
+    stored = None if depth is None else depth[id]
+    return Frame(id, color, stored, reading.depth_scale, camera, reading.depth_form)
 
 
 def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
@@ -207,8 +236,6 @@ def _capture(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
     capture: dict[str, Any] = CAPTURE | content
     size = capture["depth_size"]
-    if not isinstance(capture["depth_scale"], (int, float)) or not capture["depth_scale"] > 0:
-        raise DataError(f"{path}: depth_scale must be a positive number (depth value of one metre)")
     if size is not None and not (
         isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
     ):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8, Array
-from anyscene.datasets import cloud_from_depth, imports, ply
+from anyscene.datasets import cloud_from_depth, contradictions, imports, ply
 from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError, StoreError
@@ -42,7 +42,8 @@ def as_scene(
     path: a scan or an export, as for `imports.as_scan`; a .ply or .npy file; a folder with mesh.ply and
     without images; or an artefact of data/scenes, whose frames are left out. exporter, options, mesh, every:
     what an export does not say itself; of a mesh or a cloud `options` may give the scale and which direction
-    is up. Raises DataError naming the file that is wrong, and StoreError for an artefact without points."""
+    is up. Raises DataError naming the file that is wrong, also where depth maps contradict each other, and
+    StoreError for an artefact without points."""
     if path.suffix == store.SUFFIX and path.is_dir():
         imports.refuse(exporter, options, mesh, every, because=f"{path} is an artefact")
         yield _stored(path), ""
@@ -54,14 +55,21 @@ def as_scene(
         name = file.stem if file == path else path.resolve().name
         yield of_points(file, name, xyz @ turn.T, rgb, normal @ turn.T, face, options.scale), ""
         return
+    refuse = settings.scenes.contradictions == "refuse" and not options.anyway
+    options = replace(options, anyway=not refuse)
     with imports.as_scan(path, exporter, options, mesh, every) as (folder, said):
-        yield _read_scan(folder, settings), str(said or "")
+        scans, name = _scans_beside(folder, settings), folder.resolve().name
+        if said is not None:  # depth was checked when it was imported
+            yield scans.read(name), str(said)
+            return
+        scan, findings = contradictions.read(scans, name, refuse)
+        yield scan, str(findings)
 
 
-def _read_scan(folder: Path, settings: Params) -> Scene:
-    """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
-    folder, section = folder.resolve(), settings.scenes
-    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
+def _scans_beside(folder: Path, settings: Params) -> Rgbd:
+    """The scans in the folder that holds `folder`, which is one in the rgbd form."""
+    section = settings.scenes
+    return Rgbd(folder.resolve().parent, settings.dataset.name, section.frame_stride, section.voxel)
 
 
 def _stored(path: Path) -> Scene:

@@ -306,6 +306,13 @@ def lost_frames(path: Path) -> tuple[str, ...]:
     return tuple(_attributes(path).get("lost_frames", ()))
 
 
+def agreement(path: Path) -> Mapping[str, Any]:
+    """How far the scene at `path` agrees with itself, as `datasets.contradictions.Findings.record` says it;
+    empty where it has no depth."""
+    found: Mapping[str, Any] = _attributes(path).get("agreement", {})
+    return found
+
+
 def fused_points(path: Path) -> tuple[F2, B1]:
     """(feature f2[N,C], valid b1[N]) of the artefact of data/fusion at `path`. Raises StoreError where the
     features of points were not kept."""

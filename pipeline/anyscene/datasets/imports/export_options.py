@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from anyscene.arrays import F8
+from anyscene.datasets.readings import Axes, Poses
 from anyscene.errors import DataError
+from anyscene.scene import DepthForm
 
+READING = ("depth_form", "poses", "axes")  # options that say how numbers are meant
 IMAGES = "images"  # up is the direction of the upper edges of the images
 
 
@@ -21,6 +26,10 @@ class ExportOptions:
     depth_unit: float | None = None  # metres in a step of its depth
     up: F8 | str | None = None  # f8[3] in its world, of any length, or IMAGES
     confidence: int = 1  # 0 (low), 1 or 2 (high); depth with a lower confidence is dropped
+    depth_form: DepthForm | None = None  # what the values of its depth count
+    poses: Poses | None = None  # from where to where they lead
+    axes: Axes | None = None  # of its cameras
+    anyway: bool = False  # whether to go on where depth maps contradict each other, or the mesh
 
     def refuse(self, *names: str, because: str) -> None:
         """Raise DataError where one of `names` is set although the files say it, as the two might
@@ -32,7 +41,7 @@ class ExportOptions:
 
 def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
     """Raise DataError where options of an export are given and there is no export to import."""
-    options.refuse("scale", "depth_unit", "up", because=because)
+    options.refuse("scale", "depth_unit", "up", *READING, because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
     if names := [f"--{name}" for name, there in said.items() if there]:
@@ -55,3 +64,16 @@ def direction(text: str) -> F8 | str:
     if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
         raise DataError(f"--up {text}: give x, -x, y, -y, z, -z, three numbers (0,-0.9,0.1), or images")
     return vector
+
+
+def by_options(changed: Mapping[str, Any]) -> str:
+    """The options of an import that make fields of a `Reading` those in `changed`."""
+    said = []
+    for name, value in changed.items():
+        if name == "depth_scale":
+            said.append(f"--depth-unit {1 / value:g}")
+        elif name == "scale":
+            said.append(f"--scale {value:g}")
+        else:
+            said.append(f"--{name.replace('_', '-')} {value}")
+    return f"give {' '.join(said)}"

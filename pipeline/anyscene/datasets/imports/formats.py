@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from anyscene.datasets.imports import archive, colmap, nerfstudio, polycam, record3d
-from anyscene.datasets.imports.export_options import ExportOptions
+from anyscene.datasets.imports.export_options import READING, ExportOptions
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.errors import DataError
 
@@ -26,6 +26,8 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     if folder is None:
         raise DataError(f"{path}: holds no {' or '.join(reader.MARKS)}; {reader.REMEDY}")
     capture: Capture = reader.read(folder, options)
+    if capture.reading is None:
+        options.refuse(*READING, because="its form says how its numbers are meant")
     return replace(capture, frames=capture.frames[::every])
 
 

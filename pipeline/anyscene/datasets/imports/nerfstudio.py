@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from anyscene.arrays import F8
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import (
-    OPENGL,
     Depth,
     ExportFile,
     SourceFrame,
@@ -31,6 +31,7 @@ from anyscene.datasets.imports.source_frame import (
     named,
     rescaled,
 )
+from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 
@@ -68,21 +69,31 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
             "the metres of one step"
         )
+    reading = Reading(
+        1 / (options.depth_unit or 0.001),
+        options.depth_form or "axis",
+        options.poses or "camera-to-world",
+        options.axes or "opengl",
+        options.scale,
+    )
     source_frames = [
-        _frame(folder, {**content, **frame}, where, options.depth_unit)
+        _frame(folder, {**content, **frame}, where, options.depth_unit, reading)
         for frame, where in zip(frames, places, strict=True)
     ]
-    return oriented(named(source_frames, path), path, UP if options.up is None else options.up, options.scale)
+    up = UP if options.up is None else options.up
+    return replace(oriented(named(source_frames, path), path, up, options.scale), reading=reading)
 
 
-def _frame(folder: ExportFile, values: dict[str, Any], where: str, depth_unit: float | None) -> SourceFrame:
+def _frame(
+    folder: ExportFile, values: dict[str, Any], where: str, depth_unit: float | None, reading: Reading
+) -> SourceFrame:
     color = _file(folder, values.get("file_path"), where)
     depth = None
     if (file := values.get("depth_file_path")) is not None:
         assert depth_unit is not None  # `read` has asked for it
-        depth = Depth(_file(folder, file, where), depth_unit)
+        depth = Depth(_file(folder, file, where), depth_unit, form=reading.depth_form)
     try:
-        pose = np.array(values["transform_matrix"], np.float64) @ OPENGL
+        pose = reading.pose(np.array(values["transform_matrix"], np.float64))
         size, intrinsics = _intrinsics(values)
         distortion = _distortion(values)
         factor, exif = fitted(size, color)

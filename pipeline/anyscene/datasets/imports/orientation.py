@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from anyscene.arrays import F8
 from anyscene.datasets.imports.export_options import IMAGES
 from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
+from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError
 
 TILT = np.sin(np.radians(15))  # how far from level images held by hand may lie on the whole
@@ -26,6 +27,7 @@ class Capture:
     world: F8  # f8[4,4], from the world of the export to that of the frames
     left_out: tuple[str, ...] = ()  # what was left out, and why
     remarks: tuple[str, ...] = ()  # what else a user should know
+    reading: Reading | None = None  # how its numbers were taken, where options may say otherwise
 
 
 def oriented(

@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import F4
+from anyscene.arrays import F4, I4, U1
 from anyscene.datasets import ply
+from anyscene.datasets.agreement import sample
+from anyscene.datasets.contradictions import Findings, Judge, in_files
+from anyscene.datasets.imports.export_options import by_options
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
+from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
@@ -38,6 +42,7 @@ class Summary:
     sizes: tuple[Size, ...]  # of colour images
     left_out: tuple[str, ...]
     remarks: tuple[str, ...]
+    findings: Findings  # how far depth maps agree with each other and with the mesh
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{width}x{height}" for width, height in self.sizes)
@@ -48,14 +53,15 @@ class Summary:
         if self.left_out:
             more = "; ..." if len(self.left_out) > 3 else ""
             lines.append(f"left out {len(self.left_out)}: {'; '.join(self.left_out[:3])}{more}")
-        return "\n".join([*lines, *self.remarks])
+        return "\n".join([*lines, *self.remarks, *([str(self.findings)] if self.findings.frames else [])])
 
 
-def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
+def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = True) -> Summary:
     """Create the folder `out`, whole or not at all.
 
-    mesh: a PLY file with faces, in the world of the export. Raises DataError naming the file, where `out`
-    exists, and where no camera looks at the mesh.
+    mesh: a PLY file with faces, in the world of the export. refuse: whether depth maps must not contradict
+    each other, nor the mesh. Raises DataError naming the file, where `out` exists, and where no camera looks
+    at the mesh.
     """
     source_frames = capture.frames
     if out.exists():
@@ -70,6 +76,8 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
     if with_depth and len(with_depth) < len(source_frames):
         lacking = next(frame for frame in source_frames if frame.depth is None)
         raise DataError(f"{lacking.color}: no depth, other frames have it; take those frames out")
+    surface = None if mesh is None else _read_mesh(mesh, capture)
+    findings = _findings(capture, surface, out, refuse)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -78,8 +86,8 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
         written = {frame.id: _write_frame(partial, frame) for frame in source_frames}
         if with_depth:
             _write_capture(partial, written)
-        if mesh is not None:
-            _write_mesh(partial / "mesh.ply", mesh, capture)
+        if surface is not None:
+            ply.write_mesh(partial / "mesh.ply", *surface)
         os.replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -91,6 +99,7 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
         tuple(sorted({color for color, _ in written.values()})),
         capture.left_out,
         capture.remarks,
+        findings,
     )
 
 
@@ -139,7 +148,8 @@ def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
     Image.fromarray(steps).save(path)
 
 
-def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
+def _read_mesh(mesh: Path, capture: Capture) -> tuple[F4, U1, I4]:
+    """(xyz f4[N, 3], rgb u1[N, 3], face i4[F, 3]) in the world of the frames. Raises DataError."""
     xyz, rgb, _, face = ply.read_mesh(mesh)
     if len(face) == 0:
         raise DataError(
@@ -155,4 +165,27 @@ def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
             f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "
             "the poses, unaligned and unscaled"
         )
-    ply.write_mesh(path, xyz, rgb, face)
+    return xyz, rgb, face
+
+
+def _findings(capture: Capture, surface: tuple[F4, U1, I4] | None, out: Path, refuse: bool) -> Findings:
+    """How far the depth maps agree with each other and with the mesh. Raises DataError where they cannot be
+    right and are to be refused."""
+    depth = capture.frames[0].depth
+    reading = capture.reading or Reading(DEPTH_SCALE if depth is None else 1 / depth.unit)
+    judge = Judge(out.name, reading, in_files if capture.reading is None else by_options, refuse)
+    moved = capture.world.copy()
+    moved[:3, :3] /= np.cbrt(np.linalg.det(moved[:3, :3]))
+    back = np.linalg.inv(moved)  # to the axes of the export, of which readings speak
+    cameras = [replace(frame.camera, pose=back @ frame.camera.pose) for frame in capture.frames]
+    pairs = zip(capture.frames, cameras, strict=True)
+    taken = sample([replace(frame, camera=camera) for frame, camera in pairs])
+    if taken is not None:
+        median = np.median(taken.metres, axis=1)
+        odd = (median < PLAUSIBLE[0]) | (median > PLAUSIBLE[1])
+        if odd.any() and not odd.all():  # they will be refused by their names when they are written
+            return Findings()
+    findings = judge.frames(taken)
+    if surface is None:
+        return findings
+    return judge.surface(taken, surface[0] @ back[:3, :3].T + back[:3, 3], findings)

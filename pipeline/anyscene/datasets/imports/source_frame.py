@@ -16,12 +16,12 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 
 from anyscene.arrays import F4, U1, Array
+from anyscene.datasets.readings import OPENGL as OPENGL  # of the importers
 from anyscene.errors import DataError
-from anyscene.scene import Camera
+from anyscene.scene import Camera, DepthForm, turned_back
 
 ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels are stored as they are to be seen
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new axes in the old
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # from camera axes x right, y up, z back to OpenCV's
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Value = TypeVar("Value", bound=np.generic)
@@ -45,6 +45,7 @@ class Depth:
     unit: float  # metres in one of its steps
     # Decodes the file into numbers [h, w]; 0, below 0 and NaN are no reading. Raises one of UNREADABLE.
     read: Callable[[ExportFile], Array] = numbers
+    form: DepthForm = "axis"  # what these numbers count
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,17 @@ class SourceFrame:
     distortion: tuple[float, float, float, float, float] = (0.0,) * 5
     # whether the camera is that of the image as its EXIF orientation turns it, not as its pixels are stored
     exif: bool = False
+
+    def read_depth(self) -> F4 | None:
+        """f4[h, w]: metres along the camera's axis, 0 = no reading, without distortion and as it is stored,
+        not turned upright; None where there is no depth. Raises DataError naming the file."""
+        if self.depth is None:
+            return None
+        depth = _depth(self.depth, self.camera)
+        camera = self.camera.resized(depth.shape[1], depth.shape[0])
+        if any(self.distortion):
+            depth = undistorted(depth, camera, self.distortion, order=0)
+        return depth / camera.ray_lengths() if self.depth.form == "ray" else depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +134,10 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
 def load(frame: SourceFrame) -> Picture:
     """The frame without distortion, turned by quarters so that up is up in the image. Raises DataError naming
     the file."""
-    rgb, depth = _rgb(frame), None if frame.depth is None else _depth(frame.depth, frame.camera)
+    rgb = _rgb(frame)
     if any(frame.distortion):
         rgb = undistorted(rgb, frame.camera, frame.distortion, order=1)
-        if depth is not None:
-            camera = frame.camera.resized(depth.shape[1], depth.shape[0])
-            depth = undistorted(depth, camera, frame.distortion, order=0)
-    picture = Picture(rgb, depth, frame.camera)
+    picture = Picture(rgb, frame.read_depth(), frame.camera)
     for _ in range(quarters(frame.camera)):
         picture = _turned(picture)
     return picture
@@ -202,6 +211,8 @@ def _depth(stored: Depth, camera: Camera) -> F4:
             f"{source}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; "
             "export 16-bit PNG or npy"
         )
+    if stored.form == "rotated":
+        raw = turned_back(raw)
     metres = np.nan_to_num(raw.astype(np.float64) * stored.unit, nan=0, posinf=0, neginf=0)
     depth = np.maximum(metres, 0).astype(np.float32)
     height, width = depth.shape

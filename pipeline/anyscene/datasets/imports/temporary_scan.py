@@ -26,4 +26,4 @@ def as_scan(
     capture = read(path, source, options, every)
     with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
         folder = Path(temporary) / path.resolve().stem
-        yield folder, write(capture, folder, mesh)
+        yield folder, write(capture, folder, mesh, refuse=not options.anyway)

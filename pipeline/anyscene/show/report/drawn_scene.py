@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from anyscene.arrays import I2, Integers
-from anyscene.datasets import LabelSet
+from anyscene.datasets import LabelSet, contradictions
 from anyscene.errors import PipelineError
 from anyscene.project import store
 from anyscene.project.progress import progress
@@ -45,6 +45,7 @@ class DrawnScene:
     id: str
     pictures: tuple[GalleryPicture, ...]
     problems: tuple[str, ...] = ()  # why pictures are missing
+    agreement: tuple[str, ...] = ()  # how far its depth maps agree
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def draw(scene: str, run: Run) -> DrawnScene:
     if run.ablation is not None:
         pictures += _predictions(scene, view, target, run, run.ablation, problems)
     pictures += _tasks(scene, view, run, problems)
-    return DrawnScene(scene, tuple(pictures), tuple(dict.fromkeys(problems)))
+    agreement = tuple(contradictions.lines(group.attrs.get("agreement", {})))
+    return DrawnScene(scene, tuple(pictures), tuple(dict.fromkeys(problems)), agreement)
 
 
 def _truth(scene: str, run: Run, problems: list[str]) -> I2 | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from anyscene.project import store
@@ -47,3 +48,16 @@ def unmeasured(run: Run) -> list[str]:
     elif metrics["unannotated"]:
         found.append(f"Scenes without annotation enter no score: {', '.join(metrics['unannotated'])}.")
     return found
+
+
+def doubtful(run: Run) -> list[str]:
+    """The scenes whose depth maps hardly agree with each other or with the mesh, and how far."""
+    folder, warnings = run.artefacts.data("scenes"), []
+    for scene in sorted(_ids(folder)):
+        found = run.tried(partial(store.agreement, store.scene_path(folder, scene)))
+        if found and "warning" in found:
+            warnings.append(f"{found['warning']}.")
+    more = (
+        [f"So {len(warnings)} scenes in all hardly agree with themselves."] if len(warnings) > NAMED else []
+    )
+    return [*warnings[:NAMED], *more]

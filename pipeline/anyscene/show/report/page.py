@@ -48,6 +48,7 @@ def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:
     run = Run(params, artefacts)
     run.missing.extend(gaps.uncomputed(run))
     run.missing.extend(gaps.unmeasured(run))
+    run.missing.extend(gaps.doubtful(run))
     shown = drawn_scene.gallery(run)
     return template("page.html.j2").render(
         params=params,

@@ -1,0 +1,227 @@
+"""python -m benchmarks.quality.readings [FOLDER] [--rooms N]: are wrong readings of scans refused?
+
+And is the right one named? FOLDER holds scans in the form of the reader `rgbd`, those of the demo by default.
+Their depth gets noise and their poses drift, as those of a device do. Then each is read rightly and in every
+wrong way, and judged as `anyscene import` and the stage `scenes` judge it. The tables of
+docs/notes/readings.md come from here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from scipy.spatial.transform import Rotation
+
+from anyscene.arrays import F4, F8
+from anyscene.datasets import ply
+from anyscene.datasets.agreement import Agreement, sample
+from anyscene.datasets.contradictions import Findings, Judge
+from anyscene.datasets.readings import OPENGL, Reading
+from anyscene.datasets.rgbd import Rgbd
+from anyscene.errors import DataError
+from anyscene.scene import Camera, Frame, turned_back
+
+NOISE = 0.01  # of depth, a share of it
+SHIFT, TURN = 0.01, 0.5  # of poses: metres and degrees, along and about each axis
+MILLIMETRES = Reading()
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A frame in memory."""
+
+    camera: Camera
+    depth: F4  # f4[H, W], metres
+
+    def read_depth(self) -> F4:
+        return self.depth
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A way to misread a scan."""
+
+    name: str
+    pose: Callable[[F8], F8] = lambda pose: pose  # what is taken for the pose
+    depth: Callable[[F4, Camera], F4] = lambda depth, camera: depth  # what is taken for metres
+    right: Reading = MILLIMETRES  # what has to be named
+    now: Reading = MILLIMETRES  # what was said
+
+
+def scaled(factor: float) -> Callable[[F8], F8]:
+    def change(pose: F8) -> F8:
+        pose = pose.copy()
+        pose[:3, 3] *= factor
+        return pose
+
+    return change
+
+
+def times(factor: float) -> Callable[[F4, Camera], F4]:
+    return lambda depth, camera: depth * np.float32(factor)
+
+
+def in_rotated_bits(depth: F4, camera: Camera) -> F4:
+    steps = np.rint(depth * 1000).astype(np.uint16)
+    stored = steps << 3 | steps >> 13
+    assert np.array_equal(turned_back(stored), steps)
+    return (stored / np.float32(1000)).astype(np.float32)
+
+
+def along_rays(depth: F4, camera: Camera) -> F4:
+    height, width = depth.shape
+    return depth * camera.resized(width, height).ray_lengths()
+
+
+WAYS = (
+    Wrong("right"),
+    Wrong("unit of depth x 0.1", depth=times(0.1), right=Reading(100.0)),
+    Wrong("unit of depth x 10", depth=times(10), right=Reading(10000.0)),
+    Wrong("5000 steps a metre (TUM RGB-D)", depth=times(5), right=Reading(5000.0)),
+    Wrong("6553.5 steps a metre (Replica)", depth=times(6.5535), right=Reading(6553.5)),
+    Wrong("rotated bits (SUN RGB-D)", depth=in_rotated_bits, right=Reading(depth_form="rotated")),
+    Wrong("poses world to camera", np.linalg.inv, right=Reading(poses="world-to-camera")),
+    Wrong("OpenGL's axes", lambda pose: pose @ OPENGL, right=Reading(axes="opengl")),
+    Wrong("OpenCV's for OpenGL's", lambda pose: pose @ OPENGL, now=Reading(axes="opengl")),
+    Wrong("distance along the ray", depth=along_rays, right=Reading(depth_form="ray")),
+    Wrong("poses x 10", scaled(10), right=Reading(scale=0.1)),
+    Wrong("poses x 0.1", scaled(0.1), right=Reading(scale=10.0)),
+    Wrong("poses in millimetres", scaled(1000), right=Reading(scale=0.001)),
+    Wrong(
+        "OpenGL's axes, world to camera",
+        lambda pose: np.linalg.inv(pose @ OPENGL),
+        right=Reading(poses="world-to-camera", axes="opengl"),
+    ),
+    Wrong("depth x 1.1", depth=times(1.1)),  # no unit is like this: nothing can be named
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was said of a scan that was read in some way."""
+
+    agreement: Agreement
+    warned: bool
+    refused: bool
+    named: bool  # whether the right reading was
+    seconds: float
+
+
+def judged(way: Wrong, frames: Sequence[Held]) -> Verdict:
+    """What is said of the frames, read that way."""
+    read = [
+        Held(replace(one.camera, pose=way.pose(one.camera.pose)), way.depth(one.depth, one.camera))
+        for one in frames
+    ]
+    named: list[bool] = []
+
+    def correction(changed: object) -> str:
+        named.append(changed == way.now.different(way.right))
+        return ""
+
+    began, refused, warned = time.perf_counter(), False, False
+    taken = sample(read)
+    assert taken is not None
+    try:
+        warned = bool(Judge("", way.now, correction).frames(taken).warning)
+    except DataError:
+        refused = True
+    seconds = time.perf_counter() - began
+    return Verdict(taken.frames(), warned, refused, any(named), seconds)
+
+
+def worn(frames: Sequence[Frame], rng: np.random.Generator) -> list[Held]:
+    """The frames with noise in depth and poses that drift, each by itself: neighbours differ by more than
+    where drift grows."""
+    held = []
+    for frame in frames:
+        depth, pose = frame.read_depth(), frame.camera.pose.copy()
+        assert depth is not None
+        pose[:3, :3] = Rotation.from_rotvec(np.radians(rng.normal(0, TURN, 3))).as_matrix() @ pose[:3, :3]
+        pose[:3, 3] += rng.normal(0, SHIFT, 3)
+        noisy = depth * rng.normal(1, NOISE, depth.shape)
+        held.append(Held(replace(frame.camera, pose=pose), noisy.astype(np.float32)))
+    return held
+
+
+def percent(values: Sequence[float]) -> str:
+    """Median, and the range."""
+    low, middle, high = (100 * np.quantile(values, q) for q in (0, 0.5, 1))
+    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
+
+
+def table_of_readings(rooms: Sequence[Sequence[Held]], console: Console) -> None:
+    table = Table(title=f"depth with depth, {len(rooms)} rooms", title_justify="left", box=None)
+    for name in ("read as", "agree", "seen past", "contradiction", "warned", "refused", "named", "s"):
+        table.add_column(name, justify="left" if name == "read as" else "right")
+    for way in WAYS:
+        found = [judged(way, room) for room in rooms]
+        agreements = [one.agreement for one in found]
+        shares = [one.shares() for one in agreements]
+        table.add_row(
+            way.name,
+            percent([one["agree"] for one in shares]),
+            percent([one["seen_past"] for one in shares]),
+            percent([one.contradiction for one in agreements]),
+            str(sum(one.warned for one in found)),
+            str(sum(one.refused for one in found)),
+            str(sum(one.named for one in found)),
+            f"{np.median([one.seconds for one in found]):.2f}",
+        )
+    console.print(table)
+
+
+def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], F4]], console: Console) -> None:
+    table = Table(title=f"mesh with depth, {len(rooms)} rooms", title_justify="left", box=None)
+    for name in ("mesh", "agree", "seen past", "contradiction", "warned", "refused"):
+        table.add_column(name, justify="left" if name == "mesh" else "right")
+    for degrees in (0, 1, 2, 5, 15, 45, 90):
+        turn = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+        agreements, warned, refused = [], 0, 0
+        for room, xyz in rooms:
+            taken = sample(room)
+            judge = Judge("", Reading(), lambda changed: "", refuse=False)
+            findings = judge.surface(taken, xyz @ turn.T, Findings())
+            assert findings.surface is not None
+            agreements.append(findings.surface)
+            warned += bool(findings.warning)
+            try:
+                replace(judge, refuse=True).surface(taken, xyz @ turn.T, Findings())
+            except DataError:
+                refused += 1
+        shares = [one.shares() for one in agreements]
+        table.add_row(
+            f"turned by {degrees} degrees" if degrees else "right",
+            percent([one["agree"] for one in shares]),
+            percent([one["seen_past"] for one in shares]),
+            percent([one.contradiction for one in agreements]),
+            str(warned),
+            str(refused),
+        )
+    console.print(table)
+
+
+def main(
+    folder: Annotated[Path, typer.Argument()] = Path("data/world"),
+    rooms: Annotated[int, typer.Option(help="how many, at most")] = 40,
+) -> None:
+    """Read scans rightly and wrongly, and print what is said of them."""
+    scans = Rgbd(folder, "scans")
+    names = list(scans.splits())[:rooms]
+    held = [worn(scans.frames(name), np.random.default_rng(room)) for room, name in enumerate(names)]
+    meshes = [ply.read_mesh(folder / name / "mesh.ply")[0] for name in names]
+    console = Console(width=120)
+    table_of_readings(held, console)
+    table_of_meshes(list(zip(held, meshes, strict=True)), console)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,225 @@
+"""How far the depth maps of a scan agree: with each other, and with its surface.
+
+Of what one frame measures, other frames confirm a part, see past a part, and have something before the rest.
+In a right scan hardly anything is seen past: if a surface is there, then no ray goes through it. Where units,
+poses or axes are read wrongly, as much is seen past as is hidden, and little is confirmed.
+
+Pairs of frames are a sample, whose size does not grow with the scan. They have to overlap if the scan is read
+rightly. If it is not, neither the distances of its cameras nor where they look say which do. But the angle
+that a camera turned between two frames is the same under all readings, as is the order of the frames. So
+a frame stands with those after it that have turned by some degrees, and with its neighbours in space, once as
+the poses are and once as their inverses are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from anyscene.arrays import B1, F4, F8, I8, Floats
+from anyscene.datasets.readings import Change
+from anyscene.scene import Camera
+
+TOLERANCE = 0.05  # a share of the distance, more than the noise and drift of a device
+FRAMES = (16, 48)  # of a sample: a quarter of the scan's, within these bounds
+PIXELS = 128  # of a frame
+POINTS = 2048  # of a surface
+TURNS = (np.radians(12), np.radians(25))  # between frames that still overlap, at 45 degrees and more of view
+AS_READ = Change()
+SEED = 0
+
+
+class DepthFrame(Protocol):
+    """A frame whose depth can be read."""
+
+    @property
+    def camera(self) -> Camera:
+        """Of the colour image, to which depth is registered."""
+        ...
+
+    def read_depth(self) -> F4 | None:
+        """f4[H, W]: metres, 0 = no reading; None where there is no depth. Raises DataError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many measured points other frames confirm, see past, or have something before."""
+
+    confirmed: int
+    past: int
+    hidden: int
+    asked: int  # so many might have been seen: points, times the frames that might
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(
+            self.confirmed + other.confirmed,
+            self.past + other.past,
+            self.hidden + other.hidden,
+            self.asked + other.asked,
+        )
+
+    @property
+    def covered(self) -> int:
+        """How many lay in front of another camera, where it has a reading."""
+        return self.confirmed + self.past + self.hidden
+
+    @property
+    def open(self) -> int:
+        """How many of these nothing hides."""
+        return self.confirmed + self.past
+
+    @property
+    def share(self) -> float:
+        """0..1: what is confirmed, of what is covered."""
+        return self.confirmed / max(self.covered, 1)
+
+    @property
+    def contradiction(self) -> float:
+        """0..1: the share that is seen past, of what no other thing hides; 0 where there is nothing."""
+        return self.past / max(self.open, 1)
+
+    def shares(self) -> dict[str, float]:
+        """Each part of what is covered in 0..1, with four decimals."""
+        parts = {"agree": self.confirmed, "seen_past": self.past, "hidden": self.hidden}
+        return {name: round(count / max(self.covered, 1), 4) for name, count in parts.items()}
+
+    def __str__(self) -> str:
+        return in_words(self.shares())
+
+
+NONE = Agreement(0, 0, 0, 0)
+
+
+def in_words(shares: Mapping[str, float]) -> str:
+    """`Agreement.shares` as a person reads them."""
+    agree, past, hidden = (100 * shares[name] for name in ("agree", "seen_past", "hidden"))
+    return f"agree {agree:.1f} %, seen past {past:.1f} %, hidden {hidden:.1f} %"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The depth maps of K frames, and P pixels of each."""
+
+    poses: F8  # f8[K, 4, 4], camera to world
+    intrinsics: F8  # f8[K, 3, 3], of the depth maps
+    depth: tuple[F4, ...]  # f4[H, W] each, metres
+    ray: F8  # f8[K, P, 3], camera axes: from the camera through a pixel to where z is 1
+    metres: F8  # f8[K, P], depth of these pixels
+
+    @property
+    def median(self) -> float:
+        """Of the depth of its pixels, metres."""
+        return float(np.median(self.metres))
+
+    def points(self, change: Change = AS_READ, every: int = 1) -> F8:
+        """f8[K, P, 3]: where in the world the pixels measure something, once cameras and depth are changed.
+        every: of so many pixels one is taken."""
+        poses, ray = change.poses(self.poses), self.ray[:, ::every]
+        z = self.metres[:, ::every] * change.depth * np.linalg.norm(ray, axis=2) ** change.along
+        xyz: F8 = (ray * z[..., None]) @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+        return xyz
+
+    def frames(self, change: Change = AS_READ, every: int = 1) -> Agreement:
+        """How far the frames agree with each other, once cameras and depth are changed. every: of so many
+        pixels one is taken."""
+        poses, xyz = change.poses(self.poses), self.points(change, every)
+        others = ~np.eye(len(poses), dtype=bool)
+        return sum((self._seen(k, poses[k], xyz[others[k]], change) for k in range(len(poses))), NONE)
+
+    def surface(self, xyz: Floats, change: Change = AS_READ) -> Agreement:
+        """How far the frames confirm the points [N, 3] of a surface in the world."""
+        points, poses = xyz.astype(np.float64), change.poses(self.poses)
+        return sum((self._seen(k, poses[k], points, change) for k in range(len(poses))), NONE)
+
+    def _seen(self, k: int, pose: F8, xyz: F8, change: Change) -> Agreement:
+        """What frame k makes of points [..., 3] in the world, if `pose` is its pose."""
+        depth, matrix = self.depth[k], self.intrinsics[k]
+        height, width = depth.shape
+        x, y, z = ((xyz.reshape(-1, 3) - pose[:3, 3]) @ pose[:3, :3]).T
+        with np.errstate(divide="ignore", invalid="ignore"):  # for points in the camera's plane
+            column = np.rint(x / z * matrix[0, 0] + matrix[0, 2])
+            row = np.rint(y / z * matrix[1, 1] + matrix[1, 2])
+        inside: B1 = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        column, row, z = column[inside], row[inside], z[inside]
+        found = depth[row.astype(np.int64), column.astype(np.int64)].astype(np.float64)
+        if change.along:
+            found *= _length(row, column, matrix) ** change.along
+        read = found > 0
+        beyond = found[read] * change.depth / z[read] - 1
+        past, hidden = (int(np.count_nonzero(sign * beyond > TOLERANCE)) for sign in (1, -1))
+        return Agreement(int(np.count_nonzero(read)) - past - hidden, past, hidden, x.size)
+
+
+def sample(frames: Sequence[DepthFrame]) -> Sample | None:
+    """Some of the frames, with depth and some pixels of each; None where fewer than two have any readings.
+
+    Raises DataError where a depth map cannot be read."""
+    rng = np.random.default_rng(SEED)
+    poses, intrinsics, maps, rays, metres = [], [], [], [], []
+    for k in chosen(np.array([frame.camera.pose for frame in frames]).reshape(-1, 4, 4)):
+        depth = frames[k].read_depth()
+        if depth is None or not len(readings := np.flatnonzero(depth > 0)):
+            continue
+        height, width = depth.shape
+        matrix = frames[k].camera.resized(width, height).intrinsics
+        row, column = np.divmod(readings[rng.integers(0, len(readings), PIXELS)], width)
+        rays.append(_ray(row, column, matrix))
+        metres.append(depth[row, column].astype(np.float64))
+        poses.append(frames[k].camera.pose)
+        intrinsics.append(matrix)
+        maps.append(depth)
+    if len(maps) < 2:
+        return None
+    return Sample(np.array(poses), np.array(intrinsics), tuple(maps), np.array(rays), np.array(metres))
+
+
+def points_of(xyz: Floats) -> Floats:
+    """Some of the points [N, 3] of a surface, evenly spread over the order in which they are stored."""
+    return xyz[np.linspace(0, len(xyz) - 1, min(len(xyz), POINTS)).astype(np.int64)]
+
+
+def chosen(poses: F8) -> I8:
+    """The indices, in their order, of some of the N frames with poses f8[N, 4, 4], among which many pairs
+    overlap, however the poses are meant. At most as many as FRAMES says."""
+    count = len(poses)
+    most = min(max(FRAMES[0], count // 4), FRAMES[1])
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    centres = [one[:, :3, 3] for one in (poses, np.linalg.inv(poses))]
+    anchors = np.linspace(0, count - 1, most // (1 + len(TURNS) + len(centres))).astype(np.int64)
+    found = set(anchors.tolist())
+    for anchor in anchors:
+        cosine = (np.einsum("nij,ij->n", poses[:, :3, :3], poses[anchor, :3, :3]) - 1) / 2
+        turned = np.arccos(np.clip(cosine, -1, 1))
+        for least in TURNS:
+            found.add(_next(turned >= least, anchor, count // (2 * len(anchors))))
+        overlapping = (turned >= TURNS[0]) & (turned <= 2 * TURNS[1])
+        for centre in centres:
+            distance = np.linalg.norm(centre - centre[anchor], axis=1)
+            found.add(int(np.argmin(np.where(overlapping, distance, np.inf))))
+    return np.array(sorted(found))
+
+
+def _next(fits: B1, anchor: int, gap: int) -> int:
+    """The first frame after `anchor` that fits, or the last before it; where there is none, that after a gap
+    of so many."""
+    after, before = np.flatnonzero(fits[anchor:]), np.flatnonzero(fits[:anchor])
+    if len(after):
+        return int(anchor + after[0])
+    return int(before[-1]) if len(before) else int(min(anchor + gap, len(fits) - 1))
+
+
+def _ray(row: Floats | I8, column: Floats | I8, intrinsics: F8) -> F8:
+    """f8[P, 3]: from the camera through pixels, to where z is 1."""
+    x = (column - intrinsics[0, 2]) / intrinsics[0, 0]
+    y = (row - intrinsics[1, 2]) / intrinsics[1, 1]
+    return np.stack([x, y, np.ones_like(x)], -1)
+
+
+def _length(row: Floats, column: Floats, intrinsics: F8) -> F8:
+    length: F8 = np.linalg.norm(_ray(row, column, intrinsics), axis=-1)
+    return length

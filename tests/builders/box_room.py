@@ -1,0 +1,142 @@
+"""A room with a block in it, measured ray by ray: depth maps whose right and wrong readings are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from anyscene.scene import Camera
+
+ROOM = np.array([4.0, 3.0, 2.5])
+BLOCK = np.array([[1.5, 1.1, 0.0], [2.5, 1.9, 0.5]])
+WIDTH, HEIGHT, FOCAL = 64, 48, 40.0
+OPENGL = np.diag([1.0, -1, -1, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A frame in memory."""
+
+    camera: Camera
+    depth: np.ndarray | None  # f4[H, W] in metres along the axis
+
+    def read_depth(self):
+        return self.depth
+
+
+def pose_of(k: int, count: int) -> np.ndarray:
+    """f8[4, 4], camera to world, OpenCV axes: the k-th of cameras round a circle, which look over its middle
+    and down by 15 degrees."""
+    turn, pitch = 2 * np.pi * k / count, np.radians(15)
+    forward = np.array([-np.cos(turn) * np.cos(pitch), -np.sin(turn) * np.cos(pitch), -np.sin(pitch)])
+    right = np.cross(forward, [0, 0, 1])
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], 1)
+    pose[:3, 3] = 2 + 0.9 * np.cos(turn), 1.5 + 0.7 * np.sin(turn), 1.6
+    return pose
+
+
+def matrix_of(size=(WIDTH, HEIGHT)) -> np.ndarray:
+    """f8[3, 3]: intrinsics, the centre of the first pixel is (0, 0)."""
+    width, height = size
+    focal = FOCAL * width / WIDTH
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+
+def depth_of(pose: np.ndarray, size=(WIDTH, HEIGHT)) -> np.ndarray:
+    """f8[H, W]: metres along the axis."""
+    width, height = size
+    matrix = matrix_of(size)
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
+    ray = np.stack([x, y, np.ones(u.shape)], -1)
+    ray, eye = ray @ pose[:3, :3].T, pose[:3, 3]
+    walls = np.where(ray > 0, (ROOM - eye) / ray, (0 - eye) / ray).min(-1)
+    low, high = (BLOCK[0] - eye) / ray, (BLOCK[1] - eye) / ray
+    near, far = np.minimum(low, high).max(-1), np.maximum(low, high).min(-1)
+    return np.where((near < far) & (near > 0), np.minimum(near, walls), walls)
+
+
+def frames(count: int = 12, size=(WIDTH, HEIGHT)) -> list[Measured]:
+    """The room, read rightly."""
+    return frames_at([pose_of(k, count) for k in range(count)], size)
+
+
+def frames_at(poses, size=(WIDTH, HEIGHT)) -> list[Measured]:
+    """The room from these poses, read rightly."""
+    return [
+        Measured(Camera(matrix_of(size), pose, *size), depth_of(pose, size).astype(np.float32))
+        for pose in poses
+    ]
+
+
+def posed(measured: list[Measured], change) -> list[Measured]:
+    """The frames with other poses: change(pose) of each."""
+    return [replace(one, camera=replace(one.camera, pose=change(one.camera.pose))) for one in measured]
+
+
+def deep(measured: list[Measured], change) -> list[Measured]:
+    """The frames with other depth: change(depth) of each."""
+    return [replace(one, depth=np.asarray(change(one.depth), np.float32)) for one in measured]
+
+
+def surface(step: float = 0.1) -> np.ndarray:
+    """f4[N, 3]: points on the walls of the room."""
+    points = []
+    for axis in range(3):
+        a, b = (other for other in range(3) if other != axis)
+        s, t = np.meshgrid(np.arange(0, ROOM[a] + 1e-9, step), np.arange(0, ROOM[b] + 1e-9, step))
+        for side in (0.0, ROOM[axis]):
+            wall = np.full((s.size, 3), side)
+            wall[:, a], wall[:, b] = s.ravel(), t.ravel()
+            points.append(wall)
+    return np.concatenate(points).astype(np.float32)
+
+
+def write_scan(folder: Path, count: int = 12, *, pose=lambda one: one, steps=lambda metres: 1000 * metres):
+    """FOLDER in the rgbd form. pose: what is written of a pose; steps: what is written of depth [H, W]."""
+    for name in ("color", "depth", "pose"):
+        (folder / name).mkdir(parents=True)
+    np.savetxt(folder / "intrinsics.txt", matrix_of())
+    for k, frame in enumerate(frames(count)):
+        Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)).save(folder / "color" / f"{k}.png")
+        stored = np.rint(steps(frame.depth.astype(np.float64))).astype(np.uint16)
+        Image.fromarray(stored).save(folder / "depth" / f"{k}.png")
+        np.savetxt(folder / "pose" / f"{k}.txt", pose(frame.camera.pose), fmt="%.12g")
+    return folder
+
+
+def write_transforms(folder: Path, count: int = 12, *, pose=lambda one: one @ OPENGL, steps=1000.0) -> Path:
+    """FOLDER in nerfstudio's form. pose: what is written of a pose with OpenCV axes."""
+    for name in ("images", "depth"):
+        (folder / name).mkdir(parents=True)
+    matrix, listed = matrix_of(), []
+    for k, frame in enumerate(frames(count)):
+        Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)).save(folder / "images" / f"{k}.png")
+        Image.fromarray(np.rint(steps * frame.depth).astype(np.uint16)).save(folder / "depth" / f"{k}.png")
+        paths = {"file_path": f"images/{k}.png", "depth_file_path": f"depth/{k}.png"}
+        listed.append({**paths, "transform_matrix": pose(frame.camera.pose).tolist()})
+    camera = {"fl_x": matrix[0, 0], "fl_y": matrix[1, 1], "cx": matrix[0, 2] + 0.5, "cy": matrix[1, 2] + 0.5}
+    content = {"camera_model": "OPENCV", **camera, "w": WIDTH, "h": HEIGHT, "frames": listed}
+    (folder / "transforms.json").write_text(json.dumps(content))
+    return folder
+
+
+def along_rays(metres: np.ndarray, size=(WIDTH, HEIGHT)) -> np.ndarray:
+    """Depth [H, W] along the axis -> distances along the rays of pixels."""
+    width, height = size
+    matrix = matrix_of(size)
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
+    return metres * np.sqrt(1 + x**2 + y**2)
+
+
+def rotated(steps: np.ndarray) -> np.ndarray:
+    """Integers with their 16 bits turned to the left by three."""
+    whole = np.rint(steps).astype(np.uint16)
+    return (whole << 3 | whole >> 13).astype(np.float64)

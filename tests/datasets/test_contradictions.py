@@ -1,0 +1,286 @@
+"""Scans that contradict themselves: refused, with the reading under which they agree."""
+
+import numpy as np
+import pytest
+
+from anyscene.datasets import contradictions
+from anyscene.datasets.agreement import sample
+from anyscene.datasets.contradictions import Findings, Judge
+from anyscene.datasets.readings import Reading
+from anyscene.datasets.rgbd import Rgbd
+from anyscene.errors import DataError
+from tests.builders import box_room
+from tests.builders.box_room import OPENGL, along_rays, deep, posed, rotated
+from tests.builders.capture import write_ply
+
+
+def judge(now=None, refuse=True) -> Judge:
+    return Judge("room", now or Reading(), lambda changed: f"say {sorted(changed.items())}", refuse)
+
+
+def judged(measured, now=None, refuse=True) -> Findings:
+    return judge(now, refuse).frames(sample(measured))
+
+
+def moved(factor):
+    def change(pose):
+        pose = pose.copy()
+        pose[:3, 3] *= factor
+        return pose
+
+    return change
+
+
+def test_a_right_room_passes_and_says_how_far_it_agrees():
+    findings = judged(box_room.frames())
+    assert not findings.warning and findings.record()["frames"]["agree"] > 0.9
+    assert str(findings).startswith("depth against depth: agree 9")
+    surface = judge().surface(sample(box_room.frames()), box_room.surface(), findings)
+    assert surface.record()["surface"]["agree"] > 0.9 and not surface.warning
+    assert surface.record().keys() == {"frames", "surface"}
+
+
+WRONG = {  # what is wrong with the frames -> the fields of the right reading
+    "a tenth of the unit": (lambda f: deep(f, lambda d: d / 10), [("depth_scale", 100.0)]),
+    "ten times the unit": (lambda f: deep(f, lambda d: d * 10), [("depth_scale", 10000.0)]),
+    "TUM": (lambda f: deep(f, lambda d: d * 5), [("depth_scale", 5000.0)]),
+    "Replica": (lambda f: deep(f, lambda d: d * 6.5535), [("depth_scale", 6553.5)]),
+    "Matterport": (lambda f: deep(f, lambda d: d * 4), [("depth_scale", 4000.0)]),
+    "SUN RGB-D": (lambda f: deep(f, lambda d: rotated(1000 * d) / 1000), [("depth_form", "rotated")]),
+    "along the ray": (lambda f: deep(f, along_rays), [("depth_form", "ray")]),
+    "world to camera": (lambda f: posed(f, np.linalg.inv), [("poses", "world-to-camera")]),
+    "OpenGL": (lambda f: posed(f, lambda p: p @ OPENGL), [("axes", "opengl")]),
+    "poses ten times too large": (lambda f: posed(f, moved(10)), [("scale", 0.1)]),
+    "poses ten times too small": (lambda f: posed(f, moved(0.1)), [("scale", 10.0)]),
+    "poses in millimetres": (lambda f: posed(f, moved(1000)), [("scale", 0.001)]),
+    "OpenGL, world to camera": (
+        lambda f: posed(f, lambda p: np.linalg.inv(p @ OPENGL)),
+        [("axes", "opengl"), ("poses", "world-to-camera")],
+    ),
+    "TUM, world to camera": (
+        lambda f: posed(deep(f, lambda d: d * 5), np.linalg.inv),
+        [("depth_scale", 5000.0), ("poses", "world-to-camera")],
+    ),
+    "OpenGL along the ray": (
+        lambda f: posed(deep(f, along_rays), lambda p: p @ OPENGL),
+        [("axes", "opengl"), ("depth_form", "ray")],
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_readings_are_refused_and_the_right_one_is_named(wrong):
+    spoil, right = WRONG[wrong]
+    with pytest.raises(DataError) as error:
+        judged(spoil(box_room.frames()))
+    said = str(error.value)
+    assert said.startswith("room: its depth maps contradict each other (agree ") and "\n" not in said
+    assert "they do not (agree " in said
+    assert said.endswith(f": say {right}"), said
+
+
+def test_what_is_right_is_told_from_what_was_said():
+    """Axes and direction are named as they must be written, not as what is wrong with them."""
+    opengl = posed(box_room.frames(), lambda p: p @ OPENGL)
+    with pytest.raises(DataError, match=r"OpenCV .*say \[\('axes', 'opencv'\)\]"):
+        judged(opengl, Reading(axes="opengl"))
+    inverse = posed(box_room.frames(), np.linalg.inv)
+    with pytest.raises(DataError, match=r"say \[\('poses', 'camera-to-world'\)\]"):
+        judged(inverse, Reading(poses="world-to-camera"))
+    tum = deep(box_room.frames(), lambda d: d / 5)
+    with pytest.raises(DataError, match=r"say \[\('depth_scale', 1000.0\)\]"):
+        judged(tum, Reading(5000.0))
+
+
+def test_with_a_warning_it_goes_on():
+    findings = judged(posed(box_room.frames(), np.linalg.inv), refuse=False)
+    assert findings.warning.startswith("room: its depth maps contradict each other")
+    assert findings.warning.endswith("say [('poses', 'world-to-camera')]")
+    assert findings.record()["warning"] == findings.warning
+    taken = sample(posed(box_room.frames(), np.linalg.inv))
+    both = judge(refuse=False).surface(taken, box_room.surface(), findings)
+    assert both.warning == findings.warning and both.surface.contradiction > 0.3  # one cause is said once
+
+
+def test_what_no_reading_explains_is_refused_too():
+    poses = [one.camera.pose for one in box_room.frames()]
+    others = iter([poses[k] for k in (7, 2, 11, 4, 0, 9, 1, 6, 10, 3, 5, 8)])  # poses of other images
+    with pytest.raises(DataError, match="is depth registered to colour, and each pose that of its image"):
+        judged(posed(box_room.frames(), lambda pose: next(others)))
+
+
+def test_depth_that_no_unit_makes_plausible():
+    findings = judged(deep(box_room.frames(), lambda d: d * 1e-6))
+    assert findings.warning.startswith("room: its frames hardly see the same things")
+
+
+def test_noise_and_drift_pass():
+    drifted, rng = drift(0.5, 0.01), np.random.default_rng(1)
+    noisy = deep(posed(box_room.frames(), drifted), lambda d: d * rng.normal(1, 0.01, d.shape))
+    assert not judged(noisy).warning
+
+
+def drift(degrees, metres):
+    rng = np.random.default_rng(1)
+
+    def drifted(pose):
+        turn = rng.normal(0, np.radians(degrees), 3)
+        skew = np.array([[0, -turn[2], turn[1]], [turn[2], 0, -turn[0]], [-turn[1], turn[0], 0]])
+        rotation, _ = np.linalg.qr((np.eye(3) + skew) @ pose[:3, :3])
+        moved = pose.copy()
+        moved[:3, :3] = rotation * np.sign(np.sum(rotation * pose[:3, :3], axis=0))
+        moved[:3, 3] += rng.normal(0, metres, 3)
+        return moved
+
+    return drifted
+
+
+def test_strong_drift_is_warned_of():
+    findings = judged(posed(box_room.frames(), drift(4, 0.05)))
+    assert "is depth registered to colour" in findings.warning and 0.08 < findings.frames.contradiction < 0.3
+
+
+def test_frames_that_do_not_overlap_pass_with_a_note():
+    around = box_room.frames(4)
+    apart = [
+        one if k == 0 else posed([one], lambda pose, k=k: moved_by(pose, 50 * k))[0]
+        for k, one in enumerate(around)
+    ]
+    findings = judged(apart)
+    assert findings.warning.startswith("room: its frames hardly see the same")
+
+
+def test_a_camera_that_stood_still_hides_no_wrong_unit():
+    """Where nearly nothing is covered, that which is covered has no weight: two equal frames always agree."""
+    outward = [pose_of_outward(k, 15) for k in range(15)]
+    measured = posed(box_room.frames_at([*outward, outward[0]]), moved(1000))
+    found = sample(measured).frames()
+    assert found.contradiction == 0 and found.share == 1 and found.open >= 200
+    with pytest.raises(DataError, match=r"say \[\('scale', 0.001\)\]"):
+        judged(measured)
+
+
+def pose_of_outward(k, count):
+    pose = box_room.pose_of(k, count)
+    pose[:3, [0, 2]] *= -1
+    return pose
+
+
+def test_a_camera_that_only_turned_says_nothing_of_units():
+    poses = [box_room.pose_of(k, 12) for k in range(12)]
+    for pose in poses:
+        pose[:3, 3] = 2, 1.5, 1.6
+    turned = deep(box_room.frames_at(poses), lambda d: d / 5)
+    assert not judged(turned).warning
+    with pytest.raises(DataError, match=r"say \[\('axes', 'opengl'\)\]"):
+        judged(posed(turned, lambda pose: pose @ OPENGL), Reading(5000.0))
+
+
+def moved_by(pose, metres):
+    pose = pose.copy()
+    pose[0, 3] += metres
+    return pose
+
+
+def test_without_depth_there_is_nothing_to_say():
+    assert judge().frames(None) == Findings() and Findings().record() == {} and str(Findings()) == ""
+    assert judge().surface(None, box_room.surface(), Findings()) == Findings()
+
+
+def test_a_surface_of_another_world_is_refused():
+    taken = sample(box_room.frames())
+    fine = judge().frames(taken)
+    y_up = box_room.surface()[:, [0, 2, 1]] * [1, 1, -1]
+    with pytest.raises(DataError, match=r"mesh contradicts its depth maps.*as \(x, -z, y\) it does not \(a"):
+        judge().surface(taken, y_up, fine)
+    with pytest.raises(DataError, match=r"as points whose unit is 0\.001 m it does not"):
+        judge().surface(taken, box_room.surface() * 1000, fine)
+    turned = box_room.surface() @ np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1]])
+    with pytest.raises(DataError, match="in the world of the poses, unaligned and unscaled"):
+        judge().surface(taken, turned, fine)
+    assert judge(refuse=False).surface(taken, turned, fine).warning
+
+
+def test_a_surface_that_is_a_point_in_a_corner_is_no_surface():
+    taken = sample(box_room.frames())
+    points = box_room.surface() / 1000  # all in the corner at the origin, which all frames confirm
+    assert taken.surface(points).share > 0.95
+    with pytest.raises(DataError, match="as points whose unit is 1000 m it does not"):
+        judge().surface(taken, points, judge().frames(taken))
+    block = box_room.surface()[box_room.surface()[:, 2] == 0] * [0.1, 0.1, 1] + [0.4, 1.4, 0]
+    assert not judge().surface(taken, block, judge().frames(taken)).warning  # a part, which is right
+
+
+def test_a_surface_that_fits_a_little_better_elsewhere_is_right():
+    """Half of it is hidden, and where the cameras look it has holes: turned by 180 degrees it would be seen
+    more often. That is no reason to refuse it."""
+    centre = np.array([2, 1.5, 0], np.float32)
+    ahead = posed([box_room.frames()[k] for k in (4, 5, 6, 7, 8)], lambda pose: from_centre(pose, centre))
+    walls = box_room.surface() - centre
+    holes = (walls[:, 0] > 0) & (np.arange(len(walls)) % 5 == 0)
+    points = np.concatenate([walls[~holes], 1.5 * walls, 2 * walls])
+    taken = sample(ahead)
+    turned = taken.surface(points * [-1, -1, 1])
+    findings = judge().surface(taken, points, judge().frames(taken))
+    assert turned.confirmed > findings.surface.confirmed and findings.surface.share < 0.5
+    assert not findings.warning
+
+
+def from_centre(pose, centre):
+    pose = pose.copy()
+    pose[:3, 3] -= centre
+    return pose
+
+
+def test_a_surface_that_no_frame_sees_is_warned_of():
+    taken = sample(box_room.frames())
+    far = box_room.surface() + np.float32(500)
+    for points in (far, box_room.surface()[:1], 1e-9 * box_room.surface() + 500):
+        assert "its depth maps hardly see its mesh" in judge().surface(taken, points, Findings()).warning
+
+
+# --------------------------------------------------------------------------------- of the reader rgbd
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"pose": np.linalg.inv}, '{"poses": "world-to-camera"}'),
+        ({"pose": lambda one: one @ OPENGL}, '{"axes": "opengl"}'),
+        ({"steps": lambda d: 5000 * d}, '{"depth_scale": 5000.0}'),
+        ({"steps": lambda d: 1000 * along_rays(d)}, '{"depth_form": "ray"}'),
+        ({"steps": lambda d: rotated(1000 * d)}, '{"depth_form": "rotated"}'),
+        ({"pose": moved(10)}, '{"scale": 0.1}'),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_scan_is_right_once_it_says_what_it_was_told_to(tmp_path, written, said):
+    folder = box_room.write_scan(tmp_path / "room", **written)
+    scans = Rgbd(tmp_path, "test")
+    with pytest.raises(DataError, match="room: its depth maps contradict") as error:
+        contradictions.read(scans, "room")
+    assert str(error.value).endswith(f"write {said} in {folder / 'capture.json'}")
+    (folder / "capture.json").write_text(said)
+    scene, findings = contradictions.read(scans, "room")
+    assert not findings.warning and findings.frames.contradiction < 0.05
+    assert findings.surface.contradiction < 0.05
+    for frame, right in zip(scene.frames, box_room.frames(), strict=True):
+        turned = "axes" not in said and "poses" not in said
+        assert np.allclose(frame.camera.pose, right.camera.pose, atol=1e-6) or not turned
+        assert np.allclose(frame.read_depth(), right.depth, atol=0.002)
+
+
+def test_the_unit_of_poses_is_that_of_the_mesh(tmp_path):
+    folder = box_room.write_scan(tmp_path / "room", pose=moved(1000))
+    xyz = 1000 * box_room.surface()
+    write_ply(folder / "mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), np.array([[0, 1, 42]]))
+    (folder / "capture.json").write_text('{"scale": 0.001}')
+    scene, findings = contradictions.read(Rgbd(tmp_path, "test"), "room")
+    assert np.allclose(scene.xyz, box_room.surface(), atol=1e-6) and not findings.warning
+    assert findings.surface.share > 0.9
+
+
+def test_a_scan_that_contradicts_itself_can_be_read_all_the_same(tmp_path):
+    box_room.write_scan(tmp_path / "room", pose=lambda one: one @ OPENGL)
+    scene, findings = contradictions.read(Rgbd(tmp_path, "test"), "room", refuse=False)
+    assert len(scene.xyz) and "opengl" in findings.warning
