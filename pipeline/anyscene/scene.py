@@ -16,6 +16,9 @@ from anyscene.arrays import B1, F4, F8, I4, U1, Floats
 from anyscene.errors import DataError
 
 RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
+# The largest value of 16 bits is no measured depth: Kinect and 7-Scenes write it where there is no reading,
+# renderers where the distance does not fit.
+NO_READING = 65535
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,7 @@ class Frame:
         Raises DataError naming the file where it cannot be read."""
         try:
             with _open(self.color) as image:
-                image = image.convert("RGB")
+                image = in_colour(image)
                 if size is not None and image.size != tuple(size):
                     image = image.resize(size, Image.Resampling.BILINEAR)
                 return np.asarray(image)
@@ -160,8 +163,8 @@ class Frame:
             raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
 
     def read_depth(self, size: tuple[int, int] | None = None) -> F4 | None:
-        """f4[H,W]: the depth in metres, 0 = no reading; None where the scan has no depth. It is resized by
-        nearest samples to `size` (width, height) where that is not None.
+        """f4[H,W]: the depth in metres, 0 = no reading; None where the scan has no depth. A value of
+        NO_READING is none. It is resized by nearest samples to `size` (width, height) where that is not None.
 
         Raises DataError naming the file where it cannot be read, or has several channels."""
         if self.depth is None:
@@ -177,7 +180,9 @@ class Frame:
             ) from error
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
-        return (depth / np.float32(self.depth_scale)).astype(np.float32)
+        metres = (depth / np.float32(self.depth_scale)).astype(np.float32)
+        metres[depth == NO_READING] = 0
+        return metres
 
     def to_attributes(self, root: Path) -> dict[str, Any]:
         """The frame as JSON-like values for a store, with paths relative to `root`, the folder of the
@@ -199,6 +204,16 @@ class Frame:
         depth = None if record["depth"] is None else _from_attribute(record["depth"], Path(root))
         color = _from_attribute(record["color"], Path(root))
         return cls(record["id"], color, depth, record["depth_scale"], camera)
+
+
+def in_colour(image: Image.Image) -> Image.Image:
+    """The image with three channels of 8 bits. Grey of 16 bits keeps its upper byte; Pillow makes all above
+    255 white. Raises ValueError where pixels are floating-point numbers, whose range is not known."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def _open(source: ImageLocation) -> Image.Image:
@@ -225,6 +240,14 @@ def _from_attribute(value: str | dict[str, Any], root: Path) -> ImageLocation:
     return Part(root / value["path"], value["offset"], value["size"], None if shape is None else tuple(shape))
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A frame of a scan that is not taken."""
+
+    id: str
+    why: str  # in a few words, the same for all frames with the same fault
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A point cloud with the frames that saw it."""
@@ -237,4 +260,4 @@ class Scene:
     frames: tuple[Frame, ...]
     split: str  # "train", "val" or "test"
     dataset: str  # its name
-    lost: tuple[str, ...] = ()  # ids of frames that were left out because their pose is not known
+    lost: tuple[LeftOut, ...] = ()  # frames that the scan has and the scene has not

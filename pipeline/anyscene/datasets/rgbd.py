@@ -6,12 +6,14 @@
     ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes, metres, z up
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
-                                         default millimetres, and the size of colour
+                                         default millimetres, and the size of colour; depth_size may be a list
+                                         of sizes, where frames differ
     ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
                                          from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
 
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
+Frames without a pose, without depth where others have it, and damaged ones are left out and counted.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ import numpy as np
 from PIL import Image
 
 from anyscene.arrays import U1, Array, Integers
-from anyscene.datasets import cloud_from_depth, ply, raw_files
+from anyscene.datasets import cloud_from_depth, left_out, ply, raw_files
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
-from anyscene.errors import DataError
+from anyscene.errors import DataError, FrameError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, Scene
+from anyscene.scene import Frame, LeftOut, Scene
 
 CAPTURE = {"depth_scale": 1000.0, "depth_size": None}
 TRUTH = "truth"
@@ -50,6 +52,7 @@ class Rgbd:
     stride: int = 1  # every n-th frame of a scan
     voxel: float = 0.02  # metres, of clouds that are made from depth
     memory: Path | None = None  # folder in which the hashes of files are remembered
+    farthest: float = 50.0  # metres; clouds that are made from depth leave out readings beyond
 
     def splits(self) -> dict[str, str]:
         """The split of every scene, "train" or "val", sorted by id. Raises DataError where there are no
@@ -85,18 +88,19 @@ class Rgbd:
         """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
         do."""
         folder = raw_files.scene_folder(self.root, scene)
-        frames = self._frames(folder)
+        frames, lost = self._frames(folder)
         mesh = folder / "mesh.ply"
         if mesh.is_file():
             xyz, rgb, normal, face = ply.read_mesh(mesh)
         elif all(frame.depth for frame in frames):
-            xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel)
+            xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel, self.farthest)
             face = np.zeros((0, 3), np.int32)
         else:
             raise DataError(
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
-        return Scene(scene, xyz, rgb, normal, face, frames, self.splits().get(scene, "val"), self.name)
+        split = self.splits().get(scene, "val")
+        return Scene(scene, xyz, rgb, normal, face, frames, split, self.name, lost)
 
     def read_truth(self, scene: str) -> Truth:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""
@@ -126,7 +130,7 @@ class Rgbd:
             raise DataError(f"{path}: expected one byte per pixel, not {truth.dtype}{list(truth.shape)}")
         return truth
 
-    def _frames(self, folder: Path) -> tuple[Frame, ...]:
+    def _frames(self, folder: Path) -> tuple[tuple[Frame, ...], tuple[LeftOut, ...]]:
         capture = _capture(folder / "capture.json")
         color = raw_files.images_by_id(folder / "color")
         if not color:
@@ -135,10 +139,12 @@ class Rgbd:
             )
         depth = raw_files.images_by_id(folder / "depth") if (folder / "depth").is_dir() else None
         ids = sorted(color, key=raw_files.natural)[:: self.stride]
-        frames = tuple(_frame(folder, id, color[id], depth, capture) for id in ids)
+        frames, lost = left_out.usable(
+            [(id, id) for id in ids], lambda id: _frame(folder, id, color[id], depth, capture)
+        )
         if depth is not None:
             _check_scale(frames, folder / "capture.json")
-        return frames
+        return frames, lost
 
 
 def _is_input(file: Path) -> bool:
@@ -152,31 +158,52 @@ def _is_vertex_truth(file: Path) -> bool:
 def _frame(
     folder: Path, id: str, color: Path, depth: dict[str, Path] | None, capture: dict[str, Any]
 ) -> Frame:
+    pose_file = folder / "pose" / f"{id}.txt"
+    pose = raw_files.pose(pose_file)
     if depth is not None and id not in depth:
-        raise DataError(
-            f"{folder / 'depth' / id}.png: missing; add the depth of frame {id} or delete the frame"
+        raise FrameError(
+            f"{folder / 'depth' / id}.png: missing; add the depth of frame {id} or delete the frame",
+            left_out.NO_DEPTH,
         )
     size = raw_files.image_size(color)
     if depth is not None:
-        found, expected = raw_files.depth_size(depth[id]), tuple(capture["depth_size"] or size)
-        if found != expected:
-            raise DataError(
-                f"{depth[id]}: depth is {found[0]}x{found[1]}, expected {expected[0]}x{expected[1]}; "
-                'register it to the colour image; if it is smaller, write capture.json {"depth_size": [w, h]}'
-            )
-    pose = folder / "pose" / f"{id}.txt"
+        _check_size(depth[id], size, capture["depth_size"] or [size])
     shared, own = folder / "intrinsics.txt", folder / "intrinsics" / f"{id}.txt"
     intrinsics = own if own.is_file() else shared
     if not intrinsics.is_file():
-        raise DataError(f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})")
+        raise FrameError(
+            f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})", left_out.NO_CAMERA
+        )
     matrix = raw_files.matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
     if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
-    try:
-        camera = Camera(matrix, raw_files.matrix(pose, ((4, 4),)), *size)
-    except DataError as error:
-        raise DataError(f"{pose if 'pose' in str(error) else intrinsics}: {error}") from error
+    raw_files.camera_of(matrix, np.eye(4), size, intrinsics)  # so that an error names the file that is wrong
+    camera = raw_files.camera_of(matrix, pose, size, pose_file)
     return Frame(id, color, None if depth is None else depth[id], float(capture["depth_scale"]), camera)
+
+
+def _check_size(depth: Path, size: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
+    """Raise FrameError where the depth map is of none of the `sizes`, or not in the proportions of its image
+    of `size`. All are (width, height)."""
+    found = raw_files.depth_size(depth)
+    if found not in sizes:
+        expected = " or ".join(f"{width}x{height}" for width, height in sizes)
+        raise FrameError(
+            f"{depth}: depth is {found[0]}x{found[1]}, expected {expected}; "
+            'register it to the colour image; if it is smaller, write capture.json {"depth_size": [w, h]}',
+            "depth of another size",
+        )
+    if not same_shape(found, size):
+        raise FrameError(
+            f"{depth}: depth is {found[0]}x{found[1]}, its image {size[0]}x{size[1]}: turned, cropped or of "
+            "a camera of its own; register it to the colour image",
+            "depth of another shape than its image",
+        )
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have the same proportions, but for a pixel that rounding costs."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
 
 
 def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
@@ -206,14 +233,18 @@ def _capture(path: Path) -> dict[str, Any]:
     if unknown:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
     capture: dict[str, Any] = CAPTURE | content
-    size = capture["depth_size"]
     if not isinstance(capture["depth_scale"], (int, float)) or not capture["depth_scale"] > 0:
         raise DataError(f"{path}: depth_scale must be a positive number (depth value of one metre)")
-    if size is not None and not (
-        isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
-    ):
-        raise DataError(f"{path}: depth_size must be [width, height]")
+    if (given := capture["depth_size"]) is not None:
+        sizes = [given] if isinstance(given, list) and given and type(given[0]) is int else given
+        if not isinstance(sizes, list) or not all(_is_size(size) for size in sizes):
+            raise DataError(f"{path}: depth_size must be [width, height], or a list of such pairs")
+        capture["depth_size"] = [tuple(size) for size in sizes]
     return capture
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
 
 
 def _array(path: Path) -> Integers:
@@ -228,7 +259,9 @@ def _array(path: Path) -> Integers:
 
 class _Entry(Entry):
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Rgbd:
-        return Rgbd(Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory)
+        return Rgbd(
+            Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory, scenes.farthest
+        )
 
 
 ENTRY = _Entry("rgbd")

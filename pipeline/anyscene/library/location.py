@@ -56,4 +56,11 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
 def read_scan(folder: Path, settings: Params) -> Scene:
     """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
     folder, section = folder.resolve(), settings.scenes
-    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
+    scans = Rgbd(
+        folder.parent,
+        settings.dataset.name,
+        section.frame_stride,
+        section.voxel,
+        farthest=section.farthest,
+    )
+    return scans.read(folder.name)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8, Array
-from anyscene.datasets import cloud_from_depth, imports, ply
+from anyscene.datasets import cloud_from_depth, imports, left_out, ply
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError, StoreError
 from anyscene.library.location import POINTS, read_scan
@@ -53,8 +53,11 @@ def as_scene(
         name = file.stem if file == path else path.resolve().name
         yield of_points(file, name, xyz @ turn.T, rgb, normal @ turn.T, face, options.scale), ""
         return
-    with imports.as_scan(path, exporter, options, mesh, every) as (folder, said):
-        yield read_scan(folder, settings), str(said or "")
+    with imports.as_scan(path, exporter, options, mesh, every) as (folder, summary):
+        scene, said = read_scan(folder, settings), [] if summary is None else [str(summary)]
+        if scene.lost:
+            said.append(left_out.summary(scene.lost, len(scene.frames) + len(scene.lost)))
+        yield scene, "\n".join(said)
 
 
 def _stored(path: Path) -> Scene:

@@ -11,6 +11,7 @@ from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
+from anyscene.scene import LeftOut
 from tests.builders.polycam import write_export
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
 
@@ -87,10 +88,8 @@ def test_keyframes_that_lack_a_file_are_left_out(tmp_path):
     (frames / "corrected_images" / f"{ids[1]}.jpg").unlink()
     summary, found = imported(tmp_path / "in", tmp_path / "out")
     assert [frame.id for frame in found] == ids[2:]
-    assert summary.left_out == (
-        f"{ids[0]} has no depth/{ids[0]}.png",
-        f"{ids[1]} has no corrected_images/{ids[1]}.jpg",
-    )
+    assert summary.left_out == (LeftOut(ids[0], "no depth"), LeftOut(ids[1], "no image"))
+    assert f"left out 2 of 4 frames: 1 no depth ({ids[0]}); 1 no image ({ids[1]})" in str(summary)
 
 
 def test_every_second_frame(tmp_path):
@@ -137,12 +136,16 @@ def test_bad_depth_and_confidence(tmp_path):
     )
     confidence = tmp_path / "in" / "keyframes" / "confidence" / f"{ids[1]}.png"
     Image.new("L", (48, 32)).save(confidence)
+    assert imported(tmp_path / "in", tmp_path / "a")[0].left_out == (LeftOut(ids[1], "depth not readable"),)
+    for name in (ids[0], ids[2]):
+        Image.new("L", (48, 32)).save(confidence.with_name(f"{name}.png"))
     with pytest.raises(DataError, match=r"png: not a readable depth map \(its confidence is uint8\[32, 48\]"):
         imported(tmp_path / "in", tmp_path / "out")
-    confidence.unlink()
-    depth = tmp_path / "in" / "keyframes" / "depth" / f"{ids[1]}.png"
-    depth.write_bytes(depth.read_bytes()[:60])
-    with pytest.raises(DataError, match=rf"{ids[1]}\.png: not a readable depth map"):
+    for name in ids:
+        confidence.with_name(f"{name}.png").unlink()
+        depth = tmp_path / "in" / "keyframes" / "depth" / f"{name}.png"
+        depth.write_bytes(depth.read_bytes()[:60])
+    with pytest.raises(DataError, match=rf"{ids[0]}\.png: not a readable depth map .*as 3 of 3 frames"):
         imported(tmp_path / "in", tmp_path / "out")
 
 

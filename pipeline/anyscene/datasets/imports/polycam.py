@@ -18,9 +18,9 @@ from functools import partial
 
 import numpy as np
 
-from anyscene.arrays import Array
 from anyscene.datasets import raw_files
 from anyscene.datasets.imports.archive import read_json
+from anyscene.datasets.imports.confidence import sure
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import (
@@ -29,11 +29,11 @@ from anyscene.datasets.imports.source_frame import (
     ExportFile,
     SourceFrame,
     fitted,
-    numbers,
     rescaled,
 )
+from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE
 from anyscene.errors import DataError
-from anyscene.scene import Camera
+from anyscene.scene import Camera, LeftOut
 
 MARKS = ("keyframes",)
 REMEDY = "export the raw data (Polycam's developer mode)"
@@ -64,9 +64,9 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     for id in ids:
         color = images / f"{id}.jpg"
         if not color.is_file():
-            left_out.append(f"{id} has no {images.name}/{id}.jpg")
+            left_out.append(LeftOut(id, NO_IMAGE))
         elif with_depth and not _depth(frames, id).is_file():
-            left_out.append(f"{id} has no depth/{id}.png")
+            left_out.append(LeftOut(id, NO_DEPTH))
         else:
             depth = _read_depth(frames, id, options.confidence) if with_depth else None
             source_frames.append(_frame(id, cameras / f"{id}.json", color, depth))
@@ -97,14 +97,5 @@ def _read_depth(frames: ExportFile, id: str, least: int) -> Depth:
     confidence = frames / "confidence" / f"{id}.png"
     if not confidence.is_file():
         return Depth(_depth(frames, id), MILLIMETRE)
-    read = partial(_sure, confidence=confidence, least=CONFIDENCE[least])
+    read = partial(sure, confidence=confidence, least=CONFIDENCE[least])
     return Depth(_depth(frames, id), MILLIMETRE, read)
-
-
-def _sure(source: ExportFile, *, confidence: ExportFile, least: int) -> Array:
-    """The depth map, 0 where the confidence of the device is below `least`. Raises ValueError where sizes
-    differ."""
-    depth, sure = numbers(source), numbers(confidence)
-    if sure.shape != depth.shape or sure.dtype != np.uint8:
-        raise ValueError(f"its confidence is {sure.dtype}{list(sure.shape)}, not uint8{list(depth.shape)}")
-    return np.where(sure >= least, depth, 0).astype(depth.dtype)

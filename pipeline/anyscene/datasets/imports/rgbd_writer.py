@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +16,9 @@ from anyscene.arrays import F4
 from anyscene.datasets import ply
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
-from anyscene.errors import DataError
+from anyscene.datasets.left_out import NO_DEPTH, summary, usable
+from anyscene.errors import DataError, FrameError
+from anyscene.scene import LeftOut
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
@@ -36,7 +37,7 @@ class Summary:
     undistorted: int
     turned: int
     sizes: tuple[Size, ...]  # of colour images
-    left_out: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
     remarks: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -46,94 +47,98 @@ class Summary:
             f"distortion, {self.turned} turned upright"
         ]
         if self.left_out:
-            more = "; ..." if len(self.left_out) > 3 else ""
-            lines.append(f"left out {len(self.left_out)}: {'; '.join(self.left_out[:3])}{more}")
+            lines.append(summary(self.left_out, self.frames + len(self.left_out)))
         return "\n".join([*lines, *self.remarks])
 
 
 def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
     """Create the folder `out`, whole or not at all.
 
-    mesh: a PLY file with faces, in the world of the export. Raises DataError naming the file, where `out`
-    exists, and where no camera looks at the mesh.
+    mesh: a PLY file with faces, in the world of the export; None: that of the capture, if it has one. Frames
+    that are damaged, or lack depth where others have it, are left out. Raises DataError naming the file,
+    where `out` exists, where no camera looks at the mesh, and where something is wrong with all frames.
     """
-    source_frames = capture.frames
     if out.exists():
         raise DataError(f"{out}: exists; delete it or give another --out")
-    with_depth = [frame for frame in source_frames if frame.depth is not None]
-    if mesh is None and len(with_depth) < len(source_frames):
-        lacking = next(frame for frame in source_frames if frame.depth is None)
+    mesh = mesh or capture.mesh
+    with_depth = any(frame.depth is not None for frame in capture.frames)
+    if mesh is None and not with_depth:
         raise DataError(
-            f"{lacking.color}: no depth, and no mesh: the points come from either; give --mesh, or export "
-            "depth with every frame"
+            f"{capture.frames[0].color}: no depth, and no mesh: the points come from either; give --mesh, or "
+            "export depth with every frame"
         )
-    if with_depth and len(with_depth) < len(source_frames):
-        lacking = next(frame for frame in source_frames if frame.depth is None)
-        raise DataError(f"{lacking.color}: no depth, other frames have it; take those frames out")
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
             (partial / name).mkdir(parents=True)
-        written = {frame.id: _write_frame(partial, frame) for frame in source_frames}
+        written, damaged = usable(
+            [(frame.id, frame) for frame in capture.frames],
+            lambda frame: _write_frame(partial, frame, with_depth),
+        )
         if with_depth:
-            _write_capture(partial, written)
+            _write_capture(partial, {frame.depth for frame in written if frame.depth is not None})
         if mesh is not None:
             _write_mesh(partial / "mesh.ply", mesh, capture)
         os.replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Summary(
-        len(source_frames),
-        len(with_depth),
-        sum(any(frame.distortion) for frame in source_frames),
-        sum(quarters(frame.camera) > 0 for frame in source_frames),
-        tuple(sorted({color for color, _ in written.values()})),
-        capture.left_out,
+        len(written),
+        len(written) if with_depth else 0,
+        sum(frame.undistorted for frame in written),
+        sum(frame.turned for frame in written),
+        tuple(sorted({frame.color for frame in written})),
+        (*capture.left_out, *damaged),
         capture.remarks,
     )
 
 
-def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
-    """Write colour, depth, pose and intrinsics; returns the sizes of colour and depth."""
+@dataclass(frozen=True)
+class _Written:
+    """What was written of a frame."""
+
+    color: Size
+    depth: Size | None
+    undistorted: bool
+    turned: bool
+
+
+def _write_frame(folder: Path, frame: SourceFrame, with_depth: bool) -> _Written:
+    """Write colour, depth, pose and intrinsics. Raises FrameError, before anything is written."""
+    if with_depth and frame.depth is None:
+        raise FrameError(f"{frame.color}: no depth, other frames have it; take those frames out", NO_DEPTH)
     id, picture = frame.id, load(frame)
-    camera = picture.camera
-    copied = not any(frame.distortion) and not frame.exif and not quarters(frame.camera)
+    camera, undistorted, turned = picture.camera, frame.distorted, quarters(frame.camera) > 0
+    if picture.depth is not None and frame.depth is not None:
+        _write_depth(folder / "depth" / f"{id}.png", picture.depth, frame.depth)
+    copied = not undistorted and not frame.exif and not turned
     if copied and frame.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
         (folder / "color" / (id + frame.color.suffix.lower())).write_bytes(frame.color.read_bytes())
     else:
         Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
             folder / "color" / f"{id}.jpg", quality=95, subsampling=0
         )
-    if picture.depth is not None and frame.depth is not None:
-        _write_depth(folder / "depth" / f"{id}.png", picture.depth, frame.depth)
     np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.9g")
     np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
-    depth = None if picture.depth is None else picture.depth.shape[::-1]
-    return (camera.width, camera.height), depth
+    depth = None if picture.depth is None else (picture.depth.shape[1], picture.depth.shape[0])
+    return _Written((camera.width, camera.height), depth, undistorted, turned)
 
 
-def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]) -> None:
-    """Write capture.json. It has one size for all depth maps: where they differ, each is resized to its
-    colour image by nearest samples."""
-    capture: dict[str, Any] = {"depth_scale": DEPTH_SCALE}
-    sizes = {depth for _, depth in written.values()}
-    if len(sizes) == 1:
-        capture["depth_size"] = sizes.pop()
-    else:
-        for id, (color, _) in written.items():
-            path = folder / "depth" / f"{id}.png"
-            with Image.open(path) as image:
-                image.resize(color, Image.Resampling.NEAREST).save(path)
+def _write_capture(folder: Path, sizes: Set[Size]) -> None:
+    """Write capture.json for depth maps of these sizes."""
+    one = next(iter(sizes)) if len(sizes) == 1 else None
+    capture = {"depth_scale": DEPTH_SCALE, "depth_size": one or sorted(sizes)}
     (folder / "capture.json").write_text(json.dumps(capture) + "\n")
 
 
 def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
     readings = depth[depth > 0]
     if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
-        raise DataError(
+        raise FrameError(
             f"{stored.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
-            f"check the unit (a step was taken for {stored.unit:g} m: --depth-unit, --scale for COLMAP)"
+            f"check the unit (a step was taken for {stored.unit:g} m: --depth-unit, --scale for COLMAP)",
+            "depth of no room",
         )
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
     Image.fromarray(steps).save(path)

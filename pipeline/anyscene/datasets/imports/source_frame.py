@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from anyscene.arrays import F4, U1, Array
-from anyscene.errors import DataError
-from anyscene.scene import Camera
+from anyscene.arrays import F4, F8, U1, Array
+from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE
+from anyscene.datasets.raw_files import camera_of, centred
+from anyscene.errors import DataError, FrameError
+from anyscene.scene import NO_READING, Camera, in_colour
 
 ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels are stored as they are to be seen
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new axes in the old
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # from camera axes x right, y up, z back to OpenCV's
+WIDEST = np.radians(80)  # from the axis of a lens; a pinhole image of more is mostly blur
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Value = TypeVar("Value", bound=np.generic)
@@ -43,7 +46,8 @@ class Depth:
 
     source: ExportFile
     unit: float  # metres in one of its steps
-    # Decodes the file into numbers [h, w]; 0, below 0 and NaN are no reading. Raises one of UNREADABLE.
+    # Decodes the file into numbers [h, w]; 0, below 0, NaN and whole NO_READING are no reading. Raises one of
+    # UNREADABLE.
     read: Callable[[ExportFile], Array] = numbers
 
 
@@ -55,10 +59,18 @@ class SourceFrame:
     color: ExportFile
     depth: Depth | None
     camera: Camera  # a pinhole of the colour image, pixel centres on whole numbers
-    # k1, k2, p1, p2, k3 of OpenCV's perspective model, all 0 without any
+    # k1, k2, p1, p2, k3 of OpenCV's perspective model, or k1, k2, k3, k4 and 0 of its fisheye model
     distortion: tuple[float, float, float, float, float] = (0.0,) * 5
     # whether the camera is that of the image as its EXIF orientation turns it, not as its pixels are stored
     exif: bool = False
+    fisheye: bool = (
+        False  # whether the lens is one; then `camera` holds its intrinsics, not those of a pinhole
+    )
+
+    @property
+    def distorted(self) -> bool:
+        """Whether its images are none of a pinhole camera."""
+        return self.fisheye or any(self.distortion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +109,7 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
         with path.open("rb") as file, Image.open(file) as image:
             stored, orientation = image.size, image.getexif().get(ORIENTATION, 1)
     except UNREADABLE as error:
-        raise DataError(
-            f"{path}: not a readable image ({error}); export it again or delete its frame"
-        ) from error
+        raise _unreadable(path, error) from error
     turned = stored[::-1] if orientation in (5, 6, 7, 8) else stored
     for size, exif in ((stored, False), (turned, True)):
         # An image of half the size may have lost half a pixel by rounding.
@@ -107,28 +117,40 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
             exif is False or size != stored
         ):
             if orientation in (2, 3, 4) or (orientation != 1 and size[0] == size[1]):
-                raise DataError(
+                raise FrameError(
                     f"{path}: EXIF orientation {orientation}, and its size does not say whether the "
                     "intrinsics count with it; turn the pixels (exiftran -ai) or remove the tag "
-                    "(exiftool -Orientation=)"
+                    "(exiftool -Orientation=)",
+                    "image of an orientation that its size does not tell",
                 )
             return (size[0] / camera_size[0], size[1] / camera_size[1]), exif
-    raise DataError(
+    raise FrameError(
         f"{path}: {stored[0]}x{stored[1]} pixels, the intrinsics are of {camera_size[0]}x{camera_size[1]}, "
-        "turned or cropped; export images and cameras together"
+        "turned or cropped; export images and cameras together",
+        "image of another shape than its intrinsics",
     )
 
 
+def _unreadable(path: ExportFile, error: Exception) -> FrameError:
+    message = f"{path}: not a readable image ({error}); export it again or delete its frame"
+    return FrameError(message, "image not readable")
+
+
 def load(frame: SourceFrame) -> Picture:
-    """The frame without distortion, turned by quarters so that up is up in the image. Raises DataError naming
-    the file."""
+    """The frame without distortion, turned by quarters so that up is up in the image. Raises FrameError
+    naming the file."""
     rgb, depth = _rgb(frame), None if frame.depth is None else _depth(frame.depth, frame.camera)
-    if any(frame.distortion):
-        rgb = undistorted(rgb, frame.camera, frame.distortion, order=1)
+    lens, camera = frame.camera, frame.camera
+    if frame.distorted:
+        taken = fisheye if frame.fisheye else perspective
+        if frame.fisheye:
+            camera = pinhole_of(lens, frame.distortion)
+        rgb = resampled(rgb, camera, lens, lambda xy: taken(xy, frame.distortion), order=1)
         if depth is not None:
-            camera = frame.camera.resized(depth.shape[1], depth.shape[0])
-            depth = undistorted(depth, camera, frame.distortion, order=0)
-    picture = Picture(rgb, depth, frame.camera)
+            size = depth.shape[1], depth.shape[0]
+            smaller = camera.resized(*size), lens.resized(*size)
+            depth = resampled(depth, *smaller, lambda xy: taken(xy, frame.distortion), order=0)
+    picture = Picture(rgb, depth, camera)
     for _ in range(quarters(frame.camera)):
         picture = _turned(picture)
     return picture
@@ -143,22 +165,68 @@ def quarters(camera: Camera) -> int:
     return int(np.rint(np.arctan2(right, up) / (np.pi / 2))) % 4
 
 
-def undistorted(
-    image: NDArray[Value], camera: Camera, distortion: tuple[float, ...], order: int
-) -> NDArray[Value]:
-    """The image [H,W] or [H,W,3] that a pinhole camera with the same intrinsics would have taken.
-
-    distortion: k1, k2, p1, p2, k3 of OpenCV's model (docs.opencv.org, "Camera Calibration", 2.4.13).
-    order: 1 samples bilinearly, 0 takes the nearest pixel. What lies outside the image is 0.
-    """
+def perspective(xy: F8, distortion: Sequence[float]) -> F8:
+    """f8[...,2]: where a lens shows the rays xy f8[...,2], both at distance 1 before it, by k1, k2, p1, p2,
+    k3 of OpenCV's model (docs.opencv.org, "Camera Calibration", 2.4.13)."""
     k1, k2, p1, p2, k3 = distortion
-    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
-    row, column = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
-    x, y = (column - cx) / fx, (row - cy) / fy
+    x, y = xy[..., 0], xy[..., 1]
     square = x * x + y * y
     radial = 1 + square * (k1 + square * (k2 + square * k3))
-    u = fx * (x * radial + 2 * p1 * x * y + p2 * (square + 2 * x * x)) + cx
-    v = fy * (y * radial + p1 * (square + 2 * y * y) + 2 * p2 * x * y) + cy
+    return np.stack(
+        [
+            x * radial + 2 * p1 * x * y + p2 * (square + 2 * x * x),
+            y * radial + p1 * (square + 2 * y * y) + 2 * p2 * x * y,
+        ],
+        -1,
+    )
+
+
+def fisheye(xy: F8, distortion: Sequence[float]) -> F8:
+    """As `perspective`, by k1, k2, k3, k4 of OpenCV's fisheye model (docs.opencv.org, "Fisheye camera
+    model")."""
+    length = np.linalg.norm(xy, axis=-1, keepdims=True)
+    bent = _bent(np.arctan(length), distortion)
+    return xy * np.divide(bent, length, out=np.ones_like(length), where=length > 0)
+
+
+def _bent(angle: F8, distortion: Sequence[float]) -> F8:
+    """How far from its centre a fisheye shows rays at these angles to its axis, at distance 1."""
+    k1, k2, k3, k4, _ = distortion
+    square = angle * angle
+    bent: F8 = angle * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4))))
+    return bent
+
+
+def pinhole_of(lens: Camera, distortion: Sequence[float]) -> Camera:
+    """The pinhole camera of the least focal length whose images a fisheye fills: they reach no farther than
+    the middles of the edges of its own, and not beyond WIDEST. Raises FrameError where its centre lies
+    outside of its images."""
+    (fx, _, cx), (_, fy, cy), _ = lens.intrinsics
+    edges = np.array([cx / fx, (lens.width - 1 - cx) / fx, cy / fy, (lens.height - 1 - cy) / fy])
+    if edges.min() <= 0:
+        raise FrameError(f"its centre ({cx:g}, {cy:g}) is outside of its images", "intrinsics of no camera")
+    angle = np.linspace(0, WIDEST, 4096)
+    bent = _bent(angle, distortion)
+    rising = int(np.argmax(np.diff(bent, append=-1) <= 0))  # beyond, a polynomial may turn back
+    reached = np.interp(edges, bent[: rising + 1], angle[: rising + 1])
+    intrinsics = lens.intrinsics.copy()
+    intrinsics[[0, 1], [0, 1]] *= (edges / np.tan(reached)).max()
+    return replace(lens, intrinsics=intrinsics)
+
+
+def resampled(
+    image: NDArray[Value], camera: Camera, lens: Camera, shown: Callable[[F8], F8], order: int
+) -> NDArray[Value]:
+    """The image [H,W] or [H,W,3] that the pinhole `camera` would have taken in place of the `lens`, which has
+    the same pose, a size of its own and shows rays f8[...,2] at `shown` of them.
+
+    order: 1 samples bilinearly, 0 takes the nearest pixel. What lies outside the image is 0.
+    """
+    row, column = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
+    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+    bent = shown(np.stack([(column - cx) / fx, (row - cy) / fy], -1))
+    (fx, _, cx), (_, fy, cy), _ = lens.intrinsics
+    u, v = fx * bent[..., 0] + cx, fy * bent[..., 1] + cy
     channels = image[..., None] if image.ndim == 2 else image
     sampled = [
         ndimage.map_coordinates(channels[..., c].astype(np.float64), (v, u), order=order, cval=0)
@@ -182,11 +250,9 @@ def _rgb(frame: SourceFrame) -> U1:
     try:
         with Image.open(io.BytesIO(frame.color.read_bytes())) as image:
             seen = ImageOps.exif_transpose(image) if frame.exif else image
-            return np.asarray(seen.convert("RGB"))
+            return np.asarray(in_colour(seen))
     except UNREADABLE as error:
-        raise DataError(
-            f"{frame.color}: not a readable image ({error}); export it again or delete its frame"
-        ) from error
+        raise _unreadable(frame.color, error) from error
 
 
 def _depth(stored: Depth, camera: Camera) -> F4:
@@ -194,22 +260,27 @@ def _depth(stored: Depth, camera: Camera) -> F4:
     try:
         raw = stored.read(source)
     except UNREADABLE as error:
-        raise DataError(f"{source}: not a readable depth map ({error}); export it again") from error
+        message = f"{source}: not a readable depth map ({error}); export it again"
+        raise FrameError(message, "depth not readable") from error
     if raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[..., 0]
     if raw.ndim != 2 or raw.dtype == np.uint8 or raw.dtype.kind not in "uif":
-        raise DataError(
+        raise FrameError(
             f"{source}: {raw.dtype}{list(raw.shape)} is a picture of depth, not depth; "
-            "export 16-bit PNG or npy"
+            "export 16-bit PNG or npy",
+            "depth not in steps of 16 bits",
         )
     metres = np.nan_to_num(raw.astype(np.float64) * stored.unit, nan=0, posinf=0, neginf=0)
     depth = np.maximum(metres, 0).astype(np.float32)
+    if raw.dtype.kind in "ui":
+        depth[raw == NO_READING] = 0
     height, width = depth.shape
     expected = camera.width, camera.height
     if abs(width * expected[1] - height * expected[0]) > max(expected):
-        raise DataError(
+        raise FrameError(
             f"{source}: {width}x{height}, its image {expected[0]}x{expected[1]}: turned or cropped; "
-            "register the depth to the image"
+            "register the depth to the image",
+            "depth of another shape than its image",
         )
     return depth
 
@@ -222,3 +293,39 @@ def rescaled(camera: Camera, factor: tuple[float, float]) -> Camera:
     intrinsics[:2, 2] = (intrinsics[:2, 2] + 0.5) * factor - 0.5
     width, height = round(camera.width * factor[0]), round(camera.height * factor[1])
     return replace(camera, intrinsics=intrinsics, width=width, height=height)
+
+
+def framed(
+    id: str,
+    color: ExportFile,
+    depth: Depth | None,
+    pose: F8,
+    intrinsics: F8,
+    size: tuple[int, int] | None,
+    where: object,
+    distortion: tuple[float, float, float, float, float] = (0.0,) * 5,
+    fisheye: bool = False,
+) -> SourceFrame:
+    """The frame of an image and a pose f8[4,4], camera to world, OpenCV axes.
+
+    intrinsics: f8[3,3] of images of `size` (width, height), None: of that of the image; pixel centres on
+    whole numbers. Raises FrameError, which begins with `where` if the camera is wrong.
+    """
+    for file, why in ((color, NO_IMAGE), (None if depth is None else depth.source, NO_DEPTH)):
+        if file is not None and not file.is_file():
+            raise FrameError(f"{file}: missing; export it again or delete the frame", why)
+    stored = size or image_size(color)
+    factor, exif = fitted(stored, color)
+    if size is None:
+        centred(intrinsics, stored, where, f"image {color.name}")
+    camera = camera_of(intrinsics, pose, stored, where)
+    return SourceFrame(id, color, depth, rescaled(camera, factor), distortion, exif, fisheye)
+
+
+def image_size(path: ExportFile) -> tuple[int, int]:
+    """The size (width, height) of an image as its pixels are stored. Raises FrameError naming the file."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            return image.size
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
