@@ -12,6 +12,7 @@ from anyscene.datasets import ply
 from anyscene.errors import CheckpointError, DataError, StoreError
 from tests.builders import miniature
 from tests.builders.capture import grid, write_ply, write_scan
+from tests.builders.layouts import write_frames
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
@@ -208,3 +209,17 @@ def test_what_is_not_there_is_named(world, elsewhere):
         opened("room0", project=world, every=2)
     with pytest.raises(DataError, match=r"room0.zarr is an artefact"):
         opened(world / "data/scenes/room0.zarr", every=2)
+
+
+def test_a_recording_in_the_layout_of_a_data_set(world, network, elsewhere, tmp_path):
+    write_frames(tmp_path / "kinect", views([rolled(), rolled(yaw=-20.0), rolled(yaw=5.0)]))
+    cloud = opened(tmp_path / "kinect", source=network)
+    assert len(cloud) > 1000 and "3 frames of 96x64; 3 with depth" in cloud.remarks
+
+
+def test_frames_of_a_scan_that_cannot_be_used_are_said(world, network, elsewhere, tmp_path):
+    folder = write_scan(tmp_path, "scan", frames=4)
+    (folder / "pose" / "1.txt").unlink()
+    (folder / "color" / "2.png").write_bytes(b"")
+    remarks = opened(folder, source=network).remarks
+    assert remarks == "left out 2 of 4 frames: 1 no pose (1); 1 image not readable (2)"
