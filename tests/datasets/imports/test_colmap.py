@@ -268,5 +268,8 @@ def test_depth_map_of_other_proportions_or_unit(tmp_path):
 def test_images_of_other_proportions(tmp_path):
     write_workspace(tmp_path / "in", views(POSES), WORLD)
     Image.new("RGB", (64, 64)).save(tmp_path / "in" / "images" / "IMG_0002.png")
-    with pytest.raises(DataError, match=r"IMG_0002\.png: 64x64 pixels, the intrinsics are of 96x64"):
+    why = "image of another shape than its intrinsics"
+    assert read(tmp_path / "in").left_out == (LeftOut("IMG_0002.png", why),)
+    Image.new("RGB", (64, 64)).save(tmp_path / "in" / "images" / "IMG_0001.png")
+    with pytest.raises(DataError, match=r"IMG_0001\.png: 64x64 pixels, the intrinsics are of 96x64"):
         read(tmp_path / "in")

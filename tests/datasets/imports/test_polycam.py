@@ -116,7 +116,7 @@ def test_what_the_files_say_is_not_asked_for(tmp_path, given):
     ],
 )
 def test_bad_cameras(tmp_path, values, message):
-    ids = write_export(tmp_path / "in", views(POSES))
+    ids = write_export(tmp_path / "in", views(POSES[:2]))
     path = tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{ids[1]}.json"
     content = json.loads(path.read_text()) | values
     path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
@@ -128,6 +128,16 @@ def test_bad_cameras(tmp_path, values, message):
     path.write_text("[]")
     with pytest.raises(DataError, match=rf"{ids[1]}\.json: not a JSON object"):
         read(tmp_path / "in")
+
+
+def test_a_keyframe_of_a_damaged_camera_or_image_is_left_out(tmp_path):
+    ids = write_export(tmp_path / "in", views([*POSES, rolled(), rolled(yaw=-5.0)]))
+    frames = tmp_path / "in" / "keyframes"
+    (frames / "corrected_cameras" / f"{ids[1]}.json").write_text("{")
+    (frames / "corrected_images" / f"{ids[2]}.jpg").write_bytes(b"")
+    summary, found = imported(tmp_path / "in", tmp_path / "out")
+    assert [frame.why for frame in summary.left_out] == ["camera not readable", "image not readable"]
+    assert [frame.id for frame in found] == [ids[0], *ids[3:]]
 
 
 def test_bad_depth_and_confidence(tmp_path):

@@ -25,10 +25,9 @@ from anyscene.arrays import F4, F8
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
-from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, fitted, named, rescaled
-from anyscene.datasets.left_out import NO_DEPTH
-from anyscene.errors import DataError
-from anyscene.scene import Camera, LeftOut
+from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed, named
+from anyscene.datasets.left_out import NO_IMAGE, usable
+from anyscene.errors import DataError, FrameError
 
 MARKS = ("sparse", "cameras.bin", "cameras.txt")
 REMEDY = "give the folder that holds sparse/ and images/"
@@ -88,11 +87,11 @@ class Point:
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The images of the reconstruction in the order of their names. Where there are depth maps, images
-    without one are left out.
+    """The images of the reconstruction in the order of their names, without those that are missing or
+    damaged, and where there are depth maps without those that have none.
 
-    Raises DataError that names the file which is missing, damaged or of another camera model; where scale or
-    up is not given; and where no room has that scale.
+    Raises DataError that names a file of the model which is missing, damaged or of another camera model;
+    where scale or up is not given; and where no room has that scale.
     """
     model = _model(folder)
     options.refuse("depth_unit", because="COLMAP's depth is in the unit of its poses")
@@ -110,28 +109,22 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     _check_scale(model, views, options.scale)
     depth_maps = folder / "stereo" / "depth_maps"
     with_depth = any(_depth_path(depth_maps, view).is_file() for view in views.values())
-    source_frames, left_out = [], []
-    for view in sorted(views.values(), key=lambda view: view.name):
-        color, depth_file = folder / "images" / view.name, _depth_path(depth_maps, view)
+
+    def frame(view: RegisteredImage) -> SourceFrame:
+        color = folder / "images" / view.name
         if not color.is_file():
-            raise DataError(f"{color}: missing; link the images of the reconstruction there")
-        if with_depth and not depth_file.is_file():
-            left_out.append(LeftOut(view.name, NO_DEPTH))
-            continue
+            raise FrameError(f"{color}: missing; link the images of the reconstruction there", NO_IMAGE)
         if view.camera not in lenses:
             raise DataError(
                 f"{model}: {view.name} has camera {view.camera}, which is not there; export it again"
             )
-        lens = lenses[view.camera]
-        try:
-            factor, exif = fitted((lens.width, lens.height), color)
-            camera = rescaled(Camera(lens.intrinsics, view.pose, lens.width, lens.height), factor)
-        except DataError as error:
-            raise DataError(f"{model}: {view.name}: {error}") from error
-        depth = Depth(depth_file, options.scale, depth_map) if with_depth else None
-        source_frames.append(
-            SourceFrame(view.name, color, depth, camera, lens.distortion, exif, lens.fisheye)
-        )
+        lens, where = lenses[view.camera], f"{model}: {view.name}"
+        size, bent = (lens.width, lens.height), (lens.distortion, lens.fisheye)
+        depth = Depth(_depth_path(depth_maps, view), options.scale, depth_map) if with_depth else None
+        return framed(view.name, color, depth, view.pose, lens.intrinsics, size, where, *bent)
+
+    ordered = sorted(views.values(), key=lambda view: view.name)
+    source_frames, left_out = usable([(view.name, view) for view in ordered], frame)
     return oriented(named(source_frames, model), model, options.up, options.scale, left_out)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from anyscene.errors import DataError, FrameError
 from anyscene.scene import LeftOut
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
+COMPRESSION = 3  # of its PNG: a quarter of the time of Pillow's default, for 2 % more bytes
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
 PLAUSIBLE = (0.1, 50.0)  # metres; a generous range for the median depth of a room
 LOOKED_AT = 0.1  # the least share of a mesh's vertices that the cameras look at
@@ -72,10 +74,14 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
     try:
         for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
             (partial / name).mkdir(parents=True)
-        written, damaged = usable(
-            [(frame.id, frame) for frame in capture.frames],
-            lambda frame: _write_frame(partial, frame, with_depth),
-        )
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # what decodes and encodes images holds no lock
+            written, damaged = usable(
+                [
+                    (frame.id, pool.submit(_write_frame, partial, frame, with_depth))
+                    for frame in capture.frames
+                ],
+                Future.result,
+            )
         if with_depth:
             _write_capture(partial, {frame.depth for frame in written if frame.depth is not None})
         if mesh is not None:
@@ -141,7 +147,7 @@ def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
             "depth of no room",
         )
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
-    Image.fromarray(steps).save(path)
+    Image.fromarray(steps).save(path, compress_level=COMPRESSION)
 
 
 def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:

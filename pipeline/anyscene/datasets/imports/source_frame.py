@@ -309,13 +309,16 @@ def framed(
     """The frame of an image and a pose f8[4,4], camera to world, OpenCV axes.
 
     intrinsics: f8[3,3] of images of `size` (width, height), None: of that of the image; pixel centres on
-    whole numbers. Raises FrameError, which begins with `where` if the camera is wrong.
+    whole numbers. Raises FrameError, which begins with `where` if the camera is wrong or not the image's.
     """
     for file, why in ((color, NO_IMAGE), (None if depth is None else depth.source, NO_DEPTH)):
         if file is not None and not file.is_file():
             raise FrameError(f"{file}: missing; export it again or delete the frame", why)
     stored = size or image_size(color)
-    factor, exif = fitted(stored, color)
+    try:
+        factor, exif = fitted(stored, color)
+    except FrameError as error:
+        raise FrameError(f"{where}: {error}", error.why) from error
     if size is None:
         centred(intrinsics, stored, where, f"image {color.name}")
     camera = camera_of(intrinsics, pose, stored, where)
