@@ -36,12 +36,11 @@ def holds(folder: ExportFile, mark: str) -> bool:
 def matching(folder: ExportFile, mark: str) -> Iterator[ExportFile]:
     """The files and folders in `folder` whose path fits `mark`; hidden ones only where it names them."""
     part, _, rest = mark.partition("/")
+    children: list[ExportFile] = []
     if "*" not in part:
         children = [folder / part] if (folder / part).exists() else []
     elif folder.is_dir():
         children = [child for child in folder.iterdir() if fnmatchcase(child.name, part)]
-    else:
-        children = []
     for child in children:
         if part.startswith(".") or not child.name.startswith("."):
             if rest:
