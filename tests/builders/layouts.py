@@ -149,7 +149,7 @@ def write_arkitscenes(
         camera.write_text(f"{width} {height} {fx} {fy} {cx} {cy}")
         seen = np.linalg.inv(pose_of(view, world))
         vector = Rotation.from_matrix(seen[:3, :3]).as_rotvec()
-        lines.append(" ".join(str(value) for value in (float(time) + 0.0002, *vector, *seen[:3, 3])))
+        lines.append(" ".join(str(value) for value in (float(time) + 2e-5, *vector, *seen[:3, 3])))
         if confidence:
             (folder / "confidence").mkdir(exist_ok=True)
             Image.fromarray(confidence[index]).save(folder / "confidence" / f"{VIDEO}_{time}.png")

@@ -105,8 +105,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             f"{model}: COLMAP's world has no fixed up; give --up images where they were held level, or what "
             "is up in it (-y after colmap model_orientation_aligner)"
         )
-    lenses, views = lenses_of(model), views_of(model)
-    _check_scale(model, views, options.scale)
+    scale, lenses, views = options.scale, lenses_of(model), views_of(model)
+    _check_scale(model, views, scale)
     depth_maps = folder / "stereo" / "depth_maps"
     with_depth = any(_depth_path(depth_maps, view).is_file() for view in views.values())
 
@@ -120,12 +120,12 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             )
         lens, where = lenses[view.camera], f"{model}: {view.name}"
         size, bent = (lens.width, lens.height), (lens.distortion, lens.fisheye)
-        depth = Depth(_depth_path(depth_maps, view), options.scale, depth_map) if with_depth else None
+        depth = Depth(_depth_path(depth_maps, view), scale, depth_map) if with_depth else None
         return framed(view.name, color, depth, view.pose, lens.intrinsics, size, where, *bent)
 
     ordered = sorted(views.values(), key=lambda view: view.name)
     source_frames, left_out = usable([(view.name, view) for view in ordered], frame)
-    return oriented(named(source_frames, model), model, options.up, options.scale, left_out)
+    return oriented(named(source_frames, model), model, options.up, scale, left_out)
 
 
 def lenses_of(model: ExportFile) -> dict[int, Lens]:

@@ -186,7 +186,8 @@ def fisheye(xy: F8, distortion: Sequence[float]) -> F8:
     model")."""
     length = np.linalg.norm(xy, axis=-1, keepdims=True)
     bent = _bent(np.arctan(length), distortion)
-    return xy * np.divide(bent, length, out=np.ones_like(length), where=length > 0)
+    shown: F8 = xy * np.divide(bent, length, out=np.ones_like(length), where=length > 0)
+    return shown
 
 
 def _bent(angle: F8, distortion: Sequence[float]) -> F8:
