@@ -99,9 +99,9 @@ def test_colour_depth_is_refused(tmp_path):
 
 
 def test_depth_is_metres(tmp_path):
-    Image.fromarray(np.array([[0, 1500], [65535, 4000]], np.uint16)).save(tmp_path / "7.png")
+    Image.fromarray(np.array([[0, 1500], [65534, 4000]], np.uint16)).save(tmp_path / "7.png")
     frame = Frame("7", tmp_path / "7.png", tmp_path / "7.png", 4000.0, Camera(K, np.eye(4), 2, 2))
-    assert np.allclose(frame.read_depth(), [[0, 0.375], [16.38375, 1]])
+    assert np.allclose(frame.read_depth(), [[0, 0.375], [16.3835, 1]])
     assert frame.read_depth((1, 1)).shape == (1, 1)
 
 
@@ -136,3 +136,32 @@ def test_bits_are_turned_back():
     steps = np.array([0, 1, 7, 8191, 8192, 65535], np.uint16)
     stored = np.array([0, 8, 56, 65528, 1, 65535], np.int32)  # as Pillow reads some files
     assert np.array_equal(turned_back(stored), steps) and turned_back(stored).dtype == np.uint16
+
+
+def frame_of(path, depth=None, scale=1000.0):
+    return Frame("0", path, depth, scale, Camera(np.diag([1.0, 1, 1]), np.eye(4), 4, 2))
+
+
+def test_grey_of_16_bits_keeps_its_upper_byte(tmp_path):
+    """Pillow's own conversion makes all above 255 white."""
+    grey = np.array([[0, 255, 256, 511], [0x1234, 0x8000, 0xFEFF, 0xFFFF]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "c.png")
+    rgb = frame_of(tmp_path / "c.png").read_color()
+    assert rgb[..., 0].tolist() == [[0, 0, 1, 1], [0x12, 0x80, 0xFE, 0xFF]]
+    assert (rgb == rgb[..., :1]).all()
+
+
+def test_colour_of_other_kinds(tmp_path):
+    for mode, colour in (("L", 7), ("LA", (7, 1)), ("RGBA", (7, 8, 9, 1)), ("P", 0), ("1", 1)):
+        Image.new(mode, (4, 2), colour).save(tmp_path / f"{mode}.png")
+        assert frame_of(tmp_path / f"{mode}.png").read_color().shape == (2, 4, 3)
+    Image.fromarray(np.ones((2, 4), np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match=r"float\.tiff: not a readable image \(its pixels are floating"):
+        frame_of(tmp_path / "float.tiff").read_color()
+
+
+def test_the_largest_value_of_16_bits_is_no_depth(tmp_path):
+    Image.new("RGB", (4, 2)).save(tmp_path / "c.png")
+    Image.fromarray(np.array([[0, 1, 65534, 65535]] * 2, np.uint16)).save(tmp_path / "d.png")
+    depth = frame_of(tmp_path / "c.png", tmp_path / "d.png").read_depth()
+    assert np.allclose(depth[0], [0, 0.001, 65.534, 0]) and depth.dtype == np.float32

@@ -52,6 +52,15 @@ class DataError(PipelineError):
     """A raw scan, a frame or a label set cannot be used as it is."""
 
 
+class FrameError(DataError):
+    """One frame of a scan cannot be used, which leaves the others as they are; `why` says it in a few
+    words."""
+
+    def __init__(self, message: str, why: str = "not usable"):
+        super().__init__(message)
+        self.why = why
+
+
 class TextError(PipelineError):
     """A text encoder cannot be loaded, or does not offer what is asked of it."""
 

@@ -19,6 +19,9 @@ RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
 # What the values of a depth file count: steps along the camera's axis, or along the ray of their pixel; or
 # steps along the axis whose 16 bits are rotated to the left by three (SUN RGB-D).
 DepthForm = Literal["axis", "ray", "rotated"]
+# The largest value of 16 bits is no measured depth: Kinect and 7-Scenes write it where there is no reading,
+# renderers where the distance does not fit. Its bits are the same when they are rotated.
+NO_READING = 65535
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +166,7 @@ class Frame:
         Raises DataError naming the file where it cannot be read."""
         try:
             with _open(self.color) as image:
-                image = image.convert("RGB")
+                image = in_colour(image)
                 if size is not None and image.size != tuple(size):
                     image = image.resize(size, Image.Resampling.BILINEAR)
                 return np.asarray(image)
@@ -172,7 +175,8 @@ class Frame:
 
     def read_depth(self, size: tuple[int, int] | None = None) -> F4 | None:
         """f4[H,W]: the depth in metres along the camera's axis, 0 = no reading; None where the scan has no
-        depth. It is resized by nearest samples to `size` (width, height) where that is not None.
+        depth. A value of NO_READING is none. It is resized by nearest samples to `size` (width, height) where
+        that is not None.
 
         Raises DataError naming the file where it cannot be read, or has several channels."""
         if self.depth is None:
@@ -191,6 +195,7 @@ class Frame:
         if self.depth_form == "rotated":
             depth = turned_back(depth)
         metres = (depth / np.float32(self.depth_scale)).astype(np.float32)
+        metres[depth == NO_READING] = 0
         if self.depth_form == "ray":
             metres /= self.camera.resized(depth.shape[1], depth.shape[0]).ray_lengths()
         return metres
@@ -225,6 +230,16 @@ def turned_back(steps: Array) -> U2:
     return (bits >> 3 | bits << 13).astype(np.uint16)
 
 
+def in_colour(image: Image.Image) -> Image.Image:
+    """The image with three channels of 8 bits. Grey of 16 bits keeps its upper byte; Pillow makes all above
+    255 white. Raises ValueError where pixels are floating-point numbers, whose range is not known."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
+
+
 def _open(source: ImageLocation) -> Image.Image:
     return source.open() if isinstance(source, Part) else Image.open(source)
 
@@ -249,6 +264,14 @@ def _from_attribute(value: str | dict[str, Any], root: Path) -> ImageLocation:
     return Part(root / value["path"], value["offset"], value["size"], None if shape is None else tuple(shape))
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A frame of a scan that is not taken."""
+
+    id: str
+    why: str  # in a few words, the same for all frames with the same fault
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A point cloud with the frames that saw it."""
@@ -261,4 +284,4 @@ class Scene:
     frames: tuple[Frame, ...]
     split: str  # "train", "val" or "test"
     dataset: str  # its name
-    lost: tuple[str, ...] = ()  # ids of frames that were left out because their pose is not known
+    lost: tuple[LeftOut, ...] = ()  # frames that the scan has and the scene has not

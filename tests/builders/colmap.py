@@ -19,6 +19,7 @@ NUMBERS = {
     "RADIAL": 3,
     "OPENCV": 4,
     "OPENCV_FISHEYE": 5,
+    "FULL_OPENCV": 6,
 }
 UNIT = 0.4  # metres of a unit of the reconstruction
 OFFSET = np.array([1.0, -2.0, 0.7])
@@ -57,7 +58,7 @@ def write_workspace(
         image, height, width = folder / "images" / name, *view.rgb.shape[:2]
         image.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(view.rgb).save(image)
-        focal = view.focal if model in ("PINHOLE", "OPENCV") else view.focal[:1]
+        focal = view.focal if model == "PINHOLE" or "OPENCV" in model else view.focal[:1]
         cameras.append((7 + index, model, width, height, [*focal, *view.centre, *distortion]))
         pose = world @ view.pose @ np.diag([1.0, -1, -1, 1])
         pose[:3, :3] *= UNIT

@@ -28,14 +28,14 @@ class View:
     centre: tuple[float, float] = CENTRE
 
 
-def views(poses, size=(WIDTH, HEIGHT), distortion=None, depth_size=None) -> list[View]:
-    """The wall from `poses`, at `size`; depth at `depth_size`, None: as colour."""
+def views(poses, size=(WIDTH, HEIGHT), distortion=None, depth_size=None, fisheye=None) -> list[View]:
+    """The wall from `poses`, at `size`; depth at `depth_size`, None: as colour; fisheye: k1..k4 of one."""
     factor = size[0] / WIDTH, size[1] / HEIGHT
     focal, centre = (FOCAL * factor[0], FOCAL * factor[1]), (CENTRE[0] * factor[0], CENTRE[1] * factor[1])
     return [
         View(
-            render(pose, size, distortion)[0],
-            render(pose, depth_size or size, distortion)[1],
+            render(pose, size, distortion, fisheye)[0],
+            render(pose, depth_size or size, distortion, fisheye)[1],
             pose,
             focal,
             centre,
@@ -57,19 +57,31 @@ def rolled(quarters: int = 0, yaw: float = 15.0) -> np.ndarray:
     return pose
 
 
-def render(pose: np.ndarray, size=(WIDTH, HEIGHT), distortion=None) -> tuple[np.ndarray, np.ndarray]:
+def render(
+    pose: np.ndarray, size=(WIDTH, HEIGHT), distortion=None, fisheye=None
+) -> tuple[np.ndarray, np.ndarray]:
     """(rgb u1[H,W,3], depth f8[H,W] in metres) of the wall, at `size` of the same field of view."""
     factor = np.array(size) / (WIDTH, HEIGHT)
     u, v = np.meshgrid((np.arange(size[0]) + 0.5) / factor[0], (np.arange(size[1]) + 0.5) / factor[1])
     seen = np.stack([(u - CENTRE[0]) / FOCAL, (v - CENTRE[1]) / FOCAL], -1)
-    plain = seen.copy()
-    for _ in range(60):  # of the fixed point: what is seen here is at `plain` without distortion
+    plain = seen.copy() if fisheye is None else _unbent(seen, fisheye)
+    for _ in range(
+        60 if fisheye is None else 0
+    ):  # of the fixed point: what is seen here is at `plain` without distortion
         plain = seen - (_distorted(plain, **(distortion or {})) - plain)
     ray = np.stack([plain[..., 0], -plain[..., 1], -np.ones_like(u)], -1) @ pose[:3, :3].T
     depth = (2.0 - pose[1, 3]) / ray[..., 1]
     where = (pose[:3, 3] + depth[..., None] * ray - ORIGIN) / SPAN
     rgb = np.stack([where[..., 0], np.full(u.shape, 0.5), where[..., 2]], -1)
     return np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8), depth
+
+
+def _unbent(seen: np.ndarray, k: tuple[float, ...]) -> np.ndarray:
+    """The rays that a fisheye of k1..k4 shows at `seen`, by a table of angles."""
+    angle = np.linspace(0, 1.5, 100_000)
+    bent = angle + k[0] * angle**3 + k[1] * angle**5 + k[2] * angle**7 + k[3] * angle**9
+    length = np.linalg.norm(seen, axis=-1, keepdims=True)
+    return seen * np.tan(np.interp(length, bent, angle)) / np.maximum(length, 1e-12)
 
 
 def _distorted(xy: np.ndarray, k1=0.0, k2=0.0, p1=0.0, p2=0.0) -> np.ndarray:

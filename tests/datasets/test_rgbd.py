@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from anyscene.datasets import cloud_from_depth, depth_votes, ply
+from anyscene.datasets.raw_files import natural
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.project import store
+from anyscene.scene import LeftOut
 from tests.builders.capture import HEIGHT, WIDTH, grid, write_ply, write_scan, write_splits
 
 
@@ -41,6 +43,11 @@ def test_reads_what_was_written(root):
 def test_frames_are_in_numeric_order_and_strided(tmp_path):
     write_scan(tmp_path, "a", frames=12)
     assert [f.id for f in Rgbd(tmp_path, "test", stride=5).read("a").frames] == ["0", "5", "10"]
+
+
+def test_names_are_in_the_order_of_their_numbers():
+    ids = ["b2", "10", "a-10", "2", "a-9-1", "a-9", "02", "a"]
+    assert sorted(ids, key=natural) == ["02", "2", "10", "a", "a-9", "a-9-1", "a-10", "b2"]
 
 
 def test_without_splits_every_scene_is_val(root):
@@ -231,22 +238,132 @@ def list_capture(folder):
     (folder / "capture.json").write_text("[1]")
 
 
+def crop_depth(folder):
+    """Depth of a camera of its own, as Azure Kinect's is before it is registered."""
+    Image.fromarray(np.full((24, 24), 2000, np.uint16)).save(folder / "depth" / "1.png")
+    (folder / "capture.json").write_text('{"depth_size": [[32, 24], [24, 24]]}')
+
+
+def cut_image(folder):
+    file = folder / "color" / "1.png"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def cut_depth(folder):
+    Image.fromarray(np.random.default_rng(0).integers(1900, 2100, (24, 32)).astype(np.uint16)).save(
+        folder / "depth" / "1.png"
+    )
+    file = folder / "depth" / "1.png"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+FRAMES = [
+    (break_pose, "no pose", r"a/pose/1\.txt: camera pose contains NaN or infinity; leave the frame out"),
+    (singular_pose, "pose not rigid", r"a/pose/1\.txt.*singular or not rigid.*R a rotation"),
+    (scaled_pose, "pose not rigid", r"a/pose/1\.txt.*not rigid"),
+    (mirrored_pose, "pose not rigid", r"a/pose/1\.txt.*not rigid"),
+    (three_by_four_pose, "pose not of 4x4 numbers", r"a/pose/1\.txt: expected 4x4 numbers"),
+    (words_for_pose, "pose not of 4x4 numbers", r"a/pose/1\.txt: not a matrix of numbers"),
+    (empty_pose, "no pose", r"a/pose/1\.txt: expected 4x4 numbers"),
+    (no_pose, "no pose", r"^[^:]*a/pose/1\.txt: missing; add it or delete the frame$"),
+    (no_depth_of_one, "no depth", r"a/depth/1\.png: missing; add the depth"),
+    (small_depth, "depth of another size", r"a/depth/1\.png: depth is 16x12, expected 32x24; register it"),
+    (
+        crop_depth,
+        "depth of another shape than its image",
+        r"a/depth/1\.png: depth is 24x24, its image 32x24: turned, cropped or of a camera of its own",
+    ),
+    (not_an_image, "image not readable", r"a/color/1\.png: not a readable image"),
+    (empty_image, "image not readable", r"a/color/1\.png: not a readable image"),
+    (cut_image, "image not readable", r"a/color/1\.png: not a readable image \(.*truncated"),
+    (
+        metres_as_floats,
+        "depth not in steps of 16 bits",
+        r"a/depth/1\.png: pixels of mode F, .*metres as floats; export 16-bit PNG",
+    ),
+    (
+        picture_of_depth,
+        "depth not in steps of 16 bits",
+        r"a/depth/1\.png: pixels of mode L, a picture of depth .*export 16-bit PNG",
+    ),
+    (
+        coloured_depth,
+        "depth not in steps of 16 bits",
+        r"a/depth/1\.png: pixels of mode RGB, a picture of depth",
+    ),
+    (empty_depth, "depth not readable", r"a/depth/1\.png: not a readable depth image .*export it again"),
+    (cut_depth, "depth not readable", r"a/depth/1\.png: not a readable depth image \(.*truncated"),
+    (
+        upright_image,
+        "image of another shape than its intrinsics",
+        r"a/intrinsics\.txt: centre \(15\.5, 11\.5\) is not near .*1\.png \(24x32\); give",
+    ),
+]
+
+
+@pytest.mark.parametrize(("damage", "why"), [case[:2] for case in FRAMES])
+def test_a_damaged_frame_is_left_out(root, damage, why):
+    damage(root / "a")
+    scene = read(root)
+    assert scene.lost == (LeftOut("1", why),) and [frame.id for frame in scene.frames] == ["0", "2"]
+
+
+@pytest.mark.parametrize(("damage", "message"), [(case[0], case[2]) for case in FRAMES])
+def test_damage_of_the_only_frame_is_named(root, damage, message):
+    for name, ending in (("color", "png"), ("depth", "png"), ("pose", "txt")):
+        for index in (0, 2):
+            (root / "a" / name / f"{index}.{ending}").unlink()
+    damage(root / "a")
+    with pytest.raises(DataError, match=message):
+        read(root)
+
+
+def test_as_many_damaged_frames_as_whole_ones_are_an_error(tmp_path):
+    """Of four frames, of which others lack a pose or depth, which recordings often do."""
+    folder = write_scan(tmp_path, "a", frames=6)
+    (folder / "pose" / "4.txt").unlink()
+    (folder / "depth" / "5.png").unlink()
+    for index in (0, 2):
+        np.savetxt(folder / "pose" / f"{index}.txt", np.zeros((4, 4)))
+        if index == 0:
+            lost = [("0", "pose not rigid"), ("4", "no pose"), ("5", "no depth")]
+            assert [(frame.id, frame.why) for frame in read(tmp_path).lost] == lost
+    with pytest.raises(DataError, match=r"pose/0\.txt: .* not rigid .*\(as 2 of 6 frames\)$"):
+        read(tmp_path)
+
+
+def test_hidden_files_are_no_frames(root):
+    for name in ("color", "depth"):
+        (root / "a" / name / "._1.png").write_bytes(b"\0\5\26\7" + b"\0" * 100)
+    scene = read(root)
+    assert scene.lost == () and len(scene.frames) == 3
+
+
+def test_what_lies_behind_the_end_of_an_image_does_no_harm(root):
+    file = root / "a" / "color" / "1.png"
+    file.write_bytes(file.read_bytes() + b"left by a phone")
+    assert read(root).lost == ()
+
+
+def test_depth_of_several_sizes(root):
+    Image.fromarray(np.full((12, 16), 2000, np.uint16)).save(root / "a" / "depth" / "1.png")
+    (root / "a" / "capture.json").write_text('{"depth_size": [[32, 24], [16, 12]]}')
+    assert [frame.read_depth().shape for frame in read(root).frames] == [(24, 32), (12, 16), (24, 32)]
+
+
+@pytest.mark.parametrize("size", ["[32]", "32", "[[32, 24], 16]", "[[32, 24], [16.0, 12]]", '["32", "24"]'])
+def test_what_is_no_size_of_depth(root, size):
+    (root / "a" / "capture.json").write_text(f'{{"depth_size": {size}}}')
+    with pytest.raises(DataError, match=r"capture\.json: depth_size must be \[width, height\], or a list"):
+        read(root)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (break_pose, r"a/pose/1\.txt.*NaN or infinity; leave the frame out"),
-        (singular_pose, r"a/pose/1\.txt.*singular or not rigid.*R a rotation"),
-        (scaled_pose, r"a/pose/1\.txt.*not rigid"),
-        (mirrored_pose, r"a/pose/1\.txt.*not rigid"),
-        (three_by_four_pose, r"a/pose/1\.txt: expected 4x4 numbers"),
-        (words_for_pose, r"a/pose/1\.txt: not a matrix of numbers"),
-        (no_pose, r"a/pose/1\.txt: missing; add it or delete the frame"),
         (no_intrinsics, r"a/intrinsics\.txt: missing; write the 3x3"),
         (negative_focal, r"a/intrinsics\.txt: focal lengths must be positive"),
-        (no_depth_of_one, r"a/depth/1\.png: missing; add the depth"),
-        (small_depth, r"a/depth/1\.png: depth is 16x12, expected 32x24; register it"),
         (duplicate_frame, r"a/color/1\.png: frame id 1 is also 1\.jpg; delete one"),
-        (not_an_image, r"a/color/1\.png: not a readable image"),
         (empty_color, r"a/color: no colour images"),
         (face_beyond, r"a/mesh\.ply: face 2 names vertex 9, but there are 9"),
         (empty_mesh, r"a/mesh\.ply: the mesh is empty"),
@@ -255,16 +372,9 @@ def list_capture(folder):
         (colourless_mesh, r"a/mesh\.ply: needs vertices with x, y, z, red, green, blue"),
         (odd_capture, r"a/capture\.json: unknown key 'depthscale'; known: depth_scale, depth_size"),
         (zero_scale, r"a/capture\.json: depth_scale must be a positive number"),
-        (metres_as_floats, r"a/depth/1\.png: pixels of mode F, .*metres as floats; export 16-bit PNG"),
-        (picture_of_depth, r"a/depth/1\.png: pixels of mode L, a picture of depth .*export 16-bit PNG"),
-        (coloured_depth, r"a/depth/1\.png: pixels of mode RGB, a picture of depth"),
-        (empty_depth, r"a/depth/1\.png: not a readable depth image .*export it again"),
         (depth_in_metres, r"a/depth/0\.png: half of it is beyond 0\.002 m at 1000 steps .*capture\.json"),
         (depth_in_tenths_of_millimetres, r"a/depth/0\.png: half of it is beyond 200 m at 10 steps"),
-        (upright_image, r"a/intrinsics\.txt: centre \(15\.5, 11\.5\) is not near .*1\.png \(24x32\); give"),
         (larger_images, r"a/intrinsics\.txt: centre .* is not near .*0\.png \(64x48\); give the intrinsics"),
-        (empty_pose, r"a/pose/1\.txt: expected 4x4 numbers"),
-        (empty_image, r"a/color/1\.png: not a readable image"),
         (list_capture, r"a/capture\.json: unknown key|a/capture\.json: not a JSON object"),
     ],
 )
@@ -301,24 +411,27 @@ def test_unreadable_folders_become_errors_among_the_keys(root, monkeypatch, lock
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_truncated_image_is_named_when_its_pixels_are_read(root, kind):
+def test_an_image_that_was_cut_short_is_left_out(root, kind):
     (root / "a" / "color" / "1.png").unlink()
     file = root / "a" / "color" / f"1.{kind}"
     noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     Image.fromarray(noise).save(file)
+    assert read(root).lost == ()
     file.write_bytes(file.read_bytes()[:-500])
+    assert read(root).lost == (LeftOut("1", "image not readable"),)
+
+
+@pytest.mark.parametrize("name", ["color", "depth"])
+def test_damage_within_a_file_is_named_when_its_pixels_are_read(root, name):
+    """It ends as a whole one does, so that it is not decoded before."""
+    noise = np.random.default_rng(0).integers(0, 9000, (24, 32)).astype(np.uint16)
+    file = root / "a" / name / "1.png"
+    Image.fromarray(noise if name == "depth" else noise.astype(np.uint8)).save(file)
+    data = file.read_bytes()
+    file.write_bytes(data[:200] + data[400:])
     frame = read(root).frames[1]
-    with pytest.raises(DataError, match=rf"a/color/1\.{kind}: not a readable image"):
-        frame.read_color()
-
-
-def test_truncated_depth_is_named_when_its_pixels_are_read(root):
-    rng = np.random.default_rng(0)
-    file = root / "a" / "depth" / "1.png"
-    Image.fromarray(rng.integers(0, 9000, (24, 32), np.uint16)).save(file)
-    file.write_bytes(file.read_bytes()[:500])
-    with pytest.raises(DataError, match=r"a/depth/1\.png: not a readable depth image"):
-        read(root).frames[1].read_depth()
+    with pytest.raises(DataError, match=rf"a/{name}/1\.png: not a readable (depth )?image"):
+        frame.read_depth() if name == "depth" else frame.read_color()
 
 
 def test_smaller_depth_is_fine_where_capture_says_so(root):
@@ -359,6 +472,45 @@ def test_truth_must_be_integers(root):
     np.save(root / "a" / "truth" / "vertex_label.npy", np.zeros(36))
     with pytest.raises(DataError, match="expected one integer per vertex, not float64"):
         Rgbd(root, "test").read_truth("a")
+
+
+@pytest.mark.parametrize("value", [65535, 60000])
+def test_the_largest_value_and_what_is_too_far_are_no_reading(tmp_path, value):
+    """65535 is what Kinect and 7-Scenes write where there is none; 60 m is beyond any sensor."""
+    folder = write_scan(tmp_path, "a", mesh=False)
+    for file in (folder / "depth").iterdir():
+        depth = np.full((24, 32), 2000, np.uint16)
+        depth[:5] = value
+        Image.fromarray(depth).save(file)
+    scene = Rgbd(tmp_path, "test", voxel=0.05).read("a")
+    assert np.allclose(scene.xyz[:, 1], 2, atol=1e-5)
+    assert (scene.frames[0].read_depth()[:5] == (0 if value == 65535 else 60)).all()
+    (folder / "capture.json").write_text('{"depth_scale": 10000}')
+    assert np.allclose(Rgbd(tmp_path, "test").read("a").xyz[:, 1].min(), 0.2, atol=1e-5)
+    if value == 60000:  # 6 m are within the range of a sensor
+        assert Rgbd(tmp_path, "test").read("a").xyz[:, 1].max() > 5
+
+
+def test_the_range_of_a_sensor_is_a_parameter(tmp_path):
+    folder = write_scan(tmp_path, "a", mesh=False)
+    for file in (folder / "depth").iterdir():
+        depth = np.full((24, 32), 2000, np.uint16)
+        depth[:5] = 9000
+        Image.fromarray(depth).save(file)
+    assert Rgbd(tmp_path, "test").read("a").xyz[:, 1].max() == pytest.approx(9)
+    assert Rgbd(tmp_path, "test", farthest=8.0).read("a").xyz[:, 1].max() == pytest.approx(2)
+
+
+def test_a_reading_beyond_the_range_sees_past_nothing(tmp_path):
+    """Two of three frames read 9 m where a wall is, one reads the wall: two votes against it, unless 9 m is
+    beyond the sensor."""
+    folder = write_scan(tmp_path, "a", mesh=False)
+    for index in (0, 1):
+        Image.fromarray(np.full((24, 32), 9000, np.uint16)).save(folder / "depth" / f"{index}.png")
+    at_wall = [
+        np.count_nonzero(Rgbd(tmp_path, "test", farthest=far).read("a").xyz[:, 1] < 3) for far in (50.0, 8.0)
+    ]
+    assert at_wall[0] < 100 and at_wall[1] > 500
 
 
 def test_points_come_from_depth_without_a_mesh(tmp_path):

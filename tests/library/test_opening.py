@@ -14,6 +14,7 @@ from anyscene.datasets import ply
 from anyscene.errors import CheckpointError, DataError, StoreError
 from tests.builders import miniature
 from tests.builders.capture import grid, write_ply, write_scan
+from tests.builders.layouts import write_frames
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
@@ -223,3 +224,17 @@ except anyscene.PipelineError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("False nowhere: no such file or folder")
+
+
+def test_a_recording_in_the_layout_of_a_data_set(rooms, network, elsewhere, tmp_path):
+    write_frames(tmp_path / "kinect", views([rolled(), rolled(yaw=-20.0), rolled(yaw=5.0)]))
+    cloud = opened(tmp_path / "kinect", source=network)
+    assert len(cloud) > 1000 and "3 frames of 96x64; 3 with depth" in cloud.remarks
+
+
+def test_frames_of_a_scan_that_cannot_be_used_are_said(rooms, network, elsewhere, tmp_path):
+    folder = write_scan(tmp_path, "scan", frames=4)
+    (folder / "pose" / "1.txt").unlink()
+    (folder / "color" / "2.png").write_bytes(b"")
+    remarks = opened(folder, source=network).remarks
+    assert remarks == "left out 2 of 4 frames: 1 no pose (1); 1 image not readable (2)"

@@ -288,6 +288,19 @@ def test_pixels_without_a_mask_are_no_sighting_and_maps_without_masks_do_no_harm
     np.testing.assert_allclose(feature, encode(["old"]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [None, 1])
+def test_a_scene_without_any_mask_has_no_feature_and_no_error(rows):
+    """Its views see the points; the model finds nothing in them."""
+    xyz = np.array([[0, 0, 1], [0, 0, -1]], np.float32)
+    views = [caption_view(-1, ()), caption_view(-1, ())]
+    blocks = list(
+        project(xyz, views, lambda texts: np.zeros((len(texts), 3), np.float32), rows=rows, **NOTHING)
+    )
+    feature, count = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    assert feature.shape == (2, 3) and not feature.any() and count.tolist() == [0, 0]
+    assert (feature.dtype, count.dtype) == (np.float32, np.uint16)
+
+
 def test_no_frames_and_no_visible_point_are_errors():
     behind = np.array([[0, 0, -1]], np.float32)
     with pytest.raises(ProjectionError, match="no frames"):

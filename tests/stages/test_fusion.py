@@ -265,6 +265,20 @@ def test_a_scan_whose_frames_see_nothing_fails_alone(two_kinds):
     assert store.scene_ids(Path("data/projection/dense")) == ["b"]
 
 
+def test_a_scene_in_which_a_model_finds_nothing_has_no_feature_of_it(two_kinds, monkeypatch):
+    """Its frames see the points, so that its poses are right: another model's features are fused alone."""
+    nothing = CaptionMap(np.full((24, 32), -1, np.int32), ())
+    monkeypatch.setattr(Mask, "describe", lambda self, images, vocabulary: [nothing] * len(images))
+    run_all()
+    for scene in ("a", "b"):
+        group = store.open_scene(f"data/projection/mask/{scene}.zarr")
+        assert not group["count"][:].any() and not group["feature"][:].any()
+        fused = store.open_scene(f"data/fusion/{scene}.zarr")
+        seen = store.open_scene(f"data/projection/dense/{scene}.zarr")["count"][:] > 0
+        assert np.array_equal(fused["valid"][:], seen) and seen.any()
+        assert (fused["weight"][:][seen] == [1, 0]).all() and (fused["prediction"][:][:, 1] == 255).all()
+
+
 def test_fusion_in_blocks_writes_the_same_bytes(two_kinds, monkeypatch):
     edit("superpoints", method="identity")
     run_all()

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anyscene.project import store
+from anyscene.scene import LeftOut
 from stages import labels, projection, scenes, superpoints
 from tests.builders.capture import grid
 from tests.builders.files import tree_hash
@@ -34,9 +35,10 @@ def run(stage, *arguments):
 def test_from_stream_to_features(three_scans, two_axes):
     result = run(scenes)
     assert result.exit_code == 0
-    assert "scenes: 3 frames of 3 scenes have no pose and were left out" in " ".join(result.stderr.split())
+    assert "scenes: 3 frames of 3 scenes were left out: 3 no pose" in " ".join(result.stderr.split())
     scene = store.read_scene(f"data/scenes/{VAL}.zarr", Path("scans"))
-    assert (scene.split, scene.dataset, scene.lost) == ("val", "scannet", ("4",))
+    assert (scene.split, scene.dataset) == ("val", "scannet")
+    assert scene.lost == (LeftOut("4", "no pose"),)
     assert [frame.id for frame in scene.frames] == ["0", "2"]
     assert store.open_scene(f"data/scenes/{TRAIN}.zarr").attrs["split"] == "train"
     assert run(labels).exit_code == 0
@@ -64,6 +66,21 @@ def test_bad_scans_are_listed_and_the_others_finished(three_scans):
     assert result.exit_code == 1 and "1 of 3 scenes failed" in result.stderr
     assert f"{BAD}: scans/{BAD}/{BAD}.sens: truncated" in result.stderr
     assert store.scene_ids("data/scenes") == [TRAIN, VAL]
+
+
+def test_labels_of_no_known_category_are_counted_and_said(three_scans):
+    run(scenes)
+    file = three_scans.folder / "scans" / BAD / f"{BAD}_vh_clean_2.labels.ply"
+    data = bytearray(file.read_bytes())
+    start = data.index(b"end_header\n") + 11
+    for vertex in range(7):
+        data[start + 16 + 18 * vertex] = 50
+    file.write_bytes(data)
+    result = run(labels)
+    assert result.exit_code == 0, result.stderr
+    said = [line for line in result.stderr.splitlines() if "no label" in line]
+    assert said == [f"labels: {BAD}: 7 vertices have no label: their annotation says NYU40 id 50"]
+    assert (store.open_scene(f"data/labels/{BAD}.zarr")["label"][:7] == -1).all()
 
 
 def test_bad_annotation_is_listed_and_the_others_finished(three_scans):

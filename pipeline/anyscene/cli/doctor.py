@@ -21,7 +21,7 @@ from anyscene.cli.steps import steps
 from anyscene.cli.told import Told, with_told
 from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
-from anyscene.library.location import located
+from anyscene.library.opening import located
 from anyscene.project import extras, layout, parameters, presets
 from anyscene.segmenters import captions
 from anyscene.study import cost

@@ -115,6 +115,13 @@ class Sample:
         """Of the depth of its pixels, metres."""
         return float(np.median(self.metres))
 
+    def of(self, kept: B1) -> Sample | None:
+        """The sample of those frames b1[K] alone; None where they are fewer than two."""
+        if np.count_nonzero(kept) < 2:
+            return None
+        depth = tuple(one for one, is_kept in zip(self.depth, kept, strict=True) if is_kept)
+        return Sample(self.poses[kept], self.intrinsics[kept], depth, self.ray[kept], self.metres[kept])
+
     def points(self, change: Change = AS_READ, every: int = 1) -> F8:
         """f8[K, P, 3]: where in the world the pixels measure something, once cameras and depth are changed.
         every: of so many pixels one is taken."""

@@ -14,9 +14,9 @@ from anyscene.scene import Frame
 NEIGHBOURS = 16
 
 
-def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[F4, U1, F4]:
-    """(xyz f4[N,3] in metres, rgb u1[N,3], normal f4[N,3]): the cloud of all depth pixels of `frames`,
-    averaged in cubes of `voxel` metres.
+def from_frames(frames: Sequence[Frame], voxel: float, farthest: float = np.inf) -> tuple[F4, U1, F4]:
+    """(xyz f4[N,3] in metres, rgb u1[N,3], normal f4[N,3]): the cloud of all depth pixels of `frames` up to
+    `farthest` metres, averaged in cubes of `voxel` metres.
 
     Points that more views see past than see are left out (`depth_votes.supported`). A normal is that of the
     plane through the neighbours of a point, turned towards the cameras that saw it. Raises DataError where
@@ -24,7 +24,7 @@ def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[F4, U1, F4]:
     """
     cells, sums = np.zeros((0, 3), np.int64), np.zeros((0, 10))  # count, xyz, rgb, camera centre
     for frame in frames:
-        xyz, rgb = back_project(frame)
+        xyz, rgb = back_project(frame, farthest)
         centre = np.broadcast_to(frame.camera.pose[:3, 3], xyz.shape)
         rows = np.column_stack([np.ones(len(xyz)), xyz, rgb, centre])
         keys = np.concatenate([cells, np.floor(xyz / voxel).astype(np.int64)])
@@ -37,7 +37,7 @@ def from_frames(frames: Sequence[Frame], voxel: float) -> tuple[F4, U1, F4]:
     points = mean[:, :3].astype(np.float32)
     from anyscene.datasets.depth_votes import supported  # only here, because numba takes a second to import
 
-    kept = supported(points, frames)
+    kept = supported(points, frames, farthest)
     if np.count_nonzero(kept) <= NEIGHBOURS:
         raise DataError(
             f"{_folder(frames)}: the depth maps contradict each other; check the poses and depth_scale"
@@ -51,15 +51,15 @@ def _folder(frames: Sequence[Frame]) -> Path:
     return Path("depth") if depth is None else depth.parent
 
 
-def back_project(frame: Frame) -> tuple[F8, U1]:
-    """(xyz f8[P,3] in the world, metres, rgb u1[P,3]) of the pixels that have a depth reading. The frame has
-    depth."""
+def back_project(frame: Frame, farthest: float = np.inf) -> tuple[F8, U1]:
+    """(xyz f8[P,3] in the world, metres, rgb u1[P,3]) of the pixels that have a depth reading, up to
+    `farthest` metres. The frame has depth."""
     depth = frame.read_depth()
     assert depth is not None
     height, width = depth.shape
     rgb = frame.read_color((width, height))
     intrinsics = frame.camera.resized(width, height).intrinsics
-    row, column = np.nonzero(depth > 0)
+    row, column = np.nonzero((depth > 0) & (depth <= farthest))
     z = depth[row, column].astype(np.float64)
     x = (column - intrinsics[0, 2]) / intrinsics[0, 0] * z
     y = (row - intrinsics[1, 2]) / intrinsics[1, 1] * z

@@ -135,7 +135,7 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         return found, judge.surface(taken, found.xyz, judge.frames(taken))
     judge = Judge(where, dataset.reading(scene), functools.partial(dataset.correction, scene), refuse)
     frames = dataset.frames(scene)
-    taken = sample(frames)
+    taken = sample(frames[0])
     findings = judge.frames(taken)  # before points are made of depth, which takes minutes
     found = dataset.read(scene, frames)
     return found, judge.surface(taken, found.xyz, findings)

@@ -13,9 +13,9 @@ from anyscene.scene import Frame
 TOLERANCE = 0.05  # a share of the distance, more than the noise and drift of a device
 
 
-def supported(xyz: Floats, frames: Sequence[Frame]) -> B1:
+def supported(xyz: Floats, frames: Sequence[Frame], farthest: float = np.inf) -> B1:
     """b1[N]: whether at least as many views see a point as see past it. xyz: [N,3] in metres; all frames have
-    depth.
+    depth, of which readings beyond `farthest` metres are none.
 
     At the edges of things a depth camera mixes near and far, so that points float between the two; other
     views see past them. A view sees a point if one of the 3x3 depth readings around its pixel is within
@@ -26,6 +26,7 @@ def supported(xyz: Floats, frames: Sequence[Frame]) -> B1:
     for frame in frames:
         depth = frame.read_depth()
         assert depth is not None
+        depth[depth > farthest] = 0
         height, width = depth.shape
         camera = frame.camera.resized(width, height)
         _vote(votes, xyz, np.linalg.inv(camera.pose), camera.intrinsics, depth, TOLERANCE)

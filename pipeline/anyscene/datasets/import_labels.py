@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import zarr
+from rich.console import Console
 
 from anyscene import datasets
 from anyscene.errors import DataError, PipelineError, StoreError
@@ -35,16 +36,18 @@ class Annotate:
             )
         store.write(group, "label", truth.label)
         store.write(group, "instance", truth.instance)
+        if truth.unknown:
+            group.attrs["unknown"] = dict(truth.unknown)
 
 
 def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
-    """Bring data/labels up to date for the scenes that are annotated. Raises ScenesFailed after all were
-    tried."""
+    """Bring data/labels up to date for the scenes that are annotated, and print which categories are not
+    known. Raises ScenesFailed after all were tried."""
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     label_set = datasets.label_set(params.dataset.label_set)
     truth, cloud = dataset.truth_keys(), store.keys(layout.SCENES)
     keys = {scene: _label_key(scene, key, cloud.get(scene)) for scene, key in truth.items()}
-    return per_scene.run(
+    summary = per_scene.run(
         Annotate(dataset, len(label_set)),
         keys,
         layout.LABELS,
@@ -53,6 +56,17 @@ def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
         workers=params.runtime.workers,
         label="labels",
     )
+    _print_unknown()
+    return summary
+
+
+def _print_unknown() -> None:
+    paths = {scene: store.scene_path(layout.LABELS, scene) for scene in store.scene_ids(layout.LABELS)}
+    for scene, path in paths.items():
+        unknown = store.open_scene(path).attrs.get("unknown", {})
+        for name, vertices in unknown.items():
+            line = f"labels: {scene}: {vertices} vertices have no label: their annotation says {name}"
+            Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _label_key(scene: str, truth: str | PipelineError, cloud: str | None) -> str | PipelineError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import zarr
 from rich.console import Console
 
@@ -33,8 +33,8 @@ class Import:
 
 
 def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> per_scene.RunSummary:
-    """Bring data/scenes up to date, and print how many frames were left out because they have no pose, and
-    in which scenes depth maps hardly agree.
+    """Bring data/scenes up to date, and print how many frames were left out, and why, and in which scenes
+    depth maps hardly agree.
 
     replace: whether the scenes may all go that are there now. Raises StoreError where they would and may not,
     before anything is changed, and ScenesFailed after all scenes were tried.
@@ -53,13 +53,15 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
         label="scenes",
     )
     paths = [store.scene_path(layout.SCENES, scene) for scene in store.scene_ids(layout.SCENES)]
-    lost = [len(store.lost_frames(path)) for path in paths]
+    lost = [store.lost_frames(path) for path in paths]
     for path in paths:
         if warning := store.agreement(path).get("warning"):
             Console(stderr=True, soft_wrap=True).print(f"scenes: {warning}", highlight=False, markup=False)
     if any(lost):
-        count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
-        Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
+        faults = Counter(frame.why for frames in lost for frame in frames)
+        count = f"{faults.total()} frames of {sum(map(bool, lost))} scenes were left out"
+        why = ", ".join(f"{number} {fault}" for fault, number in faults.most_common())
+        Console(stderr=True).print(f"scenes: {count}: {why}", highlight=False)
     return summary
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from anyscene.arrays import U1
+from anyscene.datasets.left_out import Sorted
 from anyscene.datasets.readings import Reading
 from anyscene.datasets.truth import Truth
 from anyscene.errors import PipelineError
@@ -69,12 +70,12 @@ class Dataset(Protocol):
 class Correctable(Dataset, Protocol):
     """Scans that may be read in another way, if a person says so."""
 
-    def frames(self, scene: str) -> Sequence[Frame]:
-        """The frames of `read`. Raises DataError as it does."""
+    def frames(self, scene: str) -> Sorted[Frame]:
+        """The frames of `read`, and those that it leaves out. Raises DataError as it does."""
         ...
 
-    def read(self, scene: str, frames: Sequence[Frame] | None = None) -> Scene:
-        """As of any data set. frames: those of the scene, where they were read before."""
+    def read(self, scene: str, frames: Sorted[Frame] | None = None) -> Scene:
+        """As of any data set. frames: what `frames` says of the scene, where it was asked before."""
         ...
 
     def reading(self, scene: str) -> Reading:

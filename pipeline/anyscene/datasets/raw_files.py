@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import numpy as np
 from PIL import Image
 
 from anyscene.arrays import F8
-from anyscene.errors import DataError
+from anyscene.datasets.left_out import NO_POSE
+from anyscene.errors import DataError, FrameError
 from anyscene.project.digests import Digests
+from anyscene.scene import Camera
 
 SPLITS = Path(__file__).parent / "splits"  # the official lists of scenes
 IMAGES = (".png", ".jpg", ".jpeg")
+ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9")  # of PNG and JPEG files that are whole
 
 
 def scene_folder(root: Path, scene: str) -> Path:
@@ -73,13 +77,14 @@ def listed_splits(root: Path, names: Sequence[str] = ("train", "val")) -> dict[s
 
 
 def images_by_id(folder: Path) -> dict[str, Path]:
-    """The image files in `folder`, by their names without suffix. Raises DataError where the folder is
-    missing, or two files have one name."""
+    """The image files in `folder`, by their names without suffix; files are hidden where their names begin
+    with a dot, as those that macOS leaves beside copies. Raises DataError where the folder is missing, or two
+    files have one name."""
     files: dict[str, Path] = {}
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; the scan's images belong there")
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGES:
+        if path.suffix.lower() in IMAGES and not path.name.startswith("."):
             if path.stem in files:
                 raise DataError(
                     f"{path}: frame id {path.stem} is also {files[path.stem].name}; delete one of them"
@@ -88,44 +93,94 @@ def images_by_id(folder: Path) -> dict[str, Path]:
     return files
 
 
-def natural(id: str) -> tuple[int, int, str]:
-    """A key for sorting ids: 2 comes before 10, and numbers before names."""
-    return (0, int(id), id) if id.isdecimal() else (1, 0, id)
+def natural(id: str) -> list[tuple[int, int, str]]:
+    """A key for sorting ids by the numbers in them: 2 comes before 10, a-2 before a-10, numbers before
+    names."""
+    parts = re.split(r"(\d+)", id)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """The size (width, height) of an image, whose pixels are not decoded. Raises DataError naming the
-    file."""
+    """The size (width, height) of an image. Its pixels are decoded only where the file does not end as a
+    whole one does. Raises FrameError naming the file."""
     try:
         with Image.open(path) as image:
+            _complete(image, path)
             return image.size
-    except OSError as error:
-        raise DataError(
-            f"{path}: not a readable image ({error}); export it again or delete the frame"
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FrameError(
+            f"{path}: not a readable image ({error}); export it again or delete the frame",
+            "image not readable",
         ) from error
 
 
+def _complete(image: Image.Image, path: Path) -> None:
+    """Raise OSError where the file at `path`, of which `image` was opened, was cut short."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(ENDS[0])))
+        if not file.read().endswith(ENDS):
+            image.load()  # some files have more behind their end
+
+
 def depth_size(path: Path) -> tuple[int, int]:
-    """The size (width, height) of a depth map. Raises DataError naming the file, also where its pixels are
+    """The size (width, height) of a depth map. Raises FrameError naming the file, also where its pixels are
     not integers of 16 or 32 bits: a picture of depth, or metres as floating-point numbers, would pass for
     steps."""
     try:
         with Image.open(path) as image:
             size, mode = image.size, image.mode
-    except OSError as error:
-        raise DataError(
-            f"{path}: not a readable depth image ({error}); export it again or delete the frame"
+            _complete(image, path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FrameError(
+            f"{path}: not a readable depth image ({error}); export it again or delete the frame",
+            "depth not readable",
         ) from error
     if not mode.startswith("I"):
-        raise DataError(
-            f"{path}: pixels of mode {mode}, a picture of depth or metres as floats; export 16-bit PNG"
+        raise FrameError(
+            f"{path}: pixels of mode {mode}, a picture of depth or metres as floats; export 16-bit PNG",
+            "depth not in steps of 16 bits",
         )
     return size
 
 
+def pose(path: Path) -> F8:
+    """f8[4,4]: the pose in a text file, whether it is rigid or not. Raises FrameError naming the file where
+    there is none, where it holds no 4x4 numbers, and where tracking was lost: they are not finite."""
+    try:
+        stored = matrix(path, ((4, 4),))
+    except FileNotFoundError as error:
+        raise FrameError(f"{path}: missing; add it or delete the frame", NO_POSE) from error
+    except DataError as error:
+        empty = path.is_file() and not path.stat().st_size
+        raise FrameError(str(error), NO_POSE if empty else "pose not of 4x4 numbers") from error
+    return tracked(stored, path)
+
+
+def tracked(pose: F8, where: object) -> F8:
+    """The pose. Raises FrameError that begins with `where` if its numbers are not finite."""
+    if not np.isfinite(pose).all():
+        raise FrameError(
+            f"{where}: camera pose contains NaN or infinity; leave the frame out if tracking was lost",
+            NO_POSE,
+        )
+    return pose
+
+
+def camera_of(intrinsics: F8, pose: F8, size: tuple[int, int], where: object) -> Camera:
+    """The camera of images of `size` (width, height). Raises FrameError that begins with `where` if it
+    cannot be one."""
+    try:
+        return Camera(intrinsics, tracked(pose, where), *size)
+    except FrameError:
+        raise
+    except DataError as error:
+        why = "pose not rigid" if "pose" in str(error) else "intrinsics of no camera"
+        raise FrameError(f"{where}: {error}", why) from error
+
+
 def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> F8:
     """The f8 matrix in a text file with one row in each line, of one of the `shapes`. Raises DataError naming
-    the file."""
+    the file, and FileNotFoundError where there is none."""
     try:
         matrix = np.array(
             [
@@ -134,8 +189,8 @@ def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> F8:
                 if line.strip()
             ]
         )
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: missing; add it or delete the frame") from error
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a matrix of numbers ({error})") from error
     if matrix.shape not in shapes:
@@ -148,21 +203,22 @@ def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> F8:
 def centred(
     intrinsics: F8,
     size: tuple[int, int],
-    path: Path,
+    path: object,
     images: str = "depth images",
     within: float = 0.2,
 ) -> F8:
-    """The `intrinsics` f8[3,3] from the file `path`, if their centre is near that of images of `size` (width,
-    height). Extracted frames are often resized, and others stand upright.
+    """The `intrinsics` f8[3,3], if their centre is near that of images of `size` (width, height). Extracted
+    frames are often resized, and others stand upright.
 
-    within: how far off the centre may be, as a share of half the size. Raises DataError where it is farther
-    off.
+    path: where they are from, for messages. within: how far off the centre may be, as a share of half the
+    size. Raises FrameError where it is farther off.
     """
     centre = intrinsics[:2, 2]
     if not np.all(np.abs(2 * centre / np.array(size) - 1) < within):
-        raise DataError(
+        raise FrameError(
             f"{path}: centre ({centre[0]:g}, {centre[1]:g}) is not near the middle of the {images} "
-            f"({size[0]}x{size[1]}); give the intrinsics of {images} of this size"
+            f"({size[0]}x{size[1]}); give the intrinsics of {images} of this size",
+            "image of another shape than its intrinsics",
         )
     return intrinsics
 

@@ -6,19 +6,21 @@
     ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes, metres, z up
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
-                                         default millimetres, and the size of colour; and where numbers are
-                                         meant otherwise, the other fields of `readings.Reading`
+                                         default millimetres, and the size of colour; depth_size may be a list
+                                         of sizes, where frames differ; and where numbers are meant otherwise,
+                                         the other fields of `readings.Reading`
     ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
                                          from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
 
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
+Frames without a pose, without depth where others have it, and damaged ones are left out and counted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +29,14 @@ import numpy as np
 from PIL import Image
 
 from anyscene.arrays import U1, Array, Integers
-from anyscene.datasets import cloud_from_depth, ply, raw_files
+from anyscene.datasets import cloud_from_depth, left_out, ply, raw_files
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.readings import Reading, reading_of
 from anyscene.datasets.truth import Truth
-from anyscene.errors import DataError
+from anyscene.errors import DataError, FrameError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, Scene
+from anyscene.scene import Frame, Scene
 
 CAPTURE = {"depth_scale": 1000.0, "depth_size": None, **asdict(Reading())}
 TRUTH = "truth"
@@ -53,6 +55,7 @@ class Rgbd:
     stride: int = 1  # every n-th frame of a scan
     voxel: float = 0.02  # metres, of clouds that are made from depth
     memory: Path | None = None  # folder in which the hashes of files are remembered
+    farthest: float = 50.0  # metres; clouds that are made from depth leave out readings beyond
 
     def splits(self) -> dict[str, str]:
         """The split of every scene, "train" or "val", sorted by id. Raises DataError where there are no
@@ -84,28 +87,29 @@ class Rgbd:
                 if raw_files.is_folder(self.root / scene / TRUTH)
             }
 
-    def frames(self, scene: str) -> tuple[Frame, ...]:
-        """The frames of a scene, whose pixels are read later. Raises DataError naming the file and what to
-        do."""
+    def frames(self, scene: str) -> left_out.Sorted[Frame]:
+        """The frames of a scene, whose pixels are read later, and those that cannot be used. Raises DataError
+        naming the file and what to do."""
         return self._frames(raw_files.scene_folder(self.root, scene))
 
-    def read(self, scene: str, frames: Sequence[Frame] | None = None) -> Scene:
-        """The scene; the pixels of its frames are read later. frames: those of the scene, where they were
-        read before. Raises DataError naming the file and what to do."""
+    def read(self, scene: str, frames: left_out.Sorted[Frame] | None = None) -> Scene:
+        """The scene; the pixels of its frames are read later. frames: what `frames` says of the scene, where
+        it was asked before. Raises DataError naming the file and what to do."""
         folder = raw_files.scene_folder(self.root, scene)
-        frames = self._frames(folder) if frames is None else tuple(frames)
+        found, lost = self._frames(folder) if frames is None else frames
         mesh = folder / "mesh.ply"
         if mesh.is_file():
             xyz, rgb, normal, face = ply.read_mesh(mesh)
             xyz *= np.float32(self.reading(scene).scale)
-        elif all(frame.depth for frame in frames):
-            xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel)
+        elif all(frame.depth for frame in found):
+            xyz, rgb, normal = cloud_from_depth.from_frames(found, self.voxel, self.farthest)
             face = np.zeros((0, 3), np.int32)
         else:
             raise DataError(
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
-        return Scene(scene, xyz, rgb, normal, face, frames, self.splits().get(scene, "val"), self.name)
+        split = self.splits().get(scene, "val")
+        return Scene(scene, xyz, rgb, normal, face, found, split, self.name, lost)
 
     def reading(self, scene: str) -> Reading:
         """How the numbers of its frames are taken, as its capture.json says."""
@@ -144,7 +148,7 @@ class Rgbd:
             raise DataError(f"{path}: expected one byte per pixel, not {truth.dtype}{list(truth.shape)}")
         return truth
 
-    def _frames(self, folder: Path) -> tuple[Frame, ...]:
+    def _frames(self, folder: Path) -> left_out.Sorted[Frame]:
         capture = _capture(folder / "capture.json")
         reading = reading_of(capture, folder / "capture.json")
         color = raw_files.images_by_id(folder / "color")
@@ -154,10 +158,12 @@ class Rgbd:
             )
         depth = raw_files.images_by_id(folder / "depth") if (folder / "depth").is_dir() else None
         ids = sorted(color, key=raw_files.natural)[:: self.stride]
-        frames = tuple(_frame(folder, id, color[id], depth, capture, reading) for id in ids)
+        found, lost = left_out.usable(
+            [(id, id) for id in ids], lambda id: _frame(folder, id, color[id], depth, capture, reading)
+        )
         if depth is not None:
-            _check_scale(frames, folder / "capture.json")
-        return frames
+            _check_scale(found, folder / "capture.json")
+        return found, lost
 
 
 def _is_input(file: Path) -> bool:
@@ -176,36 +182,60 @@ def _frame(
     capture: dict[str, Any],
     reading: Reading,
 ) -> Frame:
+    pose_file = folder / "pose" / f"{id}.txt"
+    pose = raw_files.pose(pose_file)
     if depth is not None and id not in depth:
-        raise DataError(
-            f"{folder / 'depth' / id}.png: missing; add the depth of frame {id} or delete the frame"
+        raise FrameError(
+            f"{folder / 'depth' / id}.png: missing; add the depth of frame {id} or delete the frame",
+            left_out.NO_DEPTH,
         )
     size = raw_files.image_size(color)
     if depth is not None:
-        found, expected = raw_files.depth_size(depth[id]), tuple(capture["depth_size"] or size)
-        if found != expected:
-            raise DataError(
-                f"{depth[id]}: depth is {found[0]}x{found[1]}, expected {expected[0]}x{expected[1]}; "
-                'register it to the colour image; if it is smaller, write capture.json {"depth_size": [w, h]}'
-            )
-    pose = folder / "pose" / f"{id}.txt"
+        _check_size(depth[id], size, capture["depth_size"] or [size])
     shared, own = folder / "intrinsics.txt", folder / "intrinsics" / f"{id}.txt"
     intrinsics = own if own.is_file() else shared
     if not intrinsics.is_file():
-        raise DataError(f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})")
+        raise FrameError(
+            f"{shared}: missing; write the 3x3 intrinsics of the colour images (or {own})", left_out.NO_CAMERA
+        )
     matrix = raw_files.matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
     if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
+    raw_files.camera_of(matrix, np.eye(4), size, intrinsics)  # so that an error names the file that is wrong
     try:
-        placed = reading.pose(raw_files.matrix(pose, ((4, 4),)))
-        placed[:3, 3] *= reading.scale
-        camera = Camera(matrix, placed, *size)
+        placed = reading.pose(pose)
     except np.linalg.LinAlgError as error:
-        raise DataError(f"{pose}: {error}, which is no pose; leave the frame out") from error
-    except DataError as error:
-        raise DataError(f"{pose if 'pose' in str(error) else intrinsics}: {error}") from error
+        raise FrameError(
+            f"{pose_file}: {error}, which is no pose; leave the frame out", "pose not rigid"
+        ) from error
+    placed[:3, 3] *= reading.scale
+    camera = raw_files.camera_of(matrix, placed, size, pose_file)
     stored = None if depth is None else depth[id]
     return Frame(id, color, stored, reading.depth_scale, camera, reading.depth_form)
+
+
+def _check_size(depth: Path, size: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
+    """Raise FrameError where the depth map is of none of the `sizes`, or not in the proportions of its image
+    of `size`. All are (width, height)."""
+    found = raw_files.depth_size(depth)
+    if found not in sizes:
+        expected = " or ".join(f"{width}x{height}" for width, height in sizes)
+        raise FrameError(
+            f"{depth}: depth is {found[0]}x{found[1]}, expected {expected}; "
+            'register it to the colour image; if it is smaller, write capture.json {"depth_size": [w, h]}',
+            "depth of another size",
+        )
+    if not same_shape(found, size):
+        raise FrameError(
+            f"{depth}: depth is {found[0]}x{found[1]}, its image {size[0]}x{size[1]}: turned, cropped or of "
+            "a camera of its own; register it to the colour image",
+            "depth of another shape than its image",
+        )
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have the same proportions, but for a pixel that rounding costs."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
 
 
 def _check_scale(frames: tuple[Frame, ...], capture: Path) -> None:
@@ -235,12 +265,16 @@ def _capture(path: Path) -> dict[str, Any]:
     if unknown:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
     capture: dict[str, Any] = CAPTURE | content
-    size = capture["depth_size"]
-    if size is not None and not (
-        isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
-    ):
-        raise DataError(f"{path}: depth_size must be [width, height]")
+    if (given := capture["depth_size"]) is not None:
+        sizes = [given] if isinstance(given, list) and given and type(given[0]) is int else given
+        if not isinstance(sizes, list) or not all(_is_size(size) for size in sizes):
+            raise DataError(f"{path}: depth_size must be [width, height], or a list of such pairs")
+        capture["depth_size"] = [tuple(size) for size in sizes]
     return capture
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
 
 
 def _array(path: Path) -> Integers:
@@ -255,7 +289,9 @@ def _array(path: Path) -> Integers:
 
 class _Entry(Entry):
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Rgbd:
-        return Rgbd(Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory)
+        return Rgbd(
+            Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory, scenes.farthest
+        )
 
 
 ENTRY = _Entry("rgbd")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anyscene.arrays import I2, I4
@@ -15,3 +16,5 @@ class Truth:
     label: I2  # i2[N], rows of the label set, -1 = none
     instance: I4  # i4[N], ids of instances, -1 = none
     file: Path  # the file with the labels, for messages
+    # how many vertices have no label because of a category that is not known, by its name
+    unknown: Mapping[str, int] = field(default_factory=dict)

@@ -42,8 +42,8 @@ def open(
     scene is one of:
       - the id of a scene of a project, or the path of one of its artefacts: data/scenes/ID.zarr;
         data/fusion/ID.zarr or data/projection/MODEL/ID.zarr for the features that are in it;
-      - a capture: a folder in the form of the reader `rgbd`, or what Polycam, Record3D, nerfstudio or COLMAP
-        wrote, a folder or an archive;
+      - a capture: a folder in the form of the reader `rgbd`, or one of the exports and recordings that
+        docs/how-to/own-scan.md lists, a folder or an archive;
       - a mesh or a cloud: a .ply file with colours, a folder with such a mesh.ply alone, or a .npy file
         [N, 6] of x, y, z and red, green, blue in 0..255; metres, z up.
     source: whose features: "fusion", "projection/MODEL", a network under models/ by its name, or any network

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8, Array
-from anyscene.datasets import cloud_from_depth, contradictions, imports, ply
+from anyscene.datasets import cloud_from_depth, contradictions, imports, left_out, ply
 from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError, StoreError
@@ -57,19 +57,28 @@ def as_scene(
         return
     refuse = settings.scenes.contradictions == "refuse" and not options.anyway
     options = replace(options, anyway=not refuse)
-    with imports.as_scan(path, exporter, options, mesh, every) as (folder, said):
+    with imports.as_scan(path, exporter, options, mesh, every) as (folder, summary):
         scans, name = _scans_beside(folder, settings), folder.resolve().name
-        if said is not None:  # depth was checked when it was imported
-            yield scans.read(name), str(said)
+        if summary is not None:  # depth was checked when it was imported
+            yield scans.read(name), str(summary)
             return
         scan, findings = contradictions.read(scans, name, refuse)
-        yield scan, str(findings)
+        said = [str(findings)] if findings.record() else []
+        if scan.lost:
+            said.insert(0, left_out.summary(scan.lost, len(scan.frames) + len(scan.lost)))
+        yield scan, "\n".join(said)
 
 
 def _scans_beside(folder: Path, settings: Params) -> Rgbd:
     """The scans in the folder that holds `folder`, which is one in the rgbd form."""
     section = settings.scenes
-    return Rgbd(folder.resolve().parent, settings.dataset.name, section.frame_stride, section.voxel)
+    return Rgbd(
+        folder.resolve().parent,
+        settings.dataset.name,
+        section.frame_stride,
+        section.voxel,
+        farthest=section.farthest,
+    )
 
 
 def _stored(path: Path) -> Scene:

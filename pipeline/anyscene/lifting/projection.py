@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +170,8 @@ def project(
     spool: the folder of a nameless file in which feature maps wait if there are several blocks.
 
     A block is (feature f4[n, C], not normalised; count u2[n], the number of views). A point that no view sees
-    has count 0 and the feature 0. Raises ProjectionError where there are no frames, or they see no point.
+    has count 0 and the feature 0; all are so where a model finds nothing in any frame. Raises ProjectionError
+    where there are no frames, or they see no point.
     """
     described = iter(described)
     first = next(described, None)
@@ -179,15 +179,19 @@ def project(
         raise ProjectionError("the scene has no frames to project")
     described = itertools.chain([first], described)
     rows = max(1, min(rows or len(xyz), len(xyz)))
-    sights = partial(visible_pixels, tolerance=tolerance, border=border)
+    seen = False
+
+    def sights(points: Floats, camera: Camera, depth: Floats | None) -> tuple[I8, I4, I4]:
+        nonlocal seen
+        found = visible_pixels(points, camera, depth, tolerance=tolerance, border=border)
+        seen |= len(found[0]) > 0
+        return found
+
     if isinstance(first.map, CaptionMap):
         blocks = _caption_means(xyz, described, encode, sights, rows)
     else:
         blocks = _feature_means(xyz, described, sights, rows, spool)
-    seen = 0
-    for feature, count in blocks:
-        seen += int(np.count_nonzero(count))
-        yield feature, count
+    yield from blocks
     if not seen:
         raise ProjectionError(
             "no view sees any point: poses must be camera-to-world with OpenCV axes, "

@@ -199,11 +199,12 @@ class Segmenters:
 class Scenes:
     frame_stride: int  # every n-th frame of a scan is used; of nuScenes every n-th keyframe of a drive
     voxel: float  # metres: if a scan has no mesh, points from depth are averaged in cubes of this side
+    farthest: float  # metres: depth beyond is no reading where points come from it; about 8 for a Kinect
     # what is done with a scan whose depth maps contradict each other or its mesh; warn: it is kept
     contradictions: Literal["refuse", "warn"]
 
     def __post_init__(self) -> None:
-        _positive("scenes", self, "frame_stride", "voxel")
+        _positive("scenes", self, "frame_stride", "voxel", "farthest")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from anyscene.arrays import B1, F2, Array
 from anyscene.errors import StoreError
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
-from anyscene.scene import Frame, Scene
+from anyscene.scene import Frame, LeftOut, Scene
 
 FORMAT = 2  # schema version; artefacts of an older one are computed again
 SOFTWARE = f"anyscene {__version__}"
@@ -279,7 +279,7 @@ def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
             "units": "m",
             "up": "z",
             "frames": [frame.to_attributes(root) for frame in scene.frames],
-            **({"lost_frames": list(scene.lost)} if scene.lost else {}),
+            **({"lost_frames": {frame.id: frame.why for frame in scene.lost}} if scene.lost else {}),
         }
     )
 
@@ -297,13 +297,13 @@ def read_scene(path: Path, root: Path) -> Scene:
         frames,
         group.attrs["split"],
         group.attrs["dataset"],
-        tuple(group.attrs.get("lost_frames", ())),
+        lost_frames(path),
     )
 
 
-def lost_frames(path: Path) -> tuple[str, ...]:
-    """The ids of the frames that were left out of the scene at `path` because their pose is not known."""
-    return tuple(_attributes(path).get("lost_frames", ()))
+def lost_frames(path: Path) -> tuple[LeftOut, ...]:
+    """The frames that were left out of the scene at `path`."""
+    return tuple(LeftOut(id, why) for id, why in _attributes(Path(path)).get("lost_frames", {}).items())
 
 
 def agreement(path: Path) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from anyscene.arrays import B1, F4, F8, I4, I8, U1, Floats, Integers
 from anyscene.errors import ViewpointError
+from anyscene.show.framing import in_frame
 
 ELEVATION = np.radians(48)  # of the eye above the horizon
 TRIAL = 2  # how much smaller the pictures are by which the corner is chosen
@@ -60,8 +61,8 @@ class _Surface:
     neighbour: I8  # i8[N, k], the nearest points of each
     spacing: float  # the median distance of neighbouring points, metres
 
-    def __init__(self, xyz: F4, normal: F4) -> None:
-        self.xyz, self.normal = xyz, normal
+    def __init__(self, xyz: F4, normal: F4, shown: B1) -> None:
+        self.xyz, self.normal, self.shown = xyz, normal, shown
         distance, self.neighbour = cKDTree(xyz).query(xyz, min(NEIGHBOURS, len(xyz)), workers=-1)
         self.neighbour = self.neighbour.reshape(len(xyz), -1)
         self.spacing = float(np.median(distance.reshape(len(xyz), -1)[:, 1:2])) if len(xyz) > 1 else 0.0
@@ -75,7 +76,7 @@ class _Surface:
         if front.mean() > 0.3:
             seen: B1 = front[self.neighbour].mean(1) > 0.5
             return seen
-        low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5])
+        low, high = np.percentile(self.xyz[self.shown, 2], [0.5, 99.5])
         under: B1 = self.xyz[:, 2] <= low + 0.8 * (high - low)
         return under
 
@@ -84,14 +85,15 @@ def corner_viewpoint(xyz: F4, normal: F4, size: tuple[int, int]) -> Viewpoint:
     """The view from above one of the four corners of a room: the corner from which most points are seen.
 
     xyz: f4[N, 3], metres, z up; normal: f4[N, 3], towards the inside of the room; size: (width, height) in
-    pixels. Surfaces that turn away are left out, such as the ceiling and the near walls. Raises
-    ViewpointError where there are no points.
+    pixels. Surfaces that turn away are left out, such as the ceiling and the near walls, and so are strays
+    (`framing.in_frame`). Raises ViewpointError where there are no points.
     """
     if len(xyz) == 0:
         raise ViewpointError("the scene has no points to show")
-    low, high = np.percentile(xyz, [0.5, 99.5], axis=0)
+    shown = in_frame(xyz)
+    low, high = np.percentile(xyz[shown], [0.5, 99.5], axis=0)
     half = np.maximum((high - low) / 2, 0.1)
-    surface, centre = _Surface(xyz, normal), (low + high) / 2
+    surface, centre = _Surface(xyz, normal, shown), (low + high) / 2
     corners = [half[:2] * (x, y) for x in (1, -1) for y in (1, -1)]
     small = size[0] // TRIAL, size[1] // TRIAL
     best = max(corners, key=lambda corner: _view(surface, centre, half, corner, small).visible)
@@ -108,7 +110,7 @@ def _view(surface: _Surface, centre: F8, half: F8, towards: F8, size: tuple[int,
     offset = surface.xyz - eye
     depth = -offset @ away
     across, upward = offset @ right / depth, offset @ up / depth
-    kept = np.flatnonzero(surface.facing(-offset))
+    kept = np.flatnonzero(surface.facing(-offset) & surface.shown)
     width, height = (side * OVERSAMPLING for side in size)
     x, y, scale = _fit(across[kept], -upward[kept], width, height)
     radius = int(np.clip(round(1.2 * surface.spacing / np.median(depth) * scale), 1, LARGEST))

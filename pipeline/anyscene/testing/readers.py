@@ -75,7 +75,7 @@ class ReaderTests:
     def test_frames_are_found_again_from_the_root(self, dataset: Dataset, scenes: list[Scene]) -> None:
         for scene in scenes:
             ids = [frame.id for frame in scene.frames]
-            assert ids and len(set(ids)) == len(ids) and not set(ids) & set(scene.lost)
+            assert ids and len(set(ids)) == len(ids) and not set(ids) & {frame.id for frame in scene.lost}
             frame = scene.frames[0]
             again = Frame.from_attributes(frame.to_attributes(dataset.root), dataset.root)
             assert (again.id, again.color, again.depth) == (frame.id, frame.color, frame.depth)

@@ -11,6 +11,7 @@ from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions, colmap
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
+from anyscene.scene import LeftOut
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
 from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views
@@ -100,8 +101,8 @@ def test_images_of_sub_folders_and_without_depth(tmp_path):
     (tmp_path / "in" / "stereo" / "depth_maps" / "right" / "c.png.geometric.bin").unlink()
     summary, frames, _ = imported(tmp_path / "in", tmp_path / "out")
     assert [frame.id for frame in frames] == ["left_a b", "right_a b"]
-    assert summary.left_out == ("right/c.png has no c.png.geometric.bin",)
-    assert "left out 1: right/c.png has no c.png.geometric.bin" in str(summary)
+    assert summary.left_out == (LeftOut("right/c.png", "no depth"),)
+    assert "left out 1 of 3 frames: 1 no depth (right/c.png)" in str(summary)
 
 
 def test_mesh_in_the_world_of_the_reconstruction(tmp_path):
@@ -163,12 +164,23 @@ def test_a_reconstruction_that_fell_apart(tmp_path):
 @pytest.mark.parametrize("binary", [False, True])
 def test_other_camera_models_are_refused(tmp_path, binary):
     write_workspace(
-        tmp_path / "in", views(POSES), WORLD, binary=binary, model="OPENCV_FISHEYE", distortion=[0.1] * 5
+        tmp_path / "in", views(POSES), WORLD, binary=binary, model="FULL_OPENCV", distortion=[0.1] * 8
     )
     with pytest.raises(
-        DataError, match=r"cameras\.\w+: camera model OPENCV_FISHEYE cannot .* image_undistorter"
+        DataError, match=r"cameras\.\w+: camera model FULL_OPENCV cannot .* image_undistorter"
     ):
         read(tmp_path / "in")
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_fisheye_is_straightened(tmp_path, binary):
+    bends = (-0.03, -0.006, 0.002, -0.0005)
+    rendered = views(POSES, fisheye=bends)
+    write_workspace(tmp_path / "in", rendered, WORLD, binary=binary, model="OPENCV_FISHEYE", distortion=bends)
+    summary, frames, became = imported(tmp_path / "in", tmp_path / "out")
+    assert summary.undistorted == len(frames) == 3
+    for frame in frames:
+        check_on_wall(frame, world=became)
 
 
 def test_unknown_number_of_a_camera_model(tmp_path):
@@ -234,7 +246,7 @@ def test_missing_files(tmp_path):
     ],
 )
 def test_bad_depth_maps(tmp_path, content, message):
-    write_workspace(tmp_path / "in", views(POSES), WORLD)
+    write_workspace(tmp_path / "in", views(POSES[:2]), WORLD)
     (tmp_path / "in" / "stereo" / "depth_maps" / "IMG_0001.png.geometric.bin").write_bytes(content)
     with pytest.raises(
         DataError, match=rf"IMG_0001\.png\.geometric\.bin: not a readable depth map \(.*{message}"
@@ -243,7 +255,7 @@ def test_bad_depth_maps(tmp_path, content, message):
 
 
 def test_depth_map_of_other_proportions_or_unit(tmp_path):
-    write_workspace(tmp_path / "in", views(POSES), WORLD)
+    write_workspace(tmp_path / "in", views(POSES[:2]), WORLD)
     path = tmp_path / "in" / "stereo" / "depth_maps" / "IMG_0001.png.geometric.bin"
     write_map(path, np.full((WIDTH, HEIGHT), 5.0))
     with pytest.raises(DataError, match="64x96, its image 96x64: turned or cropped"):
@@ -256,5 +268,8 @@ def test_depth_map_of_other_proportions_or_unit(tmp_path):
 def test_images_of_other_proportions(tmp_path):
     write_workspace(tmp_path / "in", views(POSES), WORLD)
     Image.new("RGB", (64, 64)).save(tmp_path / "in" / "images" / "IMG_0002.png")
-    with pytest.raises(DataError, match=r"IMG_0002\.png: 64x64 pixels, the intrinsics are of 96x64"):
+    why = "image of another shape than its intrinsics"
+    assert read(tmp_path / "in").left_out == (LeftOut("IMG_0002.png", why),)
+    Image.new("RGB", (64, 64)).save(tmp_path / "in" / "images" / "IMG_0001.png")
+    with pytest.raises(DataError, match=r"IMG_0001\.png: 64x64 pixels, the intrinsics are of 96x64"):
         read(tmp_path / "in")

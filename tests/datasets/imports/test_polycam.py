@@ -11,6 +11,7 @@ from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
+from anyscene.scene import LeftOut
 from tests.builders.polycam import write_export
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
 
@@ -87,10 +88,8 @@ def test_keyframes_that_lack_a_file_are_left_out(tmp_path):
     (frames / "corrected_images" / f"{ids[1]}.jpg").unlink()
     summary, found = imported(tmp_path / "in", tmp_path / "out")
     assert [frame.id for frame in found] == ids[2:]
-    assert summary.left_out == (
-        f"{ids[0]} has no depth/{ids[0]}.png",
-        f"{ids[1]} has no corrected_images/{ids[1]}.jpg",
-    )
+    assert summary.left_out == (LeftOut(ids[0], "no depth"), LeftOut(ids[1], "no image"))
+    assert f"left out 2 of 4 frames: 1 no depth ({ids[0]}); 1 no image ({ids[1]})" in str(summary)
 
 
 def test_every_second_frame(tmp_path):
@@ -117,7 +116,7 @@ def test_what_the_files_say_is_not_asked_for(tmp_path, given):
     ],
 )
 def test_bad_cameras(tmp_path, values, message):
-    ids = write_export(tmp_path / "in", views(POSES))
+    ids = write_export(tmp_path / "in", views(POSES[:2]))
     path = tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{ids[1]}.json"
     content = json.loads(path.read_text()) | values
     path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
@@ -131,18 +130,32 @@ def test_bad_cameras(tmp_path, values, message):
         read(tmp_path / "in")
 
 
+def test_a_keyframe_of_a_damaged_camera_or_image_is_left_out(tmp_path):
+    ids = write_export(tmp_path / "in", views([*POSES, rolled(), rolled(yaw=-5.0)]))
+    frames = tmp_path / "in" / "keyframes"
+    (frames / "corrected_cameras" / f"{ids[1]}.json").write_text("{")
+    (frames / "corrected_images" / f"{ids[2]}.jpg").write_bytes(b"")
+    summary, found = imported(tmp_path / "in", tmp_path / "out")
+    assert [frame.why for frame in summary.left_out] == ["camera not readable", "image not readable"]
+    assert [frame.id for frame in found] == [ids[0], *ids[3:]]
+
+
 def test_bad_depth_and_confidence(tmp_path):
     ids = write_export(
         tmp_path / "in", views(POSES), confidence=[np.full((HEIGHT, WIDTH), 255, np.uint8)] * 3
     )
     confidence = tmp_path / "in" / "keyframes" / "confidence" / f"{ids[1]}.png"
     Image.new("L", (48, 32)).save(confidence)
+    assert imported(tmp_path / "in", tmp_path / "a")[0].left_out == (LeftOut(ids[1], "depth not readable"),)
+    for name in (ids[0], ids[2]):
+        Image.new("L", (48, 32)).save(confidence.with_name(f"{name}.png"))
     with pytest.raises(DataError, match=r"png: not a readable depth map \(its confidence is uint8\[32, 48\]"):
         imported(tmp_path / "in", tmp_path / "out")
-    confidence.unlink()
-    depth = tmp_path / "in" / "keyframes" / "depth" / f"{ids[1]}.png"
-    depth.write_bytes(depth.read_bytes()[:60])
-    with pytest.raises(DataError, match=rf"{ids[1]}\.png: not a readable depth map"):
+    for name in ids:
+        confidence.with_name(f"{name}.png").unlink()
+        depth = tmp_path / "in" / "keyframes" / "depth" / f"{name}.png"
+        depth.write_bytes(depth.read_bytes()[:60])
+    with pytest.raises(DataError, match=rf"{ids[0]}\.png: not a readable depth map .*as 3 of 3 frames"):
         imported(tmp_path / "in", tmp_path / "out")
 
 

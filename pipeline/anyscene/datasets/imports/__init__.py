@@ -1,4 +1,5 @@
-"""Captures of phones and of structure from motion -> the plain files that the reader `rgbd` takes."""
+"""Captures of phones, of structure from motion, of recorders and data sets -> the plain files that the reader
+`rgbd` takes."""
 
 from anyscene.datasets.imports.export_options import ExportOptions, direction, refuse
 from anyscene.datasets.imports.formats import READERS, is_export, read

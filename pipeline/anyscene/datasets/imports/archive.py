@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from anyscene.datasets.imports.source_frame import UNREADABLE, ExportFile
 from anyscene.errors import DataError
 
 
 def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
-    """The folder that holds one of `marks`. That is `path` itself; or in a zip file its top, or its only
-    folder that does. None where there is none. Raises DataError for a file that is not an archive."""
+    """The folder that holds one of `marks`, paths whose parts may have a *. That is `path` itself; or in a
+    zip file its top, or its only folder that does. None where there is none. Raises DataError for a file that
+    is not an archive."""
     folders: list[ExportFile] = [path]
     if path.is_file():
         try:
@@ -22,8 +24,34 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
             folders = [top, *(child for child in top.iterdir() if child.is_dir())]
         except UNREADABLE as error:
             raise DataError(f"{path}: not a readable archive ({error}); export it again") from error
-    found = [folder for folder in folders if any((folder / mark).exists() for mark in marks)]
+    found = [folder for folder in folders if any(holds(folder, mark) for mark in marks)]
     return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
+
+
+def holds(folder: ExportFile, mark: str) -> bool:
+    """Whether there is a file or folder of the path `mark` in `folder`."""
+    return next(matching(folder, mark), None) is not None
+
+
+def matching(folder: ExportFile, mark: str) -> Iterator[ExportFile]:
+    """The files and folders in `folder` whose path fits `mark`; hidden ones only where it names them."""
+    part, _, rest = mark.partition("/")
+    children: list[ExportFile] = []
+    if "*" not in part:
+        children = [folder / part] if (folder / part).exists() else []
+    elif folder.is_dir():
+        children = [child for child in folder.iterdir() if fnmatchcase(child.name, part)]
+    for child in children:
+        if part.startswith(".") or not child.name.startswith("."):
+            if rest:
+                yield from matching(child, rest)
+            else:
+                yield child
+
+
+def above(path: ExportFile) -> ExportFile:
+    """The folder that holds `path`; of the top of an archive that of the archive."""
+    return cast(ExportFile, path.parent)
 
 
 def read_json(source: ExportFile) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from anyscene.arrays import F4, F8
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
-from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, fitted, named, rescaled
-from anyscene.errors import DataError
-from anyscene.scene import Camera
+from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed, named
+from anyscene.datasets.left_out import NO_IMAGE, usable
+from anyscene.errors import DataError, FrameError
 
 MARKS = ("sparse", "cameras.bin", "cameras.txt")
 REMEDY = "give the folder that holds sparse/ and images/"
@@ -45,14 +45,16 @@ MODELS = (  # by their number in binary files
     *("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE"),
     *("SIMPLE_DIVISION", "DIVISION", "SIMPLE_FISHEYE", "FISHEYE", "EUCM", "EQUIRECTANGULAR"),
 )
-PARAMETERS = {  # of the models that are OpenCV's perspective model with some coefficients 0
+PARAMETERS = {  # of OpenCV's models, some of whose coefficients may be 0
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
     "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
     "RADIAL": ("f", "cx", "cy", "k1", "k2"),
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
 }
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+FISHEYE = ("k1", "k2", "k3", "k4", "k5")  # the last is always 0
 Item = TypeVar("Item")  # of a file of the model: Lens, RegisteredImage or Point
 
 
@@ -64,6 +66,7 @@ class Lens:
     width: int  # pixels
     height: int  # pixels
     distortion: tuple[float, float, float, float, float]  # as that of a SourceFrame
+    fisheye: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +87,11 @@ class Point:
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The images of the reconstruction in the order of their names. Where there are depth maps, images
-    without one are left out.
+    """The images of the reconstruction in the order of their names, without those that are missing or
+    damaged, and where there are depth maps without those that have none.
 
-    Raises DataError that names the file which is missing, damaged or of another camera model; where scale or
-    up is not given; and where no room has that scale.
+    Raises DataError that names a file of the model which is missing, damaged or of another camera model;
+    where scale or up is not given; and where no room has that scale.
     """
     model = _model(folder)
     options.refuse("depth_unit", because="COLMAP's depth is in the unit of its poses")
@@ -102,32 +105,37 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             f"{model}: COLMAP's world has no fixed up; give --up images where they were held level, or what "
             "is up in it (-y after colmap model_orientation_aligner)"
         )
-    lenses = _read(model, "cameras", _cameras_text, _cameras_binary)
-    views = _read(model, "images", _images_text, _images_binary)
-    _check_scale(model, views, options.scale)
+    scale, lenses, views = options.scale, lenses_of(model), views_of(model)
+    _check_scale(model, views, scale)
     depth_maps = folder / "stereo" / "depth_maps"
     with_depth = any(_depth_path(depth_maps, view).is_file() for view in views.values())
-    source_frames, left_out = [], []
-    for view in sorted(views.values(), key=lambda view: view.name):
-        color, depth_file = folder / "images" / view.name, _depth_path(depth_maps, view)
+
+    def frame(view: RegisteredImage) -> SourceFrame:
+        color = folder / "images" / view.name
         if not color.is_file():
-            raise DataError(f"{color}: missing; link the images of the reconstruction there")
-        if with_depth and not depth_file.is_file():
-            left_out.append(f"{view.name} has no {depth_file.name}")
-            continue
+            raise FrameError(f"{color}: missing; link the images of the reconstruction there", NO_IMAGE)
         if view.camera not in lenses:
             raise DataError(
                 f"{model}: {view.name} has camera {view.camera}, which is not there; export it again"
             )
-        lens = lenses[view.camera]
-        try:
-            factor, exif = fitted((lens.width, lens.height), color)
-            camera = rescaled(Camera(lens.intrinsics, view.pose, lens.width, lens.height), factor)
-        except DataError as error:
-            raise DataError(f"{model}: {view.name}: {error}") from error
-        depth = Depth(depth_file, options.scale, depth_map) if with_depth else None
-        source_frames.append(SourceFrame(view.name, color, depth, camera, lens.distortion, exif))
-    return oriented(named(source_frames, model), model, options.up, options.scale, left_out)
+        lens, where = lenses[view.camera], f"{model}: {view.name}"
+        size, bent = (lens.width, lens.height), (lens.distortion, lens.fisheye)
+        depth = Depth(_depth_path(depth_maps, view), scale, depth_map) if with_depth else None
+        return framed(view.name, color, depth, view.pose, lens.intrinsics, size, where, *bent)
+
+    ordered = sorted(views.values(), key=lambda view: view.name)
+    source_frames, left_out = usable([(view.name, view) for view in ordered], frame)
+    return oriented(named(source_frames, model), model, options.up, scale, left_out)
+
+
+def lenses_of(model: ExportFile) -> dict[int, Lens]:
+    """The cameras of a sparse model, by id. Raises DataError naming the file."""
+    return _read(model, "cameras", _cameras_text, _cameras_binary)
+
+
+def views_of(model: ExportFile) -> dict[int, RegisteredImage]:
+    """The images of a sparse model, by id. Raises DataError naming the file."""
+    return _read(model, "images", _images_text, _images_binary)
 
 
 def depth_map(source: ExportFile) -> F4:
@@ -291,8 +299,9 @@ def _lens(model: str, width: int, height: int, values: Sequence[float]) -> Lens:
     of = dict(zip(_parameters(model), values, strict=True))
     fx, fy = of.get("fx", of.get("f")), of.get("fy", of.get("f"))
     intrinsics = np.array([[fx, 0, of["cx"] - 0.5], [0, fy, of["cy"] - 0.5], [0, 0, 1]])
-    k1, k2, p1, p2, k3 = (of.get(name, 0.0) for name in DISTORTION)
-    return Lens(intrinsics, width, height, (k1, k2, p1, p2, k3))
+    fisheye = model == "OPENCV_FISHEYE"
+    a, b, c, d, e = (of.get(name, 0.0) for name in (FISHEYE if fisheye else DISTORTION))
+    return Lens(intrinsics, width, height, (a, b, c, d, e), fisheye)
 
 
 def _view(values: list[float], camera: int, name: str) -> RegisteredImage:

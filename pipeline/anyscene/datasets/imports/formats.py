@@ -5,12 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from anyscene.datasets.imports import archive, colmap, nerfstudio, polycam, record3d
+from anyscene.datasets.imports import (
+    archive,
+    arkitscenes,
+    colmap,
+    frames,
+    nerfstudio,
+    open3d,
+    polycam,
+    record3d,
+    replica,
+    scannetpp,
+    sunrgbd,
+    tum,
+)
 from anyscene.datasets.imports.export_options import READING, ExportOptions
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.errors import DataError
 
-READERS = {"colmap": colmap, "nerfstudio": nerfstudio, "polycam": polycam, "record3d": record3d}
+READERS = {
+    "arkitscenes": arkitscenes,
+    "colmap": colmap,
+    "frames": frames,
+    "nerfstudio": nerfstudio,
+    "open3d": open3d,
+    "polycam": polycam,
+    "record3d": record3d,
+    "replica": replica,
+    "scannetpp": scannetpp,
+    "sunrgbd": sunrgbd,
+    "tum": tum,
+}
 
 
 def read(path: Path, source: str | None, options: ExportOptions, every: int = 1) -> Capture:
@@ -29,6 +54,11 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     if capture.reading is None:
         options.refuse(*READING, because="its form says how its numbers are meant")
     return replace(capture, frames=capture.frames[::every])
+
+
+def is_scan(path: Path) -> bool:
+    """Whether `path` is a scan in plain files; folders of Open3D have color/ too, and no pose/."""
+    return (path / "color").is_dir() and ((path / "pose").is_dir() or not is_export(path))
 
 
 def is_export(path: Path) -> bool:

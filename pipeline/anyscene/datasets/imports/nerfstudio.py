@@ -1,7 +1,8 @@
 """A capture in nerfstudio's form (Polycam, Record3D and others by way of ns-process-data; instant-ngp's too).
 
     FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each
-    FOLDER/file_path          its image, and FOLDER/depth_file_path its depth, where there is any
+    FOLDER/file_path          its image, and FOLDER/depth_file_path its depth, where there is any; some tools
+                              write them without ending, or with backslashes
 
 Source: docs.nerf.studio, "Data conventions". Cameras have OpenGL axes (x right, y up, z back), the world's z
 is up, and the middle of the first pixel is (0.5, 0.5): 0.5 less here, where it is (0, 0).
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from anyscene.arrays import F8
+from anyscene.datasets import raw_files
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import (
@@ -31,20 +33,23 @@ from anyscene.datasets.imports.source_frame import (
     named,
     rescaled,
 )
+from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE, usable
 from anyscene.datasets.readings import Reading
-from anyscene.errors import DataError
+from anyscene.errors import DataError, FrameError
 from anyscene.scene import Camera
 
 MARKS = ("transforms.json",)
 REMEDY = "give the folder that ns-process-data wrote"
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+FISHEYE = "OPENCV_FISHEYE"
 UP = np.array([0.0, 0.0, 1.0])
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The frames in the order of the file. Raises DataError that names the frame where something is missing,
-    unknown or contradictory, and where the scale or the unit of depth is not given."""
+    """The frames in the order of the file, without those whose files are missing or damaged. Raises DataError
+    that names the frame where something is unknown or contradictory, and where the scale or the unit of depth
+    is not given."""
     path = folder / MARKS[0]
     try:
         content = json.loads(path.read_text())
@@ -76,33 +81,40 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         options.axes or "opengl",
         options.scale,
     )
-    source_frames = [
-        _frame(folder, {**content, **frame}, where, options.depth_unit, reading)
-        for frame, where in zip(frames, places, strict=True)
-    ]
+    source_frames, left_out = usable(
+        [
+            (str(frame.get("file_path")), ({**content, **frame}, where))
+            for frame, where in zip(frames, places, strict=True)
+        ],
+        lambda frame: _frame(folder, *frame, options.depth_unit, reading),
+    )
     up = UP if options.up is None else options.up
-    return replace(oriented(named(source_frames, path), path, up, options.scale), reading=reading)
+    capture = oriented(named(source_frames, path), path, up, options.scale, left_out)
+    return replace(capture, reading=reading)
 
 
 def _frame(
     folder: ExportFile, values: dict[str, Any], where: str, depth_unit: float | None, reading: Reading
 ) -> SourceFrame:
-    color = _file(folder, values.get("file_path"), where)
+    color = _file(folder, values.get("file_path"), where, NO_IMAGE)
     depth = None
     if (file := values.get("depth_file_path")) is not None:
         assert depth_unit is not None  # `read` has asked for it
-        depth = Depth(_file(folder, file, where), depth_unit, form=reading.depth_form)
+        depth = Depth(_file(folder, file, where, NO_DEPTH), depth_unit, form=reading.depth_form)
     try:
         pose = reading.pose(np.array(values["transform_matrix"], np.float64))
         size, intrinsics = _intrinsics(values)
-        distortion = _distortion(values)
+        distortion, fisheye = _distortion(values)
         factor, exif = fitted(size, color)
         camera = rescaled(Camera(intrinsics, pose, *size), factor)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{where}: camera lacks or garbles {error}; export it again") from error
+    except FrameError as error:
+        raise FrameError(f"{where}: {error}", error.why) from error
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
-    return SourceFrame(values["file_path"], color, depth, camera, distortion, exif)
+    id = str(color).removeprefix(str(folder)).lstrip("/")
+    return SourceFrame(id, color, depth, camera, distortion, exif, fisheye)
 
 
 def _intrinsics(values: dict[str, Any]) -> tuple[tuple[int, int], F8]:
@@ -118,22 +130,30 @@ def _intrinsics(values: dict[str, Any]) -> tuple[tuple[int, int], F8]:
     return (width, height), np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
 
 
-def _distortion(values: dict[str, Any]) -> tuple[float, float, float, float, float]:
+def _distortion(values: dict[str, Any]) -> tuple[tuple[float, float, float, float, float], bool]:
+    """(the distortion of a SourceFrame, whether it is of a fisheye)."""
     model = values.get("camera_model", "OPENCV")
     coefficients = {name: float(values.get(name, 0)) for name in (*DISTORTION, "k4", "k5", "k6")}
+    if model == FISHEYE:
+        k1, k2, k3, k4 = (coefficients[name] for name in ("k1", "k2", "k3", "k4"))
+        return (k1, k2, k3, k4, 0.0), True
     if model not in PERSPECTIVE or values.get("is_fisheye"):
         raise DataError(f"camera model {model} cannot be undistorted here; run colmap image_undistorter")
     unknown = [name for name in ("k4", "k5", "k6") if coefficients[name]]
     if unknown:
         raise DataError(f"{unknown[0]} of {model} is not supported; run colmap image_undistorter")
     k1, k2, p1, p2, k3 = (coefficients[name] for name in DISTORTION)
-    return k1, k2, p1, p2, k3
+    return (k1, k2, p1, p2, k3), False
 
 
-def _file(folder: ExportFile, name: object, where: str) -> ExportFile:
+def _file(folder: ExportFile, name: object, where: str, why: str) -> ExportFile:
+    """The file that a frame names, perhaps with backslashes (Windows) or without its ending (instant-ngp,
+    Blender). Raises FrameError with `why` where there is none."""
     if not isinstance(name, str) or not name:
         raise DataError(f"{where}: names no file_path; export it again")
-    path = folder / name
-    if not path.is_file():
-        raise DataError(f"{path}: missing, {where} names it; export it again or take the frame out")
-    return path
+    name = name.replace("\\", "/")
+    for ending in ("", *raw_files.IMAGES, *map(str.upper, raw_files.IMAGES)):
+        if (path := folder / f"{name}{ending}").is_file():
+            return path
+    message = f"{folder / name}: missing, {where} names it; export it again or take the frame out"
+    raise FrameError(message, why)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -11,8 +12,10 @@ from scipy.spatial.transform import Rotation
 from anyscene.arrays import F8
 from anyscene.datasets.imports.export_options import IMAGES
 from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
+from anyscene.datasets.left_out import summary
 from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError
+from anyscene.scene import LeftOut
 
 TILT = np.sin(np.radians(15))  # how far from level images held by hand may lie on the whole
 SPREAD = np.sin(np.radians(10))  # how far apart their right edges must point to tell what is level
@@ -25,8 +28,9 @@ class Capture:
 
     frames: tuple[SourceFrame, ...]
     world: F8  # f8[4,4], from the world of the export to that of the frames
-    left_out: tuple[str, ...] = ()  # what was left out, and why
+    left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()  # what else a user should know
+    mesh: Path | None = None  # a PLY file of the export, in its world
     reading: Reading | None = None  # how its numbers were taken, where options may say otherwise
 
 
@@ -35,8 +39,9 @@ def oriented(
     source: ExportFile,
     up: F8 | str,
     scale: float = 1.0,
-    left_out: Sequence[str] = (),
+    left_out: Sequence[LeftOut] = (),
     remarks: Sequence[str] = (),
+    mesh: Path | None = None,
 ) -> Capture:
     """The frames, turned by the smallest angle that makes `up` +z.
 
@@ -46,7 +51,7 @@ def oriented(
     contradict `up`.
     """
     if not source_frames:
-        why = "; ".join(left_out[:3]) or "there is none"
+        why = summary(left_out, len(left_out)) if left_out else "there is none"
         raise DataError(f"{source}: no frame that can be taken ({why}); export it again")
     seen = vertical(np.array([frame.camera.pose for frame in source_frames]))
     if isinstance(up, str):
@@ -65,7 +70,7 @@ def oriented(
     world = np.eye(4)
     world[:3, :3] = scale * Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
     moved = tuple(_moved(frame, world, scale) for frame in source_frames)
-    return Capture(moved, world, tuple(left_out), tuple(remarks))
+    return Capture(moved, world, tuple(left_out), tuple(remarks), mesh)
 
 
 def vertical(poses: F8) -> F8 | None:

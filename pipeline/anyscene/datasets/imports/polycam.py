@@ -18,9 +18,10 @@ from functools import partial
 
 import numpy as np
 
-from anyscene.arrays import Array
+from anyscene.arrays import F8
 from anyscene.datasets import raw_files
 from anyscene.datasets.imports.archive import read_json
+from anyscene.datasets.imports.confidence import sure
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import (
@@ -28,12 +29,10 @@ from anyscene.datasets.imports.source_frame import (
     Depth,
     ExportFile,
     SourceFrame,
-    fitted,
-    numbers,
-    rescaled,
+    framed,
 )
-from anyscene.errors import DataError
-from anyscene.scene import Camera
+from anyscene.datasets.left_out import usable
+from anyscene.errors import DataError, FrameError
 
 MARKS = ("keyframes",)
 REMEDY = "export the raw data (Polycam's developer mode)"
@@ -46,8 +45,8 @@ DISTORTED = (
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The keyframes in the order of their times, without those whose image or depth is missing. Raises
-    DataError naming the file."""
+    """The keyframes in the order of their times, without those whose image or depth is missing or damaged.
+    Raises DataError naming the file."""
     options.refuse("scale", "depth_unit", "up", because="Polycam measures metres and millimetres, +y is up")
     frames = folder / "keyframes"
     corrected = (frames / "corrected_cameras").is_dir() and (frames / "corrected_images").is_dir()
@@ -60,33 +59,33 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         key=raw_files.natural,
     )
     with_depth = (frames / "depth").is_dir() and any(_depth(frames, id).is_file() for id in ids)
-    source_frames, left_out = [], []
-    for id in ids:
-        color = images / f"{id}.jpg"
-        if not color.is_file():
-            left_out.append(f"{id} has no {images.name}/{id}.jpg")
-        elif with_depth and not _depth(frames, id).is_file():
-            left_out.append(f"{id} has no depth/{id}.png")
-        else:
-            depth = _read_depth(frames, id, options.confidence) if with_depth else None
-            source_frames.append(_frame(id, cameras / f"{id}.json", color, depth))
+
+    def frame(id: str) -> SourceFrame:
+        source, depth = cameras / f"{id}.json", None
+        if with_depth:
+            depth = _read_depth(frames, id, options.confidence)
+        size, intrinsics, pose = _camera(source)
+        return framed(id, images / f"{id}.jpg", depth, pose, intrinsics, size, source)
+
+    source_frames, left_out = usable([(id, id) for id in ids], frame)
     return oriented(source_frames, frames, UP, 1.0, left_out, () if corrected else (DISTORTED,))
 
 
-def _frame(id: str, source: ExportFile, color: ExportFile, depth: Depth | None) -> SourceFrame:
-    values = read_json(source)
+def _camera(source: ExportFile) -> tuple[tuple[int, int], F8, F8]:
+    """((width, height), intrinsics f8[3,3], pose f8[4,4], camera to world, OpenCV axes). Raises FrameError
+    naming the file."""
     try:
+        values = read_json(source)
         rows = [[float(values[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
         fx, fy, cx, cy = (float(values[name]) for name in ("fx", "fy", "cx", "cy"))
         size = int(values["width"]), int(values["height"])
-        intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
-        factor, exif = fitted(size, color)
-        camera = Camera(intrinsics, np.array([*rows, [0, 0, 0, 1]]) @ OPENGL, *size)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{source}: camera lacks or garbles {error}; export it again") from error
+        message = f"{source}: camera lacks or garbles {error}; export it again"
+        raise FrameError(message, "camera not readable") from error
     except DataError as error:
-        raise DataError(f"{source}: {error}") from error
-    return SourceFrame(id, color, depth, rescaled(camera, factor), exif=exif)
+        raise FrameError(str(error), "camera not readable") from error
+    intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+    return size, intrinsics, np.array([*rows, [0, 0, 0, 1]]) @ OPENGL
 
 
 def _depth(frames: ExportFile, id: str) -> ExportFile:
@@ -97,14 +96,5 @@ def _read_depth(frames: ExportFile, id: str, least: int) -> Depth:
     confidence = frames / "confidence" / f"{id}.png"
     if not confidence.is_file():
         return Depth(_depth(frames, id), MILLIMETRE)
-    read = partial(_sure, confidence=confidence, least=CONFIDENCE[least])
+    read = partial(sure, confidence=confidence, least=CONFIDENCE[least])
     return Depth(_depth(frames, id), MILLIMETRE, read)
-
-
-def _sure(source: ExportFile, *, confidence: ExportFile, least: int) -> Array:
-    """The depth map, 0 where the confidence of the device is below `least`. Raises ValueError where sizes
-    differ."""
-    depth, sure = numbers(source), numbers(confidence)
-    if sure.shape != depth.shape or sure.dtype != np.uint8:
-        raise ValueError(f"its confidence is {sure.dtype}{list(sure.shape)}, not uint8{list(depth.shape)}")
-    return np.where(sure >= least, depth, 0).astype(depth.dtype)

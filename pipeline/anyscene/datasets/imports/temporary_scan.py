@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from anyscene.datasets.imports.export_options import ExportOptions, refuse
-from anyscene.datasets.imports.formats import read
+from anyscene.datasets.imports.formats import is_scan, read
 from anyscene.datasets.imports.rgbd_writer import Summary, write
 
 
@@ -19,7 +19,7 @@ def as_scan(
     """A context with (the folder of a scan in the rgbd form, what the import did). The folder is `path`
     itself where it has that form; else the export at `path` is imported into a folder that lasts as long as
     the context. Raises the errors of `read` and `write`."""
-    if source is None and (path / "color").is_dir():
+    if source is None and is_scan(path):
         refuse(None, options, mesh, every, because="a scan in plain files is in metres, z up")
         yield path.resolve(), None
         return

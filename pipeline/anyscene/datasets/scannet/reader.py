@@ -21,19 +21,20 @@ preprocessing. Without it (OpenScene, SAS) the vertices are those of the release
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from anyscene.arrays import F8, U1
-from anyscene.datasets import ply, raw_files
+from anyscene.datasets import left_out, ply, raw_files
 from anyscene.datasets.entry import Entry, Extent, beside
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.scannet import sens, truth
 from anyscene.datasets.truth import Truth
-from anyscene.errors import DataError
+from anyscene.errors import DataError, FrameError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, ImageLocation, Scene
@@ -109,9 +110,13 @@ class ScanNet:
             records = _streamed(stream, self.stride)
         else:
             records = _extracted(folder, self.root, self.stride)
-        frames, lost = _posed(records, turn)
-        if not frames:
-            raise DataError(f"{folder}: none of {len(lost)} frames has a pose; take {scene} off the split")
+        try:
+            frames, lost = left_out.usable(records, lambda record: _posed(record(), turn))
+        except FrameError as error:
+            if error.why == left_out.NO_POSE:
+                count = f"none of {len(records)} frames has a pose"
+                raise DataError(f"{folder}: {count}; take {scene} off the split") from error
+            raise
         split = self.splits().get(scene, UNLISTED)
         return Scene(scene, xyz, rgb, normal, face, frames, split, self.name, lost)
 
@@ -184,36 +189,31 @@ class _Record:
     where: str  # the place of the pose, for messages
 
 
-def _posed(records: list[_Record], turn: F8) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
-    """The frames, turned by `turn` f8[4,4], and the ids of those whose pose is not finite because tracking
-    was lost."""
-    frames, lost = [], []
-    for record in records:
-        if not np.isfinite(record.pose).all():
-            lost.append(record.id)
-            continue
-        try:
-            camera = Camera(record.intrinsics, record.pose, *record.size)
-            camera = Camera(record.intrinsics, turn @ camera.pose, *record.size)
-        except DataError as error:
-            raise DataError(f"{record.where}: {error}, or leave the frame out") from error
-        frames.append(Frame(record.id, record.color, record.depth, record.depth_scale, camera))
-    return tuple(frames), tuple(lost)
+def _posed(record: _Record, turn: F8) -> Frame:
+    """The frame, turned by `turn` f8[4,4]. Raises FrameError, also where tracking was lost: then the pose is
+    not finite."""
+    camera = raw_files.camera_of(record.intrinsics, record.pose, record.size, record.where)
+    turned = raw_files.camera_of(record.intrinsics, turn @ camera.pose, record.size, record.where)
+    return Frame(record.id, record.color, record.depth, record.depth_scale, turned)
 
 
-def _streamed(path: Path, stride: int) -> list[_Record]:
+_Records = list[tuple[str, Callable[[], _Record]]]  # by the ids of frames; a call may raise FrameError
+
+
+def _streamed(path: Path, stride: int) -> _Records:
     index = sens.read_index(path)
     intrinsics = raw_files.centred(index.depth_intrinsics[:3, :3], index.depth_size, path)
-    return [
-        _Record(
+
+    def record(k: int) -> _Record:
+        return _Record(
             str(k), index.color[k], index.depth[k], index.depth_scale, intrinsics, index.pose[k],
             index.depth_size, f"{path}: frame {k}",
-        )
-        for k in range(0, len(index), stride)
-    ]  # fmt: skip
+        )  # fmt: skip
+
+    return [(str(k), partial(record, k)) for k in range(0, len(index), stride)]
 
 
-def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
+def _extracted(folder: Path, root: Path, stride: int) -> _Records:
     if not (folder / "color").is_dir():
         raise DataError(
             f"{folder / folder.name}.sens: missing; download it, or extract its frames to color/, ..."
@@ -224,25 +224,21 @@ def _extracted(folder: Path, root: Path, stride: int) -> list[_Record]:
     if not path.is_file():
         raise DataError(f"{own}: missing; export it with the frames (OpenScene's is {shared})")
     matrix = raw_files.matrix(path, ((3, 3), (4, 4)))[:3, :3]
-    records = []
-    for id in sorted(color, key=raw_files.natural)[::stride]:
+
+    def record(id: str) -> _Record:
+        pose_file = folder / "pose" / f"{id}.txt"
+        pose = raw_files.pose(pose_file)
         if id not in depth:
-            raise DataError(f"{folder / 'depth' / id}.png: missing; extract frame {id} again or delete it")
-        size, pose = raw_files.depth_size(depth[id]), folder / "pose" / f"{id}.txt"
-        matrix = raw_files.centred(matrix, size, path)
-        records.append(
-            _Record(
-                id,
-                color[id],
-                depth[id],
-                DEPTH_SCALE,
-                matrix,
-                raw_files.matrix(pose, ((4, 4),)),
-                size,
-                str(pose),
+            raise FrameError(
+                f"{folder / 'depth' / id}.png: missing; extract frame {id} again or delete it",
+                left_out.NO_DEPTH,
             )
-        )
-    return records
+        raw_files.image_size(color[id])
+        size = raw_files.depth_size(depth[id])
+        intrinsics = raw_files.centred(matrix, size, path)
+        return _Record(id, color[id], depth[id], DEPTH_SCALE, intrinsics, pose, size, str(pose_file))
+
+    return [(id, partial(record, id)) for id in sorted(color, key=raw_files.natural)[::stride]]
 
 
 @dataclass(frozen=True)

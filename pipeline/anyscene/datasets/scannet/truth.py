@@ -10,6 +10,9 @@ Two conventions. A label set with nyu40_id (ScanNet's 20 classes, NYU40) takes l
 OpenScene does. One with scannet_id (ScanNet200) takes each object's category, looked up in the table, as
 ScanNet200's preprocessing does. Instances are the objects of aggregation.json in both; where objects share a
 segment the later one has it.
+
+What has an id or a category that neither NYU40 nor the table knows has no label, and is counted: three
+released training scans have such ids (ScanNet/ScanNet, issues 20 and 86).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from anyscene.errors import DataError
 TABLE = "scannetv2-labels.combined.tsv"
 NYU40 = 40  # ids 1..40, 0 = none
 NONE = 255  # in frames
+MOSTLY = 0.5  # a share of the vertices; with more unknown ids a file is of another kind
 
 
 def files(scene: str) -> set[Path]:
@@ -55,7 +59,7 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
     scene = folder.name
     if "nyu40" in label_set.ids:
         path = folder / _labels(scene)
-        id, space = _vertex_ids(path), "nyu40"
+        (id, unknown), space = _vertex_ids(path), "nyu40"
         objects = [folder / _aggregation(scene), folder / _segments(scene)]
         if not any(file.is_file() for file in objects):  # OpenScene's recipe downloads only labels.ply
             instance = np.full(len(id), -1, np.int32)
@@ -64,7 +68,7 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
     elif "scannet" in label_set.ids:
         path, space = folder / _aggregation(scene), "scannet"
         instance, categories = _objects(folder)
-        id = _category_ids(instance, categories, folder)
+        id, unknown = _category_ids(instance, categories, folder)
     else:
         raise DataError(f"label set {label_set.name} has neither a column nyu40_id nor scannet_id; add one")
     if len(instance) != len(id):
@@ -73,27 +77,23 @@ def read(folder: Path, label_set: LabelSet) -> Truth:
             "download both again"
         )
     rows = _rows(label_set.ids[space], int(id.max(initial=0)))
-    return Truth(rows[id], instance, path)
+    return Truth(rows[id], instance, path, unknown)
 
 
 def read_frame(folder: Path, frame: str, label_set: LabelSet) -> U1 | None:
-    """u1[H,W]: the annotation of one frame, rows of the label set, 255 = none; None where it is not
-    annotated. Raises DataError naming the file."""
-    pixels, where = _frame_ids(folder, frame)
+    """u1[H,W]: the annotation of one frame, rows of the label set, 255 = none, also where the table lacks a
+    category or its nyu40id; None where it is not annotated. Raises DataError naming the file."""
+    pixels = _frame_ids(folder, frame)
     if pixels is None:
         return None
     if "scannet" in label_set.ids:
         space, value = "scannet", pixels
     else:
         space, table = "nyu40", _table(folder.parent, "id", "nyu40id")
-        lookup = np.full(1 + max(int(pixels.max()), *map(int, table)), -1, np.int32)
-        lookup[0] = 0
+        lookup = np.zeros(1 + max(int(pixels.max()), *map(int, table)), np.int32)
         for id, nyu40 in table.items():
             lookup[int(id)] = nyu40
         value = lookup[pixels]
-        if (value < 0).any():
-            unknown = int(pixels[value < 0][0])
-            raise DataError(f"{where}: category id {unknown} is not in {TABLE}; download the newest table")
     if space not in label_set.ids:
         raise DataError(f"label set {label_set.name} has neither a column nyu40_id nor scannet_id; add one")
     rows = _rows(label_set.ids[space], int(value.max()))[value]
@@ -107,8 +107,9 @@ def _rows(ids: I4, largest: int) -> I2:
     return rows
 
 
-def _vertex_ids(path: Path) -> I8:
-    """i8[N]: the NYU40 id of every vertex, 0 = none. Raises DataError naming the file."""
+def _vertex_ids(path: Path) -> tuple[I8, dict[str, int]]:
+    """(the NYU40 id of every vertex i8[N], 0 = none; how many vertices have another, by its name). Raises
+    DataError naming the file."""
     try:
         id = np.asarray(PlyData.read(path, known_list_len={"face": {"vertex_indices": 3}})["vertex"]["label"])
     except FileNotFoundError as error:
@@ -117,12 +118,15 @@ def _vertex_ids(path: Path) -> I8:
         raise DataError(
             f"{path}: not a readable PLY with a label per vertex ({error}); download it again"
         ) from error
-    if id.size and (id.min() < 0 or id.max() > NYU40):
-        vertex = int(np.flatnonzero((id < 0) | (id > NYU40))[0])
+    id = id.astype(np.int64)
+    strange = (id < 0) | (id > NYU40)
+    if strange.mean() > MOSTLY:
         raise DataError(
-            f"{path}: vertex {vertex} has category {id[vertex]}, NYU40 has 1..40; download it again"
+            f"{path}: {strange.sum()} of {len(id)} vertices have ids outside NYU40's 1..40; download it again"
         )
-    return id.astype(np.int64)
+    values, counts = np.unique(id[strange], return_counts=True)
+    unknown = {f"NYU40 id {value}": int(count) for value, count in zip(values, counts, strict=True)}
+    return np.where(strange, 0, id), unknown
 
 
 def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
@@ -156,18 +160,19 @@ def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
     return owner[segment], categories
 
 
-def _category_ids(instance: I4, categories: dict[int, str], folder: Path) -> I8:
-    """i8[N]: the id of the category of each vertex's object, 0 = no object."""
+def _category_ids(instance: I4, categories: dict[int, str], folder: Path) -> tuple[I8, dict[str, int]]:
+    """(the id of the category of each vertex's object i8[N], 0 = none; how many vertices have a category that
+    the table lacks, by its name)."""
     table = _table(folder.parent, "raw_category", "id")
-    id = np.zeros(len(instance), np.int64)
+    id, unknown = np.zeros(len(instance), np.int64), dict[str, int]()
     for number, category in categories.items():
-        if category not in table:
-            raise DataError(
-                f"{folder / _aggregation(folder.name)}: category {category!r} of object {number} is not in "
-                f"{_table_path(folder.parent)}; download the newest table (it grew with ScanNet200)"
-            )
-        id[instance == number] = table[category]
-    return id
+        vertices = instance == number
+        if category in table:
+            id[vertices] = table[category]
+        else:
+            name = f"category {category!r}, which {TABLE} lacks"
+            unknown[name] = unknown.get(name, 0) + int(vertices.sum())
+    return id, unknown
 
 
 def _table(root: Path, name: str, value: str) -> dict[str, int]:
@@ -192,8 +197,8 @@ def _table_path(root: Path) -> Path:
     )
 
 
-def _frame_ids(folder: Path, frame: str) -> tuple[I4 | None, str]:
-    """(the category id of every pixel i4[H,W], or None; the place of the file for messages)."""
+def _frame_ids(folder: Path, frame: str) -> I4 | None:
+    """i4[H,W]: the category id of every pixel; None where the frame is not annotated."""
     loose, packed = folder / "label-filt" / f"{frame}.png", folder / f"{folder.name}_2d-label-filt.zip"
     try:
         if loose.is_file():
@@ -202,10 +207,10 @@ def _frame_ids(folder: Path, frame: str) -> tuple[I4 | None, str]:
             where = f"{packed}: label-filt/{frame}.png"
             with zipfile.ZipFile(packed) as archive:
                 if f"label-filt/{frame}.png" not in archive.namelist():
-                    return None, where
+                    return None
                 data = archive.read(f"label-filt/{frame}.png")
         else:
-            return None, str(loose)
+            return None
         with Image.open(io.BytesIO(data)) as image:
             pixels = np.asarray(image)
     except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
@@ -213,7 +218,7 @@ def _frame_ids(folder: Path, frame: str) -> tuple[I4 | None, str]:
         raise DataError(f"{path}: frame {frame} is not readable ({error}); download it again") from error
     if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
         raise DataError(f"{where}: expected one integer per pixel, not {pixels.dtype}{list(pixels.shape)}")
-    return pixels.astype(np.int32), where
+    return pixels.astype(np.int32)
 
 
 def _json(path: Path) -> Any:

@@ -172,7 +172,7 @@ class Page:
     def _enter(self) -> None:
         """Show the scene in its colours, from above a corner."""
         view = self.view
-        low, high = (view.xyz.min(0), view.xyz.max(0)) if len(view.xyz) else (np.zeros(3), np.ones(3))
+        low, high = view.bounds()
         middle, reach = (low + high) / 2, float(np.linalg.norm(high - low))
         self._entering = True  # setting values below calls `_refresh`
         with self.server.atomic():

@@ -19,6 +19,7 @@ from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Frame
 from anyscene.show import palette
+from anyscene.show.framing import in_frame
 from anyscene.show.inspection import principal_colours
 from anyscene.show.viewer import DRAWN
 from anyscene.tasks import sources
@@ -161,9 +162,18 @@ class SceneView:
         """i8: which of the drawn points are not above `height` metres."""
         return np.flatnonzero(self.xyz[self.drawn, 2] <= height)
 
+    def bounds(self) -> tuple[F4, F4]:
+        """(low f4[3], high f4[3]): the box in metres around the points, without strays."""
+        if not len(self.xyz):
+            return np.zeros(3, np.float32), np.ones(3, np.float32)
+        shown = self.xyz[in_frame(self.xyz)]
+        return shown.min(0), shown.max(0)
+
     def open_height(self) -> float:
         """The height in metres below which points are drawn, so that one looks into the scene from above."""
-        low, high = np.percentile(self.xyz[:, 2], [0.5, 99.5]) if len(self.xyz) else (0.0, 1.0)
+        if not len(self.xyz):
+            return 0.8
+        low, high = np.percentile(self.xyz[in_frame(self.xyz), 2], [0.5, 99.5])
         return float(low + 0.8 * (high - low))
 
     def describe(self, point: int) -> PickedPoint:

@@ -1,0 +1,110 @@
+"""Folders that Open3D's recorders and its reconstruction system wrote, imported and read again.
+
+What people report of them: no trajectory before the reconstruction ran (isl-org/Open3D, issues 2467 and
+5335); depth in millimetres, and of RealSense in the camera's own steps (isl-org/Open3D, issue 1437;
+realsenseai/librealsense, issue 11960); intrinsic.json column by column (isl-org/Open3D, issues 231 and
+3723).
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from anyscene.datasets import imports
+from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.imports.formats import is_scan
+from anyscene.datasets.rgbd import Rgbd
+from anyscene.errors import DataError
+from anyscene.scene import LeftOut
+from tests.builders.capture import grid, write_ply, write_scan
+from tests.builders.layouts import turned, write_open3d
+from tests.builders.wall import check_on_wall, rolled, views
+
+POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0))
+
+
+def read(path, **given):
+    return imports.read(path, None, ExportOptions(**given))
+
+
+def imported(path, out, **given):
+    """(the capture, summary, frames that the reader finds)."""
+    capture = read(path, **given)
+    return capture, imports.write(capture, out), Rgbd(out.parent, "test").read(out.name).frames
+
+
+@pytest.mark.parametrize("depth_scale", [None, 1000.0, 4000.0])
+def test_of_azure_kinect_and_of_realsense(tmp_path, depth_scale):
+    world = turned()
+    write_open3d(tmp_path / "in", views(POSES), world, depth_scale=depth_scale)
+    capture, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert (summary.frames, summary.depth, summary.left_out) == (3, 3, ())
+    for frame in frames:
+        check_on_wall(frame, world=capture.world @ world)
+
+
+def test_by_its_other_names(tmp_path):
+    write_open3d(tmp_path / "in", views(POSES))
+    (tmp_path / "in" / "color").rename(tmp_path / "in" / "rgb")
+    (tmp_path / "in" / "intrinsic.json").rename(tmp_path / "in" / "camera_intrinsic.json")
+    (tmp_path / "in" / "scene" / "trajectory.log").rename(tmp_path / "in" / "trajectory.log")
+    for frame in imported(tmp_path / "in", tmp_path / "out")[2]:
+        check_on_wall(frame)
+
+
+def test_images_of_other_names_belong_together_by_their_order(tmp_path):
+    write_open3d(tmp_path / "in", views(POSES))
+    for index, file in enumerate(sorted((tmp_path / "in" / "depth").iterdir())):
+        file.rename(file.with_name(f"{index:05d}-{33366 * index:012d}.png"))
+    for frame in imported(tmp_path / "in", tmp_path / "out")[2]:
+        check_on_wall(frame)
+    next((tmp_path / "in" / "depth").iterdir()).unlink()
+    with pytest.raises(DataError, match="2 depth images for 3 in color/, and their names do not say"):
+        read(tmp_path / "in")
+
+
+def test_frames_without_pose_or_depth_are_left_out(tmp_path):
+    write_open3d(tmp_path / "in", views([*POSES, rolled()]))
+    path = tmp_path / "in" / "scene" / "trajectory.log"
+    path.write_text("\n".join(path.read_text().splitlines()[:15]) + "\n")
+    (tmp_path / "in" / "depth" / "00002.png").unlink()
+    left_out = imported(tmp_path / "in", tmp_path / "out")[1].left_out
+    assert left_out == (LeftOut("00002", "no depth"), LeftOut("00003", "no pose"))
+
+
+def test_the_mesh_of_the_reconstruction_gives_the_points(tmp_path):
+    world = turned()
+    write_open3d(tmp_path / "in", views(POSES), world)
+    xyz, face = grid(6)
+    moved = (xyz @ world[:3, :3].T + world[:3, 3]).astype(np.float32)
+    write_ply(tmp_path / "in" / "scene" / "integrated.ply", moved, np.zeros((36, 3), np.uint8), face)
+    capture, _, _ = imported(tmp_path / "in", tmp_path / "out")
+    whole = capture.world @ world
+    expected = xyz @ whole[:3, :3].T + whole[:3, 3]
+    assert np.allclose(Rgbd(tmp_path, "test").read("out").xyz, expected, atol=1e-5)
+
+
+def test_a_recording_without_poses(tmp_path):
+    write_open3d(tmp_path / "in", views(POSES))
+    (tmp_path / "in" / "scene" / "trajectory.log").unlink()
+    with pytest.raises(DataError, match=r"trajectory\.log: missing, a recording has no poses; run Open3D's"):
+        read(tmp_path / "in")
+
+
+def test_files_of_another_form(tmp_path):
+    write_open3d(tmp_path / "in", views(POSES))
+    path = tmp_path / "in" / "scene" / "trajectory.log"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[1:]))
+    with pytest.raises(DataError, match=r"trajectory\.log: not a trajectory, 5 lines for each frame"):
+        read(tmp_path / "in")
+    path.write_text("\n".join(lines))
+    (tmp_path / "in" / "intrinsic.json").write_text(json.dumps({"width": 96, "height": 64}))
+    with pytest.raises(DataError, match=r"intrinsic\.json: lacks or garbles 'intrinsic_matrix'"):
+        read(tmp_path / "in")
+
+
+def test_it_is_no_scan_in_plain_files_although_it_has_color(tmp_path):
+    write_open3d(tmp_path / "in", views(POSES))
+    assert not is_scan(tmp_path / "in") and is_scan(write_scan(tmp_path, "scan"))
