@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from anyscene.project import store
+from anyscene.scene import LeftOut
 from stages import labels, scenes
-from tests.builders.capture import grid, write_ply, write_scans, write_splits
+from tests.builders.capture import grid, write_ply, write_scan, write_scans, write_splits
 from tests.builders.files import tree_hash
 
 
@@ -35,18 +36,34 @@ def test_scenes(workspace):
 
 
 def test_bad_scenes_are_listed_and_the_others_finished(workspace):
-    np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
+    for index in range(3):
+        np.savetxt(f"raw/b/pose/{index}.txt", np.full((4, 4), np.nan))
     write_splits(workspace.folder / "raw", ["a", "b"], ["c", "gone", "../c"])
     result = run(scenes)
     assert result.exit_code == 1
     for cause in (
         "3 of 5 scenes failed",
-        "b: raw/b/pose/1.txt",
+        "b: raw/b/pose/0.txt",
         "gone: raw/gone: no such folder",
         "'../c' cannot",
     ):
         assert cause in result.stderr
     assert store.scene_ids("data/scenes") == ["a", "c"]
+
+
+def test_frames_that_are_left_out_are_counted_by_their_faults(workspace):
+    Path("raw/a/pose/1.txt").unlink()
+    np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
+    Path("raw/b/color/2.png").write_bytes(b"")
+    write_scan(workspace.folder / "raw", "d", frames=4)
+    write_splits(workspace.folder / "raw", ["a"], ["c", "d"])
+    result = run(scenes)
+    assert result.exit_code == 0, result.stderr
+    assert "scenes: 1 frames of 1 scenes were left out: 1 no pose" in " ".join(result.stderr.split())
+    assert store.lost_frames("data/scenes/a.zarr") == (LeftOut("1", "no pose"),)
+    write_splits(workspace.folder / "raw", ["a", "b"], ["c", "d"])
+    result = run(scenes)  # of three frames two are left out, of which one is damaged, and as many are whole
+    assert result.exit_code == 1 and "b: raw/b/color/2.png: not a readable image" in result.stderr
 
 
 def test_annotation_does_not_reach_scenes(workspace):
