@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8
 from anyscene.datasets import ply
-from anyscene.datasets.agreement import Agreement, sample
+from anyscene.datasets.agreement import Agreement, points_of, sample
 from anyscene.datasets.contradictions import Findings, Judge
 from anyscene.datasets.readings import OPENGL, Reading
 from anyscene.datasets.rgbd import Rgbd
@@ -188,13 +188,11 @@ def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], F4]], console: Console
         agreements, warned, refused = [], 0, 0
         for room, xyz in rooms:
             taken = sample(room)
-            judge = Judge("", Reading(), lambda changed: "", refuse=False)
-            findings = judge.surface(taken, xyz @ turn.T, Findings())
-            assert findings.surface is not None
-            agreements.append(findings.surface)
-            warned += bool(findings.warning)
+            assert taken is not None
+            agreements.append(taken.surface(points_of(xyz @ turn.T)))
             try:
-                replace(judge, refuse=True).surface(taken, xyz @ turn.T, Findings())
+                judge = Judge("", Reading(), lambda changed: "")
+                warned += bool(judge.surface(taken, xyz @ turn.T, Findings()).warning)
             except DataError:
                 refused += 1
         shares = [one.shares() for one in agreements]
@@ -218,7 +216,7 @@ def main(
     names = list(scans.splits())[:rooms]
     held = [worn(scans.frames(name), np.random.default_rng(room)) for room, name in enumerate(names)]
     meshes = [ply.read_mesh(folder / name / "mesh.ply")[0] for name in names]
-    console = Console(width=120)
+    console = Console(width=140)
     table_of_readings(held, console)
     table_of_meshes(list(zip(held, meshes, strict=True)), console)
 

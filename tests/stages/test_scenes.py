@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from anyscene.project import store
+from anyscene.scene import LeftOut
 from stages import labels, scenes
 from tests.builders import box_room
-from tests.builders.capture import grid, write_ply, write_scans, write_splits
+from tests.builders.capture import grid, write_ply, write_scan, write_scans, write_splits
 from tests.builders.files import tree_hash
 
 
@@ -36,18 +37,34 @@ def test_scenes(captured):
 
 
 def test_bad_scenes_are_listed_and_the_others_finished(captured):
-    np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
+    for index in range(3):
+        np.savetxt(f"raw/b/pose/{index}.txt", np.full((4, 4), np.nan))
     write_splits(captured.folder / "raw", ["a", "b"], ["c", "gone", "../c"])
     result = run(scenes)
     assert result.exit_code == 1
     for cause in (
         "3 of 5 scenes failed",
-        "b: raw/b/pose/1.txt",
+        "b: raw/b/pose/0.txt",
         "gone: raw/gone: no such folder",
         "'../c' cannot",
     ):
         assert cause in result.stderr
     assert store.scene_ids("data/scenes") == ["a", "c"]
+
+
+def test_frames_that_are_left_out_are_counted_by_their_faults(captured):
+    Path("raw/a/pose/1.txt").unlink()
+    np.savetxt("raw/b/pose/1.txt", np.full((4, 4), np.nan))
+    Path("raw/b/color/2.png").write_bytes(b"")
+    write_scan(captured.folder / "raw", "d", frames=4)
+    write_splits(captured.folder / "raw", ["a"], ["c", "d"])
+    result = run(scenes)
+    assert result.exit_code == 0, result.stderr
+    assert "scenes: 1 frames of 1 scenes were left out: 1 no pose" in " ".join(result.stderr.split())
+    assert store.lost_frames("data/scenes/a.zarr") == (LeftOut("1", "no pose"),)
+    write_splits(captured.folder / "raw", ["a", "b"], ["c", "d"])
+    result = run(scenes)  # of three frames two are left out, of which one is damaged, and as many are whole
+    assert result.exit_code == 1 and "b: raw/b/color/2.png: not a readable image" in result.stderr
 
 
 def test_annotation_does_not_reach_scenes(captured):
@@ -148,10 +165,10 @@ def test_a_scan_that_is_gone_goes_from_the_scenes(captured):
     assert result.exit_code == 0 and "0 computed, 2 unchanged, 1 removed" in result.stderr
 
 
-def test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other(workspace):
+def test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other(captured):
     for name, pose in (("right", lambda one: one), ("wrong", np.linalg.inv)):
-        box_room.write_scan(workspace.folder / "rooms" / name, pose=pose)
-    workspace.change(dataset={"root": "rooms"})
+        box_room.write_scan(captured.folder / "rooms" / name, pose=pose)
+    captured.change(dataset={"root": "rooms"})
     result = run(scenes)
     assert result.exit_code == 1 and "1 of 2 scenes failed" in result.stderr
     assert "wrong: rooms/wrong: its depth maps contradict each other" in result.stderr
@@ -160,7 +177,7 @@ def test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other(workspace
     found = store.agreement(Path("data/scenes/right.zarr"))
     assert found["frames"]["agree"] > 0.9 and found["frames"]["seen_past"] < 0.01
     assert found["surface"]["agree"] > 0.9 and "warning" not in found
-    workspace.change(scenes={"contradictions": "warn"})
+    captured.change(scenes={"contradictions": "warn"})
     result = run(scenes)
     assert result.exit_code == 0 and "2 computed" in result.stderr  # a parameter makes all stale
     assert "scenes: rooms/wrong: its depth maps contradict each other" in result.stderr
@@ -168,8 +185,8 @@ def test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other(workspace
     assert "world-to-camera" in store.agreement(Path("data/scenes/wrong.zarr"))["warning"]
 
 
-def test_scenes_without_depth_say_nothing_of_agreement(workspace):
-    for depth in (workspace.folder / "raw").glob("*/depth"):
+def test_scenes_without_depth_say_nothing_of_agreement(captured):
+    for depth in (captured.folder / "raw").glob("*/depth"):
         shutil.rmtree(depth)
     assert run(scenes).exit_code == 0
     assert store.agreement(Path("data/scenes/a.zarr")) == {}
