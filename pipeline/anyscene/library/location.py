@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.project import parameters, store
@@ -53,7 +54,8 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 
 
-def read_scan(folder: Path, settings: Params) -> Scene:
-    """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
-    folder, section = folder.resolve(), settings.scenes
-    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
+def read_scan(folder: Path, settings: Params, said: Said) -> Scene:
+    """The scan in `folder`, which is in the rgbd form, and of whose world `said` is known. Raises DataError
+    naming the file that is wrong."""
+    folder, section, name = folder.resolve(), settings.scenes, settings.dataset.name
+    return Rgbd(folder.parent, name, section.frame_stride, section.voxel, said=said).read(folder.name)
