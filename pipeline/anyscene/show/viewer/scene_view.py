@@ -234,7 +234,7 @@ class SceneView:
         superpoint = np.empty(0, np.int32) if self.superpoint is None else self.superpoint
         group = self._group
         rgb, normal, face = group["rgb"][:], group["normal"][:], group["face"][:]
-        return Surface(self.scene, self.xyz, rgb, normal, face, superpoint)
+        return Surface(self.scene, self.xyz, rgb, normal, face, superpoint, store.world(group))
 
     def _steps(self, source: str | None) -> dict[str, Callable[[], Features]]:
         """Functions that return features, in the order of the pipeline. A network that is named by its path
