@@ -151,7 +151,7 @@ def test_units_and_up_of_a_mesh(network, elsewhere):
     np.testing.assert_allclose(cloud.points[:, 2], xyz[:, 2], atol=1e-6)
     np.testing.assert_allclose(np.abs(cloud.normals[:, 2]), 0, atol=1e-6)
     with pytest.raises(DataError, match="has no images to tell what is up"):
-        opened("mesh.ply", options=anyscene.ExportOptions(up="images"))
+        opened("mesh.ply", options=anyscene.ExportOptions(scale=0.001, up="images"))
     with pytest.raises(DataError, match="--depth-unit is not for this export: it has no images"):
         opened("mesh.ply", options=anyscene.ExportOptions(depth_unit=0.001))
     with pytest.raises(DataError, match="--every is not for this export: it has no images"):

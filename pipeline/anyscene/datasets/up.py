@@ -122,7 +122,7 @@ def _axes(normal: F8) -> F8:
     """f8[k,3]: the directions that many of the normals f8[M,3] have, or the opposite ones, the most frequent
     first."""
     some = normal[:: max(1, len(normal) // SOME)]
-    left, found = np.ones(len(some), bool), []
+    left, found = np.ones(len(some), bool), list[F8]()
     while len(found) < MOST and left.sum() > LEAST * len(some):
         count = (np.abs(some[left] @ SPHERE.T) > np.cos(CONE)).sum(0)
         axis = SPHERE[count.argmax()]
