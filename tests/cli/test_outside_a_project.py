@@ -158,6 +158,7 @@ def test_features_as_an_array(empty, bare):
         "text_template": "a {} in a scene",
         "channels": miniature.WIDTH,
         "normalised": False,
+        "xyz": "scene",
     }
 
 

@@ -146,14 +146,14 @@ def test_units_and_up_of_a_mesh(network, elsewhere):
     rgb = np.zeros((36, 3), np.uint8)
     standing = np.column_stack([xyz[:, 0], -xyz[:, 2], xyz[:, 1]])  # y down
     write_ply(elsewhere / "mesh.ply", 1000 * standing, rgb, face)
-    with pytest.raises(DataError, match=r"mesh.ply: its longest side would be 1000 m; say .* by scale"):
+    with pytest.raises(DataError, match=r"mesh.ply: its longest side would be 1000 m, 1 m in millimetres"):
         opened("mesh.ply")
     options = anyscene.ExportOptions(scale=0.001, up=np.array([0.0, -1.0, 0.0]))
     cloud = opened("mesh.ply", options=options)
     np.testing.assert_allclose(cloud.points[:, 2], xyz[:, 2], atol=1e-6)
     np.testing.assert_allclose(np.abs(cloud.normals[:, 2]), 0, atol=1e-6)
     with pytest.raises(DataError, match="has no images to tell what is up"):
-        opened("mesh.ply", options=anyscene.ExportOptions(up="images"))
+        opened("mesh.ply", options=anyscene.ExportOptions(scale=0.001, up="images"))
     with pytest.raises(DataError, match="--depth-unit is not for this export: it has no images"):
         opened("mesh.ply", options=anyscene.ExportOptions(depth_unit=0.001))
     with pytest.raises(DataError, match="--every is not for this export: it has no images"):

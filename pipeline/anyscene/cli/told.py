@@ -27,7 +27,8 @@ ANYTHING = (
 )
 SAID = (
     "Options from --from to --every say what an export does not say itself, as for anyscene import. --scale "
-    "and --up also work for a mesh or a cloud."
+    "and --up also work for a scan, a mesh or a cloud. Without --up, what is up is found by surfaces and "
+    "cameras where they agree, and said."
 )
 
 # its members are known once the readers are

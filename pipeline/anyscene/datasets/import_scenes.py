@@ -15,6 +15,8 @@ from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
 
+REMARKS = 5  # that are printed
+
 
 @dataclass(frozen=True)
 class Import:
@@ -27,7 +29,8 @@ class Import:
 
 
 def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> per_scene.RunSummary:
-    """Bring data/scenes up to date, and print how many frames were left out because they have no pose.
+    """Bring data/scenes up to date, and print how many frames were left out because they have no pose, and
+    what readers remark.
 
     replace: whether the scenes may all go that are there now. Raises StoreError where they would and may not,
     before anything is changed, and ScenesFailed after all scenes were tried.
@@ -50,6 +53,12 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
     if any(lost):
         count = f"{sum(lost)} frames of {np.count_nonzero(lost)} scenes"
         Console(stderr=True).print(f"scenes: {count} have no pose and were left out", highlight=False)
+    said = [remark for path in paths for remark in store.remarks(path)]
+    for remark in said[:REMARKS]:
+        Console(stderr=True, soft_wrap=True).print(f"scenes: {remark}", markup=False, highlight=False)
+    if len(said) > REMARKS:
+        more = f"scenes: {len(said) - REMARKS} more like these, in the attributes of {layout.SCENES}"
+        Console(stderr=True, soft_wrap=True).print(more, markup=False, highlight=False)
     return summary
 
 

@@ -15,9 +15,10 @@ from anyscene.errors import DataError
 TRIANGLES = {"face": dict.fromkeys(("vertex_indices", "vertex_index"), 3)}  # read at once, not one by one
 
 
-def read_mesh(path: Path) -> tuple[F4, U1, F4, I4]:
-    """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) of the mesh in a PLY file, in the order of the
-    file. Polygons become fans of triangles.
+def read_mesh(path: Path) -> tuple[Floats, U1, F4, I4]:
+    """(xyz f4|f8[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) of the mesh in a PLY file, in the order of
+    the file. xyz is f8 where the file has doubles, as it needs for coordinates of a map. Polygons become fans
+    of triangles.
 
     Raises DataError for a truncated or empty file, missing colours, points that are not finite and faces that
     name vertices beyond the last.
@@ -31,7 +32,7 @@ def read_mesh(path: Path) -> tuple[F4, U1, F4, I4]:
     try:
         mesh = _load(path)
         vertex = mesh["vertex"]
-        xyz = np.column_stack([vertex[axis] for axis in "xyz"]).astype(np.float32)
+        xyz = _places(np.column_stack([vertex[axis] for axis in "xyz"]))
         rgb: U1 = np.column_stack([vertex[name] for name in ("red", "green", "blue")])
         corner = _triangles(mesh["face"]) if "face" in mesh else np.zeros((0, 3), np.int64)
     except (OSError, PlyParseError, UnicodeDecodeError) as error:
@@ -63,8 +64,8 @@ def write_mesh(
     comments: Sequence[str] = (),
     **values: Array,
 ) -> None:
-    """Write a binary PLY file of xyz f4[N,3], rgb u1[N,3] and face i4[F,3]. `values` [N] are further scalars
-    of each vertex; `comments` are lines of ASCII.
+    """Write a binary PLY file of xyz f4|f8[N,3], floats or doubles, rgb u1[N,3] and face i4[F,3]. `values`
+    [N] are further scalars of each vertex; `comments` are lines of ASCII.
 
     >>> xyz, rgb = np.eye(3), np.zeros((3, 3), np.uint8)
     >>> label = np.array([2, 2, 0], np.int32)
@@ -72,7 +73,7 @@ def write_mesh(
     >>> anyscene.read_mesh("cloud.ply")[0].tolist() == xyz.tolist()
     True
     """
-    columns = dict(zip(("x", "y", "z"), xyz.astype(np.float32).T, strict=True))
+    columns: dict[str, Array] = dict(zip(("x", "y", "z"), _places(xyz).T, strict=True))
     columns |= dict(zip(("red", "green", "blue"), rgb.astype(np.uint8).T, strict=True))
     columns |= values
     vertex = np.empty(len(xyz), [(name, column.dtype) for name, column in columns.items()])
@@ -95,6 +96,11 @@ def vertex_normals(xyz: Floats, face: Integers) -> F4:
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     unit: F8 = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
     return unit.astype(np.float32)
+
+
+def _places(xyz: Array) -> Floats:
+    """f8 where it is f8, else f4."""
+    return xyz if xyz.dtype == np.float64 else xyz.astype(np.float32, copy=False)
 
 
 def _load(path: Path) -> PlyData:

@@ -3,37 +3,40 @@
     ROOT/splits/train.txt, val.txt       scene ids, one a line; without the folder every scene is in "val"
     ROOT/SCENE/color/FRAME.png|jpg       frames; any size
     ROOT/SCENE/depth/FRAME.png           optional; uint16, value / depth_scale = metres, 0 = no reading
-    ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes, metres, z up
+    ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
-                                         default millimetres, and the size of colour
+                                         default millimetres, and the size of colour; "scale", "up" and
+                                         "world" of poses and mesh, as in `placement.Said`
     ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
                                          from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
 
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
+Poses and mesh are in one world, in metres, z up; `placement` moves the scene there from coordinates of a map,
+another unit that is said, and another up.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import U1, Array, Integers
-from anyscene.datasets import cloud_from_depth, ply, raw_files
+from anyscene.arrays import F8, U1, Array, Integers
+from anyscene.datasets import cloud_from_depth, placement, ply, raw_files
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, Scene
+from anyscene.scene import Camera, Frame, Scene, inverse, moved, turned
 
-CAPTURE = {"depth_scale": 1000.0, "depth_size": None}
+CAPTURE = {"depth_scale": 1000.0, "depth_size": None, "scale": None, "up": None, "world": None}
 TRUTH = "truth"
 # A share of half an image: more than the centre of any lens is off, less than that of a 4:3 image on its
 # side.
@@ -50,6 +53,8 @@ class Rgbd:
     stride: int = 1  # every n-th frame of a scan
     voxel: float = 0.02  # metres, of clouds that are made from depth
     memory: Path | None = None  # folder in which the hashes of files are remembered
+    # of the world of all scans; where it does not say a scale or what is up, their capture.json may
+    said: placement.Said = field(default_factory=placement.Said)
 
     def splits(self) -> dict[str, str]:
         """The split of every scene, "train" or "val", sorted by id. Raises DataError where there are no
@@ -85,18 +90,27 @@ class Rgbd:
         """The scene; the pixels of its frames are read later. Raises DataError naming the file and what to
         do."""
         folder = raw_files.scene_folder(self.root, scene)
-        frames = self._frames(folder)
-        mesh = folder / "mesh.ply"
+        frames, mesh = self._frames(folder), folder / "mesh.ply"
+        said = _said(folder / "capture.json", self.said)
+        with_depth = all(frame.depth for frame in frames)
         if mesh.is_file():
-            xyz, rgb, normal, face = ply.read_mesh(mesh)
-        elif all(frame.depth for frame in frames):
+            places, rgb, normal, face = ply.read_mesh(mesh)
+            step = placement.near(mesh, places, said, sized=not with_depth)
+            xyz, normal = moved(places, step).astype(np.float32), turned(normal, step).astype(np.float32)
+            frames = tuple(frame.moved(step) for frame in frames)
+        elif with_depth:
+            centres = np.array([frame.camera.pose[:3, 3] for frame in frames])
+            step = placement.near(folder / "pose", centres, said, sized=False)
+            frames = tuple(frame.moved(step) for frame in frames)
             xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel)
             face = np.zeros((0, 3), np.int32)
         else:
             raise DataError(
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
-        return Scene(scene, xyz, rgb, normal, face, frames, self.splits().get(scene, "val"), self.name)
+        world, split = said.world @ inverse(step), self.splits().get(scene, "val")
+        read = Scene(scene, xyz, rgb, normal, face, frames, split, self.name, world=world)
+        return placement.upright(folder, read, said)
 
     def read_truth(self, scene: str) -> Truth:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""
@@ -213,7 +227,29 @@ def _capture(path: Path) -> dict[str, Any]:
         isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
     ):
         raise DataError(f"{path}: depth_size must be [width, height]")
+    scale = capture["scale"]
+    if scale is not None and not (isinstance(scale, (int, float)) and 0 < scale < np.inf):
+        raise DataError(f"{path}: scale must be a positive number (the metres of a unit of poses and mesh)")
     return capture
+
+
+def _said(path: Path, said: placement.Said) -> placement.Said:
+    """What capture.json says of the world, where `said` does not."""
+    capture = _capture(path)
+    up = said.up if capture["up"] is None else _numbers(path, "up", capture["up"], (3,))
+    world = np.eye(4) if capture["world"] is None else _numbers(path, "world", capture["world"], (4, 4))
+    scale = capture["scale"] if said.scale is None else said.scale
+    return placement.Said(scale, up if said.up is None else said.up, said.world @ world)
+
+
+def _numbers(path: Path, key: str, value: object, shape: tuple[int, ...]) -> F8:
+    try:
+        found = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.shape != shape or not np.isfinite(found).all() or not found[..., :3].any():
+        raise DataError(f"{path}: {key} must be {'x'.join(map(str, shape))} numbers, not all 0")
+    return found
 
 
 def _array(path: Path) -> Integers:

@@ -6,6 +6,7 @@ when the scene is found, so a path that leads nowhere is refused at once."""
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from anyscene.arrays import U1, Array
 from anyscene.datasets import imports, label_set
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError, StoreError
-from anyscene.library.scanned import NOTHING_SAID, POINTS, as_scene, of_points
+from anyscene.library.scanned import NOTHING_SAID, POINTS, UPRIGHT, as_scene, of_points
 from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -51,8 +52,8 @@ def open(
     with params.yaml and models/, or the path of its params.yaml. None: the project that an artefact lies in,
     else the current folder; built-in parameters where there is no params.yaml. encoder: encodes texts, in
     place of the one that text.encoder names. exporter, options, mesh, every: what a capture does not tell by
-    itself, as for `anyscene import`. For a mesh or a cloud, `options` may give the scale and which direction
-    is up.
+    itself, as for `anyscene import`. For a scan, a mesh or a cloud, `options` may give the scale and which
+    direction is up; without it that is found where points and cameras agree, and stands in `remarks`.
 
     Raises StoreError where there is no such scene or `source`, and DataError naming the file that is wrong.
     The network is read when its features are first asked for: CheckpointError where it is damaged, and
@@ -109,7 +110,8 @@ def from_points(
     settings, artefacts = located(project)
     face = np.zeros((0, 3), np.int32) if faces is None else np.asarray(faces)
     normal = None if normals is None else np.asarray(normals)
-    scan = of_points("points", name, np.asarray(points), np.asarray(colours), normal, face, scale)
+    said = replace(UPRIGHT, scale=scale)
+    scan = of_points("points", name, np.asarray(points), np.asarray(colours), normal, face, said)
     return _of_scan(scan, settings, artefacts, source, encoder)
 
 

@@ -8,22 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from anyscene.arrays import F4, F8, Array
-from anyscene.datasets import cloud_from_depth, imports, ply
+from anyscene.arrays import F4, Array
+from anyscene.datasets import cloud_from_depth, imports, placement, ply
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError, StoreError
 from anyscene.project import store
 from anyscene.project.parameters import Params
-from anyscene.scene import Scene
+from anyscene.scene import Scene, inverse, moved, turned
 
 Points = tuple[Array, Array, Array, Array]  # xyz, rgb, normal (0: not known), face
 
 POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 NOTHING_SAID = ExportOptions()
-PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
+UPRIGHT = Said(up=np.array([0.0, 0.0, 1.0]))  # of points whose z is up
 MESH = "mesh.ply"  # of a scan; a folder that holds it and no images is a mesh
 
 
@@ -41,27 +41,30 @@ def as_scene(
 
     path: a scan or an export, as for `imports.as_scan`; a .ply or .npy file; a folder with mesh.ply and
     without images; or an artefact of data/scenes, whose frames are left out. exporter, options, mesh, every:
-    what an export does not say itself; of a mesh or a cloud `options` may give the scale and which direction
-    is up. Raises DataError naming the file that is wrong, and StoreError for an artefact without points."""
+    what an export does not say itself; of a scan, a mesh or a cloud `options` may give the scale and which
+    direction is up. Raises DataError naming the file that is wrong, and StoreError for an artefact without
+    points."""
     if path.suffix == store.SUFFIX and path.is_dir():
         imports.refuse(exporter, options, mesh, every, because=f"{path} is an artefact")
         yield _stored(path), ""
         return
     if (file := _bare(path)) is not None:
         imports.refuse(exporter, replace(options, scale=None, up=None), mesh, every, "it has no images")
-        xyz, rgb, normal, face = READERS[file.suffix](file)
-        turn = _turn(file, options.up)
         name = file.stem if file == path else path.resolve().name
-        yield of_points(file, name, xyz @ turn.T, rgb, normal @ turn.T, face, options.scale), ""
+        scene = of_points(file, name, *READERS[file.suffix](file), Said(options.scale, options.up))
+        yield scene, "\n".join(scene.remarks)
         return
-    with imports.as_scan(path, exporter, options, mesh, every) as (folder, said):
-        yield _read_scan(folder, settings), str(said or "")
+    with imports.as_scan(path, exporter, options, mesh, every) as (folder, summary):
+        said = Said(options.scale, options.up) if summary is None else Said()
+        scene = _read_scan(folder, settings, said)
+        yield scene, "\n".join([*(() if summary is None else (str(summary),)), *scene.remarks])
 
 
-def _read_scan(folder: Path, settings: Params) -> Scene:
-    """The scan in `folder`, which is in the rgbd form. Raises DataError naming the file that is wrong."""
-    folder, section = folder.resolve(), settings.scenes
-    return Rgbd(folder.parent, settings.dataset.name, section.frame_stride, section.voxel).read(folder.name)
+def _read_scan(folder: Path, settings: Params, said: Said) -> Scene:
+    """The scan in `folder`, which is in the rgbd form, and of whose world `said` is known. Raises DataError
+    naming the file that is wrong."""
+    folder, section, name = folder.resolve(), settings.scenes, settings.dataset.name
+    return Rgbd(folder.parent, name, section.frame_stride, section.voxel, said=said).read(folder.name)
 
 
 def _stored(path: Path) -> Scene:
@@ -69,7 +72,8 @@ def _stored(path: Path) -> Scene:
     if "xyz" not in group:
         raise StoreError(f"{path}: has no points; put it where it was, beside data/scenes, or open that")
     xyz, rgb, normal, face = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
-    return of_points(path, path.name.removesuffix(store.SUFFIX), xyz, rgb, normal, face, scale=1.0)
+    said = replace(UPRIGHT, scale=1.0, world=store.world(group))
+    return of_points(path, path.name.removesuffix(store.SUFFIX), xyz, rgb, normal, face, said)
 
 
 def _bare(path: Path) -> Path | None:
@@ -88,12 +92,12 @@ def of_points(
     rgb: Array,
     normal: Array | None,
     face: Array,
-    scale: float | None,
+    said: Said,
 ) -> Scene:
     """Points as a scene without frames.
 
-    xyz: numbers [N, 3], z up, in units of `scale` metres; rgb: u1[N, 3]; normal: numbers [N, 3], all 0 or
-    None where they are not known; face: integers [F, 3]. Raises DataError that begins with `where`."""
+    xyz: numbers [N, 3], of whose world `said` is known; rgb: u1[N, 3]; normal: numbers [N, 3], all 0 or None
+    where they are not known; face: integers [F, 3]. Raises DataError that begins with `where`."""
     if xyz.ndim != 2 or xyz.shape[1] != 3 or not len(xyz) or xyz.dtype.kind not in "fiu":
         raise DataError(f"{where}: points must be numbers [N, 3], not {xyz.dtype}{list(xyz.shape)}")
     if not np.isfinite(xyz).all():
@@ -107,19 +111,16 @@ def of_points(
         raise DataError(f"{where}: faces must be integers [F, 3], not {face.dtype}{list(face.shape)}")
     if len(face) and not 0 <= face.min() <= face.max() < len(xyz):
         raise DataError(f"{where}: faces name points outside 0..{len(xyz) - 1}; mend the mesh")
-    xyz = (xyz * (1.0 if scale is None else scale)).astype(np.float32)
-    longest = float(np.ptp(xyz, axis=0).max())
-    if scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]:
-        raise DataError(
-            f"{where}: its longest side would be {longest:g} m; say the metres of a unit by scale: 0.001 for "
-            "millimetres, 1 if it is right"
-        )
+    step = placement.near(where, xyz, said, sized=True)
+    xyz = moved(xyz, step).astype(np.float32)
     face = face.astype(np.int32)
     if normal is None or (len(face) == 0 and not normal.any()):
         normal = ply.vertex_normals(xyz, face) if len(face) else _normals(where, xyz)
     if normal.shape != xyz.shape or not np.isfinite(normal).all():
         raise DataError(f"{where}: normals must be finite, of {list(xyz.shape)}, not {list(normal.shape)}")
-    return Scene(name, xyz, rgb, normal.astype(np.float32), face, (), "val", "points")
+    normal, world = turned(normal, step).astype(np.float32), said.world @ inverse(step)
+    scene = Scene(name, xyz, rgb, normal, face, (), "val", "points", world=world)
+    return placement.upright(where, scene, said)
 
 
 def _normals(where: str | Path, xyz: F4) -> F4:
@@ -130,16 +131,6 @@ def _normals(where: str | Path, xyz: F4) -> F4:
         )
     middle = (xyz.min(0) + xyz.max(0)) / 2
     return cloud_from_depth.point_normals(xyz, np.broadcast_to(middle, xyz.shape))
-
-
-def _turn(path: Path, up: Array | str | None) -> F8:
-    """f8[3, 3]: the smallest rotation that turns `up` to +z."""
-    if up is None:
-        return np.eye(3)
-    if isinstance(up, str):
-        raise DataError(f"{path}: has no {up} to tell what is up; give up as a direction [3]")
-    turn: F8 = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
-    return turn
 
 
 def _read_npy(path: Path) -> Points:

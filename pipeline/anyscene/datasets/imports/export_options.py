@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.arrays import F8
+from anyscene.datasets.up import IMAGES
 from anyscene.errors import DataError
-
-IMAGES = "images"  # up is the direction of the upper edges of the images
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         _frame(folder, {**content, **frame}, where, options.depth_unit)
         for frame, where in zip(frames, places, strict=True)
     ]
-    return oriented(named(source_frames, path), path, UP if options.up is None else options.up, options.scale)
+    up, said = (UP, False) if options.up is None else (options.up, True)
+    return oriented(named(source_frames, path), path, up, options.scale, sure=said)
 
 
 def _frame(folder: ExportFile, values: dict[str, Any], where: str, depth_unit: float | None) -> SourceFrame:

@@ -18,6 +18,7 @@ from anyscene.datasets import ply
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
 from anyscene.errors import DataError
+from anyscene.scene import inverse, moved
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
@@ -76,8 +77,7 @@ def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
         for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
             (partial / name).mkdir(parents=True)
         written = {frame.id: _write_frame(partial, frame) for frame in source_frames}
-        if with_depth:
-            _write_capture(partial, written)
+        _write_capture(partial, written, capture)
         if mesh is not None:
             _write_mesh(partial / "mesh.ply", mesh, capture)
         os.replace(partial, out)
@@ -107,25 +107,29 @@ def _write_frame(folder: Path, frame: SourceFrame) -> tuple[Size, Size | None]:
         )
     if picture.depth is not None and frame.depth is not None:
         _write_depth(folder / "depth" / f"{id}.png", picture.depth, frame.depth)
-    np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.9g")
+    np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.17g")
     np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
     depth = None if picture.depth is None else picture.depth.shape[::-1]
     return (camera.width, camera.height), depth
 
 
-def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]) -> None:
-    """Write capture.json. It has one size for all depth maps: where they differ, each is resized to its
-    colour image by nearest samples."""
-    capture: dict[str, Any] = {"depth_scale": DEPTH_SCALE}
-    sizes = {depth for _, depth in written.values()}
+def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]], capture: Capture) -> None:
+    """Write capture.json, with the way back to the export. It has one size for all depth maps: where they
+    differ, each is resized to its colour image by nearest samples."""
+    said: dict[str, Any] = {"scale": 1, "world": inverse(capture.world).tolist()}
+    if capture.upright:
+        said["up"] = [0, 0, 1]
+    sizes = {depth for _, depth in written.values() if depth is not None}
+    if sizes:
+        said["depth_scale"] = DEPTH_SCALE
     if len(sizes) == 1:
-        capture["depth_size"] = sizes.pop()
-    else:
+        said["depth_size"] = sizes.pop()
+    elif sizes:
         for id, (color, _) in written.items():
             path = folder / "depth" / f"{id}.png"
             with Image.open(path) as image:
                 image.resize(color, Image.Resampling.NEAREST).save(path)
-    (folder / "capture.json").write_text(json.dumps(capture) + "\n")
+    (folder / "capture.json").write_text(json.dumps(said) + "\n")
 
 
 def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
@@ -146,7 +150,7 @@ def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
             f"{mesh}: points without faces; make a mesh of them (colmap poisson_mesher), or leave --mesh out "
             "where there is depth"
         )
-    xyz = (xyz @ capture.world[:3, :3].T + capture.world[:3, 3]).astype(np.float32)
+    xyz = moved(xyz, capture.world).astype(np.float32)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
         looked_at |= frame.camera.looks_at(xyz)

@@ -136,6 +136,7 @@ class NuScenes:
             frames,
             self._split(scene),
             self.name,
+            world=tables.ego_pose(key),  # the map of the drive
         )
 
     def read_truth(self, scene: str) -> Truth:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -28,6 +28,9 @@ class Unit(StrEnum):
     superpoint = "superpoint"
 
 
+Place = tuple[float, float, float]  # x, y, z
+
+
 @dataclass(frozen=True)
 class Match:
     """A group of superpoints that a text found."""
@@ -36,8 +39,9 @@ class Match:
     score: float  # the mean of the scores of its points
     points: int  # how many it has
     area: float  # square metres
-    centre: tuple[float, float, float]  # the mean of its points, metres
-    extent: tuple[float, float, float]  # of its points along x, y, z, metres
+    centre: Place  # the mean of its points, metres
+    extent: Place  # of its points along x, y, z, metres
+    box: tuple[Place, Place]  # their lowest and highest x, y, z
 
 
 def decimals(place: Sequence[float], count: int) -> str:
@@ -149,7 +153,20 @@ def _by_rank(rank: I8, count: int) -> list[I8]:
 
 
 def _match(superpoints: I8, score: float, area: F8, xyz: F4) -> Match:
-    column = np.ascontiguousarray(xyz.T)  # NumPy takes 40 times as long along the short axis
-    centre, extent = column.mean(1).tolist(), np.ptp(column, axis=1).tolist()
     surface = float(area[superpoints].sum())
-    return Match(tuple(superpoints.tolist()), score, len(xyz), surface, tuple(centre), tuple(extent))
+    return Match(tuple(superpoints.tolist()), score, len(xyz), surface, *_place(xyz))
+
+
+def placed(match: Match, xyz: Floats) -> Match:
+    """The match with the centre, the extent and the box of its points in another world, f4|f8[points, 3]."""
+    centre, extent, box = _place(xyz)
+    return replace(match, centre=centre, extent=extent, box=box)
+
+
+def _place(xyz: Floats) -> tuple[Place, Place, tuple[Place, Place]]:
+    column = np.ascontiguousarray(xyz.T)  # NumPy takes 40 times as long along the short axis
+    low, high = column.min(1), column.max(1)
+    centre, extent, lowest, highest = (
+        tuple(each.tolist()) for each in (column.mean(1), high - low, low, high)
+    )
+    return centre, extent, (lowest, highest)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Integers
+from anyscene.scene import World
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
 from anyscene.tasks.query.groups import TOP, Unit
@@ -145,6 +146,17 @@ class Answer:
     def heat(self) -> F4:
         """f4[M] in 0..1: the scores, scaled for colours."""
         return similarity.relative(self.score)
+
+    def placed(self, surface: Surface, world: World) -> Answer:
+        """The answer with its groups placed in one of the worlds of `surface`, which was asked."""
+        if world == "scene":
+            return self
+        xyz = surface.xyz_in(world)
+        members = (np.isin(surface.superpoint, match.superpoints) for match in self.matches)
+        matches = (
+            groups.placed(match, xyz[inside]) for match, inside in zip(self.matches, members, strict=True)
+        )
+        return replace(self, matches=tuple(matches))
 
     def record(self) -> dict[str, Any]:
         """The answer as values for JSON, without the scores of points."""
