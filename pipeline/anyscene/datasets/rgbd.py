@@ -7,8 +7,8 @@
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
                                          default millimetres, and the size of colour
-    ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
-                                         from the depth maps
+    ROOT/SCENE/mesh.ply                  vertices, and faces where there are any; without colours these come
+                                         from the frames, and without the file the points from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
 
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from anyscene.arrays import U1, Array, Integers
-from anyscene.datasets import cloud_from_depth, ply, raw_files
+from anyscene.datasets import cloud_from_depth, ply, raw_files, seen_by_frames
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
@@ -88,7 +88,7 @@ class Rgbd:
         frames = self._frames(folder)
         mesh = folder / "mesh.ply"
         if mesh.is_file():
-            xyz, rgb, normal, face = ply.read_mesh(mesh)
+            xyz, rgb, normal, face = seen_by_frames.completed(ply.read(mesh), frames, mesh)
         elif all(frame.depth for frame in frames):
             xyz, rgb, normal = cloud_from_depth.from_frames(frames, self.voxel)
             face = np.zeros((0, 3), np.int32)
