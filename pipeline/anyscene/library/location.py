@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anyscene.datasets.geometry import formats
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.project import parameters, store
@@ -12,7 +13,6 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 
 PARAMS = "params.yaml"
-POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 
 
 def located(project: str | Path | None) -> tuple[Params, Artefacts]:
@@ -48,7 +48,7 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     path, imported = Path(scene), artefacts.data("scenes")
     if path.exists() or is_imported(artefacts, str(scene)):
         return
-    if path.name == str(scene) and path.suffix not in POINTS and imported.is_dir():
+    if path.name == str(scene) and not formats.is_known(path) and imported.is_dir():
         store.open_imported(imported, path.name)  # its error names those that there are
     raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 
