@@ -19,6 +19,7 @@ from anyscene.project import parameters
 
 BLOCK_POINTS = 1 << 18  # points whose neighbours are searched at a time
 ONE = np.float32(1)
+AROUND = 8  # nearest points; chosen on rooms of the demo without their faces (docs/how-to/own-scan.md)
 
 
 def segment(xyz: F4, normal: F4, face: I4, settings: parameters.Superpoints) -> I4:
@@ -81,7 +82,9 @@ def segment_points(
     neighbours: edges from each point; an edge that both of its ends find counts twice, as one of two faces
     does. k, min_vertices: as those of `segment_mesh`, and so are the ids.
 
-    Points at equal places are one, with the mean of their normals.
+    Points at equal places are one, with the mean of their normals. An edge is weighed by the means of the
+    normals of a point and its AROUND nearest: as at a vertex of a mesh they are short at a crease, which none
+    crosses.
 
     Raises SuperpointError for arrays of another shape, points that are not finite, and neighbours < 1.
 
@@ -103,7 +106,19 @@ def segment_points(
     first, place = distinct(xyz)
     if len(first) < len(xyz):
         xyz, normal = xyz[first], _mean_normals(normal, first, place)
-    return _segment_graph(xyz, normal, _nearest_edges(xyz, neighbours), np.float32(k), min_vertices)[place]
+    edge = _nearest_edges(xyz, neighbours)
+    return _segment_graph(xyz, _around(normal, edge), edge, np.float32(k), min_vertices)[place]
+
+
+def _around(normal: F4, edge: I4) -> F4:
+    """f4[P, 3], not of length 1: the mean of the normals of each point and of those that the first AROUND of
+    its edges lead to."""
+    if len(edge) == 0:
+        return normal
+    total, near = normal.copy(), edge[:, 1].reshape(len(normal), -1)[:, :AROUND]
+    for column in near.T:
+        total += normal[column]
+    return total / np.float32(1 + near.shape[1])
 
 
 def _mean_normals(normal: F4, first: I4, place: I4) -> F4:
