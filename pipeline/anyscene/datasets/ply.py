@@ -40,7 +40,7 @@ def read_mesh(path: Path) -> tuple[F4, U1, F4, I4]:
     >>> normal[0].astype(float).round(2).tolist(), face.tolist()
     ([0.58, 0.58, 0.58], [[0, 1, 2]])
     """
-    found = read(path)
+    found = read(Path(path))  # a text is taken too
     if found.rgb is None:
         raise DataError(f"{path}: needs vertices with x, y, z, red, green, blue; it has no colours")
     xyz = found.xyz.astype(np.float32)
@@ -144,7 +144,8 @@ def _normals(vertex: PlyElement) -> F4 | None:
     values = _columns(vertex, [("nx", "ny", "nz")])
     if values is None:
         return None
-    normal: F4 = unit(np.where(np.isfinite(values).all(1)[:, None], values, 0).astype(np.float64))
+    known = np.isfinite(values).all(axis=1, keepdims=True)
+    normal = unit(np.where(known, values, 0).astype(np.float64))
     return normal if normal.any() else None
 
 
@@ -165,7 +166,7 @@ def _texture(path: Path, mesh: PlyData) -> Path | None:
         return None
     if len(names) > 1:
         raise DataError(f"{path}: has {len(names)} textures; save it with one, or with colours of vertices")
-    image = path.parent / names[0]
+    image: Path = path.parent / names[0]
     if not image.is_file():
         raise DataError(f"{image}: missing, the texture of {path.name}; put it there")
     return image

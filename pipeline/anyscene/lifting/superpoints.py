@@ -118,7 +118,8 @@ def _around(normal: F4, edge: I4) -> F4:
     total, near = normal.copy(), edge[:, 1].reshape(len(normal), -1)[:, :AROUND]
     for column in near.T:
         total += normal[column]
-    return total / np.float32(1 + near.shape[1])
+    total /= np.float32(1 + near.shape[1])
+    return total
 
 
 def _mean_normals(normal: F4, first: I4, place: I4) -> F4:

@@ -52,7 +52,7 @@ def read(path: Path) -> Geometry:
         raise DataError(f"{path}: a face names a vertex that is not there; export it again")
     face = corner.astype(np.int32)
     own = as_bytes(vertex[:, 3:6]) if width >= 6 else None
-    rgb = _of_materials(path, said, face, slot, own is not None)
+    rgb = _of_materials(path, said, corner, slot, own is not None)
     return Geometry(vertex[:, :3], face, own if rgb is None else rgb)
 
 

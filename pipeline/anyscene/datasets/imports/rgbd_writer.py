@@ -158,4 +158,4 @@ def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
     own: dict[str, F4] = {}
     if found.normal is not None:
         own = dict(zip(("nx", "ny", "nz"), unit(found.normal @ turn.T).T, strict=True))
-    ply.write_mesh(path, xyz, found.rgb, found.face, **own)
+    ply.write_mesh(path, xyz, found.rgb, found.face, (), **own)
