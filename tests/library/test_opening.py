@@ -132,6 +132,20 @@ def test_files_of_other_tools_are_what_their_points_are(network, elsewhere, endi
     assert cloud.query("a bed")[0].mask.any()
 
 
+def test_a_mesh_whose_triangles_share_no_vertices_is_what_it_would_be(network, elsewhere):
+    xyz, face = coloured_room.mesh(0.1)
+    xyz = xyz.astype(np.float32)
+    parts = {"whole": (xyz, face), "soup": coloured_room.soup(xyz, face)}
+    for name, (places, triangles) in parts.items():
+        ply.write_mesh(elsewhere / f"{name}.ply", places, coloured_room.colour(places), triangles)
+    whole, soup = (opened(f"{name}.ply", source=network) for name in parts)
+    assert len(soup) == face.size and soup.superpoints.max() == whole.superpoints.max() > 5
+    np.testing.assert_allclose(soup.features, whole.features[face.ravel()], atol=1e-4)
+    one, other = (cloud.query("a bed", top=9) for cloud in (whole, soup))
+    assert [group.shows for group in one] == [group.shows for group in other]
+    np.testing.assert_allclose([group.area for group in other], [group.area for group in one], rtol=1e-4)
+
+
 def test_a_file_without_colours_is_grey_and_says_so(network, elsewhere):
     xyz, face = coloured_room.mesh(0.25)
     WRITERS[".stl"](elsewhere / "room.stl", xyz, np.zeros(xyz.shape, np.uint8), face)
