@@ -115,7 +115,8 @@ def _around(normal: F4, edge: I4) -> F4:
     its edges lead to."""
     if len(edge) == 0:
         return normal
-    total, near = normal.copy(), edge[:, 1].reshape(len(normal), -1)[:, :AROUND]
+    total: F4 = normal.copy()
+    near = edge[:, 1].reshape(len(normal), -1)[:, :AROUND]
     for column in near.T:
         total += normal[column]
     total /= np.float32(1 + near.shape[1])
