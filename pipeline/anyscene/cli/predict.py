@@ -11,6 +11,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import In, ParamsFile, Worlds
 from anyscene.cli.told import Told, with_told
 from anyscene.datasets import ply
+from anyscene.datasets.geometry import formats
 from anyscene.library.opening import located
 from anyscene.text import embeddings, load_text_encoder
 
@@ -20,8 +21,8 @@ def predict(
     scan: Annotated[
         Path,
         typer.Argument(
-            help="a scan, an export (folder or archive), a mesh or cloud (.ply, .npy), or a folder with "
-            "mesh.ply alone"
+            help="a scan, an export (folder or archive), or a mesh or cloud "
+            f"({', '.join(formats.READERS)}; also in a folder or a .zip)"
         ),
     ],
     out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(

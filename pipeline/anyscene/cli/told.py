@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from anyscene.datasets import imports
+from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError
 from anyscene.library.scanned import as_scene
@@ -22,8 +23,8 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 
 ANYTHING = (
-    "id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or archive), a "
-    "mesh or cloud (.ply, .npy), or a folder with mesh.ply alone"
+    "id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or archive), or a "
+    f"mesh or cloud ({', '.join(formats.READERS)}; also in a folder or a .zip)"
 )
 SAID = (
     "Options from --from to --every say what an export does not say itself, as for anyscene import. --scale "
@@ -52,7 +53,10 @@ Up = Annotated[
     typer.Option(help="what is up in its world: x, -x, y, ..., X,Y,Z, or images: where these are held level"),
 ]
 Sure = Annotated[Confidence, typer.Option(help="depth that the device was less sure of is dropped")]
-Mesh = Annotated[Path | None, typer.Option(help="PLY in the export's world, with colours and faces")]
+Mesh = Annotated[
+    Path | None,
+    typer.Option(help="mesh or cloud in the export's world; colours that it lacks are those of the frames"),
+]
 Every = Annotated[int, typer.Option(min=1, help="take every so many-th of its frames")]
 
 

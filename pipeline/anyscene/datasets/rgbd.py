@@ -8,8 +8,8 @@
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
                                          default millimetres, and the size of colour; "scale", "up" and
                                          "world" of poses and mesh, as in `placement.Said`
-    ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
-                                         from the depth maps
+    ROOT/SCENE/mesh.ply                  vertices, and faces where there are any; without colours these come
+                                         from the frames, and without the file the points from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
 
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
@@ -28,13 +28,13 @@ import numpy as np
 from PIL import Image
 
 from anyscene.arrays import F8, U1, Array, Integers
-from anyscene.datasets import cloud_from_depth, placement, ply, raw_files
+from anyscene.datasets import cloud_from_depth, placement, ply, raw_files, seen_by_frames
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, Scene, inverse, moved, turned
+from anyscene.scene import Camera, Frame, Scene, inverse
 
 CAPTURE = {"depth_scale": 1000.0, "depth_size": None, "scale": None, "up": None, "world": None}
 TRUTH = "truth"
@@ -94,10 +94,10 @@ class Rgbd:
         said = _said(folder / "capture.json", self.said)
         with_depth = all(frame.depth for frame in frames)
         if mesh.is_file():
-            places, rgb, normal, face = ply.read_mesh(mesh)
-            step = placement.near(mesh, places, said, sized=not with_depth)
-            xyz, normal = moved(places, step).astype(np.float32), turned(normal, step).astype(np.float32)
+            found = ply.read(mesh)
+            step = placement.near(mesh, found.xyz, said, sized=not with_depth)
             frames = tuple(frame.moved(step) for frame in frames)
+            xyz, rgb, normal, face = seen_by_frames.completed(found.moved(step), frames, mesh)
         elif with_depth:
             centres = np.array([frame.camera.pose[:3, 3] for frame in frames])
             step = placement.near(folder / "pose", centres, said, sized=False)

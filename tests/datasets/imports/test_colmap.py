@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import imports
+from anyscene.datasets import imports, ply
 from anyscene.datasets.imports import ExportOptions, colmap
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
-from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views
+from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views, wall_of
 
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
 WORLD = arbitrary()
@@ -122,9 +122,23 @@ def test_mesh_in_the_world_of_the_reconstruction(tmp_path):
         DataError, match=r"poisson\.ply: the cameras look at 0 % of it; export it in the world"
     ):
         imported(tmp_path / "in", tmp_path / "other", mesh)
-    write_ply(mesh, moved, np.zeros((len(xyz), 3), np.uint8), face[:0])
-    with pytest.raises(DataError, match=r"poisson\.ply: points without faces; .*poisson_mesher"):
-        imported(tmp_path / "in", tmp_path / "other", mesh)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_points_without_faces_and_colours_take_them_from_the_frames(tmp_path, own):
+    write_workspace(tmp_path / "in", views(POSES), WORLD, depth=False)
+    xyz, _ = grid(6)
+    moved = xyz @ WORLD[:3, :3].T + WORLD[:3, 3]
+    tilted = np.array([0, -0.8, 0.6])
+    normal = np.tile(tilted @ WORLD[:3, :3].T, (len(xyz), 1)).astype(np.float32)
+    values = dict(zip(("nx", "ny", "nz"), normal.T, strict=True)) if own else {}
+    ply.write_mesh(tmp_path / "fused.ply", moved, None, np.zeros((0, 3), int), **values)
+    _, _, became = imported(tmp_path / "in", tmp_path / "out", tmp_path / "fused.ply")
+    scene = Rgbd(tmp_path, "test").read("out")
+    assert np.allclose(scene.xyz, xyz @ became[:3, :3].T + became[:3, 3], atol=1e-5) and len(scene.face) == 0
+    assert np.abs(wall_of(scene.rgb) - xyz[:, [0, 2]]).max() < 0.03
+    expected = tilted if own else np.array([0, -1, 0])  # towards the cameras
+    assert np.allclose(scene.normal, expected @ became[:3, :3].T, atol=1e-3)
 
 
 def test_what_the_files_do_not_say_is_asked_for(tmp_path):

@@ -15,10 +15,11 @@ from PIL import Image
 
 from anyscene.arrays import F4
 from anyscene.datasets import ply
+from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
 from anyscene.errors import DataError
-from anyscene.scene import inverse, moved
+from anyscene.scene import inverse
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
@@ -55,8 +56,8 @@ class Summary:
 def write(capture: Capture, out: Path, mesh: Path | None = None) -> Summary:
     """Create the folder `out`, whole or not at all.
 
-    mesh: a PLY file with faces, in the world of the export. Raises DataError naming the file, where `out`
-    exists, and where no camera looks at the mesh.
+    mesh: a mesh or a cloud (`geometry.formats`) in the world of the export. Raises DataError naming the file,
+    where `out` exists, and where no camera looks at the mesh.
     """
     source_frames = capture.frames
     if out.exists():
@@ -144,13 +145,10 @@ def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
 
 
 def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
-    xyz, rgb, _, face = ply.read_mesh(mesh)
-    if len(face) == 0:
-        raise DataError(
-            f"{mesh}: points without faces; make a mesh of them (colmap poisson_mesher), or leave --mesh out "
-            "where there is depth"
-        )
-    xyz = moved(xyz, capture.world).astype(np.float32)
+    """Write mesh.ply. What it lacks, colours and normals of points without faces, comes from the frames when
+    it is read."""
+    found = formats.read(mesh).moved(capture.world)
+    xyz = found.xyz.astype(np.float32)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
         looked_at |= frame.camera.looks_at(xyz)
@@ -159,4 +157,7 @@ def _write_mesh(path: Path, mesh: Path, capture: Capture) -> None:
             f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "
             "the poses, unaligned and unscaled"
         )
-    ply.write_mesh(path, xyz, rgb, face)
+    own: dict[str, F4] = {}
+    if found.normal is not None:
+        own = dict(zip(("nx", "ny", "nz"), found.normal.T, strict=True))
+    ply.write_mesh(path, xyz, found.rgb, found.face, (), **own)

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Floats, Integers
+from anyscene.lifting.places import distinct
 
 NEIGHBOURS = 6  # nearest points that touch where there is no mesh
 VOXEL = 0.05  # metres, the side of the cells by which area is measured where there is no mesh
@@ -50,16 +51,19 @@ def decimals(place: Sequence[float], count: int) -> str:
 
 
 def touching(superpoint: I4, xyz: F4, face: I4) -> I8:
-    """i8[E, 2]: pairs a < b of superpoints that share an edge of the mesh; where there are no faces, pairs of
-    which one has a point among the nearest of a point of the other. superpoint: i4[N]; xyz: f4[N, 3]; face:
-    i4[F, 3]."""
+    """i8[E, 2]: pairs a < b of superpoints that share an edge of the mesh, or a place; where there are no
+    faces, pairs of which one has a place among the nearest of a place of the other. superpoint: i4[N]; xyz:
+    f4[N, 3]; face: i4[F, 3]."""
+    first, place = distinct(xyz)
+    edges = [(superpoint, superpoint[first][place])]
     if len(face):
         corner = superpoint[face]
-        edges = [(corner[:, a], corner[:, b]) for a, b in ((0, 1), (1, 2), (2, 0))]
+        edges += [(corner[:, a], corner[:, b]) for a, b in ((0, 1), (1, 2), (2, 0))]
     else:
+        xyz, there = xyz[first], superpoint[first]
         _, near = cKDTree(xyz).query(xyz, min(NEIGHBOURS + 1, len(xyz)))
         near = near.reshape(len(xyz), -1)
-        edges = [(np.repeat(superpoint, near.shape[1]), superpoint[near.ravel()])]
+        edges.append((np.repeat(there, near.shape[1]), there[near.ravel()]))
     apart = [np.stack([one[one != other], other[one != other]], 1) for one, other in edges]
     return np.unique(np.sort(np.concatenate(apart).astype(np.int64), axis=1), axis=0)
 

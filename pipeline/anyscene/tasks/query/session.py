@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Integers
+from anyscene.lifting.places import distinct
 from anyscene.scene import World
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
@@ -53,7 +54,9 @@ class Session:
         sample: i8[M], what spread(xyz, SAMPLE) returns; pass it where it is known, because it takes a second
         for a million points."""
         superpoint, sample = surface.superpoint, spread(surface.xyz, SAMPLE) if sample is None else sample
-        index = Index.of(features, superpoint, classes, sample, drawn)
+        once = np.zeros(len(surface), bool)  # a place counts once, however many vertices are there
+        once[distinct(surface.xyz)[0]] = True
+        index = Index.of(features, superpoint, classes, sample, drawn, once)
         group: Integers = np.arange(len(index.count))
         area = np.zeros(0)
         if len(superpoint):
