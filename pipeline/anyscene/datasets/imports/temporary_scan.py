@@ -19,6 +19,7 @@ def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every:
     options.refuse("scale", "depth_unit", "up", because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
+    said["estimate-depth"] = options.depth_model is not None
     if names := [f"--{name}" for name, there in said.items() if there]:
         raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
 
