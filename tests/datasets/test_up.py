@@ -157,6 +157,8 @@ def test_a_room_that_lies_is_turned_and_that_is_said(turn):
     np.testing.assert_allclose(np.ptp(stands.xyz[:, 2]), np.ptp(room.xyz[:, 2]), atol=0.02)
     np.testing.assert_allclose(stands.normal[:, 2], room.normal[:, 2], atol=0.002)
     np.testing.assert_allclose(moved(stands.xyz, stands.world), lies.xyz, atol=1e-5)
+    largest = np.abs(stands.normal).max(1)
+    np.testing.assert_allclose(largest, 1, atol=0.002)  # its walls are along x and y
     angle = np.degrees(np.arccos((turn @ Z)[2]))
     (remark,) = stands.remarks
     assert remark.startswith(f"my/room: turned by {angle:.0f} degrees: its surfaces and cameras say")

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +56,13 @@ Sure = Annotated[Confidence, typer.Option(help="depth that the device was less s
 Mesh = Annotated[
     Path | None,
     typer.Option(help="mesh or cloud in the export's world; colours that it lacks are those of the frames"),
+]
+Estimate = Annotated[
+    Path | None,
+    typer.Option(
+        "--estimate-depth",
+        help="folder of a Depth Anything model; it estimates the depth of an export that has none",
+    ),
 ]
 Every = Annotated[int, typer.Option(min=1, help="take every so many-th of its frames")]
 
@@ -106,9 +113,16 @@ def _told(
     up: Up = None,
     confidence: Sure = Confidence.medium,
     mesh: Mesh = None,
+    estimate: Estimate = None,
     every: Every = 1,
 ) -> Told:
-    return Told(exporter, export_options(scale, depth_unit, up, confidence), mesh, every)
+    options = export_options(scale, depth_unit, up, confidence)
+    if estimate is not None:
+        from anyscene.project.device import choose_device  # takes PyTorch
+        from anyscene.segmenters.depth_anything import DepthAnything
+
+        options = replace(options, depth_model=DepthAnything.load(estimate, choose_device("auto")))
+    return Told(exporter, options, mesh, every)
 
 
 def export_options(

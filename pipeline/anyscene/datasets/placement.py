@@ -60,20 +60,21 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
 
 
 def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
-    """The scene, turned by the smallest angle that makes z what is up. Remarks that begin with `where` say so
+    """The scene, turned by the smallest angle that makes z what is up, and then along its walls where nobody
+    said what is up. Remarks that begin with `where` say so
     where nobody said what is up, and where the scene was moved from coordinates of a map.
 
     Where it is not said, points and cameras are asked (`up.estimate`). The scene stays as it is, to the bit,
     where they say nothing, and where z is within 10 degrees of what they say. Raises DataError that begins
     with `where` where the images are to say what is up and do not."""
     remarks: list[str] = []
-    direction = said.up
+    direction, wall = said.up, None
     if isinstance(direction, str):
         direction = _by_images(where, scene)
     elif direction is None:
         found = up.estimate(scene)
         if found is not None and found.direction[2] < LEVEL:
-            direction = found.direction
+            direction, wall = found.direction, found.wall
             angle = np.degrees(np.arccos(np.clip(direction[2], -1, 1)))
             remarks.append(
                 f"{where}: turned by {angle:.0f} degrees: its {found.by} say that up is "
@@ -83,7 +84,7 @@ def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
         place = ",".join(f"{value + 0:.0f}" for value in scene.world[:3, 3].round())
         remarks.append(f"{where}: moved to the origin from {place}; --world source gives results there")
     if direction is not None:
-        scene = scene.moved(turn(direction))
+        scene = scene.moved(turn(direction, wall))
     return replace(scene, remarks=(*scene.remarks, *remarks)) if remarks else scene
 
 
@@ -99,15 +100,22 @@ def _by_images(where: str | Path, scene: Scene) -> F8:
     return seen
 
 
-def turn(direction: F8) -> F8:
+def turn(direction: F8, wall: F8 | None = None) -> F8:
     """f8[4,4]: the smallest rotation that takes `direction` f8[3], of any length, to z; to the bit the
-    identity where it is z."""
+    identity where it is z.
+
+    wall: f8[3], a direction that is to become x, -x, y or -y, whichever is nearest by a turn about z. A
+    network that was trained on rooms along the axes knows others less well."""
     from scipy.spatial.transform import Rotation  # only here: readers are imported to check params.yaml
 
     step, unit = np.eye(4), direction / np.linalg.norm(direction)
     unit[np.abs(unit) < TINY] = 0  # beside -z, scipy finds no axis to turn about by what is hardly there
     if not np.array_equal(unit, step[2, :3]):
         step[:3, :3] = Rotation.align_vectors([0, 0, 1], unit)[0].as_matrix()
+    if wall is not None:
+        x, y, _ = step[:3, :3] @ wall
+        off = (np.degrees(np.arctan2(y, x)) + 45) % 90 - 45
+        step[:3, :3] = Rotation.from_euler("z", -off, degrees=True).as_matrix() @ step[:3, :3]
     return step
 
 

@@ -36,7 +36,14 @@ from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene, inverse
 
-CAPTURE = {"depth_scale": 1000.0, "depth_size": None, "scale": None, "up": None, "world": None}
+CAPTURE = {
+    "depth_scale": 1000.0,
+    "depth_size": None,
+    "scale": None,
+    "up": None,
+    "world": None,
+    "remarks": (),  # what whoever reads the scan should know, said each time
+}
 TRUTH = "truth"
 # A share of half an image: more than the centre of any lens is off, less than that of a 4:3 image on its
 # side.
@@ -109,7 +116,8 @@ class Rgbd:
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
         world, split = said.world @ inverse(step), self.splits().get(scene, "val")
-        read = Scene(scene, xyz, rgb, normal, face, frames, split, self.name, world=world)
+        remarks = tuple(_capture(folder / "capture.json")["remarks"])
+        read = Scene(scene, xyz, rgb, normal, face, frames, split, self.name, (), world, remarks)
         return placement.upright(folder, read, said)
 
     def read_truth(self, scene: str) -> Truth:
@@ -227,6 +235,9 @@ def _capture(path: Path) -> dict[str, Any]:
         isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
     ):
         raise DataError(f"{path}: depth_size must be [width, height]")
+    remarks = capture["remarks"]
+    if not isinstance(remarks, (list, tuple)) or not all(isinstance(one, str) for one in remarks):
+        raise DataError(f"{path}: remarks must be a list of texts")
     scale = capture["scale"]
     if scale is not None and not (isinstance(scale, (int, float)) and 0 < scale < np.inf):
         raise DataError(f"{path}: scale must be a positive number (the metres of a unit of poses and mesh)")

@@ -47,6 +47,7 @@ class Found:
 
     direction: F8  # f8[3], of length 1
     by: str  # what says so: "surfaces", or "surfaces and cameras"
+    wall: F8 | None  # f8[3], of length 1: the direction of most of the upright surfaces; None without any
 
 
 def vertical(poses: F8) -> F8 | None:
@@ -92,7 +93,9 @@ def estimate(scene: Scene) -> Found | None:
     best = int(evidence.argmax())
     if len(evidence) > 1 and evidence[best] - np.delete(evidence, best).max() < MARGIN:
         return None
-    return Found(candidates[best], "surfaces and cameras" if scene.frames else "surfaces")
+    walls = axes[np.abs(axes @ candidates[best]) < np.sin(CONE)]
+    by = "surfaces and cameras" if scene.frames else "surfaces"
+    return Found(candidates[best], by, walls[0] if len(walls) else None)
 
 
 def _by_surfaces(normal: F8, candidates: F8) -> F8:

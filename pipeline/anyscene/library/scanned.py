@@ -60,7 +60,9 @@ def as_scene(
     with imports.as_scan(path, exporter, options, mesh, every) as (folder, summary):
         said = Said(options.scale, options.up) if summary is None else Said()
         scene = _read_scan(folder, settings, said)
-        yield scene, "\n".join([*(() if summary is None else (str(summary),)), *scene.remarks])
+        told = () if summary is None else (str(summary),)
+        more = [remark for remark in scene.remarks if summary is None or remark not in summary.remarks]
+        yield scene, "\n".join([*told, *more])
 
 
 def _read_scan(folder: Path, settings: Params, said: Said) -> Scene:

@@ -11,6 +11,7 @@ from anyscene.datasets import imports, ply
 from anyscene.datasets.imports import ExportOptions, colmap
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
+from anyscene.scene import inverse, moved
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
 from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views, wall_of
@@ -43,6 +44,22 @@ def test_depth_and_colour_agree_as_rendered(tmp_path, binary, sparse):
     assert [frame.id for frame in frames] == ["IMG_0000", "IMG_0001", "IMG_0002"]
     for frame in frames:
         check_on_wall(frame, world=became)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_points_that_images_see_are_read_where_depth_is_estimated(tmp_path, binary):
+    write_workspace(tmp_path / "in", views(POSES), WORLD, binary=binary, depth=False)
+    assert read(tmp_path / "in").seen == {}
+    capture = read(tmp_path / "in", depth_model=lambda rgb: rgb)
+    became = capture.world @ WORLD
+    assert {id: len(points) for id, points in capture.seen.items()} == {
+        "IMG_0000": 4, "IMG_0001": 2, "IMG_0002": 0
+    }  # fmt: skip
+    for points in capture.seen.values():
+        np.testing.assert_allclose(moved(points, inverse(became))[:, 1], 2, atol=1e-6)
+    for kind in ("bin", "txt"):
+        (tmp_path / "in/sparse" / f"points3D.{kind}").unlink(missing_ok=True)
+    assert read(tmp_path / "in", depth_model=lambda rgb: rgb).seen == {}
 
 
 def test_up_as_the_images_have_it(tmp_path):

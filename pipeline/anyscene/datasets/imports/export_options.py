@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from anyscene.arrays import F8
+from anyscene.arrays import F4, F8, U1
 from anyscene.datasets.up import IMAGES
 from anyscene.errors import DataError
+
+
+class DepthModel(Protocol):
+    """A 2D model that sees how far things are."""
+
+    name: str
+    metric: bool  # whether it gives metres; else 1 / metres, but for a scale and a shift
+
+    def __call__(self, rgb: U1) -> F4:
+        """f4[H, W] of an image u1[H, W, 3], at least 0."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +32,7 @@ class ExportOptions:
     depth_unit: float | None = None  # metres in a step of its depth
     up: F8 | str | None = None  # f8[3] in its world, of any length, or IMAGES
     confidence: int = 1  # 0 (low), 1 or 2 (high); depth with a lower confidence is dropped
+    depth_model: DepthModel | None = None  # estimates depth where the export has none
 
     def refuse(self, *names: str, because: str) -> None:
         """Raise DataError where one of `names` is set although the files say it, as the two might
@@ -34,6 +47,7 @@ def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every:
     options.refuse("scale", "depth_unit", "up", because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
+    said["estimate-depth"] = options.depth_model is not None
     if names := [f"--{name}" for name, there in said.items() if there]:
         raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from anyscene.datasets.imports import archive, colmap, nerfstudio, polycam, record3d
+from anyscene.datasets.imports import archive, colmap, estimated_depth, nerfstudio, polycam, record3d
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.errors import DataError
@@ -26,7 +26,8 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     if folder is None:
         raise DataError(f"{path}: holds no {' or '.join(reader.MARKS)}; {reader.REMEDY}")
     capture: Capture = reader.read(folder, options)
-    return replace(capture, frames=capture.frames[::every])
+    capture = replace(capture, frames=capture.frames[::every])
+    return capture if options.depth_model is None else estimated_depth.added(capture, options.depth_model)
 
 
 def is_export(path: Path) -> bool:

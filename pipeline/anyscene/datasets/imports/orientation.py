@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,9 @@ class Capture:
     upright: bool = True  # whether a person or the format says what is up, or the images were asked
     left_out: tuple[str, ...] = ()  # what was left out, and why
     remarks: tuple[str, ...] = ()  # what else a user should know
+    # by the ids of frames: f8[n, 3], points of the export that the image sees, in the world of the frames;
+    # only where depth is to be estimated
+    seen: Mapping[str, F8] = field(default_factory=dict)
 
 
 def oriented(

@@ -120,6 +120,8 @@ def _write_capture(folder: Path, written: Mapping[str, tuple[Size, Size | None]]
     said: dict[str, Any] = {"scale": 1, "world": inverse(capture.world).tolist()}
     if capture.upright:
         said["up"] = [0, 0, 1]
+    if capture.remarks:
+        said["remarks"] = list(capture.remarks)
     sizes = {depth for _, depth in written.values() if depth is not None}
     if sizes:
         said["depth_scale"] = DEPTH_SCALE
