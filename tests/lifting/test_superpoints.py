@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyscene.lifting import superpoints
-from anyscene.lifting.superpoints import SuperpointError, segment_mesh, segment_points
+from anyscene.lifting.superpoints import SuperpointError, segment_mesh, segment_places, segment_points
 from tests.twins.slow_sort import introsort
 
 f4 = np.float32
@@ -204,12 +204,12 @@ def named(superpoint):
 def test_vertices_that_are_written_once_for_each_triangle_are_one(rows, columns, min_vertices, seed):
     rng = np.random.default_rng(seed)
     xyz, face = bumpy_grid(rng, rows, columns, 0.05)
-    whole = segment_mesh(xyz, face, min_vertices=min_vertices)
-    soup = segment_mesh(xyz[face.ravel()], np.arange(face.size).reshape(-1, 3), min_vertices=min_vertices)
+    whole = segment_places(xyz, face, min_vertices=min_vertices)
+    soup = segment_places(xyz[face.ravel()], np.arange(face.size).reshape(-1, 3), min_vertices=min_vertices)
     assert soup.tolist() == named(whole[face.ravel()])
     # along a seam: a second copy of every vertex, of which some faces have one and some the other
     seam = face + len(xyz) * rng.integers(0, 2, face.shape)
-    doubled = segment_mesh(np.concatenate([xyz, xyz]), seam, min_vertices=min_vertices)
+    doubled = segment_places(np.concatenate([xyz, xyz]), seam, min_vertices=min_vertices)
     assert doubled.tolist() == [*whole.tolist(), *whole.tolist()]
 
 
@@ -217,8 +217,8 @@ def test_zeros_of_both_signs_are_one_place():
     xyz, face = folded_strip(4)
     soup = xyz[face.ravel()]
     soup[::2] = np.where(soup[::2] == 0, f4(-0.0), soup[::2])
-    found = segment_mesh(soup, np.arange(face.size).reshape(-1, 3), min_vertices=3)
-    assert found.tolist() == named(segment_mesh(xyz, face, min_vertices=3)[face.ravel()])
+    found = segment_places(soup, np.arange(face.size).reshape(-1, 3), min_vertices=3)
+    assert found.tolist() == named(segment_places(xyz, face, min_vertices=3)[face.ravel()])
 
 
 @pytest.mark.parametrize("apart", [0, 1])
@@ -227,9 +227,9 @@ def test_a_sheet_with_two_sides_is_divided_as_one(apart):
     xyz, face = folded_strip(10)
     sides = [face, face[:, ::-1] + len(xyz)]
     both = np.stack(sides, 1).reshape(-1, 3) if apart else np.concatenate(sides)
-    whole = segment_mesh(xyz, face, min_vertices=5)
+    whole = segment_places(xyz, face, min_vertices=5)
     assert whole.max() > 0
-    assert segment_mesh(np.concatenate([xyz, xyz]), both, min_vertices=5).tolist() == [*whole, *whole]
+    assert segment_places(np.concatenate([xyz, xyz]), both, min_vertices=5).tolist() == [*whole, *whole]
 
 
 def test_points_that_are_there_several_times_are_one():

@@ -55,8 +55,8 @@ class Session:
         sample: i8[M], what spread(xyz, SAMPLE) returns; pass it where it is known, because it takes a second
         for a million points."""
         superpoint, sample = surface.superpoint, spread(surface.xyz, SAMPLE) if sample is None else sample
-        once = np.zeros(len(surface), bool)  # a place counts once, however many vertices are there
-        once[distinct(surface.xyz)[0]] = True
+        once = np.full(len(surface), len(surface.face) == 0)
+        once[distinct(surface.xyz)[0]] = True  # of a mesh a place counts once
         index = Index.of(features, superpoint, classes, sample, drawn, once)
         group: Integers = np.arange(len(index.count))
         area = np.zeros(0)
