@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anyscene.arrays import F4, I4, Floats, Integers
+from anyscene.arrays import F4, F8, I4, Floats, Integers
 from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
 from anyscene.lifting.places import distinct
@@ -136,7 +136,7 @@ def _mean_normals(normal: F4, first: I4, place: I4) -> F4:
     """f4[P, 3], of length 1; where the normals f4[N, 3] of a place cancel out, that of its first point."""
     total = np.stack([np.bincount(place, column, len(first)) for column in normal.T], 1)
     length = np.linalg.norm(total, axis=1, keepdims=True)
-    unit = np.divide(total, length, out=normal[first].astype(np.float64), where=length > 1e-3)
+    unit: F8 = np.divide(total, length, out=normal[first].astype(np.float64), where=length > 1e-3)
     return unit.astype(np.float32)
 
 
