@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "libraries of PyTorch's default build are most; docs/install.md says how to do without them"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt
 	@[ -z "$(TORCH_INDEX)" ] || $(BIN)/python -m pip install --quiet --index-url "$(TORCH_INDEX)" $$(grep -E '^torch(vision)?==' constraints.txt)
-	@$(BIN)/python -m pip install --quiet --editable ".[pipeline,2d,synthesis,viewer,demo,zoo,bench,test]" -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable ".[pipeline,2d,synthesis,viewer,clouds,demo,zoo,bench,test]" -c constraints.txt
 	@touch $@
 
 minkowski: $(MINKOWSKI) ## MinkowskiEngine, which the parity tests need: 5 to 11 minutes once, then a kept wheel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,9 @@ from PIL import Image
 from anyscene.arrays import B1, F4, F8, I4, U1, U2, Array, Floats
 from anyscene.errors import DataError
 
+# Where results are given: in the scene's own world (metres, z up), or in that of the user's own files.
+World = Literal["scene", "source"]
+
 RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
 # What the values of a depth file count: steps along the camera's axis, or along the ray of their pixel; or
 # steps along the axis whose 16 bits are rotated to the left by three (SUN RGB-D).
@@ -22,6 +25,37 @@ DepthForm = Literal["axis", "ray", "rotated"]
 # The largest value of 16 bits is no measured depth: Kinect and 7-Scenes write it where there is no reading,
 # renderers where the distance does not fit. Its bits are the same when they are rotated.
 NO_READING = 65535
+
+
+def moved(xyz: Floats, step: F8) -> F8:
+    """f8[N,3]: the points xyz [N,3] where `step` takes them: f8[4,4], a rotation with a scale and a shift. To
+    the bit the same where it is the identity."""
+    places: F8 = xyz.astype(np.float64)
+    return places if _stays(step) else places @ step[:3, :3].T + step[:3, 3]
+
+
+def turned(normal: Floats, step: F8) -> F8:
+    """f8[N,3]: the directions [N,3] after the rotation in `step`, a f8[4,4] as for `moved`."""
+    directions: F8 = normal.astype(np.float64)
+    return directions if _stays(step) else directions @ (step[:3, :3] / scale_of(step)).T
+
+
+def scale_of(step: F8) -> float:
+    """By how much `step`, a f8[4,4] as for `moved`, makes lengths longer."""
+    return float(np.cbrt(np.linalg.det(step[:3, :3])))
+
+
+def inverse(step: F8) -> F8:
+    """f8[4,4]: the way back of `step`, a f8[4,4] as for `moved`. A shift of millions takes no digits from the
+    rotation, because the two are inverted apart."""
+    back = np.eye(4)
+    back[:3, :3] = np.linalg.inv(step[:3, :3])
+    back[:3, 3] = -back[:3, :3] @ step[:3, 3]
+    return back
+
+
+def _stays(step: F8) -> bool:
+    return np.array_equal(step, np.eye(4))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +101,15 @@ class Camera:
         intrinsics.flags.writeable = pose.flags.writeable = False
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "pose", pose)
+
+    def moved(self, step: F8) -> Camera:
+        """The camera in another world, to which `step` takes places: f8[4,4], a rotation with a scale and a
+        shift."""
+        if _stays(step):
+            return self
+        pose = step @ self.pose
+        pose[:3, :3] /= scale_of(step)
+        return replace(self, pose=pose)
 
     def looks_at(self, xyz: Floats) -> B1:
         """b1[N]: whether each point lies in front of the camera and inside its image, occluded or not.
@@ -200,6 +243,10 @@ class Frame:
             metres /= self.camera.resized(depth.shape[1], depth.shape[0]).ray_lengths()
         return metres
 
+    def moved(self, step: F8) -> Frame:
+        """The frame in another world, as `Camera.moved`."""
+        return replace(self, camera=self.camera.moved(step))
+
     def to_attributes(self, root: Path) -> dict[str, Any]:
         """The frame as JSON-like values for a store, with paths relative to `root`, the folder of the
         scans."""
@@ -285,3 +332,24 @@ class Scene:
     split: str  # "train", "val" or "test"
     dataset: str  # its name
     lost: tuple[LeftOut, ...] = ()  # frames that the scan has and the scene has not
+    # f8[4,4], from here to the world of the user's own files, whose unit may be another and whose coordinates
+    # may be those of a map
+    world: F8 = field(default_factory=lambda: np.eye(4))
+    remarks: tuple[str, ...] = ()  # what its reader did that a user should know
+
+    def xyz_in(self, world: World) -> F4 | F8:
+        """The points: f4[N,3] of the scene, or f8[N,3] in the world of the user's own files."""
+        return self.xyz if world == "scene" else moved(self.xyz, self.world)
+
+    def moved(self, step: F8) -> Scene:
+        """The scene where `step` takes it: f8[4,4], a rotation with a scale and a shift. `world` is the way
+        back from there."""
+        if _stays(step):
+            return self
+        return replace(
+            self,
+            xyz=moved(self.xyz, step).astype(np.float32),
+            normal=turned(self.normal, step).astype(np.float32),
+            frames=tuple(frame.moved(step) for frame in self.frames),
+            world=self.world @ inverse(step),
+        )

@@ -63,7 +63,9 @@ def grid(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_ply(path: Path, xyz: np.ndarray, rgb: np.ndarray, face: np.ndarray) -> None:
-    vertex = np.empty(len(xyz), [(n, "f4") for n in "xyz"] + [(n, "u1") for n in ("red", "green", "blue")])
+    vertex = np.empty(
+        len(xyz), [(n, xyz.dtype) for n in "xyz"] + [(n, "u1") for n in ("red", "green", "blue")]
+    )
     for column, name in enumerate("xyz"):
         vertex[name] = xyz[:, column]
     for column, name in enumerate(("red", "green", "blue")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from anyscene.datasets import ply
 from anyscene.library import feature_cloud
 from anyscene.project import parameters
 from anyscene.show.viewer import page as viewer_page
-from tests.builders import miniature
+from tests.builders import coloured_room, miniature
 from tests.builders.capture import write_scan
+from tests.builders.clouds_of_other_tools import WRITERS
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
@@ -72,6 +74,46 @@ def test_a_mesh_and_a_cloud_are_labelled_as_the_scan_is(empty, bare):
         result = run(predict, path, "--model", "../models/mine", "--out", f"{name}.ply")
         assert result.exit_code == 0, result.output
         assert np.array_equal(PlyData.read(empty / f"{name}.ply")["vertex"]["label"], expected)
+
+
+@pytest.mark.parametrize("ending", [".glb", ".las", ".e57"])
+def test_files_of_other_tools_are_labelled_asked_and_looked_at(empty, shown, ending):
+    xyz, face = coloured_room.mesh(0.25)
+    WRITERS[ending](empty.parent / f"room{ending}", xyz, coloured_room.colour(xyz), face)
+    path, network = f"../room{ending}", "../models/mine"
+    result = run(predict, path, "--model", network)
+    assert result.exit_code == 0 and f"{len(xyz)} points -> labels.ply" in result.output, result.output
+    vertex = PlyData.read(empty / "labels.ply")["vertex"]
+    np.testing.assert_allclose(np.column_stack([vertex[axis] for axis in "xyz"]), xyz, atol=1e-4)
+    result = run(query, path, "a lamp", "--source", network, "--json", "q.json")
+    assert result.exit_code == 0 and json.loads((empty / "q.json").read_text())["scene"] == "room", (
+        result.output
+    )
+    run(view, path, "--source", network)
+    assert shown[0][0] == ["room"] and len(shown[0][1].xyz) == len(xyz)
+
+
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [("a.las", "laspy"), ("a.laz", "laspy"), ("a.laz", "lazrs"), ("a.e57", "pye57")],
+)
+def test_a_file_that_needs_an_extra_names_it(empty, monkeypatch, file, module):
+    if module == "lazrs":
+        pytest.importorskip("laspy")  # which is asked first
+    monkeypatch.setitem(sys.modules, module, None)
+    (empty / file).write_bytes(b"")
+    for command, more in ((predict, ()), (query, ("a lamp",)), (view, ())):
+        result = run(command, file, *more)
+        name = command.__name__.rpartition(".")[2]
+        assert result.exit_code == 1
+        assert result.output == f'anyscene {name} needs {module}: pip install "anyscene[clouds]"\n'
+
+
+def test_what_a_file_lacks_is_said(empty):
+    xyz, face = coloured_room.mesh(0.25)
+    WRITERS[".stl"](empty / "room.stl", xyz, np.zeros(xyz.shape, np.uint8), face)
+    result = run(predict, "room.stl", "--model", "../models/mine")
+    assert result.exit_code == 0 and "room.stl has no colours: its points are grey" in result.output
 
 
 def test_units_and_up_of_a_mesh_are_told(empty, bare):
@@ -158,6 +200,7 @@ def test_features_as_an_array(empty, bare):
         "text_template": "a {} in a scene",
         "channels": miniature.WIDTH,
         "normalised": False,
+        "xyz": "scene",
     }
 
 

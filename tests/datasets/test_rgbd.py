@@ -174,9 +174,9 @@ def truncated_mesh(folder):
     (folder / "mesh.ply").write_bytes(data[: len(data) - 40])
 
 
-def colourless_mesh(folder):
+def mesh_elsewhere_without_colours(folder):
     axes = "".join(f"property float {axis}\n" for axis in "xyz")
-    text = f"ply\nformat ascii 1.0\nelement vertex 1\n{axes}end_header\n0 0 0\n"
+    text = f"ply\nformat ascii 1.0\nelement vertex 1\n{axes}end_header\n0 -9 0\n"
     (folder / "mesh.ply").write_text(text)
 
 
@@ -369,7 +369,7 @@ def test_what_is_no_size_of_depth(root, size):
         (empty_mesh, r"a/mesh\.ply: the mesh is empty"),
         (nan_vertex, r"a/mesh\.ply: vertex 4 is NaN"),
         (truncated_mesh, r"a/mesh\.ply: not a readable PLY mesh"),
-        (colourless_mesh, r"a/mesh\.ply: needs vertices with x, y, z, red, green, blue"),
+        (mesh_elsewhere_without_colours, r"a/mesh\.ply: has no colours, and the frames see 0 % of it"),
         (odd_capture, r"a/capture\.json: unknown key 'depthscale'; known: depth_scale, depth_size"),
         (zero_scale, r"a/capture\.json: depth_scale must be a positive number"),
         (depth_in_metres, r"a/depth/0\.png: half of it is beyond 0\.002 m at 1000 steps .*capture\.json"),
@@ -581,17 +581,6 @@ def test_points_without_faces_have_no_normals(tmp_path):
     read, _, normal, face = ply.read_mesh(tmp_path / "m.ply")
     assert np.array_equal(read, xyz) and face.shape == (0, 3)
     assert normal.dtype == np.float32 and not normal.any()
-
-
-def test_vertex_normals_weigh_by_area():
-    xyz = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1], [9, 9, 9]], np.float32)
-    face = np.array([[0, 1, 2], [0, 2, 3]])
-    normal = ply.vertex_normals(xyz, face)
-    expected = np.array([2.0, 0, 4.0]) / np.linalg.norm(
-        [2.0, 0, 4.0]
-    )  # twice the areas: 4 along z, 2 along x
-    assert np.allclose(normal[0], expected) and np.allclose(normal[1], [0, 0, 1])
-    assert np.array_equal(normal[4], [0, 0, 0])
 
 
 def write_depth(folder, frame, depth):

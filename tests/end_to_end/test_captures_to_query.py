@@ -108,9 +108,12 @@ def test_what_is_neither_a_scene_nor_a_capture(untouched, room, tmp_path):
     result = run(query.app, room[1], "a bed", "--source", "fusion", *params)
     assert result.exit_code == 1 and "fusion: features of scenes that were imported" in result.stderr
     write_scan(tmp_path, "scan")
-    result = run(query.app, tmp_path / "scan", "a bed", "--up", "y", *params)
-    assert result.exit_code == 1 and "--up is not for this export: a scan in plain files is" in result.stderr
-    for option in (("--every", 2), ("--mesh", tmp_path / "m.ply"), ("--confidence", "high")):
+    for option in (
+        ("--depth-unit", "mm"),
+        ("--every", 2),
+        ("--mesh", tmp_path / "m.ply"),
+        ("--confidence", "high"),
+    ):
         result = run(query.app, tmp_path / "scan", "a bed", *option, *params)
         assert result.exit_code == 1 and f"{option[0]} is not for this export: a scan in" in result.stderr
     result = run(query.app, tmp_path / "none", "a bed", *params)

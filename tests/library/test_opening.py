@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import pytest
 import anyscene
 from anyscene.datasets import ply
 from anyscene.errors import CheckpointError, DataError, StoreError
-from tests.builders import miniature
+from tests.builders import coloured_room, miniature
 from tests.builders.capture import grid, write_ply, write_scan
+from tests.builders.clouds_of_other_tools import WRITERS
 from tests.builders.layouts import write_frames
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
@@ -121,6 +123,81 @@ def test_a_scan_a_mesh_and_points_without_a_project(network, elsewhere):
     np.testing.assert_allclose(np.abs(sign), np.abs(clouds["points"].normals), atol=1e-6)
 
 
+@pytest.mark.parametrize("ending", [".las", ".laz", ".e57", ".xyz", ".obj", ".glb"])
+def test_files_of_other_tools_are_what_their_points_are(network, elsewhere, ending):
+    xyz, face = coloured_room.mesh(0.25)
+    rgb = coloured_room.colour(xyz)
+    WRITERS[ending](elsewhere / f"room{ending}", xyz, rgb, face)
+    cloud = opened(f"room{ending}", source=network)
+    assert cloud.id == "room" and cloud.remarks == "" and cloud.source == "distilled"
+    assert np.abs(cloud.points - xyz).max() < 1e-4 and np.array_equal(cloud.colours, rgb)
+    assert np.array_equal(cloud.faces, face if ending in (".obj", ".glb") else face[:0])
+    assert cloud.query("a bed")[0].mask.any()
+
+
+def test_a_mesh_whose_triangles_share_no_vertices_is_what_it_would_be(network, elsewhere):
+    xyz, face = coloured_room.mesh(0.1)
+    xyz = xyz.astype(np.float32)
+    parts = {"whole": (xyz, face), "soup": coloured_room.soup(xyz, face)}
+    for name, (places, triangles) in parts.items():
+        ply.write_mesh(elsewhere / f"{name}.ply", places, coloured_room.colour(places), triangles)
+    whole, soup = (opened(f"{name}.ply", source=network) for name in parts)
+    assert len(soup) == face.size and soup.superpoints.max() == whole.superpoints.max() > 5
+    np.testing.assert_allclose(soup.features, whole.features[face.ravel()], atol=1e-4)
+    one, other = (cloud.query("a bed", top=9) for cloud in (whole, soup))
+    assert [group.shows for group in one] == [group.shows for group in other]
+    np.testing.assert_allclose([group.area for group in other], [group.area for group in one], rtol=1e-4)
+
+
+def test_a_file_without_colours_is_grey_and_says_so(network, elsewhere):
+    xyz, face = coloured_room.mesh(0.25)
+    WRITERS[".stl"](elsewhere / "room.stl", xyz, np.zeros(xyz.shape, np.uint8), face)
+    cloud = opened("room.stl", source=network)
+    assert cloud.remarks.startswith("room.stl has no colours: its points are grey")
+    assert set(cloud.colours.ravel().tolist()) == {128} and len(cloud.faces) == len(face)
+    whole = anyscene.from_points(xyz, cloud.colours[: len(xyz)], faces=face, source=network, encoder=ENCODER)
+    assert cloud.superpoints.max() == whole.superpoints.max()  # its triangles have vertices of their own
+
+
+def test_a_mesh_in_a_folder_or_an_archive(network, elsewhere):
+    xyz, face = coloured_room.mesh(0.25)
+    rgb = coloured_room.colour(xyz)
+    (elsewhere / "scan/textured").mkdir(parents=True)
+    WRITERS[".obj"](elsewhere / "scan/textured/mesh.obj", xyz, rgb, face)
+    (elsewhere / "scan/readme.txt").write_text("made by a phone")
+    (elsewhere / "scan/._mesh.obj").write_bytes(b"of another system")
+    shutil.make_archive("packed", "zip", "scan")
+    for name in ("scan", "packed.zip"):
+        cloud = opened(name, source=network)
+        assert cloud.id == Path(name).stem and np.array_equal(cloud.faces, face)
+        np.testing.assert_allclose(cloud.points, xyz, atol=1e-6)
+    WRITERS[".glb"](elsewhere / "scan/mesh.glb", xyz, rgb, face)  # the same in another form: one is taken
+    assert np.array_equal(opened("scan", source=network).faces, face)
+    WRITERS[".obj"](elsewhere / "scan/other.obj", xyz, rgb, face)
+    with pytest.raises(DataError, match=r"scan: holds several meshes or clouds \(.*other.obj.*\); give one"):
+        opened("scan")
+    (elsewhere / "broken.zip").write_bytes(b"PK nothing")
+    with pytest.raises(DataError, match=r"broken.zip: not a readable archive"):
+        opened("broken.zip")
+
+
+def test_normals_of_a_scanner_are_turned_to_where_it_stood(network, elsewhere):
+    """Outside a block, the middle is on the wrong side of its surface."""
+    side = np.arange(0, 1.01, 0.05)
+    x, y = (each.ravel() for each in np.meshgrid(side, side))
+    top = np.stack([x, y, 0 * x + 1], 1)
+    wall = np.stack([x, 0 * x, y], 1)
+    xyz = np.concatenate([top, wall])
+    pye57 = pytest.importorskip("pye57")
+    with pye57.E57("block.e57", mode="w") as file:
+        scanner = np.array([0.5, -3.0, 4.0])
+        local = dict(zip(("cartesianX", "cartesianY", "cartesianZ"), (xyz - scanner).T, strict=True))
+        file.write_scan_raw(local, translation=scanner)
+    cloud = opened("block.e57", source=network)
+    np.testing.assert_allclose(cloud.normals[200], [0, 0, 1], atol=1e-3)
+    np.testing.assert_allclose(cloud.normals[len(top) + 200], [0, -1, 0], atol=1e-3)
+
+
 def test_an_export_is_imported(network, elsewhere):
     write_export(elsewhere / "export", views([rolled(yaw=yaw) for yaw in (-15, 0, 15)]))
     cloud = opened("export", source=network)
@@ -147,14 +224,14 @@ def test_units_and_up_of_a_mesh(network, elsewhere):
     rgb = np.zeros((36, 3), np.uint8)
     standing = np.column_stack([xyz[:, 0], -xyz[:, 2], xyz[:, 1]])  # y down
     write_ply(elsewhere / "mesh.ply", 1000 * standing, rgb, face)
-    with pytest.raises(DataError, match=r"mesh.ply: its longest side would be 1000 m; say .* by scale"):
+    with pytest.raises(DataError, match=r"mesh.ply: its longest side would be 1000 m, 1 m in millimetres"):
         opened("mesh.ply")
     options = anyscene.ExportOptions(scale=0.001, up=np.array([0.0, -1.0, 0.0]))
     cloud = opened("mesh.ply", options=options)
     np.testing.assert_allclose(cloud.points[:, 2], xyz[:, 2], atol=1e-6)
     np.testing.assert_allclose(np.abs(cloud.normals[:, 2]), 0, atol=1e-6)
     with pytest.raises(DataError, match="has no images to tell what is up"):
-        opened("mesh.ply", options=anyscene.ExportOptions(up="images"))
+        opened("mesh.ply", options=anyscene.ExportOptions(scale=0.001, up="images"))
     with pytest.raises(DataError, match="--depth-unit is not for this export: it has no images"):
         opened("mesh.ply", options=anyscene.ExportOptions(depth_unit=0.001))
     with pytest.raises(DataError, match="--every is not for this export: it has no images"):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyscene.lifting import superpoints
-from anyscene.lifting.superpoints import SuperpointError, segment_mesh, segment_points
+from anyscene.lifting.superpoints import SuperpointError, segment_mesh, segment_places, segment_points
 from tests.twins.slow_sort import introsort
 
 f4 = np.float32
@@ -95,7 +95,7 @@ def test_mesh_equals_twin_with_duplicate_and_degenerate_faces(rows, columns, ste
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(2, 80), st.integers(1, 6), st.sampled_from([1, 4, 30]), st.integers(0, 2**32 - 1))
+@given(st.integers(2, 80), st.integers(1, 12), st.sampled_from([1, 4, 30]), st.integers(0, 2**32 - 1))
 def test_points_equal_twin_on_brute_force_neighbours(count, neighbours, min_vertices, seed):
     rng = np.random.default_rng(seed)
     xyz = rng.random((count, 3)).astype(f4)
@@ -104,8 +104,13 @@ def test_points_equal_twin_on_brute_force_neighbours(count, neighbours, min_vert
     np.fill_diagonal(distance, np.inf)
     nearest = np.argsort(distance, 1)[:, : min(neighbours, count - 1)]
     edges = [(i, j) for i in range(count) for j in nearest[i].tolist()]
+    mean = normal.copy()
+    for i in range(count):
+        for j in nearest[i, :8]:
+            mean[i] += normal[j]
+        mean[i] /= f4(1 + min(nearest.shape[1], 8))
     found = segment_points(xyz, normal, neighbours=neighbours, k=0.05, min_vertices=min_vertices)
-    assert found.tolist() == twin_graph(xyz, normal, edges, 0.05, min_vertices)
+    assert found.tolist() == twin_graph(xyz, mean, edges, 0.05, min_vertices)
 
 
 def test_blocks_do_not_show(monkeypatch):
@@ -173,7 +178,7 @@ def test_ids_are_dense_in_order_of_first_vertex():
 def test_empty_inputs_give_empty_or_single_superpoints():
     none = np.empty((0, 3), f4)
     assert segment_mesh(none, np.empty((0, 3), int)).shape == (0,)
-    assert segment_mesh(np.ones((2, 3), f4), np.empty((0, 3), int)).tolist() == [0, 1]
+    assert segment_mesh(np.eye(3, dtype=f4)[:2], np.empty((0, 3), int)).tolist() == [0, 1]
     assert segment_points(none, none).shape == (0,)
     assert segment_points(np.zeros((1, 3), f4), np.ones((1, 3), f4)).tolist() == [0]
 
@@ -185,6 +190,73 @@ def test_two_walls_apart_are_two_superpoints_and_coincident_points_do_no_harm():
     normal = np.tile(np.array([0, 0, 1], f4), (len(xyz), 1))
     found = segment_points(xyz, normal, neighbours=8, min_vertices=20)
     assert set(found[:300]) == {0} and set(found[300:600]) == {1}
+
+
+def named(superpoint):
+    """The same partition, its ids in the order of their first appearance."""
+    ids = {}
+    return [ids.setdefault(i, len(ids)) for i in np.asarray(superpoint).tolist()]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 12), st.integers(2, 12), st.sampled_from([1, 5, 60]), st.integers(0, 2**32 - 1))
+def test_vertices_that_are_written_once_for_each_triangle_are_one(rows, columns, min_vertices, seed):
+    rng = np.random.default_rng(seed)
+    xyz, face = bumpy_grid(rng, rows, columns, 0.05)
+    whole = segment_places(xyz, face, min_vertices=min_vertices)
+    soup = segment_places(xyz[face.ravel()], np.arange(face.size).reshape(-1, 3), min_vertices=min_vertices)
+    assert soup.tolist() == named(whole[face.ravel()])
+    # along a seam: a second copy of every vertex, of which some faces have one and some the other
+    seam = face + len(xyz) * rng.integers(0, 2, face.shape)
+    doubled = segment_places(np.concatenate([xyz, xyz]), seam, min_vertices=min_vertices)
+    assert doubled.tolist() == [*whole.tolist(), *whole.tolist()]
+
+
+def test_zeros_of_both_signs_are_one_place():
+    xyz, face = folded_strip(4)
+    soup = xyz[face.ravel()]
+    soup[::2] = np.where(soup[::2] == 0, f4(-0.0), soup[::2])
+    found = segment_places(soup, np.arange(face.size).reshape(-1, 3), min_vertices=3)
+    assert found.tolist() == named(segment_places(xyz, face, min_vertices=3)[face.ravel()])
+
+
+@pytest.mark.parametrize("apart", [0, 1])
+def test_a_sheet_with_two_sides_is_divided_as_one(apart):
+    """The back has vertices of its own at the same places, and its faces come after or between the others."""
+    xyz, face = folded_strip(10)
+    sides = [face, face[:, ::-1] + len(xyz)]
+    both = np.stack(sides, 1).reshape(-1, 3) if apart else np.concatenate(sides)
+    whole = segment_places(xyz, face, min_vertices=5)
+    assert whole.max() > 0
+    assert segment_places(np.concatenate([xyz, xyz]), both, min_vertices=5).tolist() == [*whole, *whole]
+
+
+def test_points_that_are_there_several_times_are_one():
+    rng = np.random.default_rng(0)
+    xyz, normal = rng.random((90, 3)).astype(f4), rng.normal(size=(90, 3)).astype(f4)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    once = segment_points(xyz, normal, neighbours=4, k=0.5, min_vertices=3)
+    again = rng.integers(0, 90, 400)
+    many = segment_points(
+        np.concatenate([xyz, xyz[again]]),
+        np.concatenate([normal, normal[again]]),
+        neighbours=4, k=0.5, min_vertices=3,
+    )  # fmt: skip
+    assert 1 < once.max() and many.tolist() == [*once, *once[again]]
+
+
+def test_points_at_one_place_have_their_mean_normal():
+    # two rows of points with the normals 60 degrees to either side of +z: together they are +z everywhere
+    x = np.arange(40, dtype=f4)
+    xyz = np.stack([x, 0 * x, 0 * x], 1)
+    tilt = np.array([[np.sqrt(0.75), 0, 0.5]], f4) * np.where(x[:, None] % 2, [1, 1, 1], [-1, 1, 1])
+    normals = np.concatenate([tilt, tilt * np.array([-1, 1, 1], f4)])
+    assert segment_points(np.concatenate([xyz, xyz]), normals, neighbours=2, min_vertices=1).max() == 0
+    # where they cancel out, the normal is that of the first
+    up = np.tile(np.array([[0, 0, 1]], f4), (40, 1))
+    both = np.concatenate([up, -up])
+    assert segment_points(np.concatenate([xyz, xyz]), both, neighbours=2, min_vertices=1).max() == 0
 
 
 @pytest.mark.parametrize("index", [-1, 3])

@@ -79,6 +79,22 @@ def test_annotation_does_not_reach_scenes(captured):
     assert tree_hash(captured.folder / "data/scenes") == before
 
 
+def test_what_readers_did_to_the_world_is_kept_and_said(captured):
+    for number, scene in enumerate("abc"):
+        xyz, face = grid(6)
+        away = (xyz + [5000.2 * number, 0, 0.2], np.zeros((len(xyz), 3), np.uint8), face)
+        write_ply(captured.folder / f"raw/{scene}/mesh.ply", *away)
+    result = run(scenes)
+    said = " ".join(result.stderr.split())
+    assert result.exit_code == 0 and said.count("moved to the origin") == 2
+    assert "scenes: raw/c: moved to the origin from 10001,2,1; --world source gives results there" in said
+    world = {scene: store.world(store.open_scene(f"data/scenes/{scene}.zarr")) for scene in "abc"}
+    assert np.array_equal(world["a"], np.eye(4)) and world["b"][:3, 3].tolist() == [5001, 2, 1]
+    read = store.read_scene(Path("data/scenes/c.zarr"), captured.folder / "raw")
+    assert np.array_equal(read.world, world["c"]) and len(read.remarks) == 1
+    np.testing.assert_allclose(read.xyz_in("source"), xyz + [10000.4, 0, 0.2], atol=1e-3)
+
+
 def test_labels(captured):
     run(scenes)
     assert run(labels).exit_code == 0

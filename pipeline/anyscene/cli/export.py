@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, Source
+from anyscene.cli.options import In, ParamsFile, Source, Worlds
 from anyscene.errors import PipelineError
 from anyscene.library.opening import located
 from anyscene.project import store
@@ -26,6 +26,7 @@ def export(
     split: Annotated[str | None, typer.Option(help="all scenes of a split: train, val or test")] = None,
     format_: Annotated[Format, typer.Option("--format", help="what to write")] = Format.ply,
     source: Source = None,
+    world: In = Worlds.scene,
     params: ParamsFile = None,
 ) -> None:
     """Write SCENES with predicted labels (ply), for Pointcept (OUT/SCENE/*.npy), or for OpenScene
@@ -45,7 +46,7 @@ def export(
     notes = {}
     for result in read(artefacts, chosen, settings, load_text_encoder(settings.text), source):
         scene, features = result.surface.scene, result.features
-        path = WRITERS[format_](result, out / f"{scene}.ply" if apart else out)
+        path = WRITERS[format_](result, out / f"{scene}.ply" if apart else out, world.literal)
         typer.echo(
             f"{len(features)} points, {int(features.valid.sum())} with a feature of {features.name} -> {path}"
         )

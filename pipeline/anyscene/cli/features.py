@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, Source
+from anyscene.cli.options import In, ParamsFile, Source, Worlds
 from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.library import opening
 from anyscene.show import feature_files
@@ -21,6 +21,7 @@ def features(
     ],
     source: Source = None,
     half: Annotated[bool, typer.Option("--half", help="float16 instead of float32")] = False,
+    world: In = Worlds.scene,
     *,
     told: Told,
     params: ParamsFile = None,
@@ -41,9 +42,10 @@ def features(
         "text_template": text.template,
         "channels": encoder.width,
         "normalised": False,
+        "xyz": world.value,
     }
     feature = cloud.features.astype(np.float16) if half else cloud.features
-    feature_files.write(out, feature, cloud.valid, cloud.points, about)
+    feature_files.write(out, feature, cloud.valid, cloud.surface.xyz_in(world.literal), about)
     count = int(cloud.valid.sum())
     typer.echo(f"{len(cloud)} points, {count} with a feature of {cloud.source} -> {out}")
 

@@ -8,9 +8,10 @@ import typer
 
 from anyscene import datasets
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile
+from anyscene.cli.options import In, ParamsFile, Worlds
 from anyscene.cli.told import Told, with_told
 from anyscene.datasets import ply
+from anyscene.datasets.geometry import formats
 from anyscene.library.opening import located
 from anyscene.text import embeddings, load_text_encoder
 
@@ -20,8 +21,8 @@ def predict(
     scan: Annotated[
         Path,
         typer.Argument(
-            help="a scan, an export (folder or archive), a mesh or cloud (.ply, .npy), or a folder with "
-            "mesh.ply alone"
+            help="a scan, an export (folder or archive), or a mesh or cloud "
+            f"({', '.join(formats.READERS)}; also in a folder or a .zip)"
         ),
     ],
     out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(
@@ -36,6 +37,7 @@ def predict(
     ] = None,
     turns: Annotated[int, typer.Option(help="average over so many turns about the vertical")] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
+    world: In = Worlds.scene,
     *,
     told: Told,
     params: ParamsFile = None,
@@ -54,7 +56,8 @@ def predict(
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     feature = trained.features(cloud, turns)
     label = label_set.of_prompts((feature @ text.T).argmax(1))
-    ply.write_mesh(out, scene.xyz, label_set.colours[label], scene.face, label=label.astype(np.int32))
+    xyz, colours = scene.xyz_in(world.literal), label_set.colours[label]
+    ply.write_mesh(out, xyz, colours, scene.face, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))
     for index in np.argsort(-count, kind="stable"):
         if count[index]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anyscene.cli.command import command
-from anyscene.cli.options import ParamsFile, Source
+from anyscene.cli.options import In, ParamsFile, Source, Worlds
 from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.library import opening
 from anyscene.tasks.query.groups import TOP, Unit, decimals
@@ -54,6 +54,7 @@ def query(
         ),
     ] = By.both,
     source: Source = None,
+    world: In = Worlds.scene,
     *,
     told: Told,
     params: ParamsFile = None,
@@ -69,30 +70,31 @@ def query(
     # without colours to write, scores of a sample of the points are enough
     drawn = None if out is None and png is None else np.arange(len(surface))
     session = cloud.session(group, drawn)
-    answers = [session.ask(cloud.encoder, one, negative or (), top, by) for one in text]
+    asked = (session.ask(cloud.encoder, one, negative or (), top, by) for one in text)
+    answers = [answer.placed(surface, world.literal) for answer in asked]
     for answer in answers:
-        console.print(_table(session, answer))
+        console.print(_table(session, answer, "m" if world is Worlds.scene else "its unit"))
     if out is not None:
-        _write_ply(out, surface, answers)
+        _write_ply(out, surface, answers, world)
         console.print(f"heat map: {out}", markup=False)
     if png is not None:
         Image.fromarray(heat_map.sheet(surface, answers, PICTURE)).save(png)
         console.print(f"picture: {png}", markup=False)
     if json_ is not None:
         record: dict[str, Any] = {"scene": session.scene, "source": session.source}
-        record |= {"group": group.value, "by": by.value}
+        record |= {"group": group.value, "by": by.value, "world": world.value}
         record["queries"] = [answer.record() for answer in answers]
         json_.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"groups: {json_}", markup=False)
 
 
-def _table(session: Session, answer: Answer) -> Table:
+def _table(session: Session, answer: Answer, unit: str) -> Table:
     title = f"{answer.text!r} in {session.scene} ({session.source})".replace("[", "\\[")
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("shows")
     table.add_column("found as")
-    for name in ("score", "area / m²", "points", "centre / m", "extent / m"):
+    for name in ("score", "area / m²", "points", f"centre / {unit}", f"extent / {unit}"):
         table.add_column(name, justify="right")
     rows = zip(answer.shows, answer.through, answer.matches, strict=True)
     for rank, (name, through, match) in enumerate(rows, 1):
@@ -111,7 +113,7 @@ def _found_as(through: FoundThrough | None) -> str:
     return f"{through.name}*" if through.gloss else through.name
 
 
-def _write_ply(out: Path, surface: Surface, answers: list[Answer]) -> None:
+def _write_ply(out: Path, surface: Surface, answers: list[Answer], world: Worlds) -> None:
     from anyscene.datasets import ply
     from anyscene.show import heat_map
 
@@ -120,7 +122,8 @@ def _write_ply(out: Path, surface: Surface, answers: list[Answer]) -> None:
     comments = [f"{name}: {json.dumps(answer.text)}" for name, answer in zip(names, answers, strict=True)]
     columns = dict(zip(names, scores, strict=True))
     heat = heat_map.colours(surface, answers)
-    ply.write_mesh(out, surface.xyz, heat, surface.face, comments=comments, **columns)
+    xyz = surface.xyz_in(world.literal)
+    ply.write_mesh(out, xyz, heat, surface.face, comments=comments, **columns)
 
 
 app = command(query, "query")

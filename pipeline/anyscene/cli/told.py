@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from anyscene.datasets import imports, readings
+from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError
 from anyscene.library.scanned import as_scene
@@ -22,12 +23,13 @@ from anyscene.project.parameters import Params
 from anyscene.scene import Scene
 
 ANYTHING = (
-    "id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or archive), a "
-    "mesh or cloud (.ply, .npy), or a folder with mesh.ply alone"
+    "id of an imported scene; or a path: of an artefact (.zarr), a scan, an export (folder or archive), or a "
+    f"mesh or cloud ({', '.join(formats.READERS)}; also in a folder or a .zip)"
 )
 SAID = (
     "Options from --from to --axes say what an export does not say itself, as for anyscene import. --scale "
-    "and --up also work for a mesh or a cloud."
+    "and --up also work for a scan, a mesh or a cloud. Without --up, what is up is found by surfaces and "
+    "cameras where they agree, and said."
 )
 
 # its members are known once the readers are
@@ -54,7 +56,17 @@ Up = Annotated[
     typer.Option(help="what is up in its world: x, -x, y, ..., X,Y,Z, or images: where these are held level"),
 ]
 Sure = Annotated[Confidence, typer.Option(help="depth that the device was less sure of is dropped")]
-Mesh = Annotated[Path | None, typer.Option(help="PLY in the export's world, with colours and faces")]
+Mesh = Annotated[
+    Path | None,
+    typer.Option(help="mesh or cloud in the export's world; colours that it lacks are those of the frames"),
+]
+Estimate = Annotated[
+    Path | None,
+    typer.Option(
+        "--estimate-depth",
+        help="folder of a Depth Anything model; it estimates the depth of an export that has none",
+    ),
+]
 Form = Annotated[
     DepthForms | None,
     typer.Option("--depth-form", help="what depth counts: steps along the axis of the camera, or a ray"),
@@ -115,6 +127,7 @@ def _told(
     up: Up = None,
     confidence: Sure = Confidence.medium,
     mesh: Mesh = None,
+    estimate: Estimate = None,
     every: Every = 1,
     depth_form: Form = None,
     poses: PosesLead = None,
@@ -124,7 +137,13 @@ def _told(
     options = export_options(scale, depth_unit, up, confidence)
     meant = {"depth_form": depth_form, "poses": poses, "axes": axes}
     said: dict[str, Any] = {name: choice and str(choice) for name, choice in meant.items()}
-    return Told(exporter, replace(options, **said, anyway=anyway), mesh, every)
+    options = replace(options, **said, anyway=anyway)
+    if estimate is not None:
+        from anyscene.project.device import choose_device  # takes PyTorch
+        from anyscene.segmenters.depth_anything import DepthAnything
+
+        options = replace(options, depth_model=DepthAnything.load(estimate, choose_device("auto")))
+    return Told(exporter, options, mesh, every)
 
 
 def export_options(

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from anyscene.arrays import F4, F8, U1, Floats
+from anyscene.arrays import F4, F8, U1
+from anyscene.datasets.geometry.normals import NEIGHBOURS, point_normals
 from anyscene.errors import DataError
 from anyscene.scene import Frame
-
-NEIGHBOURS = 16
 
 
 def from_frames(frames: Sequence[Frame], voxel: float, farthest: float = np.inf) -> tuple[F4, U1, F4]:
@@ -65,17 +64,3 @@ def back_project(frame: Frame, farthest: float = np.inf) -> tuple[F8, U1]:
     y = (row - intrinsics[1, 2]) / intrinsics[1, 1] * z
     pose = frame.camera.pose
     return np.stack([x, y, z], 1) @ pose[:3, :3].T + pose[:3, 3], rgb[row, column]
-
-
-def point_normals(xyz: Floats, viewpoint: Floats) -> F4:
-    """f4[N,3]: the smallest principal axis of the NEIGHBOURS points nearest to each point of xyz [N,3],
-    turned towards `viewpoint` [N,3]."""
-    from scipy.spatial import cKDTree  # only here: readers are imported to check params.yaml
-
-    _, nearest = cKDTree(xyz).query(xyz, NEIGHBOURS)
-    around = xyz[nearest].astype(np.float64)  # [N, NEIGHBOURS, 3]
-    around -= around.mean(1, keepdims=True)
-    _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))
-    normal = axes[:, :, 0]
-    away = np.einsum("ni,ni->n", normal, viewpoint - xyz) < 0
-    return np.where(away[:, None], -normal, normal).astype(np.float32)

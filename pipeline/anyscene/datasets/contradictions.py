@@ -16,7 +16,7 @@ from anyscene.datasets.agreement import Agreement, Sample, in_words, points_of, 
 from anyscene.datasets.protocol import Correctable, Dataset
 from anyscene.datasets.readings import Change, Reading, others
 from anyscene.errors import DataError
-from anyscene.scene import Frame, Scene
+from anyscene.scene import Frame, Scene, inverse, moved
 
 # docs/notes/readings.md has the measurements behind these numbers.
 DOUBTFUL = 0.18  # a contradiction above which a scan is looked into and warned of; right ones stay below
@@ -133,12 +133,19 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         judge = Judge(where, _of_format(found.frames), in_files, refuse)
         taken = sample(found.frames)
         return found, judge.surface(taken, found.xyz, judge.frames(taken))
-    judge = Judge(where, dataset.reading(scene), functools.partial(dataset.correction, scene), refuse)
-    frames = dataset.frames(scene)
-    taken = sample(frames[0])
+    reading = dataset.reading(scene)
+    judge = Judge(where, reading, functools.partial(dataset.correction, scene), refuse)
+    frames, lost = dataset.frames(scene)
+    metres = np.diag([reading.scale, reading.scale, reading.scale, 1.0])
+    in_metres = [frame.moved(metres) for frame in frames]
+    taken = sample(in_metres)
     findings = judge.frames(taken)  # before points are made of depth, which takes minutes
-    found = dataset.read(scene, frames)
-    return found, judge.surface(taken, found.xyz, findings)
+    found = dataset.read(scene, (frames, lost))
+    if taken is None:
+        return found, findings
+    # to the axes of the files, of which messages speak
+    back = in_metres[0].camera.pose @ inverse(found.frames[0].camera.pose)
+    return found, judge.surface(taken, moved(points_of(found.xyz), back), findings)
 
 
 def _of_format(frames: Sequence[Frame]) -> Reading:

@@ -16,6 +16,8 @@ from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
 
+REMARKS = 5  # that are printed
+
 
 @dataclass(frozen=True)
 class Import:
@@ -33,8 +35,8 @@ class Import:
 
 
 def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> per_scene.RunSummary:
-    """Bring data/scenes up to date, and print how many frames were left out, and why, and in which scenes
-    depth maps hardly agree.
+    """Bring data/scenes up to date, and print how many frames were left out, and why, what readers remark,
+    and in which scenes depth maps hardly agree.
 
     replace: whether the scenes may all go that are there now. Raises StoreError where they would and may not,
     before anything is changed, and ScenesFailed after all scenes were tried.
@@ -62,6 +64,12 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
         count = f"{faults.total()} frames of {sum(map(bool, lost))} scenes were left out"
         why = ", ".join(f"{number} {fault}" for fault, number in faults.most_common())
         Console(stderr=True).print(f"scenes: {count}: {why}", highlight=False)
+    said = [remark for path in paths for remark in store.remarks(path)]
+    for remark in said[:REMARKS]:
+        Console(stderr=True, soft_wrap=True).print(f"scenes: {remark}", markup=False, highlight=False)
+    if len(said) > REMARKS:
+        more = f"scenes: {len(said) - REMARKS} more like these, in the attributes of {layout.SCENES}"
+        Console(stderr=True, soft_wrap=True).print(more, markup=False, highlight=False)
     return summary
 
 

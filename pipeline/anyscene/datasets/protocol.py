@@ -71,7 +71,8 @@ class Correctable(Dataset, Protocol):
     """Scans that may be read in another way, if a person says so."""
 
     def frames(self, scene: str) -> Sorted[Frame]:
-        """The frames of `read`, and those that it leaves out. Raises DataError as it does."""
+        """The frames of `read`, in the world and the unit of the files, and those that it leaves out. Raises
+        DataError as it does."""
         ...
 
     def read(self, scene: str, frames: Sorted[Frame] | None = None) -> Scene:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from anyscene.arrays import F8
 from anyscene.datasets.left_out import NO_POSE
+from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError, FrameError
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera
@@ -164,6 +165,17 @@ def tracked(pose: F8, where: object) -> F8:
             NO_POSE,
         )
     return pose
+
+
+def placed(reading: Reading, stored: F8, where: object) -> F8:
+    """f8[4,4]: the pose that a matrix f8[4,4] of a file means, as `Reading.pose`. Raises FrameError that
+    begins with `where` for one that has no inverse where it is needed."""
+    try:
+        return reading.pose(stored)
+    except np.linalg.LinAlgError as error:
+        raise FrameError(
+            f"{where}: {error}, which is no pose; leave the frame out", "pose not rigid"
+        ) from error
 
 
 def camera_of(intrinsics: F8, pose: F8, size: tuple[int, int], where: object) -> Camera:

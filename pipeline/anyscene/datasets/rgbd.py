@@ -3,42 +3,53 @@
     ROOT/splits/train.txt, val.txt       scene ids, one a line; without the folder every scene is in "val"
     ROOT/SCENE/color/FRAME.png|jpg       frames; any size
     ROOT/SCENE/depth/FRAME.png           optional; uint16, value / depth_scale = metres, 0 = no reading
-    ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes, metres, z up
+    ROOT/SCENE/pose/FRAME.txt            4x4 camera-to-world, OpenCV axes
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
                                          default millimetres, and the size of colour; depth_size may be a list
-                                         of sizes, where frames differ; and where numbers are meant otherwise,
-                                         the other fields of `readings.Reading`
-    ROOT/SCENE/mesh.ply                  vertices with red, green, blue, and faces; without it the points come
-                                         from the depth maps
+                                         of sizes, where frames differ; "scale", "up" and "world" of
+                                         poses and mesh, as in `placement.Said`; and where numbers are meant
+                                         otherwise, the other fields of `readings.Reading`
+    ROOT/SCENE/mesh.ply                  vertices, and faces where there are any; without colours these come
+                                         from the frames, and without the file the points from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
 
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
 Frames without a pose, without depth where others have it, and damaged ones are left out and counted.
+Poses and mesh are in one world, in metres, z up; `placement` moves the scene there from coordinates of a map,
+another unit that is said, and another up.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import U1, Array, Integers
-from anyscene.datasets import cloud_from_depth, left_out, ply, raw_files
+from anyscene.arrays import F8, U1, Array, Integers
+from anyscene.datasets import cloud_from_depth, left_out, placement, ply, raw_files, seen_by_frames
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.readings import Reading, reading_of
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError, FrameError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Frame, Scene
+from anyscene.scene import Frame, Scene, inverse
 
-CAPTURE = {"depth_scale": 1000.0, "depth_size": None, **asdict(Reading())}
+CAPTURE = {
+    "depth_scale": 1000.0,
+    "depth_size": None,
+    **asdict(Reading()),
+    "scale": None,
+    "up": None,
+    "world": None,
+    "remarks": (),  # what whoever reads the scan should know, said each time
+}
 TRUTH = "truth"
 # A share of half an image: more than the centre of any lens is off, less than that of a 4:3 image on its
 # side.
@@ -56,6 +67,8 @@ class Rgbd:
     voxel: float = 0.02  # metres, of clouds that are made from depth
     memory: Path | None = None  # folder in which the hashes of files are remembered
     farthest: float = 50.0  # metres; clouds that are made from depth leave out readings beyond
+    # of the world of all scans; where it does not say a scale or what is up, their capture.json may
+    said: placement.Said = field(default_factory=placement.Said)
 
     def splits(self) -> dict[str, str]:
         """The split of every scene, "train" or "val", sorted by id. Raises DataError where there are no
@@ -88,8 +101,8 @@ class Rgbd:
             }
 
     def frames(self, scene: str) -> left_out.Sorted[Frame]:
-        """The frames of a scene, whose pixels are read later, and those that cannot be used. Raises DataError
-        naming the file and what to do."""
+        """The frames of a scene in the world of its files, whose pixels are read later, and those that cannot
+        be used. Raises DataError naming the file and what to do."""
         return self._frames(raw_files.scene_folder(self.root, scene))
 
     def read(self, scene: str, frames: left_out.Sorted[Frame] | None = None) -> Scene:
@@ -98,23 +111,34 @@ class Rgbd:
         folder = raw_files.scene_folder(self.root, scene)
         found, lost = self._frames(folder) if frames is None else frames
         mesh = folder / "mesh.ply"
+        said = _said(folder / "capture.json", self.said)
+        with_depth = all(frame.depth for frame in found)
         if mesh.is_file():
-            xyz, rgb, normal, face = ply.read_mesh(mesh)
-            xyz *= np.float32(self.reading(scene).scale)
-        elif all(frame.depth for frame in found):
+            surface = ply.read(mesh)
+            step = placement.near(mesh, surface.xyz, said, sized=not with_depth)
+            found = tuple(frame.moved(step) for frame in found)
+            xyz, rgb, normal, face = seen_by_frames.completed(surface.moved(step), found, mesh)
+        elif with_depth:
+            centres = np.array([frame.camera.pose[:3, 3] for frame in found])
+            step = placement.near(folder / "pose", centres, said, sized=False)
+            found = tuple(frame.moved(step) for frame in found)
             xyz, rgb, normal = cloud_from_depth.from_frames(found, self.voxel, self.farthest)
             face = np.zeros((0, 3), np.int32)
         else:
             raise DataError(
                 f"{mesh}: missing, and there are no depth maps to take the points from; add either"
             )
-        split = self.splits().get(scene, "val")
-        return Scene(scene, xyz, rgb, normal, face, found, split, self.name, lost)
+        world, split = said.world @ inverse(step), self.splits().get(scene, "val")
+        remarks = tuple(_capture(folder / "capture.json")["remarks"])
+        read = Scene(scene, xyz, rgb, normal, face, found, split, self.name, lost, world, remarks)
+        return placement.upright(folder, read, said)
 
     def reading(self, scene: str) -> Reading:
-        """How the numbers of its frames are taken, as its capture.json says."""
-        capture = raw_files.scene_folder(self.root, scene) / "capture.json"
-        return reading_of(_capture(capture), capture)
+        """How the numbers of its frames are taken, as its capture.json says; the scale of poses and mesh as
+        `said` says, if it does."""
+        path = raw_files.scene_folder(self.root, scene) / "capture.json"
+        reading = _reading(_capture(path), path)
+        return reading if self.said.scale is None else replace(reading, scale=self.said.scale)
 
     def correction(self, scene: str, changed: Mapping[str, Any]) -> str:
         """What makes fields of `reading` those that are given."""
@@ -150,7 +174,7 @@ class Rgbd:
 
     def _frames(self, folder: Path) -> left_out.Sorted[Frame]:
         capture = _capture(folder / "capture.json")
-        reading = reading_of(capture, folder / "capture.json")
+        reading = _reading(capture, folder / "capture.json")
         color = raw_files.images_by_id(folder / "color")
         if not color:
             raise DataError(
@@ -202,13 +226,7 @@ def _frame(
     if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
     raw_files.camera_of(matrix, np.eye(4), size, intrinsics)  # so that an error names the file that is wrong
-    try:
-        placed = reading.pose(pose)
-    except np.linalg.LinAlgError as error:
-        raise FrameError(
-            f"{pose_file}: {error}, which is no pose; leave the frame out", "pose not rigid"
-        ) from error
-    placed[:3, 3] *= reading.scale
+    placed = raw_files.placed(reading, pose, pose_file)
     camera = raw_files.camera_of(matrix, placed, size, pose_file)
     stored = None if depth is None else depth[id]
     return Frame(id, color, stored, reading.depth_scale, camera, reading.depth_form)
@@ -270,11 +288,38 @@ def _capture(path: Path) -> dict[str, Any]:
         if not isinstance(sizes, list) or not all(_is_size(size) for size in sizes):
             raise DataError(f"{path}: depth_size must be [width, height], or a list of such pairs")
         capture["depth_size"] = [tuple(size) for size in sizes]
+    remarks = capture["remarks"]
+    if not isinstance(remarks, (list, tuple)) or not all(isinstance(one, str) for one in remarks):
+        raise DataError(f"{path}: remarks must be a list of texts")
     return capture
 
 
 def _is_size(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
+
+
+def _reading(capture: dict[str, Any], path: Path) -> Reading:
+    """How numbers are taken. Its scale, which is for `placement`, is 1 where capture.json says none."""
+    return reading_of({**capture, "scale": 1.0 if capture["scale"] is None else capture["scale"]}, path)
+
+
+def _said(path: Path, said: placement.Said) -> placement.Said:
+    """What capture.json says of the world, where `said` does not."""
+    capture = _capture(path)
+    up = said.up if capture["up"] is None else _numbers(path, "up", capture["up"], (3,))
+    world = np.eye(4) if capture["world"] is None else _numbers(path, "world", capture["world"], (4, 4))
+    scale = capture["scale"] if said.scale is None else said.scale
+    return placement.Said(scale, up if said.up is None else said.up, said.world @ world)
+
+
+def _numbers(path: Path, key: str, value: object, shape: tuple[int, ...]) -> F8:
+    try:
+        found = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.shape != shape or not np.isfinite(found).all() or not found[..., :3].any():
+        raise DataError(f"{path}: {key} must be {'x'.join(map(str, shape))} numbers, not all 0")
+    return found
 
 
 def _array(path: Path) -> Integers:

@@ -10,11 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from anyscene.arrays import B1, F4, I2, I4, I8, U1
+from anyscene.arrays import B1, F4, F8, I2, I4, I8, U1
 from anyscene.datasets import LabelSet, label_set
 from anyscene.errors import DataError, TextError
 from anyscene.library.ranking import Ranking
 from anyscene.project.parameters import Params
+from anyscene.scene import World
 from anyscene.show import export
 from anyscene.tasks.features import Features
 from anyscene.tasks.layer import distinct_colours
@@ -81,6 +82,12 @@ class FeatureCloud:
         """i4[N], 0..L-1: the small part of the surface to which each point belongs."""
         return self.surface.superpoint
 
+    @property
+    def world(self) -> F8:
+        """f8[4, 4]: from the points to the world of your own files, "source" elsewhere: a turn, a scale and a
+        shift that were undone when they were read. The identity where nothing was."""
+        return self.surface.world
+
     @functools.cached_property
     def features(self) -> F4:
         """f4[N, C]: the feature of every point, not normalised, 0 where `valid` is False. It is computed
@@ -122,13 +129,14 @@ class FeatureCloud:
         top: int = TOP,
         by: Literal["both", "cosine", "vocabulary"] = "both",
         unit: Ranked = "object",
+        world: World = "scene",
     ) -> Ranking:
         """Where `text` is: at most `top` groups of points, the best first, as `anyscene query` ranks them.
 
         negative: texts for what is not meant; what is closer to one of them is left out. by: whether points
         are compared by the cosine of their feature, through the classes that they show, or by both. unit:
         whether single superpoints are ranked, or objects, which join those that touch and show the same
-        class.
+        class. world: where boxes and centres are given, "scene" or "source".
 
         >>> cloud = anyscene.open("val_000")
         >>> found = cloud.query("somewhere to sit", top=2)
@@ -146,7 +154,7 @@ class FeatureCloud:
         if unit not in self._sessions:
             self._sessions[unit] = self.session(unit, np.arange(len(self)))
         answer = self._sessions[unit].ask(self.encoder, text, negative, top, By(by))
-        return Ranking.of(answer, self.surface)
+        return Ranking.of(answer, self.surface, world)
 
     def segment(self, classes: Sequence[str] | LabelSet | None = None) -> I2:
         """i2[N]: the class whose name is closest to the feature of each point, an index into `classes`; -1
@@ -162,9 +170,17 @@ class FeatureCloud:
         """
         return labelled(self._features, self._texts(classes)).label
 
-    def to_ply(self, path: str | Path, classes: Sequence[str] | LabelSet | None = None) -> Path:
+    def to_ply(
+        self,
+        path: str | Path,
+        classes: Sequence[str] | LabelSet | None = None,
+        *,
+        world: World = "scene",
+    ) -> Path:
         """Write the mesh, or the points, coloured by `segment(classes)`, with a label and a superpoint for
         each vertex. The names of the labels are comments of the file. Returns `path`.
+
+        world: where the vertices lie; in the world "source" they are doubles.
 
         Raises DataError where something is in the way of the file.
 
@@ -172,14 +188,15 @@ class FeatureCloud:
         >>> str(file), len(anyscene.read_mesh(file)[0]) == len(anyscene.open("val_000"))
         ('labels.ply', True)
         """
-        return export.write_ply(self._result(self._texts(classes)), Path(path))
+        return export.write_ply(self._result(self._texts(classes)), Path(path), world)
 
-    def to_pointcept(self, folder: str | Path) -> Path:
+    def to_pointcept(self, folder: str | Path, *, world: World = "scene") -> Path:
         """Write FOLDER/ID/*.npy as Pointcept's datasets read them, and return FOLDER/ID.
 
         coord f4[N, 3], color u1[N, 3], normal f4[N, 3]. segment i4[N] and instance i4[N] are the annotation,
         and are missing where there is none. prediction i4[N] is `segment()`, in the same label set, -1
-        without a feature; feature f2[N, C] and valid b1[N] are those of this cloud.
+        without a feature; feature f2[N, C] and valid b1[N] are those of this cloud. In the world "source"
+        coord is f8.
 
         Raises DataError where something is in the way of the folder.
 
@@ -187,7 +204,7 @@ class FeatureCloud:
         >>> sorted(file.name for file in folder.glob("*.npy"))[:3]
         ['color.npy', 'coord.npy', 'feature.npy']
         """
-        return export.write_pointcept(self._result(self._texts(None)), Path(folder))
+        return export.write_pointcept(self._result(self._texts(None)), Path(folder), world)
 
     def session(self, unit: Unit | Ranked = "object", drawn: I8 | None = None) -> Session:
         """The scene, prepared for queries; the command line, the viewer and `query` use it. drawn: i8[M], the

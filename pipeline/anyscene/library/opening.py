@@ -6,6 +6,7 @@ when the scene is found, so a path that leads nowhere is refused at once."""
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from anyscene.arrays import U1, Array
 from anyscene.datasets import imports, label_set
+from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports import ExportOptions
 from anyscene.errors import DataError, StoreError
-from anyscene.library.scanned import NOTHING_SAID, POINTS, as_scene, of_points
+from anyscene.library.scanned import NOTHING_SAID, UPRIGHT, as_scene, of_points
 from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -44,15 +46,16 @@ def open(
         data/fusion/ID.zarr or data/projection/MODEL/ID.zarr for the features that are in it;
       - a capture: a folder in the form of the reader `rgbd`, or one of the exports and recordings that
         docs/how-to/own-scan.md lists, a folder or an archive;
-      - a mesh or a cloud: a .ply file with colours, a folder with such a mesh.ply alone, or a .npy file
-        [N, 6] of x, y, z and red, green, blue in 0..255; metres, z up.
+      - a mesh or a cloud: a file (.ply, .obj, .glb, .gltf, .stl, .las, .laz, .e57, .xyz, .pts, .txt; or .npy
+        [N, 6] of x, y, z and red, green, blue in 0..255), or a folder or .zip that holds one alone; metres, z
+        up, but glTF +y up.
     source: whose features: "fusion", "projection/MODEL", a network under models/ by its name, or any network
     by the path of its folder. None: the most refined network of the project, else fusion. project: a folder
     with params.yaml and models/, or the path of its params.yaml. None: the project that an artefact lies in,
     else the current folder; built-in parameters where there is no params.yaml. encoder: encodes texts, in
     place of the one that text.encoder names. exporter, options, mesh, every: what a capture does not tell by
-    itself, as for `anyscene import`. For a mesh or a cloud, `options` may give the scale and which direction
-    is up.
+    itself, as for `anyscene import`. For a scan, a mesh or a cloud, `options` may give the scale and which
+    direction is up; without it that is found where points and cameras agree, and stands in `remarks`.
 
     Raises StoreError where there is no such scene or `source`, and DataError naming the file that is wrong.
     The network is read when its features are first asked for: CheckpointError where it is damaged, and
@@ -95,8 +98,9 @@ def from_points(
     points: floats [N, 3], z up, in units of `scale` metres. Without a scale the unit is a metre, and points
     are refused whose longest side is not that of anything one scans. colours: u1[N, 3]; normals: floats [N,
     3] of length 1; faces: integers [F, 3], indices of points. Without `normals` a point has the normal of its
-    faces; where there are none, that of the plane through its 16 neighbours, turned to the middle of all
-    points, where a person who scans a room stands. source, project, encoder: as for `anyscene.open`.
+    faces; where there are none, that of the plane through the 16 nearest cubes of 2 cm that hold points,
+    turned to the middle of all points, where a person who scans a room stands. source, project, encoder: as
+    for `anyscene.open`.
 
     Raises DataError for arrays of another shape or type, and for impossible values.
 
@@ -109,7 +113,8 @@ def from_points(
     settings, artefacts = located(project)
     face = np.zeros((0, 3), np.int32) if faces is None else np.asarray(faces)
     normal = None if normals is None else np.asarray(normals)
-    scan = of_points("points", name, np.asarray(points), np.asarray(colours), normal, face, scale)
+    said = replace(UPRIGHT, scale=scale)
+    scan = of_points("points", name, np.asarray(points), np.asarray(colours), normal, face, said)
     return _of_scan(scan, settings, artefacts, source, encoder)
 
 
@@ -146,7 +151,7 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     path, imported = Path(scene), artefacts.data("scenes")
     if path.exists() or is_imported(artefacts, str(scene)):
         return
-    if path.name == str(scene) and path.suffix not in POINTS and imported.is_dir():
+    if path.name == str(scene) and not formats.is_known(path) and imported.is_dir():
         store.open_imported(imported, path.name)  # its error names those that there are
     raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 

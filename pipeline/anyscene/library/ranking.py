@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
-from anyscene.arrays import B1, F4, I4
+from anyscene.arrays import B1, F4, I4, Floats
+from anyscene.scene import World
 from anyscene.tasks.query.groups import Match
 from anyscene.tasks.query.session import Answer, FoundThrough
 from anyscene.tasks.surface import Surface
@@ -21,8 +22,8 @@ class Group:
     score: float  # the mean similarity of its points with the text, to compare within one answer
     shows: str  # the class of the vocabulary to which its features are closest
     mask: B1 = field(repr=False)  # b1[N], the points of the scene that belong to it
-    box: F4  # f4[2, 3], lowest and highest x, y, z of its points, metres
-    centre: F4  # f4[3], the mean of its points, metres
+    box: Floats  # f4[2, 3], lowest and highest x, y, z of its points, metres; f8 in the world "source"
+    centre: Floats  # f4[3], the mean of its points, metres; f8 in the world "source"
     area: float  # square metres of its surface
     superpoints: I4 = field(repr=False)  # i4[S], those that it consists of
     found_as: FoundThrough | None = field(repr=False)  # the class that led to it; None: its own features
@@ -43,10 +44,13 @@ class Ranking(Sequence[Group]):
     heat: F4 = field(repr=False)  # f4[N] in 0..1, the scores for colours
 
     @classmethod
-    def of(cls, answer: Answer, surface: Surface) -> Ranking:
-        """The ranking of an answer that has scores for all points of `surface`."""
+    def of(cls, answer: Answer, surface: Surface, world: World = "scene") -> Ranking:
+        """The ranking of an answer that has scores for all points of `surface`, placed in one of its
+        worlds."""
+        answer = answer.placed(surface, world)
+        precision = np.float32 if world == "scene" else np.float64
         found = zip(answer.matches, answer.shows, answer.through, strict=True)
-        groups = tuple(_group(surface, *one) for one in found)
+        groups = tuple(_group(surface, precision, *one) for one in found)
         return cls(answer.text, answer.negative, groups, answer.score, answer.heat)
 
     @overload
@@ -63,15 +67,19 @@ class Ranking(Sequence[Group]):
         return iter(self.groups)
 
 
-def _group(surface: Surface, match: Match, shows: str, through: FoundThrough | None) -> Group:
-    mask = np.isin(surface.superpoint, match.superpoints)
-    points = surface.xyz[mask]
+def _group(
+    surface: Surface,
+    precision: type[np.floating[Any]],
+    match: Match,
+    shows: str,
+    through: FoundThrough | None,
+) -> Group:
     return Group(
         match.score,
         shows,
-        mask,
-        np.stack([points.min(0), points.max(0)]),
-        np.array(match.centre, np.float32),
+        np.isin(surface.superpoint, match.superpoints),
+        np.array(match.box, precision),
+        np.array(match.centre, precision),
         match.area,
         np.array(match.superpoints, np.int32),
         through,

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tempfile
+import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from anyscene.arrays import F4, F8, Array
-from anyscene.datasets import cloud_from_depth, contradictions, imports, left_out, ply
+from anyscene.arrays import Array
+from anyscene.datasets import contradictions, imports, left_out, placement
+from anyscene.datasets.geometry import colours, formats
+from anyscene.datasets.geometry.normals import cloud_normals, vertex_normals
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError, StoreError
 from anyscene.project import store
 from anyscene.project.parameters import Params
-from anyscene.scene import Scene
+from anyscene.scene import Scene, inverse, moved, turned
 
-Points = tuple[Array, Array, Array, Array]  # xyz, rgb, normal (0: not known), face
-
-POINTS = (".ply", ".npy")  # files that are a mesh or a cloud, without images
 NOTHING_SAID = ExportOptions()
-PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
+UPRIGHT = Said(up=np.array([0.0, 0.0, 1.0]))  # of points whose z is up
 MESH = "mesh.ply"  # of a scan; a folder that holds it and no images is a mesh
+ARCHIVE = ".zip"
+OTHERS = {".txt", ".npy"}  # endings that a folder holds for other reasons too
 
 
 @contextmanager
@@ -39,38 +42,38 @@ def as_scene(
     """A context with (the scene, what a person should know about how it was imported). The images of its
     frames are there as long as the context lasts.
 
-    path: a scan or an export, as for `imports.as_scan`; a .ply or .npy file; a folder with mesh.ply and
-    without images; or an artefact of data/scenes, whose frames are left out. exporter, options, mesh, every:
-    what an export does not say itself; of a mesh or a cloud `options` may give the scale and which direction
-    is up. Raises DataError naming the file that is wrong, also where depth maps contradict each other, and
-    StoreError for an artefact without points."""
+    path: a scan or an export, as for `imports.as_scan`; a file of a mesh or a cloud (`geometry.formats`); a
+    folder or a .zip that holds one of these and no images of a scan; or an artefact of data/scenes, whose
+    frames are left out. exporter, options, mesh, every: what an export does not say itself; of a scan, a mesh
+    or a cloud `options` may give the scale and which direction is up. Raises DataError naming the file that
+    is wrong, also where depth maps contradict each other, and StoreError for an artefact without points."""
     if path.suffix == store.SUFFIX and path.is_dir():
         imports.refuse(exporter, options, mesh, every, because=f"{path} is an artefact")
         yield _stored(path), ""
         return
-    if (file := _bare(path)) is not None:
-        imports.refuse(exporter, replace(options, scale=None, up=None), mesh, every, "it has no images")
-        xyz, rgb, normal, face = READERS[file.suffix](file)
-        turn = _turn(file, options.up)
-        name = file.stem if file == path else path.resolve().name
-        yield of_points(file, name, xyz @ turn.T, rgb, normal @ turn.T, face, options.scale), ""
-        return
+    with _bare(path) as file:
+        if file is not None:
+            imports.refuse(exporter, replace(options, scale=None, up=None), mesh, every, "it has no images")
+            name = path.stem if path.is_file() else path.resolve().name
+            yield _read(file, name, options)
+            return
     refuse = settings.scenes.contradictions == "refuse" and not options.anyway
     options = replace(options, anyway=not refuse)
     with imports.as_scan(path, exporter, options, mesh, every) as (folder, summary):
-        scans, name = _scans_beside(folder, settings), folder.resolve().name
         if summary is not None:  # depth was checked when it was imported
-            yield scans.read(name), str(summary)
+            scene = _scans_beside(folder, settings, Said()).read(folder.name)
+            more = [remark for remark in scene.remarks if remark not in summary.remarks]
+            yield scene, "\n".join([str(summary), *more])
             return
-        scan, findings = contradictions.read(scans, name, refuse)
-        said = [str(findings)] if findings.record() else []
-        if scan.lost:
-            said.insert(0, left_out.summary(scan.lost, len(scan.frames) + len(scan.lost)))
-        yield scan, "\n".join(said)
+        scans = _scans_beside(folder, settings, Said(options.scale, options.up))
+        scene, findings = contradictions.read(scans, folder.resolve().name, refuse)
+        said = [left_out.summary(scene.lost, len(scene.frames) + len(scene.lost))] if scene.lost else []
+        said += [str(findings)] if findings.record() else []
+        yield scene, "\n".join([*said, *scene.remarks])
 
 
-def _scans_beside(folder: Path, settings: Params) -> Rgbd:
-    """The scans in the folder that holds `folder`, which is one in the rgbd form."""
+def _scans_beside(folder: Path, settings: Params, said: Said) -> Rgbd:
+    """The scans in the folder that holds `folder`, which is one in the rgbd form. said: of its world."""
     section = settings.scenes
     return Rgbd(
         folder.resolve().parent,
@@ -78,6 +81,7 @@ def _scans_beside(folder: Path, settings: Params) -> Rgbd:
         section.frame_stride,
         section.voxel,
         farthest=section.farthest,
+        said=said,
     )
 
 
@@ -86,16 +90,59 @@ def _stored(path: Path) -> Scene:
     if "xyz" not in group:
         raise StoreError(f"{path}: has no points; put it where it was, beside data/scenes, or open that")
     xyz, rgb, normal, face = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
-    return of_points(path, path.name.removesuffix(store.SUFFIX), xyz, rgb, normal, face, scale=1.0)
+    said = replace(UPRIGHT, scale=1.0, world=store.world(group))
+    return of_points(path, path.name.removesuffix(store.SUFFIX), xyz, rgb, normal, face, said)
 
 
-def _bare(path: Path) -> Path | None:
-    """The file of a mesh or a cloud without images; None where `path` is something else."""
-    if path.suffix in POINTS:
-        return path
-    if (path / MESH).is_file() and not (path / "color").is_dir() and not imports.is_export(path):
-        return path / MESH
+@contextmanager
+def _bare(path: Path) -> Iterator[Path | None]:
+    """A context with the file of a mesh or a cloud without images; None where `path` is something else."""
+    if formats.is_known(path):
+        yield path
+    elif path.suffix.lower() == ARCHIVE and path.is_file() and not imports.is_export(path):
+        with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
+            try:
+                zipfile.ZipFile(path).extractall(temporary)
+            except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+                raise DataError(f"{path}: not a readable archive ({error}); export it again") from error
+            yield _only_mesh(Path(temporary), path)
+    elif path.is_dir() and not (path / "color").is_dir() and not imports.is_export(path):
+        yield path / MESH if (path / MESH).is_file() else _only_mesh(path, path)
+    else:
+        yield None
+
+
+def _only_mesh(folder: Path, path: Path) -> Path | None:
+    """The mesh in `folder`, or else the cloud: the only one, or the first of several that have one name and
+    different endings. Raises DataError naming `path` where there are several others; None where there is
+    none."""
+    there = [one for deep in ("*", "*/*") for one in sorted(folder.glob(deep)) if not _hidden(one)]
+    for known in (formats.MESHES, formats.CLOUDS):
+        files = [one for one in there if one.suffix.lower() in set(known) - OTHERS]
+        if len({one.stem for one in files}) > 1:
+            names = ", ".join(one.name for one in files[:3])
+            raise DataError(f"{path}: holds several meshes or clouds ({names}); give one of them")
+        if files:
+            return min(files, key=lambda one: list(known).index(one.suffix.lower()))
     return None
+
+
+def _hidden(file: Path) -> bool:
+    return file.name.startswith(".") or "__MACOSX" in file.parts
+
+
+def _read(file: Path, name: str, options: ExportOptions) -> tuple[Scene, str]:
+    """The scene `name` in a file without images, and what a person should know about it."""
+    found = formats.read(file)
+    remarks, rgb = [], found.rgb
+    if rgb is None:
+        rgb = colours.grey(len(found.xyz))
+        remarks.append(
+            f"{file.name} has no colours: its points are grey, and a network that knows colours errs"
+        )
+    said = Said(options.scale, found.up if options.up is None else options.up)
+    scene = of_points(file, name, found.xyz, rgb, found.normal, found.face, said, found.seen_from)
+    return scene, "\n".join([*remarks, *scene.remarks])
 
 
 def of_points(
@@ -105,12 +152,16 @@ def of_points(
     rgb: Array,
     normal: Array | None,
     face: Array,
-    scale: float | None,
+    said: Said,
+    seen_from: Array | None = None,
 ) -> Scene:
     """Points as a scene without frames.
 
-    xyz: numbers [N, 3], z up, in units of `scale` metres; rgb: u1[N, 3]; normal: numbers [N, 3], all 0 or
-    None where they are not known; face: integers [F, 3]. Raises DataError that begins with `where`."""
+    xyz: numbers [N, 3], of whose world `said` is known; rgb: u1[N, 3]; normal: numbers [N, 3], 0 or None
+    where they are not known; face: integers [F, 3]; seen_from: numbers [N, 3], where the scanner stood, None
+    where that is not known. Normals are those of faces; without faces those that are given or those of
+    neighbours, turned to where the scanner stood, or to the middle. Raises DataError that begins with
+    `where`."""
     if xyz.ndim != 2 or xyz.shape[1] != 3 or not len(xyz) or xyz.dtype.kind not in "fiu":
         raise DataError(f"{where}: points must be numbers [N, 3], not {xyz.dtype}{list(xyz.shape)}")
     if not np.isfinite(xyz).all():
@@ -124,56 +175,18 @@ def of_points(
         raise DataError(f"{where}: faces must be integers [F, 3], not {face.dtype}{list(face.shape)}")
     if len(face) and not 0 <= face.min() <= face.max() < len(xyz):
         raise DataError(f"{where}: faces name points outside 0..{len(xyz) - 1}; mend the mesh")
-    xyz = (xyz * (1.0 if scale is None else scale)).astype(np.float32)
-    longest = float(np.ptp(xyz, axis=0).max())
-    if scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]:
-        raise DataError(
-            f"{where}: its longest side would be {longest:g} m; say the metres of a unit by scale: 0.001 for "
-            "millimetres, 1 if it is right"
-        )
-    face = face.astype(np.int32)
-    if normal is None or (len(face) == 0 and not normal.any()):
-        normal = ply.vertex_normals(xyz, face) if len(face) else _normals(where, xyz)
-    if normal.shape != xyz.shape or not np.isfinite(normal).all():
+    if normal is not None and (normal.shape != xyz.shape or not np.isfinite(normal).all()):
         raise DataError(f"{where}: normals must be finite, of {list(xyz.shape)}, not {list(normal.shape)}")
-    return Scene(name, xyz, rgb, normal.astype(np.float32), face, (), "val", "points")
-
-
-def _normals(where: str | Path, xyz: F4) -> F4:
-    if len(xyz) < cloud_from_depth.NEIGHBOURS:
-        raise DataError(
-            f"{where}: {len(xyz)} points without normals or faces; to tell the surface at least "
-            f"{cloud_from_depth.NEIGHBOURS} are needed"
-        )
-    middle = (xyz.min(0) + xyz.max(0)) / 2
-    return cloud_from_depth.point_normals(xyz, np.broadcast_to(middle, xyz.shape))
-
-
-def _turn(path: Path, up: Array | str | None) -> F8:
-    """f8[3, 3]: the smallest rotation that turns `up` to +z."""
-    if up is None:
-        return np.eye(3)
-    if isinstance(up, str):
-        raise DataError(f"{path}: has no {up} to tell what is up; give up as a direction [3]")
-    turn: F8 = Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
-    return turn
-
-
-def _read_npy(path: Path) -> Points:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable array ({error}); save it with numpy.save") from error
-    if array.ndim != 2 or array.shape[1] != 6 or array.dtype.kind not in "fiu":
-        raise DataError(
-            f"{path}: expected numbers [N, 6], x, y, z and red, green, blue, not "
-            f"{array.dtype}{list(array.shape)}"
-        )
-    rgb = array[:, 3:]
-    whole = ((rgb >= 0) & (rgb <= 255) & (rgb == np.rint(rgb))).all()
-    if not whole or 0 < rgb.max(initial=0) <= 1:
-        raise DataError(f"{path}: columns 3 to 5 must be colours, whole numbers in 0..255")
-    return array[:, :3], rgb.astype(np.uint8), np.zeros((len(array), 3)), np.zeros((0, 3), np.int32)
-
-
-READERS: dict[str, Callable[[Path], Points]] = dict(zip(POINTS, (ply.read_mesh, _read_npy), strict=True))
+    step = placement.near(where, xyz, said, sized=True)
+    xyz, face = moved(xyz, step).astype(np.float32), face.astype(np.int32)
+    own = None if normal is None else turned(normal, step).astype(np.float32)
+    if len(face):
+        found = vertex_normals(xyz, face) if own is None else own
+    else:
+        middle = np.broadcast_to((xyz.min(0) + xyz.max(0)) / 2, xyz.shape)
+        try:
+            found = cloud_normals(xyz, middle if seen_from is None else moved(seen_from, step), own)
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
+    scene = Scene(name, xyz, rgb, found, face, (), "val", "points", world=said.world @ inverse(step))
+    return placement.upright(where, scene, said)

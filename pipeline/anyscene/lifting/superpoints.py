@@ -2,19 +2,24 @@
 
 The graph segmentation of Felzenszwalb and Huttenlocher (IJCV 59, 2004) on the edges of a mesh, with the
 constants and the float32 arithmetic of ScanNet's Segmentator, whose partition it reproduces exactly.
+
+`segment` joins vertices at equal places, since most tools write those along seams of textures, or all, once
+for each triangle. Where no two vertices have one place nothing changes.
 """
 
 import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from anyscene.arrays import F4, I4, Floats, Integers
+from anyscene.arrays import F4, F8, I4, Floats, Integers
 from anyscene.errors import SuperpointError
 from anyscene.lifting import introsort
+from anyscene.lifting.places import distinct
 from anyscene.project import parameters
 
 BLOCK_POINTS = 1 << 18  # points whose neighbours are searched at a time
 ONE = np.float32(1)
+AROUND = 8  # nearest points; chosen on rooms of the demo without their faces (docs/how-to/own-scan.md)
 
 
 def segment(xyz: F4, normal: F4, face: I4, settings: parameters.Superpoints) -> I4:
@@ -27,7 +32,7 @@ def segment(xyz: F4, normal: F4, face: I4, settings: parameters.Superpoints) -> 
     if settings.method == "identity":
         return np.arange(len(xyz), dtype=np.int32)
     if settings.method == "mesh" and len(face):
-        return segment_mesh(xyz, face, settings.k, settings.min_vertices)
+        return segment_places(xyz, face, settings.k, settings.min_vertices)
     return segment_points(
         xyz, normal, neighbours=settings.neighbours, k=settings.k, min_vertices=settings.min_vertices
     )
@@ -42,8 +47,9 @@ def segment_mesh(xyz: Floats, face: Integers, k: float = 0.01, min_vertices: int
     min_vertices: smaller superpoints are merged with a neighbour where there is one (20 in ScanNet, 60 in
     SAS).
 
-    Ids are 0..L-1 in the order of their first vertex; a vertex without a face is alone. Raises
-    SuperpointError for arrays of another shape, and for face indices outside 0..N-1.
+    Ids are 0..L-1 in the order of their first vertex; a vertex without a face is alone. Vertices at equal
+    places are not joined: see `segment_places`. Raises SuperpointError for arrays of another shape, and for
+    face indices outside 0..N-1.
 
     >>> floor = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
     >>> wall = [[0, 2, 0], [1, 2, 0], [1, 2, 1], [0, 2, 1]]
@@ -62,6 +68,19 @@ def segment_mesh(xyz: Floats, face: Integers, k: float = 0.01, min_vertices: int
     return _segment_graph(xyz, normal, _mesh_edges(corner), np.float32(k), min_vertices)
 
 
+def segment_places(xyz: F4, face: Integers, k: float = 0.01, min_vertices: int = 60) -> I4:
+    """i4[N]: as `segment_mesh` of a mesh whose vertices at equal places are one. Faces that then lie on one
+    another, as those of sheets with two sides do, count once. Raises SuperpointError as `segment_mesh`."""
+    first, place = distinct(xyz)
+    if len(first) == len(xyz):
+        return segment_mesh(xyz, face, k, min_vertices)
+    if face.size and not 0 <= face.min() <= face.max() < len(xyz):
+        raise SuperpointError(f"a face names a vertex outside 0..{len(xyz) - 1}: repair the mesh")
+    corner = place[face]
+    corner = corner[distinct(np.sort(corner, 1))[0]]
+    return segment_mesh(xyz[first], corner, k, min_vertices)[place]
+
+
 def segment_points(
     xyz: Floats, normal: Floats, *, neighbours: int = 8, k: float = 0.01, min_vertices: int = 60
 ) -> I4:
@@ -71,6 +90,10 @@ def segment_points(
     normal: f4[N, 3] of length 1.
     neighbours: edges from each point; an edge that both of its ends find counts twice, as one of two faces
     does. k, min_vertices: as those of `segment_mesh`, and so are the ids.
+
+    Points at equal places are one, with the mean of their normals. An edge is weighed by the means of the
+    normals of a point and its AROUND nearest: as at a vertex of a mesh they are short at a crease, which none
+    crosses.
 
     Raises SuperpointError for arrays of another shape, points that are not finite, and neighbours < 1.
 
@@ -89,7 +112,32 @@ def segment_points(
         raise SuperpointError(f"{broken} points have coordinates that are not finite: leave them out")
     if neighbours < 1:
         raise SuperpointError(f"neighbours = {neighbours}: a graph needs at least one")
-    return _segment_graph(xyz, normal, _nearest_edges(xyz, neighbours), np.float32(k), min_vertices)
+    first, place = distinct(xyz)
+    if len(first) < len(xyz):
+        xyz, normal = xyz[first], _mean_normals(normal, first, place)
+    edge = _nearest_edges(xyz, neighbours)
+    return _segment_graph(xyz, _around(normal, edge), edge, np.float32(k), min_vertices)[place]
+
+
+def _around(normal: F4, edge: I4) -> F4:
+    """f4[P, 3], not of length 1: the mean of the normals of each point and of those that the first AROUND of
+    its edges lead to."""
+    if len(edge) == 0:
+        return normal
+    total = np.array(normal, np.float32)
+    near = edge[:, 1].reshape(len(normal), -1)[:, :AROUND]
+    for column in near.T:
+        total += normal[column]
+    mean: F4 = total / np.float32(1 + near.shape[1])
+    return mean
+
+
+def _mean_normals(normal: F4, first: I4, place: I4) -> F4:
+    """f4[P, 3], of length 1; where the normals f4[N, 3] of a place cancel out, that of its first point."""
+    total = np.stack([np.bincount(place, column, len(first)) for column in normal.T], 1)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    unit: F8 = np.divide(total, length, out=normal[first].astype(np.float64), where=length > 1e-3)
+    return unit.astype(np.float32)
 
 
 def _segment_graph(xyz: F4, normal: F4, edge: I4, k: np.float32, min_vertices: int) -> I4:

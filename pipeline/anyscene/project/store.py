@@ -17,7 +17,7 @@ from numcodecs import BitRound
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from anyscene import __version__
-from anyscene.arrays import B1, F2, Array
+from anyscene.arrays import B1, F2, F8, Array
 from anyscene.errors import StoreError
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
@@ -278,8 +278,10 @@ def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
             "split": scene.split,
             "units": "m",
             "up": "z",
+            "world": scene.world.tolist(),
             "frames": [frame.to_attributes(root) for frame in scene.frames],
             **({"lost_frames": {frame.id: frame.why for frame in scene.lost}} if scene.lost else {}),
+            **({"remarks": list(scene.remarks)} if scene.remarks else {}),
         }
     )
 
@@ -298,7 +300,19 @@ def read_scene(path: Path, root: Path) -> Scene:
         group.attrs["split"],
         group.attrs["dataset"],
         lost_frames(path),
+        world(group),
+        tuple(group.attrs.get("remarks", ())),
     )
+
+
+def world(group: Artefact) -> F8:
+    """f8[4,4]: from a scene of data/scenes to the world of the user's own files."""
+    return np.array(group.attrs.get("world", np.eye(4)), np.float64)  # scenes of before have none
+
+
+def remarks(path: Path) -> tuple[str, ...]:
+    """What the reader of the scene at `path` did that a user should know."""
+    return tuple(_attributes(path).get("remarks", ()))
 
 
 def lost_frames(path: Path) -> tuple[LeftOut, ...]:

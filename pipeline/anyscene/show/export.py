@@ -15,6 +15,7 @@ from anyscene.datasets import LabelSet, ply
 from anyscene.errors import DataError
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
+from anyscene.scene import World
 from anyscene.show.formats import Format
 from anyscene.tasks import sources
 from anyscene.tasks.features import Features
@@ -66,31 +67,32 @@ def read(
         yield Result.of(surface, features[name](scene), texts, truth)
 
 
-def write_ply(result: Result, out: Path) -> Path:
+def write_ply(result: Result, out: Path, world: World = "scene") -> Path:
     """Write the mesh, coloured by label, with a label and a superpoint for each vertex. The names of the
-    classes are comments of the file."""
+    classes are comments of the file. Places in the world "source" are doubles."""
     _parent(out)
     surface, colours = result.surface, label_colours(result.prediction, result.label_set.colours)
     comments = [f"label {index} {name}" for index, name in enumerate(result.label_set.names)]
     columns = {"label": result.prediction.astype(np.int32)}
     if len(surface.superpoint):
         columns["superpoint"] = surface.superpoint
-    ply.write_mesh(out, surface.xyz, colours, surface.face, comments=comments, **columns)
+    ply.write_mesh(out, surface.xyz_in(world), colours, surface.face, comments=comments, **columns)
     return out
 
 
-def write_pointcept(result: Result, out: Path) -> Path:
+def write_pointcept(result: Result, out: Path, world: World = "scene") -> Path:
     """Write OUT/SCENE/*.npy, as `DefaultDataset` of Pointcept (pointcept/datasets/defaults.py) reads them,
     with OUT as a split: coord f4[N, 3], color u1[N, 3], normal f4[N, 3], and from the annotation segment
     i4[N] and instance i4[N], -1 = ignored. A scene without annotation has neither; Pointcept then takes -1.
+    In the world "source" coord is f8: an f4 has no digits for the coordinates of a map.
 
     prediction i4[N], feature f2[N, C] and valid b1[N] are what the pipeline says. Pointcept ignores them,
     because its VALID_ASSETS does not name them."""
     folder = out / result.surface.scene
     arrays: dict[str, Array] = {
-        "coord": result.surface.xyz.astype(np.float32),
+        "coord": result.surface.xyz_in(world),
         "color": result.surface.rgb.astype(np.uint8),
-        "normal": result.surface.normal.astype(np.float32),
+        "normal": result.surface.normal_in(world),
         "prediction": result.prediction.astype(np.int32),
         "feature": result.features.dense().astype(np.float16),
         "valid": result.features.valid,
@@ -115,11 +117,11 @@ def explained(result: Result, form: Format) -> str:
     return "segment.npy and instance.npy are annotation; prediction.npy is what the features say"
 
 
-def write_openscene(result: Result, out: Path) -> Path:
+def write_openscene(result: Result, out: Path, world: World = "scene") -> Path:
     """Write OUT/SCENE_0.pt: {"feat": f2[V, C], the rows of the valid points; "mask_full": b1[N]}. OpenScene's
     `save_fused_feature` writes the same, and its `FusedFeatureLoader` reads it
     (scripts/feature_fusion/fusion_util.py, dataset/feature_loader.py). There must be no other key, or the
-    loader takes the file for one of an older form."""
+    loader takes the file for one of an older form. Places are not in it, so a `world` changes nothing."""
     _folder(out)
     path = out / f"{result.surface.scene}_0.pt"
     valid = result.features.valid
@@ -128,7 +130,7 @@ def write_openscene(result: Result, out: Path) -> Path:
     return path
 
 
-WRITERS: dict[Format, Callable[[Result, Path], Path]] = {
+WRITERS: dict[Format, Callable[[Result, Path, World], Path]] = {
     Format.ply: write_ply,
     Format.pointcept: write_pointcept,
     Format.openscene: write_openscene,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from anyscene.arrays import B1, F4, Array
+from anyscene.arrays import B1, Array, Floats
 from anyscene.errors import DataError
 from anyscene.project import store
 
@@ -29,11 +29,11 @@ def check(out: Path) -> None:
         raise DataError(f"{out.parent}: no such folder; make it first")
 
 
-def write(out: Path, feature: Array, valid: B1, xyz: F4, about: Mapping[str, Any]) -> None:
+def write(out: Path, feature: Array, valid: B1, xyz: Floats, about: Mapping[str, Any]) -> None:
     """Write the features f2|f4[N, C], whole or not at all.
 
     A .npy file holds them alone, and a .json file beside it holds `about`. A .zarr group holds them as
-    `feature`, with valid b1[N] and xyz f4[N, 3] in metres, and `about` in its attributes. Raises DataError as
+    `feature`, with valid b1[N] and xyz f4|f8[N, 3], and `about` in its attributes. Raises DataError as
     `check` does."""
     check(out)
     partial = out.with_name(f".{out.name}.partial")

@@ -4,12 +4,13 @@ network."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from anyscene.arrays import B1, F4, F8, I8, Floats
+from anyscene.lifting.places import distinct
 from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.trained import Description, TrainedNetwork
@@ -101,13 +102,17 @@ def stored(artefacts: Artefacts, scene: str, stage: str, title: str) -> Features
 
 @torch.inference_mode()
 def predicted(trained: TrainedNetwork, cloud: Cloud) -> Features:
-    """The features that a network predicts, a row for each voxel, of which there are far fewer than
-    points."""
-    view = as_it_is(cloud, trained.voxel, trained.inputs)
+    """The features that a network predicts, a row for each voxel, of which there are far fewer than points.
+    It sees every place once, however many vertices are there."""
+    first, place = distinct(cloud.xyz)
+    superpoint = cloud.superpoint[first] if len(cloud.superpoint) else cloud.superpoint
+    seen_once = replace(cloud, xyz=cloud.xyz[first], rgb=cloud.rgb[first], superpoint=superpoint)
+    view = as_it_is(seen_once, trained.voxel, trained.inputs)
     seen = join([view], trained.network.final.kernel.device)
     values = trained.network(seen.maps, seen.features).cpu().numpy()
     about = trained.description
-    return Features(about.name, spoken(about), values, view.voxels.voxel, np.ones(len(cloud.xyz), bool))
+    row = view.voxels.voxel[place]
+    return Features(about.name, spoken(about), values, row, np.ones(len(cloud.xyz), bool))
 
 
 def spoken(network: Description) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from anyscene.arrays import F4, I4, I8, U1
+from anyscene.arrays import F4, F8, I4, I8, U1
 from anyscene.lifting import superpoints
 from anyscene.networks.cloud import Cloud
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
-from anyscene.scene import Scene
+from anyscene.scene import Scene, World, moved, turned
 
 ATTEMPTS, ENOUGH = 8, 0.9  # tries to find a grid, and the share of the points that a good one keeps
 COARSE, FINE = 0.1, 0.002  # metres, the bounds of the estimated distance of neighbouring points
@@ -27,6 +27,8 @@ class Surface:
     normal: F4  # f4[N, 3], of length 1
     face: I4  # i4[F, 3], indices of points; F may be 0
     superpoint: I4  # i4[N], 0..L-1; empty where there are none yet
+    # f8[4,4], from here to the world of the user's own files
+    world: F8 = field(default_factory=lambda: np.eye(4))
 
     @classmethod
     def read(cls, artefacts: Artefacts, scene: str) -> Surface:
@@ -34,17 +36,28 @@ class Surface:
         group = store.open_imported(artefacts.data("scenes"), scene)
         path = store.scene_path(artefacts.data("superpoints"), scene)
         superpoint = store.open_scene(path)["superpoint"][:] if path.is_dir() else np.empty(0, np.int32)
-        return cls(scene, group["xyz"][:], group["rgb"][:], group["normal"][:], group["face"][:], superpoint)
+        xyz, rgb, normal, face = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
+        return cls(scene, xyz, rgb, normal, face, superpoint, store.world(group))
 
     @classmethod
     def of_scan(cls, scan: Scene, settings: parameters.Superpoints) -> Surface:
         """Take a scan that was not imported, and divide it into superpoints as `settings` say."""
         none = np.empty(0, np.int32)
-        return cls(scan.id, scan.xyz, scan.rgb, scan.normal, scan.face, none).divided(settings)
+        surface = cls(scan.id, scan.xyz, scan.rgb, scan.normal, scan.face, none, scan.world)
+        return surface.divided(settings)
 
     def divided(self, settings: parameters.Superpoints) -> Surface:
         """The same surface, divided into superpoints as `settings` say."""
         return replace(self, superpoint=superpoints.segment(self.xyz, self.normal, self.face, settings))
+
+    def xyz_in(self, world: World) -> F4 | F8:
+        """The points: f4[N, 3] of the scene, or f8[N, 3] in the world of the user's own files, in its unit,
+        which may be that of a map."""
+        return self.xyz if world == "scene" else moved(self.xyz, self.world)
+
+    def normal_in(self, world: World) -> F4:
+        """f4[N, 3]: the normals in one of the worlds, of length 1."""
+        return self.normal if world == "scene" else turned(self.normal, self.world).astype(np.float32)
 
     @property
     def cloud(self) -> Cloud:

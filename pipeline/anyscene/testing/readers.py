@@ -72,6 +72,12 @@ class ReaderTests:
             assert not scene.face.size or (scene.face.min() >= 0 and scene.face.max() < count)
             assert scene.id in dataset.splits() and scene.split == dataset.splits()[scene.id]
 
+    def test_scenes_know_the_way_back(self, scenes: list[Scene]) -> None:
+        for scene in scenes:
+            assert scene.world.shape == (4, 4) and scene.world.dtype == np.float64
+            assert np.isfinite(scene.world).all() and np.linalg.det(scene.world) > 0
+            assert scene.world[3].tolist() == [0, 0, 0, 1]
+
     def test_frames_are_found_again_from_the_root(self, dataset: Dataset, scenes: list[Scene]) -> None:
         for scene in scenes:
             ids = [frame.id for frame in scene.frames]

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import imports
+from anyscene.datasets import imports, ply
 from anyscene.datasets.imports import ExportOptions, colmap
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
-from anyscene.scene import LeftOut
+from anyscene.scene import LeftOut, inverse, moved
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
-from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views
+from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views, wall_of
 
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
 WORLD = arbitrary()
@@ -44,6 +44,22 @@ def test_depth_and_colour_agree_as_rendered(tmp_path, binary, sparse):
     assert [frame.id for frame in frames] == ["IMG_0000", "IMG_0001", "IMG_0002"]
     for frame in frames:
         check_on_wall(frame, world=became)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_points_that_images_see_are_read_where_depth_is_estimated(tmp_path, binary):
+    write_workspace(tmp_path / "in", views(POSES), WORLD, binary=binary, depth=False)
+    assert read(tmp_path / "in").seen == {}
+    capture = read(tmp_path / "in", depth_model=lambda rgb: rgb)
+    became = capture.world @ WORLD
+    assert {id: len(points) for id, points in capture.seen.items()} == {
+        "IMG_0000": 4, "IMG_0001": 2, "IMG_0002": 0
+    }  # fmt: skip
+    for points in capture.seen.values():
+        np.testing.assert_allclose(moved(points, inverse(became))[:, 1], 2, atol=1e-6)
+    for kind in ("bin", "txt"):
+        (tmp_path / "in/sparse" / f"points3D.{kind}").unlink(missing_ok=True)
+    assert read(tmp_path / "in", depth_model=lambda rgb: rgb).seen == {}
 
 
 def test_up_as_the_images_have_it(tmp_path):
@@ -123,9 +139,23 @@ def test_mesh_in_the_world_of_the_reconstruction(tmp_path):
         DataError, match=r"poisson\.ply: the cameras look at 0 % of it; export it in the world"
     ):
         imported(tmp_path / "in", tmp_path / "other", mesh)
-    write_ply(mesh, moved, np.zeros((len(xyz), 3), np.uint8), face[:0])
-    with pytest.raises(DataError, match=r"poisson\.ply: points without faces; .*poisson_mesher"):
-        imported(tmp_path / "in", tmp_path / "other", mesh)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_points_without_faces_and_colours_take_them_from_the_frames(tmp_path, own):
+    write_workspace(tmp_path / "in", views(POSES), WORLD, depth=False)
+    xyz, _ = grid(6)
+    moved = xyz @ WORLD[:3, :3].T + WORLD[:3, 3]
+    tilted = np.array([0, -0.8, 0.6])
+    normal = np.tile(tilted @ WORLD[:3, :3].T, (len(xyz), 1)).astype(np.float32)
+    values = dict(zip(("nx", "ny", "nz"), normal.T, strict=True)) if own else {}
+    ply.write_mesh(tmp_path / "fused.ply", moved, None, np.zeros((0, 3), int), **values)
+    _, _, became = imported(tmp_path / "in", tmp_path / "out", tmp_path / "fused.ply")
+    scene = Rgbd(tmp_path, "test").read("out")
+    assert np.allclose(scene.xyz, xyz @ became[:3, :3].T + became[:3, 3], atol=1e-5) and len(scene.face) == 0
+    assert np.abs(wall_of(scene.rgb) - xyz[:, [0, 2]]).max() < 0.03
+    expected = tilted if own else np.array([0, -1, 0])  # towards the cameras
+    assert np.allclose(scene.normal, expected @ became[:3, :3].T, atol=1e-3)
 
 
 def test_what_the_files_do_not_say_is_asked_for(tmp_path):

@@ -134,6 +134,7 @@ def test_points_are_where_they_stand_seen_from_the_car(root):
         np.testing.assert_allclose(scene.xyz[start : start + len(xyz)], expected, atol=1e-4)
         assert (scene.rgb[start : start + len(xyz)] == intensity[:, None]).all()
     assert (scene.rgb[len(xyz) : POINTS, 0] == (200, 201)).all()
+    np.testing.assert_allclose(scene.xyz_in("source")[: len(xyz)], xyz, atol=1e-4)  # on the map
     roof = scene.xyz[len(xyz) : POINTS, 2]
     np.testing.assert_allclose(roof, MOUNTS["LIDAR_TOP"]["translation"][2] + OWN[:, 2], atol=1e-5)
 

@@ -147,6 +147,8 @@ def test_axis_alignment_turns_points_normals_and_poses_together(root):
     plain, turned = ScanNet(root, "test").read(VAL), ScanNet(root, "test", align=True).read(VAL)
     assert np.allclose(turned.xyz, plain.xyz @ TURN[:3, :3].T + TURN[:3, 3], atol=1e-5)
     assert np.allclose(turned.normal, plain.normal @ TURN[:3, :3].T, atol=1e-6)
+    assert np.array_equal(plain.world, np.eye(4))
+    assert np.allclose(turned.xyz_in("source"), plain.xyz, atol=1e-5)
     for a, b in zip(plain.frames, turned.frames, strict=True):
         seen = [
             (scene.xyz - frame.camera.pose[:3, 3]) @ frame.camera.pose[:3, :3]

@@ -30,6 +30,21 @@ def test_without_a_mesh_they_touch_where_points_are_near():
     assert alone.shape == (0, 2)
 
 
+def test_they_touch_where_vertices_share_a_place():
+    square = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], np.float32)
+    face = np.array([[0, 1, 2], [1, 3, 2]])
+    soup, apart = square[face.ravel()], np.arange(6).reshape(2, 3)
+    assert groups.touching(np.repeat([0, 1], 3), soup, apart).tolist() == [[0, 1]]
+    far = soup + np.repeat([[0, 0, 0], [9, 0, 0]], 3, 0)
+    assert groups.touching(np.repeat([0, 1], 3), far, apart).tolist() == []
+
+
+def test_points_that_are_there_many_times_touch_their_neighbours():
+    xyz = np.repeat(np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0]], np.float32), 20, 0)
+    pairs = groups.touching(np.repeat([0, 1, 2], 20), xyz, np.zeros((0, 3), np.int32)).tolist()
+    assert [0, 1] in pairs and [1, 2] in pairs
+
+
 def test_those_that_touch_and_show_the_same_class_are_one():
     superpoint = np.array([0, 0, 1, 2, 3, 4])
     feature = np.array([[0.9, 0.1], [0.2, 0.3], [0.6, 0.5], [0.1, 0.7], [0.8, 0.2], [0, 0]], np.float32)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
 from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed, named
 from anyscene.datasets.left_out import NO_IMAGE, usable
 from anyscene.errors import DataError, FrameError
+from anyscene.scene import moved
 
 MARKS = ("sparse", "cameras.bin", "cameras.txt")
 REMEDY = "give the folder that holds sparse/ and images/"
@@ -125,7 +126,14 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
 
     ordered = sorted(views.values(), key=lambda view: view.name)
     source_frames, left_out = usable([(view.name, view) for view in ordered], frame)
-    return oriented(named(source_frames, model), model, options.up, scale, left_out)
+    frames = named(source_frames, model)
+    capture = oriented(frames, model, options.up, scale, left_out)
+    if options.depth_model is None:
+        return capture
+    places = _seen(model, views)
+    ids = zip(frames, source_frames, strict=True)  # the latter have the names of their views
+    seen = {frame.id: moved(places[view.id], capture.world) for frame, view in ids if view.id in places}
+    return replace(capture, seen=seen)
 
 
 def lenses_of(model: ExportFile) -> dict[int, Lens]:
@@ -174,10 +182,26 @@ def _holds_model(folder: ExportFile) -> bool:
     return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))
 
 
+def _seen(model: ExportFile, views: Mapping[int, RegisteredImage]) -> dict[str, F8]:
+    """f8[n,3] by the names of images: the points that each sees, in the world of the reconstruction. Empty
+    without points."""
+    if not _has_points(model):
+        return {}
+    seen: dict[str, list[F8]] = {view.name: [] for view in views.values()}
+    for point in _read(model, "points3D", _points_text, _points_binary).values():
+        for id in set(point.images) & views.keys():
+            seen[views[id].name].append(point.xyz)
+    return {name: np.array(points).reshape(-1, 3) for name, points in seen.items()}
+
+
+def _has_points(model: ExportFile) -> bool:
+    return any((model / f"points3D.{kind}").is_file() for kind in ("bin", "txt"))
+
+
 def _check_scale(model: ExportFile, views: Mapping[int, RegisteredImage], scale: float) -> None:
     """Raise DataError where the median distance of points from the cameras that see them is not that of a
     room. Without points nothing is checked."""
-    if not any((model / f"points3D.{kind}").is_file() for kind in ("bin", "txt")):
+    if not _has_points(model):
         return
     points = _read(model, "points3D", _points_text, _points_binary).values()
     seen = [(point.xyz, views[id].pose[:3]) for point in points for id in point.images if id in views]

@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from anyscene.arrays import F8
-from anyscene.datasets.readings import Axes, Poses
+from anyscene.arrays import F4, F8, U1
+from anyscene.datasets.readings import Axes, Poses, Reading
+from anyscene.datasets.up import IMAGES
 from anyscene.errors import DataError
 from anyscene.scene import DepthForm
 
 READING = ("depth_form", "poses", "axes")  # options that say how numbers are meant
-IMAGES = "images"  # up is the direction of the upper edges of the images
+
+
+class DepthModel(Protocol):
+    """A 2D model that sees how far things are."""
+
+    name: str
+    metric: bool  # whether it gives metres; else 1 / metres, but for a scale and a shift
+
+    def __call__(self, rgb: U1) -> F4:
+        """f4[H, W] of an image u1[H, W, 3], at least 0."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +41,18 @@ class ExportOptions:
     poses: Poses | None = None  # from where to where they lead
     axes: Axes | None = None  # of its cameras
     anyway: bool = False  # whether to go on where depth maps contradict each other, or the mesh
+    depth_model: DepthModel | None = None  # estimates depth where the export has none
+
+    def reading(self, depth_unit: float, axes: Axes = "opencv") -> Reading:
+        """How numbers are taken, where these options may say so. depth_unit: metres in a step of depth; axes:
+        those of the form."""
+        return Reading(
+            1 / depth_unit,
+            self.depth_form or "axis",
+            self.poses or "camera-to-world",
+            self.axes or axes,
+            self.scale or 1.0,
+        )
 
     def refuse(self, *names: str, because: str) -> None:
         """Raise DataError where one of `names` is set although the files say it, as the two might
@@ -44,6 +67,7 @@ def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every:
     options.refuse("scale", "depth_unit", "up", *READING, because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
+    said["estimate-depth"] = options.depth_model is not None
     if names := [f"--{name}" for name, there in said.items() if there]:
         raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
 

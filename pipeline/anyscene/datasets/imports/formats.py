@@ -9,6 +9,7 @@ from anyscene.datasets.imports import (
     archive,
     arkitscenes,
     colmap,
+    estimated_depth,
     frames,
     nerfstudio,
     open3d,
@@ -53,7 +54,8 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     capture: Capture = reader.read(folder, options)
     if capture.reading is None:
         options.refuse(*READING, because="its form says how its numbers are meant")
-    return replace(capture, frames=capture.frames[::every])
+    capture = replace(capture, frames=capture.frames[::every])
+    return capture if options.depth_model is None else estimated_depth.added(capture, options.depth_model)
 
 
 def is_scan(path: Path) -> bool:

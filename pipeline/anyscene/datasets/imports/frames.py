@@ -13,16 +13,19 @@ sequences). The world is arbitrary, mostly the first camera's: the images say wh
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from anyscene.arrays import F8
 from anyscene.datasets.imports.archive import above, matching
-from anyscene.datasets.imports.export_options import IMAGES, ExportOptions
+from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed
 from anyscene.datasets.imports.text_files import intrinsics_of
 from anyscene.datasets.left_out import NO_DEPTH, NO_POSE, usable
-from anyscene.datasets.raw_files import natural
+from anyscene.datasets.raw_files import natural, placed
+from anyscene.datasets.up import IMAGES
 from anyscene.errors import DataError, FrameError
 
 MARKS = ("frame-*.color.*", "seq-*/frame-*.color.*")
@@ -42,19 +45,22 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     intrinsics, said = _intrinsics(folder)
     colors, depths = (_by_name(folder, kind) for kind in ("color", "depth"))
     unit = options.depth_unit or MILLIMETRE
+    reading = options.reading(unit)
 
     def frame(name: str) -> SourceFrame:
         place = above(colors[name]) / _stem(colors[name])
         where = above(place) / f"{place.name}.pose.txt"
-        pose = pose_of(where)
+        pose = placed(reading, pose_of(where), where)
         if name not in depths:
             raise FrameError(f"{place}.depth.png: missing; add it or delete the frame", NO_DEPTH)
-        return framed(name, colors[name], Depth(depths[name], unit), pose, intrinsics, None, where)
+        depth = Depth(depths[name], unit, form=reading.depth_form)
+        return framed(name, colors[name], depth, pose, intrinsics, None, where)
 
     source_frames, left_out = usable([(name, name) for name in sorted(colors, key=natural)], frame)
     up = IMAGES if options.up is None else options.up
     remarks = (said,) if said else ()
-    return oriented(source_frames, folder, up, options.scale or 1.0, left_out, remarks)
+    capture = oriented(source_frames, folder, up, reading.scale, left_out, remarks)
+    return replace(capture, reading=reading)
 
 
 def _by_name(folder: ExportFile, kind: str) -> dict[str, ExportFile]:

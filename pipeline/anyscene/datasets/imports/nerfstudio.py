@@ -74,13 +74,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
             "the metres of one step"
         )
-    reading = Reading(
-        1 / (options.depth_unit or 0.001),
-        options.depth_form or "axis",
-        options.poses or "camera-to-world",
-        options.axes or "opengl",
-        options.scale,
-    )
+    reading = options.reading(options.depth_unit or 0.001, axes="opengl")
     source_frames, left_out = usable(
         [
             (str(frame.get("file_path")), ({**content, **frame}, where))
@@ -88,8 +82,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         ],
         lambda frame: _frame(folder, *frame, options.depth_unit, reading),
     )
-    up = UP if options.up is None else options.up
-    capture = oriented(named(source_frames, path), path, up, options.scale, left_out)
+    up, said = (UP, False) if options.up is None else (options.up, True)
+    capture = oriented(named(source_frames, path), path, up, options.scale, left_out, sure=said)
     return replace(capture, reading=reading)
 
 

@@ -17,18 +17,20 @@ world is the first camera's: the images say what is up unless --up does.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from anyscene.arrays import F8
 from anyscene.datasets.imports.archive import matching, read_json
-from anyscene.datasets.imports.export_options import IMAGES, ExportOptions
+from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed
 from anyscene.datasets.imports.text_files import rows
 from anyscene.datasets.left_out import NO_DEPTH, NO_POSE, usable
-from anyscene.datasets.raw_files import natural
+from anyscene.datasets.raw_files import natural, placed
+from anyscene.datasets.up import IMAGES
 from anyscene.errors import DataError, FrameError
 
 INTRINSICS = ("intrinsic.json", "camera_intrinsic.json")
@@ -54,6 +56,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     poses, (intrinsics, size, scale) = _poses(path), _intrinsics(folder)
     pairs = _pairs(folder)
     unit = options.depth_unit or 1 / scale
+    reading = options.reading(unit)
 
     def frame(number: int) -> SourceFrame:
         color, depth = pairs[number]
@@ -63,20 +66,23 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             raise FrameError(f"{color}: has no depth; add it or delete the frame", NO_DEPTH)
         where = f"{path}: frame {number}"
         stem = PurePosixPath(color.name).stem
-        return framed(stem, color, Depth(depth, unit), poses[number], intrinsics, size, where)
+        map_ = Depth(depth, unit, form=reading.depth_form)
+        pose = placed(reading, poses[number], where)
+        return framed(stem, color, map_, pose, intrinsics, size, where)
 
     ids = [PurePosixPath(color.name).stem for color, _ in pairs]
     source_frames, left_out = usable(list(zip(ids, range(len(pairs)), strict=True)), frame)
     up = IMAGES if options.up is None else options.up
     mesh = folder / MESH
-    return oriented(
+    capture = oriented(
         source_frames,
         folder,
         up,
-        options.scale or 1.0,
+        reading.scale,
         left_out,
         mesh=mesh if isinstance(mesh, Path) and mesh.is_file() else None,
     )
+    return replace(capture, reading=reading)
 
 
 def _poses(path: ExportFile) -> dict[int, F8]:

@@ -1,24 +1,22 @@
-"""Frames from the world of their export to metres, z up."""
+"""Frames from the world of their export to metres near the origin, z up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F8
-from anyscene.datasets.imports.export_options import IMAGES
+from anyscene.datasets import placement
 from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
 from anyscene.datasets.left_out import summary
 from anyscene.datasets.readings import Reading
+from anyscene.datasets.up import IMAGES, vertical
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 
-TILT = np.sin(np.radians(15))  # how far from level images held by hand may lie on the whole
-SPREAD = np.sin(np.radians(10))  # how far apart their right edges must point to tell what is level
 CONTRADICTION = np.cos(np.radians(45))
 
 
@@ -28,10 +26,15 @@ class Capture:
 
     frames: tuple[SourceFrame, ...]
     world: F8  # f8[4,4], from the world of the export to that of the frames
+    upright: bool = True  # whether a person or the format says what is up, or the images were asked
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()  # what else a user should know
-    mesh: Path | None = None  # a PLY file of the export, in its world
+    mesh: Path | None = None  # a mesh or a cloud of the export, in its world
+    measured: bool = True  # whether its depth was; what is estimated may contradict itself
     reading: Reading | None = None  # how its numbers were taken, where options may say otherwise
+    # by the ids of frames: f8[n, 3], points of the export that the image sees, in the world of the frames;
+    # only where depth is to be estimated
+    seen: Mapping[str, F8] = field(default_factory=dict)
 
 
 def oriented(
@@ -42,10 +45,13 @@ def oriented(
     left_out: Sequence[LeftOut] = (),
     remarks: Sequence[str] = (),
     mesh: Path | None = None,
+    sure: bool = True,
 ) -> Capture:
-    """The frames, turned by the smallest angle that makes `up` +z.
+    """The frames, turned by the smallest angle that makes `up` +z. Where they lie far from the origin, as by
+    coordinates of a map, they are moved there.
 
-    up: f8[3] in their world, or IMAGES. scale: metres in a unit of their world.
+    up: f8[3] in their world, or IMAGES. scale: metres in a unit of their world. sure: whether `up` is said by
+    a person or the format; else what reads the scan may find that it is not.
 
     Raises DataError naming `source` where the images are to say what is up and do not, and where they clearly
     contradict `up`.
@@ -67,29 +73,11 @@ def oriented(
             f"{source}: up would be {_text(up)}, but the images are level about {_text(seen)}; "
             f"give --up {IMAGES}, or --up as an axis or a vector"
         )
-    world = np.eye(4)
-    world[:3, :3] = scale * Rotation.align_vectors([0, 0, 1], up)[0].as_matrix()
-    moved = tuple(_moved(frame, world, scale) for frame in source_frames)
-    return Capture(moved, world, tuple(left_out), tuple(remarks), mesh)
-
-
-def vertical(poses: F8) -> F8 | None:
-    """f8[3]: the unit direction that is perpendicular to the right edges of the images and points up in most,
-    for poses f8[N,4,4] (OpenCV axes). None where there is no such direction or more than one: some images lie
-    on their side, or all look the same way. How far each looks up or down does not matter."""
-    right, up = poses[:, :3, 0], -poses[:, :3, 1]
-    share, axis = np.linalg.eigh(right.T @ right / len(poses))
-    if share[0] > TILT**2 or share[1] < SPREAD**2 or share[1] < 4 * share[0]:
-        return None
-    height = up @ axis[:, 0]
-    sign = np.sign(np.median(height))
-    return sign * axis[:, 0] if np.quantile(sign * height, 0.1) > 0.2 else None
-
-
-def _moved(frame: SourceFrame, world: F8, scale: float) -> SourceFrame:
-    pose = world @ frame.camera.pose
-    pose[:3, :3] /= scale
-    return replace(frame, camera=replace(frame.camera, pose=pose))
+    centres = np.array([frame.camera.pose[:3, 3] for frame in source_frames])
+    step = placement.near(str(source), centres, placement.Said(scale), sized=False)
+    world = placement.turn(up) @ step
+    moved = tuple(replace(frame, camera=frame.camera.moved(world)) for frame in source_frames)
+    return Capture(moved, world, sure, tuple(left_out), tuple(remarks), mesh)
 
 
 def _text(vector: F8) -> str:

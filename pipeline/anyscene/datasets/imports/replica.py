@@ -15,7 +15,7 @@ Harry-Zhi/semantic_nerf, issue 6 (axes and up) and SSR/datasets/replica.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed, image_size
 from anyscene.datasets.imports.text_files import table
 from anyscene.datasets.left_out import NO_DEPTH, NO_POSE, usable
+from anyscene.datasets.raw_files import placed
 from anyscene.errors import DataError, FrameError
 
 MARKS = ("traj.txt", "traj_w_c.txt")
@@ -55,6 +56,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     if not colors:
         raise DataError(f"{folder / marks[0]}: no image; {REMEDY}")
     camera = _nice_camera(folder) if nice else _semantic_camera(next(iter(colors.values())))
+    unit = options.depth_unit or camera.unit
+    reading = options.reading(unit)
     # Where some were deleted, a frame's number is its line; where they count from 1, its place is.
     order = {number: place for place, number in enumerate(colors)}
     line = order if len(poses) == len(colors) else {number: number for number in colors}
@@ -64,21 +67,23 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             raise FrameError(f"{path}: {len(poses)} poses, none for frame {number}", NO_POSE)
         if number not in depths:
             raise FrameError(f"{colors[number]}: has no depth; add it or delete the frame", NO_DEPTH)
-        depth = Depth(depths[number], options.depth_unit or camera.unit)
-        pose, where = poses[line[number]], f"{path}: line {line[number] + 1}"
+        depth = Depth(depths[number], unit, form=reading.depth_form)
+        where = f"{path}: line {line[number] + 1}"
+        pose = placed(reading, poses[line[number]], where)
         return framed(f"{number:06d}", colors[number], depth, pose, camera.intrinsics, camera.size, where)
 
     source_frames, left_out = usable([(f"{number:06d}", number) for number in colors], frame)
     up = UP if options.up is None else options.up
     mesh = Path(f"{folder}_mesh.ply")
-    return oriented(
+    capture = oriented(
         source_frames,
         folder,
         up,
-        options.scale or 1.0,
+        reading.scale,
         left_out,
         mesh=mesh if mesh.is_file() else None,
     )
+    return replace(capture, reading=reading)
 
 
 def _numbered(folder: ExportFile, mark: str) -> dict[int, ExportFile]:

@@ -7,23 +7,26 @@ import os
 import shutil
 from collections.abc import Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import F4, I4, U1
+from anyscene.arrays import F4
 from anyscene.datasets import ply
 from anyscene.datasets.agreement import sample
 from anyscene.datasets.contradictions import Findings, Judge, in_files
+from anyscene.datasets.geometry import formats
+from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.imports.export_options import by_options
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, quarters
 from anyscene.datasets.left_out import NO_DEPTH, summary, usable
 from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError, FrameError
-from anyscene.scene import Camera, LeftOut
+from anyscene.scene import Camera, LeftOut, inverse, moved, scale_of
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
 COMPRESSION = 3  # of its PNG: a quarter of the time of Pillow's default, for 2 % more bytes
@@ -61,10 +64,10 @@ class Summary:
 def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = True) -> Summary:
     """Create the folder `out`, whole or not at all.
 
-    mesh: a PLY file with faces, in the world of the export; None: that of the capture, if it has one. refuse:
-    whether depth maps must not contradict each other, nor the mesh. Frames that are damaged, or lack depth
-    where others have it, are left out. Raises DataError naming the file, where `out` exists, where no camera
-    looks at the mesh, and where something is wrong with all frames.
+    mesh: a mesh or a cloud (`geometry.formats`) in the world of the export; None: that of the capture, if it
+    has one. refuse: whether depth maps that were measured must not contradict each other, nor the mesh.
+    Frames that are damaged, or lack depth where others have it, are left out. Raises DataError naming the
+    file, where `out` exists, where no camera looks at the mesh, and where something is wrong with all frames.
     """
     if out.exists():
         raise DataError(f"{out}: exists; delete it or give another --out")
@@ -90,10 +93,9 @@ def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = 
                 ],
                 Future.result,
             )
-        if with_depth:
-            _write_capture(partial, {frame.depth for frame in written if frame.depth is not None})
+        _write_capture(partial, {frame.depth for frame in written if frame.depth is not None}, capture)
         if surface is not None:
-            ply.write_mesh(partial / "mesh.ply", *surface)
+            _write_mesh(partial / "mesh.ply", surface)
         os.replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -134,17 +136,23 @@ def _write_frame(folder: Path, frame: SourceFrame, with_depth: bool) -> _Written
         Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
             folder / "color" / f"{id}.jpg", quality=95, subsampling=0
         )
-    np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.9g")
+    np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.17g")
     np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
     depth = None if picture.depth is None else (picture.depth.shape[1], picture.depth.shape[0])
     return _Written((camera.width, camera.height), depth, undistorted, turned)
 
 
-def _write_capture(folder: Path, sizes: Set[Size]) -> None:
-    """Write capture.json for depth maps of these sizes."""
-    one = next(iter(sizes)) if len(sizes) == 1 else None
-    capture = {"depth_scale": DEPTH_SCALE, "depth_size": one or sorted(sizes)}
-    (folder / "capture.json").write_text(json.dumps(capture) + "\n")
+def _write_capture(folder: Path, sizes: Set[Size], capture: Capture) -> None:
+    """Write capture.json for depth maps of these sizes, with the way back to the export."""
+    said: dict[str, Any] = {"scale": 1, "world": inverse(capture.world).tolist()}
+    if capture.upright:
+        said["up"] = [0, 0, 1]
+    if capture.remarks:
+        said["remarks"] = list(capture.remarks)
+    if sizes:
+        one = next(iter(sizes)) if len(sizes) == 1 else None
+        said |= {"depth_scale": DEPTH_SCALE, "depth_size": one or sorted(sizes)}
+    (folder / "capture.json").write_text(json.dumps(said) + "\n")
 
 
 def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
@@ -159,15 +167,10 @@ def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
     Image.fromarray(steps).save(path, compress_level=COMPRESSION)
 
 
-def _read_mesh(mesh: Path, capture: Capture) -> tuple[F4, U1, I4]:
-    """(xyz f4[N, 3], rgb u1[N, 3], face i4[F, 3]) in the world of the frames. Raises DataError."""
-    xyz, rgb, _, face = ply.read_mesh(mesh)
-    if len(face) == 0:
-        raise DataError(
-            f"{mesh}: points without faces; make a mesh of them (colmap poisson_mesher), or leave --mesh out "
-            "where there is depth"
-        )
-    xyz = (xyz @ capture.world[:3, :3].T + capture.world[:3, 3]).astype(np.float32)
+def _read_mesh(mesh: Path, capture: Capture) -> Geometry:
+    """What a file of a mesh or a cloud holds, in the world of the frames. Raises DataError."""
+    found = formats.read(mesh).moved(capture.world)
+    xyz = found.xyz.astype(np.float32)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
         looked_at |= frame.camera.looks_at(xyz)
@@ -176,7 +179,16 @@ def _read_mesh(mesh: Path, capture: Capture) -> tuple[F4, U1, I4]:
             f"{mesh}: the cameras look at {100 * looked_at.mean():.0f} % of it; export it in the world of "
             "the poses, unaligned and unscaled"
         )
-    return xyz, rgb, face
+    return found
+
+
+def _write_mesh(path: Path, surface: Geometry) -> None:
+    """Write mesh.ply. What it lacks, colours and normals of points without faces, comes from the frames when
+    it is read."""
+    own: dict[str, F4] = {}
+    if surface.normal is not None:
+        own = dict(zip(("nx", "ny", "nz"), surface.normal.T, strict=True))
+    ply.write_mesh(path, surface.xyz.astype(np.float32), surface.rgb, surface.face, (), **own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,27 +207,29 @@ class _Unwritten:
             return None
 
 
-def _findings(capture: Capture, surface: tuple[F4, U1, I4] | None, out: Path, refuse: bool) -> Findings:
+def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: bool) -> Findings:
     """How far the depth maps agree with each other and with the mesh. Raises DataError where they cannot be
     right and are to be refused."""
     unit = next((frame.depth.unit for frame in capture.frames if frame.depth is not None), None)
     reading = capture.reading or Reading(DEPTH_SCALE if unit is None else 1 / unit)
-    judge = Judge(out.name, reading, in_files if capture.reading is None else by_options, refuse)
-    moved = capture.world.copy()
-    moved[:3, :3] /= np.cbrt(np.linalg.det(moved[:3, :3]))
-    back = np.linalg.inv(moved)  # to the axes of the export, of which readings speak
+    correction = in_files if capture.reading is None else by_options
+    judge = Judge(out.name, reading, correction, refuse and capture.measured)
+    rigid = capture.world.copy()
+    rigid[:3, :3] /= scale_of(rigid)
+    back = inverse(rigid)  # to the axes of the export, of which readings speak
 
     def placed(frame: SourceFrame) -> _Unwritten:
-        return _Unwritten(frame, replace(frame.pinhole, pose=back @ frame.camera.pose))
+        return _Unwritten(frame, frame.pinhole.moved(back))
 
     taken = sample(usable([(frame.id, frame) for frame in capture.frames], placed)[0])
     if taken is not None:
         median = np.median(taken.metres, axis=1)
         plausible = (median >= PLAUSIBLE[0]) & (median <= PLAUSIBLE[1])
-        # The others will be left out. Where all are odd and options say how they are meant, these may be wrong.
-        if plausible.any() or capture.reading is None:
+        # The others will be left out. Where all are odd, options that say how they are meant may be wrong, but
+        # not if all that is seen is one distance: then something covers the lens.
+        if plausible.any() or capture.reading is None or not np.ptp(taken.metres, axis=1).any():
             taken = taken.of(plausible)
     findings = judge.frames(taken)
     if surface is None:
         return findings
-    return judge.surface(taken, surface[0] @ back[:3, :3].T + back[:3, 3], findings)
+    return judge.surface(taken, moved(surface.xyz, back), findings)

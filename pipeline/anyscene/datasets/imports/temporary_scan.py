@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from anyscene.datasets.imports.export_options import ExportOptions, refuse
@@ -18,9 +19,10 @@ def as_scan(
 ) -> Iterator[tuple[Path, Summary | None]]:
     """A context with (the folder of a scan in the rgbd form, what the import did). The folder is `path`
     itself where it has that form; else the export at `path` is imported into a folder that lasts as long as
-    the context. Raises the errors of `read` and `write`."""
+    the context; the scale and the up of `options` are then taken. Raises the errors of `read` and `write`."""
     if source is None and is_scan(path):
-        refuse(None, options, mesh, every, because="a scan in plain files is in metres, z up")
+        of_export = replace(options, scale=None, up=None)  # those of a scan are for its reader
+        refuse(None, of_export, mesh, every, because="a scan in plain files is read as it is")
         yield path.resolve(), None
         return
     capture = read(path, source, options, every)

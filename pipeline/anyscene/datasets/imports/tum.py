@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -52,19 +53,21 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         raise DataError(f"{folder / POSES[0]}: missing; write time tx ty tz qx qy qz qw of the camera there")
     trajectory, intrinsics = _trajectory(path), _intrinsics(folder)
     unit = options.depth_unit or UNIT
+    reading = options.reading(unit)
 
     def frame(color: Timed, depth: Timed | None) -> SourceFrame:
-        pose = trajectory.at(color[0], path)
+        pose = reading.pose(trajectory.at(color[0], path))
         if depth is None:
             raise FrameError(f"{folder / color[1]}: no depth within {NEAR:g} s", NO_DEPTH)
-        map_ = Depth(folder / depth[1], unit)
+        map_ = Depth(folder / depth[1], unit, form=reading.depth_form)
         return framed(color[1], folder / color[1], map_, pose, intrinsics, None, path)
 
     source_frames, left_out = usable(
         [(color[1], (color, depth)) for color, depth in _pairs(folder)], lambda pair: frame(*pair)
     )
     up = UP if options.up is None else options.up
-    return oriented(named(source_frames, folder), folder, up, options.scale or 1.0, left_out)
+    capture = oriented(named(source_frames, folder), folder, up, reading.scale, left_out)
+    return replace(capture, reading=reading)
 
 
 def _trajectory(path: ExportFile) -> Trajectory:

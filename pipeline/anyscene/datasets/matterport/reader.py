@@ -113,7 +113,8 @@ class Matterport:
         mesh = folder / _mesh(scene)
         if not mesh.is_file():
             raise DataError(f"{mesh}: missing; unzip the house's region_segmentations")
-        xyz, rgb, normal, face = ply.read_mesh(mesh)
+        places, rgb, normal, face = ply.read_mesh(mesh)
+        xyz = places.astype(np.float32, copy=False)
         records = read_cameras(folder / CAMERAS / f"{house}.conf")
         if self.region_frames == "house":
             regions = panorama_regions(folder / HOUSES / f"{house}.house")

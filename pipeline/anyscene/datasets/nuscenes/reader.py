@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 
 from anyscene.arrays import B1, F4, F8
-from anyscene.datasets import cloud_from_depth, raw_files
+from anyscene.datasets import raw_files
 from anyscene.datasets.entry import Entry, Extent
+from anyscene.datasets.geometry.normals import NEIGHBOURS, point_normals
 from anyscene.datasets.label_sets import LabelSet, label_set
 from anyscene.datasets.nuscenes import tables as nuscenes_tables
 from anyscene.datasets.nuscenes import truth as nuscenes_truth
@@ -120,7 +121,7 @@ class NuScenes:
             intensity.append(points[:, 3])
             seen_from.append(np.broadcast_to(pose[:3, 3], (len(points), 3)))
         xyz = np.concatenate(places).astype(np.float32)
-        if len(xyz) <= cloud_from_depth.NEIGHBOURS:
+        if len(xyz) <= NEIGHBOURS:
             raise DataError(f"{self.root / key.file}: hardly any points, {len(xyz)}; unpack it again")
         grey = np.clip(np.rint(np.concatenate(intensity)), 0, 255).astype(np.uint8)
         frames = tuple(
@@ -131,11 +132,12 @@ class NuScenes:
             scene,
             xyz,
             np.repeat(grey[:, None], 3, 1),
-            cloud_from_depth.point_normals(xyz, np.concatenate(seen_from)),
+            point_normals(xyz, np.concatenate(seen_from)),
             np.zeros((0, 3), np.int32),
             frames,
             self._split(scene),
             self.name,
+            world=tables.ego_pose(key),  # the map of the drive
         )
 
     def read_truth(self, scene: str) -> Truth:

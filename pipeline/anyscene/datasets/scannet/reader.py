@@ -37,7 +37,7 @@ from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError, FrameError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera, Frame, ImageLocation, Scene
+from anyscene.scene import Camera, Frame, ImageLocation, Scene, inverse
 
 SCAN = re.compile(r"scene\d{4}_\d{2}")
 NAMES = ("train", "val", "test")
@@ -103,7 +103,7 @@ class ScanNet:
         turn = np.eye(4)
         if self.align and (found := axis_alignment(folder / f"{scene}.txt")) is not None:
             turn = found
-            xyz = (xyz @ turn[:3, :3].T + turn[:3, 3]).astype(np.float32)
+            xyz = xyz @ turn[:3, :3].T + turn[:3, 3]
             normal = (normal @ turn[:3, :3].T).astype(np.float32)
         stream = folder / f"{scene}.sens"
         if stream.is_file():
@@ -118,7 +118,8 @@ class ScanNet:
                 raise DataError(f"{folder}: {count}; take {scene} off the split") from error
             raise
         split = self.splits().get(scene, UNLISTED)
-        return Scene(scene, xyz, rgb, normal, face, frames, split, self.name, lost)
+        xyz, world = xyz.astype(np.float32, copy=False), inverse(turn)
+        return Scene(scene, xyz, rgb, normal, face, frames, split, self.name, lost, world)
 
     def read_truth(self, scene: str) -> Truth:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""

@@ -246,7 +246,7 @@ class SceneView:
         superpoint = np.empty(0, np.int32) if self._superpoint is None else self._superpoint
         group = self._group
         rgb, normal, face = group["rgb"][:], group["normal"][:], group["face"][:]
-        surface = Surface(self.scene, self.xyz, rgb, normal, face, superpoint)
+        surface = Surface(self.scene, self.xyz, rgb, normal, face, superpoint, store.world(group))
         if self._superpoint is None:
             surface = surface.divided(self._settings.superpoints)
             self._superpoint = surface.superpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Floats, Integers
+from anyscene.lifting.places import distinct
 
 NEIGHBOURS = 6  # nearest points that touch where there is no mesh
 VOXEL = 0.05  # metres, the side of the cells by which area is measured where there is no mesh
@@ -28,6 +29,9 @@ class Unit(StrEnum):
     superpoint = "superpoint"
 
 
+Place = tuple[float, float, float]  # x, y, z
+
+
 @dataclass(frozen=True)
 class Match:
     """A group of superpoints that a text found."""
@@ -36,8 +40,9 @@ class Match:
     score: float  # the mean of the scores of its points
     points: int  # how many it has
     area: float  # square metres
-    centre: tuple[float, float, float]  # the mean of its points, metres
-    extent: tuple[float, float, float]  # of its points along x, y, z, metres
+    centre: Place  # the mean of its points, metres
+    extent: Place  # of its points along x, y, z, metres
+    box: tuple[Place, Place]  # their lowest and highest x, y, z
 
 
 def decimals(place: Sequence[float], count: int) -> str:
@@ -46,16 +51,19 @@ def decimals(place: Sequence[float], count: int) -> str:
 
 
 def touching(superpoint: I4, xyz: F4, face: I4) -> I8:
-    """i8[E, 2]: pairs a < b of superpoints that share an edge of the mesh; where there are no faces, pairs of
-    which one has a point among the nearest of a point of the other. superpoint: i4[N]; xyz: f4[N, 3]; face:
-    i4[F, 3]."""
+    """i8[E, 2]: pairs a < b of superpoints that share an edge of the mesh, or a place; where there are no
+    faces, pairs of which one has a place among the nearest of a place of the other. superpoint: i4[N]; xyz:
+    f4[N, 3]; face: i4[F, 3]."""
+    first, place = distinct(xyz)
+    edges = [(superpoint, superpoint[first][place])]
     if len(face):
         corner = superpoint[face]
-        edges = [(corner[:, a], corner[:, b]) for a, b in ((0, 1), (1, 2), (2, 0))]
+        edges += [(corner[:, a], corner[:, b]) for a, b in ((0, 1), (1, 2), (2, 0))]
     else:
+        xyz, there = xyz[first], superpoint[first]
         _, near = cKDTree(xyz).query(xyz, min(NEIGHBOURS + 1, len(xyz)))
         near = near.reshape(len(xyz), -1)
-        edges = [(np.repeat(superpoint, near.shape[1]), superpoint[near.ravel()])]
+        edges.append((np.repeat(there, near.shape[1]), there[near.ravel()]))
     apart = [np.stack([one[one != other], other[one != other]], 1) for one, other in edges]
     return np.unique(np.sort(np.concatenate(apart).astype(np.int64), axis=1), axis=0)
 
@@ -149,7 +157,20 @@ def _by_rank(rank: I8, count: int) -> list[I8]:
 
 
 def _match(superpoints: I8, score: float, area: F8, xyz: F4) -> Match:
-    column = np.ascontiguousarray(xyz.T)  # NumPy takes 40 times as long along the short axis
-    centre, extent = column.mean(1).tolist(), np.ptp(column, axis=1).tolist()
     surface = float(area[superpoints].sum())
-    return Match(tuple(superpoints.tolist()), score, len(xyz), surface, tuple(centre), tuple(extent))
+    return Match(tuple(superpoints.tolist()), score, len(xyz), surface, *_place(xyz))
+
+
+def placed(match: Match, xyz: Floats) -> Match:
+    """The match with the centre, the extent and the box of its points in another world, f4|f8[points, 3]."""
+    centre, extent, box = _place(xyz)
+    return replace(match, centre=centre, extent=extent, box=box)
+
+
+def _place(xyz: Floats) -> tuple[Place, Place, tuple[Place, Place]]:
+    column = np.ascontiguousarray(xyz.T)  # NumPy takes 40 times as long along the short axis
+    low, high = column.min(1), column.max(1)
+    centre, extent, lowest, highest = (
+        tuple(each.tolist()) for each in (column.mean(1), high - low, low, high)
+    )
+    return centre, extent, (lowest, highest)

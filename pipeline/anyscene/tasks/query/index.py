@@ -113,11 +113,13 @@ class Index:
         classes: Vocabulary,
         sample: I8,
         drawn: I8 | None = None,
+        once: B1 | None = None,
     ) -> Index:
         """Build the index in one pass over the features, with little more memory than is kept.
 
         superpoint: i4[N], empty where there are none yet; sample, drawn: i8[M] each, in rising order; without
-        `drawn` the sample is drawn."""
+        `drawn` the sample is drawn. once: b1[N], the points that enter means; None: all."""
+        counted = features.valid if once is None else features.valid & once
         names = np.vstack([classes.name, classes.common])
         columns, width = torch.from_numpy(names.T.copy()), names.shape[1]
         kept = [_Filling(sample, width, len(names))]
@@ -133,7 +135,7 @@ class Index:
             like[:, :-1] = similarity.shares(like[:, :-1])
             if len(superpoint):
                 told = np.hstack([unit.numpy(), like])
-                means.add(superpoint[start:end], told, features.valid[start:end])
+                means.add(superpoint[start:end], told, counted[start:end])
             for each in kept:
                 each.take(start, block, torch.from_numpy(like))
             start = end

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Integers
+from anyscene.lifting.places import distinct
+from anyscene.scene import World
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
 from anyscene.tasks.query.groups import TOP, Unit
@@ -52,7 +54,9 @@ class Session:
         sample: i8[M], what spread(xyz, SAMPLE) returns; pass it where it is known, because it takes a second
         for a million points."""
         superpoint, sample = surface.superpoint, spread(surface.xyz, SAMPLE) if sample is None else sample
-        index = Index.of(features, superpoint, classes, sample, drawn)
+        once = np.full(len(surface), len(surface.face) == 0)
+        once[distinct(surface.xyz)[0]] = True  # of a mesh a place counts once
+        index = Index.of(features, superpoint, classes, sample, drawn, once)
         group: Integers = np.arange(len(index.count))
         area = np.zeros(0)
         if len(superpoint):
@@ -145,6 +149,17 @@ class Answer:
     def heat(self) -> F4:
         """f4[M] in 0..1: the scores, scaled for colours."""
         return similarity.relative(self.score)
+
+    def placed(self, surface: Surface, world: World) -> Answer:
+        """The answer with its groups placed in one of the worlds of `surface`, which was asked."""
+        if world == "scene":
+            return self
+        xyz = surface.xyz_in(world)
+        members = (np.isin(surface.superpoint, match.superpoints) for match in self.matches)
+        matches = (
+            groups.placed(match, xyz[inside]) for match, inside in zip(self.matches, members, strict=True)
+        )
+        return replace(self, matches=tuple(matches))
 
     def record(self) -> dict[str, Any]:
         """The answer as values for JSON, without the scores of points."""

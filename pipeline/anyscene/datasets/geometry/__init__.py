@@ -1,0 +1,1 @@
+"""Meshes and clouds as files of other tools hold them."""

@@ -1,0 +1,129 @@
+"""Where a scan lies: from the world of its files to metres near the origin, z up, with the way back.
+
+Every reader of a mesh, a cloud or a scan passes by here, in two steps: `near`, before coordinates become f4,
+and `upright`, when the points are known. The way back is `Scene.world`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from anyscene.arrays import F8, Floats
+from anyscene.datasets import up
+from anyscene.errors import DataError
+from anyscene.scene import Scene
+
+# Metres from the origin up to which coordinates are kept as they are. There the steps of an f4 are 0.06 mm,
+# at the coordinates of a map (UTM: northings of millions) half a metre.
+FAR = 1000.0
+PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
+UNITS = {"millimetres": 0.001, "centimetres": 0.01, "metres": 1.0, "kilometres": 1000.0}
+TINY = 1e-12
+LEVEL = np.cos(np.radians(10))  # z is kept where it is nearer to what is up than this
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a person, or an importer, says of the world of a scan's files."""
+
+    scale: float | None = None  # metres in a unit of points and poses; None: 1, if that can be
+    # f8[3], of any length; up.IMAGES: what the cameras alone say; None: z, unless surfaces and cameras say
+    # something else
+    up: F8 | str | None = None
+    # f8[4,4], from the world of these files to that of the export that they were made from
+    world: F8 = field(default_factory=lambda: np.eye(4))
+
+
+def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
+    """f8[4,4]: the step from the world of the files to metres near the origin, which `scene.moved` takes. It
+    is the identity where metres are said or believed, and the places lie within FAR of the origin; else they
+    are moved by whole metres.
+
+    places: f4|f8[N, 3], the points, or the cameras' where there are none yet. sized: whether their extent
+    tells the unit, so that one is refused which nothing can have.
+
+    Raises DataError that begins with `where`, and names the unit under which the extent would be plausible.
+    """
+    scale = 1.0 if said.scale is None else said.scale
+    low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
+    longest = float((high - low).max())
+    if sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]:
+        raise DataError(f"{where}: its longest side would be {longest:.4g} m{_otherwise(longest)}")
+    step = np.diag([scale, scale, scale, 1.0])
+    if scale * max(np.abs(low).max(), np.abs(high).max()) > FAR:
+        middle = np.median(places.astype(np.float64), axis=0)
+        step[:3, 3] = -np.rint(scale * middle)
+    return step
+
+
+def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
+    """The scene, turned by the smallest angle that makes z what is up, and then along its walls where nobody
+    said what is up. Remarks that begin with `where` say so
+    where nobody said what is up, and where the scene was moved from coordinates of a map.
+
+    Where it is not said, points and cameras are asked (`up.estimate`). The scene stays as it is, to the bit,
+    where they say nothing, and where z is within 10 degrees of what they say. Raises DataError that begins
+    with `where` where the images are to say what is up and do not."""
+    remarks: list[str] = []
+    direction, wall = said.up, None
+    if isinstance(direction, str):
+        direction = _by_images(where, scene)
+    elif direction is None:
+        found = up.estimate(scene)
+        if found is not None and found.direction[2] < LEVEL:
+            direction, wall = found.direction, found.wall
+            angle = np.degrees(np.arccos(np.clip(direction[2], -1, 1)))
+            remarks.append(
+                f"{where}: turned by {angle:.0f} degrees: its {found.by} say that up is "
+                f"{','.join(f'{value + 0:.3f}' for value in direction.round(3))}; --up z keeps it"
+            )
+    if np.abs(scene.world[:3, 3]).max() > FAR:
+        place = ",".join(f"{value + 0:.0f}" for value in scene.world[:3, 3].round())
+        remarks.append(f"{where}: moved to the origin from {place}; --world source gives results there")
+    if direction is not None:
+        scene = scene.moved(turn(direction, wall))
+    return replace(scene, remarks=(*scene.remarks, *remarks)) if remarks else scene
+
+
+def _by_images(where: str | Path, scene: Scene) -> F8:
+    if not scene.frames:
+        raise DataError(f"{where}: has no {up.IMAGES} to tell what is up; give --up as an axis or a vector")
+    seen = up.vertical(np.array([frame.camera.pose for frame in scene.frames]))
+    if seen is None:
+        raise DataError(
+            f"{where}: the images do not agree on what is up (--up {up.IMAGES}): they must be held level and "
+            "look in several directions; give --up as an axis or a vector"
+        )
+    return seen
+
+
+def turn(direction: F8, wall: F8 | None = None) -> F8:
+    """f8[4,4]: the smallest rotation that takes `direction` f8[3], of any length, to z; to the bit the
+    identity where it is z.
+
+    wall: f8[3], a direction that is to become x, -x, y or -y, whichever is nearest by a turn about z. A
+    network that was trained on rooms along the axes knows others less well."""
+    from scipy.spatial.transform import Rotation  # only here: readers are imported to check params.yaml
+
+    step, unit = np.eye(4), direction / np.linalg.norm(direction)
+    unit[np.abs(unit) < TINY] = 0  # beside -z, scipy finds no axis to turn about by what is hardly there
+    if not np.array_equal(unit, step[2, :3]):
+        step[:3, :3] = Rotation.align_vectors([0, 0, 1], unit)[0].as_matrix()
+    if wall is not None:
+        x, y, _ = step[:3, :3] @ wall
+        off = (np.degrees(np.arctan2(y, x)) + 45) % 90 - 45
+        step[:3, :3] = Rotation.from_euler("z", -off, degrees=True).as_matrix() @ step[:3, :3]
+    return step
+
+
+def _otherwise(longest: float) -> str:
+    """Which units would make the extent plausible, as part of a message."""
+    able = [(name, unit) for name, unit in UNITS.items() if PLAUSIBLE[0] <= longest * unit <= PLAUSIBLE[1]]
+    would = ", ".join(f"{longest * unit:,.3g} m in {name} ({unit:g})" for name, unit in able)
+    return (
+        f"{f', {would}' if would else ''}; say the metres of a unit by --scale (scale in Python), or as "
+        '"scale" in the capture.json of a scan; 1 if it is right'
+    )

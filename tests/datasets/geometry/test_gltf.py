@@ -1,0 +1,308 @@
+"""glTF files, written byte by byte from the description of the format, and by trimesh."""
+
+import base64
+import io
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from anyscene.datasets.geometry import gltf
+from anyscene.errors import DataError
+
+XYZ = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], np.float32)
+RGB = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [7, 8, 9]], np.uint8)
+FACE = np.array([[0, 1, 2], [1, 3, 2]])
+KINDS = {"u1": 5121, "u2": 5123, "u4": 5125, "f4": 5126}
+
+
+def write_glb(path, primitives, *, nodes=None, materials=(), images=(), **more):
+    """A GLB file, byte by byte. primitives: each {"mode": ..., "material": ..., NAME: array}, where the array
+    of "indices" is of integers and of others [N, C]."""
+    data, views, accessors, meshes = b"", [], [], []
+
+    def stored(array):
+        nonlocal data
+        array = np.ascontiguousarray(array)
+        views.append({"buffer": 0, "byteOffset": len(data), "byteLength": array.nbytes})
+        data += array.tobytes() + bytes(-array.nbytes % 4)
+        kind = ["SCALAR", "", "VEC2", "VEC3", "VEC4"][array.shape[1] if array.ndim == 2 else 0]
+        of_values = {
+            "bufferView": len(views) - 1,
+            "componentType": KINDS[array.dtype.str[1:]],
+            "count": len(array),
+        }
+        accessors.append(
+            of_values | {"type": kind, "normalized": array.dtype.kind == "u" and array.ndim == 2}
+        )
+        return len(accessors) - 1
+
+    for part in primitives:
+        primitive = {"attributes": {name: stored(value) for name, value in part.items() if name.isupper()}}
+        primitive |= {name: part[name] for name in ("mode", "material") if name in part}
+        if "indices" in part:
+            primitive["indices"] = stored(np.asarray(part["indices"], np.uint32).ravel())
+        meshes.append({"primitives": [primitive]})
+    pictures = []
+    for image in images:
+        png = io.BytesIO()
+        Image.fromarray(image).save(png, "PNG")
+        views.append({"buffer": 0, "byteOffset": len(data), "byteLength": len(png.getvalue())})
+        data += png.getvalue() + bytes(-len(png.getvalue()) % 4)
+        pictures.append({"bufferView": len(views) - 1, "mimeType": "image/png"})
+    nodes = nodes or [{"mesh": index} for index in range(len(meshes))]
+    children = {child for node in nodes for child in node.get("children", ())}
+    tree = {"asset": {"version": "2.0"}, "scene": 0, "nodes": nodes, "meshes": meshes, "accessors": accessors}
+    tree |= {"scenes": [{"nodes": [index for index in range(len(nodes)) if index not in children]}]}
+    tree |= {"bufferViews": views, "buffers": [{"byteLength": len(data)}], "materials": list(materials)}
+    if pictures:
+        tree |= {"images": pictures, "textures": [{"source": index} for index in range(len(pictures))]}
+    text = json.dumps(tree | more).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = (
+        struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(data), 0x004E4942) + data
+    )
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
+    return path
+
+
+def square(**more):
+    return {"POSITION": XYZ, "indices": FACE} | more
+
+
+def light(colour):
+    """Of colours in 0..1 as images have them, by the formula of sRGB (IEC 61966-2-1)."""
+    return np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+
+
+def test_a_mesh_with_bytes_of_colour(tmp_path):
+    found = gltf.read(write_glb(tmp_path / "m.glb", [square(COLOR_0=RGB)]))
+    assert np.array_equal(found.xyz, XYZ) and np.array_equal(found.face, FACE)
+    assert found.rgb.tolist() == RGB.tolist() and found.up.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+def test_colours_of_more_than_a_byte_are_light(tmp_path, kind, alpha):
+    linear = light(RGB / 255)
+    values = linear.astype("f4") if kind == "f4" else np.rint(linear * 65535).astype("u2")
+    values = np.column_stack([values, values[:, :1]]) if alpha else values
+    found = gltf.read(write_glb(tmp_path / "m.glb", [square(COLOR_0=values)]))
+    assert found.rgb.tolist() == RGB.tolist()
+
+
+def test_texture_material_and_none(tmp_path):
+    uv = ((XYZ[:, :2] + 0.5) / 2 * [1, -1] + [0, 1]).astype(np.float32)  # from above in glTF
+    pixels = RGB[[2, 3, 0, 1]].reshape(2, 2, 3)
+    materials = [
+        {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}},
+        {"pbrMetallicRoughness": {"baseColorFactor": [1, 0, light(np.array(0.5)).item(), 1]}},
+        {},
+    ]
+    parts = [square(TEXCOORD_0=uv, material=0), square(material=1), square(material=2), square()]
+    found = gltf.read(write_glb(tmp_path / "m.glb", parts, materials=materials, images=[pixels]))
+    assert found.rgb[:4].tolist() == RGB.tolist() and found.rgb[4:8].tolist() == 4 * [[255, 0, 128]]
+    assert set(found.rgb[12:].ravel().tolist()) == {128}
+    assert np.array_equal(found.face, np.concatenate([FACE + 4 * index for index in range(4)]))
+    assert gltf.read(write_glb(tmp_path / "m.glb", [square(), square()])).rgb is None
+
+
+def test_nodes_place_their_meshes(tmp_path):
+    half = np.sqrt(0.5)
+    nodes = [
+        {"children": [1], "translation": [10, 0, 0]},
+        {"mesh": 0, "rotation": [0, 0, half, half], "scale": [2, 2, 2]},  # a quarter about z
+        {"mesh": 0, "scale": [-1, 1, 1]},
+    ]
+    found = gltf.read(write_glb(tmp_path / "m.glb", [square(COLOR_0=RGB)], nodes=nodes))
+    turned = np.stack([10 - 2 * XYZ[:, 1], 2 * XYZ[:, 0], 0 * XYZ[:, 0]], 1)
+    assert np.allclose(found.xyz, np.concatenate([turned, XYZ * [-1, 1, 1]]))
+    corner = found.xyz[found.face]
+    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    assert (normal[:, 2] > 0).all()  # the mirror turned no face inside out
+
+
+def test_a_node_that_is_placed_by_a_matrix(tmp_path):
+    matrix = [
+        0,
+        1,
+        0,
+        0,
+        -1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0,
+        5,
+        6,
+        7,
+        1,
+    ]  # its columns: a quarter about z, then (5, 6, 7)
+    found = gltf.read(write_glb(tmp_path / "m.glb", [square()], nodes=[{"mesh": 0, "matrix": matrix}]))
+    assert np.allclose(found.xyz, np.stack([5 - XYZ[:, 1], 6 + XYZ[:, 0], 7 + XYZ[:, 2]], 1))
+
+
+def test_points_and_lines(tmp_path):
+    cloud, line = {"POSITION": XYZ, "COLOR_0": RGB, "mode": 0}, {"POSITION": XYZ[:2], "mode": 1}
+    found = gltf.read(write_glb(tmp_path / "m.glb", [cloud, line]))
+    assert np.array_equal(found.xyz, XYZ) and found.rgb.tolist() == RGB.tolist() and len(found.face) == 0
+    with pytest.raises(DataError, match=r"m\.glb: holds no triangles and no points"):
+        gltf.read(write_glb(tmp_path / "m.glb", [line]))
+
+
+def test_what_another_library_wrote(tmp_path):
+    trimesh.Trimesh(XYZ, FACE, vertex_colors=RGB, process=False).export(tmp_path / "m.glb")
+    trimesh.Trimesh(XYZ, FACE, vertex_colors=RGB, process=False).export(tmp_path / "m.gltf")
+    trimesh.PointCloud(XYZ, RGB).export(tmp_path / "cloud.glb")
+    for name in ("m.glb", "m.gltf", "cloud.glb"):
+        found = gltf.read(tmp_path / name)
+        assert np.array_equal(found.xyz, XYZ) and found.rgb.tolist() == RGB.tolist()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_texture_basisu"],
+)
+def test_extensions_that_are_not_read(tmp_path, name):
+    path = write_glb(tmp_path / "m.glb", [square()], extensionsRequired=[name], extensionsUsed=[name])
+    with pytest.raises(DataError, match=rf"m\.glb: is packed by {name}, which is not read here; export it"):
+        gltf.read(path)
+
+
+def test_extensions_that_do_not_matter(tmp_path):
+    said = ["KHR_materials_unlit"]
+    path = write_glb(
+        tmp_path / "m.glb", [square()], extensionsRequired=said, extensionsUsed=[*said, "KHR_other"]
+    )
+    assert len(gltf.read(path).xyz) == 4
+
+
+@pytest.mark.parametrize("name", ["m.glb", "m.gltf"])
+@pytest.mark.parametrize(
+    "data", [b"", b"nothing", b"[1]", b"{}", b"glTF" + bytes(40), b"glTF\1\0\0\0" + bytes(40)]
+)
+def test_damage_is_named(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        gltf.read(tmp_path / name)
+
+
+def test_a_file_that_is_cut_anywhere(tmp_path):
+    path = write_glb(tmp_path / "m.glb", [square(COLOR_0=RGB)])
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"m\.glb: not a readable glTF file"):
+            gltf.read(path)
+
+
+def test_integers_that_stand_for_fractions(tmp_path):
+    """As gltfpack quantises: positions of 16 bits, coordinates of 8."""
+    uv = ((XYZ[:, :2] + 0.5) / 2 * [1, -1] + [0, 1]) * 255
+    part = square(
+        POSITION=(1000 * XYZ).astype(np.uint16), TEXCOORD_0=np.rint(uv).astype(np.uint8), material=0
+    )
+    materials = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+    pixels = RGB[[2, 3, 0, 1]].reshape(2, 2, 3)
+    said = ["KHR_mesh_quantization"]
+    nodes = [{"mesh": 0, "scale": [0.001] * 3}]
+    path = write_glb(
+        tmp_path / "m.glb", [part], nodes=nodes, materials=materials, images=[pixels], extensionsRequired=said
+    )
+    found = gltf.read(path)
+    assert np.abs(found.rgb.astype(int) - RGB).max() <= 2
+    assert np.allclose(found.xyz * 65535, XYZ, atol=1e-6)  # the builder marks integers as fractions
+
+
+def test_attributes_that_lie_between_one_another(tmp_path):
+    """A stride, as exporters of engines write it (trimesh#1521)."""
+    rows = np.zeros(4, [("place", "<f4", 3), ("tint", "u1", 4)])
+    rows["place"], rows["tint"][:, :3] = XYZ, RGB
+    data = rows.tobytes() + FACE.astype("<u2").tobytes()
+    accessor = {"bufferView": 0, "count": 4}
+    tree = {
+        "asset": {"version": "2.0"},
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2}]}],
+        "accessors": [
+            accessor | {"componentType": 5126, "type": "VEC3"},
+            accessor | {"componentType": 5121, "type": "VEC4", "byteOffset": 12, "normalized": True},
+            {"bufferView": 1, "componentType": 5123, "type": "SCALAR", "count": 6},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteLength": 64, "byteStride": 16},
+            {"buffer": 0, "byteOffset": 64, "byteLength": 12},
+        ],
+        "buffers": [{"byteLength": 76, "uri": "its%20data.bin"}],
+    }
+    (tmp_path / "m.gltf").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"its data\.bin: missing, m\.gltf names it"):
+        gltf.read(tmp_path / "m.gltf")
+    (tmp_path / "its data.bin").write_bytes(data)
+    found = gltf.read(tmp_path / "m.gltf")
+    assert np.array_equal(found.xyz, XYZ) and found.rgb.tolist() == RGB.tolist()
+    assert np.array_equal(found.face, FACE)
+    tree["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(data).decode()
+    (tmp_path / "m.gltf").write_text(json.dumps(tree))
+    assert np.array_equal(gltf.read(tmp_path / "m.gltf").xyz, XYZ)
+    tree["buffers"][0]["uri"] = "../m.bin"
+    (tmp_path / "m.gltf").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match="which is not beside it"):
+        gltf.read(tmp_path / "m.gltf")
+
+
+@pytest.mark.parametrize(("mode", "corner", "face"), [
+    (5, [0, 1, 2, 3], [[0, 1, 2], [1, 3, 2]]),
+    (6, [0, 1, 3, 2], [[0, 1, 3], [0, 3, 2]]),
+    (4, [0, 1, 2, 1, 3, 2, 0, 1], [[0, 1, 2], [1, 3, 2]]),
+])  # fmt: skip
+def test_strips_and_fans(tmp_path, mode, corner, face):
+    part = {"POSITION": XYZ, "indices": np.array(corner), "mode": mode}
+    assert gltf.read(write_glb(tmp_path / "m.glb", [part])).face.tolist() == face
+    unindexed = {"POSITION": XYZ[corner], "mode": mode}
+    found = gltf.read(write_glb(tmp_path / "m.glb", [unindexed]))
+    assert np.array_equal(found.xyz[found.face], XYZ[np.array(face)])
+
+
+def test_vertices_that_no_face_of_a_primitive_has_are_left_out(tmp_path):
+    parts = [square(indices=FACE[:1], COLOR_0=RGB), square(indices=FACE[1:], COLOR_0=RGB)]
+    found = gltf.read(write_glb(tmp_path / "m.glb", parts))
+    assert np.array_equal(found.xyz, XYZ[[0, 1, 2, 1, 2, 3]]) and found.face.tolist() == [
+        [0, 1, 2],
+        [3, 5, 4],
+    ]
+    assert found.rgb.tolist() == RGB[[0, 1, 2, 1, 2, 3]].tolist()
+
+
+def test_texture_material_and_vertex_are_multiplied_as_light(tmp_path):
+    half = light(np.array(0.5)).item()
+    materials = [
+        {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "baseColorFactor": [1, half, half, 1]}}
+    ]
+    uv = np.full((4, 2), 0.5, np.float32)
+    white = np.full((2, 2, 3), 255, np.uint8)
+    own = np.tile(np.array([[128, 255, 128]], np.uint8), (4, 1))
+    part = square(TEXCOORD_0=uv, COLOR_0=own, material=0)
+    found = gltf.read(write_glb(tmp_path / "m.glb", [part], materials=materials, images=[white]))
+    both = 1.055 * (half * light(np.array(128 / 255))) ** (1 / 2.4) - 0.055
+    assert found.rgb[0].tolist() == [128, 128, round(255 * both)]
+
+
+def test_materials_of_the_older_extension(tmp_path):
+    said = "KHR_materials_pbrSpecularGlossiness"
+    materials = [{"extensions": {said: {"diffuseFactor": [0, 1, 0, 1]}}}]
+    path = write_glb(tmp_path / "m.glb", [square(material=0)], materials=materials, extensionsRequired=[said])
+    assert gltf.read(path).rgb.tolist() == 4 * [[0, 255, 0]]
+
+
+def test_nodes_below_themselves(tmp_path):
+    nodes = [{"children": [1]}, {"children": [2], "mesh": 0}, {"children": [1]}]
+    with pytest.raises(DataError, match="below themselves"):
+        gltf.read(write_glb(tmp_path / "m.glb", [square()], nodes=nodes))

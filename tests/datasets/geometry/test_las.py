@@ -1,0 +1,53 @@
+"""LAS and LAZ files, written by the library that reads them."""
+
+import numpy as np
+import pytest
+
+from anyscene.datasets.geometry import formats, las
+from anyscene.errors import DataError
+
+laspy = pytest.importorskip("laspy")
+pytest.importorskip("lazrs")
+
+XYZ = np.array([[693000.123, 5337000.456, 520.789], [693001, 5337002, 521], [693004, 5337000, 522.5]])
+RGB = np.array([[255, 0, 7], [1, 2, 3], [200, 100, 0]])
+
+
+def write_las(path, *, form=3, version="1.2", scale=256, rgb=RGB):
+    header = laspy.LasHeader(point_format=form, version=version)
+    header.offsets, header.scales = XYZ.min(0), [0.001] * 3
+    data = laspy.LasData(header)
+    data.x, data.y, data.z = XYZ.T
+    if "red" in data.point_format.dimension_names:
+        data.red, data.green, data.blue = (rgb * scale).astype(np.uint16).T
+    data.write(str(path))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".las", ".laz", ".LAS"])
+@pytest.mark.parametrize(("form", "version"), [(2, "1.2"), (3, "1.2"), (7, "1.4")])
+@pytest.mark.parametrize("scale", [1, 256, 257])  # bytes that were not scaled, and both ways to do it
+def test_las(tmp_path, ending, form, version, scale):
+    found = formats.read(write_las(tmp_path / f"room{ending}", form=form, version=version, scale=scale))
+    assert np.abs(found.xyz - XYZ).max() < 0.00051 and found.rgb.tolist() == RGB.tolist()
+    assert len(found.face) == 0 and found.normal is None
+
+
+def test_las_without_colours(tmp_path):
+    assert las.read(write_las(tmp_path / "room.las", form=1)).rgb is None
+    assert las.read(write_las(tmp_path / "room.las", rgb=0 * RGB)).rgb is None
+
+
+@pytest.mark.parametrize("name", ["room.las", "room.laz"])
+@pytest.mark.parametrize("data", [b"", b"nothing", b"LASF" + bytes(300)])
+def test_damage_is_named(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        formats.read(tmp_path / name)
+
+
+def test_a_laz_file_that_is_cut(tmp_path):
+    path = write_las(tmp_path / "room.laz")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"room\.laz: not a readable LAS file"):
+        las.read(path)

@@ -1,0 +1,44 @@
+"""STL files."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from anyscene.datasets.geometry import stl
+from anyscene.errors import DataError
+
+XYZ = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.1]], np.float32)
+FACE = np.array([[0, 1, 2], [1, 3, 2]])
+
+
+@pytest.fixture(params=["stl", "stl_ascii"])
+def path(tmp_path, request):
+    trimesh.Trimesh(XYZ, FACE, process=False).export(tmp_path / "m.stl", file_type=request.param)
+    return tmp_path / "m.stl"
+
+
+def test_triangles_have_vertices_of_their_own(path):
+    found = stl.read(path)
+    assert np.allclose(found.xyz, XYZ[FACE].reshape(-1, 3)) and found.face.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert found.rgb is None and found.up is None and found.normal is None
+
+
+def test_a_binary_file_whose_header_begins_as_text(tmp_path):
+    """SolidWorks writes such (stl_reader#3)."""
+    trimesh.Trimesh(XYZ, FACE, process=False).export(tmp_path / "m.stl")
+    (tmp_path / "m.stl").write_bytes(b"solid part" + (tmp_path / "m.stl").read_bytes()[10:])
+    assert np.allclose(stl.read(tmp_path / "m.stl").xyz, XYZ[FACE].reshape(-1, 3))
+
+
+def test_a_file_that_is_cut(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30] if whole[:5] != b"solid" else whole[: whole.rindex(b"vertex")])
+    with pytest.raises(DataError, match=r"m\.stl: not a readable STL file, or cut"):
+        stl.read(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing", b"solid a\nendsolid a\n", bytes(84), b"vertex a b c"])
+def test_damage_is_named(tmp_path, data):
+    (tmp_path / "m.stl").write_bytes(data)
+    with pytest.raises(DataError, match=r"m\.stl: not a readable STL file"):
+        stl.read(tmp_path / "m.stl")

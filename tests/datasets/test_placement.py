@@ -1,0 +1,248 @@
+"""Where a scan lies: units, coordinates of maps, another up, and the way back."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from anyscene.datasets import placement, ply
+from anyscene.datasets.placement import Said
+from anyscene.datasets.rgbd import Rgbd
+from anyscene.errors import DataError
+from anyscene.scene import Scene, inverse, moved
+from tests.builders.capture import grid, write_ply, write_scan
+
+UTM = np.array([693000.25, 5337000.5, 520.125])  # eastern and northern metres, height
+CORNERS = np.array([[0.0, 0, 0], [4, 3, 2.5]])
+
+
+def translated(folder, by, scale=1.0):
+    """The scan in `folder` in another world: its poses and its mesh, in doubles."""
+    for path in (folder / "pose").iterdir():
+        pose = np.loadtxt(path)
+        pose[:3, 3] = scale * pose[:3, 3] + by
+        np.savetxt(path, pose, fmt="%.17g")
+    if (folder / "mesh.ply").is_file():
+        xyz, face = grid(6)
+        rgb = np.zeros((len(xyz), 3), np.uint8)
+        write_ply(folder / "mesh.ply", scale * xyz.astype(np.float64) + by, rgb, face)
+
+
+def turned(folder, rotation):
+    """The scan in `folder` in a world that is turned."""
+    for path in (folder / "pose").iterdir():
+        pose = np.loadtxt(path)
+        pose[:3] = rotation @ pose[:3]
+        np.savetxt(path, pose, fmt="%.17g")
+    xyz, face = grid(6)
+    write_ply(folder / "mesh.ply", xyz @ rotation.T, np.zeros((len(xyz), 3), np.uint8), face)
+
+
+def read(root, said=None):
+    return Rgbd(root, "test", **({} if said is None else {"said": said})).read("a")
+
+
+def say(folder, **said):
+    path = folder / "capture.json"
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(content | said))
+
+
+# ------------------------------------------------------------------------------------------------------ units
+
+
+@pytest.mark.parametrize(
+    ("longest", "said"),
+    [
+        (4000, "4000 m, 4 m in millimetres (0.001), 40 m in centimetres (0.01); say the metres of a unit"),
+        (400, "400 m, 0.4 m in millimetres (0.001), 4 m in centimetres (0.01); say"),
+        (0.004, "0.004 m, 4 m in kilometres (1000); say"),
+        (1e9, '1e+09 m; say the metres of a unit by --scale (scale in Python), or as "scale" in the'),
+    ],
+)
+def test_a_size_that_nothing_has_is_refused_with_the_unit_that_would_do(longest, said):
+    with pytest.raises(DataError) as error:
+        placement.near("room.ply", CORNERS * longest / 4, Said(), sized=True)
+    assert f"room.ply: its longest side would be {said}" in str(error.value)
+
+
+@pytest.mark.parametrize("longest", [0.3, 4, 100])
+def test_a_size_that_things_have_is_taken(longest):
+    assert np.array_equal(placement.near("room.ply", CORNERS * longest / 4, Said(), True), np.eye(4))
+
+
+def test_a_size_is_no_matter_where_it_is_said_or_depth_tells_it():
+    assert np.array_equal(placement.near("a", CORNERS * 100, Said(scale=1.0), True), np.eye(4))
+    assert np.array_equal(placement.near("a", CORNERS * 100, Said(), False), np.eye(4))
+
+
+@pytest.fixture
+def without_depth(tmp_path):
+    """A scan in millimetres, with a mesh, without depth."""
+    folder = write_scan(tmp_path, "a")
+    for path in (folder / "depth").iterdir():
+        path.unlink()
+    (folder / "depth").rmdir()
+    translated(folder, np.zeros(3), 1000.0)
+    return folder
+
+
+def test_a_scan_in_millimetres_without_depth(without_depth):
+    root, (xyz, _) = without_depth.parent, grid(6)
+    with pytest.raises(DataError, match=r"a/mesh.ply: its longest side would be 1000 m, 1 m in millimetres"):
+        read(root)
+    scene = read(root, Said(scale=0.001))
+    np.testing.assert_allclose(scene.xyz, xyz, atol=1e-6)
+    np.testing.assert_allclose(scene.frames[1].camera.pose[:3, 3], [0.6, 0, 0.5], atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(scene.frames[1].camera.pose[:3, :3], axis=0), 1, atol=1e-12)
+    np.testing.assert_allclose(moved(scene.xyz, scene.world), 1000 * xyz, rtol=1e-6)
+    say(without_depth, scale=0.001)
+    assert np.array_equal(read(root).xyz, scene.xyz)
+    large = read(root, Said(scale=1.0))  # who asks is believed
+    np.testing.assert_allclose(np.ptp(large.xyz, axis=0), [1000, 0, 1000], rtol=1e-6)
+    np.testing.assert_allclose(large.xyz_in("source"), 1000 * xyz, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"scale": 0}, "scale must be a positive number"),
+        ({"scale": "mm"}, "scale must be a positive number"),
+        ({"up": [0, 0, 0]}, "up must be 3 numbers, not all 0"),
+        ({"up": "y"}, "up must be 3 numbers, not all 0"),
+        ({"up": [0, 1]}, "up must be 3 numbers, not all 0"),
+        ({"world": [[1, 2], [3]]}, "world must be 4x4 numbers"),
+    ],
+)
+def test_what_cannot_be_said(tmp_path, said, wrong):
+    say(write_scan(tmp_path, "a"), **said)
+    with pytest.raises(DataError, match=rf"a/capture.json: {wrong}"):
+        read(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------- maps, and back
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+def test_coordinates_of_a_map(tmp_path, mesh):
+    for name in ("here", "there"):
+        write_scan(tmp_path / name, "a", mesh=mesh)
+    translated(tmp_path / "there/a", UTM)
+    here, there = read(tmp_path / "here"), read(tmp_path / "there")
+    assert np.array_equal(here.world, np.eye(4))
+    assert np.abs(there.xyz).max() < 3 and there.xyz.dtype == np.float32
+    assert np.array_equal(there.world[:3, 3] % 1, [0, 0, 0])  # whole metres: the grid of voxels stays
+    assert here.remarks == ()
+    (remark,) = there.remarks
+    assert remark.startswith(f"{tmp_path / 'there/a'}") and remark.endswith(
+        f": moved to the origin from {','.join(f'{v + 0:.0f}' for v in there.world[:3, 3].round())}; "
+        "--world source gives results there"
+    )
+    back = moved(there.xyz, there.world) - UTM
+    if mesh:
+        np.testing.assert_allclose(back, here.xyz, atol=1e-6)
+        np.testing.assert_allclose(there.normal, here.normal, atol=1e-6)
+    else:  # averages of the same readings, in cubes that begin elsewhere
+        np.testing.assert_allclose(back[:, 1], 2, atol=1e-6)
+        np.testing.assert_allclose(np.abs(there.normal[:, 1]), 1, atol=1e-5)
+        for side in (np.min, np.max):
+            np.testing.assert_allclose(side(back, 0), side(here.xyz, 0), atol=0.03)
+    for one, other in zip(here.frames, there.frames, strict=True):
+        pose = there.world @ other.camera.pose
+        np.testing.assert_allclose(pose[:3, 3] - UTM, one.camera.pose[:3, 3], atol=1e-8)
+        assert other.camera.looks_at(there.xyz).any()
+
+
+def test_doubles_stay_doubles(tmp_path):
+    xyz, face = grid(6)
+    for places in (xyz, xyz + UTM):
+        ply.write_mesh(tmp_path / "mesh.ply", places, np.zeros((36, 3), np.uint8), face)
+        found, _, normal, _ = ply.read_mesh(tmp_path / "mesh.ply")
+        assert found.dtype == places.dtype and np.array_equal(found, places)
+        np.testing.assert_allclose(np.abs(normal[:, 1]), 1, atol=1e-6)
+
+
+def test_near_coordinates_stay_to_the_bit(tmp_path):
+    folder = write_scan(tmp_path, "a")
+    xyz, face = grid(6)
+    xyz[0] = [-0.0, 2.0, 999.0]
+    write_ply(folder / "mesh.ply", xyz, np.zeros((36, 3), np.uint8), face)
+    scene = read(tmp_path)
+    assert scene.xyz.tobytes() == xyz.tobytes() and np.array_equal(scene.world, np.eye(4))
+    assert scene.remarks == ()
+    for frame in scene.frames:
+        pose = np.loadtxt(folder / "pose" / f"{frame.id}.txt")
+        assert frame.camera.pose.tobytes() == pose.tobytes()
+
+
+def test_the_way_back_of_an_export_is_kept(tmp_path):
+    folder = write_scan(tmp_path, "a")
+    export = np.eye(4)
+    export[:3] = np.column_stack([2 * Rotation.from_rotvec([0.3, -0.2, 1]).as_matrix(), UTM])
+    say(folder, world=export.tolist(), scale=0.5)
+    scene = read(tmp_path)
+    xyz, _ = grid(6)
+    np.testing.assert_allclose(moved(scene.xyz, scene.world), moved(xyz, export), rtol=1e-13, atol=1e-6)
+
+
+def test_the_way_back_of_one_step_after_the_other(tmp_path):
+    write_scan(tmp_path, "a")
+    scene, steps = read(tmp_path), []
+    for vector in ([0.3, -2, 1], [1, 0.5, 0]):
+        step = np.eye(4)
+        step[:3, :3] = 2 * Rotation.from_rotvec(vector).as_matrix()
+        step[:3, 3] = vector
+        steps.append(step)
+    there = scene.moved(steps[0]).moved(steps[1])
+    np.testing.assert_allclose(there.xyz, moved(moved(scene.xyz, steps[0]), steps[1]), atol=1e-5)
+    np.testing.assert_allclose(there.xyz_in("source"), scene.xyz, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.001, 1000.0])
+def test_the_way_back_loses_nothing(scale):
+    step = np.eye(4)
+    step[:3, :3] = scale * Rotation.from_rotvec([0.3, -2, 1]).as_matrix()
+    step[:3, 3] = -step[:3, :3] @ UTM
+    places = UTM + np.random.default_rng(0).uniform(0, 5, (100, 3))
+    there = moved(places, step)
+    assert np.abs(there).max() < 10 * scale
+    np.testing.assert_allclose(moved(there, inverse(step)), places, rtol=1e-15, atol=4e-9)
+
+
+# --------------------------------------------------------------------------------------------------------- up
+
+
+@pytest.mark.parametrize("up", [(0, 1, 0), (0, -3, 0), (0.2, 0.5, -0.4)])
+def test_up_that_is_said(tmp_path, up):
+    folder = write_scan(tmp_path, "a")
+    unit = np.array(up) / np.linalg.norm(up)
+    rotation = Rotation.align_vectors([unit], [[0, 0, 1.0]])[0].as_matrix()
+    before = read(tmp_path)
+    turned(folder, rotation)
+    after = read(tmp_path, Said(up=np.array(up, float)))
+    np.testing.assert_allclose(after.xyz[:, 2], before.xyz[:, 2], atol=1e-6)
+    np.testing.assert_allclose(moved(after.xyz, after.world), before.xyz @ rotation.T, atol=1e-6)
+    np.testing.assert_allclose(after.normal[:, 2], 0, atol=1e-6)
+    np.testing.assert_allclose(after.frames[0].camera.pose[2, :3], [0, -1, 0], atol=1e-6)
+    say(folder, up=list(up))
+    assert np.array_equal(read(tmp_path).xyz, after.xyz)
+
+
+def test_images_that_do_not_tell_up(tmp_path):
+    write_scan(tmp_path, "a")
+    with pytest.raises(DataError, match=r"a: the images do not agree on what is up \(--up images\)"):
+        read(tmp_path, Said(up="images"))
+
+
+def test_a_wall_alone_is_no_floor(tmp_path):
+    write_scan(tmp_path, "a")  # level cameras that all look the same way
+    assert np.array_equal(read(tmp_path).world, np.eye(4))
+
+
+def test_half_a_turn():
+    empty = np.zeros((0, 3), np.float32)
+    scene = Scene("a", empty, empty.astype(np.uint8), empty, empty.astype(np.int32), (), "val", "test")
+    world = placement.upright("a", scene, Said(up=np.array([0, 0, -2.0]))).world
+    np.testing.assert_allclose(world @ world.T, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(world @ [0, 0, 1, 0], [0, 0, -1, 0], atol=1e-12)
