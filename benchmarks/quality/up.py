@@ -18,9 +18,9 @@ from scipy.spatial.transform import Rotation
 from anyscene.arrays import F8
 from anyscene.datasets import placement, up
 from anyscene.datasets.rgbd import Rgbd
+from anyscene.project import layout
 from anyscene.scene import Scene
 
-FOLDER = Path("data/world")
 TURNS = 5
 RIGHT = 5.0  # degrees from the truth
 HEAD = """| cameras | right within 5° | wrong | no answer | as they lie: kept | ms a scan |
@@ -97,4 +97,4 @@ def angle(one: F8, other: F8) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else layout.WORLD)
