@@ -225,8 +225,8 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
     if taken is not None:
         median = np.median(taken.metres, axis=1)
         plausible = (median >= PLAUSIBLE[0]) & (median <= PLAUSIBLE[1])
-        # The others will be left out. Where all are odd, options that say how they are meant may be wrong, but
-        # not if all that is seen is one distance: then something covers the lens.
+        # The others will be left out. Where all are odd, options that say how they are meant may be wrong;
+        # but where all that is seen is one distance, something covers the lens.
         if plausible.any() or capture.reading is None or not np.ptp(taken.metres, axis=1).any():
             taken = taken.of(plausible)
     findings = judge.frames(taken)
