@@ -32,9 +32,10 @@ def weightless(project, monkeypatch):
     """A project with weights/, where looking at a scene or an image fails the test."""
     (project.folder / "weights").mkdir()
     change()
-    monkeypatch.setattr(project_scenes.store, "keys", lambda *_: pytest.fail("looked at scenes"))
+    monkeypatch.setattr(project_scenes.store, "keys", lambda *_: {"one": "its key"})
+    monkeypatch.setattr(project_scenes.store, "read_scene", lambda *_: pytest.fail("looked at scenes"))
     monkeypatch.setattr(measure.store, "open_scene", lambda *_: pytest.fail("looked at images"))
-    monkeypatch.setattr(synthesise_classes.per_scene, "run", lambda *_, **__: pytest.fail("began"))
+    monkeypatch.setattr(synthesise_classes.Synthesise, "__call__", lambda *_: pytest.fail("began"))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
     return project.folder
 
@@ -51,7 +52,7 @@ def change(model="lseg", encoder="minilm", captioner="colour", **section):
 
 def written():
     """All files, but for what is remembered of them."""
-    return sorted(path for path in Path.cwd().rglob("*") if ".cache" not in path.parts)
+    return sorted(path for path in Path.cwd().rglob("*") if path.is_file() and ".cache" not in path.parts)
 
 
 def refused(stage, *arguments):
