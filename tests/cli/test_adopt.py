@@ -30,7 +30,7 @@ def run(*arguments):
         (["projection"], "projection runs for each of dense, mask; name one"),
         (["projection", "lseg"], "projection runs for each of dense, mask; name one"),
         (["fusion", "dense"], "fusion has no items"),
-        (["report"], "report does not work scene by scene; run it again"),
+        (["report"], "report works neither by scenes nor by steps; run it again"),
     ],
 )
 def test_what_cannot_be_adopted(clone, arguments, said):
