@@ -212,7 +212,7 @@ def _findings(capture: Capture, surface: tuple[F4, U1, I4] | None, out: Path, re
     if taken is not None:
         median = np.median(taken.metres, axis=1)
         plausible = (median >= PLAUSIBLE[0]) & (median <= PLAUSIBLE[1])
-        # The others will be left out. Where all are odd and options say how they are meant, these may be wrong.
+        # The others will be left out. Where all are odd, options that say how they are meant may be wrong.
         if plausible.any() or capture.reading is None:
             taken = taken.of(plausible)
     findings = judge.frames(taken)
