@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from anyscene.capability import measure, synthesise_classes
+from anyscene.capability import measure
 from anyscene.cli import main, weights
 from anyscene.lifting import project_scenes
-from anyscene.project import digests
+from anyscene.project import digests, per_scene
 from anyscene.weights import catalogue, reading
 from anyscene.weights.catalogue import File, PublishedWeights
 from stages import capability, projection, synthesis
@@ -29,13 +29,18 @@ CLIP = "weights/clip-vit-b32/open_clip_model"
 
 @pytest.fixture
 def weightless(project, monkeypatch):
-    """A project with weights/, where looking at a scene or an image fails the test."""
+    """A project with weights/ and a scene to be computed, where to begin with it or to look at an image fails
+    the test."""
     (project.folder / "weights").mkdir()
     change()
-    monkeypatch.setattr(project_scenes.store, "keys", lambda *_: {"one": "its key"})
-    monkeypatch.setattr(project_scenes.store, "read_scene", lambda *_: pytest.fail("looked at scenes"))
+
+    def begin(compute, *_, **__):
+        compute.make()
+        pytest.fail("began")
+
+    monkeypatch.setattr(project_scenes.store, "keys", lambda *_: {"room": "key"})
     monkeypatch.setattr(measure.store, "open_scene", lambda *_: pytest.fail("looked at images"))
-    monkeypatch.setattr(synthesise_classes.Synthesise, "__call__", lambda *_: pytest.fail("began"))
+    monkeypatch.setattr(per_scene, "run", begin)
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
     return project.folder
 
@@ -52,7 +57,7 @@ def change(model="lseg", encoder="minilm", captioner="colour", **section):
 
 def written():
     """All files, but for what is remembered of them."""
-    return sorted(path for path in Path.cwd().rglob("*") if path.is_file() and ".cache" not in path.parts)
+    return sorted(path for path in Path.cwd().rglob("*") if ".cache" not in path.parts)
 
 
 def refused(stage, *arguments):
