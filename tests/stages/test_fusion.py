@@ -83,13 +83,10 @@ def run(stage, *arguments, code=0):
 
 
 def run_all():
-    return [
-        run(scenes).splitlines()[-1],
-        run(superpoints).splitlines()[-1],
-        run(projection, "dense").splitlines()[-1],
-        run(projection, "mask").splitlines()[-1],
-        run(fusion).splitlines()[-1],
-    ]
+    """What each stage says that it did, in their order."""
+    commands = [(scenes,), (superpoints,), (projection, "dense"), (projection, "mask"), (fusion,)]
+    said = [run(*command).splitlines() for command in commands]
+    return [next(line for line in lines if " computed, " in line) for lines in said]
 
 
 def computed(lines):
