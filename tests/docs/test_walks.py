@@ -31,7 +31,7 @@ CHECKS = (  # of all parameters, when they are read
 FREE = {  # what runs besides, by the reason that the page gives
     FRAME: (
         *("project/parameters.py", "project/layout.py", "capability/measured.py"),
-        *("text/__init__.py", "datasets/ply.py", "weights/described.py"),  # from the side
+        *("text/__init__.py", "text/kept.py", "datasets/ply.py", "weights/described.py"),  # from the side
         *("datasets/entry.py", "segmenters/entry.py", "anyscene_demo/segmenters/entry.py"),  # freshness
         "segmenters/precomputed/image_index.py",
         "anyscene_demo/segmenters/backbone.py",  # below the class of the model
@@ -46,7 +46,7 @@ FREE = {  # what runs besides, by the reason that the page gives
     ),
     TEXT: (
         *("tasks/truth.py", "datasets/label_sets/__init__.py"),  # from the side
-        *("networks/sparse/*.py", "show/viewpoint.py", "show/palette.py"),  # below
+        *("networks/sparse/*.py", "show/viewpoint.py", "show/framing.py", "show/palette.py"),  # below
     ),
     PARAMETER: ("project/parameters.py", "cli/options.py"),
 }
