@@ -27,6 +27,7 @@ from anyscene.datasets.contradictions import Findings, Judge
 from anyscene.datasets.readings import OPENGL, Reading
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
+from anyscene.project import layout
 from anyscene.scene import Camera, Frame, turned_back
 
 NOISE = 0.01  # of depth, a share of it
@@ -208,13 +209,13 @@ def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], F4]], console: Console
 
 
 def main(
-    folder: Annotated[Path, typer.Argument()] = Path("data/world"),
+    folder: Annotated[Path, typer.Argument()] = layout.WORLD,
     rooms: Annotated[int, typer.Option(help="how many, at most")] = 40,
 ) -> None:
     """Read scans rightly and wrongly, and print what is said of them."""
     scans = Rgbd(folder, "scans")
     names = list(scans.splits())[:rooms]
-    held = [worn(scans.frames(name), np.random.default_rng(room)) for room, name in enumerate(names)]
+    held = [worn(scans.frames(name)[0], np.random.default_rng(room)) for room, name in enumerate(names)]
     meshes = [ply.read_mesh(folder / name / "mesh.ply")[0] for name in names]
     console = Console(width=140)
     table_of_readings(held, console)

@@ -53,6 +53,14 @@ def test_frames_without_depth_are_left_out():
     assert sample([without, without]) is None
 
 
+def test_a_part_of_a_sample():
+    taken = sample([at(0, 2), at(0, 5), at(1, 1)])
+    part = taken.of(np.array([True, False, True]))
+    assert part.metres[:, 0].tolist() == [2, 1] and len(part.depth) == 2
+    assert part.frames() == sample([at(0, 2), at(1, 1)]).frames()
+    assert taken.of(np.array([False, True, False])) is None
+
+
 def test_shares_and_contradiction():
     found = Agreement(60, 20, 120, 1000)
     assert found.shares() == {"agree": 0.3, "seen_past": 0.1, "hidden": 0.6}

@@ -51,7 +51,7 @@ FREE = {  # what runs besides, by the reason that the page gives
     ),
     TEXT: (
         *("tasks/truth.py", "datasets/label_sets/__init__.py", "cli/options.py"),  # from the side
-        *("networks/sparse/*.py", "show/viewpoint.py", "show/palette.py"),  # below
+        *("networks/sparse/*.py", "show/viewpoint.py", "show/framing.py", "show/palette.py"),  # below
     ),
     PARAMETER: ("project/parameters.py", "cli/options.py"),
 }

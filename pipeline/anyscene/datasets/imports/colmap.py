@@ -223,13 +223,13 @@ def _read(
     model: ExportFile,
     name: str,
     text: Callable[[list[str]], Iterator[tuple[int, Item]]],
-    binary: Callable[[_Bytes], Iterator[tuple[int, Item]]],
+    binary: Callable[[_Stream], Iterator[tuple[int, Item]]],
 ) -> dict[int, Item]:
     """What NAME.bin, or else NAME.txt, holds, by id. Raises DataError naming the file."""
     path = model / f"{name}.bin"
     try:
         if path.is_file():
-            return dict(binary(_Bytes(path.read_bytes())))
+            return dict(binary(_Stream(path.read_bytes())))
         path = model / f"{name}.txt"
         return dict(text(path.read_text().splitlines()))
     except FileNotFoundError as error:
@@ -240,7 +240,7 @@ def _read(
         raise DataError(f"{path}: {error}") from error
 
 
-class _Bytes:
+class _Stream:
     """Little-endian values, one after the other. Raises struct.error beyond the end."""
 
     def __init__(self, data: bytes) -> None:
@@ -267,7 +267,7 @@ def _cameras_text(lines: list[str]) -> Iterator[tuple[int, Lens]]:
         yield int(id), _lens(model, int(width), int(height), [float(value) for value in values])
 
 
-def _cameras_binary(data: _Bytes) -> Iterator[tuple[int, Lens]]:
+def _cameras_binary(data: _Stream) -> Iterator[tuple[int, Lens]]:
     for _ in data.count():
         id, number, width, height = data.values("IiQQ")
         model = MODELS[number] if 0 <= number < len(MODELS) else f"number {number}"
@@ -285,7 +285,7 @@ def _images_text(lines: list[str]) -> Iterator[tuple[int, RegisteredImage]]:
                 raise ValueError(f"no line of points, which may be empty, after image {id}")
 
 
-def _images_binary(data: _Bytes) -> Iterator[tuple[int, RegisteredImage]]:
+def _images_binary(data: _Stream) -> Iterator[tuple[int, RegisteredImage]]:
     for _ in data.count():
         id, *pose, camera = data.values("I7dI")
         name = data.name()
@@ -299,7 +299,7 @@ def _points_text(lines: list[str]) -> Iterator[tuple[int, Point]]:
         yield int(values[0]), Point(np.array(values[1:4], np.float64), tuple(map(int, values[8::2])))
 
 
-def _points_binary(data: _Bytes) -> Iterator[tuple[int, Point]]:
+def _points_binary(data: _Stream) -> Iterator[tuple[int, Point]]:
     for _ in data.count():
         id, x, y, z, *_ = data.values("Q3d3Bd")
         track = data.values(f"{2 * len(data.count())}I")
