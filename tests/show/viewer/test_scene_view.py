@@ -318,8 +318,8 @@ def test_a_text_heats_what_it_names_and_not_what_is_not_meant(room):
     assert np.isnan(less.score[table & known]).mean() > 0.8 > np.isnan(less.score[bed & known]).mean()
 
 
-def test_without_superpoints_a_text_ranks_what_a_query_ranks(project, tmp_path):
-    folder, params = project
+def test_without_superpoints_a_text_ranks_what_a_query_ranks(detailed, tmp_path):
+    folder, params = detailed
     for part in ("data/scenes", "data/projection"):
         shutil.copytree(folder / part, tmp_path / part)
     source, text = "projection/dense", "a bed in a scene"
