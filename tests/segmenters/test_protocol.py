@@ -8,7 +8,7 @@ from anyscene.project import parameters
 from anyscene.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
 from anyscene.testing import SegmenterTests
 from anyscene.testing.segmenters import SHAPES, noise
-from anyscene_demo.segmenters.mask.segmenter import Masks, MaskSegmenter
+from anyscene_demo.segmenters.mask.segmenter import EmbeddedMasks, MaskSegmenter
 from tests.builders.small_segmenters import NAMES
 
 
@@ -58,7 +58,9 @@ def with_masks(random_weights, minilm, monkeypatch):
     def find(owner):
         count = int(owner.max()) + 1
         embedding = torch.nn.functional.one_hot(torch.arange(count), 384).float()
-        monkeypatch.setattr(segmenter, "masks", lambda image: Masks(owner, embedding, torch.ones(count)))
+        monkeypatch.setattr(
+            segmenter, "masks", lambda image: EmbeddedMasks(owner, embedding, torch.ones(count))
+        )
         return segmenter
 
     return find
