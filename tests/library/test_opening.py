@@ -135,6 +135,21 @@ def test_files_of_other_tools_are_what_their_points_are(network, elsewhere, endi
     assert cloud.query("a bed")[0].mask.any()
 
 
+def test_files_of_other_tools_know_the_way_back(network, elsewhere):
+    """A cloud of a scanner on a map, and a mesh whose format has +y up."""
+    utm = np.array([693000.25, 5337000.5, 520.125])
+    xyz, face = coloured_room.mesh(0.25)
+    rgb = coloured_room.colour(xyz)
+    standing = np.stack([xyz[:, 0], xyz[:, 2], -xyz[:, 1]], 1)
+    for name, written, own in (("a.las", xyz + utm, xyz + utm), ("a.glb", xyz, standing)):
+        WRITERS[Path(name).suffix](elsewhere / name, written, rgb, face)
+        cloud = opened(name, source=network)
+        assert np.abs(cloud.points).max() <= 4 and ("moved to the origin" in cloud.remarks) == (
+            name == "a.las"
+        )
+        np.testing.assert_allclose(cloud.surface.xyz_in("source"), own, rtol=0, atol=1e-4)
+
+
 def test_a_mesh_whose_triangles_share_no_vertices_is_what_it_would_be(network, elsewhere):
     xyz, face = coloured_room.mesh(0.1)
     xyz = xyz.astype(np.float32)
