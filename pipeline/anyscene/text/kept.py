@@ -112,20 +112,12 @@ def _opened(memory: Path) -> diskcache.Cache | None:
     """The memory in a folder; None where it cannot be used. Bytes alone are kept in it, so that nothing that
     others put there is run."""
     try:
-<<<<<<< HEAD
         return diskcache.Cache(memory, size_limit=SIZE, disk=_BytesDisk, timeout=10)
-=======
-        return diskcache.Cache(memory, size_limit=SIZE, disk=_BytesAlone, timeout=10)
->>>>>>> integrate
     except UNUSABLE:
         return None
 
 
-<<<<<<< HEAD
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-=======
-class _BytesAlone(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
->>>>>>> integrate
     """Bytes as they are. diskcache would unpickle values of other types."""
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:
