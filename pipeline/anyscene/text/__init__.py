@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
 from anyscene.project.parameters import WEIGHT_FILES
 from anyscene.text import kept
+from anyscene.text.remembering import Remembering, of_length_1
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
@@ -63,33 +63,7 @@ class TextEncoder(Protocol):
         ...
 
 
-class _Remembering(ABC):
-    """An encoder that embeds each distinct text once in its life."""
-
-    width: int
-
-    def __init__(self) -> None:
-        self._known: dict[str, F4] = {}
-
-    def encode(self, texts: Sequence[str]) -> F4:
-        """f4[K, C]: the embeddings of `texts` in their order, as rows of length 1. Raises TypeError for a
-        single string."""
-        if isinstance(texts, str):
-            raise TypeError("encode takes a sequence of texts, not one string")
-        for text in texts:
-            if text not in self._known:
-                vector = self.embed(text).astype(np.float32)
-                self._known[text] = vector / np.linalg.norm(vector)
-        if not texts:
-            return np.zeros((0, self.width), np.float32)
-        return np.stack([self._known[text] for text in texts])
-
-    @abstractmethod
-    def embed(self, text: str) -> F4:
-        """f4[C]: the embedding of one text, of any length. Unlike `encode` it remembers nothing."""
-
-
-class MiniLM(_Remembering):
+class MiniLM(Remembering):
     """The sentence encoder of the demo: BERT of six layers, the mean over tokens, C = 384 (Wang et al.
     2020)."""
 
@@ -113,8 +87,7 @@ class MiniLM(_Remembering):
 
     def embed(self, text: str) -> F4:
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
-        vector: F4 = self.network(**encoded).last_hidden_state[0].mean(0).numpy()
-        return vector
+        return of_length_1(self.network(**encoded).last_hidden_state[0].mean(0).numpy())
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """The states of the input layer (word + position + type embedding, normalised), D = 384."""
@@ -131,7 +104,7 @@ class MiniLM(_Remembering):
         return Tokens(state.numpy(), mask.numpy(), encoded["offset_mapping"].numpy().astype(np.int32))
 
 
-class OpenClip(_Remembering):
+class OpenClip(Remembering):
     """The text tower of an open_clip model, e.g. ViT-B-32 with the weights called openai (C = 512)."""
 
     def __init__(self, model: str, pretrained: str | None) -> None:
@@ -158,8 +131,7 @@ class OpenClip(_Remembering):
         self.width = self.embed("a room").shape[0]
 
     def embed(self, text: str) -> F4:
-        vector: F4 = self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
-        return vector
+        return of_length_1(self.network.encode_text(self._tokenizer([text]))[0].float().numpy())
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered, since a Stable Diffusion pipeline brings its own text tower. Raises TextError."""

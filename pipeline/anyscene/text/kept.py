@@ -18,6 +18,7 @@ import diskcache
 import numpy as np
 
 from anyscene.arrays import F4
+from anyscene.text.remembering import Remembering
 
 if TYPE_CHECKING:
     from anyscene.text import TextEncoder, Tokens
@@ -47,7 +48,7 @@ def identity(encoder: str, weights: Sequence[Path]) -> str:
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
-class KeptEncoder:
+class KeptEncoder(Remembering):
     """A text encoder that is loaded only for what is not known of it yet.
 
     It is loaded at once if nothing is known, so that broken weights are refused where they are named."""
@@ -55,66 +56,56 @@ class KeptEncoder:
     def __init__(self, identity: str, load: Callable[[], TextEncoder], memory: Path) -> None:
         """identity: as of `identity`. load: loads the encoder. memory: the folder in which embeddings are
         kept. Raises what `load` raises."""
-        self._identity, self._load = identity, load
-        self._memory, self._known = _opened(memory), dict[str, F4]()
-        described = self._recall("")
+        super().__init__()
+        self._load, self._memory = load, _Memory(memory, identity)
+        described = self._memory.get("")
         if described is None:
             described = json.dumps([self._encoder.name, self._encoder.width]).encode()
-            self._keep("", described)
+            self._memory.set("", described)
         name, width = json.loads(described)
         self.name: str = name
         self.width: int = width
 
-    def encode(self, texts: Sequence[str]) -> F4:
-        """f4[K, C]: the embeddings of `texts` in their order, as rows of length 1. Raises TypeError for a
-        single string."""
-        if isinstance(texts, str):
-            raise TypeError("encode takes a sequence of texts, not one string")
-        for text in texts:
-            if text not in self._known:
-                self._known[text] = self._embedded(text)
-        if not texts:
-            return np.zeros((0, self.width), np.float32)
-        return np.stack([self._known[text] for text in texts])
+    def embed(self, text: str) -> F4:
+        """As of the encoder, to the bit; it is loaded for a text that is not kept."""
+        kept = self._memory.get(f"\0{text}")
+        if kept is not None and len(kept) == 4 * self.width:
+            known: F4 = np.frombuffer(kept, "<f4").copy()
+            return known
+        vector: F4 = self._encoder.encode([text])[0]
+        self._memory.set(f"\0{text}", vector.astype("<f4").tobytes())
+        return vector
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """As of the encoder, which is loaded for them. Raises TextError where it does not offer them."""
         return self._encoder.tokens(texts, length)
 
-    def _embedded(self, text: str) -> F4:
-        kept = self._recall(f"\0{text}")
-        if kept is not None and len(kept) == 4 * self.width:
-            known: F4 = np.frombuffer(kept, "<f4").copy()
-            return known
-        vector: F4 = self._encoder.encode([text])[0]
-        self._keep(f"\0{text}", vector.astype("<f4").tobytes())
-        return vector
-
     @functools.cached_property
     def _encoder(self) -> TextEncoder:
         return self._load()
 
-    def _recall(self, key: str) -> bytes | None:
-        if self._memory is None:
-            return None
+
+class _Memory:
+    """Bytes in a folder, under the name of what they were made by. Where the folder cannot be used, nothing
+    is kept."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self._owner, self._cache = owner, None
+        # Bytes alone are kept, so that nothing that others put there is run.
         with suppress(*UNUSABLE):
-            found = self._memory.get(self._identity + key)
-            return found if isinstance(found, bytes) else None
-        return None
+            self._cache = diskcache.Cache(folder, size_limit=SIZE, disk=_BytesDisk, timeout=10)
 
-    def _keep(self, key: str, value: bytes) -> None:
-        if self._memory is not None:
+    def get(self, key: str) -> bytes | None:
+        if self._cache is not None:
             with suppress(*UNUSABLE):
-                self._memory.set(self._identity + key, value)
-
-
-def _opened(memory: Path) -> diskcache.Cache | None:
-    """The memory in a folder; None where it cannot be used. Bytes alone are kept in it, so that nothing that
-    others put there is run."""
-    try:
-        return diskcache.Cache(memory, size_limit=SIZE, disk=_BytesDisk, timeout=10)
-    except UNUSABLE:
+                found = self._cache.get(self._owner + key)
+                return found if isinstance(found, bytes) else None
         return None
+
+    def set(self, key: str, value: bytes) -> None:
+        if self._cache is not None:
+            with suppress(*UNUSABLE):
+                self._cache.set(self._owner + key, value)
 
 
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
