@@ -1,5 +1,7 @@
 """Which way is up, and which importer is meant."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from anyscene.datasets import imports
 from anyscene.datasets.imports.formats import recognised
 from anyscene.datasets.imports.orientation import oriented, vertical
 from anyscene.datasets.imports.source_frame import OPENGL, SourceFrame
+from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError
 from anyscene.scene import Camera
 from tests.builders.wall import rolled
@@ -64,6 +67,28 @@ def test_upside_down_is_believed_and_on_the_side_is_not():
         DataError, match=r"up would be 0\.00,1\.00,0\.00, but the images are level about 0\.00,"
     ):
         oriented(source_frames(poses), "room", imports.direction("y"))
+
+
+def test_a_reading_is_kept_and_says_how_long_the_unit_is():
+    frames, up = source_frames(looking(tilted(10, 10))), imports.direction("z")
+    reading = Reading(depth_scale=5000.0, scale=0.5)
+    capture = oriented(frames, "room", up, reading)
+    assert capture.reading == reading
+    assert np.array_equal(capture.world, oriented(frames, "room", up, 0.5).world)
+    assert oriented(frames, "room", up, 0.5).reading is None
+
+
+def test_a_mesh_is_taken_where_it_is_a_file_on_disk(tmp_path):
+    frames, up = source_frames(looking(tilted(10, 10))), imports.direction("z")
+    (tmp_path / "mesh.ply").touch()
+    with zipfile.ZipFile(tmp_path / "room.zip", "w") as archive:
+        archive.writestr("mesh.ply", "")
+    inside = zipfile.Path(tmp_path / "room.zip") / "mesh.ply"
+    taken = [
+        oriented(frames, "room", up, mesh=mesh).mesh
+        for mesh in (tmp_path / "mesh.ply", tmp_path / "none.ply", tmp_path, inside, None)
+    ]
+    assert taken == [tmp_path / "mesh.ply", None, None, None, None]
 
 
 @settings(max_examples=50, deadline=None)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +82,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         lambda frame: _frame(folder, *frame, options.depth_unit, reading),
     )
     up, said = (UP, False) if options.up is None else (options.up, True)
-    capture = oriented(named(source_frames, path), path, up, options.scale, left_out, sure=said)
-    return replace(capture, reading=reading)
+    return oriented(named(source_frames, path), path, up, reading, left_out, sure=said)
 
 
 def _frame(

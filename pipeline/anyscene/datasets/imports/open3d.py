@@ -17,8 +17,7 @@ world is the first camera's: the images say what is up unless --up does.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -73,16 +72,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     ids = [PurePosixPath(color.name).stem for color, _ in pairs]
     source_frames, left_out = usable(list(zip(ids, range(len(pairs)), strict=True)), frame)
     up = IMAGES if options.up is None else options.up
-    mesh = folder / MESH
-    capture = oriented(
-        source_frames,
-        folder,
-        up,
-        reading.scale,
-        left_out,
-        mesh=mesh if isinstance(mesh, Path) and mesh.is_file() else None,
-    )
-    return replace(capture, reading=reading)
+    return oriented(source_frames, folder, up, reading, left_out, mesh=folder / MESH)
 
 
 def _poses(path: ExportFile) -> dict[int, F8]:

@@ -41,17 +41,18 @@ def oriented(
     source_frames: Sequence[SourceFrame],
     source: ExportFile,
     up: F8 | str,
-    scale: float = 1.0,
+    numbers: Reading | float = 1.0,
     left_out: Sequence[LeftOut] = (),
     remarks: Sequence[str] = (),
-    mesh: Path | None = None,
+    mesh: ExportFile | None = None,
     sure: bool = True,
 ) -> Capture:
     """The frames, turned by the smallest angle that makes `up` +z. Where they lie far from the origin, as by
     coordinates of a map, they are moved there.
 
-    up: f8[3] in their world, or IMAGES. scale: metres in a unit of their world. sure: whether `up` is said by
-    a person or the format; else what reads the scan may find that it is not.
+    up: f8[3] in their world, or IMAGES. numbers: how those of the frames were taken, where options may say
+    otherwise; else the metres in a unit of their world. mesh: of the same world; an archive's is not taken.
+    sure: whether `up` is said by a person or the format; else what reads the scan may find that it is not.
 
     Raises DataError naming `source` where the images are to say what is up and do not, and where they clearly
     contradict `up`.
@@ -73,11 +74,14 @@ def oriented(
             f"{source}: up would be {_text(up)}, but the images are level about {_text(seen)}; "
             f"give --up {IMAGES}, or --up as an axis or a vector"
         )
+    reading = numbers if isinstance(numbers, Reading) else None
+    scale = numbers.scale if isinstance(numbers, Reading) else numbers
     centres = np.array([frame.camera.pose[:3, 3] for frame in source_frames])
     step = placement.near(str(source), centres, placement.Said(scale), sized=False)
     world = placement.turn(up) @ step
     moved = tuple(replace(frame, camera=frame.camera.moved(world)) for frame in source_frames)
-    return Capture(moved, world, sure, tuple(left_out), tuple(remarks), mesh)
+    on_disk = mesh if isinstance(mesh, Path) and mesh.is_file() else None
+    return Capture(moved, world, sure, tuple(left_out), tuple(remarks), on_disk, reading=reading)
 
 
 def _text(vector: F8) -> str:
