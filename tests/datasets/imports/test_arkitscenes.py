@@ -8,26 +8,15 @@ and depth do not match to the digit (issues 30 and 77); which way the poses go, 
 import numpy as np
 import pytest
 
-from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.capture import grid, write_ply
+from tests.builders.importing import imported, read
 from tests.builders.layouts import FIRST, VIDEO, turned, write_arkitscenes, write_color
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
 
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0))
 MOVED = turned((0, 0, 1.9))
-
-
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def imported(path, out, **given):
-    """(summary, frames that the reader finds)."""
-    summary = imports.write(read(path, **given), out)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames
 
 
 def test_frames_are_where_the_trajectory_says(tmp_path):

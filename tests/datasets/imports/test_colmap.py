@@ -14,6 +14,7 @@ from anyscene.errors import DataError
 from anyscene.scene import LeftOut, inverse, moved
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
+from tests.builders.importing import written
 from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views, wall_of
 
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
@@ -31,8 +32,7 @@ def imported(folder, out, mesh=None, world=WORLD, **given):
     became = capture.world @ world
     assert np.allclose(became[:3, :3] @ became[:3, :3].T, np.eye(3), atol=1e-5)  # metres
     assert np.allclose(became[2, :3], [0, 0, 1], atol=1e-5)  # z up
-    summary = imports.write(capture, out, mesh)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames, became
+    return *written(capture, out, mesh), became
 
 
 @pytest.mark.parametrize("binary", [False, True])

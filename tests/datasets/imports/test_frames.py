@@ -12,25 +12,13 @@ import pytest
 from PIL import Image
 
 from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
+from tests.builders.importing import imported, read, written
 from tests.builders.layouts import turned, write_frames
 from tests.builders.wall import check_on_wall, rolled, views
 
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0, -5.0))
-
-
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def imported(path, out, **given):
-    """(the capture, summary, frames that the reader finds)."""
-    capture = read(path, **given)
-    summary = imports.write(capture, out)
-    return capture, summary, Rgbd(out.parent, "test").read(out.name).frames
 
 
 @pytest.mark.parametrize("nothing", [0, 65535])
@@ -39,7 +27,8 @@ def test_the_world_of_the_first_camera_is_turned_upright(tmp_path, nothing):
     for view in seen:
         view.depth[:4] = 0
     write_frames(tmp_path / "in", seen, world, nothing)
-    capture, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    capture = read(tmp_path / "in")
+    summary, frames = written(capture, tmp_path / "out")
     assert (summary.frames, summary.depth, summary.left_out) == (4, 4, ())
     assert [frame.id for frame in frames] == [f"frame-{index:06d}" for index in range(4)]
     for frame in frames:
@@ -52,10 +41,10 @@ def test_up_and_the_unit_may_be_said(tmp_path):
     write_frames(tmp_path / "in", views(POSES[:1]))
     with pytest.raises(DataError, match=r"the images do not agree on what is up .*give --up as an axis"):
         read(tmp_path / "in")
-    for frame in imported(tmp_path / "in", tmp_path / "out", up=np.array([0.0, 0, 1]))[2]:
+    for frame in imported(tmp_path / "in", tmp_path / "out", up=np.array([0.0, 0, 1]))[1]:
         check_on_wall(frame)
     shutil.rmtree(tmp_path / "out")
-    depth = imported(tmp_path / "in", tmp_path / "out", up=np.array([0.0, 0, 1]), depth_unit=0.002)[2][0]
+    depth = imported(tmp_path / "in", tmp_path / "out", up=np.array([0.0, 0, 1]), depth_unit=0.002)[1][0]
     assert 2 * 2.0 < np.median(depth.read_depth()) < 2 * 2.3
 
 
@@ -64,7 +53,7 @@ def test_sequences_are_one_scene_in_the_order_of_their_numbers(tmp_path):
         write_frames(tmp_path / "in" / name, views(poses))
         (tmp_path / "in" / name / "camera-intrinsics.txt").replace(tmp_path / "in" / "camera-intrinsics.txt")
     (tmp_path / "in" / "seq-01" / "._frame-000000.color.png").write_bytes(b"\0\5\26\7")
-    _, _, frames = imported(tmp_path / "in", tmp_path / "out", up=np.array([0.0, 0, 1]))
+    _, frames = imported(tmp_path / "in", tmp_path / "out", up=np.array([0.0, 0, 1]))
     assert [frame.id for frame in frames] == [
         "seq-01_frame-000000", "seq-01_frame-000001", "seq-2_frame-000000", "seq-10_frame-000000",
     ]  # fmt: skip
@@ -165,7 +154,7 @@ DAMAGE = {
 def test_a_damaged_frame_is_left_out(tmp_path, damage):
     write_frames(tmp_path / "in", views(POSES))
     damage(tmp_path / "in", "frame-000002")
-    _, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
     assert summary.left_out == (LeftOut("frame-000002", DAMAGE[damage]),)
     assert [frame.id[-1] for frame in frames] == ["0", "1", "3"]
     assert f"left out 1 of 4 frames: 1 {DAMAGE[damage]} (frame-000002)" in str(summary)

@@ -18,6 +18,7 @@ from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import Camera, LeftOut
 from tests.builders.capture import grid, write_ply
+from tests.builders.importing import written
 from tests.builders.nerfstudio import change, write_capture
 from tests.builders.wall import DISTORTION, FOCAL, HEIGHT, WIDTH, check_on_wall, render, rolled
 
@@ -30,8 +31,7 @@ def read(folder, scale=1.0, depth_unit=0.001, up=None):
 
 def imported(folder, out, scale=1.0, depth_unit=0.001, **options):
     """(summary, frames that the reader finds)."""
-    summary = imports.write(read(folder, scale, depth_unit), out, **options)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames
+    return written(read(folder, scale, depth_unit), out, **options)
 
 
 def test_colour_and_depth_agree_as_rendered(tmp_path):

@@ -11,34 +11,24 @@ import json
 import numpy as np
 import pytest
 
-from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.imports.formats import is_scan
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 from tests.builders.capture import grid, write_ply, write_scan
+from tests.builders.importing import imported, read, written
 from tests.builders.layouts import turned, write_open3d
 from tests.builders.wall import check_on_wall, rolled, views
 
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0))
 
 
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def imported(path, out, **given):
-    """(the capture, summary, frames that the reader finds)."""
-    capture = read(path, **given)
-    return capture, imports.write(capture, out), Rgbd(out.parent, "test").read(out.name).frames
-
-
 @pytest.mark.parametrize("depth_scale", [None, 1000.0, 4000.0])
 def test_of_azure_kinect_and_of_realsense(tmp_path, depth_scale):
     world = turned()
     write_open3d(tmp_path / "in", views(POSES), world, depth_scale=depth_scale)
-    capture, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    capture = read(tmp_path / "in")
+    summary, frames = written(capture, tmp_path / "out")
     assert (summary.frames, summary.depth, summary.left_out) == (3, 3, ())
     for frame in frames:
         check_on_wall(frame, world=capture.world @ world)
@@ -49,7 +39,7 @@ def test_by_its_other_names(tmp_path):
     (tmp_path / "in" / "color").rename(tmp_path / "in" / "rgb")
     (tmp_path / "in" / "intrinsic.json").rename(tmp_path / "in" / "camera_intrinsic.json")
     (tmp_path / "in" / "scene" / "trajectory.log").rename(tmp_path / "in" / "trajectory.log")
-    for frame in imported(tmp_path / "in", tmp_path / "out")[2]:
+    for frame in imported(tmp_path / "in", tmp_path / "out")[1]:
         check_on_wall(frame)
 
 
@@ -57,7 +47,7 @@ def test_images_of_other_names_belong_together_by_their_order(tmp_path):
     write_open3d(tmp_path / "in", views(POSES))
     for index, file in enumerate(sorted((tmp_path / "in" / "depth").iterdir())):
         file.rename(file.with_name(f"{index:05d}-{33366 * index:012d}.png"))
-    for frame in imported(tmp_path / "in", tmp_path / "out")[2]:
+    for frame in imported(tmp_path / "in", tmp_path / "out")[1]:
         check_on_wall(frame)
     next((tmp_path / "in" / "depth").iterdir()).unlink()
     with pytest.raises(DataError, match="2 depth images for 3 in color/, and their names do not say"):
@@ -69,7 +59,7 @@ def test_frames_without_pose_or_depth_are_left_out(tmp_path):
     path = tmp_path / "in" / "scene" / "trajectory.log"
     path.write_text("\n".join(path.read_text().splitlines()[:15]) + "\n")
     (tmp_path / "in" / "depth" / "00002.png").unlink()
-    left_out = imported(tmp_path / "in", tmp_path / "out")[1].left_out
+    left_out = imported(tmp_path / "in", tmp_path / "out")[0].left_out
     assert left_out == (LeftOut("00002", "no depth"), LeftOut("00003", "no pose"))
 
 
@@ -79,7 +69,8 @@ def test_the_mesh_of_the_reconstruction_gives_the_points(tmp_path):
     xyz, face = grid(6)
     moved = (xyz @ world[:3, :3].T + world[:3, 3]).astype(np.float32)
     write_ply(tmp_path / "in" / "scene" / "integrated.ply", moved, np.zeros((36, 3), np.uint8), face)
-    capture, _, _ = imported(tmp_path / "in", tmp_path / "out")
+    capture = read(tmp_path / "in")
+    written(capture, tmp_path / "out")
     whole = capture.world @ world
     expected = xyz @ whole[:3, :3].T + whole[:3, 3]
     assert np.allclose(Rgbd(tmp_path, "test").read("out").xyz, expected, atol=1e-5)

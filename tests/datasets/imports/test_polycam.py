@@ -9,24 +9,13 @@ from PIL import Image
 
 from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
+from tests.builders.importing import imported, read
 from tests.builders.polycam import write_export
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
 
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
-
-
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def imported(path, out, **given):
-    """(summary, frames that the reader finds)."""
-    capture = read(path, **given)
-    summary = imports.write(capture, out)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames
 
 
 def test_depth_and_colour_agree_as_rendered(tmp_path):

@@ -9,10 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
+from tests.builders import importing
 from tests.builders.record3d import write_video
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
 
@@ -26,16 +25,15 @@ def write(path, rendered, **options):
 
 
 def read(path, up=Y, **given):
-    return imports.read(path, None, ExportOptions(up=up, **given))
+    return importing.read(path, up=up, **given)
 
 
 def imported(path, out, world, **given):
     """(summary, frames that the reader finds, what the true world has become)."""
     capture = read(path, **given)
-    summary = imports.write(capture, out)
     became = capture.world @ world
     assert np.allclose(became[2, :3], [0, 0, 1], atol=1e-5)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames, became
+    return *importing.written(capture, out), became
 
 
 @pytest.mark.parametrize("each", [True, False])

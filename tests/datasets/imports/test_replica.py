@@ -13,26 +13,16 @@ import pytest
 from PIL import Image
 
 from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 from tests.builders.capture import grid, write_ply
+from tests.builders.importing import imported, read
 from tests.builders.layouts import pose_of, turned, write_replica
 from tests.builders.wall import check_on_wall, rolled, views
 
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0))
 MOVED = turned((0, 0, 1.9))
-
-
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def imported(path, out, **given):
-    """(summary, frames that the reader finds)."""
-    summary = imports.write(read(path, **given), out)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames
 
 
 def test_frames_are_where_the_trajectory_says(tmp_path):

@@ -12,27 +12,16 @@ import shutil
 import numpy as np
 import pytest
 
-from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from tests.builders.capture import grid, write_ply
+from tests.builders.importing import imported, read
 from tests.builders.layouts import write_scannetpp_dslr, write_scannetpp_iphone
 from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, render, rolled, views, wall_of
 
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0))
 FISHEYE = (-0.03, -0.006, 0.002, -0.0005)
 SCENE = "02455b3d20"
-
-
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def imported(path, out, **given):
-    """(summary, frames that the reader finds)."""
-    summary = imports.write(read(path, **given), out)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames
 
 
 def write_mesh(scene):

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyscene.datasets import imports
-from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.imports.sunrgbd import unrotated
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
+from tests.builders.importing import imported, read
 from tests.builders.layouts import write_sunrgbd
 from tests.builders.wall import check_on_wall, rolled, views
 
@@ -31,17 +29,8 @@ def world(folder):
     return write_sunrgbd(folder, views([rolled(yaw=-20.0)])[0])
 
 
-def read(path, **given):
-    return imports.read(path, None, ExportOptions(**given))
-
-
-def frames(path, out):
-    imports.write(read(path), out)
-    return Rgbd(out.parent, "test").read(out.name).frames
-
-
 def test_it_is_level_in_millimetres(folder, world, tmp_path):
-    (frame,) = frames(folder, tmp_path / "out")
+    _, (frame,) = imported(folder, tmp_path / "out")
     assert frame.id == "0000001" and frame.camera.pose[:3, 3].tolist() == [0, 0, 0]
     check_on_wall(frame, world=world)
 
@@ -53,7 +42,7 @@ def test_a_camera_that_looks_down_and_is_rolled(folder, tmp_path):
     roll = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
     view.pose[:3, :3] = view.pose[:3, :3] @ pitch @ roll
     world = write_sunrgbd(folder, views([view.pose])[0])
-    (frame,) = frames(folder, tmp_path / "out")
+    _, (frame,) = imported(folder, tmp_path / "out")
     check_on_wall(frame, world=world)
 
 
@@ -70,13 +59,13 @@ def test_bits_are_rotated_back(tmp_path):
 
 def test_depth_that_was_filled_in_is_taken_where_the_measured_one_is_missing(folder, world, tmp_path):
     shutil.rmtree(folder / "depth")
-    (frame,) = frames(folder, tmp_path / "out")
+    _, (frame,) = imported(folder, tmp_path / "out")
     check_on_wall(frame, world=world)
 
 
 def test_the_last_tilt_counts(folder, world, tmp_path):
     np.savetxt(folder / "extrinsics" / "20130101000000.txt", np.eye(4)[:3])
-    (frame,) = frames(folder, tmp_path / "out")
+    _, (frame,) = imported(folder, tmp_path / "out")
     check_on_wall(frame, world=world)
 
 
