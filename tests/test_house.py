@@ -159,3 +159,23 @@ def test_no_network_is_named_outside_its_folder_the_parameters_and_the_tables():
         for number, line in enumerate(text.splitlines(), 1):
             for found in (*re.finditer(words, line, re.IGNORECASE), *re.finditer(kinds, line)):
                 assert own and own[1] in KINDS, f"{path}:{number}: {found[0]!r} is the name of a network"
+
+
+def test_no_objective_knows_another():
+    """What two of them share lies beside their folders, and belongs to none."""
+    for path, text in sources():
+        own = re.match(r"pipeline/anyscene/learning/(?:objectives/(\w+)/)?", path)
+        if own is None:  # of another room
+            continue
+        for name in imported(ast.parse(text)):
+            found = re.match(r"anyscene\.learning\.objectives\.(\w+)", name)
+            assert not found or found[1] not in KINDS or found[1] == own[1], f"{path}: {name}"
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The full names that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{each.name}" for each in node.names)
