@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,29 +97,35 @@ def backends() -> list[Figure]:
 
 
 def steps() -> list[Figure]:
-    """A step of every objective that has a peer."""
-    return [_step_of(one) for one in peer.ALL]
-
-
-def _step_of(released: type[peer.Released]) -> Figure:
+    """A step of every entry of `training` whose objective has a rival."""
     settings = parameters.load()
+    return [_step_of(name, released, settings) for name, released in rivals(settings.training).items()]
+
+
+def rivals(training: Mapping[str, parameters.Training]) -> dict[str, type[peer.Released]]:
+    """The rival of each entry of `training` whose objective has one, by the name of the entry."""
+    of_kind = {released.kind: released for released in peer.ALL}
+    return {name: of_kind[entry.kind] for name, entry in training.items() if entry.kind in of_kind}
+
+
+def _step_of(name: str, released: type[peer.Released], settings: parameters.Params) -> Figure:
+    section = settings.training[name]
     clouds = read_training_clouds(layout.SCENES, layout.SUPERPOINTS)
-    section = next(entry for entry in settings.training.values() if entry.kind == released.kind)
     prompts = datasets.label_set(settings.dataset.label_set).prompts
     embedded = embeddings(load_text_encoder(settings.text), prompts, settings.text.template)
     text, net = torch.from_numpy(embedded), settings.network
-    start = layout.NETWORKS / next(iter(settings.training.values())).start
 
     def student() -> networks.MinkUNet:
         model = networks.MinkUNet(
             net.variant, 3, text.shape[1], net.backend, width=net.width, precision=net.precision
         )
-        networks.load_weights(model, start / "model.safetensors")
+        if section.start != parameters.RANDOM:
+            networks.load_weights(model, layout.NETWORKS / section.start / "model.safetensors")
         return model.train()
 
-    with tempfile.TemporaryDirectory() as name, _all_threads() as threads:
-        folder = Path(name)
-        entry = parameters.OBJECTIVES.get(released.kind)
+    with tempfile.TemporaryDirectory() as place, _all_threads() as threads:
+        folder = Path(place)
+        entry = parameters.OBJECTIVES.get(section.kind)
         context = Context(
             student(),
             net.voxel,
@@ -153,7 +159,7 @@ def _step_of(released: type[peer.Released]) -> Figure:
         def ours() -> float:
             curve = Curve(folder / "model")
             begin = time.perf_counter()
-            train(student(), clouds, objective, recipe, label=released.label, curve=curve)
+            train(student(), clouds, objective, recipe, label=name, curve=curve)
             return (time.perf_counter() - begin) / STEPS
 
         def theirs() -> float:
@@ -169,7 +175,7 @@ def _step_of(released: type[peer.Released]) -> Figure:
         f"the demo's rooms of {points} points on average, {section.batch} a step, {text.shape[1]} channels, "
         f"MinkUNet {net.variant} on voxels of {net.voxel} m, {threads} threads"
     )
-    return Figure(f"a step of {released.label}", setting, "s", *times, released.against)
+    return Figure(f"a step of training {name}", setting, "s", *times, released.against)
 
 
 @contextlib.contextmanager

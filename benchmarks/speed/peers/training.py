@@ -52,8 +52,9 @@ def loader(scenes: Scenes) -> Iterator[tuple[Batch, list[dict[str, torch.Tensor]
 class Released(ABC):
     """How the released code trains with one kind of objective. `folder` takes what it reads at each step."""
 
-    kind: str  # of the objective of this project that it is the peer of
-    label: str  # for people
+    # The objective of this project that it restates. It is named here, unlike elsewhere, because published
+    # code trains with one objective and with no other.
+    kind: str
     against: str  # what it does that ours does not
     targets: bool  # whether a batch has a file of each scene
 
@@ -77,7 +78,7 @@ class Released(ABC):
 
 
 class Distillation(Released):
-    kind, label, targets = "superpoint", "distillation", True
+    kind, targets = "superpoint", True
     against = "the released code restated: features from .pt files, written out"
 
     def prepare(self, cloud, fused, answers) -> None:
@@ -107,7 +108,7 @@ class Distillation(Released):
 
 
 class Ensembling(Released):
-    kind, label, targets = "ensembling", "ensembling", False
+    kind, targets = "ensembling", False
     against = "the released code restated: a half precision history [N, C] loaded and saved"
 
     def prepare(self, cloud, fused, answers) -> None:
