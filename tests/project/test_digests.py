@@ -92,6 +92,32 @@ def test_what_has_just_changed_is_not_remembered(folder, tmp_path, opened):
     assert len(opened) == 4
 
 
+def test_of_a_folder_that_grows_only_new_files_are_read(folder, tmp_path, opened, settled):
+    def grown():
+        opened.clear()
+        with Digests(tmp_path / "memory") as of:
+            return of(folder, lambda _: True, growing=True), sorted(opened)
+
+    first, read = grown()
+    assert read == ["a", "b", "truth"] and grown() == (first, [])
+    write(folder / "new", "five")
+    second, read = grown()
+    assert read == ["new"] and second != first
+    assert second == Digests(None)(folder, lambda _: True)  # as if all were read
+    write(folder / "sub" / "b", "owt", age=50)  # of the same length
+    assert grown()[1] == ["b"]
+    (folder / "new").unlink()
+    write(folder / "sub" / "b", "two", age=40)
+    assert grown() == (first, ["b"])
+
+
+def test_of_a_folder_that_grows_what_has_just_changed_is_not_remembered(folder, tmp_path, opened):
+    for _ in range(2):
+        with Digests(tmp_path / "memory") as of:
+            of(folder, lambda _: True, growing=True)
+    assert len(opened) == 6
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_unreadable_folders_are_errors(folder, tmp_path, monkeypatch):
     (folder / "sub").chmod(0)

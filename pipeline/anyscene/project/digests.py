@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import diskcache
 
 from anyscene.project import layout
+
+_State = tuple[str, int, int, int, int]  # of a file: name, size, time of its last change in ns, inode, device
 
 SETTLED = 2.0  # seconds; a younger file may change again within one tick of its file system's clock
 
@@ -38,31 +40,49 @@ class Digests(AbstractContextManager["Digests"]):
         # An entry takes a hundred bytes for each scan, so none needs to be evicted.
         self._known: Any = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
 
-    def __call__(self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False) -> str:
+    def __call__(
+        self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False, growing: bool = False
+    ) -> str:
         """The hash of the names and contents of the files in `folder` whose path relative to it is `wanted`.
 
         ours: this process has just written the files and no other writes them, so their hash is remembered at
-        once. It stays valid when the folder is renamed. Raises OSError where a file cannot be read."""
-        return self.of_files(folder, [file for file in _files(folder) if wanted(file)], ours)
+        once. It stays valid when the folder is renamed. growing: whether files are added to the folder again
+        and again; then those that are new are read and no others. Raises OSError where a file cannot be
+        read."""
+        return self.of_files(folder, [file for file in _files(folder) if wanted(file)], ours, growing)
 
-    def of_files(self, folder: Path, files: Sequence[Path], ours: bool = False) -> str:
-        """The hash of the names and contents of `files`, which are relative to `folder`. `ours` as above.
-        Raises OSError where one cannot be read."""
-        digest, changed = hashlib.sha256(), 0.0
-        listing: list[tuple[str | int, ...]] = []
+    def of_files(self, folder: Path, files: Sequence[Path], ours: bool = False, growing: bool = False) -> str:
+        """The hash of the names and contents of `files`, which are relative to `folder`. `ours` and `growing`
+        as above. Raises OSError where one cannot be read."""
+        changed: list[float] = []
+        listing: list[_State] = []
         for file in files:
             state = (folder / file).stat()
             listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev))
-            changed = max(changed, state.st_mtime, state.st_ctime)
+            changed.append(max(state.st_mtime, state.st_ctime))
         states = hashlib.sha256(json.dumps(listing).encode()).digest()
         known: str | None = self._known.get(states)
         if known is not None:
             return known
-        for file in files:
-            digest.update(f"{file.as_posix()}\0{content_hash(folder / file)}\n".encode())
-        if ours or settled(changed):
+        contents = self._new_ones(folder, listing, changed) if growing else _read(folder, listing)
+        digest = hashlib.sha256()
+        for (name, *_), content in zip(listing, contents, strict=True):
+            digest.update(f"{name}\0{content}\n".encode())
+        if ours or settled(*changed):
             self._known[states] = digest.hexdigest()
         return digest.hexdigest()
+
+    def _new_ones(self, folder: Path, listing: Sequence[_State], changed: Sequence[float]) -> list[str]:
+        """The hash of each file in `listing`, of which those are read that are new since the last time. One
+        entry remembers the whole folder, since a hundred thousand entries cost as much as the files."""
+        key = f"files of {folder.absolute()}"
+        entry: str = self._known.get(key, "[]")
+        known = {tuple(state): content for state, content in json.loads(entry)}
+        contents = [known.get(state) or content_hash(folder / state[0]) for state in listing]
+        every = zip(listing, contents, changed, strict=True)
+        # as text, of which nothing is run when it is read
+        self._known[key] = json.dumps([(state, content) for state, content, last in every if settled(last)])
+        return contents
 
     def of_file(self, file: Path) -> str:
         """The sha256 of the content of `file`. Raises OSError."""
@@ -84,7 +104,7 @@ class Digests(AbstractContextManager["Digests"]):
 def settled(*changed: float) -> bool:
     """Whether a file that was last changed at these times (seconds since the epoch) would get another time by
     a further change."""
-    return max(changed) < time.time() - SETTLED
+    return max(changed, default=0.0) < time.time() - SETTLED
 
 
 @functools.cache
@@ -93,6 +113,10 @@ def _remembered(file: Path, *state: int) -> str:
     whenever it is loaded."""
     with Digests(layout.DIGESTS if layout.DIGESTS.is_dir() else None) as digests:
         return digests.of_file(file)
+
+
+def _read(folder: Path, listing: Iterable[_State]) -> list[str]:
+    return [content_hash(folder / name) for name, *_ in listing]
 
 
 def content_hash(file: Path) -> str:

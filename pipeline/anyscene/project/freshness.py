@@ -197,7 +197,7 @@ class Source:
         since the stage itself can say better what to do. Raises PipelineError where it cannot be read."""
         try:
             if path.is_dir():
-                return self._digests(path, lambda file: True)[:16]
+                return self._digests(path, lambda file: True, growing=True)[:16]
             if not path.exists():
                 return "missing"
             return self._digests.of_files(path.parent, [Path(path.name)])[:16]

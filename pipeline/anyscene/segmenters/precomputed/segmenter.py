@@ -66,7 +66,7 @@ def digests(folder: Path, images: Iterable[IndexedImage], of: Iterable[str]) -> 
         files[image.of].append(Path(f"{image.key}.npz"))
     with Digests(layout.DIGESTS) as digest:
         every = functools.cache(
-            lambda: digest.of_files(folder, [Path(f.name) for f in sorted(_files(folder))])
+            lambda: digest.of_files(folder, [Path(f.name) for f in sorted(_files(folder))], growing=True)
         )
         return {one: digest.of_files(folder, sorted(own)) if own else every() for one, own in files.items()}
 
