@@ -126,11 +126,14 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
     """How the image stored at `path` relates to the size (width, height) that its intrinsics are for:
     (factors to the size of the image, whether its EXIF orientation turns it to that size).
 
-    Raises DataError where neither the stored nor the turned image has those proportions, and where EXIF turns
-    it upside down, which its size cannot show.
+    Raises FrameError where neither the stored nor the turned image has those proportions, and where EXIF
+    turns it upside down, which its size cannot show.
     """
     if min(camera_size) < 1:
-        raise DataError(f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again")
+        raise FrameError(
+            f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again",
+            "intrinsics of no camera",
+        )
     try:
         with path.open("rb") as file, Image.open(file) as image:
             stored, orientation = image.size, image.getexif().get(ORIENTATION, 1)
