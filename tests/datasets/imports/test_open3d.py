@@ -2,7 +2,7 @@
 
 What people report of them: no trajectory before the reconstruction ran (isl-org/Open3D, issues 2467 and
 5335); the trajectory is a log of poses, or a PinholeCameraTrajectory of extrinsics, which are their inverses
-(issues 421, 920 and 2778); depth in millimetres, and of RealSense in the camera's own steps (isl-org/Open3D, issue 1437;
+(issues 421, 920 and 2778); depth in millimetres, and of RealSense in the camera's own steps (issue 1437;
 realsenseai/librealsense, issue 11960); intrinsic.json column by column (isl-org/Open3D, issues 231 and
 3723).
 """

@@ -1,7 +1,7 @@
 """A capture in nerfstudio's form (Polycam, Record3D and others by way of ns-process-data; instant-ngp's too).
 
-    FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each; where
-                              no w and h say of what size the images are, theirs
+    FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each;
+                              without w and h they are of images of the size that is stored
     FOLDER/file_path          its image, and FOLDER/depth_file_path its depth, where there is any; some tools
                               write them without ending, or with backslashes
 

@@ -34,9 +34,8 @@ Size = tuple[int, int]
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The frames by number, without those whose files or pose are missing, as of an export that was cut short.
-    Raises DataError naming the file, also where the decoder of its depth is not
-    installed, and where up is not given."""
+    """The frames by number, without those whose files or pose are missing. Raises DataError naming the file,
+    also where the decoder of its depth is not installed, and where up is not given."""
     options.refuse("scale", "depth_unit", because="Record3D measures metres")
     metadata = read_json(folder / "metadata")
     poses, intrinsics, size, shape = _cameras(metadata, folder / "metadata")
@@ -72,8 +71,9 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
 
 
 def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size, Size | None]:
-    """(poses f8[N,4,4] in OpenCV axes, NaN where tracking was lost, intrinsics f8[N,3,3] with pixel centres on whole numbers, the size of
-    colour, the shape of depth or None where the file does not say it). Raises DataError."""
+    """(poses f8[N,4,4] in OpenCV axes, NaN where tracking was lost, intrinsics f8[N,3,3] with pixel centres
+    on whole numbers, the size of colour, the shape of depth or None where the file does not say it). Raises
+    DataError."""
     try:
         stored = np.array(metadata["poses"], np.float64)
         size = int(metadata["w"]), int(metadata["h"])
