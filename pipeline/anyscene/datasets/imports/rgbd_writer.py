@@ -16,7 +16,7 @@ from PIL import Image
 
 from anyscene.arrays import F4
 from anyscene.datasets import ply
-from anyscene.datasets.agreement import sample
+from anyscene.datasets.agreement import points_of, sample
 from anyscene.datasets.contradictions import Findings, Judge, in_files
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.geometry.geometry import Geometry
@@ -170,7 +170,7 @@ def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
 def _read_mesh(mesh: Path, capture: Capture) -> Geometry:
     """What a file of a mesh or a cloud holds, in the world of the frames. Raises DataError."""
     found = formats.read(mesh).moved(capture.world)
-    xyz = found.xyz.astype(np.float32)
+    xyz = points_of(found.xyz, found.face)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
         looked_at |= frame.camera.looks_at(xyz)
@@ -232,4 +232,4 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
     findings = judge.frames(taken)
     if surface is None:
         return findings
-    return judge.surface(taken, moved(surface.xyz, back), findings)
+    return judge.surface(taken, moved(points_of(surface.xyz, surface.face), back), findings)
