@@ -30,8 +30,8 @@ from anyscene.errors import DataError, FrameError
 from anyscene.scene import Camera, LeftOut, inverse, moved, scale_of
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
-# Of its PNG, where nothing but runs of a byte is found: a fifth of the time of Pillow's default, for 0 to 13 %
-# more bytes (ten maps of 640x480 of the demo, with noise and without).
+# Of its PNG, where nothing but runs of a byte is found: a fifth of the time of Pillow's default, for 0 to
+# 13 % more bytes by ten maps of the demo at 640x480, with noise and without.
 COMPRESSION = {"compress_level": 3, "compress_type": zlib.Z_RLE}
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
 PLAUSIBLE = (0.1, 50.0)  # metres; a generous range for the median depth of a room
