@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
-from anyscene.arrays import F4, F8
+from anyscene.arrays import F4, F8, Floats
 from anyscene.datasets import ply
 from anyscene.datasets.agreement import Agreement, points_of, sample
 from anyscene.datasets.contradictions import Findings, Judge
@@ -180,7 +180,7 @@ def table_of_readings(rooms: Sequence[Sequence[Held]], console: Console) -> None
     console.print(table)
 
 
-def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], F4]], console: Console) -> None:
+def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], Floats]], console: Console) -> None:
     table = Table(title=f"mesh with depth, {len(rooms)} rooms", title_justify="left", box=None)
     for name in ("mesh", "agree", "seen past", "contradiction", "warned", "refused"):
         table.add_column(name, justify="left" if name == "mesh" else "right")
@@ -190,7 +190,7 @@ def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], F4]], console: Console
         for room, xyz in rooms:
             taken = sample(room)
             assert taken is not None
-            agreements.append(taken.surface(points_of(xyz @ turn.T)))
+            agreements.append(taken.surface(xyz @ turn.T))
             try:
                 judge = Judge("", Reading(), lambda changed: "")
                 warned += bool(judge.surface(taken, xyz @ turn.T, Findings()).warning)
@@ -216,10 +216,11 @@ def main(
     scans = Rgbd(folder, "scans")
     names = list(scans.splits())[:rooms]
     held = [worn(scans.frames(name)[0], np.random.default_rng(room)) for room, name in enumerate(names)]
-    meshes = [ply.read_mesh(folder / name / "mesh.ply")[0] for name in names]
+    meshes = [ply.read(folder / name / "mesh.ply") for name in names]
+    surfaces = [points_of(mesh.xyz, mesh.face) for mesh in meshes]
     console = Console(width=140)
     table_of_readings(held, console)
-    table_of_meshes(list(zip(held, meshes, strict=True)), console)
+    table_of_meshes(list(zip(held, surfaces, strict=True)), console)
 
 
 if __name__ == "__main__":

@@ -205,6 +205,22 @@ def test_frames_that_hardly_turn_are_taken_at_gaps():
 
 def test_points_of_a_surface_are_few_and_evenly_spread():
     xyz = np.arange(30000, dtype=np.float32).reshape(-1, 3)
-    found = agreement.points_of(xyz)
+    face = np.zeros((0, 3), np.int32)
+    found = agreement.points_of(xyz, face)
     assert len(found) == agreement.POINTS and found[0, 0] == 0 and found[-1, 2] == 29999
-    assert np.array_equal(agreement.points_of(xyz[:10]), xyz[:10])
+    assert np.array_equal(agreement.points_of(xyz[:10], face), xyz[:10])
+    assert np.array_equal(agreement.points_of(xyz[:10], face + [[0, 1, 1]]), xyz[:10])  # of no area
+
+
+def test_where_large_faces_span_few_points_these_are_on_the_faces():
+    """A square and a triangle of a quarter of its area."""
+    xyz = np.array(
+        [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 5], [0.5, 0, 5], [0, 1, 5]], np.float32
+    )
+    found = agreement.points_of(xyz, np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6]]))
+    assert found.shape == (agreement.POINTS, 3) and found.dtype == xyz.dtype
+    assert np.array_equal(found[:7], xyz)
+    square = found[found[:, 2] == 0]
+    assert abs(len(square) / len(found) - 0.8) < 0.02 and np.abs(square.mean(0) - [0.5, 0.5, 0]).max() < 0.02
+    x, y, _ = found[found[:, 2] == 5].T
+    assert len(square) + len(x) == len(found) and (2 * x + y <= 1 + 1e-6).all() and (x >= 0).all()

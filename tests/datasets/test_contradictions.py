@@ -1,5 +1,7 @@
 """Scans that contradict themselves: refused, with the reading under which they agree."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -230,6 +232,29 @@ def from_centre(pose, centre):
     pose = pose.copy()
     pose[:3, 3] -= centre
     return pose
+
+
+def test_a_mesh_of_few_vertices_is_compared_between_them(tmp_path):
+    """A modelled room: eight corners, which no frame sees, and walls of two triangles."""
+    folder = box_room.write_scan(tmp_path / "room")
+    corner = np.array(list(itertools.product((0, 1), repeat=3)))
+    wall = [np.flatnonzero(corner[:, axis] == side) for axis in range(3) for side in (0, 1)]
+    face = np.array([quad[order] for quad in wall for order in ([0, 1, 2], [1, 3, 2])])
+    rgb = np.zeros((8, 3), np.uint8)
+    write_ply(folder / "mesh.ply", (corner * box_room.ROOM).astype(np.float32), rgb, face)
+    _, findings = contradictions.read(Rgbd(tmp_path, "test"), "room")
+    assert not findings.warning and findings.surface.share > 0.9
+    write_ply(folder / "mesh.ply", (corner * 0.7 * box_room.ROOM).astype(np.float32), rgb, face)
+    with pytest.raises(DataError, match="mesh contradicts its depth maps"):
+        contradictions.read(Rgbd(tmp_path, "test"), "room")
+
+
+def test_a_cloud_of_few_points_is_right_as_far_as_it_is_seen():
+    taken = sample(box_room.frames())
+    few = box_room.surface()[::150]
+    assert len(few) == 42 and taken.surface(few).open < contradictions.ENOUGH
+    assert not judge().surface(taken, few, Findings()).warning
+    assert "hardly see its mesh" in judge().surface(taken, few * [1.4, 1.4, 1.4], Findings()).warning
 
 
 def test_a_surface_that_no_frame_sees_is_warned_of():

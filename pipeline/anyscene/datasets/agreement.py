@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from anyscene.arrays import B1, F4, F8, I8, Floats
+from anyscene.arrays import B1, F4, F8, I8, Floats, Integers
 from anyscene.datasets.readings import Change
 from anyscene.scene import Camera
 
@@ -184,9 +184,23 @@ def sample(frames: Sequence[DepthFrame]) -> Sample | None:
     return Sample(np.array(poses), np.array(intrinsics), tuple(maps), np.array(rays), np.array(metres))
 
 
-def points_of(xyz: Floats) -> Floats:
-    """Some of the points [N, 3] of a surface, evenly spread over the order in which they are stored."""
-    return xyz[np.linspace(0, len(xyz) - 1, min(len(xyz), POINTS)).astype(np.int64)]
+def points_of(xyz: Floats, face: Integers) -> Floats:
+    """[P, 3]: some of the points [N, 3] of a surface with faces i[F, 3], evenly spread over the order in
+    which they are stored; where faces span few points, as the walls of a modelled room do, others on these
+    faces too, so many on each as it is large."""
+    if len(xyz) >= POINTS or not len(face):
+        return xyz[np.linspace(0, len(xyz) - 1, min(len(xyz), POINTS)).astype(np.int64)]
+    corner = xyz[face].astype(np.float64)
+    one, other = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    share = np.cumsum(np.linalg.norm(np.cross(one, other), axis=1))
+    if share[-1] == 0:
+        return xyz
+    rng = np.random.default_rng(SEED)
+    at = np.searchsorted(share, share[-1] * rng.random(POINTS - len(xyz)))
+    u, v = rng.random((2, len(at), 1))
+    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    between = corner[at, 0] + u * one[at] + v * other[at]
+    return np.concatenate([xyz, between.astype(xyz.dtype)])
 
 
 def chosen(poses: F8) -> I8:

@@ -97,19 +97,21 @@ class Judge:
             return self._doubtful(findings, f"{said}; {REGISTERED}")
         return findings
 
-    def surface(self, taken: Sample | None, xyz: Floats, findings: Findings) -> Findings:
-        """Of the points [N, 3] of the scan's surface, with the depth maps. findings: of these."""
-        if taken is None or not len(xyz):
+    def surface(self, taken: Sample | None, points: Floats, findings: Findings) -> Findings:
+        """Of points [N, 3] of the scan's surface (`points_of`), with the depth maps. findings: of these."""
+        if taken is None or not len(points):
             return findings
-        points = points_of(xyz)
         found = taken.surface(points)
         findings, said = replace(findings, surface=found), f"its mesh contradicts its depth maps ({found})"
-        if findings.warning or (_is_fine(found, ROUGH) and _enlarged(taken, points) <= 1):
+        whole = _enlarged(taken, points) <= 1
+        if findings.warning or (_is_fine(found, ROUGH) and whole):
             return findings
         if (other := _placed(taken, points, found)) is not None:
             return self._wrong(findings, f"{said}; as {other[0]} it does not ({other[1]}): write it so")
         if found.open < ENOUGH:
-            return self._doubtful(findings, f"its depth maps hardly see its mesh ({found})")
+            seen = found.covered >= FEW * found.asked and _agrees(found, ROUGH)
+            said = f"its depth maps hardly see its mesh ({found})"
+            return findings if seen and whole else self._doubtful(findings, said)
         if found.contradiction > REFUSED:
             said = f"{said}; export it in the world of the poses, unaligned and unscaled"
             return self._wrong(findings, said)
@@ -132,7 +134,7 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         found = dataset.read(scene)
         judge = Judge(where, _of_format(found.frames), in_files, refuse)
         taken = sample(found.frames)
-        return found, judge.surface(taken, found.xyz, judge.frames(taken))
+        return found, judge.surface(taken, points_of(found.xyz, found.face), judge.frames(taken))
     reading = dataset.reading(scene)
     judge = Judge(where, reading, functools.partial(dataset.correction, scene), refuse)
     frames, lost = dataset.frames(scene)
@@ -145,7 +147,7 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         return found, findings
     # to the axes of the files, of which messages speak
     back = in_metres[0].camera.pose @ inverse(found.frames[0].camera.pose)
-    return found, judge.surface(taken, moved(points_of(found.xyz), back), findings)
+    return found, judge.surface(taken, moved(points_of(found.xyz, found.face), back), findings)
 
 
 def _of_format(frames: Sequence[Frame]) -> Reading:
@@ -209,7 +211,11 @@ def _worth(found: Agreement) -> int:
 
 
 def _is_fine(found: Agreement, doubtful: float) -> bool:
-    return found.open >= ENOUGH and found.contradiction <= doubtful and found.share >= LITTLE
+    return found.open >= ENOUGH and _agrees(found, doubtful)
+
+
+def _agrees(found: Agreement, doubtful: float) -> bool:
+    return found.contradiction <= doubtful and found.share >= LITTLE
 
 
 def _is_better(better: Agreement, found: Agreement, doubtful: float) -> bool:

@@ -9,6 +9,7 @@ from anyscene.errors import FrameError
 from anyscene.scene import LeftOut
 
 NO_POSE, NO_DEPTH, NO_IMAGE, NO_CAMERA = "no pose", "no depth", "no image", "no intrinsics"
+BAD_CAMERA = "camera not readable"
 MISSING = (NO_POSE, NO_DEPTH, NO_IMAGE, NO_CAMERA)  # what recordings often lack for most of their frames
 NAMED = 3  # frames of each fault that a summary names
 

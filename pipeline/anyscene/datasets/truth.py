@@ -8,6 +8,8 @@ from pathlib import Path
 
 from anyscene.arrays import I2, I4
 
+MOSTLY = 0.5  # a share of what is annotated; with more categories unknown a file or a table is another one
+
 
 @dataclass(frozen=True)
 class Truth:

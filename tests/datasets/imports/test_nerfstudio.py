@@ -235,7 +235,9 @@ def test_wrong_unit_of_depth_is_seen(tmp_path, unit):
     [
         (None, {"camera_model": "FISHEYE624"}, "FISHEYE624 cannot be undistorted here"),
         (None, {"k4": 0.1}, "k4 of OPENCV is not supported"),
-        (None, {"w": None}, "frame 0: camera lacks or garbles 'w'"),
+        (None, {"w": None, "cx": 90.0}, r"frame 0: centre \(89\.5, 33\) is not near the middle"),
+        (None, {"w": "wide"}, "frame 0: camera lacks or garbles invalid literal"),
+        (None, {"w": 0}, "frame 0: .*intrinsics of 0x64 pixels"),
         (None, {"fl_x": None}, "frame 0: camera lacks or garbles 'camera_angle_x'"),
         (None, {"fl_x": -1.0}, "frame 0: focal lengths must be positive"),
         (None, {"w": HEIGHT, "h": WIDTH}, r"frame_00001\.png: 96x64 pixels, the intrinsics are of 64x96"),
@@ -251,6 +253,52 @@ def test_bad_captures(tmp_path, frame, values, message):
     change(folder, frame, **values)
     with pytest.raises(DataError, match=message):
         read(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"transform_matrix": [[1, 0], [0, 1]]}, "camera not readable"),
+        ({"transform_matrix": "none"}, "camera not readable"),
+        ({"transform_matrix": None}, "camera not readable"),
+        ({"transform_matrix": np.diag([np.nan, 1, 1, 1]).tolist()}, "no pose"),
+        ({"transform_matrix": np.diag([2.0, 1, 1, 1]).tolist()}, "pose not rigid"),
+        ({"fl_x": "wide"}, "camera not readable"),
+        ({"fl_x": 0.0}, "intrinsics of no camera"),
+        ({"w": 64, "h": 96}, "image of another shape than its intrinsics"),
+        ({"w": 0, "h": 0}, "intrinsics of no camera"),
+        ({"camera_model": "FISHEYE624"}, "lens of another model"),
+        ({"k4": 0.1}, "lens of another model"),
+        ({"file_path": None}, "camera not readable"),
+        (None, "camera not readable"),
+    ],
+)
+def test_a_garbled_camera_leaves_its_frame_out(tmp_path, values, why):
+    """Of one frame, as every other damage (NVlabs/instant-ngp, issue 1229)."""
+    folder = write_capture(tmp_path / "in", [*POSES, rolled(yaw=5.0)])
+    if values is None:
+        content = json.loads((folder / "transforms.json").read_text())
+        content["frames"][1] = "images/frame_00002.png"
+        (folder / "transforms.json").write_text(json.dumps(content))
+    else:
+        change(folder, 1, **values)
+    summary, frames = imported(folder, tmp_path / "out")
+    assert [frame.why for frame in summary.left_out] == [why]
+    assert [frame.id for frame in frames] == ["frame_00001", "frame_00003"]
+    for frame in frames:
+        check_on_wall(frame)
+
+
+@pytest.mark.parametrize("of_angle", [False, True])
+def test_without_a_size_it_is_that_of_the_images(tmp_path, of_angle):
+    """As Blender's scripts for NeRF write it, and cameras of each frame (MrNeRF/LichtFeld-Studio, issue
+    1608)."""
+    folder = write_capture(tmp_path / "in", POSES)
+    change(folder, w=None, h=None)
+    if of_angle:
+        change(folder, fl_x=None, fl_y=None, camera_angle_x=2 * np.arctan(WIDTH / 2 / FOCAL))
+    for frame in imported(folder, tmp_path / "out")[1]:
+        check_on_wall(frame)
 
 
 def test_an_archive_reaches_nothing_outside_itself(tmp_path):

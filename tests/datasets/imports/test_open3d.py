@@ -1,7 +1,8 @@
 """Folders that Open3D's recorders and its reconstruction system wrote, imported and read again.
 
 What people report of them: no trajectory before the reconstruction ran (isl-org/Open3D, issues 2467 and
-5335); depth in millimetres, and of RealSense in the camera's own steps (isl-org/Open3D, issue 1437;
+5335); the trajectory is a log of poses, or a PinholeCameraTrajectory of extrinsics, which are their inverses
+(issues 421, 920 and 2778); depth in millimetres, and of RealSense in the camera's own steps (issue 1437;
 realsenseai/librealsense, issue 11960); intrinsic.json column by column (isl-org/Open3D, issues 231 and
 3723).
 """
@@ -17,7 +18,7 @@ from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 from tests.builders.capture import grid, write_ply, write_scan
 from tests.builders.importing import imported, read, written
-from tests.builders.layouts import turned, write_open3d
+from tests.builders.layouts import pose_of, turned, write_open3d
 from tests.builders.wall import check_on_wall, rolled, views
 
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0))
@@ -41,6 +42,45 @@ def test_by_its_other_names(tmp_path):
     (tmp_path / "in" / "scene" / "trajectory.log").rename(tmp_path / "in" / "trajectory.log")
     for frame in imported(tmp_path / "in", tmp_path / "out")[1]:
         check_on_wall(frame)
+
+
+def write_parameters(path, poses, old=False):
+    """A PinholeCameraTrajectory."""
+    extrinsics = [np.linalg.inv(pose).T.ravel().tolist() for pose in poses]
+    intrinsic = {"width": 96, "height": 64, "intrinsic_matrix": [80, 0, 0, 0, 80, 0, 46.5, 33, 1]}
+    content = {"class_name": "PinholeCameraTrajectory", "version_major": 1, "version_minor": 0}
+    if old:
+        content |= {"extrinsic": extrinsics, "intrinsic": intrinsic}
+    else:
+        content["parameters"] = [
+            {"class_name": "PinholeCameraParameters", "extrinsic": one, "intrinsic": intrinsic}
+            for one in extrinsics
+        ]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["scene/trajectory.json", "trajectory.json", "camera_trajectory.json"])
+@pytest.mark.parametrize("old", [False, True])
+def test_the_trajectory_as_json(tmp_path, name, old):
+    world = turned()
+    write_open3d(tmp_path / "in", views(POSES), world)
+    (tmp_path / "in" / "scene" / "trajectory.log").unlink()
+    write_parameters(tmp_path / "in" / name, [pose_of(view, world) for view in views(POSES)], old)
+    capture, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert summary.left_out == ()
+    for frame in frames:
+        check_on_wall(frame, world=capture.world @ world)
+
+
+def test_a_trajectory_of_json_that_holds_poses(tmp_path):
+    """As many scripts write them; what the form says may be said otherwise."""
+    write_open3d(tmp_path / "in", views(POSES))
+    (tmp_path / "in" / "scene" / "trajectory.log").unlink()
+    inverse = [np.linalg.inv(pose_of(view)) for view in views(POSES)]
+    write_parameters(tmp_path / "in" / "trajectory.json", inverse)
+    capture, _, frames = imported(tmp_path / "in", tmp_path / "out", poses="camera-to-world")
+    for frame in frames:
+        check_on_wall(frame, world=capture.world)
 
 
 def test_images_of_other_names_belong_together_by_their_order(tmp_path):
@@ -94,6 +134,11 @@ def test_files_of_another_form(tmp_path):
     (tmp_path / "in" / "intrinsic.json").write_text(json.dumps({"width": 96, "height": 64}))
     with pytest.raises(DataError, match=r"intrinsic\.json: lacks or garbles 'intrinsic_matrix'"):
         read(tmp_path / "in")
+    for content, lacks in (({}, "'extrinsic'"), ({"parameters": [{"extrinsic": [1]}]}, "cannot reshape")):
+        (tmp_path / "in" / "camera_trajectory.json").write_text(json.dumps(content))
+        path.unlink(missing_ok=True)
+        with pytest.raises(DataError, match=rf"trajectory\.json: not a PinholeCameraTrajectory, .* {lacks}"):
+            read(tmp_path / "in")
 
 
 def test_it_is_no_scan_in_plain_files_although_it_has_color(tmp_path):

@@ -118,7 +118,7 @@ def test_videos_of_the_selfie_camera_have_no_poses(tmp_path):
         ({"K": None}, "metadata: lacks or garbles 'K'"),
         ({"K": [1, 2]}, "metadata: lacks or garbles cannot reshape"),
         ({"poses": [[0, 0, 0, 1]] * 3}, r"metadata: lacks or garbles poses of shape \[3, 4\]"),
-        ({"poses": [[0, 0, 0, 0, 1, 2, 3], [0, 0, 0, 1, 0, 0, 0]]}, "metadata: lacks or garbles"),
+        ({"poses": [[0, 0, 0, 0, 1, 2, 3]] * 2 + [[0, 0, 0, 0, 0, 0, 0]]}, "contains NaN .*as 3 of 3 frames"),
         ({"perFrameIntrinsicCoeffs": [[1, 2, 3, 4]]}, "metadata: lacks or garbles"),
         ({"w": HEIGHT, "h": WIDTH}, "frame 0: .*96x64 pixels, the intrinsics are of 64x96"),
     ],
@@ -129,11 +129,29 @@ def test_bad_metadata(tmp_path, metadata, message):
         read(tmp_path / "room.r3d")
 
 
-@pytest.mark.parametrize("name", ["rgbd/2.jpg", "rgbd/1.depth"])
-def test_an_export_that_was_cut_short(tmp_path, name):
-    write(tmp_path / "room.r3d", views(POSES), without=[name])
-    with pytest.raises(DataError, match=rf"{name}: missing, of 3 frames; the export was cut short"):
-        read(tmp_path / "room.r3d")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("rgbd/2.jpg", "no image"), ("rgbd/1.depth", "no depth"), ("rgbd/0.depth", "no depth")],
+)
+def test_frames_whose_files_are_missing_are_left_out(tmp_path, name, why):
+    """As of an export that was cut short."""
+    world = write(tmp_path / "room.r3d", views(POSES), without=[name])
+    summary, frames, became = imported(tmp_path / "room.r3d", tmp_path / "out", world)
+    assert summary.left_out == (LeftOut(f"0000{name[5]}", why),) and len(frames) == 2
+    for frame in frames:
+        check_on_wall(frame, world=became)
+
+
+def test_frames_where_tracking_was_lost_are_left_out(tmp_path):
+    poses = [rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0, 0.0, 10.0)]
+    world, lost = np.linalg.inv(poses[0]), [np.nan] * 7
+    stored = [[*Rotation.from_matrix(one[:3, :3]).as_quat(), *one[:3, 3]] for one in world @ poses]
+    stored[1], stored[3] = lost, [0.0] * 7
+    write(tmp_path / "room.r3d", views(poses), poses=stored)
+    summary, frames, became = imported(tmp_path / "room.r3d", tmp_path / "out", world)
+    assert summary.left_out == (LeftOut("00001", "no pose"), LeftOut("00003", "no pose"))
+    for frame in frames:
+        check_on_wall(frame, world=became)
 
 
 @pytest.mark.parametrize(

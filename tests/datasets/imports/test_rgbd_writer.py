@@ -11,8 +11,9 @@ from anyscene.datasets.imports import ExportOptions, nerfstudio
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.scene import moved
 from tests.builders.capture import grid, write_ply
+from tests.builders.layouts import write_frames
 from tests.builders.nerfstudio import change, write_capture
-from tests.builders.wall import check_on_wall, rolled
+from tests.builders.wall import WIDTH, check_on_wall, rolled, views
 
 UTM = np.array([693000.25, 5337000.5, 520.125])
 POSES = (rolled(), rolled(yaw=-20.0))
@@ -93,3 +94,22 @@ def test_what_is_said_of_the_scan(tmp_path):
         content = json.loads((tmp_path / f"{said}" / "capture.json").read_text())
         assert content.get("up") == said and content["scale"] == 1 and content["depth_scale"] == 1000
         np.testing.assert_allclose(content["world"], world, atol=1e-12)  # nerfstudio's own z may be no up
+
+
+@pytest.mark.parametrize("given", [{}, {"depth_unit": 0.002}, {"depth_form": "ray"}])
+@pytest.mark.parametrize("quarters", [0, 1])
+def test_depth_that_is_as_it_has_to_be_is_copied(tmp_path, given, quarters):
+    seen = views([rolled(quarters, yaw) for yaw in (15.0, -20.0, 5.0)])
+    for view in seen:
+        view.depth[:4] = 0
+    write_frames(tmp_path / "in", seen, nothing=65535)
+    capture = imports.read(
+        tmp_path / "in", None, ExportOptions(up=np.array([0.0, 0, 1]), anyway=True, **given)
+    )
+    imports.write(capture, tmp_path / "out", refuse=False)
+    for file in sorted((tmp_path / "out" / "depth").iterdir()):
+        stored = (tmp_path / "in" / f"{file.stem}.depth.png").read_bytes()
+        assert (file.read_bytes() == stored) == (not given and not quarters)
+    for frame in Rgbd(tmp_path, "test").read("out").frames:
+        depth = frame.read_depth()
+        assert depth.max() < 7 and (depth == 0).sum() == 4 * WIDTH

@@ -3,7 +3,7 @@
 What people report of them: associations.txt is missing, or of the other order (silencht/SG-SLAM, issue 44;
 zdzhaoyong/GSLAM, issue 15); a list with comments or without a pose ends the reader (Shiaoming/Python-VO,
 issue 10; cvg/nice-slam, issue 98); their own camera has another depth factor and intrinsics
-(xdspacelab/openvslam, issue 488).
+(xdspacelab/openvslam, issue 488); poses have commas for points (introlab/rtabmap_ros, issue 465).
 """
 
 import numpy as np
@@ -99,6 +99,11 @@ def test_whose_camera_it_is(tmp_path):
     ("file", "content", "message"),
     [
         ("groundtruth.txt", "1.0 0 0 0 0 0 1\n", "groundtruth.txt: a line has not 8 numbers"),
+        (
+            "groundtruth.txt",
+            "1,5 0,25 0 0 0 0 0 1\n",
+            "groundtruth.txt: 1,5 has a comma for its point; write",
+        ),
         ("groundtruth.txt", "# none\n", "groundtruth.txt: no pose; write time"),
         ("groundtruth.txt", None, "groundtruth.txt: missing; write time"),
         ("rgb.txt", "now rgb/1.png\n", "rgb.txt: a line is not a time and a file"),
@@ -114,6 +119,15 @@ def test_files_of_another_form(tmp_path, file, content, message):
         path.write_text(content)
     with pytest.raises(DataError, match=message):
         read(tmp_path / "in")
+
+
+def test_columns_may_be_parted_by_commas(tmp_path):
+    write_tum(tmp_path / "in", views(POSES))
+    for name, comma in (("groundtruth.txt", ","), ("rgb.txt", ", "), ("calibration.txt", ",")):
+        path = tmp_path / "in" / name
+        path.write_text("\n".join(comma.join(line.split()) for line in path.read_text().splitlines()))
+    for frame in imported(tmp_path / "in", tmp_path / "out")[1]:
+        check_on_wall(frame)
 
 
 def test_poses_that_are_none_do_not_count(tmp_path):

@@ -175,6 +175,20 @@ def test_labels_by_nyu_class(root, tmp_path):
     assert np.array_equal(truth.label, expected) and set(expected) == {-1, 0, 1}
 
 
+def test_a_category_that_the_table_lacks_is_unlabelled_and_counted(root):
+    dataset, scene = Matterport(root, "test"), f"{VAL}_region0"
+    expected = dataset.read_truth(scene)
+    write_table(root.parent / "category_mapping.tsv", TABLE[:5])  # a door frame is 6
+    truth = dataset.read_truth(scene)
+    assert np.array_equal(truth.label, slow_labels(0, {1: 0, 3: 20}))
+    _, face, category, _ = room(0)
+    frame = np.unique(face[category == 6])
+    unlabelled = int((truth.label[frame] < 0).sum())
+    assert truth.unknown == {"category 6, which category_mapping.tsv lacks": unlabelled}
+    assert unlabelled > (expected.label[frame] < 0).sum() and expected.unknown == {}
+    assert np.array_equal(truth.instance, expected.instance)
+
+
 def test_majority_takes_none_before_any_and_then_the_smallest():
     face = np.array([[0, 1, 2], [0, 1, 3], [0, 3, 4]])
     assert matterport_truth.majority(face, np.array([5, 2, 5]), 6).tolist() == [5, 2, 5, 2, 5, -1]
@@ -217,7 +231,7 @@ def test_missing_table(root):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (TABLE[:2], r"region0\.ply: face 0 has category 6, category_mapping\.tsv has 1\.\.2"),
+        (TABLE[:2], r"region0\.ply: 22 of 36 faces have categories that .*lacks, which has 1\.\.2; take the"),
         ((("wall", "one", "wall"), *TABLE[1:]), "not Matterport3D's table of categories"),
     ],
 )

@@ -446,8 +446,8 @@ def test_bad_labels(root):
     file.write_bytes(content[:-1])
     with pytest.raises(DataError, match=rf"{POINTS - 1} labels for the {POINTS} points of samples/LIDAR_TOP"):
         dataset.read_truth(f"{VAL}_02")
-    file.write_bytes(content[:3] + b"\x63" + content[4:])
-    with pytest.raises(DataError, match=r"point 3 has category 99, which .*category\.json lacks"):
+    file.write_bytes(b"\x63" * (POINTS // 2 + 1) + content[POINTS // 2 + 1 :])
+    with pytest.raises(DataError, match=r"\d+ of \d+ points have categories that .*category\.json lacks"):
         dataset.read_truth(f"{VAL}_02")
     file.unlink()
     with pytest.raises(DataError, match=r"lidarseg\.bin: cannot be read .*unpack nuScenes-lidarseg"):
@@ -455,6 +455,21 @@ def test_bad_labels(root):
     keys = dataset.truth_keys()
     assert "missing; unpack nuScenes-lidarseg" in str(keys[f"{VAL}_02"])
     assert isinstance(keys[f"{VAL}_01"], str)
+
+
+def test_a_category_that_the_table_lacks_is_unlabelled_and_counted(root):
+    dataset = NuScenes(root, "test")
+    expected = dataset.read_truth(f"{VAL}_02")
+    content = bytearray(expected.file.read_bytes())
+    content[3] = content[5] = 99
+    content[6] = 100
+    expected.file.write_bytes(content)
+    truth = dataset.read_truth(f"{VAL}_02")
+    assert truth.label[[3, 5, 6]].tolist() == [-1] * 3
+    others = np.delete(np.arange(len(truth.label)), [3, 5, 6])
+    assert np.array_equal(truth.label[others], expected.label[others]) and expected.unknown == {}
+    lacking = "category {}, which category.json lacks"
+    assert truth.unknown == {lacking.format(99): 2, lacking.format(100): 1}
 
 
 def test_categories_without_an_index(root):

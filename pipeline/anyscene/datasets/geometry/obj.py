@@ -59,12 +59,13 @@ def read(path: Path) -> Geometry:
 def _parsed(path: Path) -> _Lines:
     said, current = _Lines(), -1
     text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
+    for line in text.split("\n"):
+        word, rest = _parted(line)
         if word == "v":
             said.vertex.append([float(value) for value in rest.split()])
         elif word == "vt":
-            said.coordinate.append([float(value) for value in rest.split()[:2]])
+            u, v, *_ = *map(float, rest.split()), 0.0  # a strip of an image has u alone
+            said.coordinate.append([u, v])
         elif word == "f":
             corners = [corner.split("/") for corner in rest.split()]
             said.polygon.append([_index(one[0], len(said.vertex)) for one in corners])
@@ -72,15 +73,23 @@ def _parsed(path: Path) -> _Lines:
             said.laid.append([_index(one, len(said.coordinate)) if one else -1 for one in laid])
             said.material.append(current)
         elif word == "usemtl":
-            current = said.names.setdefault(rest.strip(), len(said.names))
+            current = said.names.setdefault(rest, len(said.names))
         elif word == "mtllib":
-            said.libraries.append(rest.strip())
+            said.libraries.append(rest)
     return said
 
 
+def _parted(line: str) -> tuple[str, str]:
+    """The keyword of a line, and what follows it, after blanks or tabs."""
+    word, *rest = line.split(maxsplit=1) or [""]
+    return word, rest[0].strip() if rest else ""
+
+
 def _index(text: str, count: int) -> int:
-    """From 1, or from the end, to from 0."""
+    """From 1, or from the end, to from 0. Raises ValueError for 0, which names nothing."""
     index = int(text)
+    if index == 0:
+        raise ValueError("a face names 0, they count from 1")
     return index - 1 if index > 0 else count + index
 
 
@@ -98,7 +107,12 @@ def _of_materials(path: Path, said: _Lines, face: I8, slot: I8, coloured: bool) 
     texture."""
     if not said.names or not len(face):
         return None
-    known = _materials(path, said)
+    try:
+        known = _materials(path, said)
+    except DataError:
+        if coloured:  # an .obj is often passed on alone
+            return None
+        raise
     images = {name: image for name, (image, _) in known.items() if image is not None}
     if not images and (coloured or all(colour is None for _, colour in known.values())):
         return None
@@ -107,6 +121,8 @@ def _of_materials(path: Path, said: _Lines, face: I8, slot: I8, coloured: bool) 
     laid = np.concatenate([np.array(one) for one in said.laid])[slot]
     corner = np.full((len(face), 3, 3), GREY, np.uint8)
     coordinate = np.array([*said.coordinate, [np.nan, np.nan]])  # -1: none
+    if not -1 <= laid.min() <= laid.max() < len(said.coordinate):
+        raise DataError(f"{path}: a face names a texture coordinate that is not there; export it again")
     for name, number in said.names.items():
         inside = material == number
         image, colour = known.get(name, (None, None))
@@ -125,15 +141,15 @@ def _of_materials(path: Path, said: _Lines, face: I8, slot: I8, coloured: bool) 
 def _materials(path: Path, said: _Lines) -> dict[str, tuple[Path | None, U1 | None]]:
     """(the image, the diffuse colour) of each material. Raises DataError where a file is missing."""
     found: dict[str, tuple[Path | None, U1 | None]] = {}
-    for library in said.libraries:
-        file, name = _beside(path, library), ""
+    for file in [file for names in said.libraries for file in _libraries(path, names)]:
+        name = ""
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            word, _, rest = line.strip().partition(" ")
+            word, rest = _parted(line)
             if word == "newmtl":
-                name = rest.strip()
+                name = rest
                 found[name] = None, None
             elif word.lower() == "map_kd" and name:
-                found[name] = _beside(file, rest.strip()), found[name][1]
+                found[name] = _beside(file, rest), found[name][1]
             elif word == "Kd" and name:
                 found[name] = (
                     found[name][0],
@@ -142,13 +158,25 @@ def _materials(path: Path, said: _Lines) -> dict[str, tuple[Path | None, U1 | No
     return found
 
 
+def _libraries(path: Path, names: str) -> list[Path]:
+    """The files that a line names: one, whose name may have blanks, or several."""
+    whole = _found(path, names)
+    return [whole] if whole is not None else [_beside(path, name) for name in names.split()]
+
+
 def _beside(file: Path, name: str) -> Path:
-    """The file `name` that `file` names: options before it and folders of another machine are left out."""
-    for one in (name, name.split()[-1]):
-        windows = PureWindowsPath(one)  # takes both kinds of slashes
-        for there in (file.parent / Path(*windows.parts), file.parent / windows.name):
-            if there.is_file():
-                return there
+    """The file `name` that `file` names; options before it are left out. Raises DataError where it is
+    missing."""
+    for one in (name, *name.split()[-1:]):
+        if (there := _found(file, one)) is not None:
+            return there
     raise DataError(
         f"{file.parent / PureWindowsPath(name).name}: missing, {file.name} names it; put it there"
     )
+
+
+def _found(file: Path, name: str) -> Path | None:
+    """The file `name`, without the folders of another machine where it lies beside `file`."""
+    windows = PureWindowsPath(name)  # takes both kinds of slashes
+    places = (file.parent / Path(*windows.parts), file.parent / windows.name)
+    return next((there for there in places if there.is_file()), None)

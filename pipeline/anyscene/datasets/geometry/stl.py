@@ -12,20 +12,21 @@ from anyscene.errors import DataError
 
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corner", "<f4", (3, 3)), ("attribute", "<u2")])
 HEADER = 84  # bytes, of which the last four are the number of triangles
-VERTEX = re.compile(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)")
+VERTEX = re.compile(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)  # DEFORM-3D writes capitals
 
 
 def read(path: Path) -> Geometry:
     """The triangles of the file, each with vertices of its own. Raises DataError naming the file.
 
     The length tells binary from ASCII, since binary files of some tools begin with "solid", as only ASCII
-    should."""
+    should. In ASCII the four bytes of the count are letters, which no file is long enough for. Some tools
+    write more behind the last triangle."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}); check its permissions") from error
     count = int.from_bytes(data[HEADER - 4 : HEADER], "little") if len(data) >= HEADER else 0
-    if count and len(data) == HEADER + count * TRIANGLE.itemsize:
+    if count and len(data) >= HEADER + count * TRIANGLE.itemsize:
         xyz = np.frombuffer(data, TRIANGLE, count, HEADER)["corner"].astype(np.float64)
     else:
         try:

@@ -43,13 +43,13 @@ class ExportOptions:
     anyway: bool = False  # whether to go on where depth maps contradict each other, or the mesh
     depth_model: DepthModel | None = None  # estimates depth where the export has none
 
-    def reading(self, depth_unit: float, axes: Axes = "opencv") -> Reading:
-        """How numbers are taken, where these options may say so. depth_unit: metres in a step of depth; axes:
-        those of the form."""
+    def reading(self, depth_unit: float, axes: Axes = "opencv", poses: Poses = "camera-to-world") -> Reading:
+        """How numbers are taken, where these options may say so. depth_unit: metres in a step of depth; axes,
+        poses: those of the form."""
         return Reading(
             1 / depth_unit,
             self.depth_form or "axis",
-            self.poses or "camera-to-world",
+            self.poses or poses,
             self.axes or axes,
             self.scale or 1.0,
         )

@@ -1,6 +1,7 @@
 """A capture in nerfstudio's form (Polycam, Record3D and others by way of ns-process-data; instant-ngp's too).
 
-    FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each
+    FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each;
+                              without w and h they are of images of the size that is stored
     FOLDER/file_path          its image, and FOLDER/depth_file_path its depth, where there is any; some tools
                               write them without ending, or with backslashes
 
@@ -28,27 +29,27 @@ from anyscene.datasets.imports.source_frame import (
     Depth,
     ExportFile,
     SourceFrame,
-    fitted,
+    framed,
+    image_size,
     named,
-    rescaled,
 )
-from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE, usable
+from anyscene.datasets.left_out import BAD_CAMERA, NO_DEPTH, NO_IMAGE, usable
 from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError, FrameError
-from anyscene.scene import Camera
 
 MARKS = ("transforms.json",)
 REMEDY = "give the folder that ns-process-data wrote"
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 FISHEYE = "OPENCV_FISHEYE"
+ANOTHER = "lens of another model"
 UP = np.array([0.0, 0.0, 1.0])
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The frames in the order of the file, without those whose files are missing or damaged. Raises DataError
-    that names the frame where something is unknown or contradictory, and where the scale or the unit of depth
-    is not given."""
+    """The frames in the order of the file, without those whose files are missing, or whose camera is garbled
+    or of another kind. Raises DataError that names the file, and where the scale or the unit of depth is not
+    given."""
     path = folder / MARKS[0]
     try:
         content = json.loads(path.read_text())
@@ -64,54 +65,57 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             f"{path}: does not say how long its unit is; give --scale 1 where a device measured it (Polycam, "
             "Record3D, ARKit), or the metres of a unit, by a length that you know (COLMAP)"
         )
-    places = [f"{path}: frame {number}" for number in range(len(frames))]
-    for frame, where in zip(frames, places, strict=True):
-        if not isinstance(frame, dict):
-            raise DataError(f"{where}: not an object; export it again")
-    if options.depth_unit is None and any("depth_file_path" in frame for frame in frames):
+    objects = [frame for frame in frames if isinstance(frame, dict)]
+    if options.depth_unit is None and any("depth_file_path" in frame for frame in objects):
         raise DataError(
             f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
             "the metres of one step"
         )
     reading = options.reading(options.depth_unit or 0.001, axes="opengl")
     source_frames, left_out = usable(
-        [
-            (str(frame.get("file_path")), ({**content, **frame}, where))
-            for frame, where in zip(frames, places, strict=True)
-        ],
-        lambda frame: _frame(folder, *frame, options.depth_unit, reading),
+        [(_id(frame, number), (frame, f"{path}: frame {number}")) for number, frame in enumerate(frames)],
+        lambda frame: _frame(folder, content, *frame, options.depth_unit, reading),
     )
     up, said = (UP, False) if options.up is None else (options.up, True)
     return oriented(named(source_frames, path), path, up, reading, left_out, sure=said)
 
 
+def _id(frame: object, number: int) -> str:
+    """What a summary calls a frame: its image, or where it names none its number."""
+    name = frame.get("file_path") if isinstance(frame, dict) else None
+    return name if isinstance(name, str) else str(number)
+
+
 def _frame(
-    folder: ExportFile, values: dict[str, Any], where: str, depth_unit: float | None, reading: Reading
+    folder: ExportFile,
+    shared: dict[str, Any],
+    own: object,
+    where: str,
+    depth_unit: float | None,
+    reading: Reading,
 ) -> SourceFrame:
+    if not isinstance(own, dict):
+        raise FrameError(f"{where}: not an object; export it again", BAD_CAMERA)
+    values = {**shared, **own}
     color = _file(folder, values.get("file_path"), where, NO_IMAGE)
     depth = None
     if (file := values.get("depth_file_path")) is not None:
         assert depth_unit is not None  # `read` has asked for it
         depth = Depth(_file(folder, file, where, NO_DEPTH), depth_unit, form=reading.depth_form)
     try:
+        size = (int(values["w"]), int(values["h"])) if {"w", "h"} <= values.keys() else None
         pose = reading.pose(np.array(values["transform_matrix"], np.float64))
-        size, intrinsics = _intrinsics(values)
-        distortion, fisheye = _distortion(values)
-        factor, exif = fitted(size, color)
-        camera = rescaled(Camera(intrinsics, pose, *size), factor)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{where}: camera lacks or garbles {error}; export it again") from error
-    except FrameError as error:
-        raise FrameError(f"{where}: {error}", error.why) from error
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
+        intrinsics = _intrinsics(values, size or image_size(color))
+        distortion, fisheye = _distortion(values, where)
+    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise FrameError(f"{where}: camera lacks or garbles {error}; export it again", BAD_CAMERA) from error
     id = str(color).removeprefix(str(folder)).lstrip("/")
-    return SourceFrame(id, color, depth, camera, distortion, exif, fisheye)
+    return framed(id, color, depth, pose, intrinsics, size, where, distortion, fisheye)
 
 
-def _intrinsics(values: dict[str, Any]) -> tuple[tuple[int, int], F8]:
-    """((width, height), intrinsics f8[3,3] with pixel centres on whole numbers)."""
-    width, height = int(values["w"]), int(values["h"])
+def _intrinsics(values: dict[str, Any], size: tuple[int, int]) -> F8:
+    """f8[3,3] of images of `size` (width, height), with pixel centres on whole numbers."""
+    width, height = size
     if "fl_x" in values:
         fx = float(values["fl_x"])
         fy = float(values.get("fl_y", fx))
@@ -119,21 +123,25 @@ def _intrinsics(values: dict[str, Any]) -> tuple[tuple[int, int], F8]:
         fx = width / 2 / math.tan(float(values["camera_angle_x"]) / 2)
         fy = height / 2 / math.tan(float(values["camera_angle_y"]) / 2) if "camera_angle_y" in values else fx
     cx, cy = float(values.get("cx", width / 2)), float(values.get("cy", height / 2))
-    return (width, height), np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+    return np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
 
 
-def _distortion(values: dict[str, Any]) -> tuple[tuple[float, float, float, float, float], bool]:
-    """(the distortion of a SourceFrame, whether it is of a fisheye)."""
+def _distortion(values: dict[str, Any], where: str) -> tuple[tuple[float, float, float, float, float], bool]:
+    """(the distortion of a SourceFrame, whether it is of a fisheye). Raises FrameError."""
     model = values.get("camera_model", "OPENCV")
     coefficients = {name: float(values.get(name, 0)) for name in (*DISTORTION, "k4", "k5", "k6")}
     if model == FISHEYE:
         k1, k2, k3, k4 = (coefficients[name] for name in ("k1", "k2", "k3", "k4"))
         return (k1, k2, k3, k4, 0.0), True
     if model not in PERSPECTIVE or values.get("is_fisheye"):
-        raise DataError(f"camera model {model} cannot be undistorted here; run colmap image_undistorter")
+        raise FrameError(
+            f"{where}: camera model {model} cannot be undistorted here; run colmap image_undistorter", ANOTHER
+        )
     unknown = [name for name in ("k4", "k5", "k6") if coefficients[name]]
     if unknown:
-        raise DataError(f"{unknown[0]} of {model} is not supported; run colmap image_undistorter")
+        raise FrameError(
+            f"{where}: {unknown[0]} of {model} is not supported; run colmap image_undistorter", ANOTHER
+        )
     k1, k2, p1, p2, k3 = (coefficients[name] for name in DISTORTION)
     return (k1, k2, p1, p2, k3), False
 
@@ -142,7 +150,7 @@ def _file(folder: ExportFile, name: object, where: str, why: str) -> ExportFile:
     """The file that a frame names, perhaps with backslashes (Windows) or without its ending (instant-ngp,
     Blender). Raises FrameError with `why` where there is none."""
     if not isinstance(name, str) or not name:
-        raise DataError(f"{where}: names no file_path; export it again")
+        raise FrameError(f"{where}: names no file_path; export it again", BAD_CAMERA)
     name = name.replace("\\", "/")
     for ending in ("", *raw_files.IMAGES, *map(str.upper, raw_files.IMAGES)):
         if (path := folder / f"{name}{ending}").is_file():

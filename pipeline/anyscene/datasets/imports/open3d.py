@@ -4,8 +4,8 @@
     FOLDER/depth/00000.png            16 bits, registered to colour
     FOLDER/intrinsic.json             width, height, intrinsic_matrix column by column, perhaps depth_scale,
                                       the steps of a metre; or camera_intrinsic.json
-    FOLDER/scene/trajectory.log       of each frame a line of 3 numbers and its camera-to-world matrix; or
-                                      FOLDER/trajectory.log
+    FOLDER/scene/trajectory.log       the poses of the frames (`open3d_trajectory`); or trajectory.json, or
+                                      camera_trajectory.json; or in FOLDER
     FOLDER/scene/integrated.ply       the mesh in the world of the trajectory, taken where it is there
 
 Sources: isl-org/Open3D, examples/python/reconstruction_system: sensors/realsense_recorder.py,
@@ -17,30 +17,40 @@ world is the first camera's: the images say what is up unless --up does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from anyscene.arrays import F8
+from anyscene.datasets.imports import open3d_trajectory
 from anyscene.datasets.imports.archive import matching, read_json
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed
-from anyscene.datasets.imports.text_files import rows
 from anyscene.datasets.left_out import NO_DEPTH, NO_POSE, usable
 from anyscene.datasets.raw_files import natural, placed
 from anyscene.datasets.up import IMAGES
 from anyscene.errors import DataError, FrameError
 
 INTRINSICS = ("intrinsic.json", "camera_intrinsic.json")
-TRAJECTORIES = ("scene/trajectory.log", "trajectory.log")
+TRAJECTORIES = tuple(
+    f"{place}{name}"
+    for name in ("trajectory.log", "trajectory.json", "camera_trajectory.json")
+    for place in ("scene/", "")
+)
 MARKS = (*INTRINSICS, *TRAJECTORIES)
 REMEDY = "give the folder with color/, depth/ and intrinsic.json"
 COLORS = ("color", "rgb", "image")
 MESH = "scene/integrated.ply"
 DEPTH_SCALE = 1000.0  # Open3D's default
 
-Size = tuple[int, int]
+
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    intrinsics: F8  # f8[3,3], pixel centres on whole numbers
+    size: tuple[int, int]  # of its images
+    steps: float  # of depth in a metre
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
@@ -52,22 +62,21 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             f"{folder / TRAJECTORIES[0]}: missing, a recording has no poses; run Open3D's reconstruction "
             "system on it (run_system.py --make --register --refine --integrate)"
         )
-    poses, (intrinsics, size, scale) = _poses(path), _intrinsics(folder)
-    pairs = _pairs(folder)
-    unit = options.depth_unit or 1 / scale
-    reading = options.reading(unit)
+    trajectory, camera, pairs = open3d_trajectory.read(path), _camera(folder), _pairs(folder)
+    unit = options.depth_unit or 1 / camera.steps
+    reading = options.reading(unit, poses=trajectory.poses)
 
     def frame(number: int) -> SourceFrame:
         color, depth = pairs[number]
-        if number not in poses:
+        if number not in trajectory.matrices:
             raise FrameError(f"{path}: no pose of frame {number}", NO_POSE)
         if depth is None:
             raise FrameError(f"{color}: has no depth; add it or delete the frame", NO_DEPTH)
         where = f"{path}: frame {number}"
         stem = PurePosixPath(color.name).stem
         map_ = Depth(depth, unit, form=reading.depth_form)
-        pose = placed(reading, poses[number], where)
-        return framed(stem, color, map_, pose, intrinsics, size, where)
+        pose = placed(reading, trajectory.matrices[number], where)
+        return framed(stem, color, map_, pose, camera.intrinsics, camera.size, where)
 
     ids = [PurePosixPath(color.name).stem for color, _ in pairs]
     source_frames, left_out = usable(list(zip(ids, range(len(pairs)), strict=True)), frame)
@@ -75,32 +84,15 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     return oriented(source_frames, folder, up, reading, left_out, mesh=folder / MESH)
 
 
-def _poses(path: ExportFile) -> dict[int, F8]:
-    """f8[4,4] by the number of the frame, the first of the line before each."""
-    lines = rows(path)
-    try:
-        return {
-            int(lines[k][0]): np.array(
-                [[float(word) for word in words] for words in lines[k + 1 : k + 5]]
-            ).reshape(4, 4)
-            for k in range(0, len(lines), 5)
-        }
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not a trajectory, 5 lines for each frame ({error}); run the reconstruction again"
-        ) from error
-
-
-def _intrinsics(folder: ExportFile) -> tuple[F8, Size, float]:
-    """(intrinsics f8[3,3], the size of their images, the steps of a metre of depth)."""
+def _camera(folder: ExportFile) -> _Camera:
     path = next((folder / name for name in INTRINSICS if (folder / name).is_file()), folder / INTRINSICS[0])
     values = read_json(path)
     try:
         matrix = np.array(values["intrinsic_matrix"], np.float64).reshape(3, 3).T
-        size, scale = (int(values["width"]), int(values["height"])), float(values.get("depth_scale", 0))
+        size, steps = (int(values["width"]), int(values["height"])), float(values.get("depth_scale", 0))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: lacks or garbles {error}; record it again") from error
-    return matrix, size, scale if scale > 0 else DEPTH_SCALE
+    return _Camera(matrix, size, steps if steps > 0 else DEPTH_SCALE)
 
 
 def _pairs(folder: ExportFile) -> list[tuple[ExportFile, ExportFile | None]]:

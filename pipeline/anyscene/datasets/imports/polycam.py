@@ -31,7 +31,7 @@ from anyscene.datasets.imports.source_frame import (
     SourceFrame,
     framed,
 )
-from anyscene.datasets.left_out import usable
+from anyscene.datasets.left_out import BAD_CAMERA, usable
 from anyscene.errors import DataError, FrameError
 
 MARKS = ("keyframes",)
@@ -81,9 +81,9 @@ def _camera(source: ExportFile) -> tuple[tuple[int, int], F8, F8]:
         size = int(values["width"]), int(values["height"])
     except (KeyError, TypeError, ValueError) as error:
         message = f"{source}: camera lacks or garbles {error}; export it again"
-        raise FrameError(message, "camera not readable") from error
+        raise FrameError(message, BAD_CAMERA) from error
     except DataError as error:
-        raise FrameError(str(error), "camera not readable") from error
+        raise FrameError(str(error), BAD_CAMERA) from error
     intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
     return size, intrinsics, np.array([*rows, [0, 0, 0, 1]]) @ OPENGL
 

@@ -24,9 +24,9 @@ from anyscene.arrays import F4, F8
 from anyscene.datasets.imports.archive import read_json
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
-from anyscene.datasets.imports.source_frame import OPENGL, Depth, ExportFile, SourceFrame, fitted, rescaled
+from anyscene.datasets.imports.source_frame import OPENGL, Depth, ExportFile, SourceFrame, framed
+from anyscene.datasets.left_out import usable
 from anyscene.errors import DataError
-from anyscene.scene import Camera
 
 MARKS = ("rgbd",)
 REMEDY = "export the video as .r3d"
@@ -34,8 +34,8 @@ Size = tuple[int, int]
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
-    """The frames by number. Raises DataError naming the file, also where the decoder of its depth is not
-    installed, and where up is not given."""
+    """The frames by number, without those whose files or pose are missing. Raises DataError naming the file,
+    also where the decoder of its depth is not installed, and where up is not given."""
     options.refuse("scale", "depth_unit", because="Record3D measures metres")
     metadata = read_json(folder / "metadata")
     poses, intrinsics, size, shape = _cameras(metadata, folder / "metadata")
@@ -45,25 +45,14 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             "images where it was held level on the whole, or what is up in it (y where the first image is "
             "level)"
         )
-    with_depth = (folder / "rgbd" / "0.depth").is_file()
+    images = folder / "rgbd"
+    with_depth = any((images / f"{number}.depth").is_file() for number in range(len(poses)))
     decoder = _decoder(folder) if with_depth else None
-    source_frames = []
-    for number, (pose, matrix) in enumerate(zip(poses, intrinsics, strict=True)):
-        color, depth_file, confidence = (
-            folder / "rgbd" / f"{number}.{kind}" for kind in ("jpg", "depth", "conf")
-        )
-        for file in (color, depth_file) if with_depth else (color,):
-            if not file.is_file():
-                raise DataError(
-                    f"{file}: missing, of {len(poses)} frames; the export was cut short, repeat it"
-                )
-        try:
-            factor, exif = fitted(size, color)
-            camera = rescaled(Camera(matrix, pose, *size), factor)
-        except DataError as error:
-            raise DataError(f"{folder}: frame {number}: {error}") from error
+
+    def frame(number: int) -> SourceFrame:
         depth = None
         if decoder is not None:
+            confidence = images / f"{number}.conf"
             decoded = partial(
                 _decoded,
                 shape=shape,
@@ -72,27 +61,34 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
                 confidence=confidence if confidence.is_file() else None,
                 least=options.confidence,
             )
-            depth = Depth(depth_file, 1.0, decoded)
-        source_frames.append(SourceFrame(f"{number:05d}", color, depth, camera, exif=exif))
-    return oriented(source_frames, folder, options.up)
+            depth = Depth(images / f"{number}.depth", 1.0, decoded)
+        color, where = images / f"{number}.jpg", f"{folder}: frame {number}"
+        return framed(f"{number:05d}", color, depth, poses[number], intrinsics[number], size, where)
+
+    numbers = range(len(poses))
+    source_frames, left_out = usable([(f"{number:05d}", number) for number in numbers], frame)
+    return oriented(source_frames, folder, options.up, left_out=left_out)
 
 
 def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size, Size | None]:
-    """(poses f8[N,4,4] in OpenCV axes, intrinsics f8[N,3,3] with pixel centres on whole numbers, the size of
-    colour, the shape of depth or None where the file does not say it). Raises DataError."""
+    """(poses f8[N,4,4] in OpenCV axes, NaN where tracking was lost, intrinsics f8[N,3,3] with pixel centres
+    on whole numbers, the size of colour, the shape of depth or None where the file does not say it). Raises
+    DataError."""
     try:
         stored = np.array(metadata["poses"], np.float64)
         size = int(metadata["w"]), int(metadata["h"])
         shape = (int(metadata["dh"]), int(metadata["dw"])) if {"dw", "dh"} <= metadata.keys() else None
-        if stored.ndim != 2 or stored.shape[1] != 7 or not np.isfinite(stored).all():
+        if stored.ndim != 2 or stored.shape[1] != 7:
             raise ValueError(f"poses of shape {list(stored.shape)}, not N of 7 numbers")
         if len(stored) > 1 and not np.ptp(stored, axis=0).any():
             raise DataError(
                 f"{source}: all poses are the same, as in videos of the selfie camera; record by LiDAR"
             )
         poses = np.tile(np.eye(4), (len(stored), 1, 1))
-        poses[:, :3, :3] = Rotation.from_quat(stored[:, :4]).as_matrix()
-        poses[:, :3, 3] = stored[:, 4:]
+        lost = ~(np.isfinite(stored).all(1) & (np.linalg.norm(stored[:, :4], axis=1) > 0))
+        poses[lost] = np.nan
+        poses[~lost, :3, :3] = Rotation.from_quat(stored[~lost, :4]).as_matrix()
+        poses[~lost, :3, 3] = stored[~lost, 4:]
         intrinsics = np.tile(np.array(metadata["K"], np.float64).reshape(3, 3).T, (len(stored), 1, 1))
         if each := metadata.get("perFrameIntrinsicCoeffs"):
             focal = np.array(each, np.float64).reshape(len(stored), 4)

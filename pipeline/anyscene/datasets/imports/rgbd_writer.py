@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from PIL import Image
 
 from anyscene.arrays import F4
 from anyscene.datasets import ply
-from anyscene.datasets.agreement import sample
+from anyscene.datasets.agreement import points_of, sample
 from anyscene.datasets.contradictions import Findings, Judge, in_files
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.geometry.geometry import Geometry
@@ -29,7 +30,9 @@ from anyscene.errors import DataError, FrameError
 from anyscene.scene import Camera, LeftOut, inverse, moved, scale_of
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
-COMPRESSION = 3  # of its PNG: a quarter of the time of Pillow's default, for 2 % more bytes
+# Of its PNG, where nothing but runs of a byte is found: a fifth of the time of Pillow's default, for 0 to
+# 13 % more bytes by ten maps of the demo at 640x480, with noise and without.
+COMPRESSION = {"compress_level": 3, "compress_type": zlib.Z_RLE}
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
 PLAUSIBLE = (0.1, 50.0)  # metres; a generous range for the median depth of a room
 LOOKED_AT = 0.1  # the least share of a mesh's vertices that the cameras look at
@@ -128,7 +131,8 @@ def _write_frame(folder: Path, frame: SourceFrame, with_depth: bool) -> _Written
     id, picture = frame.id, load(frame)
     camera, undistorted, turned = picture.camera, frame.distorted, quarters(frame.camera) > 0
     if picture.depth is not None and frame.depth is not None:
-        _write_depth(folder / "depth" / f"{id}.png", picture.depth, frame.depth)
+        same = not undistorted and not turned and frame.depth.holds(1 / DEPTH_SCALE)
+        _write_depth(folder / "depth" / f"{id}.png", picture.depth, frame.depth, same)
     copied = not undistorted and not frame.exif and not turned
     if copied and frame.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
         (folder / "color" / (id + frame.color.suffix.lower())).write_bytes(frame.color.read_bytes())
@@ -155,7 +159,8 @@ def _write_capture(folder: Path, sizes: Set[Size], capture: Capture) -> None:
     (folder / "capture.json").write_text(json.dumps(said) + "\n")
 
 
-def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
+def _write_depth(path: Path, depth: F4, stored: Depth, same: bool) -> None:
+    """Write a depth map. same: whether the file that is stored will do, which takes half of the time."""
     readings = depth[depth > 0]
     if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
         raise FrameError(
@@ -163,14 +168,17 @@ def _write_depth(path: Path, depth: F4, stored: Depth) -> None:
             f"check the unit (a step was taken for {stored.unit:g} m: --depth-unit, --scale for COLMAP)",
             "depth of no room",
         )
+    if same:
+        path.write_bytes(stored.source.read_bytes())
+        return
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
-    Image.fromarray(steps).save(path, compress_level=COMPRESSION)
+    Image.fromarray(steps).save(path, **COMPRESSION)
 
 
 def _read_mesh(mesh: Path, capture: Capture) -> Geometry:
     """What a file of a mesh or a cloud holds, in the world of the frames. Raises DataError."""
     found = formats.read(mesh).moved(capture.world)
-    xyz = found.xyz.astype(np.float32)
+    xyz = points_of(found.xyz, found.face)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
         looked_at |= frame.camera.looks_at(xyz)
@@ -232,4 +240,4 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
     findings = judge.frames(taken)
     if surface is None:
         return findings
-    return judge.surface(taken, moved(surface.xyz, back), findings)
+    return judge.surface(taken, moved(points_of(surface.xyz, surface.face), back), findings)

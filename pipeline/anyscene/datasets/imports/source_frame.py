@@ -51,6 +51,11 @@ class Depth:
     read: Callable[[ExportFile], Array] = numbers
     form: DepthForm = "axis"  # what these numbers count
 
+    def holds(self, unit: float) -> bool:
+        """Whether its file, if it can be read, is a PNG of steps of `unit` metres along the axis."""
+        png = self.read is numbers and self.source.suffix.lower() == ".png"
+        return png and self.form == "axis" and self.unit == unit
+
 
 @dataclass(frozen=True, eq=False)
 class SourceFrame:
@@ -126,11 +131,14 @@ def fitted(camera_size: tuple[int, int], path: ExportFile) -> tuple[tuple[float,
     """How the image stored at `path` relates to the size (width, height) that its intrinsics are for:
     (factors to the size of the image, whether its EXIF orientation turns it to that size).
 
-    Raises DataError where neither the stored nor the turned image has those proportions, and where EXIF turns
-    it upside down, which its size cannot show.
+    Raises FrameError where neither the stored nor the turned image has those proportions, and where EXIF
+    turns it upside down, which its size cannot show.
     """
     if min(camera_size) < 1:
-        raise DataError(f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again")
+        raise FrameError(
+            f"{path}: intrinsics of {camera_size[0]}x{camera_size[1]} pixels; export it again",
+            "intrinsics of no camera",
+        )
     try:
         with path.open("rb") as file, Image.open(file) as image:
             stored, orientation = image.size, image.getexif().get(ORIENTATION, 1)
@@ -288,10 +296,11 @@ def _depth(stored: Depth, camera: Camera) -> F4:
         )
     if stored.form == "rotated":
         raw = turned_back(raw)
-    metres = np.nan_to_num(raw.astype(np.float64) * stored.unit, nan=0, posinf=0, neginf=0)
-    depth = np.maximum(metres, 0).astype(np.float32)
+    depth = np.maximum(raw.astype(np.float64) * stored.unit, 0).astype(np.float32)
     if raw.dtype.kind in "ui":
         depth[raw == NO_READING] = 0
+    else:
+        depth[~np.isfinite(depth)] = 0
     height, width = depth.shape
     expected = camera.width, camera.height
     if abs(width * expected[1] - height * expected[0]) > max(expected):

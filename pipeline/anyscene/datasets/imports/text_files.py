@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from anyscene.arrays import F8
 from anyscene.datasets.imports.source_frame import UNREADABLE, ExportFile
 from anyscene.errors import DataError
 
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
+
 
 def rows(source: ExportFile) -> list[list[str]]:
     """The words of the lines that are neither empty nor comments (#), parted by blanks or commas. Raises
-    DataError naming the file where it is missing or no text."""
+    DataError naming the file where it is missing or no text, and where numbers have commas for points."""
     try:
         text = source.read_text(encoding="utf-8")
     except (FileNotFoundError, KeyError) as error:
         raise DataError(f"{source}: missing; export it again") from error
     except UNREADABLE as error:
         raise DataError(f"{source}: not readable ({error}); export it again") from error
-    lines = [line.replace(",", " ").split() for line in text.splitlines()]
-    return [words for words in lines if words and not words[0].startswith("#")]
+    lines = [line.split() for line in text.splitlines()]
+    lines = [words for words in lines if words and not words[0].startswith("#")]
+    for words in lines:
+        # Between blanks it is one number, as some languages write it, and would pass for two.
+        if len(words) > 1 and (number := next(filter(DECIMAL_COMMA.fullmatch, words), None)):
+            raise DataError(f"{source}: {number} has a comma for its point; write points")
+    return [" ".join(words).replace(",", " ").split() for words in lines]
 
 
 def numbers_of(source: ExportFile) -> F8:

@@ -11,6 +11,8 @@ preprocess_3d_matterport.py.
 Two conventions, both OpenScene's. A label set with nyu40_id (Matterport 21, and ScanNet's 20) takes the
 category's nyu40id. One with matterport_id (Matterport 40, 80, 160) takes its nyuClass: matterport_id is the
 index of the first category with that nyuClass, and stands for all of them.
+
+A category that the table lacks is no class, and its vertices are counted.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from plyfile import PlyData, PlyParseError
 from anyscene.arrays import I4, I8, Integers
 from anyscene.datasets import ply
 from anyscene.datasets.label_sets import LabelSet
-from anyscene.datasets.truth import Truth
+from anyscene.datasets.truth import MOSTLY, Truth
 from anyscene.errors import DataError
 
 TABLE = "category_mapping.tsv"
@@ -46,18 +48,20 @@ def read(mesh: Path, root: Path, label_set: LabelSet) -> Truth:
     """The annotation of the region that has this `mesh`. Raises DataError naming the file."""
     rows = category_rows(table_text(root), label_set, root / TABLE)
     face, category, instance, points = _faces(mesh)
-    if category.size and category.max() >= len(rows):
-        bad = int(category.argmax())
+    strange = category >= len(rows)
+    if strange.sum() > MOSTLY * (category >= 0).sum():
         raise DataError(
-            f"{mesh}: face {bad} has category {category[bad]}, {TABLE} has 1..{len(rows) - 1}; "
-            "take the table that was released with the scans"
+            f"{mesh}: {strange.sum()} of {len(category)} faces have categories that {TABLE} lacks, which has "
+            f"1..{len(rows) - 1}; take the table that was released with the scans"
         )
-    label = np.where(category < 0, -1, rows[category])
-    return Truth(
-        majority(face, label, points).astype(np.int16),
-        majority(face, instance, points).astype(np.int32),
-        mesh,
-    )
+    known = (category >= 0) & ~strange
+    label = majority(face, np.where(known, rows[np.where(known, category, 0)], -1), points)
+    unknown = {}
+    for lacking in np.unique(category[strange]):
+        vertices = np.unique(face[category == lacking])
+        unknown[f"category {lacking}, which {TABLE} lacks"] = int((label[vertices] < 0).sum())
+    instances = majority(face, instance, points)
+    return Truth(label.astype(np.int16), instances.astype(np.int32), mesh, unknown)
 
 
 def category_rows(table: str, label_set: LabelSet, path: Path) -> I4:

@@ -157,6 +157,7 @@ class NuScenes:
             np.concatenate([truth.label, rest.astype(np.int16)]),
             np.concatenate([truth.instance, rest.astype(np.int32)]),
             truth.file,
+            truth.unknown,
         )
 
     def read_frame_truth(self, scene: str, frame: str) -> None:

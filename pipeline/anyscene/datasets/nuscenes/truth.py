@@ -20,7 +20,7 @@ import numpy as np
 from anyscene.arrays import I2
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.nuscenes.tables import records
-from anyscene.datasets.truth import Truth
+from anyscene.datasets.truth import MOSTLY, Truth
 from anyscene.errors import DataError
 
 NONE = -1  # the label of a category that is in no class
@@ -80,10 +80,16 @@ def read(root: Path, folder: Path, token: str, label_set: LabelSet) -> Truth:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); unpack nuScenes-lidarseg") from error
     label = rows[index]
-    if (label == UNKNOWN).any():
-        point = int(np.flatnonzero(label == UNKNOWN)[0])
+    strange = label == UNKNOWN
+    if strange.sum() > MOSTLY * len(label):
         raise DataError(
-            f"{path}: point {point} has category {index[point]}, which {folder / 'category.json'} lacks; "
-            "unpack nuScenes-lidarseg again"
+            f"{path}: {strange.sum()} of {len(label)} points have categories that {folder / 'category.json'} "
+            "lacks; unpack nuScenes-lidarseg again"
         )
-    return Truth(label, np.full(len(label), -1, np.int32), path)
+    values, counts = np.unique(index[strange], return_counts=True)
+    unknown = {
+        f"category {value}, which category.json lacks": int(count)
+        for value, count in zip(values, counts, strict=True)
+    }
+    label[strange] = NONE
+    return Truth(label, np.full(len(label), -1, np.int32), path, unknown)

@@ -30,13 +30,12 @@ from plyfile import PlyData, PlyParseError
 
 from anyscene.arrays import I2, I4, I8, U1
 from anyscene.datasets.label_sets import LabelSet
-from anyscene.datasets.truth import Truth
+from anyscene.datasets.truth import MOSTLY, Truth
 from anyscene.errors import DataError
 
 TABLE = "scannetv2-labels.combined.tsv"
 NYU40 = 40  # ids 1..40, 0 = none
 NONE = 255  # in frames
-MOSTLY = 0.5  # a share of the vertices; with more unknown ids a file is of another kind
 
 
 def files(scene: str) -> set[Path]:
