@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import math
+import types
 
 import numpy as np
 import pytest
@@ -331,3 +332,28 @@ def test_demo_models_give_a_class_its_pseudo_mask():
     mask = sam.mask(image[0], pseudo_masks.select_points(coarse[0]))
     assert mask.dtype == bool and mask.shape == image.shape[1:3]
     assert 0.02 < mask.mean() < 0.98
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xe9",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"text_encoder": "miilm", "tokens": 12}',
+        b'{"text_encoder": 7, "tokens": 12}',
+        b'{"text_encoder": "minilm", "tokens": "12"}',
+        b'{"text_encoder": "minilm", "tokens": 0}',
+        b'{"text_encoder": "minilm", "tokens": 513}',
+    ],
+)
+def test_a_damaged_condition_is_named(tmp_path, content):
+    (tmp_path / "condition.json").write_bytes(content)
+    with pytest.raises(SynthesisError, match=r"condition\.json: damaged .*get the folder again"):
+        synthesis.conditioning(tmp_path, types.SimpleNamespace())
+
+
+def test_a_pipeline_that_takes_no_prompt_is_named(tmp_path):
+    with pytest.raises(SynthesisError, match=r"has neither a tokenizer nor condition\.json"):
+        synthesis.conditioning(tmp_path, types.SimpleNamespace(tokenizer=None))

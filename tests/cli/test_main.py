@@ -73,3 +73,10 @@ def test_colour_only_where_it_is_wanted(words):
     assert plain.exit_code == 1 and not COLOUR.search(plain.output)
     piped = CliRunner().invoke(main.app, words, env={"FORCE_COLOR": None, "NO_COLOR": None})
     assert piped.exit_code == 1 and "\x1b" not in piped.output
+
+
+@pytest.mark.parametrize("content", [b"\xb1", b"[", b"stages: 3", b"stages:\n- [1]", b"a: 1"])
+def test_a_damaged_dvc_yaml_hides_the_stages_alone(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_bytes(content)
+    assert main.stages() == {}

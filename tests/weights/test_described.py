@@ -78,3 +78,40 @@ def test_loaded_by_name_from_the_parameters(random_weights):
     assert isinstance(load_segmenter("dense", params), DenseSegmenter)
     with pytest.raises(ConfigError, match="known: dense, grounded, lseg, mask"):
         load_segmenter("seem", params)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("widths", None, "describes no network"),
+        ("widths", ["1"], "describes no network"),
+        ("widths", [14, 16, 16, 16], "describes no network"),  # of which no eighth is whole
+        ("inner", 1 << 50, "another shape"),  # more than any memory, which is not taken
+        ("inner", 1 << 80, "describes no network"),
+        ("side", None, "side of 16 to 2048 pixels"),
+        ("side", float("inf"), "side of 16 to 2048 pixels"),
+        ("side", 1 << 20, "side of 16 to 2048 pixels"),
+    ],
+)
+def test_an_architecture_that_is_none(copied, minilm, key, value, message):
+    description = json.loads((copied / described.DESCRIPTION).read_text())
+    description["architecture"][key] = value
+    (copied / described.DESCRIPTION).write_text(json.dumps(description))
+    with pytest.raises(WeightsError, match=message):
+        load(copied, minilm)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"architecture": 3}', "{}"])
+def test_a_description_of_something_else(copied, minilm, content):
+    (copied / described.DESCRIPTION).write_text(content)
+    with pytest.raises(WeightsError, match="damaged"):
+        load(copied, minilm)
+
+
+@pytest.mark.parametrize("names", [None, [], "wall", [1]])
+def test_a_mask_model_without_names(random_weights, tmp_path, minilm, names):
+    folder = shutil.copytree(random_weights / "mask", tmp_path / "mask")
+    description = json.loads((folder / described.DESCRIPTION).read_text()) | {"names": names}
+    (folder / described.DESCRIPTION).write_text(json.dumps(description))
+    with pytest.raises(WeightsError, match="lists no names"):
+        load(folder, minilm)

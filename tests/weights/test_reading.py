@@ -6,6 +6,7 @@ import sys
 import time
 import types
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -203,3 +204,22 @@ def test_files_for_other_libraries_are_looked_at_first(tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "d.pt")
     reading.refuse_code(tmp_path / "d.pt", "there")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_a_flipped_bit_in_a_tensor_is_noticed_where_there_are_checksums(tmp_path, checksums):
+    """PyTorch writes them, unless it is told not to, and does not look at them."""
+    torch.serialization.set_crc32_options(checksums)
+    try:
+        torch.save({"a": torch.full((100,), 7.0)}, tmp_path / "a.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(reading.read(tmp_path / "a.pth", "there")["a"], torch.full((100,), 7.0))
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[content.index(np.full(100, 7, "<f4").tobytes()) + 203] ^= 64
+    (tmp_path / "a.pth").write_bytes(content)
+    if checksums:
+        with pytest.raises(WeightsError, match=r"a\.pth: damaged weights \(Bad CRC-32"):
+            reading.read(tmp_path / "a.pth", "there")
+    else:
+        assert len(reading.read(tmp_path / "a.pth", "there")["a"]) == 100

@@ -26,16 +26,18 @@ from transformers import PreTrainedTokenizerBase
 from anyscene.arrays import F4, U1
 from anyscene.capability.diffusion import read_pipeline
 from anyscene.capability.titles import CONDITION
-from anyscene.errors import SynthesisError
+from anyscene.errors import PipelineError, SynthesisError
 from anyscene.project import parameters
 from anyscene.project.device import Batches
 from anyscene.project.parameters import AttentionLayers, PaperOrCode
-from anyscene.text import TextEncoder, load_text_encoder
+from anyscene.text import TextEncoder, known, load_text_encoder
 from anyscene.weights import catalogue, reading
 
 COARSEST = (
     4  # the recipe "code" leaves out maps below a quarter of the latent size (of 512 px 16, 32, 64 remain)
 )
+
+MOST_TOKENS = 512  # that a prompt may have; no text encoder here reads more
 
 
 @dataclass(frozen=True)
@@ -257,13 +259,28 @@ def load(settings: parameters.Synthesis, device: torch.device) -> Synthesiser:
 
 
 def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, str], Condition]:
-    """The way in which the pipeline that was read from `folder` takes a prompt and the class word in it."""
+    """The way in which the pipeline that was read from `folder` takes a prompt and the class word in it.
+    Raises SynthesisError where it takes none."""
     if (folder / CONDITION).is_file():
-        own = json.loads((folder / CONDITION).read_text())
-        encoder = load_text_encoder(parameters.Text(encoder=own["text_encoder"], template="{}"))
-        return ByTokenStates(encoder, own["tokens"])
+        encoder, length = _condition(folder / CONDITION)
+        return ByTokenStates(load_text_encoder(parameters.Text(encoder=encoder, template="{}")), length)
     found = (getattr(pipeline, name, None) for name in ("tokenizer", "tokenizer_2"))
-    return ByOwnText(tuple(tokenizer for tokenizer in found if tokenizer is not None))
+    if not (tokenizers := tuple(one for one in found if one is not None)):
+        raise SynthesisError(f"{folder}: has neither a tokenizer nor {CONDITION}; get the folder again")
+    return ByOwnText(tokenizers)
+
+
+def _condition(file: Path) -> tuple[str, int]:
+    """(the text encoder, how many of its tokens a prompt has) as the file says. Raises SynthesisError."""
+    try:
+        own = json.loads(file.read_text())
+        encoder, length = own["text_encoder"], own["tokens"]
+        if not isinstance(length, int) or not 1 <= length <= MOST_TOKENS:
+            raise ValueError(f"tokens is {length!r}, not 1 to {MOST_TOKENS}")
+        known.require_known(parameters.Text(encoder=encoder, template="{}"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, PipelineError) as error:
+        raise SynthesisError(f"{file}: damaged ({error}); get the folder again, or `make zoo`") from error
+    return encoder, length
 
 
 @dataclass(frozen=True)

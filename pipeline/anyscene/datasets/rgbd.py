@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import F8, U1, Array, Integers
+from anyscene.arrays import F8, U1, Integers
 from anyscene.datasets import cloud_from_depth, left_out, placement, ply, raw_files, seen_by_frames
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.readings import Reading, reading_of
 from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError, FrameError
-from anyscene.project import parameters
+from anyscene.project import array_files, parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Frame, Scene, inverse
 
@@ -324,7 +324,7 @@ def _numbers(path: Path, key: str, value: object, shape: tuple[int, ...]) -> F8:
 
 def _array(path: Path) -> Integers:
     try:
-        array: Array = np.load(path)
+        array = array_files.read(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable array ({error}); save it with numpy.save") from error
     if array.ndim != 1 or array.dtype.kind not in "iu":

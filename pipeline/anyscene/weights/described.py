@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from anyscene.errors import WeightsError
 from anyscene.weights.catalogue import TENSORS
 
 DESCRIPTION = "model.json"
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 def write(folder: Path, module: torch.nn.Module, description: Mapping[str, Any]) -> None:
@@ -43,9 +44,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             "`segmenters.weights`"
         ) from error
     try:
-        description = json.loads(description_bytes)
+        description = dict(json.loads(description_bytes))
         tensors = load(tensor_bytes)
-    except (ValueError, SafetensorError) as error:
+    except (ValueError, TypeError, SafetensorError) as error:
         raise WeightsError(
             f"{folder}: damaged weights ({error}); restore the folder from the repository or run `make zoo`"
         ) from error
@@ -53,15 +54,32 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return description, full
 
 
-def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Load `tensors` into `module`. Raises WeightsError where names or shapes differ."""
-    own = {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
+def build(make: Callable[[], Module], tensors: Mapping[str, torch.Tensor], folder: Path) -> Module:
+    """The module that `make` makes as the description in `folder` says, with `tensors` as its weights.
+
+    It is first made without any memory, of which a damaged description may ask for more than there is. Raises
+    WeightsError where nothing can be made of the description, and where names or shapes differ."""
+    try:
+        with torch.device("meta"):
+            wanted = {name: tensor.shape for name, tensor in make().state_dict().items()}
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        said = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"{folder / DESCRIPTION}: damaged, describes no network ({type(error).__name__}: {said}); "
+            "restore the folder from the repository or run `make zoo`"
+        ) from error
+    own = {name for name in wanted if not name.endswith("num_batches_tracked")}
     if own != set(tensors):
         odd = sorted(own ^ set(tensors))
         raise WeightsError(
             f"{folder}: weights of another architecture (first difference: {odd[0]}); run `make zoo`"
         )
-    try:
-        module.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"{folder}: weights of another shape: {error}; run `make zoo`") from error
+    for name in sorted(own):
+        if wanted[name] != tensors[name].shape:
+            raise WeightsError(
+                f"{folder}: weights of another shape: {name} is {list(tensors[name].shape)}, wanted "
+                f"{list(wanted[name])}; run `make zoo`"
+            )
+    module = make()
+    module.load_state_dict(tensors, strict=False)
+    return module

@@ -18,6 +18,7 @@ from anyscene.datasets.geometry.colours import as_bytes
 from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.geometry.normals import unit
 from anyscene.errors import DataError
+from anyscene.project import array_files
 
 COMMENTS = ("#", "//")
 HEAD = 100  # lines in which the first point must be
@@ -59,7 +60,7 @@ def read_array(path: Path) -> Geometry:
     """The points of an .npy file [N, 6] of x, y, z and red, green, blue in 0..255. Raises DataError naming
     it."""
     try:
-        array = np.load(path, allow_pickle=False)
+        array = array_files.read(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable array ({error}); save it with numpy.save") from error
     if array.ndim != 2 or array.shape[1] != 6 or array.dtype.kind not in "fiu":

@@ -20,6 +20,7 @@ from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE
 from anyscene.datasets.raw_files import camera_of, centred
 from anyscene.datasets.readings import OPENGL as OPENGL  # of the importers
 from anyscene.errors import DataError, FrameError
+from anyscene.project import array_files
 from anyscene.scene import NO_READING, Camera, DepthForm, in_colour, turned_back
 
 ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels are stored as they are to be seen
@@ -35,7 +36,7 @@ def numbers(source: ExportFile) -> Array:
     """The numbers in an .npy file or an image, as they are stored. Raises one of UNREADABLE."""
     data = io.BytesIO(source.read_bytes())
     if source.suffix == ".npy":
-        return np.asarray(np.load(data))
+        return array_files.read(data)
     with Image.open(data) as image:
         return np.asarray(image)
 

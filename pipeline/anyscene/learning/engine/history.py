@@ -14,6 +14,7 @@ import numpy as np
 
 from anyscene.arrays import F4, Array
 from anyscene.errors import TrainingError
+from anyscene.project import array_files
 
 
 class History:
@@ -54,7 +55,7 @@ class History:
         altered."""
         for scene, (name, expected) in frozen.items():
             try:
-                self._maps[scene] = np.load(self.folder / name, mmap_mode="c")  # changes stay in memory
+                self._maps[scene] = array_files.mapped(self.folder / name)
                 if checksum(self._maps[scene]) != expected:
                     raise ValueError("its bytes have changed since it was written")
             except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ import numpy as np
 from anyscene.arrays import I4, I8, Array
 from anyscene.datasets import LabelSet
 from anyscene.errors import DataError
-from anyscene.project import store
+from anyscene.project import array_files, store
 
 NO_ID, NO_ROW = 0, -1  # what stands for "none" among ids, among rows
 IGNORED = 255  # the same among rows that are bytes, where it is no row
@@ -100,10 +100,9 @@ def _lines(file: Path) -> I8:
 
 def _array(file: Path) -> Array:
     try:
-        array: Array = np.load(file, allow_pickle=False)
+        return array_files.read(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a readable array ({error}); save it with numpy.save") from error
-    return array
 
 
 def _artefact(file: Path) -> Array:

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from anyscene.arrays import I2, U1
-from anyscene.errors import WeightsError
 from anyscene.project.device import autocast
 from anyscene.project.parameters import Precision
 from anyscene.segmenters.protocol import FeatureMap
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import described
+from anyscene_demo.segmenters import loading
 from anyscene_demo.segmenters.backbone import Backbone, Pyramid, prepare
 
 
@@ -50,17 +50,12 @@ class DenseSegmenter:
     def __init__(self, name: str, folder: Path, text: TextEncoder, precision: Precision = "float32") -> None:
         """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name = name
-        self.description, tensors = described.read(folder)
-        architecture = self.description.get("architecture", {})
-        if architecture.get("kind") != "dense" or architecture.get("width") != text.width:
-            raise WeightsError(
-                f"{folder}: holds a {architecture.get('kind')!r} model of width {architecture.get('width')}, "
-                f"wanted a dense one in the {text.width} wide text space of {text.name}"
-            )
+        self.description, architecture, tensors = loading.read(folder, "dense", text)
         self._text, self._precision = text, precision
         self._side = architecture["side"]
-        self._network = DenseNetwork(architecture["widths"], architecture["inner"], text.width)
-        described.fill(self._network, tensors, folder)
+        self._network = described.build(
+            lambda: DenseNetwork(architecture["widths"], architecture["inner"], text.width), tensors, folder
+        )
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()

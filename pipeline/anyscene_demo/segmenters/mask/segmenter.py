@@ -25,6 +25,7 @@ from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import described
+from anyscene_demo.segmenters import loading
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
 
 HELD = -1.0  # the logit above which a pixel may belong to a mask; below 0, so that masks leave no cracks
@@ -199,20 +200,23 @@ class MaskSegmenter(MaskModel):
     ) -> None:
         """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name, self.captioner, self._precision = name, captioner, precision
-        self.description, tensors = described.read(folder)
-        architecture = self.description.get("architecture", {})
-        if architecture.get("kind") != "mask" or architecture.get("width") != text.width:
-            raise WeightsError(
-                f"{folder}: holds a {architecture.get('kind')!r} model of width {architecture.get('width')}, "
-                f"wanted a mask one in the {text.width} wide text space of {text.name}"
-            )
+        self.description, architecture, tensors = loading.read(folder, "mask", text)
         self._text = text
-        self._own = torch.from_numpy(embeddings(text, self.description["names"]))  # [K, C]
+        names = self.description.get("names")
+        if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
+            raise WeightsError(
+                f"{folder / described.DESCRIPTION}: damaged, lists no names; restore the folder from the "
+                "repository or run `make zoo`"
+            )
+        self._own = torch.from_numpy(embeddings(text, names))  # [K, C]
         self._side = architecture["side"]
-        self._network = MaskNetwork(
-            architecture["widths"], architecture["embedding"], architecture["inner"], text.width
+        self._network = described.build(
+            lambda: MaskNetwork(
+                architecture["widths"], architecture["embedding"], architecture["inner"], text.width
+            ),
+            tensors,
+            folder,
         )
-        described.fill(self._network, tensors, folder)
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
