@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from anyscene.project import parameters
 from tests.builders import REPOSITORY
 
 SOURCES = (
@@ -70,7 +71,7 @@ class Workspace:
 
     def params(self) -> dict:
         """What params.yaml holds."""
-        return yaml.safe_load((self.folder / "params.yaml").read_text())
+        return parameters.read(self.folder / "params.yaml")
 
     @property
     def environment(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from anyscene.cli import adopt, predict, query
 from anyscene.learning.engine import curve
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
-from anyscene.project import store
+from anyscene.project import parameters, store
 from stages import training
 from tests.builders import REPOSITORY, miniature, objectives, training_rooms
 from tests.builders.capture import write_scan
@@ -48,7 +48,7 @@ def link(data, folder):
 
 def changed(trained, folder, monkeypatch, name, **changes):
     """A project in `folder` with the data of `trained` and other keys of a network."""
-    params = yaml.safe_load((trained / "params.yaml").read_text())
+    params = parameters.read(trained / "params.yaml")
     params["training"][name] |= changes
     write(folder, params)
     link(trained / "data", folder / "data")
@@ -60,7 +60,7 @@ def changed(trained, folder, monkeypatch, name, **changes):
 def trained(tmp_path_factory):
     """A project folder with a network of every objective."""
     folder = tmp_path_factory.mktemp("project")
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params = parameters.read(REPOSITORY / "params.yaml")
     params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
     networks = params["training"]
     networks["distilled"] |= {"from": "random", "batch_norm": "own", "steps": 3, "batch": 2, "warmup": 1}
@@ -119,7 +119,7 @@ def test_a_network_that_is_trained_is_not_trained_again(trained, monkeypatch, tm
     before, written = weights.read_bytes(), weights.stat().st_mtime_ns
 
     def train(**changes):
-        params = yaml.safe_load(Path("params.yaml").read_text())
+        params = parameters.read()
         params["training"]["distilled"] |= changes
         Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         result = run(training.app, "distilled")
@@ -278,7 +278,7 @@ def test_a_network_with_another_curve_is_not_adopted(own, monkeypatch, name):
 def test_a_network_of_other_parameters_or_damaged_is_not_adopted(own, monkeypatch):
     run(training.app, "distilled")
     edit(own, "self.factor = 1", "self.factor = 1 + 0")
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = parameters.read()
     params["training"]["distilled"]["learning_rate"] /= 2
     write(Path.cwd(), params)
     assert "nothing to adopt" in adopted(code=1)
@@ -334,7 +334,7 @@ def test_weights_that_do_not_fit_are_refused(trained, monkeypatch, tmp_path, sta
 @pytest.mark.parametrize("name", ["distilled", "ensembled"])
 def test_two_processes_give_the_curve_of_one(trained, tmp_path, name):
     """The same command under torchrun, over gloo, half the batch each."""
-    params = yaml.safe_load((trained / "params.yaml").read_text())
+    params = parameters.read(trained / "params.yaml")
     params["network"] |= {"precision": "float32"}
     # gently: in float32 Adam makes whole steps of rounding errors (those of the engine have none)
     params["training"]["distilled"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
@@ -416,7 +416,7 @@ def test_a_supervised_objective_may_learn_from_fused_features_too(probed, traine
     shutil.rmtree(data)
     shutil.copytree(trained / "data", data)
     training_rooms.write_labels(data, range(3))
-    params = yaml.safe_load((probed / "params.yaml").read_text())
+    params = parameters.read(probed / "params.yaml")
     params["training"]["probe"] |= {"target": "fusion", "beside": "labels"}
     write(probed, params)
     assert "unchanged" not in run(training.app, "probe").stderr

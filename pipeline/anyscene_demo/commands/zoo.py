@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import typer
-import yaml
 from rich.console import Console
 
 from anyscene import datasets
@@ -111,7 +110,7 @@ def _sam(cache: Path, folder: Path) -> None:
 
 
 def _student(cache: Path, folder: Path, params: Path) -> None:
-    recipe, log = student.recipe(yaml.safe_load(params.read_text())), _Log("student")
+    recipe, log = student.recipe(parameters.read(params)), _Log("student")
     for step, loss in enumerate(student.train(recipe, Path.cwd(), cache)):
         log(step, loss)
     student.publish(cache / student.TRAINED, folder)

@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-import yaml
 
 from anyscene import networks
 from anyscene.errors import PipelineError
@@ -16,7 +15,7 @@ from tests.builders import REPOSITORY
 pytestmark = pytest.mark.integration
 
 COMMITTED = REPOSITORY / "models" / "demo" / "student"
-PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+PARAMS = parameters.read(REPOSITORY / "params.yaml")
 
 
 def test_recipe_is_the_demos_with_other_rooms_and_random_weights():
