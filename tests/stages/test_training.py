@@ -20,6 +20,7 @@ from anyscene.cli import adopt, predict, query
 from anyscene.learning.engine import curve
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
+from anyscene.networks import checkpoint
 from anyscene.project import parameters, store
 from stages import training
 from tests.builders import REPOSITORY, miniature, objectives, training_rooms
@@ -99,7 +100,8 @@ def test_networks_are_written_with_their_curves(trained):
         assert (meta["kind"], meta["start"], meta["place"]) == (kind, start, place)
         assert (meta["voxel"], meta["backend"], meta["supervised"]) == (0.15, "torch", False)
         known = json.loads((trained / f"data/networks/{name}.json").read_text())
-        assert known == {key: value for key, value in meta.items() if key != "made"} and "sha256" in known
+        assert known == {key: value for key, value in meta.items() if key not in ("made", "digest")}
+        assert {"sha256", "curve"} <= known.keys()
         steps, losses = curve.read(folder)
         assert steps.tolist() == list(range(2 if name == "ensembled" else 3))
         assert (losses > 0).all()
@@ -129,10 +131,25 @@ def test_a_network_that_is_trained_is_not_trained_again(trained, monkeypatch, tm
     assert train() and train(title="another name")
     assert weights.stat().st_mtime_ns == written
     assert json.loads(Path("models/distilled/network.json").read_text())["title"] == "another name"
+    whole = files(Path("models/distilled"))
+
+    def altered(old, new):
+        path = Path("models/distilled/network.json")
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    for old, new in (('"voxel": 0.15', '"voxel": 0.5'), ('"torch"', '"tor"'), ('"seed"', '"sead"')):
+        altered(old, new)
+        assert train() and files(Path("models/distilled")) == whole  # it is written again, nothing is trained
     damaged = bytearray(before)
     damaged[-1] ^= 1
     weights.write_bytes(damaged)
-    assert not train() and weights.read_bytes() == before
+    assert not train() and files(Path("models/distilled")) == whole
+    for file in sorted(Path("models/distilled/curves").rglob("*.*")):
+        file.write_bytes(file.read_bytes()[:-1])
+        assert not train() and files(Path("models/distilled")) == whole
+    altered('"by": "', '"by": "0')
+    assert not train() and files(Path("models/distilled")) == whole
     assert not train(learning_rate=1e-3) and weights.read_bytes() != before
 
 
@@ -320,8 +337,7 @@ def test_weights_that_do_not_fit_are_refused(trained, monkeypatch, tmp_path, sta
     for name in ("known", "broken", "flipped"):
         shutil.copytree(trained / "models/distilled", models / name)
     (models / "demo").symlink_to(REPOSITORY / "models" / "demo")
-    description = models / "known" / "network.json"
-    description.write_text(description.read_text().replace('"voxel": 0.15', '"voxel": 0.3'))
+    checkpoint.describe(models / "known", {"voxel": 0.3})
     (models / "broken" / "network.json").write_text("{")
     content = bytearray((models / "flipped" / "model.safetensors").read_bytes())
     content[-1] ^= 1

@@ -16,7 +16,9 @@ from rich.console import Console
 from anyscene import datasets
 from anyscene.cli.command import command
 from anyscene.project import layout, parameters
+from anyscene.project.digests import content_hash
 from anyscene.text import load_text_encoder
+from anyscene.weights import reading
 from anyscene_demo import world
 from anyscene_demo.zoo import diffusion, sam, segmenters, student
 
@@ -60,6 +62,8 @@ def main(
     for model in models:
         Console(stderr=True).rule(model)
         train[model](output / model)
+        for file in sorted((output / model).rglob("*.safetensors")):
+            reading.note(output, file.relative_to(output).as_posix(), content_hash(file))
 
 
 def _render(cache: Path) -> None:
