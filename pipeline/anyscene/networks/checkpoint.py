@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError
 from anyscene.networks.minkunet import MinkUNet
+from anyscene.project import outputs
 from anyscene.project.digests import sha256
 from anyscene.project.parameters import Backend
 
@@ -28,7 +28,6 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
 
     network.json holds `meta`, the network's settings under "network", and the sha256 of its weights."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = _serialised(network)
     content = {
         "network": network.settings,
@@ -37,8 +36,8 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
         "sha256": hashlib.sha256(weights).hexdigest(),
         **meta,
     }
-    _replace(folder / WEIGHTS, weights)
-    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write(folder / WEIGHTS, weights)
+    outputs.write(folder / DESCRIPTION, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def digest(network: MinkUNet) -> str:
@@ -55,15 +54,14 @@ def describe(folder: Path, meta: Mapping[str, Any]) -> None:
     """Write `meta` into the network.json in `folder` and keep its other entries. Raises CheckpointError
     where the file is missing or damaged."""
     content = description(folder) | dict(meta)
-    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write(folder / DESCRIPTION, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def record(folder: Path, file: Path) -> None:
     """Write to `file` what network.json in `folder` says of the network, with the hash of its weights, but
     not what made it. Raises CheckpointError where network.json is missing or damaged."""
     said = {name: value for name, value in description(folder).items() if name not in MADE}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _replace(file, (json.dumps(said, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write(file, json.dumps(said, indent=2, sort_keys=True) + "\n")
 
 
 def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[str, Any]]:
@@ -156,9 +154,3 @@ def _bare(name: str) -> str:
     while name.startswith(PREFIXES):
         name = name.partition(".")[2]
     return name
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -19,6 +19,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from anyscene import __version__
 from anyscene.arrays import B1, F2, F8, Array
 from anyscene.errors import StoreError
+from anyscene.project import outputs
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
 from anyscene.scene import Frame, LeftOut, Scene
@@ -59,9 +60,7 @@ def note(path: Path, **attributes: Any) -> None:
     """Add to the attributes of the artefact at `path`; the file is replaced as a whole."""
     root = json.loads((path / ROOT).read_text())
     root["attributes"] |= attributes
-    partial = path / f".{ROOT}.partial"
-    partial.write_text(json.dumps(root, indent=2))
-    partial.replace(path / ROOT)
+    outputs.write(path / ROOT, json.dumps(root, indent=2))
 
 
 def made(path: Path) -> Made:
