@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from anyscene.project import caches
+
 if TYPE_CHECKING:  # what HOMES says, for those who read without running
     from anyscene.capability.score import score as score
     from anyscene.datasets.imports.export_options import ExportOptions as ExportOptions
@@ -70,6 +72,7 @@ HOMES = {  # public name -> the module that it stands in
 }
 
 __all__ = list(HOMES)
+caches.settle()  # before numba is imported: it compiles where it can keep the code, or not at all
 
 
 def __getattr__(name: str) -> Any:

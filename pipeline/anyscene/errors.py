@@ -16,6 +16,10 @@ class StoreError(PipelineError):
     """An artefact is missing, incomplete or of another format."""
 
 
+class OutputError(PipelineError):
+    """A file or a folder cannot be written where it should lie."""
+
+
 class ScenesFailed(PipelineError):
     """Some scenes failed after all were tried; `failures` maps each scene to its cause."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from anyscene.capability.class_ids import class_id
 from anyscene.capability.score import score
-from anyscene.project import layout, store
+from anyscene.project import layout, outputs, store
 from anyscene.project.device import Batches
 from anyscene.project.parameters import Params
 from anyscene.segmenters import answers, load_segmenter
@@ -42,6 +42,5 @@ def measure(model: str, params: Params) -> Path:
         "images": len(images),
     }
     path = layout.CAPABILITY / f"{model}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    outputs.write(path, json.dumps(result, indent=2) + "\n")
     return path

@@ -9,7 +9,7 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.errors import DataError
-from anyscene.project import layout
+from anyscene.project import layout, outputs
 from anyscene.segmenters.precomputed import converters
 
 # its members are known once the readers are
@@ -28,6 +28,7 @@ def main(
     ] = False,
 ) -> None:
     """Convert the answers of SEEM, ODISE, OpenSeg or TAP; NAME is then a 2D model among segmenters.names."""
+    outputs.check_folder(out)
     wanted = converters.wanted(frames)
     reader = converters.READERS[source](folder, converters.Options(_labels(labels), stride))
     summary = converters.write(

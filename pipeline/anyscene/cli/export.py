@@ -7,9 +7,10 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.cli.options import In, ParamsFile, Source, Worlds
+from anyscene.datasets import ply
 from anyscene.errors import PipelineError
 from anyscene.library.opening import located
-from anyscene.project import store
+from anyscene.project import outputs, store
 from anyscene.project.layout import Artefacts
 from anyscene.show.formats import Format
 from anyscene.text import load_text_encoder
@@ -41,6 +42,10 @@ def export(
     apart = format_ is Format.ply and (len(chosen) > 1 or every or split is not None)
     if apart and (out.is_file() or out.suffix == ".ply"):
         raise PipelineError(f"{out}: several scenes do not fit into one file; give a folder by --out")
+    if apart or format_ is not Format.ply:
+        outputs.check_folder(out)
+    else:
+        outputs.check(out, ply.ENDING)
     from anyscene.show.export import WRITERS, explained, read  # takes PyTorch
 
     notes = {}

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from PIL import Image
 
 from anyscene.arrays import U1
 from anyscene.cli.command import command
-from anyscene.project import layout, parameters, store
+from anyscene.project import layout, outputs, parameters, store
 from anyscene.segmenters.precomputed import image_index
+from anyscene.show import picture_files
 
 
 def main(
@@ -20,7 +20,7 @@ def main(
     """Write the frames of all scenes and the synthesised images as KEY.png, and index.csv, which says what is
     what. What is there already is not written again."""
     settings = parameters.load(params)
-    out.mkdir(parents=True, exist_ok=True)
+    outputs.check_folder(out)
     image_index.write(_images(out, settings), out / image_index.INDEX.name)
 
 
@@ -40,9 +40,7 @@ def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, 
 def _write(image: U1, folder: Path) -> str:
     key = image_index.image_key(image)
     if not (folder / f"{key}.png").exists():
-        partial = folder / f".{key}.partial"
-        Image.fromarray(image).save(partial, "png")
-        partial.replace(folder / f"{key}.png")
+        picture_files.write(folder / f"{key}.png", image)
     return key
 
 

@@ -16,6 +16,7 @@ def main(
     told: Told,
 ) -> None:
     """Import a capture: distortion is taken out, images on their side are turned, units become metres."""
+    imports.check(out)
     capture = imports.read(export, told.exporter, told.options, told.every)
     typer.echo(f"{out}: {imports.write(capture, out, told.mesh, not told.options.anyway)}")
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from PIL import Image
 from rich.console import Console
 
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
-from anyscene.show import inspection
+from anyscene.show import inspection, picture_files
 
 PIPED = 400
 
@@ -26,6 +25,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
+    if picture is not None:
+        picture_files.check(picture)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED  # for grep: an array stays one line
@@ -34,7 +35,7 @@ def inspect(
     else:
         console.print(inspection.tree(path))
     if picture is not None:
-        Image.fromarray(inspection.picture(path, scene)).save(picture)
+        picture_files.write(picture, inspection.picture(path, scene))
         if not as_json:
             console.print(f"picture: {picture}", markup=False)
 

@@ -13,7 +13,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.errors import DataError
 from anyscene.library.opening import located
-from anyscene.project import layout
+from anyscene.project import layout, outputs
 from anyscene.tasks.instances import proposals
 
 # its members are known once the readers are
@@ -31,6 +31,7 @@ def main(
     params: ParamsFile = None,
 ) -> None:
     """Score class-agnostic proposals by AP, AP50 and AP25, as ScanNet's benchmark does."""
+    outputs.check(out, ".json")
     settings, artefacts = located(params)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give that of the proposals")
@@ -39,8 +40,7 @@ def main(
 
     encoder = load_text_encoder(settings.text)
     result = score_proposals(folder, settings, artefacts, encoder, source, proposals.READERS[format_])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
+    outputs.write(out, json.dumps(result, indent=2) + "\n")
     table = Table("class", "AP", "AP50", "AP25", title=f"{result['proposals']} proposals, {result['source']}")
     for name, scores in {**result["per_class"], "mean": [result[k] for k in ("AP", "AP50", "AP25")]}.items():
         table.add_row(name, *(f"{score:.1f}" for score in scores))

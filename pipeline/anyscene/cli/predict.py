@@ -13,6 +13,7 @@ from anyscene.cli.told import Told, with_told
 from anyscene.datasets import ply
 from anyscene.datasets.geometry import formats
 from anyscene.library.opening import located
+from anyscene.project import outputs
 from anyscene.text import embeddings, load_text_encoder
 
 
@@ -43,6 +44,7 @@ def predict(
     params: ParamsFile = None,
 ) -> None:
     """Label every point of SCAN with a trained network, which needs neither frames nor depth."""
+    outputs.check(out, ply.ENDING)
     settings, artefacts = located(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
     with told.as_scene(scan, settings) as (scene, remarks):

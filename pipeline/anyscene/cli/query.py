@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +18,10 @@ from rich.text import Text
 from anyscene.cli.command import command
 from anyscene.cli.options import In, ParamsFile, Source, Worlds
 from anyscene.cli.told import ANYTHING, Told, with_told
+from anyscene.datasets import ply
 from anyscene.library import opening
+from anyscene.project import outputs
+from anyscene.show import picture_files
 from anyscene.tasks.query.groups import TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
 
@@ -60,6 +62,12 @@ def query(
     params: ParamsFile = None,
 ) -> None:
     """Show where in SCENE the features are closest to each TEXT."""
+    if out is not None:
+        outputs.check(out, ply.ENDING)
+    if png is not None:
+        picture_files.check(png)
+    if json_ is not None:
+        outputs.check(json_, ".json")
     console = Console(highlight=False)
     cloud = opening.open(scene, source=source, project=params, **vars(told))
     from anyscene.show import heat_map  # takes PyTorch
@@ -78,13 +86,13 @@ def query(
         _write_ply(out, surface, answers, world)
         console.print(f"heat map: {out}", markup=False)
     if png is not None:
-        Image.fromarray(heat_map.sheet(surface, answers, PICTURE)).save(png)
+        picture_files.write(png, heat_map.sheet(surface, answers, PICTURE))
         console.print(f"picture: {png}", markup=False)
     if json_ is not None:
         record: dict[str, Any] = {"scene": session.scene, "source": session.source}
         record |= {"group": group.value, "by": by.value, "world": world.value}
         record["queries"] = [answer.record() for answer in answers]
-        json_.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        outputs.write(json_, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"groups: {json_}", markup=False)
 
 
@@ -114,7 +122,6 @@ def _found_as(through: FoundThrough | None) -> str:
 
 
 def _write_ply(out: Path, surface: Surface, answers: list[Answer], world: Worlds) -> None:
-    from anyscene.datasets import ply
     from anyscene.show import heat_map
 
     names = ["similarity"] if len(answers) == 1 else [f"similarity_{i}" for i in range(len(answers))]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
-from anyscene.project import layout
+from anyscene.project import layout, outputs
 from anyscene.project.stages import Stage, declared, dvc_yaml
 
 
@@ -28,7 +28,7 @@ def stages(
     if write:
         text = dvc_yaml(found)
         if not layout.DVC.is_file() or layout.DVC.read_text() != text:
-            layout.DVC.write_text(text)
+            outputs.write(layout.DVC, text)
             typer.echo(f"{layout.DVC}: written, {len(found)} stages")
         return
     if as_json:

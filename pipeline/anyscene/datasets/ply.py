@@ -15,6 +15,7 @@ from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.geometry.normals import unit, vertex_normals
 from anyscene.datasets.geometry.polygons import fans
 from anyscene.errors import DataError
+from anyscene.project import outputs
 
 TRIANGLES = {  # read at once, not one by one
     "face": {"vertex_indices": 3, "vertex_index": 3, "texcoord": 6}
@@ -23,6 +24,7 @@ INDICES = ("vertex_indices", "vertex_index")
 # The names that tools give colours, and texture coordinates: MeshLab's and Blender's, libply's, assimp's.
 COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 COORDINATES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
+ENDING = ".ply"
 GAUSSIAN = "f_dc_0"  # a colour of 3D Gaussian splatting
 
 
@@ -96,7 +98,8 @@ def write_mesh(
     **values: Array,
 ) -> None:
     """Write a binary PLY file of xyz f4|f8[N,3], floats or doubles, rgb u1[N,3] and face i4[F,3]. rgb may be
-    None. `values` [N] are further scalars of each vertex; `comments` are lines of ASCII.
+    None. `values` [N] are further scalars of each vertex; `comments` are lines of ASCII. The file appears
+    whole or not at all. Raises OutputError where it cannot be written.
 
     >>> xyz, rgb = np.eye(3), np.zeros((3, 3), np.uint8)
     >>> label = np.array([2, 2, 0], np.int32)
@@ -114,7 +117,8 @@ def write_mesh(
     triangle = np.empty(len(face), [("vertex_indices", np.int32, (3,))])
     triangle["vertex_indices"] = face
     elements = [PlyElement.describe(vertex, "vertex"), PlyElement.describe(triangle, "face")]
-    PlyData(elements if len(face) else elements[:1], comments=list(comments)).write(path)
+    with outputs.replaced(Path(path)) as partial:  # a text is taken too
+        PlyData(elements if len(face) else elements[:1], comments=list(comments)).write(partial)
 
 
 def _places(xyz: Array) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 
 from anyscene.errors import CheckpointError, WeightsError
 from anyscene.networks.minkunet import MinkUNet
+from anyscene.project import outputs
 from anyscene.project.digests import content_hash
 from anyscene.project.parameters import Backend
 from anyscene.weights import reading
@@ -32,9 +32,8 @@ def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
     network.json holds `meta`, the network's settings under "network", the sha256 of its weights, and a digest
     of itself."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = _serialised(network)
-    _replace(folder / WEIGHTS, weights)
+    outputs.write(folder / WEIGHTS, weights)
     write_description(folder, {**_settings(network), "sha256": hashlib.sha256(weights).hexdigest(), **meta})
 
 
@@ -70,7 +69,7 @@ def _settings(network: MinkUNet) -> dict[str, Any]:
 def write_description(folder: Path, content: Mapping[str, Any]) -> None:
     """Write `content`, with its digest, to network.json in `folder`."""
     described = {**content, DIGEST: _digest(content)}
-    _replace(folder / DESCRIPTION, (json.dumps(described, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write(folder / DESCRIPTION, json.dumps(described, indent=2, sort_keys=True) + "\n")
 
 
 def _digest(content: Mapping[str, Any]) -> str:
@@ -83,8 +82,7 @@ def record(folder: Path, file: Path) -> None:
     """Write to `file` what network.json in `folder` says of the network, with the hash of its weights, but
     not what made it. Raises CheckpointError where network.json is missing or damaged."""
     said = {name: value for name, value in description(folder).items() if name not in (*MADE, DIGEST)}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _replace(file, (json.dumps(said, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write(file, json.dumps(said, indent=2, sort_keys=True) + "\n")
 
 
 def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[str, Any]]:
@@ -187,9 +185,3 @@ def _bare(name: str) -> str:
     while name.startswith(PREFIXES):
         name = name.partition(".")[2]
     return name
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

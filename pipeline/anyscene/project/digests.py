@@ -6,18 +6,20 @@ import functools
 import hashlib
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import diskcache
 
-from anyscene.project import layout
+from anyscene.project import caches, layout
 
 _State = tuple[str, int, int, int, int]  # of a file: name, size, time of its last change in ns, inode, device
 
+UNUSABLE = (OSError, sqlite3.Error, diskcache.Timeout)  # a full disk, a folder that nobody may write
 SETTLED = 2.0  # seconds; a younger file may change again within one tick of its file system's clock
 
 
@@ -36,9 +38,14 @@ class Digests(AbstractContextManager["Digests"]):
     their files takes seconds."""
 
     def __init__(self, memory: Path | None) -> None:
-        """memory: the folder in which hashes are kept; None: this object alone keeps them."""
-        # An entry takes a hundred bytes for each scan, so none needs to be evicted.
-        self._known: Any = {} if memory is None else diskcache.Cache(memory, eviction_policy="none")
+        """memory: the folder in which hashes are kept, as `caches.folder`. Where it is None or cannot be
+        used, this object alone keeps them."""
+        self._known: dict[Any, str] = {}
+        self._kept: diskcache.Cache | None = None
+        if memory is not None:
+            with suppress(*UNUSABLE):
+                # An entry takes a hundred bytes for each scan, so none needs to be evicted.
+                self._kept = diskcache.Cache(caches.folder(memory), eviction_policy="none")
 
     def __call__(
         self, folder: Path, wanted: Callable[[Path], bool], ours: bool = False, growing: bool = False
@@ -61,7 +68,7 @@ class Digests(AbstractContextManager["Digests"]):
             listing.append((file.as_posix(), state.st_size, state.st_mtime_ns, state.st_ino, state.st_dev))
             changed.append(max(state.st_mtime, state.st_ctime))
         states = hashlib.sha256(json.dumps(listing).encode()).digest()
-        known: str | None = self._known.get(states)
+        known = self._recall(states)
         if known is not None:
             return known
         contents = self._new_ones(folder, listing, changed) if growing else _read(folder, listing)
@@ -69,19 +76,18 @@ class Digests(AbstractContextManager["Digests"]):
         for (name, *_), content in zip(listing, contents, strict=True):
             digest.update(f"{name}\0{content}\n".encode())
         if ours or settled(*changed):
-            self._known[states] = digest.hexdigest()
+            self._keep(states, digest.hexdigest())
         return digest.hexdigest()
 
     def _new_ones(self, folder: Path, listing: Sequence[_State], changed: Sequence[float]) -> list[str]:
         """The hash of each file in `listing`, of which those are read that are new since the last time. One
         entry remembers the whole folder, since a hundred thousand entries cost as much as the files."""
         key = f"files of {folder.absolute()}"
-        entry: str = self._known.get(key, "[]")
-        known = {tuple(state): content for state, content in json.loads(entry)}
+        known = {tuple(state): content for state, content in json.loads(self._recall(key) or "[]")}
         contents = [known.get(state) or content_hash(folder / state[0]) for state in listing]
         every = zip(listing, contents, changed, strict=True)
         # as text, of which nothing is run when it is read
-        self._known[key] = json.dumps([(state, content) for state, content, last in every if settled(last)])
+        self._keep(key, json.dumps([(state, content) for state, content, last in every if settled(last)]))
         return contents
 
     def of_file(self, file: Path) -> str:
@@ -89,16 +95,30 @@ class Digests(AbstractContextManager["Digests"]):
         state = file.stat()
         stamp = state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev
         key = f"file {stamp}"
-        known: str | None = self._known.get(key)
+        known = self._recall(key)
         if known is None:
             known = content_hash(file)
             if settled(state.st_mtime, state.st_ctime):
-                self._known[key] = known
+                self._keep(key, known)
         return known
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self._known, diskcache.Cache):
-            self._known.close()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _recall(self, key: bytes | str) -> str | None:
+        if self._kept is not None:
+            with suppress(*UNUSABLE):
+                found = self._kept.get(key)
+                return found if isinstance(found, str) else None
+        return self._known.get(key)
+
+    def _keep(self, key: bytes | str, value: str) -> None:
+        if self._kept is None:
+            self._known[key] = value
+            return
+        with suppress(*UNUSABLE):
+            self._kept[key] = value
 
 
 def settled(*changed: float) -> bool:

@@ -16,16 +16,16 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from anyscene.errors import PipelineError
-from anyscene.project import layout
+from anyscene.errors import OutputError, PipelineError
+from anyscene.project import layout, outputs
 from anyscene.project.digests import Digests, settled
 from anyscene.project.parameters import Params
 from anyscene.project.stages import Item, Stage
@@ -44,10 +44,12 @@ NEUTRAL = frozenset(
         "anyscene.cli.refusals",
         "anyscene.errors",
         "anyscene.project",
+        "anyscene.project.caches",
         "anyscene.project.digests",
         "anyscene.project.extras",
         "anyscene.project.freshness",
         "anyscene.project.layout",
+        "anyscene.project.outputs",
         "anyscene.project.parameters",
         "anyscene.project.progress",
         "anyscene.project.registry",
@@ -112,12 +114,9 @@ def write(stages: Iterable[Stage], params: Params, path: Path = layout.FRESHNESS
         for stage in stages:
             of_items = {item: _of(stage, params, item, source).record() for item in stage.items(params)}
             found[stage.name] = of_items[None] if stage.each is None else of_items
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1, sort_keys=True) + "\n"
     if not path.is_file() or path.read_text() != text:
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text)
-        os.replace(partial, path)
+        outputs.write(path, text)
 
 
 def _of(stage: Stage, params: Params, item: Item, source: Source) -> Freshness:
@@ -152,10 +151,8 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self._digests.__exit__()
         if self._changed:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._memory.with_name(f".{self._memory.name}.{os.getpid()}")
-            partial.write_text(json.dumps(self._known))
-            os.replace(partial, self._memory)
+            with suppress(OutputError):  # what it holds is found again
+                outputs.write(self._memory, json.dumps(self._known))
 
     def reached(self, roots: Sequence[str]) -> tuple[str, ...]:
         """All modules that `roots` import at any depth, sorted: those of the packages of `roots` and of the

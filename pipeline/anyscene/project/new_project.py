@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyscene
 from anyscene.errors import ConfigError
-from anyscene.project import layout, presets
+from anyscene.project import layout, outputs, presets
 from anyscene.project.parameters import RANDOM
 
 CLONE = Path(anyscene.__file__).parents[2]
@@ -37,7 +37,8 @@ def create(folder: Path, root: Path | None = None, preset: str | None = None) ->
     root: the folder of the raw scans; None: `scans` inside the project. preset: whose settings it takes;
     without one those of the clone, with the demo's models and the reader `rgbd`.
 
-    Raises ConfigError where `folder` holds something, there is no clone to copy from, or `root` is missing.
+    Raises ConfigError where `folder` holds something, there is no clone to copy from, or `root` is missing;
+    OutputError where `folder` cannot be written.
     """
     folder = folder.resolve()
     if not (CLONE / layout.STAGES).is_dir():
@@ -50,13 +51,9 @@ def create(folder: Path, root: Path | None = None, preset: str | None = None) ->
     if root is not None and not root.is_dir():
         raise ConfigError(f"{root}: no such folder; --root is that of the raw scans")
     scans = SCANS if root is None else str(root.resolve())
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    outputs.check_folder(folder)
+    with outputs.replaced(folder) as partial:
         _fill(partial, scans, preset)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _fill(folder: Path, scans: str, preset: str | None) -> None:

@@ -19,6 +19,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from anyscene import __version__
 from anyscene.arrays import B1, F2, F8, Array
 from anyscene.errors import StoreError
+from anyscene.project import outputs
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
 from anyscene.scene import Frame, LeftOut, Scene
@@ -63,9 +64,7 @@ def note(path: Path, **attributes: Any) -> None:
     root = json.loads((path / ROOT).read_text())
     root["attributes"] |= attributes
     root["attributes"]["digest"] = _digest(root["attributes"])
-    partial = path / f".{ROOT}.partial"
-    partial.write_text(json.dumps(root, indent=2))
-    partial.replace(path / ROOT)
+    outputs.write(path / ROOT, json.dumps(root, indent=2))
 
 
 def told(path: Path) -> dict[str, Any]:

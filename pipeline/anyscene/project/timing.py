@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from anyscene.errors import OutputError
+from anyscene.project import outputs
 from anyscene.project.layout import TIMES
 
 
@@ -40,9 +42,8 @@ def recorded(
         said = ", ".join(str(note) for note in notes if note is not None)
         seconds = round(time.monotonic() - start, 2)
         record = {"stage": stage, "seconds": seconds, "finished": finished, "note": said}
-        with suppress(OSError):  # a stage must not fail because the disk has no room for a note
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{quote(stage, safe='@')}.json").write_text(json.dumps(record) + "\n")
+        with suppress(OutputError):  # a stage must not fail because the disk has no room for a note
+            outputs.write(folder / f"{quote(stage, safe='@')}.json", json.dumps(record) + "\n")
 
     try:
         yield notes.append

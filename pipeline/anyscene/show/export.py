@@ -3,6 +3,7 @@ features."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from anyscene.arrays import I2, Array
 from anyscene.datasets import LabelSet, ply
-from anyscene.errors import DataError
+from anyscene.project import outputs
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import World
@@ -26,6 +27,7 @@ from anyscene.tasks.task import Texts
 from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder
 
+WRITTEN = ".written"  # the folder of a scene's arrays until all of them are there
 ANNOTATION = ("segment", "instance")  # arrays of Pointcept's that are never the pipeline's answer
 
 
@@ -70,7 +72,6 @@ def read(
 def write_ply(result: Result, out: Path, world: World = "scene") -> Path:
     """Write the mesh, coloured by label, with a label and a superpoint for each vertex. The names of the
     classes are comments of the file. Places in the world "source" are doubles."""
-    _parent(out)
     surface, colours = result.surface, label_colours(result.prediction, result.label_set.colours)
     comments = [f"label {index} {name}" for index, name in enumerate(result.label_set.names)]
     columns = {"label": result.prediction.astype(np.int32)}
@@ -100,11 +101,15 @@ def write_pointcept(result: Result, out: Path, world: World = "scene") -> Path:
     if result.truth is not None:
         arrays["segment"] = result.truth.label.astype(np.int32)
         arrays["instance"] = result.truth.instance.astype(np.int32)
-    _folder(folder)
+    with outputs.replaced(folder / WRITTEN) as partial:  # all of it, before anything of an older export goes
+        partial.mkdir()
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
     for name in ANNOTATION:  # of an earlier export, with annotation
         (folder / f"{name}.npy").unlink(missing_ok=True)
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+    for file in (folder / WRITTEN).iterdir():
+        file.replace(folder / file.name)
+    (folder / WRITTEN).rmdir()
     return folder
 
 
@@ -122,11 +127,12 @@ def write_openscene(result: Result, out: Path, world: World = "scene") -> Path:
     `save_fused_feature` writes the same, and its `FusedFeatureLoader` reads it
     (scripts/feature_fusion/fusion_util.py, dataset/feature_loader.py). There must be no other key, or the
     loader takes the file for one of an older form. Places are not in it, so a `world` changes nothing."""
-    _folder(out)
     path = out / f"{result.surface.scene}_0.pt"
     valid = result.features.valid
     feature = torch.from_numpy(result.features.dense()[valid].astype(np.float16))
-    torch.save({"feat": feature, "mask_full": torch.from_numpy(valid)}, path)
+    content = io.BytesIO()  # by itself torch raises a RuntimeError where the disk is full
+    torch.save({"feat": feature, "mask_full": torch.from_numpy(valid)}, content)
+    outputs.write(path, content.getvalue())
     return path
 
 
@@ -135,16 +141,3 @@ WRITERS: dict[Format, Callable[[Result, Path, World], Path]] = {
     Format.pointcept: write_pointcept,
     Format.openscene: write_openscene,
 }
-
-
-def _parent(path: Path) -> None:
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; give the file to write")
-    _folder(path.parent)
-
-
-def _folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise DataError(f"{path}: a file is in the way of this folder; give another --out") from error

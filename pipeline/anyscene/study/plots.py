@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from anyscene.arrays import I8
+from anyscene.project import outputs
 from anyscene.study import rows
 from anyscene.study.evaluation import Study
 from anyscene.study.losses import Loss
@@ -21,7 +22,6 @@ CLASS = ("class", "IoU", "precision", "recall")
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
     """Write the tables to `folder`: {rows, per_class, capability, losses}.csv; {classes, confusion}.csv of
     the last step; and confusion.json with all matrices. names: of the label set's K classes."""
-    folder.mkdir(parents=True, exist_ok=True)
     metrics = study.metrics
     _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
     each = {row: list(_per_class(scores)) for row, scores in metrics["semantic"].items()}
@@ -40,7 +40,7 @@ def write(study: Study, names: Sequence[str], folder: Path) -> None:
     matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
     of_last = last.name if last else None
     text = json.dumps({"row": of_last, "names": list(names), "confusion": matrices}, separators=(",", ":"))
-    (folder / "confusion.json").write_text(text + "\n")
+    outputs.write(folder / "confusion.json", text + "\n")
 
 
 def _rows(metrics: dict[str, Any]) -> Iterable[tuple[str, float, float, float]]:
@@ -83,7 +83,7 @@ def _hundredths(matrix: I8, names: Sequence[str]) -> Iterable[tuple[str, str]]:
 
 
 def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
-    with path.open("w", newline="") as file:
+    with outputs.replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anyscene.errors import StoreError
+from anyscene.project import outputs
 from anyscene.project.layout import METRICS, PLOTS, SUMMARY
 from anyscene.study import plots
 from anyscene.study.evaluation import Study
@@ -18,9 +19,8 @@ CONFUSION = Path(PLOTS.name, "confusion.json")
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
     """Write the files to `folder`, which is reports/ in a project. names: of the label set's classes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS.name).write_text(json.dumps(study.metrics, indent=2) + "\n")
-    (folder / SUMMARY.name).write_text(json.dumps(summary(study.metrics), indent=2) + "\n")
+    outputs.write(folder / METRICS.name, json.dumps(study.metrics, indent=2) + "\n")
+    outputs.write(folder / SUMMARY.name, json.dumps(summary(study.metrics), indent=2) + "\n")
     plots.write(study, names, folder / PLOTS.name)
 
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -18,6 +16,8 @@ import diskcache
 import numpy as np
 
 from anyscene.arrays import F4
+from anyscene.project import caches
+from anyscene.project.digests import UNUSABLE
 from anyscene.text.remembering import Remembering
 
 if TYPE_CHECKING:
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 
 SIZE = 1 << 26  # bytes on disk, about 20,000 texts; the oldest go first
 PACKAGES = ("torch", "transformers", "tokenizers", "open_clip_torch", "numpy")  # their numbers enter
-UNUSABLE = (OSError, sqlite3.Error, diskcache.Timeout)  # a full disk, a home that nobody may write
 
 
 def folder() -> Path:
     """Where embeddings are kept, for all projects of a user. It may be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "anyscene" / "texts"
+    return caches.folder(caches.home("XDG_CACHE_HOME", ".cache") / "anyscene" / "texts")
 
 
 def identity(encoder: str, weights: Sequence[Path]) -> str:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 
 from anyscene.errors import WeightsError
-from anyscene.project import digests
+from anyscene.project import digests, outputs
 from anyscene.weights import reading
 from anyscene.weights.catalogue import TENSORS
 
@@ -22,14 +22,13 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 
 def write(folder: Path, module: torch.nn.Module, description: Mapping[str, Any]) -> None:
     """Write `module` in half precision and `description` (architecture, knowledge, training) to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in module.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    save_file(tensors, folder / TENSORS)
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    outputs.write(folder / TENSORS, save(tensors))
+    outputs.write(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

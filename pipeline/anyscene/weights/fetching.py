@@ -12,7 +12,7 @@ import huggingface_hub
 import torch.hub
 
 from anyscene.errors import FetchError, WeightsError
-from anyscene.project import digests
+from anyscene.project import digests, outputs
 from anyscene.weights import reading
 from anyscene.weights.catalogue import File, PublishedWeights
 
@@ -27,7 +27,8 @@ def fetch(
 
     A file gets its name only when it is whole and is what was published, or what the hub says that it holds;
     SHA256SUMS beside it notes its sha256. Files that are already there and are right stay. A download from
-    the hub that was interrupted continues, others start again. Raises FetchError.
+    the hub that was interrupted continues, others start again. Raises FetchError, and OutputError where the
+    folder cannot be written.
     """
     folder, partial = root / entry.folder, root / f".{entry.name}.partial"
     if not entry.fetchable:
@@ -37,6 +38,7 @@ def fetch(
         if path.is_file() and _is_known(path):
             tell(f"{path}: is there, as it should be")
             continue
+        outputs.check_folder(folder)
         try:
             partial.mkdir(parents=True, exist_ok=True)
             arrived, checked = _download(entry, file, partial, endpoint)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from anyscene.errors import WeightsError
+from anyscene.project import outputs
 from anyscene.project.digests import sha256
 from anyscene.weights import catalogue
 
@@ -145,9 +146,7 @@ def note(folder: Path, name: str, sha256: str) -> None:
     sums = folder / SUMS
     lines = sums.read_text().splitlines() if sums.is_file() else []
     lines = [line for line in lines if line.partition(" ")[2].lstrip(" *") != name]
-    written = sums.with_name(f".{SUMS}.partial")
-    written.write_text("".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))
-    written.replace(sums)
+    outputs.write(sums, "".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))
 
 
 def noted(file: Path) -> tuple[Path | None, str | None]:

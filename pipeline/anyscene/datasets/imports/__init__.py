@@ -4,7 +4,7 @@
 from anyscene.datasets.imports.export_options import ExportOptions, direction, refuse
 from anyscene.datasets.imports.formats import READERS, is_export, read
 from anyscene.datasets.imports.orientation import Capture
-from anyscene.datasets.imports.rgbd_writer import Summary, write
+from anyscene.datasets.imports.rgbd_writer import Summary, check, write
 from anyscene.datasets.imports.source_frame import SourceFrame
 from anyscene.datasets.imports.temporary_scan import as_scan
 
@@ -15,6 +15,7 @@ __all__ = [
     "SourceFrame",
     "Summary",
     "as_scan",
+    "check",
     "direction",
     "is_export",
     "read",

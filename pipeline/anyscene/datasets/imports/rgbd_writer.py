@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Set
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +27,7 @@ from anyscene.datasets.imports.source_frame import Depth, SourceFrame, load, qua
 from anyscene.datasets.left_out import NO_DEPTH, summary, usable
 from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError, FrameError
+from anyscene.project import outputs
 from anyscene.scene import Camera, LeftOut, inverse, moved, scale_of
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
@@ -64,16 +65,23 @@ class Summary:
         return "\n".join([*lines, *self.remarks, *([str(self.findings)] if self.findings.frames else [])])
 
 
+def check(out: Path) -> None:
+    """Raise DataError where `out` exists, and OutputError where no folder can be made there."""
+    if out.exists():
+        raise DataError(f"{out}: exists; delete it or give another --out")
+    outputs.check_folder(out)
+
+
 def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = True) -> Summary:
     """Create the folder `out`, whole or not at all.
 
     mesh: a mesh or a cloud (`geometry.formats`) in the world of the export; None: that of the capture, if it
     has one. refuse: whether depth maps that were measured must not contradict each other, nor the mesh.
     Frames that are damaged, or lack depth where others have it, are left out. Raises DataError naming the
-    file, where `out` exists, where no camera looks at the mesh, and where something is wrong with all frames.
+    file, where no camera looks at the mesh, where something is wrong with all frames, and as `check`;
+    OutputError where the disk is full.
     """
-    if out.exists():
-        raise DataError(f"{out}: exists; delete it or give another --out")
+    check(out)
     mesh = mesh or capture.mesh
     with_depth = any(frame.depth is not None for frame in capture.frames)
     if mesh is None and not with_depth:
@@ -83,9 +91,7 @@ def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = 
         )
     surface = None if mesh is None else _read_mesh(mesh, capture)
     findings = _findings(capture, surface, out, refuse)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with outputs.replaced(out) as partial:
         for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
             (partial / name).mkdir(parents=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # what decodes and encodes images holds no lock
@@ -99,9 +105,6 @@ def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = 
         _write_capture(partial, {frame.depth for frame in written if frame.depth is not None}, capture)
         if surface is not None:
             _write_mesh(partial / "mesh.ply", surface)
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Summary(
         len(written),
         len(written) if with_depth else 0,
@@ -137,9 +140,9 @@ def _write_frame(folder: Path, frame: SourceFrame, with_depth: bool) -> _Written
     if copied and frame.color.suffix.lower() in (".jpg", ".jpeg", ".png"):
         (folder / "color" / (id + frame.color.suffix.lower())).write_bytes(frame.color.read_bytes())
     else:
-        Image.fromarray(np.ascontiguousarray(picture.rgb)).save(
-            folder / "color" / f"{id}.jpg", quality=95, subsampling=0
-        )
+        content = io.BytesIO()  # to a file of a full disk Pillow writes half a JPEG, without a word
+        Image.fromarray(np.ascontiguousarray(picture.rgb)).save(content, "JPEG", quality=95, subsampling=0)
+        (folder / "color" / f"{id}.jpg").write_bytes(content.getvalue())
     np.savetxt(folder / "pose" / f"{id}.txt", camera.pose, fmt="%.17g")
     np.savetxt(folder / "intrinsics" / f"{id}.txt", camera.intrinsics, fmt="%.9g")
     depth = None if picture.depth is None else (picture.depth.shape[1], picture.depth.shape[0])

@@ -23,6 +23,7 @@ from anyscene.learning.engine.history import checksum
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Objective
 from anyscene.networks import MinkUNet
+from anyscene.project import outputs
 from anyscene.project.parameters import Recipe
 
 STATE, RANDOM = "state.json", "torch random state"
@@ -136,20 +137,18 @@ class Checkpoints:
         """Write a checkpoint. rows: those of the curve, one for every step that was done."""
         step, frozen = len(rows), processes.gather(state.objective.freeze())
         if processes.first:
-            partial = self.folder / f".{step}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            digest = {}
-            for name, tensors in state.files().items():
-                content = safetensors.torch.save({key: _plain(value) for key, value in tensors.items()})
-                (partial / name).write_bytes(content)
-                digest[name] = checksum(content)
-            said = {"fingerprint": fingerprint, "by": self.by, "rows": rows, "objective": frozen}
-            (partial / STATE).write_text(json.dumps(said | {"digest": digest}))
-            for file in partial.iterdir():
-                with open(file, "rb") as written:
-                    os.fsync(written.fileno())
-            os.replace(partial, self._path(step))
+            with outputs.replaced(self._path(step)) as partial:
+                partial.mkdir()
+                digest = {}
+                for name, tensors in state.files().items():
+                    content = safetensors.torch.save({key: _plain(value) for key, value in tensors.items()})
+                    (partial / name).write_bytes(content)
+                    digest[name] = checksum(content)
+                said = {"fingerprint": fingerprint, "by": self.by, "rows": rows, "objective": frozen}
+                (partial / STATE).write_text(json.dumps(said | {"digest": digest}))
+                for file in partial.iterdir():
+                    with open(file, "rb") as written:
+                        os.fsync(written.fileno())
             for old in self._steps()[:-1]:
                 shutil.rmtree(self._path(old))
         processes.wait()
@@ -170,9 +169,7 @@ class Checkpoints:
         path = self._path(self._steps()[-1]) / STATE
         said = json.loads(path.read_text())
         taken = [*said.get("adopted", []), {"from": said["by"]}]
-        partial = path.with_name(f".{STATE}.partial")
-        partial.write_text(json.dumps(said | {"by": self.by, "adopted": taken}))
-        os.replace(partial, path)
+        outputs.write(path, json.dumps(said | {"by": self.by, "adopted": taken}))
 
     def clear(self) -> None:
         """Remove the folder, once the network is saved or where another training begins."""

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from anyscene.errors import ConfigError
-from anyscene.project import parameters
+from anyscene.project import outputs, parameters
 
 FOLDER = Path(__file__).parent
 
@@ -65,12 +65,11 @@ def _rewrite(params: Path, overlay: Mapping[str, Any], settings: parameters.Para
     round_trip = _round_trip()
     values = round_trip.load(params.read_text())
     lay(values, overlay, str(params))
-    partial = params.with_name(f".{params.name}.partial")
-    with partial.open("w") as stream:
-        round_trip.dump(values, stream)
-    if parameters.load(partial) != settings:
-        raise ConfigError(f"{partial}: does not hold the values that were to be set; {params} is as it was")
-    partial.replace(params)
+    with outputs.replaced(params) as partial:
+        with partial.open("w", encoding="utf-8") as stream:
+            round_trip.dump(values, stream)
+        if parameters.load(partial) != settings:
+            raise ConfigError(f"{params}: cannot hold the values that were to be set; it is as it was")
 
 
 def _round_trip() -> YAML:

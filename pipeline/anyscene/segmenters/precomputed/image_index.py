@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.errors import DataError
+from anyscene.project import outputs
 from anyscene.project.layout import FRAMES
 
 INDEX = FRAMES / "index.csv"
@@ -43,12 +44,10 @@ def state(artefact: str, size: tuple[int, int] | None = None) -> str:
 
 def write(rows: Iterable[tuple[str, str, str, str]], index: Path) -> None:
     """Write an index of `rows` of COLUMNS. It replaces an older one only when all of them are written."""
-    partial = index.with_name(f".{index.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with outputs.replaced(index) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         written = csv.writer(stream)
         written.writerow(COLUMNS)
         written.writerows(rows)
-    partial.replace(index)
 
 
 def read(index: Path) -> list[dict[str, str]]:

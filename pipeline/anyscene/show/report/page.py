@@ -16,7 +16,7 @@ from anyscene.capability.class_ids import class_id
 from anyscene.capability.measured import read as read_capability
 from anyscene.datasets import LabelSet
 from anyscene.networks.trained import described
-from anyscene.project import layout, parameters, store
+from anyscene.project import layout, outputs, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.show import charts, palette
@@ -37,9 +37,8 @@ def write(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> None:
     is."""
     text = build(params, artefacts, stages)
     path = artefacts.root / layout.PAGE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    (artefacts.root / layout.TIMINGS).write_text(timings.build(stages, artefacts))
+    outputs.write(path, text)
+    outputs.write(artefacts.root / layout.TIMINGS, timings.build(stages, artefacts))
     Console(highlight=False).print(f"report: {path.resolve()} ({len(text) / 1e6:.1f} MB)")
 
 

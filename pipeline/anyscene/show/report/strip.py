@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from anyscene.arrays import U1
 from anyscene.project import store
+from anyscene.show import picture_files
 from anyscene.show.report import drawn_scene
 from anyscene.show.report.drawn_scene import DrawnScene, GalleryPicture
 from anyscene.show.report.run import Run
@@ -21,10 +22,10 @@ GROUND, INK = (255, 255, 255), (40, 44, 52)
 
 def write(scene: str | None, run: Run, path: Path) -> None:
     """Draw a scene into an image file of few colours. scene: its id; None: the first of the split."""
+    picture_files.check(path)
     if scene is None:
         scene = store.split_ids(run.artefacts.data("scenes"), run.params.evaluation.split)[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(strip(drawn_scene.draw(scene, run))).quantize(256).save(path, optimize=True)
+    picture_files.write(path, strip(drawn_scene.draw(scene, run)), few_colours=True)
 
 
 def strip(scene: DrawnScene) -> U1:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from anyscene.errors import DataError
+from anyscene.project import outputs
 from anyscene.project.progress import progress
 from anyscene.segmenters.precomputed import image_index
 from anyscene.segmenters.precomputed.answer import FORMAT, FeatureAnswer, MaskAnswer, Reader, Size
@@ -63,7 +64,8 @@ def write(
 
     `out` is replaced only when everything is written. Whenever a run is killed, the old answers or the new
     ones are complete; at worst they are in .NAME.old, from which the next run restores them. Raises DataError
-    where answers are missing or wrong, and where `out` holds anything other than answers.
+    where answers are missing or wrong, and where `out` holds anything other than answers; OutputError where
+    `out` cannot be written.
     """
     missing = [key for key in images if not reader.has(key)]
     if missing and (not missing_is_empty or len(missing) == len(images)):
@@ -76,20 +78,21 @@ def write(
     if old.exists() and not out.exists():
         old.rename(out)  # a run was killed between the two renames
     _refuse_others(out)
+    outputs.check_folder(out)
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        summary, description = _fill(partial, reader, images, set(missing))
-        (partial / ANSWERS).write_text(
-            json.dumps({**description, **(about or {})}, indent=2, ensure_ascii=False) + "\n"
-        )
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
+    with outputs.explained(out):
+        partial.mkdir(parents=True)
+        try:
+            summary, description = _fill(partial, reader, images, set(missing))
+            said = json.dumps({**description, **(about or {})}, indent=2, ensure_ascii=False)
+            (partial / ANSWERS).write_text(f"{said}\n", encoding="utf-8")
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
     shutil.rmtree(old, ignore_errors=True)
     return summary
 

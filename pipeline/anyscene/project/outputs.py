@@ -1,0 +1,124 @@
+"""Files and folders that appear whole or not at all. They are written beside their place and renamed; and
+whether they can be written is known before the work for them begins."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from anyscene.errors import OutputError
+
+STREAMS = (Path("/dev"), Path("/proc"))  # /dev/stdout may lead to a file, in whose place nothing can be put
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A context that yields a path beside `path`, for a file or a folder that takes the place of `path` when
+    the block ends. Folders that are missing are made.
+
+    Where the block raises, `path` stays what it was, and nothing is left beside it. A folder takes the place
+    of an empty one only. What is no file, such as /dev/stdout, is yielded itself. Raises OutputError as
+    `explained`."""
+    if _is_stream(path):
+        with explained(path):
+            yield path
+        return
+    partial = _beside(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _remove(partial)  # of a run that was killed
+            yield partial
+            partial.replace(path)
+        finally:
+            _remove(partial)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file as a whole, a text in UTF-8. Raises OutputError as `explained`."""
+    data = content.encode() if isinstance(content, str) else content
+    with replaced(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """A context for what writes `path`. It raises OutputError in place of the OSError of a full disk, a
+    missing permission or a path that cannot be; errors about other files are raised as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not _is_near(Path(error.filename), path):
+            raise
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); what was there before is unchanged"
+        ) from error
+
+
+def check(path: Path, *endings: str) -> None:
+    """Raise OutputError where `path` cannot be the file to write: it ends in none of `endings` (any will do
+    without), is a folder, lies below a file, or may not be written. A missing folder will be made."""
+    if _is_stream(path):
+        return
+    with explained(path):
+        if path.is_dir() and path.suffix not in endings:
+            raise OutputError(f"{path}: is a folder; give the file to write")
+        if endings and path.suffix.lower() not in endings:
+            raise OutputError(f"{path}: give a name that ends in {' or '.join(endings)}")
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; give the file to write")
+        if path.is_file():
+            with path.open("ab"):  # a file that nobody may write is kept
+                pass
+        _beside(path).is_file()  # a name that is too long raises
+    check_folder(path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """Raise OutputError where `path` can be no folder to write into: it is a file, lies below one, or may not
+    be written. A missing folder will be made."""
+    try:
+        there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+        if there.is_dir():
+            with tempfile.TemporaryFile(dir=there):
+                return
+    except OSError as error:
+        raise OutputError(
+            f"{path}: nothing can be written there ({error.strerror}); give another path"
+        ) from error
+    raise OutputError(f"{there}: is a file, where a folder is to be; give another path")
+
+
+def can_write(folder: Path) -> bool:
+    """Whether files can be written into a folder, which may be missing yet."""
+    try:
+        check_folder(folder)
+    except OutputError:
+        return False
+    return True
+
+
+def _is_stream(path: Path) -> bool:
+    if path.is_symlink() and any(path.absolute().is_relative_to(folder) for folder in STREAMS):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _is_near(file: Path, path: Path) -> bool:
+    """Whether an error about `file` is one about writing `path`: it lies beside or below it, or above it."""
+    file, path = file.absolute(), path.absolute()
+    return file.is_relative_to(path.parent) or path.is_relative_to(file)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
