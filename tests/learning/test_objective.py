@@ -150,6 +150,7 @@ def in_processes(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.integration
 def test_two_processes_train_it_as_one_does(world):
     """Parameters of the objective, hooks and averages are the same in every process."""
     multiprocessing.spawn(in_processes, (world,), 2)

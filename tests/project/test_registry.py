@@ -1,4 +1,6 @@
+import os
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,25 @@ def test_entries_are_found_by_name(offer):
     offer("second_package", "c = second_package_things:ENTRY")
     assert Registry(GROUP).names() == ("a", "b", "c")
     assert Registry(GROUP).get("c") == "what is offered"
+
+
+def test_a_package_that_comes_to_a_known_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    os.utime(tmp_path, (60, 60))  # long ago
+    assert Registry(GROUP).names() == ()
+    info = tmp_path / "fifth_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fifth_package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\ne = fifth_package_things:ENTRY\n")
+    assert Registry(GROUP).names() == ("e",)
+
+
+def test_what_is_installed_is_read_once(monkeypatch):
+    read, asked = metadata.entry_points, []
+    monkeypatch.setattr(metadata, "entry_points", lambda **group: asked.append(group) or read(**group))
+    for _ in range(20):
+        Registry(GROUP).names()
+    assert len(asked) <= 1
 
 
 def test_an_unknown_name_is_told_those_that_are_known(offer):

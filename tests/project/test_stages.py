@@ -206,6 +206,7 @@ READ_BY = {  # data files of the packages, and the runs that become stale when o
 }
 
 
+@pytest.mark.integration
 def test_a_data_file_of_a_package_makes_stale_what_reads_it(tmp_path):
     for folder in ("pipeline", "stages"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

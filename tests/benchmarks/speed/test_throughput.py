@@ -9,11 +9,13 @@ CPU = "CPU, 1 thread"
 FIGURES = throughput.Measured(12.345, 3.2, 0.66)
 
 
+@pytest.mark.integration
 def test_a_model_is_measured_in_a_process_of_its_own():
     measured = throughput.measure("sam (demo)", "cpu")
     assert measured.per_second > 1 and 0 < measured.seconds < 60 and 0.1 < measured.peak_gib < 2
 
 
+@pytest.mark.integration
 def test_its_peak_is_not_that_of_who_started_it():
     held = bytearray(1 << 30)
     held[::4096] = b"x" * (1 << 18)  # every page is touched
@@ -21,6 +23,7 @@ def test_its_peak_is_not_that_of_who_started_it():
     del held
 
 
+@pytest.mark.integration
 def test_what_fails_there_is_an_error_here(capfd):
     with pytest.raises(RuntimeError, match="failed; its message is above"):
         alone(operator.getitem, {}, "none")

@@ -71,6 +71,7 @@ def test_every_step_is_taken_at_the_rate_of_the_schedule(world, monkeypatch):
     assert [row["learning_rate"] for row in rows] == [schedule(step) for step in range(4)]
 
 
+@pytest.mark.integration
 def test_distillation_learns_the_classes_of_an_unseen_room(world):
     network, curve, _ = distil(world, steps=60)
     assert np.mean([row["loss"] for row in curve[-5:]]) < 0.5 * curve[0]["loss"]
@@ -98,6 +99,7 @@ def test_frozen_statistics_stay_and_normalise_as_in_prediction(world):
         assert torch.equal(value, before[name]) == statistic, name
 
 
+@pytest.mark.integration
 def test_ensembling_lowers_its_loss_and_is_deterministic(world, tmp_path):
     runs = []
     for run in range(2):

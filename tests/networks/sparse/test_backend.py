@@ -37,6 +37,7 @@ class TestMinkowski(BackendTests):
         return MinkowskiSpace
 
 
+@pytest.mark.integration
 @pytest.mark.minkowski
 @pytest.mark.parametrize(
     ("kind", "size", "side", "voxels"),

@@ -9,7 +9,10 @@ from anyscene.lifting.superpoints import segment_mesh
 from benchmarks.speed import meshes
 from benchmarks.speed.peers.superpoints import Compiled, has_compiler
 
-pytestmark = pytest.mark.skipif(not has_compiler(), reason="needs g++")
+pytestmark = [
+    pytest.mark.integration,  # it compiles
+    pytest.mark.skipif(not has_compiler(), reason="needs g++"),
+]
 
 MESHES = {
     "room of 20k": lambda: meshes.room(20_000, 1),
