@@ -13,8 +13,6 @@ sequences). The world is arbitrary, mostly the first camera's: the images say wh
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from anyscene.arrays import F8
@@ -59,8 +57,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     source_frames, left_out = usable([(name, name) for name in sorted(colors, key=natural)], frame)
     up = IMAGES if options.up is None else options.up
     remarks = (said,) if said else ()
-    capture = oriented(source_frames, folder, up, reading.scale, left_out, remarks)
-    return replace(capture, reading=reading)
+    return oriented(source_frames, folder, up, reading.scale, left_out, remarks, reading=reading)
 
 
 def _by_name(folder: ExportFile, kind: str) -> dict[str, ExportFile]:

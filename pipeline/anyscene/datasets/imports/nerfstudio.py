@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,8 +77,8 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         lambda frame: _frame(folder, content, *frame, options.depth_unit, reading),
     )
     up, said = (UP, False) if options.up is None else (options.up, True)
-    capture = oriented(named(source_frames, path), path, up, options.scale, left_out, sure=said)
-    return replace(capture, reading=reading)
+    frames_of = named(source_frames, path)
+    return oriented(frames_of, path, up, options.scale, left_out, sure=said, reading=reading)
 
 
 def _id(frame: object, number: int) -> str:

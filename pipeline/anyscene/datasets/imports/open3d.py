@@ -17,7 +17,7 @@ world is the first camera's: the images say what is up unless --up does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -82,15 +82,15 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     source_frames, left_out = usable(list(zip(ids, range(len(pairs)), strict=True)), frame)
     up = IMAGES if options.up is None else options.up
     mesh = folder / MESH
-    capture = oriented(
+    return oriented(
         source_frames,
         folder,
         up,
         reading.scale,
         left_out,
         mesh=mesh if isinstance(mesh, Path) and mesh.is_file() else None,
+        reading=reading,
     )
-    return replace(capture, reading=reading)
 
 
 def _camera(folder: ExportFile) -> _Camera:

@@ -12,7 +12,7 @@ from anyscene.arrays import F8
 from anyscene.datasets import placement
 from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
 from anyscene.datasets.left_out import summary
-from anyscene.datasets.readings import Reading
+from anyscene.datasets.readings import POSES, Reading
 from anyscene.datasets.up import IMAGES, vertical
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
@@ -46,12 +46,13 @@ def oriented(
     remarks: Sequence[str] = (),
     mesh: Path | None = None,
     sure: bool = True,
+    reading: Reading | None = None,
 ) -> Capture:
     """The frames, turned by the smallest angle that makes `up` +z. Where they lie far from the origin, as by
     coordinates of a map, they are moved there.
 
     up: f8[3] in their world, or IMAGES. scale: metres in a unit of their world. sure: whether `up` is said by
-    a person or the format; else what reads the scan may find that it is not.
+    a person or the format; else what reads the scan may find that it is not. reading: as in `Capture`.
 
     Raises DataError naming `source` where the images are to say what is up and do not, and where they clearly
     contradict `up`.
@@ -59,13 +60,15 @@ def oriented(
     if not source_frames:
         why = summary(left_out, len(left_out)) if left_out else "there is none"
         raise DataError(f"{source}: no frame that can be taken ({why}); export it again")
-    seen = vertical(np.array([frame.camera.pose for frame in source_frames]))
+    poses = np.array([frame.camera.pose for frame in source_frames])
+    seen = vertical(poses)
     if isinstance(up, str):
         if seen is None:
-            raise DataError(
-                f"{source}: the images do not agree on what is up (--up {IMAGES}): they must be held level "
-                "and look in several directions; give --up as an axis or a vector"
-            )
+            said = "they must be held level and look in several directions; give --up as an axis or a vector"
+            if reading is not None and vertical(np.linalg.inv(poses)) is not None:
+                other = next(way for way in POSES if way != reading.poses)
+                said = f"they would with --poses {other}; give that, or --up as an axis or a vector"
+            raise DataError(f"{source}: the images do not agree on what is up (--up {IMAGES}): {said}")
         up = seen
     up = np.asarray(up / np.linalg.norm(up))
     if seen is not None and abs(seen @ up) < CONTRADICTION:
@@ -77,7 +80,7 @@ def oriented(
     step = placement.near(str(source), centres, placement.Said(scale), sized=False)
     world = placement.turn(up) @ step
     moved = tuple(replace(frame, camera=frame.camera.moved(world)) for frame in source_frames)
-    return Capture(moved, world, sure, tuple(left_out), tuple(remarks), mesh)
+    return Capture(moved, world, sure, tuple(left_out), tuple(remarks), mesh, reading=reading)
 
 
 def _text(vector: F8) -> str:

@@ -15,7 +15,7 @@ Harry-Zhi/semantic_nerf, issue 6 (axes and up) and SSR/datasets/replica.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -75,15 +75,15 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     source_frames, left_out = usable([(f"{number:06d}", number) for number in colors], frame)
     up = UP if options.up is None else options.up
     mesh = Path(f"{folder}_mesh.ply")
-    capture = oriented(
+    return oriented(
         source_frames,
         folder,
         up,
         reading.scale,
         left_out,
         mesh=mesh if mesh.is_file() else None,
+        reading=reading,
     )
-    return replace(capture, reading=reading)
 
 
 def _numbered(folder: ExportFile, mark: str) -> dict[int, ExportFile]:

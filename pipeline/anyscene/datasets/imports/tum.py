@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -66,8 +65,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         [(color[1], (color, depth)) for color, depth in _pairs(folder)], lambda pair: frame(*pair)
     )
     up = UP if options.up is None else options.up
-    capture = oriented(named(source_frames, folder), folder, up, reading.scale, left_out)
-    return replace(capture, reading=reading)
+    return oriented(named(source_frames, folder), folder, up, reading.scale, left_out, reading=reading)
 
 
 def _trajectory(path: ExportFile) -> Trajectory:
