@@ -9,11 +9,13 @@ from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.rgbd import Rgbd
 from anyscene_demo.rooms import KINDS
 from anyscene_demo.world import WORLD, room_views
+from tests.builders.colmap import UNIT, arbitrary, up_of, write_workspace
 from tests.builders.layouts import (
     OPENGL,
     turned,
     write_arkitscenes,
     write_frames,
+    write_nerfstudio,
     write_open3d,
     write_replica,
     write_scannetpp_iphone,
@@ -83,6 +85,24 @@ def test_points_of_a_room(tmp_path, views, write, world):
     assert (summary.frames, summary.depth, summary.left_out) == (FRAMES, FRAMES, ())
     own = ARKIT if write is write_export else np.eye(4) if world is None else world
     check_points(tmp_path / "out", views, capture.world @ own)
+
+
+@pytest.mark.integration
+def test_points_of_a_room_by_nerfstudio(tmp_path, views):
+    write_nerfstudio(tmp_path / "in" / "room", views, LEVEL)
+    capture = imports.read(tmp_path / "in" / "room", None, ExportOptions(1.0, 0.001))
+    assert imports.write(capture, tmp_path / "out").depth == FRAMES
+    check_points(tmp_path / "out", views, capture.world @ LEVEL)
+
+
+@pytest.mark.integration
+def test_points_of_a_room_by_colmap(tmp_path, views):
+    world = arbitrary()
+    write_workspace(tmp_path / "in" / "room", views, world)
+    up = imports.direction(up_of(world))
+    capture = imports.read(tmp_path / "in" / "room", None, ExportOptions(UNIT, up=up))
+    assert imports.write(capture, tmp_path / "out").depth == FRAMES
+    check_points(tmp_path / "out", views, capture.world @ world)
 
 
 @pytest.mark.integration
