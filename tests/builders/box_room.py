@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from anyscene.scene import Camera
+from tests.builders.wall import View, unbent
 
 ROOM = np.array([4.0, 3.0, 2.5])
 BLOCK = np.array([[1.5, 1.1, 0.0], [2.5, 1.9, 0.5]])
@@ -48,14 +49,20 @@ def matrix_of(size=(WIDTH, HEIGHT)) -> np.ndarray:
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
-def depth_of(pose: np.ndarray, size=(WIDTH, HEIGHT)) -> np.ndarray:
-    """f8[H, W]: metres along the axis."""
+def rays(size=(WIDTH, HEIGHT), bends=None) -> np.ndarray:
+    """f8[H, W, 3]: from the camera through each pixel to where z is 1; bends: k1..k4 of a fisheye."""
     width, height = size
     matrix = matrix_of(size)
     u, v = np.meshgrid(np.arange(width), np.arange(height))
-    x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
-    ray = np.stack([x, y, np.ones(u.shape)], -1)
-    ray, eye = ray @ pose[:3, :3].T, pose[:3, 3]
+    seen = np.stack([(u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]], -1)
+    if bends is not None:
+        seen = unbent(seen, bends)
+    return np.concatenate([seen, np.ones((height, width, 1))], -1)
+
+
+def depth_of(pose: np.ndarray, size=(WIDTH, HEIGHT), bends=None) -> np.ndarray:
+    """f8[H, W]: metres along the axis."""
+    ray, eye = rays(size, bends) @ pose[:3, :3].T, pose[:3, 3]
     walls = np.where(ray > 0, (ROOM - eye) / ray, (0 - eye) / ray).min(-1)
     low, high = (BLOCK[0] - eye) / ray, (BLOCK[1] - eye) / ray
     near, far = np.minimum(low, high).max(-1), np.maximum(low, high).min(-1)
@@ -111,29 +118,43 @@ def write_scan(folder: Path, count: int = 12, *, pose=lambda one: one, steps=lam
     return folder
 
 
-def write_transforms(folder: Path, count: int = 12, *, pose=lambda one: one @ OPENGL, steps=1000.0) -> Path:
-    """FOLDER in nerfstudio's form. pose: what is written of a pose with OpenCV axes."""
+def write_transforms(
+    folder: Path, count: int = 12, *, pose=lambda one: one @ OPENGL, steps=1000.0, bends=None
+) -> Path:
+    """FOLDER in nerfstudio's form. pose: what is written of a pose with OpenCV axes; bends: k1..k4 of a
+    fisheye."""
     for name in ("images", "depth"):
         (folder / name).mkdir(parents=True)
     matrix, listed = matrix_of(), []
     for k, frame in enumerate(frames(count)):
         Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)).save(folder / "images" / f"{k}.png")
-        Image.fromarray(np.rint(steps * frame.depth).astype(np.uint16)).save(folder / "depth" / f"{k}.png")
+        depth = depth_of(frame.camera.pose, bends=bends)
+        Image.fromarray(np.rint(steps * depth).astype(np.uint16)).save(folder / "depth" / f"{k}.png")
         paths = {"file_path": f"images/{k}.png", "depth_file_path": f"depth/{k}.png"}
         listed.append({**paths, "transform_matrix": pose(frame.camera.pose).tolist()})
     camera = {"fl_x": matrix[0, 0], "fl_y": matrix[1, 1], "cx": matrix[0, 2] + 0.5, "cy": matrix[1, 2] + 0.5}
-    content = {"camera_model": "OPENCV", **camera, "w": WIDTH, "h": HEIGHT, "frames": listed}
+    if bends is not None:
+        camera |= dict(zip(("k1", "k2", "k3", "k4"), bends, strict=True))
+    model = "OPENCV" if bends is None else "OPENCV_FISHEYE"
+    content = {"camera_model": model, **camera, "w": WIDTH, "h": HEIGHT, "frames": listed}
     (folder / "transforms.json").write_text(json.dumps(content))
     return folder
 
 
+def views(pose=lambda one: one, depth=lambda metres: metres) -> list[View]:
+    """The room for the layouts of data sets. pose, depth: what is written of a pose with OpenCV axes, and of
+    depth."""
+    (fx, _, cx), (_, fy, cy), _ = matrix_of()
+    grey = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    return [
+        View(grey, depth(one.depth), pose(one.camera.pose) @ OPENGL, (fx, fy), (cx + 0.5, cy + 0.5))
+        for one in frames()
+    ]
+
+
 def along_rays(metres: np.ndarray, size=(WIDTH, HEIGHT)) -> np.ndarray:
     """Depth [H, W] along the axis -> distances along the rays of pixels."""
-    width, height = size
-    matrix = matrix_of(size)
-    u, v = np.meshgrid(np.arange(width), np.arange(height))
-    x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
-    return metres * np.sqrt(1 + x**2 + y**2)
+    return metres * np.linalg.norm(rays(size), axis=-1)
 
 
 def rotated(steps: np.ndarray) -> np.ndarray:

@@ -130,6 +130,21 @@ def write_open3d(
     (folder / "intrinsic.json").write_text(json.dumps(intrinsic, indent=4))
 
 
+def write_nerfstudio(folder: Path, views: Sequence[View], world: np.ndarray | None = None) -> None:
+    """transforms.json with intrinsics of each frame, and depth in millimetres."""
+    frames = []
+    for index, view in enumerate(views):
+        height, width = view.rgb.shape[:2]
+        color, depth = f"images/{index:05d}.jpg", f"depth/{index:05d}.png"
+        write_color(folder / color, view)
+        write_depth(folder / depth, view.depth)
+        (fx, fy), (cx, cy) = view.focal, view.centre
+        camera = {"w": width, "h": height, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
+        matrix = (pose_of(view, world) @ OPENGL).tolist()
+        frames.append({"file_path": color, "depth_file_path": depth, "transform_matrix": matrix, **camera})
+    (folder / "transforms.json").write_text(json.dumps({"camera_model": "OPENCV", "frames": frames}))
+
+
 def write_arkitscenes(
     folder: Path,
     views: Sequence[View],

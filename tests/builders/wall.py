@@ -64,7 +64,7 @@ def render(
     factor = np.array(size) / (WIDTH, HEIGHT)
     u, v = np.meshgrid((np.arange(size[0]) + 0.5) / factor[0], (np.arange(size[1]) + 0.5) / factor[1])
     seen = np.stack([(u - CENTRE[0]) / FOCAL, (v - CENTRE[1]) / FOCAL], -1)
-    plain = seen.copy() if fisheye is None else _unbent(seen, fisheye)
+    plain = seen.copy() if fisheye is None else unbent(seen, fisheye)
     for _ in range(
         60 if fisheye is None else 0
     ):  # of the fixed point: what is seen here is at `plain` without distortion
@@ -76,7 +76,7 @@ def render(
     return np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8), depth
 
 
-def _unbent(seen: np.ndarray, k: tuple[float, ...]) -> np.ndarray:
+def unbent(seen: np.ndarray, k: tuple[float, ...]) -> np.ndarray:
     """The rays that a fisheye of k1..k4 shows at `seen`, by a table of angles."""
     angle = np.linspace(0, 1.5, 100_000)
     bent = angle + k[0] * angle**3 + k[1] * angle**5 + k[2] * angle**7 + k[3] * angle**9

@@ -107,7 +107,10 @@ def test_with_a_warning_it_goes_on():
 def test_what_no_reading_explains_is_refused_too():
     poses = [one.camera.pose for one in box_room.frames()]
     others = iter([poses[k] for k in (7, 2, 11, 4, 0, 9, 1, 6, 10, 3, 5, 8)])  # poses of other images
-    with pytest.raises(DataError, match="is depth registered to colour, and each pose that of its image"):
+    with pytest.raises(
+        DataError,
+        match=r"in all units that are known here, .* each pose that of its image.*--depth-unit of an export",
+    ):
         judged(posed(box_room.frames(), lambda pose: next(others)))
 
 

@@ -161,6 +161,9 @@ def test_a_mesh_whose_triangles_share_no_vertices_is_what_it_would_be(network, e
     np.testing.assert_allclose(soup.features, whole.features[face.ravel()], atol=1e-4)
     one, other = (cloud.query("a bed", top=9) for cloud in (whole, soup))
     assert [group.shows for group in one] == [group.shows for group in other]
+    assert all(group.area > 0 for group in one)
+    for group, same in zip(one, other, strict=True):
+        assert np.array_equal(same.mask, group.mask[face.ravel()])
     np.testing.assert_allclose([group.area for group in other], [group.area for group in one], rtol=1e-4)
 
 

@@ -33,7 +33,10 @@ PLAUSIBLE = (0.15, 25.0)  # metres, of median depths to which a reading may lead
 SMALLEST = 0.3  # times the spread of what was measured: a surface is at least as large, or a part of it
 UNITS = (1.0, 0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)  # metres, of a surface
 
-REGISTERED = "is depth registered to colour, and each pose that of its image?"
+REGISTERED = (
+    "is depth registered to colour, each pose that of its image, and the unit of depth another one "
+    "(--depth-unit of an export, depth_scale of capture.json)?"
+)
 TURNS = [  # the first of them none; the turns that take axes to axes
     turn
     for order in itertools.permutations(np.eye(3))
@@ -91,7 +94,7 @@ class Judge:
             said = f"its frames hardly see the same things ({found}), so depth and poses are not checked"
             return self._doubtful(findings, said)
         if found.contradiction > REFUSED:
-            said += ", and would in all units, with inverse poses and with other axes"
+            said += ", and would in all units that are known here, with inverse poses and with other axes"
             return self._wrong(findings, f"{said}; {REGISTERED}")
         if found.contradiction > DOUBTFUL:
             return self._doubtful(findings, f"{said}; {REGISTERED}")

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from anyscene.cli import doctor, import_
 from anyscene.datasets.rgbd import Rgbd
-from tests.builders import box_room
+from tests.builders import box_room, layouts
 from tests.builders.box_room import OPENGL, along_rays
 from tests.builders.capture import write_ply
 
@@ -19,12 +20,12 @@ def run(*words):
 TOLD = ("--scale", 1, "--depth-unit", "mm")
 
 
-def check_room(folder, turned=False):
+def check_room(folder, turned=False, atol=1e-6):
     """The frames are those of the room. turned: whether its world is another."""
     frames = Rgbd(folder.parent, "test").read(folder.name).frames
     for frame, right in zip(frames, box_room.frames(), strict=True):
         assert np.allclose(frame.read_depth(), right.depth, atol=0.002)
-        assert turned or np.allclose(frame.camera.pose, right.camera.pose, atol=1e-6)
+        assert turned or np.allclose(frame.camera.pose, right.camera.pose, atol=atol)
 
 
 def test_a_right_export_passes_and_the_numbers_are_printed(tmp_path):
@@ -121,3 +122,96 @@ def test_doctor_of_a_scan(tmp_path):
     assert result.exit_code == 0 and "12 frames of 64x48" in result.output
     result = CliRunner().invoke(doctor.app, ["--scale", "2"])
     assert result.exit_code == 1 and "--scale is not for this" in result.output
+
+
+def opengl(pose):
+    return pose @ OPENGL
+
+
+MISREAD = [  # what is written of poses and depth, but for the unit -> the options that set it right
+    ({"pose": np.linalg.inv}, ["--poses", "world-to-camera"]),
+    ({"pose": opengl}, ["--axes", "opengl"]),
+    ({"depth": along_rays}, ["--depth-form", "ray"]),
+]
+LAYOUTS = {  # how it is written -> its unit, and another one
+    layouts.write_frames: (0.001, 0.0002),
+    layouts.write_tum: (0.0002, 0.001),
+    layouts.write_replica: (1 / 6553.5, 0.001),
+    layouts.write_open3d: (0.001, 0.0002),
+}
+
+
+@pytest.mark.parametrize("write", LAYOUTS, ids=lambda write: write.__name__)
+@pytest.mark.parametrize(("written", "remedy"), [*MISREAD, (None, None)])
+def test_layouts_that_people_write_themselves(tmp_path, write, written, remedy):
+    """They name the options that set them right, and are right with these."""
+    unit, other = LAYOUTS[write]
+    if written is None:
+        written, remedy = {"depth": lambda metres: metres * unit / other}, ["--depth-unit", f"{other:g}"]
+    write(tmp_path / "in" / "room", box_room.views(**written))
+    told = (tmp_path / "in" / "room", "--up", "z")
+    status, said = run(*told, "--out", tmp_path / "out")
+    assert status == 1 and not (tmp_path / "out").exists(), said
+    assert "depth maps contradict each other" in said and said.endswith(f": give {' '.join(remedy)}"), said
+    status, said = run(*told, *remedy, "--out", tmp_path / "out")
+    assert status == 0 and "contradict" not in said, said
+    check_room(tmp_path / "out", atol=1e-5)
+
+
+@pytest.mark.parametrize("write", [layouts.write_frames, layouts.write_open3d])
+def test_inverse_poses_are_named_where_they_hide_what_is_up(tmp_path, write):
+    write(tmp_path / "in" / "room", box_room.views(np.linalg.inv))
+    status, said = run(tmp_path / "in" / "room", "--out", tmp_path / "out")
+    assert status == 1 and "the images do not agree on what is up" in said
+    assert "they would with --poses world-to-camera; give that, or --up" in said
+    assert run(tmp_path / "in" / "room", "--poses", "world-to-camera", "--out", tmp_path / "out")[0] == 0
+    check_room(tmp_path / "out", atol=1e-5)
+
+
+@pytest.mark.parametrize("write", [layouts.write_arkitscenes, layouts.write_scannetpp_iphone])
+@pytest.mark.parametrize(("written", "remedy"), MISREAD)
+def test_layouts_that_say_how_they_are_meant(tmp_path, write, written, remedy):
+    """They take no options, and are refused where they contradict themselves."""
+    write(tmp_path / "in" / "room", box_room.views())
+    status, said = run(tmp_path / "in" / "room", *remedy, "--out", tmp_path / "out")
+    assert status == 1 and f"{remedy[0]} is not for this export: its form says how" in said
+    write(tmp_path / "wrong" / "room", box_room.views(**written))
+    status, said = run(tmp_path / "wrong" / "room", "--out", tmp_path / "out")
+    assert status == 1 and said.endswith(": correct its files"), said
+
+
+def test_one_image_of_sun_rgbd_takes_no_options(tmp_path):
+    layouts.write_sunrgbd(tmp_path / "in" / "room", box_room.views()[0])
+    for remedy in (["--poses", "world-to-camera"], ["--axes", "opengl"], ["--depth-form", "axis"]):
+        status, said = run(tmp_path / "in" / "room", *remedy, "--out", tmp_path / "out")
+        assert status == 1 and f"{remedy[0]} is not for this export: its form says how" in said
+
+
+BENDS = (-0.03, -0.006, 0.002, -0.0005)
+
+
+def test_a_fisheye_agrees_with_itself(tmp_path):
+    right = box_room.write_transforms(tmp_path / "right", bends=BENDS)
+    status, said = run(right, *TOLD, "--out", tmp_path / "out")
+    assert status == 0 and "12 without their distortion" in said
+    assert "depth against depth: agree 9" in said and "contradict" not in said
+    wrong = box_room.write_transforms(tmp_path / "wrong", bends=BENDS, pose=lambda one: one)
+    status, said = run(wrong, *TOLD, "--out", tmp_path / "none")
+    assert status == 1 and said.endswith(": give --axes opencv"), said
+
+
+def test_a_fisheye_with_depth_along_the_ray(tmp_path):
+    """The rays are those of the lens, whatever becomes of its images."""
+    export = box_room.write_transforms(tmp_path / "in", bends=BENDS)
+    assert run(export, *TOLD, "--out", tmp_path / "axis")[0] == 0
+    lengths = np.linalg.norm(box_room.rays(bends=BENDS), axis=-1)
+    for file in (export / "depth").iterdir():
+        along = np.rint(np.asarray(Image.open(file)) * lengths).astype(np.uint16)
+        Image.fromarray(along).save(file)
+    status, said = run(export, *TOLD, "--out", tmp_path / "ray")
+    assert status == 1 and said.endswith(": give --depth-form ray"), said
+    assert run(export, *TOLD, "--depth-form", "ray", "--out", tmp_path / "ray")[0] == 0
+    axis, ray = (Rgbd(tmp_path, "test").read(name).frames for name in ("axis", "ray"))
+    for one, other in zip(axis, ray, strict=True):
+        off = other.read_depth() / one.read_depth() - 1  # the nearest pixel is taken, whose ray is beside
+        assert np.abs(off).max() < 0.02 and abs(off.mean()) < 0.0005

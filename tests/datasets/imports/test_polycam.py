@@ -46,6 +46,32 @@ def test_without_correction_the_device_is_taken_at_its_word(tmp_path):
     assert "has no corrected_images: poses are not optimised" in str(summary)
 
 
+def test_corrected_cameras_without_a_size(tmp_path):
+    """As Polycam writes them now (nerfstudio-project/nerfstudio, pull request 3725)."""
+    ids = write_export(tmp_path / "in", views(POSES))
+    for id in ids:
+        path = tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{id}.json"
+        content = json.loads(path.read_text())
+        del content["width"], content["height"]
+        path.write_text(json.dumps(content))
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert summary.left_out == () and summary.remarks == ()
+    for frame in frames:
+        check_on_wall(frame)
+
+
+def test_keyframes_that_were_not_corrected_are_left_out(tmp_path):
+    """Of a session of which a part was (cdcseacave/openMVS, issue 1071); of none, as the device has it."""
+    ids = write_export(tmp_path / "in", views(POSES))
+    for id in ids[1:]:
+        (tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{id}.json").unlink()
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert summary.left_out == tuple(LeftOut(id, "no pose") for id in ids[1:])
+    check_on_wall(frames[0])
+    (tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{ids[0]}.json").unlink()
+    assert len(read(tmp_path / "in").frames) == 3
+
+
 def test_an_archive_is_read_in_place(tmp_path):
     write_export(tmp_path / "Mar4" / "Mar4at2-46PM-poly", views(POSES))
     archive = shutil.make_archive(str(tmp_path / "Mar4at2-46PM"), "zip", tmp_path / "Mar4")

@@ -47,7 +47,7 @@ DEPTH_SCALE = 1000.0  # Open3D's default
 
 
 @dataclass(frozen=True, eq=False)
-class _Camera:
+class _Sensor:
     intrinsics: F8  # f8[3,3], pixel centres on whole numbers
     size: tuple[int, int]  # of its images
     steps: float  # of depth in a metre
@@ -84,7 +84,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     return oriented(source_frames, folder, up, reading, left_out, mesh=folder / MESH)
 
 
-def _camera(folder: ExportFile) -> _Camera:
+def _camera(folder: ExportFile) -> _Sensor:
     path = next((folder / name for name in INTRINSICS if (folder / name).is_file()), folder / INTRINSICS[0])
     values = read_json(path)
     try:
@@ -92,7 +92,7 @@ def _camera(folder: ExportFile) -> _Camera:
         size, steps = (int(values["width"]), int(values["height"])), float(values.get("depth_scale", 0))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: lacks or garbles {error}; record it again") from error
-    return _Camera(matrix, size, steps if steps > 0 else DEPTH_SCALE)
+    return _Sensor(matrix, size, steps if steps > 0 else DEPTH_SCALE)
 
 
 def _pairs(folder: ExportFile) -> list[tuple[ExportFile, ExportFile | None]]:

@@ -26,18 +26,18 @@ from anyscene.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredPoses:
     """The matrices of frames, as they are stored."""
 
     matrices: dict[int, F8]  # f8[4,4] by the number of the frame
     poses: Poses  # from where to where they lead
 
 
-def read(path: ExportFile) -> Stored:
+def read(path: ExportFile) -> StoredPoses:
     """The trajectory in a file. Raises DataError naming it."""
     if path.name.endswith(".json"):
-        return Stored(_of_parameters(path), "world-to-camera")
-    return Stored(_of_lines(path), "camera-to-world")
+        return StoredPoses(_of_parameters(path), "world-to-camera")
+    return StoredPoses(_of_lines(path), "camera-to-world")
 
 
 def _of_lines(path: ExportFile) -> dict[int, F8]:

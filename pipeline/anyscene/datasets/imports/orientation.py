@@ -12,7 +12,7 @@ from anyscene.arrays import F8
 from anyscene.datasets import placement
 from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
 from anyscene.datasets.left_out import summary
-from anyscene.datasets.readings import Reading
+from anyscene.datasets.readings import POSES, Reading
 from anyscene.datasets.up import IMAGES, vertical
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
@@ -60,13 +60,17 @@ def oriented(
     if not source_frames:
         why = summary(left_out, len(left_out)) if left_out else "there is none"
         raise DataError(f"{source}: no frame that can be taken ({why}); export it again")
-    seen = vertical(np.array([frame.camera.pose for frame in source_frames]))
+    reading = numbers if isinstance(numbers, Reading) else None
+    scale = numbers.scale if isinstance(numbers, Reading) else numbers
+    poses = np.array([frame.camera.pose for frame in source_frames])
+    seen = vertical(poses)
     if isinstance(up, str):
         if seen is None:
-            raise DataError(
-                f"{source}: the images do not agree on what is up (--up {IMAGES}): they must be held level "
-                "and look in several directions; give --up as an axis or a vector"
-            )
+            said = "they must be held level and look in several directions; give --up as an axis or a vector"
+            if reading is not None and vertical(np.linalg.inv(poses)) is not None:
+                other = next(way for way in POSES if way != reading.poses)
+                said = f"they would with --poses {other}; give that, or --up as an axis or a vector"
+            raise DataError(f"{source}: the images do not agree on what is up (--up {IMAGES}): {said}")
         up = seen
     up = np.asarray(up / np.linalg.norm(up))
     if seen is not None and abs(seen @ up) < CONTRADICTION:
@@ -74,8 +78,6 @@ def oriented(
             f"{source}: up would be {_text(up)}, but the images are level about {_text(seen)}; "
             f"give --up {IMAGES}, or --up as an axis or a vector"
         )
-    reading = numbers if isinstance(numbers, Reading) else None
-    scale = numbers.scale if isinstance(numbers, Reading) else numbers
     centres = np.array([frame.camera.pose[:3, 3] for frame in source_frames])
     step = placement.near(str(source), centres, placement.Said(scale), sized=False)
     world = placement.turn(up) @ step

@@ -33,7 +33,7 @@ from anyscene.scene import Camera, LeftOut, inverse, moved, scale_of
 DEPTH_SCALE = 1000  # depth is written in millimetres
 # Of its PNG, where nothing but runs of a byte is found: a fifth of the time of Pillow's default, for 0 to
 # 13 % more bytes by ten maps of the demo at 640x480, with noise and without.
-COMPRESSION = {"compress_level": 3, "compress_type": zlib.Z_RLE}
+COMPRESSION = 3, zlib.Z_RLE  # level and strategy
 LARGEST = np.iinfo(np.uint16).max / DEPTH_SCALE
 PLAUSIBLE = (0.1, 50.0)  # metres; a generous range for the median depth of a room
 LOOKED_AT = 0.1  # the least share of a mesh's vertices that the cameras look at
@@ -175,7 +175,7 @@ def _write_depth(path: Path, depth: F4, stored: Depth, same: bool) -> None:
         path.write_bytes(stored.source.read_bytes())
         return
     steps = np.where(depth > LARGEST, 0, np.rint(depth * DEPTH_SCALE)).astype(np.uint16)
-    Image.fromarray(steps).save(path, **COMPRESSION)
+    Image.fromarray(steps).save(path, compress_level=COMPRESSION[0], compress_type=COMPRESSION[1])
 
 
 def _read_mesh(mesh: Path, capture: Capture) -> Geometry:
