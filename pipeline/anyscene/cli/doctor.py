@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,7 @@ from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
 from anyscene.library.opening import located
 from anyscene.project import extras, layout, parameters, presets
+from anyscene.project.console import stdout
 from anyscene.segmenters import captions
 from anyscene.study import cost
 from anyscene.weights import catalogue
@@ -70,7 +71,7 @@ def doctor(
         if as_json:
             typer.echo(json.dumps({"checks": [check._asdict() for check in checks]}, indent=2))
         else:
-            Console(highlight=False).print(_table(checks))
+            stdout().print(_table(checks))
         _require_fine(checks, as_json)
         return
     told.refuse("no scan is checked")
@@ -94,7 +95,7 @@ def doctor(
             record["steps"] = [asdict(step) for step in steps(preset, settings)]
         typer.echo(json.dumps(record, indent=2))
     else:
-        console = Console(highlight=False)
+        console = stdout()
         console.print(_table(checks))
         if preset is not None and settings is not None:
             console.print(_cost(settings))

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 from PIL import Image
-from rich.console import Console
 
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
+from anyscene.project.console import stdout
 from anyscene.show import inspection
-
-PIPED = 400
 
 
 def inspect(
@@ -26,9 +24,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED  # for grep: an array stays one line
+    console = stdout()
     if as_json:
         typer.echo(json.dumps(inspection.record(path), indent=2))
     else:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import In, ParamsFile, Source, Worlds
 from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.library import opening
+from anyscene.project.console import stdout
 from anyscene.tasks.query.groups import TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
 
@@ -60,7 +60,7 @@ def query(
     params: ParamsFile = None,
 ) -> None:
     """Show where in SCENE the features are closest to each TEXT."""
-    console = Console(highlight=False)
+    console = stdout()
     cloud = opening.open(scene, source=source, project=params, **vars(told))
     from anyscene.show import heat_map  # takes PyTorch
 

@@ -44,6 +44,7 @@ NEUTRAL = frozenset(
         "anyscene.cli.refusals",
         "anyscene.errors",
         "anyscene.project",
+        "anyscene.project.console",
         "anyscene.project.digests",
         "anyscene.project.extras",
         "anyscene.project.freshness",

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from anyscene.project.console import stdout
 from anyscene.study import rows
 from anyscene.study.literature import note, published
 
@@ -28,7 +29,7 @@ def splits(metrics: Mapping[str, Any]) -> list[str]:
 
 def show(metrics: Mapping[str, Any], page: Path) -> None:
     """Print the tables. page: path of the report, which is printed too where it exists."""
-    console = Console(highlight=False)
+    console = stdout()
     console.print(tables(metrics))
     if page.is_file():
         console.print(f"\nreport: {page.resolve()}")
