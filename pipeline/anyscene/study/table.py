@@ -10,7 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from anyscene.errors import StoreError
 from anyscene.project.console import stdout
+from anyscene.project.layout import METRICS
 from anyscene.study import rows
 from anyscene.study.literature import note, published
 
@@ -28,9 +30,16 @@ def splits(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def show(metrics: Mapping[str, Any], page: Path) -> None:
-    """Print the tables. page: path of the report, which is printed too where it exists."""
+    """Print the tables. page: path of the report, which is printed too where it exists. Raises StoreError
+    where metrics.json is not as an evaluation writes it."""
     console = stdout()
-    console.print(tables(metrics))
+    try:
+        console.print(tables(metrics))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StoreError(
+            f"{METRICS}: damaged, cannot be shown ({type(error).__name__}: {error}); run "
+            "`dvc repro evaluation`"
+        ) from error
     if page.is_file():
         console.print(f"\nreport: {page.resolve()}")
 
