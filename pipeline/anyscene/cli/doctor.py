@@ -1,7 +1,9 @@
 """Check that this machine can run the pipeline."""
 
+import codecs
 import importlib.util
 import json
+import locale
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -85,6 +87,7 @@ def doctor(
     checks = _packages() + refused
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
+    checks.append(_encoding())
     if preset is None:
         free = f"{_free_gb():.0f} GB free, the demo takes up to {DISK_GB}"
         checks.append(Check(_free_gb() >= DISK_GB, "disk", free))
@@ -186,6 +189,13 @@ def _weights(what: str, path: Path, inside: str) -> Check:
     entry = catalogue.entry_of(path)
     remedy = f"`anyscene weights fetch {entry.name}`" if entry else "see params.yaml"
     return Check(False, what, f"{path}: not there; {remedy}")
+
+
+def _encoding() -> Check:
+    """Whether files are read as they are written, in UTF-8."""
+    found = locale.getpreferredencoding(False).lower()
+    fine = codecs.lookup(found).name == "utf-8"
+    return Check(fine, "encoding", found if fine else f"{found}: set PYTHONUTF8=1, or a locale with UTF-8")
 
 
 def _free_gb() -> float:
