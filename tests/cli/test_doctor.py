@@ -1,6 +1,10 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from typer.testing import CliRunner
 
@@ -104,3 +108,18 @@ def test_doctor_of_a_preset_as_json():
     seem = next(one for one in record["work"] if one["what"] == "seem")
     assert (seem["count"], seem["rate"], seem["hours"]) == (125_000, None, None)
     assert [step["by_hand"] for step in record["steps"]].count(True) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "fine"),
+    [
+        ({"PYTHONUTF8": "1"}, True),
+        ({"LC_ALL": "C"}, True),  # Python takes this for UTF-8
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, False),
+    ],
+)
+def test_files_are_read_in_utf8(settings, fine):
+    code = "from anyscene.cli.main import app; app(['doctor', '--json'])"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | settings)
+    (check,) = [one for one in json.loads(done.stdout)["checks"] if one["what"] == "encoding"]
+    assert check["fine"] == fine and (fine or "set PYTHONUTF8=1" in check["found"])

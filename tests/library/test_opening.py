@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,7 @@ def test_what_is_not_there_is_named(rooms, elsewhere):
 def test_a_path_that_leads_nowhere_is_refused_before_torch_is_imported(elsewhere):
     code = """
 import sys
+import zipfile
 import anyscene
 try:
     anyscene.open("nowhere")
@@ -335,3 +337,14 @@ def test_frames_of_a_scan_that_cannot_be_used_are_said(rooms, network, elsewhere
     first, *others = remarks.splitlines()
     assert first == "left out 2 of 4 frames: 1 no pose (1); 1 image not readable (2)"
     assert others[0] == "depth against depth: agree 100.0 %, seen past 0.0 %, hidden 0.0 %"
+
+
+def test_an_archive_whose_bytes_have_changed_is_named(elsewhere):
+    """Its compressed bytes say nothing, then what they say is not what its checksum says."""
+    with zipfile.ZipFile("room.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("room.obj", "v 0 0 0\n" * 99)
+    whole = (elsewhere / "room.zip").read_bytes()
+    for place in (38, 40, 44):
+        (elsewhere / "room.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"room\.zip: not a readable archive"):
+            opened("room.zip")

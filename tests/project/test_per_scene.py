@@ -1,4 +1,6 @@
 import dataclasses
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -284,6 +286,31 @@ def test_second_run_is_refused_and_told_who_holds_the_output(task, output):
     ):
         go(task, output)
     assert len(go(task, output).done) == len(KEYS)
+
+
+@pytest.mark.filterwarnings("ignore:flock")  # filelock says what it falls back to
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks(task, output, monkeypatch, number):
+    """Those of clusters, as they are mounted by default: a file that is there holds the output, until the
+    process that wrote it is gone."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        per_scene.workspace(output) as folder,
+        pytest.raises(StoreError, match=rf"out is being written by process {os.getpid()} on "),
+    ):
+        go(task, output)
+    assert not folder.exists()
+    go(task, output)
+    if os.fork() == 0:
+        per_scene.workspace(output).__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
+    with per_scene.workspace(output):
+        pass
 
 
 def test_a_lock_that_nobody_holds_is_taken_over(task, output):

@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from anyscene.datasets import label_set
+from anyscene.errors import StoreError
 from anyscene.study import rows
-from anyscene.study.table import tables
+from anyscene.study.table import show, tables
 from tests.builders import figures
 
 SCANNET = label_set("scannet20")
@@ -48,3 +50,20 @@ def test_the_way_to_the_last_step_leads_through_what_its_network_began_from():
     assert [row.name for row in rows.steps(every[:1])] == [] and rows.last_step([]) is None
     circle = [replace(every[3], start="ensembled"), every[4]]
     assert {row.name for row in rows.steps(circle)} == {"distilled", "ensembled"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"rows": [{"supervisedd": 3}]},
+        {"rows": 3},
+        {"bootstrap": {}},
+        {"points": "many"},
+        {"semantic": {"dense": {}}},
+        {"capability": None},
+    ],
+)
+def test_damaged_metrics_are_named(study, tmp_path, damage):
+    show(study.metrics, tmp_path)
+    with pytest.raises(StoreError, match=r"metrics\.json: damaged.*run `dvc repro evaluation`"):
+        show(study.metrics | damage, tmp_path)

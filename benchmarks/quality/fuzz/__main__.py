@@ -23,7 +23,7 @@ from benchmarks.quality.fuzz.case import ANSWERED, FAULTS, Outcome, run
 from benchmarks.quality.fuzz.kinds import KINDS
 from benchmarks.quality.fuzz.worker import Worker
 
-ENOUGH = 500  # cases of a kind; then those that are slower are served first
+ENOUGH = 300  # cases of a kind; then those that are slower are served first
 WIDTH = 140  # of the table, wherever it is written to
 
 
@@ -55,6 +55,7 @@ def main(
             if found.what in FAULTS:
                 faults.append({"kind": name, "case": number, **vars(found)})
                 console.print(f"{name} --case {number}: {found}", markup=False, soft_wrap=True)
+                console.file.flush()
     console.print(_table(counts))
     if out is not None:
         record = {"seed": seed, "minutes": minutes, "counts": counts, "faults": faults}

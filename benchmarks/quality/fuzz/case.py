@@ -69,7 +69,7 @@ def run(kind: Kind, seed: int, number: int, folder: Path, raises: bool = False) 
 @functools.cache
 def _whole(kind: Kind, folder: Path) -> tuple[Path, str]:
     """Whole files, and what they answer."""
-    whole = folder / "whole" / re.sub(r"\W", "_", kind.name)
+    whole = folder / "whole" / kind.world
     if not whole.is_dir():
         whole.mkdir(parents=True)
         with _silent():

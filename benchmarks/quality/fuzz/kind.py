@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ class Kind:
     damaged: tuple[str, ...] = ("**/*",)
     spared: tuple[str, ...] = ()
     told: frozenset[str] = frozenset()
+
+    @property
+    def world(self) -> str:
+        """A name that kinds with the same whole files share."""
+        name = getattr(self.write, "__qualname__", "<")
+        return re.sub(r"\W", "_", self.name if "<" in name else f"{self.write.__module__} {name}")
 
     def files(self, folder: Path) -> list[Path]:
         """The files that are damaged, relative to `folder`."""

@@ -18,7 +18,6 @@ import anyscene
 from anyscene.capability import pseudo_masks
 from anyscene.capability.diffusion import read_pipeline
 from anyscene.capability.synthesis import conditioning
-from anyscene.datasets import ply
 from anyscene.project.digests import content_hash
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Text
@@ -196,17 +195,6 @@ def _masked(folder: Path) -> Answer:
         return {"mask": sam.mask(IMAGE[0], np.array([[20, 20]]))}
 
 
-def _written_ply(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    xyz, rgb = rng.random((30, 3), np.float32), rng.integers(0, 256, (30, 3), np.uint8)
-    ply.write_mesh(folder / "a.ply", xyz, rgb, rng.integers(0, 30, (20, 3), np.int32))
-
-
-def _mesh(folder: Path) -> Answer:
-    xyz, rgb, normal, face = ply.read_mesh(folder / "a.ply")
-    return {"xyz": xyz, "rgb": rgb, "face": face, "normal": 0 if normal is None else normal}
-
-
 KINDS = (
     Kind("label set", _table, _classes),
     Kind("predictions scored", _predictions, _scored),
@@ -243,5 +231,4 @@ KINDS = (
     Kind("diffusion pipeline", partial(small_diffusion.write, "sd"), _diffusion),
     Kind("condition of our diffusion", _own_condition, _conditioned),
     Kind("sam", _sam, _masked, told=ZIPPED),
-    Kind("mesh of a stage", _written_ply, _mesh, told=ZIPPED),
 )

@@ -8,16 +8,18 @@ from pathlib import Path
 import anyscene
 from anyscene.cli import main
 from anyscene.cli.check import check
-from anyscene.learning.engine import curve
+from anyscene.networks import trained
 from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show import inspection
 from anyscene.study import ablation, evaluation, reports, table
+from anyscene.study.losses import losses
 from benchmarks.quality.fuzz.damage import DAMAGES
 from benchmarks.quality.fuzz.kind import Answer, Kind
 from tests.builders import REPOSITORY, miniature
 
 EVERY = frozenset(DAMAGES)
+NETWORK = tuple(miniature.NETWORKS)[1]  # which objects can be asked by
 CHUNKS = ("data/**/c/**/*",)  # each has a checksum
 ALONE = EVERY - {"exchanged"}  # a whole chunk in the place of another one is whole
 STORED = ("scenes", "superpoints", "labels", "projection/dense", "projection/mask", "fusion", "synthesis")
@@ -50,7 +52,7 @@ def _projected(folder: Path) -> Answer:
 
 
 def _networked(folder: Path) -> Answer:
-    return _asked("distilled", folder)
+    return _asked(NETWORK, folder)
 
 
 def _every_array(folder: Path) -> Answer:
@@ -115,8 +117,11 @@ def _shown(folder: Path) -> Answer:
 
 
 def _curves(folder: Path) -> Answer:
-    step, loss = curve.read(folder / "models/distilled")
-    return {"step": step, "loss": loss}
+    problems: list[str] = []
+    found = losses(trained.described(folder / "models"), problems)
+    return {"losses": [(one.network.name, one.step.tolist(), one.loss.tolist()) for one in found]} | {
+        "problems": problems
+    }
 
 
 def _settings(folder: Path) -> None:
@@ -148,9 +153,9 @@ KINDS = (
     Kind("artefacts' arrays described", _project, _every_array, ("data/**/zarr.json",), ATTRIBUTES),
     Kind("artefacts' attributes", _project, _attributes, ATTRIBUTES),
     Kind("artefacts inspected", _project, _inspected, ("data/**/*", "models/**/*")),
-    Kind("weights of networks", _project, _networked, ("models/distilled/model.safetensors",), told=EVERY),
+    Kind("weights of networks", _project, _networked, (f"models/{NETWORK}/model.safetensors",), told=EVERY),
     Kind("descriptions of networks", _project, _networked, ("models/*/network.json",)),
-    Kind("curves", _project, _curves, ("models/distilled/**/*",), ("models/distilled/model.safetensors",)),
+    Kind("curves", _project, _curves, (f"models/{NETWORK}/**/*",), (f"models/{NETWORK}/model.safetensors",)),
     Kind("evaluation", _project, _evaluated, ("data/**/*", "models/**/*")),
     Kind("capability", _project, _evaluated, ("data/capability/*",)),
     Kind("scores shown", _report, _shown),

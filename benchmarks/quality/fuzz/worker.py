@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import time
 import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 from benchmarks.quality.fuzz.case import Outcome, run
 from benchmarks.quality.fuzz.kinds import KINDS
 
-SECONDS = 60.0
-FIRST = 300.0  # of a case that writes the whole files first, and compiles
+SECONDS = 60.0  # of computing, because others may work on the machine
+FIRST = 300.0  # the same for a case that writes the whole files first, and compiles
+ASLEEP = 900.0  # seconds by the clock
 MEMORY = 4 << 30  # bytes
 
 
@@ -37,9 +39,12 @@ class Worker:
         if self._process is None:
             self._start()
         self._pipe.send((kind, number))
-        if not self._pipe.poll(SECONDS if kind in self._warm else FIRST):
-            self._stop()
-            return Outcome("hang", said=f"no answer in {SECONDS:.0f} s")
+        began, used = time.monotonic(), _cpu(self._process.pid)
+        while not self._pipe.poll(1):
+            busy = _cpu(self._process.pid) - used
+            if busy > (SECONDS if kind in self._warm else FIRST) or time.monotonic() - began > ASLEEP:
+                self._stop()
+                return Outcome("hang", said=f"no answer in {busy:.0f} s of computing")
         try:
             found: Outcome = self._pipe.recv()
         except EOFError:
@@ -84,3 +89,12 @@ def _address_space() -> int:
     """Bytes of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * resource.getpagesize()
+
+
+def _cpu(process: int | None) -> float:
+    """Seconds that a process has computed for."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(state[11]) + int(state[12])) / os.sysconf("SC_CLK_TCK")

@@ -37,7 +37,7 @@ COARSEST = (
     4  # the recipe "code" leaves out maps below a quarter of the latent size (of 512 px 16, 32, 64 remain)
 )
 
-MOST_TOKENS = 512  # that a prompt may have; no text encoder here reads more
+TOKENS = range(3, 513)  # that a prompt may have: its begin, a word, its end; no encoder here reads more
 
 
 @dataclass(frozen=True)
@@ -275,8 +275,8 @@ def _condition(file: Path) -> tuple[str, int]:
     try:
         own = json.loads(file.read_text())
         encoder, length = own["text_encoder"], own["tokens"]
-        if not isinstance(length, int) or not 1 <= length <= MOST_TOKENS:
-            raise ValueError(f"tokens is {length!r}, not 1 to {MOST_TOKENS}")
+        if not isinstance(length, int) or length not in TOKENS:
+            raise ValueError(f"tokens is {length!r}, not {TOKENS[0]} to {TOKENS[-1]}")
         known.require_known(parameters.Text(encoder=encoder, template="{}"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, PipelineError) as error:
         raise SynthesisError(f"{file}: damaged ({error}); get the folder again, or `make zoo`") from error

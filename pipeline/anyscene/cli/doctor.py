@@ -1,7 +1,9 @@
 """Check that this machine can run the pipeline."""
 
+import codecs
 import importlib.util
 import json
+import locale
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +25,7 @@ from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
 from anyscene.library.opening import located
 from anyscene.project import extras, layout, parameters, presets
+from anyscene.project.console import stdout
 from anyscene.segmenters import captions
 from anyscene.study import cost
 from anyscene.weights import catalogue
@@ -70,7 +73,7 @@ def doctor(
         if as_json:
             typer.echo(json.dumps({"checks": [check._asdict() for check in checks]}, indent=2))
         else:
-            Console(highlight=False).print(_table(checks))
+            stdout().print(_table(checks))
         _require_fine(checks, as_json)
         return
     told.refuse("no scan is checked")
@@ -84,6 +87,7 @@ def doctor(
     checks = _packages() + refused
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
+    checks.append(_encoding())
     if preset is None:
         free = f"{_free_gb():.0f} GB free, the demo takes up to {DISK_GB}"
         checks.append(Check(_free_gb() >= DISK_GB, "disk", free))
@@ -94,7 +98,7 @@ def doctor(
             record["steps"] = [asdict(step) for step in steps(preset, settings)]
         typer.echo(json.dumps(record, indent=2))
     else:
-        console = Console(highlight=False)
+        console = stdout()
         console.print(_table(checks))
         if preset is not None and settings is not None:
             console.print(_cost(settings))
@@ -185,6 +189,13 @@ def _weights(what: str, path: Path, inside: str) -> Check:
     entry = catalogue.entry_of(path)
     remedy = f"`anyscene weights fetch {entry.name}`" if entry else "see params.yaml"
     return Check(False, what, f"{path}: not there; {remedy}")
+
+
+def _encoding() -> Check:
+    """Whether files are read as they are written, in UTF-8."""
+    found = locale.getpreferredencoding(False).lower()
+    fine = codecs.lookup(found).name == "utf-8"
+    return Check(fine, "encoding", found if fine else f"{found}: set PYTHONUTF8=1, or a locale with UTF-8")
 
 
 def _free_gb() -> float:

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
+from anyscene.project.console import stdout
 from anyscene.show import inspection, picture_files
-
-PIPED = 400
 
 
 def inspect(
@@ -27,9 +25,7 @@ def inspect(
     """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
     if picture is not None:
         picture_files.check(picture)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED  # for grep: an array stays one line
+    console = stdout()
     if as_json:
         typer.echo(json.dumps(inspection.record(path), indent=2))
     else:

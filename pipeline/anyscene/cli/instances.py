@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from anyscene.cli.command import command
@@ -14,6 +13,7 @@ from anyscene.cli.options import ParamsFile, Source
 from anyscene.errors import DataError
 from anyscene.library.opening import located
 from anyscene.project import layout, outputs
+from anyscene.project.console import stdout
 from anyscene.tasks.instances import proposals
 
 # its members are known once the readers are
@@ -44,7 +44,7 @@ def main(
     table = Table("class", "AP", "AP50", "AP25", title=f"{result['proposals']} proposals, {result['source']}")
     for name, scores in {**result["per_class"], "mean": [result[k] for k in ("AP", "AP50", "AP25")]}.items():
         table.add_row(name, *(f"{score:.1f}" for score in scores))
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 app = command(main)

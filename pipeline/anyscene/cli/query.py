@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.datasets import ply
 from anyscene.library import opening
 from anyscene.project import outputs
+from anyscene.project.console import stdout
 from anyscene.show import picture_files
 from anyscene.tasks.query.groups import TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
@@ -68,7 +68,7 @@ def query(
         picture_files.check(png)
     if json_ is not None:
         outputs.check(json_, ".json")
-    console = Console(highlight=False)
+    console = stdout()
     cloud = opening.open(scene, source=source, project=params, **vars(told))
     from anyscene.show import heat_map  # takes PyTorch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 
@@ -15,8 +16,11 @@ def refusals(name: str) -> Iterator[None]:
     """Turn a PipelineError into a message on stderr and exit code 1, and so too a missing package whose extra
     is not installed. Any other error is a fault of the code, and is raised.
 
-    name: the command as one types it.
+    name: the command as one types it. What the encoding of stdout or stderr lacks is written in escapes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except PipelineError as error:

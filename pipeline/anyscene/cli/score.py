@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import Json, ParamsFile
 from anyscene.datasets import label_set
 from anyscene.library.opening import located
+from anyscene.project.console import stdout
 from anyscene.tasks.segmentation.metrics import Metrics
 from anyscene.tasks.segmentation.scoring import Score, score_on_files, score_on_project
 
@@ -50,7 +50,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
         return
-    console = Console(highlight=False)
+    console = stdout()
     console.print(_table(found))
     for note in _notes(found):
         console.print(Text(note, style="dim"))

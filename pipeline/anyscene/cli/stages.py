@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
 from anyscene.project import layout, outputs
+from anyscene.project.console import stdout
 from anyscene.project.stages import Stage, declared, dvc_yaml
 
 
@@ -39,7 +39,7 @@ def stages(
         name = stage.name if stage.each is None else f"{stage.name} (each of {stage.each})"
         written = map(str, (*stage.writes, *stage.metrics))
         table.add_row(name, *("\n".join(map(str, part)) for part in (stage.reads, written, stage.parameters)))
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 def _record(stage: Stage) -> dict[str, object]:

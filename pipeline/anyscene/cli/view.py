@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
@@ -17,6 +16,7 @@ from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.errors import StoreError
 from anyscene.library.opening import home, is_imported, located, require
 from anyscene.project import store
+from anyscene.project.console import stdout
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.scene import Scene
@@ -89,7 +89,7 @@ def _serve(
     page = Page(
         scenes, first, lambda name: SceneView(artefacts, name, settings, encoder, source, points), port, dark
     )
-    Console(highlight=False).print(f"{page.address}  (Ctrl+C ends it)", markup=False)
+    stdout().print(f"{page.address}  (Ctrl+C ends it)", markup=False)
     try:
         while True:
             time.sleep(3600)

@@ -14,6 +14,7 @@ from anyscene.cli.command import reporting
 from anyscene.cli.options import Json
 from anyscene.errors import PipelineError
 from anyscene.project import layout, parameters, presets
+from anyscene.project.console import stdout
 from anyscene.weights import catalogue, needed
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _print(found: "Iterable[Finding]") -> None:
     table = Table("", "file", "found", box=None)
     for finding in found:
         table.add_row(f"[{MARKS[finding.state]}]{finding.state}[/]", str(finding.file), Text(finding.said))
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 def _size(size: int | None) -> str:

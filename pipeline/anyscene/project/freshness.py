@@ -45,6 +45,7 @@ NEUTRAL = frozenset(
         "anyscene.errors",
         "anyscene.project",
         "anyscene.project.caches",
+        "anyscene.project.console",
         "anyscene.project.digests",
         "anyscene.project.extras",
         "anyscene.project.freshness",

@@ -4,6 +4,7 @@ failures."""
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import zarr
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from rich.console import Console
 
 from anyscene.errors import PipelineError, ScenesFailed, StoreError
@@ -43,6 +44,7 @@ class Later:
 
 HOLDER = "holder"  # a file in the workspace that names the process which holds it
 LOCK_RETRY = 0.01  # seconds
+LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP)  # of network file systems; filelock knows ENOSYS itself
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -306,9 +308,9 @@ def workspace(output: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _lock(folder: Path, output: Path) -> FileLock:
+def _lock(folder: Path, output: Path) -> BaseFileLock:
     """Create `folder` and hold the lock in it. Raises StoreError where another process holds it."""
-    lock = FileLock(folder / "lock", timeout=0)
+    lock: BaseFileLock = FileLock(folder / "lock", timeout=0)
     while True:
         try:
             lock.acquire()
@@ -319,6 +321,11 @@ def _lock(folder: Path, output: Path) -> FileLock:
                 raise StoreError(f"{output} is being written by {holder}; wait for it or stop it") from None
         except (FileNotFoundError, FileExistsError):
             pass
+        except OSError as error:
+            if error.errno not in LOCKLESS or isinstance(lock, SoftFileLock):
+                raise
+            lock = SoftFileLock(folder / "lock.soft", timeout=0)  # one that its presence holds
+            continue
         time.sleep(LOCK_RETRY)  # an earlier run ends and removes the folder, or another begins
 
 

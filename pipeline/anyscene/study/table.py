@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from anyscene.errors import StoreError
+from anyscene.project.console import stdout
+from anyscene.project.layout import METRICS
 from anyscene.study import rows
 from anyscene.study.literature import note, published
 
@@ -27,9 +30,16 @@ def splits(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def show(metrics: Mapping[str, Any], page: Path) -> None:
-    """Print the tables. page: path of the report, which is printed too where it exists."""
-    console = Console(highlight=False)
-    console.print(tables(metrics))
+    """Print the tables. page: path of the report, which is printed too where it exists. Raises StoreError
+    where metrics.json is not as an evaluation writes it."""
+    console = stdout()
+    try:
+        console.print(tables(metrics))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StoreError(
+            f"{METRICS}: damaged, cannot be shown ({type(error).__name__}: {error}); run "
+            "`dvc repro evaluation`"
+        ) from error
     if page.is_file():
         console.print(f"\nreport: {page.resolve()}")
 

@@ -1,5 +1,7 @@
 """LAS and LAZ files, written by the library that reads them."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -50,4 +52,30 @@ def test_a_laz_file_that_is_cut(tmp_path):
     path = write_las(tmp_path / "room.laz")
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"room\.laz: not a readable LAS file"):
+        las.read(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, struct.pack("<q", -7), "points to its byte -3"),
+        (0, struct.pack("<q", 1 << 40), "cut short before its byte"),
+        (0, struct.pack("<q", -1), "(points to|cut short before|says that it)"),  # the last bytes say where
+        (
+            None,
+            struct.pack("<I", 4_000_000_000),
+            r"holds 4,000,000,000 chunks of points, and has [\d,]+ bytes",
+        ),
+    ],
+)
+def test_memory_is_not_taken_for_chunks_that_no_file_holds(tmp_path, place, value, message):
+    """The library that unpacks would end this process."""
+    path = write_las(tmp_path / "room.laz")
+    content = bytearray(path.read_bytes())
+    (points,) = struct.unpack_from("<I", content, 96)
+    (table,) = struct.unpack_from("<q", content, points)
+    at = points if place == 0 else table + 4
+    content[at : at + len(value)] = value
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"room\.laz: not a readable LAS file \(.*{message}"):
         las.read(path)

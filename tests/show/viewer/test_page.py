@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 
 import numpy as np
 import pytest
 import viser
+from websockets.sync.client import connect
 
-from anyscene.errors import StoreError
+from anyscene.errors import PipelineError, StoreError
 from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
+from anyscene.show.viewer import page as page_module
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.page import HEAT, Page
 from anyscene.show.viewer.scene_view import SceneView
@@ -34,6 +37,58 @@ def test_only_this_machine_is_served(page):
     assert page.address.startswith("http://127.0.0.1:")
     with socket.socket() as other:
         assert other.connect_ex(("127.0.0.2", page.server.get_port())) != 0  # also this machine, not bound
+
+
+def test_a_port_that_is_taken_gives_the_next_and_the_last_is_refused(page):
+    taken = page.server.get_port()
+    assert page_module.free_port(0) == 0 and taken < page_module.free_port(taken) < taken + 50
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # somebody else has it
+            other.bind(("127.0.0.1", 65535))
+            other.listen()
+        with pytest.raises(PipelineError, match=r"port 65535: taken, and so are all after it"):
+            Page(["room0"], "room0", page.open_view, 65535)
+
+
+def test_five_people_change_one_page(page):
+    """Each looks through a connection of their own and sets what all share, all at once. In the end the page
+    shows what is set, and everybody was sent it."""
+    heard, problems = [0] * 5, []
+
+    def look(number):
+        address, protocol = page.address.replace("http", "ws"), f"viser-v{viser.__version__}"
+        with connect(address, subprotocols=[protocol], max_size=None) as connection:
+            looking.wait(30)
+            while not done.is_set() or heard[number] == 0:
+                with contextlib.suppress(TimeoutError):
+                    heard[number] += len(connection.recv(timeout=0.1))
+
+    def change(number):
+        try:
+            for turn in range(4):
+                page.panel.text.value = f"a bed {number} {turn}"
+                page.panel.layer.value = ("colour", "labels", HEAT)[(number + turn) % 3]
+                page.panel.height.value = (1.0, 2.0)[turn % 2]
+                page.panel.scene.value = ("room0", "room1")[(number + turn) % 2]
+        except Exception as error:
+            problems.append(error)
+
+    looking, done = threading.Barrier(5), threading.Event()
+    people = [threading.Thread(target=look, args=(number,), daemon=True) for number in range(5)]
+    hands = [threading.Thread(target=change, args=(number,), daemon=True) for number in range(5)]
+    for thread in (*people, *hands):
+        thread.start()
+    for thread in hands:
+        thread.join(60)
+    done.set()
+    for thread in people:
+        thread.join(30)
+    assert problems == [] and all(heard) and not any(thread.is_alive() for thread in (*hands, *people))
+    assert page.view.scene == page.panel.scene.value
+    shown = page.view.below(page.panel.height.value)
+    assert len(page.cloud.points) == len(page.cloud.colors) == len(shown)
+    page.panel.layer.value = "labels"
+    np.testing.assert_array_equal(page.cloud.colors, page.view.colours("labels")[shown])
 
 
 def test_nothing_is_printed_but_by_who_serves(page, capsys):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from anyscene.datasets.geometry.colours import as_bytes
 from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.errors import DataError
+
+POINTS = 96  # the place in the header of where points begin; in LAZ with where the table of chunks is
+AT_THE_END = -1  # then that stands in the last bytes of the file
+SMALLEST = 20  # bytes of a chunk: its first point is stored as it is, and no point is smaller
 
 
 def read(path: Path) -> Geometry:
@@ -22,6 +28,8 @@ def read(path: Path) -> Geometry:
 
         unpacking = (lazrs.LazrsError,)
     try:
+        if unpacking:
+            _require_chunks(path)
         las = laspy.read(path)
     except (OSError, ValueError, EOFError, laspy.errors.LaspyException, *unpacking) as error:
         raise DataError(f"{path}: not a readable LAS file ({error}); export it again") from error
@@ -30,3 +38,28 @@ def read(path: Path) -> Geometry:
         values = np.stack([np.asarray(las[name]) for name in ("red", "green", "blue")], 1)
         rgb = as_bytes(values) if values.any() else None
     return Geometry(np.array(las.xyz, np.float64).reshape(-1, 3), np.zeros((0, 3), np.int32), rgb)
+
+
+def _require_chunks(path: Path) -> None:
+    """Raise ValueError where a LAZ file says that it holds more chunks than it has bytes for. lazrs takes
+    memory for as many as it says, and ends the process where there is not enough."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        points = _number(file, POINTS, "<I")
+        table = _number(file, points, "<q")
+        if table == AT_THE_END:
+            table = _number(file, size - 8, "<q")
+        chunks = _number(file, table + 4, "<I")  # after the version of the table
+    if chunks * SMALLEST > size:
+        raise ValueError(f"it says that it holds {chunks:,} chunks of points, and has {size:,} bytes")
+
+
+def _number(file: BinaryIO, place: int, form: str) -> int:
+    """The number at a place of a file. Raises ValueError where the file does not reach so far."""
+    if place < 0:
+        raise ValueError(f"it points to its byte {place}")
+    file.seek(place)
+    data = file.read(struct.calcsize(form))
+    if len(data) < struct.calcsize(form):
+        raise ValueError(f"cut short before its byte {place + struct.calcsize(form):,}")
+    return int(struct.unpack(form, data)[0])

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from anyscene.capability.class_ids import class_id
 from anyscene.capability.measured import read as read_capability
 from anyscene.datasets import LabelSet
 from anyscene.networks.trained import described
 from anyscene.project import layout, outputs, parameters, store
+from anyscene.project.console import stdout
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.show import charts, palette
@@ -39,7 +39,7 @@ def write(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> None:
     path = artefacts.root / layout.PAGE
     outputs.write(path, text)
     outputs.write(artefacts.root / layout.TIMINGS, timings.build(stages, artefacts))
-    Console(highlight=False).print(f"report: {path.resolve()} ({len(text) / 1e6:.1f} MB)")
+    stdout().print(f"report: {path.resolve()} ({len(text) / 1e6:.1f} MB)")
 
 
 def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:

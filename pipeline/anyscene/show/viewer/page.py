@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from anyscene.show.viewer.picking import hit
 from anyscene.show.viewer.scene_view import SceneView, Sighting
 from anyscene.tasks.query.session import Answer
 
+PORTS = 1 << 16
 HOST = "127.0.0.1"  # never the network, because nobody checks who is looking
 HEAT, EVERY = "heat of the text", "all classes"
 UNDISTURBED = 1.5  # seconds that a browser has for its first picture before anything else is computed
@@ -92,19 +95,16 @@ class Page:
         port: int,
         dark: bool = False,
     ) -> None:
-        """Raises PipelineError where the port is taken or the scene cannot be read."""
+        """port: the first that is tried; 0: any. Raises PipelineError where neither it nor any after it is
+        free, and where the scene cannot be read."""
         self.open_view, self._lock = open_view, threading.RLock()
         self.view = open_view(scene)
         self.clicked_on = []
         self._shown: Wanted | None = None
         self._answer: tuple[tuple[str, str, str], Answer] | None = None
-        try:
-            with rich.get_console().capture():  # hides viser's banner: the caller prints the address
-                self.server = viser.ViserServer(host=HOST, port=port, label="anyscene", verbose=False)
-        except OSError as error:
-            raise PipelineError(
-                f"port {port}: {error.strerror or error}; give another with --port"
-            ) from error
+        port = free_port(port)
+        with rich.get_console().capture():  # hides viser's banner: the caller prints the address
+            self.server = viser.ViserServer(host=HOST, port=port, label="anyscene", verbose=False)
         # the button would hand the scene to a relay on the internet
         self.server.gui.configure_theme(dark_mode=dark, show_logo=False, show_share_button=False)
         self.looked_at = threading.Event()
@@ -268,6 +268,23 @@ class Page:
             action()
         except PipelineError as error:
             self.panel.about.content = panel_html.problem(str(error))
+
+
+def free_port(first: int) -> int:
+    """The first port that is free, from `first` on; 0 for 0, which stands for any. viser would look for one
+    itself, and wait for ever where there is none. Raises PipelineError."""
+    for port in range(first, PORTS):
+        try:
+            with socket.socket() as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+                tried.bind((HOST, port))
+                return port
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise PipelineError(
+                    f"port {port}: {error.strerror or error}; give another with --port"
+                ) from error
+    raise PipelineError(f"port {first}: taken, and so are all after it; give a lower one with --port")
 
 
 def picture(view: Sighting) -> U1:

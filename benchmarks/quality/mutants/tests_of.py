@@ -1,0 +1,48 @@
+"""Which tests are to notice a fault in a file."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[3]
+TESTS = REPOSITORY / "tests"
+PACKAGE = REPOSITORY / "pipeline" / "anyscene"
+BESIDE = {  # files that are mostly tested elsewhere -> where, beside the tests of their own
+    "fusion/fuse_scenes.py": ("stages/test_fusion.py",),
+    "lifting/project_scenes.py": ("stages/test_scannet.py", "stages/test_three_models.py"),
+    "lifting/segment_scenes.py": ("stages/test_scannet.py",),
+    "datasets/import_scenes.py": ("stages/test_scenes.py", "stages/test_scannet.py"),
+    "datasets/import_labels.py": ("stages/test_scannet.py",),
+    "learning/train.py": ("stages/test_training.py",),
+    "project/store.py": ("project/test_per_scene.py", "project/test_artefact.py"),
+    "project/artefact.py": ("project/test_store.py",),
+    "capability/synthesise_classes.py": ("capability/test_synthesis.py",),
+    "capability/measured.py": ("capability/test_measure.py",),
+}
+
+
+def tests_of(module: Path) -> list[Path]:
+    """The files of tests of a file of the package, relative to the repository: that of its name and those of
+    BESIDE; where there is none, those that import it."""
+    inside = module.relative_to(PACKAGE)
+    name = inside.parent.name if inside.stem == "__init__" else inside.stem
+    found = [TESTS / inside.parent / f"test_{name}.py", *(TESTS / one for one in BESIDE.get(str(inside), ()))]
+    parts = inside.parent if inside.stem == "__init__" else inside.with_suffix("")
+    dotted = ".".join(("anyscene", *parts.parts))
+    if not any(file.is_file() for file in found):
+        found += [file for file in sorted(TESTS.rglob("test_*.py")) if dotted in _imported(file)]
+    return [file.relative_to(REPOSITORY) for file in dict.fromkeys(found) if file.is_file()]
+
+
+@functools.cache
+def _imported(file: Path) -> frozenset[str]:
+    """The names of modules that a file imports, and of what it imports from them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
+    return frozenset(found)
