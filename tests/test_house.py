@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
+from anyscene.project import parameters
 from anyscene.project.parameters import OBJECTIVES
 from tests.builders import REPOSITORY
 
@@ -134,7 +134,7 @@ def test_no_version_is_kept_by_hand():
     assert kept == []
 
 
-NETWORKS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["training"]
+NETWORKS = parameters.read(REPOSITORY / "params.yaml")["training"]
 KINDS = OBJECTIVES.names()
 TABLES = ("pipeline/anyscene/study/literature.py", "benchmarks/speed/peers/training.py")  # published systems
 

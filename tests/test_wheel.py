@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
+from anyscene.project import parameters
 from anyscene.text import minilm_encoder
 from tests.builders import REPOSITORY, miniature
 from tests.builders.capture import write_scan
@@ -144,7 +144,7 @@ def test_presets_work_outside_the_repository(outside):
     shutil.copy(REPOSITORY / "params.yaml", outside.folder / "params.yaml")
     done = outside("preset", "scannet")
     assert done.returncode == 0, done.stderr
-    values = yaml.safe_load((outside.folder / "params.yaml").read_text())
+    values = parameters.read(outside.folder / "params.yaml")
     assert values["dataset"]["reader"] == "scannet" and values["projection"]["tolerance"] == 0.25
 
 

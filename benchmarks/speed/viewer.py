@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 
 from anyscene.datasets import ply
 from anyscene.networks.trained import described
-from anyscene.project import layout, store
+from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show.viewer.scene_view import DRAWN
 from anyscene.tasks import sources
@@ -124,7 +124,7 @@ def finer(folder: Path, points: int, seed: int = 0) -> None:
 
 def make(folder: Path) -> None:
     """Make the scene's artefacts with the pipeline's own stages, and take the network from the demo."""
-    values = yaml.safe_load((ROOT / layout.PARAMETERS).read_text())
+    values = parameters.read(ROOT / layout.PARAMETERS)
     raw = ROOT / values["dataset"]["root"] / SCENE
     values["dataset"]["root"] = str(layout.WORLD)
     values["runtime"]["workers"] = 1

@@ -79,7 +79,7 @@ def write(
 ) -> parameters.Params:
     """Fill `folder` and return its parameters; some annotated frames only with `frames`. encoder: of the text
     space, in place of Spelling; named: scenes, with {} for their number."""
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values = parameters.read(REPOSITORY / "params.yaml")
     values["vocabulary"] = list(VOCABULARY)
     values["dataset"]["root"] = str(folder / "data/world")
     values["segmenters"] |= {"names": ["dense", "mask"], "weights": str(folder / "models/demo")}

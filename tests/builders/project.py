@@ -31,7 +31,7 @@ class Project:
     def change(self, **changes: Any) -> None:
         """Change params.yaml, section by section: keys of a mapping, or another value for the whole."""
         path = self.folder / "params.yaml"
-        values = yaml.safe_load(path.read_text())
+        values = parameters.read(path)
         for section, value in changes.items():
             values[section] = values[section] | value if isinstance(value, dict) else value
         path.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from anyscene.project import parameters
 from tests.builders import REPOSITORY
 
 SOURCES = (
@@ -70,7 +71,7 @@ class Workspace:
 
     def params(self) -> dict:
         """What params.yaml holds."""
-        return yaml.safe_load((self.folder / "params.yaml").read_text())
+        return parameters.read(self.folder / "params.yaml")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -84,8 +85,8 @@ class Workspace:
         """Run dvc; what it and the stages print is in the result. path: of modules, before all others."""
         return self.run("-m", "dvc", *arguments, path=path)
 
-    def run(self, *arguments: str, path: Path | None = None) -> Result:
-        """Run Python in the workspace."""
+    def run(self, *arguments: str, path: Path | None = None, alone: bool = False) -> Result:
+        """Run Python in the workspace. alone: as the leader of a group of processes."""
         environment = self.environment
         if path is not None:
             environment["PYTHONPATH"] = f"{path}{os.pathsep}{environment['PYTHONPATH']}"
@@ -96,6 +97,7 @@ class Workspace:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=alone,
         )
         return Result(done.stdout, done.returncode)
 

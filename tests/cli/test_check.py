@@ -7,7 +7,6 @@ import sys
 import typing
 
 import pytest
-import yaml
 
 from anyscene.cli.check import check
 from anyscene.errors import PipelineError
@@ -15,7 +14,7 @@ from anyscene.fusion import UNSEEN
 from anyscene.project import parameters
 from tests.builders import REPOSITORY
 
-VALUES = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+VALUES = parameters.read(REPOSITORY / "params.yaml")
 NAN, INF = float("nan"), float("inf")
 
 
@@ -44,6 +43,17 @@ def wrong(value):
 # what has the right type, and would end a stage hours later
 KNOWN = [
     ("vocabulary", [f"class {number}" for number in range(256)], "vocabulary: must name 1 to 255"),
+    ("vocabulary", ["shower curtain", "bed", "shower_curtain"], "'shower curtain' and 'shower_curtain' are"),
+    ("vocabulary", ["Bed", "bed"], "vocabulary: 'Bed' and 'bed' are one class"),
+    ("vocabulary", ["tv  set", "tv set"], "vocabulary: 'tv  set' and 'tv set' are one class"),
+    ("vocabulary", ["two\nlines"], r"vocabulary: 'two\nlines' is no name of a class"),
+    ("vocabulary", ["_"], "vocabulary: '_' is no name of a class"),
+    ("vocabulary", ["ü" * 41], "is no name of a class: of 1 to 80 bytes"),
+    ("text.template", "a {} beside a {}", "text.template: wants one {}"),
+    ("text.template", "a {name}", "text.template: wants one {}"),
+    ("text.template", "a {} in {", "text.template: wants one {}"),
+    ("synthesis.prompt", "a photo", "synthesis.prompt: wants one {}"),
+    ("evaluation.bootstrap", 0, "evaluation.bootstrap: must be at least 1, not 0"),
     ("dataset.label_set", "scannet21", "no label set 'scannet21'; known are matterport160"),
     ("dataset.label_set", "mine.csv", "no label set 'mine.csv'"),
     ("dataset.reader", "scanet", "dataset.reader: no reader is called 'scanet'"),

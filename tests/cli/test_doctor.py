@@ -21,7 +21,7 @@ def test_doctor(tmp_path, monkeypatch):
 def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     from anyscene.cli import doctor
 
-    values = yaml.safe_load(Path("params.yaml").read_text())
+    values = parameters.read()
     values["segmenters"] |= {"names": ["lseg"], "weights": "weights"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)

@@ -20,7 +20,7 @@ def load(tmp_path):
     """load(**changes): the parameters with those keys of `dataset`."""
 
     def load(**changes):
-        values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+        values = parameters.read(REPOSITORY / "params.yaml")
         values["dataset"] |= changes
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
         return parameters.load(tmp_path / "params.yaml")

@@ -114,7 +114,7 @@ def world(tmp_path_factory):
 
 def accept(code: str) -> None:
     """Fails where a part of params.yaml has keys or values that are refused."""
-    values, change = yaml.safe_load((REPOSITORY / "params.yaml").read_text()), yaml.safe_load(code)
+    values, change = parameters.read(REPOSITORY / "params.yaml"), yaml.safe_load(code)
     parameters.parse(laid(values, change), "page")
 
 

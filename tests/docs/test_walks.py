@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from anyscene.cli import query
+from anyscene.project import parameters
 from stages import fusion, projection, report, scenes, superpoints, training
 from tests.builders import REPOSITORY, small_demo, walks
 from tests.builders.capture import write_scans
@@ -81,7 +81,7 @@ def calls(tmp_path_factory):
     project = Project.create(folder)
     write_scans(folder / "raw", train=["a"], val=["b"])
     small_demo.write(folder / "weights")
-    entry = yaml.safe_load((folder / "params.yaml").read_text())["training"]["distilled"]
+    entry = parameters.read(folder / "params.yaml")["training"]["distilled"]
     entry |= {"from": "random", "batch_norm": "own", "steps": 1, "batch": 1, "warmup": 0}
     project.change(
         dataset={"root": "raw", "name": "small"},

@@ -52,6 +52,18 @@ def test_it_is_the_clone_without_the_demo(tmp_path, raw):
     assert (folder / ".git").is_dir() and not list(tmp_path.glob(".*.partial"))
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("preset", [(), ("--preset", "scannet")])
+def test_dvc_writes_its_parameters_as_they_are(tmp_path, preset):
+    from dvc.utils.hydra import apply_overrides
+
+    assert initialise(tmp_path / "mine", *preset).exit_code == 0
+    path = tmp_path / "mine/params.yaml"
+    before = path.read_text()
+    apply_overrides(path, ["report.scenes=4"])
+    assert path.read_text() == before
+
+
 def test_a_preset_takes_none_of_the_demo(tmp_path):
     result = initialise(tmp_path / "scannet", "--preset", "scannet")
     assert result.exit_code == 0, result.output

@@ -19,7 +19,7 @@ from anyscene.show.report import page
 from tests.builders import REPOSITORY
 
 DECLARED = stages.declared(REPOSITORY / "stages")
-PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+PARAMS = parameters.read(REPOSITORY / "params.yaml")
 HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
     *("runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib"),
     *("runtime.checkpoint_seconds", "segmenters.batch"),

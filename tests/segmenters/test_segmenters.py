@@ -33,7 +33,7 @@ def load(tmp_path):
     """load(**changes): the parameters with those keys of `segmenters`, None: without them."""
 
     def load(**changes):
-        values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+        values = parameters.read(REPOSITORY / "params.yaml")
         section = values["segmenters"] | changes
         values["segmenters"] = {key: value for key, value in section.items() if value is not None}
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from anyscene.errors import ConfigError
 from anyscene.project import parameters, stages, store
@@ -193,7 +192,7 @@ def test_every_task_is_scored_on_every_source(rooms, package, monkeypatch):
 
 def with_section(params, **settings):
     """The parameters with a section evaluation.floors."""
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values = parameters.read(REPOSITORY / "params.yaml")
     values["evaluation"]["floors"] = {"height": 0.01, "table": "floors.csv"} | settings
     return dataclasses.replace(params, evaluation=parameters.parse(values, "params.yaml").evaluation)
 
@@ -213,7 +212,7 @@ def test_a_task_has_settings_of_its_own(rooms, package):
     with pytest.raises(ConfigError, match="height: 0"):
         with_section(params, height=0.0)
     with pytest.raises(ConfigError, match="evaluation: unknown key 'roofs'"):
-        values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+        values = parameters.read(REPOSITORY / "params.yaml")
         parameters.parse(values | {"evaluation": values["evaluation"] | {"roofs": {}}}, "params.yaml")
 
 

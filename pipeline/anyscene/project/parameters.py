@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from anyscene.errors import ConfigError
 from anyscene.project import layout
@@ -22,6 +23,7 @@ DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
 INFINITE = float("inf")
 MOST_CLASSES = 255  # of the vocabulary: their numbers, and one for none, fit into a byte (fusion.UNSEEN)
+LONGEST_CLASS = 80  # bytes of a name in the vocabulary: it names a folder, with some of them escaped
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what can name a file or a folder
 DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 # suffixes of checkpoint files; no tag of open_clip ends in one of them
@@ -73,6 +75,21 @@ def _different(key: str, names: Sequence[str]) -> None:
     for place, name in enumerate(names):
         if not name.strip() or name in names[:place]:
             raise ConfigError(f"{key}: {name!r} {'stands there twice' if name.strip() else 'is no name'}")
+
+
+def _classes(names: Sequence[str]) -> None:
+    """Raise ConfigError where a name of the vocabulary cannot be that of a class and of its folder, or two
+    name one class."""
+    known: dict[str, str] = {}
+    for name in names:
+        words = " ".join(name.replace("_", " ").casefold().split())
+        if not words or not name.isprintable() or len(name.encode()) > LONGEST_CLASS:
+            raise ConfigError(
+                f"vocabulary: {name!r} is no name of a class: of 1 to {LONGEST_CLASS} bytes, in one line"
+            )
+        if words in known:
+            raise ConfigError(f"vocabulary: {known[words]!r} and {name!r} are one class; leave one out")
+        known[words] = name
 
 
 def _one_place(key: str, template: str) -> None:
@@ -430,7 +447,7 @@ class Params:
         if not 1 <= len(self.vocabulary) <= MOST_CLASSES:
             count = len(self.vocabulary)
             raise ConfigError(f"vocabulary: must name 1 to {MOST_CLASSES} classes, not {count}")
-        _different("vocabulary", self.vocabulary)
+        _classes(self.vocabulary)
         _check_names(self)
         for name in self.training:
             chain = [name]
@@ -475,13 +492,22 @@ def defaults() -> Params:
 
 
 def read(path: Path | str = layout.PARAMETERS) -> Any:
-    """The values in the file, unchecked. Raises ConfigError where it is missing or not YAML."""
+    """The values in the file, unchecked. It is YAML 1.2, as DVC reads and writes it: 1e-05 is a number, and
+    `no` is text. Raises ConfigError where it is missing, not YAML, or has a key twice."""
     try:
-        return yaml.safe_load(Path(path).read_text())
+        return YAML(typ="safe").load(Path(path).read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; run in the folder that holds params.yaml") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except (YAMLError, ValueError, RecursionError) as error:  # such as a date of month 13
+        raise ConfigError(f"{path}: not valid YAML: {_problem(error)}") from error
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong, and in which line, as one line."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if problem is None or mark is None:
+        return " ".join(str(error).split())
+    return f"{problem} in line {mark.line + 1}"
 
 
 def parse(values: Any, where: str) -> Params:
@@ -525,8 +551,7 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        hint = " (write 1.0e-4, YAML takes 1e-4 for text)" if kind is float and isinstance(value, str) else ""
-        raise ConfigError(f"{where}: expected {kind.__name__}, not {value!r}{hint}")
+        raise ConfigError(f"{where}: expected {kind.__name__}, not {value!r}")
     return value
 
 

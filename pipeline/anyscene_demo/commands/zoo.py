@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 import typer
-import yaml
 from rich.console import Console
 
 from anyscene import datasets
 from anyscene.cli.command import command
 from anyscene.project import layout, parameters
+from anyscene.project.digests import content_hash
 from anyscene.text import load_text_encoder
+from anyscene.weights import reading
 from anyscene_demo import world
 from anyscene_demo.zoo import diffusion, sam, segmenters, student
 
@@ -61,6 +62,8 @@ def main(
     for model in models:
         Console(stderr=True).rule(model)
         train[model](output / model)
+        for file in sorted((output / model).rglob("*.safetensors")):
+            reading.note(output, file.relative_to(output).as_posix(), content_hash(file))
 
 
 def _render(cache: Path) -> None:
@@ -111,7 +114,7 @@ def _sam(cache: Path, folder: Path) -> None:
 
 
 def _student(cache: Path, folder: Path, params: Path) -> None:
-    recipe, log = student.recipe(yaml.safe_load(params.read_text())), _Log("student")
+    recipe, log = student.recipe(parameters.read(params)), _Log("student")
     for step, loss in enumerate(student.train(recipe, Path.cwd(), cache)):
         log(step, loss)
     student.publish(cache / student.TRAINED, folder)

@@ -99,8 +99,27 @@ def test_a_preset_is_laid_over_the_parameters(params, name):
     assert again.exit_code == 0 and params.read_text() == written
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("name", READABLE)
+def test_dvc_writes_a_preset_as_it_is(params, name):
+    from dvc.utils.hydra import apply_overrides
+
+    presets.write(name, params, Path("/scans"))
+    before = params.read_text()
+    apply_overrides(params, ["report.scenes=4"])
+    assert params.read_text() == before
+
+
+def test_a_list_in_a_line_becomes_one_as_dvc_writes_it_and_comments_stay(params):
+    params.write_text(
+        params.read_text().replace("  names:\n  - dense\n  - mask\n", "  names: [dense, mask]  # both\n\n")
+    )
+    presets.change(params, {"segmenters": {"names": ["mask"]}})
+    assert "  names:\n  - mask\n" in params.read_text() and "# both\n" in params.read_text()
+
+
 def test_what_a_preset_does_not_set_stays_and_one_follows_another(params):
-    values = yaml.safe_load(params.read_text())
+    values = parameters.read(params)
     values["runtime"]["workers"] = 7
     params.write_text(yaml.safe_dump(values, sort_keys=False))
     presets.write("matterport3d", params)
@@ -139,7 +158,7 @@ def test_unknown_names_and_keys(params, tmp_path, monkeypatch):
 
 
 def test_what_changed_as_json(params):
-    values = yaml.safe_load(params.read_text())
+    values = parameters.read(params)
     result = CliRunner().invoke(stage.app, ["scannet", "--root", "here", "--params", str(params), "--json"])
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
@@ -148,7 +167,7 @@ def test_what_changed_as_json(params):
     assert changed["dataset.root"] == {"before": "data/world", "after": "here"}
     assert changed["training.distilled.steps"] == {"before": 300, "after": 7006}
     assert "dataset.label_set" not in changed and "world.seed" not in changed
-    after = yaml.safe_load(params.read_text())
+    after = parameters.read(params)
     for path, change in changed.items():
         one, other = values, after
         for key in path.split("."):

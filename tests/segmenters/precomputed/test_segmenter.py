@@ -338,7 +338,7 @@ def test_keys_are_of_pixels_and_shape():
 def test_images_to_answer_are_those_that_models_are_shown(tmp_path, monkeypatch):
     """Frames in the projection's size, and synthesised images; all under the names that are asked for."""
     monkeypatch.chdir(tmp_path)
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values = parameters.read(REPOSITORY / "params.yaml")
     values["dataset"]["root"] = "raw"
     values["projection"] |= {"width": 4, "height": 3, "border": 0}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 
 from anyscene.errors import ConfigError
 from anyscene.project import parameters
@@ -44,8 +45,7 @@ def write(name: str, params: Path, root: Path | None = None) -> parameters.Param
     """Write the keys of a preset into the file `params`, and keep its other keys and its comments. Raises
     ConfigError as `load`, and then leaves the file as it is."""
     settings = load(name, params, root)
-    overlay = _round_trip().load((FOLDER / f"{name}.yaml").read_text())
-    _rewrite(params, _rooted(overlay, root), settings)
+    _rewrite(params, _rooted(read(name), root), settings)
     return settings
 
 
@@ -74,14 +74,10 @@ def _rewrite(params: Path, overlay: Mapping[str, Any], settings: parameters.Para
 
 
 def _round_trip() -> YAML:
-    """Reads and writes YAML with its comments and the form of its numbers. PyYAML would write 1e-05 without a
-    dot, which is text."""
+    """Reads and writes YAML with its comments, in the layout in which `dvc exp run -S` rewrites params.yaml.
+    So an experiment that changes nothing leaves the file as it is."""
     round_trip = YAML(typ="rt")
-    round_trip.preserve_quotes, round_trip.width = True, 120
-    round_trip.indent(mapping=2, sequence=4, offset=2)
-    round_trip.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
+    round_trip.default_flow_style = False
     return round_trip
 
 
@@ -93,8 +89,9 @@ def lay(values: Any, overlay: Mapping[str, Any], where: str) -> None:
             raise ConfigError(f"{where}: has no key '{key}', which the preset sets")
         if isinstance(value, Mapping):
             lay(values[key], value, f"{where}: {key}" if ": " not in where else f"{where}.{key}")
-        elif isinstance(value, list) and isinstance(values[key], list):
-            values[key][:] = value  # in place, so that the list keeps its style
+        elif isinstance(value, list) and isinstance(values[key], CommentedSeq):
+            values[key][:] = value  # in place, so that comments after it stay
+            values[key].fa.set_block_style()
         else:
             values[key] = value
 

@@ -532,7 +532,7 @@ def test_the_command(tmp_path, found, monkeypatch):
     assert result.exit_code == 1 and "--labels" in result.stderr
     result = CliRunner().invoke(convert.app, [*options, "--labels", "labels.json"])
     assert result.exit_code == 0 and "5 images -> weights/odise, " in result.stdout, result.output
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values = parameters.read(REPOSITORY / "params.yaml")
     values["segmenters"] |= {"names": ["odise"], "weights": "weights"}
     Path("params.yaml").write_text(yaml.safe_dump(values))
     segmenter = load_segmenter("odise", parameters.load())
