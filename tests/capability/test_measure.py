@@ -42,12 +42,12 @@ def measured():
 
 
 def test_stage_writes_both_recipes(project, left_half):
-    project.change(vocabulary=["bed", "shower curtain"], segmenters={"batch": 2})
-    for scene, share in (("bed", 0.5), ("shower_curtain", 1.0)):
+    project.change(vocabulary=["bed", "tv/shower curtain"], segmenters={"batch": 2})
+    for scene, share in (("bed", 0.5), ("tv%2Fshower_curtain", 1.0)):
         write_synthesis(scene, [share] * 3)
     result = measured()
     assert result["capability"] == result["pooled"] == result["per_image_mean"] == [1.0, 0.0]
-    assert result["vocabulary"] == ["bed", "shower curtain"]
+    assert result["vocabulary"] == ["bed", "tv/shower curtain"]
     assert result["model"] == "dense" and result["images"] == 3
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anyscene.capability.class_ids import class_id
 from anyscene.capability.score import score
 from anyscene.project import layout, store
 from anyscene.project.device import Batches
@@ -26,7 +27,7 @@ def measure(model: str, params: Params) -> Path:
     scores: dict[str, list[float]] = {"pooled": [], "per_image_mean": []}
     batches = Batches(params.segmenters.batch, "segmenters.batch")
     for index, name in enumerate(params.vocabulary):
-        group = store.open_scene(store.scene_path(layout.SYNTHESIS, name.replace(" ", "_")))
+        group = store.open_scene(store.scene_path(layout.SYNTHESIS, class_id(name)))
         images, pseudo = group["image"][:], group["mask"][:]
         labels = batches(lambda some: segmenter.label(some, params.vocabulary), images)
         predicted = np.concatenate(list(labels))

@@ -10,6 +10,7 @@ import torch
 import zarr
 
 from anyscene.capability import pseudo_masks, synthesis
+from anyscene.capability.class_ids import class_id, spoken
 from anyscene.project import layout, per_scene, store
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
@@ -27,7 +28,7 @@ class Synthesise:
         settings = self.settings
         generator, sam = models(settings, self.device)
         seeds = range(settings.seed, settings.seed + settings.images)
-        image, attention = generator.generate(scene.replace("_", " "), seeds)
+        image, attention = generator.generate(spoken(scene), seeds)
         coarse = pseudo_masks.coarse_mask(attention, settings.attention_threshold)
         mask = [sam.mask(i, pseudo_masks.select_points(c)) for i, c in zip(image, coarse, strict=True)]
         store.write(group, "image", image)
@@ -58,7 +59,7 @@ def synthesise_classes(params: Params, fresh: Freshness) -> per_scene.RunSummary
 
     return per_scene.run(
         per_scene.Later(loaded),
-        {name.replace(" ", "_"): "" for name in params.vocabulary},  # nothing is upstream of a class
+        {class_id(name): "" for name in params.vocabulary},  # nothing is upstream of a class
         layout.SYNTHESIS,
         parameters=plain(settings),
         fresh=fresh,

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from anyscene.capability.class_ids import class_id
 from anyscene.capability.measured import read as read_capability
 from anyscene.datasets import LabelSet
 from anyscene.networks.trained import described
@@ -104,7 +105,7 @@ def _synthesis(run: Run) -> list[tuple[str, str]]:
     """(class, sheet of images) for every class that has any."""
     found, vocabulary = [], run.params.vocabulary
     for name in vocabulary:
-        path = store.scene_path(run.artefacts.data("synthesis"), name.replace(" ", "_"))
+        path = store.scene_path(run.artefacts.data("synthesis"), class_id(name))
         if path.is_dir() and (sheet := run.tried(partial(_sheet, path))):
             found.append((name, sheet))
     if len(found) < len(vocabulary):
