@@ -16,7 +16,7 @@ from anyscene.project import store
 
 @dataclass(frozen=True)
 class Count:
-    """Writes an array, and a line in `log` for each scene computed."""
+    """Writes three arrays and an attribute, and a line in `log` for each scene computed."""
 
     log: Path
     failing: tuple[str, ...] = ()
@@ -24,6 +24,7 @@ class Count:
     dying: tuple[str, ...] = ()
     pause: float = 0.0
     added: int = 0  # to the values of the second array
+    seen: int = 0  # an attribute
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         with self.log.open("a") as log:
@@ -31,6 +32,7 @@ class Count:
         for part in range(3):
             store.write(group, f"part{part}", np.full((50, 8), hash_of(scene) + (part == 1) * self.added))
             time.sleep(self.pause)
+        group.attrs["frames"] = [{"id": "0", "seen": self.seen, "pose": [0.1, 1e-17, -0.0]}]
         if scene in self.failing:
             raise DataError(f"{scene}/color/3.png: broken; export it again")
         if scene in self.crashing:

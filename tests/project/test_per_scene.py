@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -116,6 +117,39 @@ def test_an_artefact_that_is_not_whole_is_computed_again(task, output, damage, f
     assert tree_hash(output) == whole
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"seen": 0', '"seen": 1'),
+        ("1e-17", "1e-16"),
+        ('"frames"', '"framed"'),
+        ('"key": "', '"key": "0'),
+        ('"given": "', '"given": "0'),
+        ('"made_by": "', '"made_by": "0'),
+        ('"content": "', '"content": "0'),
+        ('"digest": "', '"digest": "0'),
+        ('"software": "', '"software": "0'),
+    ],
+)
+def test_an_artefact_whose_attributes_were_altered_is_computed_again(task, output, old, new):
+    go(task, output)
+    whole, file = tree_hash(output), output / "s3.zarr/zarr.json"
+    assert file.read_text().count(old) == 1
+    file.write_text(file.read_text().replace(old, new))
+    assert go(task, output).done == ("s3",)
+    assert tree_hash(output) == whole
+
+
+def test_attributes_without_a_digest_are_taken_as_they_are(task, output):
+    """Artefacts of before have none; they stay."""
+    go(task, output)
+    for file in output.glob("*/zarr.json"):
+        root = json.loads(file.read_text())
+        del root["attributes"]["digest"]
+        file.write_text(json.dumps(root, indent=2))
+    assert go(task, output).skipped == tuple(KEYS)
+
+
 def test_a_file_that_is_too_many_is_no_part_of_an_artefact(task, output):
     go(task, output)
     (output / "s3.zarr/part1/c/0/9").write_text("x")
@@ -156,6 +190,13 @@ def test_what_other_code_makes_otherwise_is_not_adopted(tmp_path, output):
         go(Count(tmp_path / "log", added=1), output, fresh=adopting("rewritten"))
     assert tree_hash(output) == before
     assert len(go(Count(tmp_path / "log", added=1), output, fresh=Freshness("rewritten")).done) == len(KEYS)
+
+
+def test_other_attributes_are_not_adopted(tmp_path, output):
+    """Poses of frames are attributes."""
+    go(Count(tmp_path / "log"), output)
+    with pytest.raises(StoreError, match=r"s\d\.zarr: today's code makes different bytes \(frames\)"):
+        go(Count(tmp_path / "log", seen=1), output, fresh=adopting("rewritten"))
 
 
 def test_only_what_differs_by_code_alone_is_adopted(task, output):

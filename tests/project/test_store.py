@@ -71,6 +71,19 @@ def test_other_format(tmp_path):
         store.open_scene(tmp_path / "a.zarr")
 
 
+def test_altered_attributes_are_refused_by_whoever_reads_them(tmp_path):
+    path = tmp_path / "a.zarr"
+    store.create(path, "k").attrs["split"] = "val"
+    store.note(path, given="g")
+    store.note(path, made_by="m")
+    assert store.open_scene(path).attrs["split"] == "val"
+    file = path / "zarr.json"
+    file.write_text(file.read_text().replace('"val"', '"vam"'))
+    for read in (store.open_scene, store.key, lambda path: store.split_ids(path.parent, "val")):
+        with pytest.raises(StoreError, match=r"a\.zarr: damaged, its attributes were altered; remove"):
+            read(path)
+
+
 def test_scene_ids_are_sorted_and_whole(tmp_path):
     for name in ("b.zarr", "a.zarr", ".c.zarr", "d"):
         (tmp_path / name).mkdir()

@@ -156,7 +156,7 @@ def _adopt(
             if cause is not None:
                 raise ScenesFailed({scene: cause}, len(drawn))
             new, old = (store.scene_path(folder, scene) for folder in (again.output, task.output))
-            if store.content(new, digests) != older[scene].content:
+            if store.content(new, digests) != older[scene].content or store.told(new) != store.told(old):
                 raise StoreError(
                     f"{old}: today's code makes different bytes ({', '.join(_differing(new, old))}); nothing "
                     "was adopted; run the stage, which computes its scenes again"
@@ -172,10 +172,12 @@ def _adopt(
 
 
 def _differing(one: Path, other: Path) -> list[str]:
-    """The names of the arrays whose bytes differ between two artefacts."""
+    """The names of the arrays whose bytes differ between two artefacts, and of the attributes."""
     names = sorted({*store.open_scene(one), *store.open_scene(other)})
+    said, before = store.told(one), store.told(other)
+    attributes = sorted(name for name in {*said, *before} if said.get(name) != before.get(name))
     with Digests(None) as digests:
-        return [
+        return attributes + [
             name
             for name in names
             if not ((one / name).is_dir() and (other / name).is_dir())

@@ -27,6 +27,9 @@ FORMAT = 2  # schema version; artefacts of an older one are computed again
 SOFTWARE = f"anyscene {__version__}"
 SUFFIX = ".zarr"
 ROOT = "zarr.json"  # the file of an artefact that holds its attributes
+# attributes that are noted of an artefact once its values are there: what made it, and digests
+NOTED = ("given", "made_by", "content", "adopted", "digest")
+NAMES = ("key", "software")  # attributes that name values, and do not hold any
 LISTED = 5  # ids of scenes in the message about one that is not there
 CHUNK_BYTES = 1 << 20
 SHARD_BYTES = 1 << 28  # a shard is put together in memory, so a larger array is stored in several files
@@ -56,12 +59,25 @@ def content(path: Path, digests: Digests, ours: bool = False) -> str:
 
 
 def note(path: Path, **attributes: Any) -> None:
-    """Add to the attributes of the artefact at `path`; the file is replaced as a whole."""
+    """Add to the attributes of the artefact at `path`, and their digest; the file is replaced as a whole."""
     root = json.loads((path / ROOT).read_text())
     root["attributes"] |= attributes
+    root["attributes"]["digest"] = _digest(root["attributes"])
     partial = path / f".{ROOT}.partial"
     partial.write_text(json.dumps(root, indent=2))
     partial.replace(path / ROOT)
+
+
+def told(path: Path) -> dict[str, Any]:
+    """The attributes of the artefact at `path` that are values of its scene: neither noted of it nor names.
+    Raises StoreError where there is no artefact."""
+    return {name: said for name, said in _attributes(path).items() if name not in (*NOTED, *NAMES)}
+
+
+def _digest(attributes: Mapping[str, Any]) -> str:
+    """16 digits of all attributes but those that are noted afterwards."""
+    written = {name: said for name, said in attributes.items() if name not in NOTED}
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def made(path: Path) -> Made:
@@ -354,5 +370,10 @@ def _attributes(path: Path) -> Mapping[str, Any]:
         raise StoreError(
             f"{path}: written in format {attributes['format']}, this version reads {FORMAT}; "
             "run its stage again"
+        )
+    if attributes.get("digest", wanted := _digest(attributes)) != wanted:  # those of before have none
+        raise StoreError(
+            f"{path}: damaged, its attributes were altered; remove {path} and run its stage again "
+            "(`dvc repro`)"
         )
     return attributes
