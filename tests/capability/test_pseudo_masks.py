@@ -217,3 +217,15 @@ def test_the_architecture_in_a_folder_must_be_known(tmp_path):
     (tmp_path / "sam" / "sam.json").write_text(json.dumps(described | {"depth": described["depth"] + 1}))
     with pytest.raises(SynthesisError, match=r"image_encoder\.blocks\.\d.* is missing"):
         pseudo_masks.load_sam(tmp_path / "sam", CPU)
+
+
+def test_a_flipped_bit_is_refused_where_the_hash_is_noted(tmp_path):
+    shutil.copytree(REPOSITORY / "models/demo/sam", tmp_path / "sam")
+    shutil.copy(REPOSITORY / "models/demo/SHA256SUMS", tmp_path)
+    pseudo_masks.load_sam(tmp_path / "sam", CPU)
+    file = tmp_path / "sam/model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(SynthesisError, match=r"sam/model\.safetensors: damaged or not what was published"):
+        pseudo_masks.load_sam(tmp_path / "sam", CPU)

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from anyscene.errors import ConfigError, WeightsError
-from anyscene.project import parameters
+from anyscene.project import digests, parameters
 from anyscene.segmenters import load_segmenter
-from anyscene.weights import described
+from anyscene.weights import described, reading
 from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
 from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 
@@ -36,6 +36,18 @@ def test_truncated_weights(copied, minilm, keep):
     whole = (copied / described.TENSORS).read_bytes()
     (copied / described.TENSORS).write_bytes(whole[:keep])
     with pytest.raises(WeightsError, match="damaged"):
+        load(copied, minilm)
+
+
+def test_a_flipped_bit_is_refused_where_the_hash_is_noted(copied, minilm):
+    file = copied / described.TENSORS
+    load(copied, minilm)
+    reading.note(copied.parent, f"{copied.name}/{file.name}", digests.content_hash(file))
+    load(copied, minilm)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: damaged or not what was published"):
         load(copied, minilm)
 
 

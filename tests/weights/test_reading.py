@@ -169,7 +169,7 @@ def test_a_hashed_file_that_is_altered_is_hashed_again(tmp_path, monkeypatch, re
         reading.intact(file)
 
 
-@pytest.mark.parametrize("where", ["a/b.bin", "a/sub/b.bin"])
+@pytest.mark.parametrize("where", ["a/b.bin", "a/sub/b.bin", "a/sub/deep/b.bin"])
 def test_what_was_noted_when_it_was_fetched_is_held_to(tmp_path, where):
     file = tmp_path / where
     file.parent.mkdir(parents=True)

@@ -13,32 +13,29 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from anyscene.errors import CheckpointError
+from anyscene.errors import CheckpointError, WeightsError
 from anyscene.networks.minkunet import MinkUNet
-from anyscene.project.digests import sha256
+from anyscene.project.digests import content_hash
 from anyscene.project.parameters import Backend
+from anyscene.weights import reading
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
 MADE = ("made", "adopted")  # entries of network.json: what the network was made from
+WRITTEN = ("sha256", "curve", "adopted")  # entries that say which files were written, and what became of them
+DIGEST = "digest"  # entry of network.json: of the others
 PREFIXES = ("module.", "net3d.")  # added by data-parallel training and by OpenScene's wrapper
 
 
 def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
     """Write model.safetensors and network.json to `folder`; each file is replaced as a whole.
 
-    network.json holds `meta`, the network's settings under "network", and the sha256 of its weights."""
+    network.json holds `meta`, the network's settings under "network", the sha256 of its weights, and a digest
+    of itself."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = _serialised(network)
-    content = {
-        "network": network.settings,
-        "backend": network.backend,
-        "precision": network.precision,
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        **meta,
-    }
     _replace(folder / WEIGHTS, weights)
-    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    write_description(folder, {**_settings(network), "sha256": hashlib.sha256(weights).hexdigest(), **meta})
 
 
 def digest(network: MinkUNet) -> str:
@@ -54,14 +51,38 @@ def _serialised(network: MinkUNet) -> bytes:
 def describe(folder: Path, meta: Mapping[str, Any]) -> None:
     """Write `meta` into the network.json in `folder` and keep its other entries. Raises CheckpointError
     where the file is missing or damaged."""
-    content = description(folder) | dict(meta)
-    _replace(folder / DESCRIPTION, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    write_description(folder, description(folder) | dict(meta))
+
+
+def describe_anew(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
+    """Write the network.json of `network`, whose weights lie in `folder`, as `save` would. Of the file that
+    is there the entries of WRITTEN stay. Raises CheckpointError where it is missing or no description."""
+    before = description(folder, whole=False)
+    kept = {name: before[name] for name in WRITTEN if name in before}
+    write_description(folder, {**_settings(network), **kept, **meta})
+
+
+def _settings(network: MinkUNet) -> dict[str, Any]:
+    """What network.json says of the network's architecture."""
+    return {"network": network.settings, "backend": network.backend, "precision": network.precision}
+
+
+def write_description(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write `content`, with its digest, to network.json in `folder`."""
+    described = {**content, DIGEST: _digest(content)}
+    _replace(folder / DESCRIPTION, (json.dumps(described, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """16 digits of the entries of a network.json but its digest."""
+    said = {name: value for name, value in content.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def record(folder: Path, file: Path) -> None:
     """Write to `file` what network.json in `folder` says of the network, with the hash of its weights, but
     not what made it. Raises CheckpointError where network.json is missing or damaged."""
-    said = {name: value for name, value in description(folder).items() if name not in MADE}
+    said = {name: value for name, value in description(folder).items() if name not in (*MADE, DIGEST)}
     file.parent.mkdir(parents=True, exist_ok=True)
     _replace(file, (json.dumps(said, indent=2, sort_keys=True) + "\n").encode())
 
@@ -82,10 +103,15 @@ def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[s
     return network.eval(), meta
 
 
-def description(folder: Path) -> dict[str, Any]:
-    """The network.json in `folder`. Raises CheckpointError where it is missing or damaged."""
+def description(folder: Path, *, whole: bool = True) -> dict[str, Any]:
+    """The network.json in `folder`. Raises CheckpointError where it is missing or damaged.
+
+    whole: whether one that can be read is refused, too, if an entry was altered."""
     try:
-        return dict(json.loads((folder / DESCRIPTION).read_text()))
+        content = dict(json.loads((folder / DESCRIPTION).read_text()))
+        if whole and content.get(DIGEST, said := _digest(content)) != said:  # older ones have no digest
+            raise ValueError("an entry was altered")
+        return content
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder}: no trained network here; run the stage that trains it (`dvc repro`)"
@@ -100,7 +126,7 @@ def check_weights(folder: Path, meta: Mapping[str, Any]) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)")
-    found = sha256(path)
+    found = content_hash(path)  # one that is remembered would hide a damaged disk
     if found != meta.get("sha256"):
         raise CheckpointError(
             f"{path}: not the weights that {DESCRIPTION} beside it describes (sha256 {found[:16]}..., not "
@@ -118,13 +144,18 @@ def load_weights(network: MinkUNet, path: Path) -> None:
     """Load a state dict into `network`, from .safetensors or from a PyTorch file that holds only tensors.
 
     The prefixes `module.` and `net3d.` are removed from the keys; where the file has an entry "state_dict",
-    that is loaded. Raises CheckpointError with the keys that are missing, unknown or of another shape."""
+    that is loaded. Raises CheckpointError with the keys that are missing, unknown or of another shape, and
+    WeightsError where SHA256SUMS beside it notes another file."""
     path = Path(path)
     try:
+        if path.is_file():
+            reading.intact(path)
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; run the stage that trains it (`dvc repro`)") from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:

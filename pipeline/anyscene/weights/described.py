@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from anyscene.errors import WeightsError
+from anyscene.project import digests
+from anyscene.weights import reading
 from anyscene.weights.catalogue import TENSORS
 
 DESCRIPTION = "model.json"
@@ -32,7 +34,7 @@ def write(folder: Path, module: torch.nn.Module, description: Mapping[str, Any])
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """The description and the f4 tensors of the model in `folder`.
 
-    Raises WeightsError naming the file where one is missing or damaged.
+    Raises WeightsError naming the file where one is missing, damaged, or not what SHA256SUMS notes.
     """
     try:
         description_bytes = (folder / DESCRIPTION).read_bytes()
@@ -42,6 +44,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             f"{error.filename}: no such weights; `make zoo` trains the demo models, or set "
             "`segmenters.weights`"
         ) from error
+    reading.intact(folder / TENSORS, digests.content_hash)
     try:
         description = json.loads(description_bytes)
         tensors = load(tensor_bytes)

@@ -41,7 +41,7 @@ def fetch(
             partial.mkdir(parents=True, exist_ok=True)
             arrived, checked = _download(entry, file, partial, endpoint)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _note(folder, file.name, digests.sha256(arrived))
+            reading.note(folder, file.name, digests.sha256(arrived))
             arrived.replace(path)
         except FetchError:
             raise
@@ -100,14 +100,3 @@ def _hash_like(wanted: str, file: Path, sha256: str) -> str | None:
         content = file.read_bytes()
         return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
     return None
-
-
-def _note(folder: Path, name: str, sha256: str) -> None:
-    """Write a line into SHA256SUMS, in the place of an earlier one about the same file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sums = folder / reading.SUMS
-    lines = sums.read_text().splitlines() if sums.is_file() else []
-    lines = [line for line in lines if line.partition(" ")[2].lstrip(" *") != name]
-    written = sums.with_name(f".{reading.SUMS}.partial")
-    written.write_text("".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))
-    written.replace(sums)

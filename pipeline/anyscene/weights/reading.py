@@ -17,7 +17,9 @@ from anyscene.errors import WeightsError
 from anyscene.project.digests import sha256
 from anyscene.weights import catalogue
 
-SUMS = "SHA256SUMS"  # in a folder of weights, in the form of sha256sum; `anyscene weights fetch` writes it
+# In a folder of weights, in the form of sha256sum. `anyscene weights fetch` writes it, and `make zoo`.
+SUMS = "SHA256SUMS"
+ABOVE = 3  # folders in which it may lie: that of a file, and those above
 LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes, in the keys of what callbacks store
 
 
@@ -88,7 +90,7 @@ def _foreign(file: Path, again: str) -> list[str]:
 
 def intact(file: Path, digest: Callable[[Path], str] = sha256) -> bool:
     """Whether it is known what `file` should hold, and it does hold that. It is known from what was published
-    under its name, or from SHA256SUMS beside it or one folder above. Raises WeightsError where it is known
+    under its name, or from SHA256SUMS beside it or above. Raises WeightsError where it is known
     and the file holds something else.
 
     digest: says the sha256; by default one that is remembered until the file changes."""
@@ -123,9 +125,20 @@ def _again(entry: catalogue.PublishedWeights | None) -> str:
     return f"get it again from {entry.source}"
 
 
+def note(folder: Path, name: str, sha256: str) -> None:
+    """Write a line about the file `name` into the SHA256SUMS of `folder`, in the place of an earlier one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = folder / SUMS
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    lines = [line for line in lines if line.partition(" ")[2].lstrip(" *") != name]
+    written = sums.with_name(f".{SUMS}.partial")
+    written.write_text("".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))
+    written.replace(sums)
+
+
 def noted(file: Path) -> tuple[Path | None, str | None]:
     """(the SHA256SUMS that names `file`, its sha256 there); (None, None) where none does."""
-    for folder in (file.parent, file.parent.parent):
+    for folder in file.parents[:ABOVE]:
         sums = folder / SUMS
         if sums.is_file():
             for line in sums.read_text().splitlines():

@@ -15,6 +15,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import nn
 
 from anyscene.errors import WeightsError
+from anyscene.project import digests
 from anyscene.weights import catalogue, reading
 
 ARCHITECTURE, WEIGHTS = "sam.json", "model.safetensors"  # of ours
@@ -32,9 +33,10 @@ def read(file: Path) -> Sam:
 
 
 def read_own(folder: Path) -> Sam:
-    """SAM for inference, from ARCHITECTURE and WEIGHTS in `folder`. Raises WeightsError where one is missing
-    or damaged, or they do not belong together."""
+    """SAM for inference, from ARCHITECTURE and WEIGHTS in `folder`. Raises WeightsError where one is missing,
+    damaged or not what SHA256SUMS notes, or they do not belong together."""
     try:
+        reading.intact(folder / WEIGHTS, digests.content_hash)
         state = load_file(folder / WEIGHTS)
         network = build_sam(**json.loads((folder / ARCHITECTURE).read_text()))
     except WeightsError:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import yaml
 
 from anyscene.errors import PipelineError
 from anyscene.learning.engine import curve
-from anyscene.networks.checkpoint import DESCRIPTION, WEIGHTS, description
+from anyscene.networks.checkpoint import WEIGHTS, description, write_description
 from anyscene.project import layout
 
 ROOMS, WORLD_SEED = 240, 1000
@@ -92,7 +91,7 @@ def publish(trained: Path, folder: Path) -> None:
     halve(trained / WEIGHTS, folder / WEIGHTS)
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     meta = description(trained) | {"name": PUBLISHED, "sha256": digest}
-    (folder / DESCRIPTION).write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
+    write_description(folder, meta)
 
 
 def halve(source: Path, target: Path) -> None:

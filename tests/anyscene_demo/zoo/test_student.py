@@ -5,18 +5,19 @@ import json
 
 import pytest
 import torch
-import yaml
 
 from anyscene import networks
 from anyscene.errors import PipelineError
 from anyscene.project import parameters
+from anyscene.project.digests import content_hash
+from anyscene.weights import reading
 from anyscene_demo.zoo import student
 from tests.builders import REPOSITORY
 
 pytestmark = pytest.mark.integration
 
 COMMITTED = REPOSITORY / "models" / "demo" / "student"
-PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+PARAMS = parameters.read(REPOSITORY / "params.yaml")
 
 
 def test_recipe_is_the_demos_with_other_rooms_and_random_weights():
@@ -51,6 +52,12 @@ def test_committed_weights_are_those_of_the_recipe():
         sum(file.stat().st_size for file in (REPOSITORY / "models" / "demo").rglob("*") if file.is_file())
         <= 30e6
     )
+
+
+def test_all_weights_of_the_demo_are_as_noted():
+    """Whoever reads them refuses others."""
+    files = sorted(COMMITTED.parent.rglob("*.safetensors"))
+    assert len(files) == 6 and all(reading.intact(file, content_hash) for file in files)
 
 
 def test_halved_weights_stay_close(tmp_path):
