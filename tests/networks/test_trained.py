@@ -1,6 +1,7 @@
 """Trained networks: their list, their features, and files that are not what they were written as."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import torch
 
 from anyscene.errors import ConfigError
-from anyscene.networks import CheckpointError, MinkUNet, TrainedNetwork, described, save
+from anyscene.networks import CheckpointError, MinkUNet, TrainedNetwork, checkpoint, described, save
 from anyscene.networks.batch import as_it_is, join
+from anyscene.networks.trained import require_recorded
+from anyscene.project.layout import Artefacts
 from tests.builders import training_rooms
 
 VOXEL = 0.15
@@ -84,7 +87,7 @@ def test_what_the_network_is_shown_must_be_said(tmp_path, missing):
     path = tmp_path / "network.json"
     meta = json.loads(path.read_text())
     del meta[missing]
-    path.write_text(json.dumps(meta))
+    checkpoint.write_description(tmp_path, meta)
     with pytest.raises(CheckpointError, match=rf"network\.json: .*{missing}"):
         TrainedNetwork.load(tmp_path)
 
@@ -99,11 +102,55 @@ def test_a_flipped_bit_is_refused_by_name(tmp_path):
         TrainedNetwork.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"voxel": 0.15', '"voxel": 0.25'),
+        ('"input": "colour"', '"input": "geometry"'),
+        ('"variant": "14A"', '"variant": "18A"'),
+        ('"seed"', '"sead"'),
+    ],
+)
+def test_an_altered_description_is_refused_by_name(tmp_path, old, new):
+    trained(tmp_path, seed=3)
+    path = tmp_path / "network.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(CheckpointError, match=r"network\.json: .*an entry was altered"):
+        TrainedNetwork.load(tmp_path)
+
+
+def test_a_flipped_bit_on_a_damaged_disk_is_noticed(tmp_path):
+    """Neither the size nor the time of the file says so."""
+    trained(tmp_path)
+    TrainedNetwork.load(tmp_path)
+    path = tmp_path / "model.safetensors"
+    os.utime(path, (1e9, 1e9))
+    TrainedNetwork.load(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    os.utime(path, (1e9, 1e9))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not the weights"):
+        TrainedNetwork.load(tmp_path)
+
+
+def test_a_network_that_was_trained_and_is_lost_is_named(tmp_path):
+    artefacts = Artefacts(tmp_path)
+    for name in ("first", "second"):
+        trained(artefacts.model(name), name=name)
+        checkpoint.record(artefacts.model(name), tmp_path / f"data/networks/{name}.json")
+    require_recorded(artefacts)
+    (artefacts.model("second") / "network.json").unlink()
+    with pytest.raises(CheckpointError, match=r"models/second/network\.json: lost, .*/second\.json"):
+        require_recorded(artefacts)
+
+
 def test_weights_without_a_digest_are_refused(tmp_path):
     trained(tmp_path)
     path = tmp_path / "network.json"
     meta = json.loads(path.read_text())
     del meta["sha256"]
-    path.write_text(json.dumps(meta))
+    checkpoint.write_description(tmp_path, meta)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not the weights"):
         TrainedNetwork.load(tmp_path)

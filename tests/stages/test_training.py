@@ -20,7 +20,8 @@ from anyscene.cli import adopt, predict, query
 from anyscene.learning.engine import curve
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
-from anyscene.project import store
+from anyscene.networks import checkpoint
+from anyscene.project import parameters, store
 from stages import training
 from tests.builders import REPOSITORY, miniature, objectives, training_rooms
 from tests.builders.capture import write_scan
@@ -48,7 +49,7 @@ def link(data, folder):
 
 def changed(trained, folder, monkeypatch, name, **changes):
     """A project in `folder` with the data of `trained` and other keys of a network."""
-    params = yaml.safe_load((trained / "params.yaml").read_text())
+    params = parameters.read(trained / "params.yaml")
     params["training"][name] |= changes
     write(folder, params)
     link(trained / "data", folder / "data")
@@ -60,7 +61,7 @@ def changed(trained, folder, monkeypatch, name, **changes):
 def trained(tmp_path_factory):
     """A project folder with a network of every objective."""
     folder = tmp_path_factory.mktemp("project")
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params = parameters.read(REPOSITORY / "params.yaml")
     params["network"] |= {"variant": "14A", "width": 0.25, "voxel": 0.15}
     networks = params["training"]
     networks["distilled"] |= {"from": "random", "batch_norm": "own", "steps": 3, "batch": 2, "warmup": 1}
@@ -99,7 +100,8 @@ def test_networks_are_written_with_their_curves(trained):
         assert (meta["kind"], meta["start"], meta["place"]) == (kind, start, place)
         assert (meta["voxel"], meta["backend"], meta["supervised"]) == (0.15, "torch", False)
         known = json.loads((trained / f"data/networks/{name}.json").read_text())
-        assert known == {key: value for key, value in meta.items() if key != "made"} and "sha256" in known
+        assert known == {key: value for key, value in meta.items() if key not in ("made", "digest")}
+        assert {"sha256", "curve"} <= known.keys()
         steps, losses = curve.read(folder)
         assert steps.tolist() == list(range(2 if name == "ensembled" else 3))
         assert (losses > 0).all()
@@ -119,7 +121,7 @@ def test_a_network_that_is_trained_is_not_trained_again(trained, monkeypatch, tm
     before, written = weights.read_bytes(), weights.stat().st_mtime_ns
 
     def train(**changes):
-        params = yaml.safe_load(Path("params.yaml").read_text())
+        params = parameters.read()
         params["training"]["distilled"] |= changes
         Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         result = run(training.app, "distilled")
@@ -129,10 +131,25 @@ def test_a_network_that_is_trained_is_not_trained_again(trained, monkeypatch, tm
     assert train() and train(title="another name")
     assert weights.stat().st_mtime_ns == written
     assert json.loads(Path("models/distilled/network.json").read_text())["title"] == "another name"
+    whole = files(Path("models/distilled"))
+
+    def altered(old, new):
+        path = Path("models/distilled/network.json")
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    for old, new in (('"voxel": 0.15', '"voxel": 0.5'), ('"torch"', '"tor"'), ('"seed"', '"sead"')):
+        altered(old, new)
+        assert train() and files(Path("models/distilled")) == whole  # it is written again, nothing is trained
     damaged = bytearray(before)
     damaged[-1] ^= 1
     weights.write_bytes(damaged)
-    assert not train() and weights.read_bytes() == before
+    assert not train() and files(Path("models/distilled")) == whole
+    for file in sorted(Path("models/distilled/curves").rglob("*.*")):
+        file.write_bytes(file.read_bytes()[:-1])
+        assert not train() and files(Path("models/distilled")) == whole
+    altered('"by": "', '"by": "0')
+    assert not train() and files(Path("models/distilled")) == whole
     assert not train(learning_rate=1e-3) and weights.read_bytes() != before
 
 
@@ -278,7 +295,7 @@ def test_a_network_with_another_curve_is_not_adopted(own, monkeypatch, name):
 def test_a_network_of_other_parameters_or_damaged_is_not_adopted(own, monkeypatch):
     run(training.app, "distilled")
     edit(own, "self.factor = 1", "self.factor = 1 + 0")
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = parameters.read()
     params["training"]["distilled"]["learning_rate"] /= 2
     write(Path.cwd(), params)
     assert "nothing to adopt" in adopted(code=1)
@@ -320,8 +337,7 @@ def test_weights_that_do_not_fit_are_refused(trained, monkeypatch, tmp_path, sta
     for name in ("known", "broken", "flipped"):
         shutil.copytree(trained / "models/distilled", models / name)
     (models / "demo").symlink_to(REPOSITORY / "models" / "demo")
-    description = models / "known" / "network.json"
-    description.write_text(description.read_text().replace('"voxel": 0.15', '"voxel": 0.3'))
+    checkpoint.describe(models / "known", {"voxel": 0.3})
     (models / "broken" / "network.json").write_text("{")
     content = bytearray((models / "flipped" / "model.safetensors").read_bytes())
     content[-1] ^= 1
@@ -334,7 +350,7 @@ def test_weights_that_do_not_fit_are_refused(trained, monkeypatch, tmp_path, sta
 @pytest.mark.parametrize("name", ["distilled", "ensembled"])
 def test_two_processes_give_the_curve_of_one(trained, tmp_path, name):
     """The same command under torchrun, over gloo, half the batch each."""
-    params = yaml.safe_load((trained / "params.yaml").read_text())
+    params = parameters.read(trained / "params.yaml")
     params["network"] |= {"precision": "float32"}
     # gently: in float32 Adam makes whole steps of rounding errors (those of the engine have none)
     params["training"]["distilled"] |= {"batch_norm": "shared", "steps": 6, "learning_rate": 5e-4}
@@ -416,7 +432,7 @@ def test_a_supervised_objective_may_learn_from_fused_features_too(probed, traine
     shutil.rmtree(data)
     shutil.copytree(trained / "data", data)
     training_rooms.write_labels(data, range(3))
-    params = yaml.safe_load((probed / "params.yaml").read_text())
+    params = parameters.read(probed / "params.yaml")
     params["training"]["probe"] |= {"target": "fusion", "beside": "labels"}
     write(probed, params)
     assert "unchanged" not in run(training.app, "probe").stderr

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from anyscene import datasets
 from anyscene.capability import measured
-from anyscene.errors import StoreError
+from anyscene.errors import CheckpointError, StoreError
 from anyscene.fusion import fuse
+from anyscene.networks import checkpoint
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.study import ablation, evaluation, plots, rows
@@ -142,7 +143,7 @@ def test_two_runs_give_the_same_metrics(finished, result):
     [
         (["data/fusion"], {"superpoint"}),
         (["models/ensembled", "models/pixelwise"], {"ensembled", "pixelwise"}),
-        (["data/capability/mask.json"], {"capability", "shuffled", "swapped"}),
+        (["data/capability/mask.json", "data/fusion"], {"capability", "shuffled", "swapped", "superpoint"}),
         (["models/demo/mask/model.json"], {"vocabulary"}),
         (["data/projection/mask"], {"mask", *FUSIONS, *CONTROLS}),
         (["data/world/room0/truth", "data/world/room1/truth"], {"oracle"}),
@@ -155,6 +156,22 @@ def test_what_is_missing_is_left_out_and_named(copied, gone, rows):
     metrics = evaluation.run(params, Artefacts(folder)).metrics
     assert set(metrics["missing"]) == rows
     assert set(metrics["semantic"]) == set(EVERY) - rows
+
+
+def test_a_capability_that_was_fused_by_is_not_left_out(copied):
+    folder, params = copied
+    (folder / "data/capability/mask.json").unlink()
+    with pytest.raises(StoreError, match=r"data/capability/mask\.json: lost, .* `dvc repro capability@mask`"):
+        evaluation.run(params, Artefacts(folder))
+
+
+def test_a_network_that_was_trained_is_not_left_out(copied):
+    folder, params = copied
+    checkpoint.record(folder / "models/ensembled", folder / "data/networks/ensembled.json")
+    assert "ensembled" in evaluation.run(params, Artefacts(folder)).metrics["semantic"]
+    (folder / "models/ensembled/network.json").unlink()
+    with pytest.raises(CheckpointError, match=r"models/ensembled/network\.json: lost, .* `dvc checkout m"):
+        evaluation.run(params, Artefacts(folder))
 
 
 def test_unannotated_scenes_are_named(copied):
@@ -263,8 +280,7 @@ def test_any_network_is_a_row_and_what_came_of_labels_is_said(copied):
     miniature.write_network(folder, "probe", "a probe", 7, supervised=True)
     miniature.write_network(folder, "linear", "one more", 8)
     miniature.write_network(folder, "after", "+ after the probe", 9)
-    path = folder / "models/after/network.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"start": "probe"}))
+    checkpoint.describe(folder / "models/after", {"start": "probe"})
     metrics = evaluation.run(params, Artefacts(folder)).metrics
     networks = [row for row in rows.measured(metrics) if row.role == "network"]
     first, last = ["pixelwise", "distilled", "probe", "network linear"], ["ensembled", "after"]

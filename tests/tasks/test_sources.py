@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from anyscene.errors import StoreError
+from anyscene.errors import CheckpointError, StoreError
+from anyscene.networks import checkpoint
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.tasks import sources
@@ -21,6 +22,19 @@ def test_the_most_refined_network_is_the_default(rooms, tmp_path):
     for gone, left in zip(names[:0:-1], names[-2::-1], strict=True):
         shutil.rmtree(copy / "models" / gone)
         assert sources.of_scene(Artefacts(copy), "room0").name == left
+
+
+def test_no_other_network_takes_the_place_of_one_that_is_lost(rooms, tmp_path):
+    """Where none is named; another one that is named is taken."""
+    shutil.copytree(rooms, tmp_path / "copy")
+    artefacts = Artefacts(tmp_path / "copy")
+    *_, other, last = sources.names(artefacts)
+    checkpoint.record(artefacts.model(last), artefacts.root / f"data/networks/{last}.json")
+    (artefacts.model(last) / "network.json").unlink()
+    for take in (sources.network, sources.default, lambda of: sources.of_scene(of, "room0")):
+        with pytest.raises(CheckpointError, match=rf"models/{last}/network\.json: lost"):
+            take(artefacts)
+    assert sources.of_scene(artefacts, "room0", other).name == other
 
 
 def test_no_features_at_all_say_what_to_run(rooms, tmp_path):

@@ -16,14 +16,29 @@ from anyscene.learning.engine.curve import Row
 from anyscene.networks.checkpoint import check_weights, describe, description
 
 
-def is_trained(folder: Path, made: Mapping[str, str]) -> bool:
-    """Whether the network in `folder` is whole, and was made by what `made` says."""
-    found = _whole(folder)
-    return found is not None and found.get("made") == made
+def is_trained(folder: Path, made: Mapping[str, str], label: str) -> bool:
+    """Whether weights and curve in `folder` are whole, and were made by what `made` says. What is not whole
+    is said, because then hours of training are done again.
+
+    label: what the message calls the training."""
+    try:
+        meta = description(folder, whole=False)  # what else it says is written again
+        if meta.get("made") != made:
+            return False
+        check_weights(folder, meta)
+        known = meta.get("curve")  # networks of before have none
+        if not (folder / curve.FOLDER).is_dir() or known not in (None, curve.digest(folder)):
+            raise CheckpointError(f"{folder / curve.FOLDER}: not the curve that was written")
+    except (CheckpointError, OSError) as error:
+        if folder.is_dir() and any(folder.iterdir()):
+            Console(stderr=True).print(f"{label}: {error}; it begins again", highlight=False, soft_wrap=True)
+        return False
+    return True
 
 
 def _whole(folder: Path) -> dict[str, Any] | None:
-    """The network.json in `folder`; None where weights or curve beside it are missing or damaged."""
+    """The network.json in `folder`; None where it or the weights beside it are missing or damaged, or there
+    is no curve."""
     try:
         meta = description(folder)
         check_weights(folder, meta)

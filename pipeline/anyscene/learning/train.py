@@ -15,6 +15,7 @@ from rich.console import Console
 from anyscene import datasets
 from anyscene.arrays import F4
 from anyscene.errors import ConfigError
+from anyscene.learning.engine import curve as curves
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
 from anyscene.learning.engine.loop import train
@@ -28,7 +29,7 @@ from anyscene.networks.checkpoint import (
     DESCRIPTION,
     WEIGHTS,
     check_weights,
-    describe,
+    describe_anew,
     description,
     digest,
     record,
@@ -95,16 +96,16 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             if processes.first:
                 older.adopt(rows, weights)
             return
-        if is_trained(folder, meta["made"]):
+        if is_trained(folder, meta["made"], label):
             if processes.first:
-                describe(folder, meta)  # a title may be another
+                describe_anew(network, folder, meta)  # a title may be another, or an entry damaged
                 record(folder, trained)
                 Console(stderr=True).print(f"{label}: unchanged", highlight=False)
             return
         curve = Curve(folder) if processes.first else None
         learn(label=label, checkpoints=checkpoints, curve=curve)
         if processes.first:
-            save(network, folder, meta)
+            save(network, folder, meta | {"curve": curves.digest(folder)})
             record(folder, trained)
             checkpoints.clear()
 

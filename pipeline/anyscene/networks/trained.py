@@ -17,6 +17,8 @@ from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.checkpoint import DESCRIPTION, description, load
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.minkunet import MinkUNet
+from anyscene.project import layout
+from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Backend, NetworkInput
 
 
@@ -114,6 +116,18 @@ def described(models: Path) -> tuple[Description, ...]:
 
     ordered = sorted(found.values(), key=lambda entry: (before(entry[1].start), entry[0], entry[1].name))
     return tuple(one for _, one in ordered)
+
+
+def require_recorded(artefacts: Artefacts) -> None:
+    """Raise CheckpointError where a network that was trained, as data/networks notes, is not in models/ any
+    more. Another one would silently take its place."""
+    for file in sorted((artefacts.root / layout.TRAINED).glob("*.json")):
+        folder = artefacts.model(file.stem)
+        if not (folder / DESCRIPTION).is_file():
+            raise CheckpointError(
+                f"{folder / DESCRIPTION}: lost, for {file} notes that the network was trained; bring it back "
+                f"by `dvc checkout {layout.NETWORKS / file.stem}`, train it again, or remove that note"
+            )
 
 
 def _described(folder: Path, meta: Mapping[str, Any]) -> Description:

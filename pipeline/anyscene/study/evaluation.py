@@ -12,7 +12,8 @@ from PIL import Image
 from anyscene import datasets
 from anyscene.arrays import F8, I8, U1
 from anyscene.capability.measured import read as read_capability
-from anyscene.errors import EvaluationError
+from anyscene.errors import EvaluationError, StoreError
+from anyscene.networks.trained import require_recorded
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
@@ -45,7 +46,10 @@ class Study:
 
 def run(params: Params, artefacts: Artefacts) -> Study:
     """Evaluate everything that exists. Where no scene of the split is annotated, the result has no scores,
-    but all that is known without annotation. Raises EvaluationError where nothing predicts."""
+    but all that is known without annotation. Raises EvaluationError where nothing predicts, and StoreError or
+    CheckpointError where something is lost that there was."""
+    require_recorded(artefacts)
+    _require_capability(params, artefacts)
     settings, vocabulary = params.evaluation, params.vocabulary
     label_set = datasets.label_set(params.dataset.label_set)
     scenes, unannotated = split_by_annotation(artefacts, settings.split)
@@ -97,6 +101,18 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "seed": settings.seed,
     }
     return Study(metrics_json.rounded(metrics), tallies, losses)
+
+
+def _require_capability(params: Params, artefacts: Artefacts) -> None:
+    """Raise StoreError where features are fused and a capability that they were fused by is missing: its rows
+    would silently be left out."""
+    for model in params.segmenters.names if artefacts.has(artefacts.data("fusion")) else ():
+        file = artefacts.data("capability") / f"{model}.json"
+        if not file.is_file():
+            raise StoreError(
+                f"{file}: lost, for there are fused features; run `dvc repro capability@{model}`, or remove "
+                f"{artefacts.data('fusion')} to score what needs neither"
+            )
 
 
 def _beside_rows() -> list[str]:

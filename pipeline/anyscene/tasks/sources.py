@@ -10,7 +10,7 @@ from pathlib import Path
 from anyscene.errors import StoreError
 from anyscene.networks.checkpoint import DESCRIPTION
 from anyscene.networks.cloud import Cloud
-from anyscene.networks.trained import Description, TrainedNetwork, described
+from anyscene.networks.trained import Description, TrainedNetwork, described, require_recorded
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.tasks.features import Features, predicted, spoken, stored
@@ -40,7 +40,9 @@ def titles(artefacts: Artefacts) -> dict[str, str]:
 
 
 def default(artefacts: Artefacts, scene: str | None = None) -> str:
-    """The source where none is named: the most refined network, else fusion."""
+    """The source where none is named: the most refined network, else fusion. Raises CheckpointError where a
+    network that was trained is lost, which might be that one."""
+    require_recorded(artefacts)
     return next(reversed(names(artefacts, scene)), FUSION)
 
 
@@ -123,6 +125,8 @@ def _fused(artefacts: Artefacts, scene: str) -> Features:
 
 def _described(artefacts: Artefacts, source: str | None) -> Description | Path:
     """The description of a network under models/, or the folder of another one."""
+    if source is None:
+        require_recorded(artefacts)
     trained = {found.name: found for found in networks(artefacts)}
     if source is None and trained:
         return next(reversed(trained.values()))

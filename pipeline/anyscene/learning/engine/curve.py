@@ -10,6 +10,7 @@ from dvclive.live import Live
 
 from anyscene.arrays import F8
 from anyscene.errors import TrainingError
+from anyscene.project.digests import Digests
 
 FOLDER = "curves"  # in the folder of the network
 Row = dict[str, float]  # step, and its figures by name
@@ -33,6 +34,13 @@ class Curve:
         """Begin with the rows of an earlier run."""
         for row in rows:
             self.add(row)
+
+
+def digest(folder: Path) -> str:
+    """16 digits of the files of the curve of the network in `folder`. Raises OSError where one cannot be
+    read."""
+    with Digests(None) as digests:
+        return digests(Path(folder) / FOLDER, lambda _: True)[:16]
 
 
 def rows(folder: Path, names: Iterable[str]) -> list[Row]:
