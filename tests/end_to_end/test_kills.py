@@ -11,52 +11,94 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from anyscene.project import layout
+from tests.builders import REPOSITORY
+from tests.builders.killed_dvc import MOMENTS
+
 pytestmark = pytest.mark.integration
 
-FEW = dict.fromkeys(
-    ("world", "superpoints", "projection@dense", "synthesis", "fusion", "training@ensembled"), 1
-)
-KILLS = {
-    "world": 2,
-    "scenes": 2,
-    "labels": 2,
-    "superpoints": 2,
-    "projection@dense": 3,
-    "projection@mask": 3,
-    "synthesis": 3,
-    "capability@dense": 1,
-    "capability@mask": 1,
-    "fusion": 3,
-    "training@distilled": 2,
-    "training@ensembled": 1,
-}  # 25 in all
-TARGETS = ("training@ensembled", "labels")
+# How often a stage is killed at work, and at which moments while dvc keeps what it wrote.
+FEW = {
+    "world": (1, ()),
+    "superpoints": (1, ("cache",)),
+    "projection@dense": (1, ()),
+    "synthesis": (1, ()),
+    "fusion": (1, ("lock",)),
+    "training@distilled": (0, ("hash",)),
+    "training@ensembled": (1, ("cache", "locked")),
+}
+MANY = {
+    "world": (2, MOMENTS),
+    "scenes": (2, MOMENTS),
+    "labels": (2, MOMENTS),
+    "superpoints": (2, MOMENTS),
+    "projection@dense": (3, MOMENTS),
+    "projection@mask": (3, MOMENTS),
+    "synthesis": (3, MOMENTS),
+    "capability@dense": (1, MOMENTS),
+    "capability@mask": (1, MOMENTS),
+    "fusion": (3, MOMENTS),
+    "training@distilled": (2, MOMENTS),
+    "training@ensembled": (2, MOMENTS),
+    "evaluation": (1, MOMENTS),
+    "report": (1, MOMENTS),
+}  # 84 in all
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(FEW, id="few"), pytest.param(KILLS, id="many", marks=pytest.mark.slow)]
+    ("kills", "targets"),
+    [
+        pytest.param(FEW, ("training@ensembled", "labels"), id="few"),
+        pytest.param(MANY, ("report", "labels"), id="many", marks=pytest.mark.slow),
+    ],
 )
-def test_killed_runs_end_in_the_same_bytes(finished, tmp_path, kills):
-    """kills: how often in which stage. The undisturbed run goes on from the finished project."""
+def test_killed_runs_end_in_the_same_bytes(finished, tmp_path, kills, targets):
+    """The undisturbed run goes on from the finished project."""
     whole = finished.copy(tmp_path / "whole")
     disturbed = finished.clone(tmp_path / "disturbed")
     for workspace in (whole, disturbed):
         workspace.set({"runtime": {"workers": 2}})
     rng = np.random.default_rng(0)
     with ThreadPoolExecutor(1) as beside:
-        undisturbed = beside.submit(whole.dvc, "repro", *TARGETS)
-        for stage, times in kills.items():
+        undisturbed = beside.submit(whole.dvc, "repro", *targets)
+        for stage, (times, moments) in kills.items():
             for _ in range(times):
                 while not killed_in(disturbed, stage, rng):  # it was faster: let it begin anew
-                    shutil.rmtree(disturbed.folder / "data" / stage.replace("@", "/"))
-        results = disturbed.dvc("repro", *TARGETS), undisturbed.result()
+                    begin_anew(disturbed, stage)
+            for moment in moments:
+                result = disturbed.run(
+                    "-m",
+                    "tests.builders.killed_dvc",
+                    moment,
+                    stage,
+                    "repro",
+                    stage,
+                    path=REPOSITORY,
+                    alone=True,
+                )
+                assert result.code == -signal.SIGKILL, f"{stage} is not killed at {moment}: {result.output}"
+        results = disturbed.dvc("repro", *targets), undisturbed.result()
     for result in results:
         assert result.code == 0, result.output
-    ours, theirs = (workspace.artefacts("data", "models") for workspace in (disturbed, whole))
-    ignored = {path for path in ours if path.endswith(".gitignore")}  # dvc's, in the order of its runs
+    ours, theirs = (workspace.artefacts("data", "models", "reports") for workspace in (disturbed, whole))
     assert set(ours) == set(theirs)
-    assert [path for path in set(ours) - ignored if ours[path] != theirs[path]] == []
+    # .gitignore is dvc's, in the order of its runs
+    own = {path for path in ours if path.endswith(".gitignore") or path == str(layout.TIMINGS)}
+    assert [path for path in set(ours) - own if ours[path] != theirs[path]] == []
     assert disturbed.lock() == whole.lock()
+
+
+def begin_anew(workspace, stage):
+    """Remove what a stage has written."""
+    name, _, item = stage.partition("@")
+    for path in {
+        "training": (layout.NETWORKS / item, layout.TRAINED / f"{item}.json"),
+        "capability": (layout.CAPABILITY / f"{item}.json",),
+        "evaluation": (layout.METRICS,),
+        "report": (layout.PAGE,),
+    }.get(name, (layout.DATA / name / item,)):
+        found = workspace.folder / path
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
 
 
 def killed_in(workspace, stage, rng):
@@ -73,7 +115,7 @@ def killed_in(workspace, stage, rng):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    by_scene = not stage.startswith(("capability", "training"))
+    by_scene = not stage.startswith(("capability", "training", "evaluation", "report"))
 
     def at_work():
         begun = f"Running stage '{stage}'" in log.read_text()
