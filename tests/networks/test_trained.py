@@ -87,7 +87,7 @@ def test_what_the_network_is_shown_must_be_said(tmp_path, missing):
     path = tmp_path / "network.json"
     meta = json.loads(path.read_text())
     del meta[missing]
-    path.write_text(json.dumps(meta))
+    checkpoint.write_description(tmp_path, meta)
     with pytest.raises(CheckpointError, match=rf"network\.json: .*{missing}"):
         TrainedNetwork.load(tmp_path)
 
@@ -151,6 +151,6 @@ def test_weights_without_a_digest_are_refused(tmp_path):
     path = tmp_path / "network.json"
     meta = json.loads(path.read_text())
     del meta["sha256"]
-    path.write_text(json.dumps(meta))
+    checkpoint.write_description(tmp_path, meta)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not the weights"):
         TrainedNetwork.load(tmp_path)

@@ -280,8 +280,7 @@ def test_any_network_is_a_row_and_what_came_of_labels_is_said(copied):
     miniature.write_network(folder, "probe", "a probe", 7, supervised=True)
     miniature.write_network(folder, "linear", "one more", 8)
     miniature.write_network(folder, "after", "+ after the probe", 9)
-    path = folder / "models/after/network.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"start": "probe"}))
+    checkpoint.describe(folder / "models/after", {"start": "probe"})
     metrics = evaluation.run(params, Artefacts(folder)).metrics
     networks = [row for row in rows.measured(metrics) if row.role == "network"]
     first, last = ["pixelwise", "distilled", "probe", "network linear"], ["ensembled", "after"]

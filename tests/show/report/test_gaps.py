@@ -4,6 +4,7 @@ from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show.report import gaps
 from anyscene.show.report.run import Run
+from tests.builders import miniature
 
 
 def write(root, **warnings):
@@ -37,3 +38,12 @@ def test_a_damaged_scene_stops_no_page(tmp_path):
     (tmp_path / "data/scenes/a.zarr/zarr.json").write_text("{")
     assert gaps.doubtful(run) == ["b: doubtful."] and "a.zarr" in run.missing[0]
     assert gaps.doubtful(Run(run.params, Artefacts(tmp_path / "none"))) == []
+
+
+def test_what_is_lost_is_said(rooms, tmp_path):
+    params = miniature.copy(rooms, tmp_path)
+    assert gaps.uncomputed(Run(params, Artefacts(tmp_path))) == []
+    (tmp_path / "models/ensembled/network.json").unlink()
+    (tmp_path / "data/capability/mask.json").unlink()
+    said = "Not computed: capability of mask, training of ensembled. Run dvc repro."
+    assert gaps.uncomputed(Run(params, Artefacts(tmp_path))) == [said]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from anyscene.networks.checkpoint import DESCRIPTION
 from anyscene.project import store
 from anyscene.show.report.run import Run
 from anyscene.study import rows
@@ -20,7 +21,8 @@ def uncomputed(run: Run) -> list[str]:
     there = {name: run.artefacts.has(folder) for name, folder in by_scene.items()}
     there |= {f"capability of {m}": (data("capability") / f"{m}.json").is_file() for m in models}
     there |= {
-        f"training of {name}": run.artefacts.has(run.artefacts.model(name)) for name in run.params.training
+        f"training of {name}": (run.artefacts.model(name) / DESCRIPTION).is_file()
+        for name in run.params.training
     }
     absent = [name for name, computed in there.items() if not computed]
     known = _ids(data("scenes"))
