@@ -236,6 +236,8 @@ class Frame:
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
         if self.depth_form == "rotated":
+            if depth.min() < 0 or depth.max() > np.iinfo(np.uint16).max:
+                raise DataError(f"{self.depth}: {depth.max()} has no 16 bits to be rotated; see depth_form")
             depth = turned_back(depth)
         metres = (depth / np.float32(self.depth_scale)).astype(np.float32)
         metres[depth == NO_READING] = 0

@@ -92,7 +92,7 @@ def stages() -> dict[str, str]:
     outside a project. The files of stages are read and not run."""
     try:
         names = list(yaml.safe_load(layout.DVC.read_text())["stages"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return {}
     return {name: said for name in names if (said := _help(layout.STAGES / f"{name}.py")) is not None}
 

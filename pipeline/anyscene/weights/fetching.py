@@ -107,6 +107,6 @@ def _hash_like(wanted: str, file: Path, sha256: str) -> str | None:
 def _note(folder: Path, name: str, sha256: str) -> None:
     """Write a line into SHA256SUMS, in the place of an earlier one about the same file."""
     sums = folder / reading.SUMS
-    lines = sums.read_text().splitlines() if sums.is_file() else []
+    lines = sums.read_text(errors="replace").splitlines() if sums.is_file() else []
     lines = [line for line in lines if line.partition(" ")[2].lstrip(" *") != name]
     outputs.write(sums, "".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))

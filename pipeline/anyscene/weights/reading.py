@@ -128,7 +128,7 @@ def noted(file: Path) -> tuple[Path | None, str | None]:
     for folder in (file.parent, file.parent.parent):
         sums = folder / SUMS
         if sums.is_file():
-            for line in sums.read_text().splitlines():
+            for line in sums.read_text(errors="replace").splitlines():
                 digest, _, name = line.partition(" ")
                 if name.lstrip(" *") == file.relative_to(folder).as_posix():
                     return sums, digest

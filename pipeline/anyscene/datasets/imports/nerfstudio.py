@@ -101,7 +101,7 @@ def _frame(
         distortion, fisheye = _distortion(values)
         factor, exif = fitted(size, color)
         camera = rescaled(Camera(intrinsics, pose, *size), factor)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise DataError(f"{where}: camera lacks or garbles {error}; export it again") from error
     except FrameError as error:
         raise FrameError(f"{where}: {error}", error.why) from error

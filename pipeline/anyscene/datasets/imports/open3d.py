@@ -108,7 +108,7 @@ def _intrinsics(folder: ExportFile) -> tuple[F8, Size, float]:
     try:
         matrix = np.array(values["intrinsic_matrix"], np.float64).reshape(3, 3).T
         size, scale = (int(values["width"]), int(values["height"])), float(values.get("depth_scale", 0))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: lacks or garbles {error}; record it again") from error
     return matrix, size, scale if scale > 0 else DEPTH_SCALE
 
