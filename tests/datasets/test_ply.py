@@ -134,6 +134,11 @@ def test_text_in_the_forms_that_other_readers_take(tmp_path, text):
         (HEAD + "property list uchar vertex_indices\n" + END + BODY + FACES, "property"),
         (HEAD.replace("vertex 4", "vertex many") + LIST + END + BODY + FACES, "many"),
         (HEAD + LIST + END + BODY + "-3 0 1 2\n3 1 3 2\n", "too few"),
+        (HEAD + LIST + END + BODY.replace("255", "300") + FACES, r"300 where its header says 0\.\.255"),
+        (HEAD + LIST + END + BODY + "3 0 1 4294967298\n3 1 3 2\n", "4294967298|4.29497e"),  # would be 2
+        (HEAD + LIST + END + BODY + "3 0 1 4294967298\n4 1 3 2 0\n", "4294967298|4.29497e"),
+        (HEAD + LIST.replace("int", "uchar") + END + BODY + "3 0 1 258\n3 1 3 2\n", "258 where"),  # 2 too
+        (HEAD + LIST + END + BODY + "3 0 1 nan\n3 1 3 2\n", "nan where its header says"),
     ],
 )
 def test_text_that_is_damaged(tmp_path, text, wrong):

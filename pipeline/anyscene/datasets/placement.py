@@ -55,7 +55,9 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
     refuse_strays(where, places, scale)
     low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
     longest = float((high - low).max())
-    if sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]:
+    unlikely = sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]
+    if unlikely or scale * longest > WIDEST:
+        longest *= scale
         raise DataError(f"{where}: its longest side would be {longest:.4g} m{_otherwise(longest)}")
     step = np.diag([scale, scale, scale, 1.0])
     if scale * max(np.abs(low).max(), np.abs(high).max()) > FAR:
@@ -68,8 +70,8 @@ def refuse_strays(where: str | Path, places: Floats, scale: float = 1.0) -> None
     """Raise DataError that begins with `where` if a few of the places f4|f8[N, 3] lie so far off that of the
     rest nothing can be told apart. scale: metres of their unit.
 
-    What fits into a building of PLAUSIBLE size is never refused. Beyond it, a place must be STRAY times as
-    far off as the box reaches that holds 96 % of all, and all must lie within WIDEST metres.
+    What fits into a building of PLAUSIBLE size is never refused. Beyond it, a place is refused that is STRAY
+    times as far off as the box reaches that holds 96 % of all.
     """
     low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
     longest = scale * float((high - low).max())
@@ -79,11 +81,10 @@ def refuse_strays(where: str | Path, places: Floats, scale: float = 1.0) -> None
     middle, half = inner.mean(0), max(float((inner[1] - inner[0]).max()) / 2, TINY)
     off = np.abs(places - middle).max(1)
     strays = np.flatnonzero(off > STRAY * half)
-    if len(strays) or longest > WIDEST:
-        first = int(strays[0]) if len(strays) else int(off.argmax())
+    if len(strays):
         raise DataError(
-            f"{where}: {max(len(strays), 1):,} of {len(places):,} places lie up to {scale * off.max():.3g} m "
-            f"off, such as number {first} (from 0); the others span {2 * scale * half:.3g} m; leave them out"
+            f"{where}: {len(strays):,} of {len(places):,} places lie up to {scale * off.max():.3g} m off, "
+            f"such as number {strays[0]} (from 0); the others span {2 * scale * half:.3g} m; leave them out"
         )
 
 

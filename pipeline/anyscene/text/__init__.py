@@ -20,7 +20,7 @@ import numpy as np
 from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
 from anyscene.project.parameters import WEIGHT_FILES
-from anyscene.text import kept
+from anyscene.text import kept, limits
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
@@ -73,11 +73,15 @@ class _Remembering(ABC):
 
     def encode(self, texts: Sequence[str]) -> F4:
         """f4[K, C]: the embeddings of `texts` in their order, as rows of length 1. Raises TypeError for a
-        single string."""
+        single string, and TextError as `limits.require_text`. What is left out of a long text is said by a
+        CutText warning."""
         if isinstance(texts, str):
             raise TypeError("encode takes a sequence of texts, not one string")
         for text in texts:
             if text not in self._known:
+                limits.require_text(text)
+                if left_out := self.beyond(text):
+                    limits.warn(text, left_out)
                 vector = self.embed(text).astype(np.float32)
                 self._known[text] = vector / np.linalg.norm(vector)
         if not texts:
@@ -87,6 +91,10 @@ class _Remembering(ABC):
     @abstractmethod
     def embed(self, text: str) -> F4:
         """f4[C]: the embedding of one text, of any length. Unlike `encode` it remembers nothing."""
+
+    @abstractmethod
+    def beyond(self, text: str) -> str:
+        """The end of the text that the encoder does not read; empty where it reads all."""
 
 
 class MiniLM(_Remembering):
@@ -115,6 +123,12 @@ class MiniLM(_Remembering):
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
         vector: F4 = self.network(**encoded).last_hidden_state[0].mean(0).numpy()
         return vector
+
+    def beyond(self, text: str) -> str:
+        read = self._tokenizer(text, truncation=True, return_offsets_mapping=True)["offset_mapping"]
+        if len(read) < self._tokenizer.model_max_length:
+            return ""
+        return text[max(end for _, end in read) :].strip()
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """The states of the input layer (word + position + type embedding, normalised), D = 384."""
@@ -160,6 +174,12 @@ class OpenClip(_Remembering):
     def embed(self, text: str) -> F4:
         vector: F4 = self.network.encode_text(self._tokenizer([text]))[0].float().numpy()
         return vector
+
+    def beyond(self, text: str) -> str:
+        words = self._tokenizer if hasattr(self._tokenizer, "encode") else self._tokenizer.tokenizer
+        plain = {} if words is self._tokenizer else {"add_special_tokens": False}
+        left_out: str = words.decode(words.encode(text, **plain)[self._tokenizer.context_length - 2 :])
+        return left_out.strip()
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered, since a Stable Diffusion pipeline brings its own text tower. Raises TextError."""

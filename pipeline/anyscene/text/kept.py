@@ -18,6 +18,7 @@ import numpy as np
 from anyscene.arrays import F4
 from anyscene.project import caches
 from anyscene.project.digests import UNUSABLE
+from anyscene.text import limits
 
 if TYPE_CHECKING:
     from anyscene.text import TextEncoder, Tokens
@@ -66,11 +67,13 @@ class KeptEncoder:
 
     def encode(self, texts: Sequence[str]) -> F4:
         """f4[K, C]: the embeddings of `texts` in their order, as rows of length 1. Raises TypeError for a
-        single string."""
+        single string, and TextError as `limits.require_text`. What is left out of a long text is said by a
+        CutText warning, also where its embedding was kept."""
         if isinstance(texts, str):
             raise TypeError("encode takes a sequence of texts, not one string")
         for text in texts:
             if text not in self._known:
+                limits.require_text(text)
                 self._known[text] = self._embedded(text)
         if not texts:
             return np.zeros((0, self.width), np.float32)
@@ -81,12 +84,15 @@ class KeptEncoder:
         return self._encoder.tokens(texts, length)
 
     def _embedded(self, text: str) -> F4:
-        kept = self._recall(f"\0{text}")
-        if kept is not None and len(kept) == 4 * self.width:
-            known: F4 = np.frombuffer(kept, "<f4").copy()
+        size, kept = 4 * self.width, self._recall(f"\0{text}")
+        if kept is not None and len(kept) >= size:
+            known: F4 = np.frombuffer(kept[:size], "<f4").copy()
+            if left_out := kept[size:].decode(errors="replace"):
+                limits.warn(text, left_out)
             return known
-        vector: F4 = self._encoder.encode([text])[0]
-        self._keep(f"\0{text}", vector.astype("<f4").tobytes())
+        vector: F4 = self._encoder.encode([text])[0]  # it says what it leaves out
+        left_out = limits.beyond(self._encoder, text)
+        self._keep(f"\0{text}", vector.astype("<f4").tobytes() + left_out.encode())
         return vector
 
     @functools.cached_property

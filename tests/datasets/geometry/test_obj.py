@@ -101,6 +101,7 @@ def test_colours_of_vertices_come_before_those_of_materials(tmp_path):
         ("v 0 0 zero\n", r"m\.obj: not a readable OBJ file"),
         (SQUARE + "f 1 2 9\n", r"m\.obj: a face names a vertex that is not there"),
         (SQUARE + "f 1 2 -9\n", r"m\.obj: a face names a vertex that is not there"),
+        (SQUARE + f"f 1 2 {10**20}\n", r"m\.obj: not a readable OBJ file"),
         (SQUARE + "f a b c\n", r"m\.obj: not a readable OBJ file"),
         (f"mtllib none.mtl\n{SQUARE}usemtl a\nf 1 2 3\n", r"none\.mtl: missing, m\.obj names it"),
         (f"mtllib m.mtl\n{SQUARE}usemtl a\nf 1 2 3\n", r"none\.png: missing, m\.mtl names it"),

@@ -156,7 +156,7 @@ class PrecomputedSegmenter:
         )
         kept: F4 = _single(feature)
         if not np.isfinite(kept).all():
-            raise DataError(f"{file}: features contain NaN, infinity, or more than a float32 holds")
+            raise DataError(f"{file}: features contain NaN or infinity, or more than a float32 holds")
         return kept
 
     def _read(self, image: U1, names: Sequence[str]) -> tuple[Path, dict[str, Array]]:

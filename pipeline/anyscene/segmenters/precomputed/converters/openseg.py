@@ -42,7 +42,7 @@ class OpenSeg:
         file = next(file for file in self._files(key) if file.is_file())
         feature = _pixels(file, size) if file.suffix == ".npz" else _extracted(file)
         if not (np.abs(feature).max() <= LARGEST):  # this refuses NaN too
-            raise DataError(f"{file}: features contain NaN, infinity, or more than a float16 holds")
+            raise DataError(f"{file}: features contain NaN or infinity, or more than a float16 holds")
         height, width, channels = feature.shape
         cells = -(-height // self.stride), -(-width // self.stride)
         kept = nearest(np.arange(height * width).reshape(height, width), cells)
