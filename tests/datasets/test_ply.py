@@ -56,6 +56,12 @@ def test_colours_that_cannot_be(tmp_path, values):
         ply.read(write(tmp_path / "m.ply", values=values, kind="f4"))
 
 
+def test_comments_in_any_language(tmp_path):
+    """A label set may have any names; the format has ASCII alone."""
+    ply.write_mesh(tmp_path / "m.ply", XYZ, None, FACE, comments=["label 1 tür", "label 2 desk"])
+    assert PlyData.read(tmp_path / "m.ply").comments == [r"label 1 t\xfcr", "label 2 desk"]
+
+
 def test_without_colours(tmp_path):
     path = write(tmp_path / "m.ply", names=())
     assert ply.read(path).rgb is None

@@ -236,6 +236,8 @@ def test_wrong_unit_of_depth_is_seen(tmp_path, unit):
         (None, {"camera_model": "FISHEYE624"}, "FISHEYE624 cannot be undistorted here"),
         (None, {"k4": 0.1}, "k4 of OPENCV is not supported"),
         (None, {"w": None}, "frame 0: camera lacks or garbles 'w'"),
+        (None, {"w": float("inf")}, "frame 0: camera lacks or garbles"),
+        (1, {"transform_matrix": [[10**400, 0, 0, 0]] * 4}, "frame 1: camera lacks or garbles"),
         (None, {"fl_x": None}, "frame 0: camera lacks or garbles 'camera_angle_x'"),
         (None, {"fl_x": -1.0}, "frame 0: focal lengths must be positive"),
         (None, {"w": HEIGHT, "h": WIDTH}, r"frame_00001\.png: 96x64 pixels, the intrinsics are of 64x96"),
