@@ -136,6 +136,17 @@ def test_bits_are_turned_back():
     steps = np.array([0, 1, 7, 8191, 8192, 65535], np.uint16)
     stored = np.array([0, 8, 56, 65528, 1, 65535], np.int32)  # as Pillow reads some files
     assert np.array_equal(turned_back(stored), steps) and turned_back(stored).dtype == np.uint16
+    for wrong in (65536, -1):  # would be 0 and 65535
+        with pytest.raises(ValueError, match=r"0 to 65536|-1 to 0"):
+            turned_back(np.array([0, wrong], np.int32))
+
+
+def test_depth_of_more_bits_than_were_rotated_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 65544, np.int32)).save(tmp_path / "d.tiff")  # would be 1 of 65536
+    camera = Camera(np.array([[4.0, 0, 1.5], [0, 4, 1.5], [0, 0, 1]]), np.eye(4), 4, 4)
+    frame = Frame("d", tmp_path / "d.tiff", tmp_path / "d.tiff", 1000.0, camera, "rotated")
+    with pytest.raises(DataError, match=r"d\.tiff: 65544 to 65544 are no 16 bits .*; correct depth_form"):
+        frame.read_depth()
 
 
 def frame_of(path, depth=None, scale=1000.0):

@@ -69,6 +69,10 @@ class TextError(PipelineError):
     """A text encoder cannot be loaded, or does not offer what is asked of it."""
 
 
+class CutText(UserWarning):
+    """A text encoder reads only the beginning of a text; the message says what it leaves out."""
+
+
 # the method
 
 

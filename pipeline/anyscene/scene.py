@@ -236,7 +236,10 @@ class Frame:
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
         if self.depth_form == "rotated":
-            depth = turned_back(depth)
+            try:
+                depth = turned_back(depth)
+            except ValueError as error:
+                raise DataError(f"{self.depth}: {error}; correct depth_form") from error
         metres = (depth / np.float32(self.depth_scale)).astype(np.float32)
         metres[depth == NO_READING] = 0
         if self.depth_form == "ray":
@@ -272,7 +275,10 @@ class Frame:
 
 
 def turned_back(steps: Array) -> U2:
-    """u2[...]: integers whose 16 bits were rotated to the left by three, as they were before."""
+    """u2[...]: integers whose 16 bits were rotated to the left by three, as they were before. Raises
+    ValueError for those of more bits."""
+    if steps.size and not 0 <= steps.min() <= steps.max() <= np.iinfo(np.uint16).max:
+        raise ValueError(f"{steps.min()} to {steps.max()} are no 16 bits that were rotated")
     bits = steps.astype(np.uint16)
     return (bits >> 3 | bits << 13).astype(np.uint16)
 

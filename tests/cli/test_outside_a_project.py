@@ -223,7 +223,7 @@ def test_features_as_a_group(empty, rooms, tmp_path):
     "out, wrong",
     [
         ("f.txt", "f.txt: give a name that ends in .npy or .zarr"),
-        ("none/f.npy", "none: no such folder; make it first"),
+        ("../scan/mesh.ply/f.npy", "mesh.ply: is a file, where a folder is to be"),
         ("there.npy", "there.npy: is a folder"),
     ],
 )

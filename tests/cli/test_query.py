@@ -51,6 +51,21 @@ def test_the_named_furniture_is_found_in_fused_features(rooms, tmp_path):
     assert set(label[np.isin(superpoint, best["superpoints"])]) == {3}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("",), "'': an empty text means nothing; say what to find"),
+        (("a chair", " "), "' ': an empty text means nothing"),
+        (("a chair", "--not", ""), "'': an empty text means nothing"),
+        (("ch\udcffair",), r"'ch\udcffair': has bytes that are no UTF-8; write it in UTF-8"),
+        (("a chair", "--not", "\udcfe"), r"'\udcfe': has bytes that are no UTF-8"),
+    ],
+)
+def test_what_is_no_text_is_refused_before_the_scene_is_read(rooms, words, said):
+    result = run(rooms, "no_such_scene", *words)
+    assert result.exit_code == 1 and result.output.startswith(said) and result.output.count("\n") == 1
+
+
 def test_several_texts_at_once_have_a_column_a_picture_and_a_list_each(rooms, tmp_path):
     texts = ("a bed in a scene", 'a "chair" [bold]é', "a table in a scene", "a floor in a scene")
     ply, png, found = (tmp_path / f"q.{kind}" for kind in ("ply", "png", "json"))

@@ -1,10 +1,63 @@
-"""What a command says where its words cannot be written as they are."""
+"""What a person can do something about is one line, whatever a terminal can show."""
 
+from __future__ import annotations
+
+import errno
+import io
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
+
+from anyscene.cli.refusals import refusals
+from anyscene.errors import CutText, DataError
+
+
+def refused(error, capsys):
+    with pytest.raises(SystemExit) as ended, refusals("anyscene query"):
+        raise error
+    assert ended.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_an_error_is_a_line(capsys):
+    assert refused(DataError("a.ply: [bold] is empty"), capsys) == "a.ply: [bold] is empty\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_fault_of_the_code(number, capsys):
+    said = refused(OSError(number, "No space left on device", "/tmp/x"), capsys)
+    assert said == "/tmp/x: cannot be written (No space left on device); make room and run again\n"
+    assert refused(OSError(number, "full"), capsys).startswith("anyscene query: cannot be written (full)")
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file", "a"), ValueError("a")])
+def test_a_fault_of_the_code_is_raised(error):
+    with pytest.raises(type(error)), refusals("anyscene query"):
+        raise error
+
+
+def test_what_an_encoder_leaves_out_is_a_line_and_other_warnings_are_as_ever(capsys, recwarn):
+    with refusals("anyscene query"):
+        warnings.warn("its last 3 characters are left out", CutText, stacklevel=1)
+        warnings.warn("something else", UserWarning, stacklevel=1)
+    said = capsys.readouterr().err
+    assert "its last 3 characters are left out\n" in said and "CutText" not in said
+    assert [str(one.message) for one in recwarn] == ["something else"] or "something else" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_name_of_bytes_that_are_no_text_is_printed(monkeypatch, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with refusals("anyscene query"):
+        print("heat map: ro\udcffm.ply, m²")
+    stream.flush()
+    squared = "m²" if encoding == "utf-8" else r"m\xb2"
+    assert stream.buffer.getvalue().decode(encoding) == f"heat map: ro\\udcffm.ply, {squared}\n"
+
 
 SAID = "ein grünes Bett 床, 3 m²"
 CODE = """

@@ -246,3 +246,52 @@ def test_half_a_turn():
     world = placement.upright("a", scene, Said(up=np.array([0, 0, -2.0]))).world
     np.testing.assert_allclose(world @ world.T, np.eye(4), atol=1e-12)
     np.testing.assert_allclose(world @ [0, 0, 1, 0], [0, 0, -1, 0], atol=1e-12)
+
+
+# ----------------------------------------------------------------------------------------------------- strays
+
+
+@pytest.fixture
+def room():
+    """A thousand points of a room."""
+    return np.random.default_rng(0).uniform(0, [4, 3, 2.5], (1000, 3))
+
+
+@pytest.mark.parametrize("far", [400.0, 1e4, 1e9, 1e30, 1e300])
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_a_point_far_off_is_refused_and_named(room, far, scale):
+    """With it a room was one voxel: every point got the same feature, and numpy warned of a cast."""
+    room[17, 1] = far
+    said = (
+        r"here: 1 of 1,000 places lie up to .* m off, such as number 17 \(from 0\); the others span 3\.\d+ m"
+    )
+    with pytest.raises(DataError, match=said):
+        placement.near("here", room, Said(scale), sized=True)
+
+
+@pytest.mark.parametrize("far", [50.0, 99.0])
+def test_what_is_seen_through_a_window_stays(room, far):
+    room[17, 1] = far
+    assert np.array_equal(placement.near("here", room, Said(), sized=True), np.eye(4))
+
+
+def test_a_few_places_that_lie_too_far_apart_are_refused():
+    """Of few nobody can tell which one is off."""
+    with pytest.raises(DataError, match=r"here: its longest side would be 2e\+09 m"):
+        placement.near("here", np.array([[0.0, 0, 0], [2e9, 0, 0]]), Said(1.0), sized=False)
+
+
+def test_a_large_hall_said_to_be_one_is_taken(room):
+    assert np.array_equal(placement.near("here", 100 * room, Said(1.0), sized=True), np.eye(4))
+    with pytest.raises(DataError, match="lie up to 1e"):  # in millimetres too
+        placement.near("here", np.concatenate([1000 * room, [[1e7, 0, 0]]]), Said(0.001), sized=True)
+
+
+def test_a_scan_with_a_vertex_far_off(tmp_path):
+    folder = write_scan(tmp_path, "a")
+    xyz, face = grid(6)
+    xyz = np.tile(xyz, (10, 1))  # so that one vertex is less than two percent
+    xyz[-1] = 1e20
+    write_ply(folder / "mesh.ply", xyz, np.zeros((len(xyz), 3), np.uint8), face)
+    with pytest.raises(DataError, match=rf"mesh\.ply: 1 of {len(xyz)} places lie up to 1e\+20 m off"):
+        read(tmp_path)

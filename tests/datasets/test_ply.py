@@ -56,6 +56,12 @@ def test_colours_that_cannot_be(tmp_path, values):
         ply.read(write(tmp_path / "m.ply", values=values, kind="f4"))
 
 
+def test_comments_in_any_language(tmp_path):
+    """A label set may have any names; the format has ASCII alone."""
+    ply.write_mesh(tmp_path / "m.ply", XYZ, None, FACE, comments=["label 1 tür", "label 2 desk"])
+    assert PlyData.read(tmp_path / "m.ply").comments == [r"label 1 t\xfcr", "label 2 desk"]
+
+
 def test_without_colours(tmp_path):
     path = write(tmp_path / "m.ply", names=())
     assert ply.read(path).rgb is None
@@ -134,6 +140,11 @@ def test_text_in_the_forms_that_other_readers_take(tmp_path, text):
         (HEAD + "property list uchar vertex_indices\n" + END + BODY + FACES, "property"),
         (HEAD.replace("vertex 4", "vertex many") + LIST + END + BODY + FACES, "many"),
         (HEAD + LIST + END + BODY + "-3 0 1 2\n3 1 3 2\n", "too few"),
+        (HEAD + LIST + END + BODY.replace("255", "300") + FACES, r"300 where its header says 0\.\.255"),
+        (HEAD + LIST + END + BODY + "3 0 1 4294967298\n3 1 3 2\n", "4294967298|4.29497e"),  # would be 2
+        (HEAD + LIST + END + BODY + "3 0 1 4294967298\n4 1 3 2 0\n", "4294967298|4.29497e"),
+        (HEAD + LIST.replace("int", "uchar") + END + BODY + "3 0 1 258\n3 1 3 2\n", "258 where"),  # 2 too
+        (HEAD + LIST + END + BODY + "3 0 1 nan\n3 1 3 2\n", "nan where its header says"),
     ],
 )
 def test_text_that_is_damaged(tmp_path, text, wrong):

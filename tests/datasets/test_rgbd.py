@@ -650,3 +650,31 @@ def test_votes_equal_a_plain_count(tmp_path):
                 balance += 1 if seen else -1 if len(around) and (around > z).all() else 0
         expected.append(balance >= 0)
     assert np.array_equal(depth_votes.supported(xyz, frames), expected) and 40 < sum(expected) < 380
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "said"),
+    [
+        ("vertex_label.npy", 65539, r"vertex_label\.npy: 65539 is no whole number in -32768\.\.32767"),
+        ("vertex_instance.npy", 2**32 + 1, r"vertex_instance\.npy: 4294967297 is no whole number"),
+    ],
+)
+def test_numbers_beyond_their_type_are_not_taken_for_others(root, file, value, said):
+    """65539 would be the label 3, and 4294967297 the instance 1."""
+    np.save(root / "a" / "truth" / file, np.full(36, value))
+    with pytest.raises(DataError, match=said):
+        Rgbd(root, "test").read_truth("a")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[1]", "not a JSON object"),
+        (b'{"up": "\xfcber"}', r"line 1 is not UTF-8 \(byte 0xfc\); save it as UTF-8"),
+        (b'{"world": [[1e400, 1, 1]]}', "world must be 4x4 numbers"),
+    ],
+)
+def test_a_capture_json_of_another_kind(root, content, said):
+    (root / "a" / "capture.json").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        Rgbd(root, "test").read("a")

@@ -22,7 +22,10 @@ TAU, FRAME, SUPERPOINT, TEXT, PARAMETER = range(5)
 
 COMMANDS = (  # what every command does, whatever passes
     *("cli/command.py", "cli/refusals.py", "cli/named.py"),
-    *(f"project/{name}.py" for name in ("timing", "progress", "device", "digests", "freshness", "stages")),
+    *(
+        f"project/{name}.py"
+        for name in ("timing", "progress", "device", "digests", "freshness", "stages", "outputs", "caches")
+    ),
 )
 CHECKS = (  # of all parameters, when they are read
     *("project/registry.py", "weights/catalogue.py", "segmenters/*/__init__.py"),
@@ -31,7 +34,7 @@ CHECKS = (  # of all parameters, when they are read
 FREE = {  # what runs besides, by the reason that the page gives
     FRAME: (
         *("project/parameters.py", "project/layout.py", "capability/measured.py"),
-        *("text/__init__.py", "text/kept.py", "text/remembering.py"),  # from the side
+        *("text/__init__.py", "text/kept.py", "text/limits.py", "text/remembering.py"),  # from the side
         *("datasets/ply.py", "weights/described.py"),
         *(
             "datasets/geometry/*.py",
@@ -51,8 +54,15 @@ FREE = {  # what runs besides, by the reason that the page gives
         "networks/sparse/*.py",  # below the class of the network
     ),
     TEXT: (
-        *("tasks/truth.py", "datasets/label_sets/__init__.py", "cli/options.py"),  # from the side
-        *("networks/sparse/*.py", "show/viewpoint.py", "show/framing.py", "show/palette.py"),  # below
+        *("tasks/truth.py", "datasets/label_sets/__init__.py", "datasets/raw_files.py"),  # from the side
+        "cli/options.py",
+        *(
+            "networks/sparse/*.py",
+            "show/viewpoint.py",
+            "show/framing.py",
+            "show/palette.py",
+            "show/picture_files.py",
+        ),  # below
     ),
     PARAMETER: ("project/parameters.py", "cli/options.py"),
 }

@@ -299,6 +299,8 @@ def test_values_that_cannot_be(elsewhere):
 def test_what_is_not_there_is_named(rooms, elsewhere):
     with pytest.raises(StoreError, match="room7: no such scene; imported are room0"):
         opened("room7", project=rooms)
+    with pytest.raises(StoreError, match="; nor is there a file or a folder of this name"):
+        opened("room7", project=rooms)
     with pytest.raises(DataError, match=r"nowhere.ply: no such file or folder"):
         opened("nowhere.ply", project=rooms)
     with pytest.raises(DataError, match="some/folder: no such file or folder"):

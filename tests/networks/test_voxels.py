@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from anyscene.networks.voxels import voxelise
+from anyscene.errors import CoordinatesError
+from anyscene.networks.voxels import FARTHEST, voxelise
 
 
 def test_points_meet_in_the_voxel_they_lie_in():
@@ -25,3 +27,21 @@ def test_voxelisation_equals_a_loop():
         inside = members[tuple(cell)]
         assert voxels.point[v] == inside[0]
         assert np.allclose(mean[v], values[inside].mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("far", [1e9, -1e9, 1e30, np.inf, np.nan])
+def test_a_point_too_far_off_is_refused_before_it_is_cast(far):
+    """Its cell would be another one, and all other points would meet in one."""
+    xyz = np.zeros((5, 3), np.float32)
+    xyz[3, 2] = far
+    with pytest.raises(CoordinatesError, match=r"point 3 at \[.*\] m lies too far off for voxels of 0\.05 m"):
+        voxelise(xyz, 0.05)
+
+
+def test_corners_of_the_widest_box_stay_apart():
+    side = np.float32(FARTHEST - 1)
+    xyz = np.array(
+        [[x, y, z] for x in (-side, side) for y in (-side, side) for z in (-side, side)], np.float32
+    )
+    found = voxelise(xyz, 1.0)
+    assert np.array_equal(found.coordinates[found.voxel], xyz.astype(np.int64))

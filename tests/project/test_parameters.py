@@ -267,6 +267,11 @@ def test_missing_section_and_file(tmp_path):
     (tmp_path / "params.yaml").write_text("a: [1\n")
     with pytest.raises(ConfigError, match="not valid YAML"):
         parameters.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes("# für\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"params\.yaml: is not UTF-8 .*; save it as UTF-8"):
+        parameters.load(tmp_path / "params.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\); give a file"):
+        parameters.load(tmp_path)
     (tmp_path / "params.yaml").write_text("- 1\n")
     with pytest.raises(ConfigError, match="expected a section"):
         parameters.load(tmp_path / "params.yaml")

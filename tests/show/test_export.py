@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from anyscene import datasets
 from anyscene.cli import export as stage
-from anyscene.errors import DataError, StoreError
+from anyscene.errors import OutputError, StoreError
 from anyscene.project import parameters, store
 from anyscene.project.layout import Artefacts
 from anyscene.show import export
@@ -163,9 +163,9 @@ def test_a_file_in_the_way_is_named(rooms, tmp_path):
     result = read(rooms, "room0", parameters.load(rooms / "params.yaml"), miniature.Spelling(), "fusion")
     (tmp_path / "file").write_text("")
     for write, out in ((export.write_openscene, "file"), (export.write_ply, "file/a.ply")):
-        with pytest.raises(DataError, match="a file is in the way"):
+        with pytest.raises(OutputError, match="file: is a file, where a folder is to be"):
             write(result, tmp_path / out)
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(OutputError, match=r"cannot be written \(Is a directory\)"):
         export.write_ply(result, tmp_path)
 
 

@@ -24,6 +24,7 @@ from anyscene.project.console import stdout
 from anyscene.show import picture_files
 from anyscene.tasks.query.groups import TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
+from anyscene.text.limits import require_text
 
 if TYPE_CHECKING:
     from anyscene.tasks.query.session import Answer, FoundThrough, Session
@@ -62,6 +63,8 @@ def query(
     params: ParamsFile = None,
 ) -> None:
     """Show where in SCENE the features are closest to each TEXT."""
+    for one in (*text, *(negative or ())):
+        require_text(one)
     if out is not None:
         outputs.check(out, ply.ENDING)
     if png is not None:

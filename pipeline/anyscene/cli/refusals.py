@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import sys
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
-from anyscene.errors import PipelineError
+from anyscene.errors import CutText, PipelineError
 from anyscene.project import extras
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk: never a fault of the code
 
 
 @contextlib.contextmanager
@@ -22,16 +27,45 @@ def refusals(name: str) -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        yield
+        with _said_in_a_line():
+            yield
     except PipelineError as error:
         said = str(error)
     except ModuleNotFoundError as error:
         if (needed := extras.remedy(error)) is None:
             raise
         said = f"{name} {needed}"
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        said = f"{error.filename or name}: cannot be written ({error.strerror}); make room and run again"
     else:
         return
+    _print(said, "red")
+    sys.exit(1)
+
+
+@contextlib.contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """Print what a person should know of a text as a line, without the code that noticed it. What a terminal
+    cannot show, such as the bytes of a name that is no text, is printed as its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, CutText):
+                _print(str(message), "yellow")
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+def _print(said: str, style: str) -> None:
     from rich.console import Console  # a help text does without it
 
-    Console(stderr=True, soft_wrap=True).print(said, style="red", markup=False, highlight=False)
-    sys.exit(1)
+    Console(stderr=True, soft_wrap=True).print(said, style=style, markup=False, highlight=False)

@@ -10,7 +10,7 @@ import zarr
 from rich.console import Console
 
 from anyscene import datasets
-from anyscene.datasets import contradictions
+from anyscene.datasets import contradictions, placement
 from anyscene.errors import StoreError
 from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
@@ -29,6 +29,7 @@ class Import:
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         found, findings = contradictions.read(self.dataset, scene, self.refuse)
+        placement.refuse_strays(scene, found.xyz)  # those that a reader of its own did not look for
         store.write_scene(group, found, self.dataset.root)
         if record := findings.record():
             group.attrs["agreement"] = record

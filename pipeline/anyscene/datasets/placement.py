@@ -22,6 +22,9 @@ FAR = 1000.0
 PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
 UNITS = {"millimetres": 0.001, "centimetres": 0.01, "metres": 1.0, "kilometres": 1000.0}
 TINY = 1e-12
+MOST = (2, 98)  # percentiles between which a scan lies on each axis
+STRAY = 50.0  # times half the longest side of that box: no window of a room shows anything so far off
+WIDEST = 100_000.0  # metres; beyond it the numbers of cells no longer fit into 63 bits
 LEVEL = np.cos(np.radians(10))  # z is kept where it is nearer to what is up than this
 
 
@@ -45,18 +48,44 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
     places: f4|f8[N, 3], the points, or the cameras' where there are none yet. sized: whether their extent
     tells the unit, so that one is refused which nothing can have.
 
-    Raises DataError that begins with `where`, and names the unit under which the extent would be plausible.
+    Raises DataError that begins with `where`, and names the unit under which the extent would be plausible;
+    and as `refuse_strays`.
     """
     scale = 1.0 if said.scale is None else said.scale
+    refuse_strays(where, places, scale)
     low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
     longest = float((high - low).max())
-    if sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]:
+    unlikely = sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]
+    if unlikely or scale * longest > WIDEST:
+        longest *= scale
         raise DataError(f"{where}: its longest side would be {longest:.4g} m{_otherwise(longest)}")
     step = np.diag([scale, scale, scale, 1.0])
     if scale * max(np.abs(low).max(), np.abs(high).max()) > FAR:
         middle = np.median(places.astype(np.float64), axis=0)
         step[:3, 3] = -np.rint(scale * middle)
     return step
+
+
+def refuse_strays(where: str | Path, places: Floats, scale: float = 1.0) -> None:
+    """Raise DataError that begins with `where` if a few of the places f4|f8[N, 3] lie so far off that of the
+    rest nothing can be told apart. scale: metres of their unit.
+
+    What fits into a building of PLAUSIBLE size is never refused. Beyond it, a place is refused that is STRAY
+    times as far off as the box reaches that holds 96 % of all.
+    """
+    low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
+    longest = scale * float((high - low).max())
+    if longest <= PLAUSIBLE[1]:
+        return
+    inner = np.percentile(places.astype(np.float64), MOST, axis=0)
+    middle, half = inner.mean(0), max(float((inner[1] - inner[0]).max()) / 2, TINY)
+    off = np.abs(places - middle).max(1)
+    strays = np.flatnonzero(off > STRAY * half)
+    if len(strays):
+        raise DataError(
+            f"{where}: {len(strays):,} of {len(places):,} places lie up to {scale * off.max():.3g} m off, "
+            f"such as number {strays[0]} (from 0); the others span {2 * scale * half:.3g} m; leave them out"
+        )
 
 
 def upright(where: str | Path, scene: Scene, said: Said) -> Scene:

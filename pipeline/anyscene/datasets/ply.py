@@ -98,8 +98,8 @@ def write_mesh(
     **values: Array,
 ) -> None:
     """Write a binary PLY file of xyz f4|f8[N,3], floats or doubles, rgb u1[N,3] and face i4[F,3]. rgb may be
-    None. `values` [N] are further scalars of each vertex; `comments` are lines of ASCII. The file appears
-    whole or not at all. Raises OutputError where it cannot be written.
+    None. `values` [N] are further scalars of each vertex; `comments` are lines, in which letters beyond ASCII
+    are escaped. The file appears whole or not at all. Raises OutputError where it cannot be written.
 
     >>> xyz, rgb = np.eye(3), np.zeros((3, 3), np.uint8)
     >>> label = np.array([2, 2, 0], np.int32)
@@ -116,9 +116,10 @@ def write_mesh(
         vertex[name] = column
     triangle = np.empty(len(face), [("vertex_indices", np.int32, (3,))])
     triangle["vertex_indices"] = face
+    said = [line.encode("ascii", "backslashreplace").decode() for line in comments]
     elements = [PlyElement.describe(vertex, "vertex"), PlyElement.describe(triangle, "face")]
     with outputs.replaced(Path(path)) as partial:  # a text is taken too
-        PlyData(elements if len(face) else elements[:1], comments=list(comments)).write(partial)
+        PlyData(elements if len(face) else elements[:1], comments=said).write(partial)
 
 
 def _places(xyz: Array) -> Floats:

@@ -244,5 +244,18 @@ def is_folder(path: Path) -> bool:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a file that are not empty; none where there is no file."""
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
+    """The lines of a file that are not empty; none where there is no file. Raises DataError as `text`."""
+    return [line.strip() for line in text(path).splitlines() if line.strip()] if path.is_file() else []
+
+
+def text(path: Path) -> str:
+    """The content of a text file, in UTF-8, without the mark that Windows puts before it. Raises DataError
+    where it cannot be read, or is in another encoding."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    except UnicodeDecodeError as error:
+        wrong = error.object[error.start]
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}: line {line} is not UTF-8 (byte {wrong:#04x}); save it as UTF-8") from error

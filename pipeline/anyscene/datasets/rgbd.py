@@ -29,13 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from anyscene.arrays import F8, U1, Integers
+from anyscene.arrays import F8, U1
 from anyscene.datasets import cloud_from_depth, left_out, placement, ply, raw_files, seen_by_frames
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.readings import Reading, reading_of
 from anyscene.datasets.truth import Truth
+from anyscene.datasets.whole_numbers import Kind, whole
 from anyscene.errors import DataError, FrameError
 from anyscene.project import array_files, parameters
 from anyscene.project.digests import Digests
@@ -148,9 +150,9 @@ class Rgbd:
         """The annotation of the vertices. Raises DataError naming the file and what to do."""
         folder = raw_files.scene_folder(self.root, scene) / TRUTH
         file = folder / "vertex_label.npy"
-        label = _array(file).astype(np.int16)
+        label = _array(file, np.int16)
         path = folder / "vertex_instance.npy"
-        instance = _array(path).astype(np.int32) if path.is_file() else np.full(len(label), -1, np.int32)
+        instance = _array(path, np.int32) if path.is_file() else np.full(len(label), -1, np.int32)
         if instance.shape != label.shape:
             raise DataError(
                 f"{path}: {len(instance)} instances for {len(label)} labels; export both from one mesh"
@@ -276,10 +278,10 @@ def _capture(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return dict(CAPTURE)
     try:
-        content = json.loads(path.read_text())
-        unknown = [key for key in content if key not in CAPTURE]
+        content = dict(json.loads(raw_files.text(path)))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not a JSON object ({error})") from error
+    unknown = [key for key in content if key not in CAPTURE]
     if unknown:
         raise DataError(f"{path}: unknown key '{unknown[0]}'; known: {', '.join(CAPTURE)}")
     capture: dict[str, Any] = CAPTURE | content
@@ -315,21 +317,24 @@ def _said(path: Path, said: placement.Said) -> placement.Said:
 def _numbers(path: Path, key: str, value: object, shape: tuple[int, ...]) -> F8:
     try:
         found = np.array(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = np.zeros(0)
     if found.shape != shape or not np.isfinite(found).all() or not found[..., :3].any():
         raise DataError(f"{path}: {key} must be {'x'.join(map(str, shape))} numbers, not all 0")
     return found
 
 
-def _array(path: Path) -> Integers:
+def _array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
     try:
         array = array_files.read(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable array ({error}); save it with numpy.save") from error
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{path}: expected one integer per vertex, not {array.dtype}{list(array.shape)}")
-    return array
+    try:
+        return whole(array, kind)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; export it again") from error
 
 
 class _Entry(Entry):

@@ -152,7 +152,10 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     if path.exists() or is_imported(artefacts, str(scene)):
         return
     if path.name == str(scene) and not formats.is_known(path) and imported.is_dir():
-        store.open_imported(imported, path.name)  # its error names those that there are
+        try:
+            store.open_imported(imported, path.name)
+        except StoreError as error:  # it names those that there are
+            raise StoreError(f"{error}; nor is there a file or a folder of this name") from error
     raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
 
 

@@ -8,6 +8,9 @@ import numba
 import numpy as np
 
 from anyscene.arrays import F4, I4, I8, Array
+from anyscene.errors import CoordinatesError
+
+FARTHEST = 1 << 19  # voxels from the origin; the cells of a wider box are too many for 63 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,12 @@ class Voxels:
 
 def voxelise(xyz: F4, size: float) -> Voxels:  # [N, 3]
     """The voxels of points, cubes of `size` metres of which one has its lowest corner at the origin. They are
-    sorted by z, then y, then x."""
+    sorted by z, then y, then x. Raises CoordinatesError for a point that lies FARTHEST of them off."""
+    if not np.abs(xyz).max(initial=0) / size < FARTHEST:  # this refuses NaN too
+        far = int(np.abs(np.nan_to_num(xyz, nan=np.inf)).max(1).argmax())
+        raise CoordinatesError(
+            f"point {far} at {xyz[far].tolist()} m lies too far off for voxels of {size:g} m; leave it out"
+        )
     cells = np.floor(xyz / size).astype(np.int64)
     corner = cells.min(0) if len(cells) else np.zeros(3, np.int64)
     x, y, z = (cells - corner).T

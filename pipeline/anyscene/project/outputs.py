@@ -28,7 +28,9 @@ def replaced(path: Path) -> Iterator[Path]:
         return
     partial = _beside(path)
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            check_folder(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _remove(partial)  # of a run that was killed
             yield partial
@@ -38,8 +40,9 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file as a whole, a text in UTF-8. Raises OutputError as `explained`."""
-    data = content.encode() if isinstance(content, str) else content
+    """Write a file as a whole, a text in UTF-8, in which bytes that are no text are escaped as in JSON.
+    Raises OutputError as `explained`."""
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with replaced(path) as partial:
         partial.write_bytes(data)
 

@@ -495,9 +495,13 @@ def read(path: Path | str = layout.PARAMETERS) -> Any:
     """The values in the file, unchecked. It is YAML 1.2, as DVC reads and writes it: 1e-05 is a number, and
     `no` is text. Raises ConfigError where it is missing, not YAML, or has a key twice."""
     try:
-        return YAML(typ="safe").load(Path(path).read_text())
+        return YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; run in the folder that holds params.yaml") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 ({error}); save it as UTF-8") from error
     except (YAMLError, ValueError, RecursionError) as error:  # such as a date of month 13
         raise ConfigError(f"{path}: not valid YAML: {_problem(error)}") from error
 

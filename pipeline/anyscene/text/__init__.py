@@ -89,6 +89,12 @@ class MiniLM(Remembering):
         encoded = self._tokenizer(text, return_tensors="pt", truncation=True)
         return of_length_1(self.network(**encoded).last_hidden_state[0].mean(0).numpy())
 
+    def beyond(self, text: str) -> str:
+        read = self._tokenizer(text, truncation=True, return_offsets_mapping=True)["offset_mapping"]
+        if len(read) < self._tokenizer.model_max_length:
+            return ""
+        return text[max(end for _, end in read) :].strip()
+
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """The states of the input layer (word + position + type embedding, normalised), D = 384."""
         encoded = self._tokenizer(
@@ -132,6 +138,12 @@ class OpenClip(Remembering):
 
     def embed(self, text: str) -> F4:
         return of_length_1(self.network.encode_text(self._tokenizer([text]))[0].float().numpy())
+
+    def beyond(self, text: str) -> str:
+        words = self._tokenizer if hasattr(self._tokenizer, "encode") else self._tokenizer.tokenizer
+        plain = {} if words is self._tokenizer else {"add_special_tokens": False}
+        left_out: str = words.decode(words.encode(text, **plain)[self._tokenizer.context_length - 2 :])
+        return left_out.strip()
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Not offered, since a Stable Diffusion pipeline brings its own text tower. Raises TextError."""

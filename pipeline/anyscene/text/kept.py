@@ -18,6 +18,7 @@ import numpy as np
 from anyscene.arrays import F4
 from anyscene.project import caches
 from anyscene.project.digests import UNUSABLE
+from anyscene.text import limits
 from anyscene.text.remembering import Remembering
 
 if TYPE_CHECKING:
@@ -66,13 +67,17 @@ class KeptEncoder(Remembering):
         self.width: int = width
 
     def embed(self, text: str) -> F4:
-        """As of the encoder, to the bit; it is loaded for a text that is not kept."""
-        kept = self._memory.get(f"\0{text}")
-        if kept is not None and len(kept) == 4 * self.width:
-            known: F4 = np.frombuffer(kept, "<f4").copy()
+        """As of the encoder, to the bit; it is loaded for a text that is not kept. What is left out of a long
+        text is said, also where its embedding was kept."""
+        size, kept = 4 * self.width, self._memory.get(f"\0{text}")
+        if kept is not None and len(kept) >= size:
+            known: F4 = np.frombuffer(kept[:size], "<f4").copy()
+            if left_out := kept[size:].decode(errors="replace"):
+                limits.warn(text, left_out)
             return known
-        vector: F4 = self._encoder.encode([text])[0]
-        self._memory.set(f"\0{text}", vector.astype("<f4").tobytes())
+        vector: F4 = self._encoder.encode([text])[0]  # it says what it leaves out
+        left_out = limits.beyond(self._encoder, text)
+        self._memory.set(f"\0{text}", vector.astype("<f4").tobytes() + left_out.encode())
         return vector
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:

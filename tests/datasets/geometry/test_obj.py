@@ -151,6 +151,7 @@ def test_colours_of_vertices_come_before_those_of_materials(tmp_path):
         (f"mtllib w.mtl\n{SQUARE}{LAID}usemtl w\nf 1/1 2/-6 3/3\n", r"m\.obj: a face names a texture coord"),
         (SQUARE + "vt u v\nf 1 2 3\n", r"m\.obj: not a readable OBJ file"),
         (SQUARE + "vt\nf 1 2 3\n", r"m\.obj: not a readable OBJ file"),
+        (SQUARE + f"f 1 2 {10**20}\n", r"m\.obj: not a readable OBJ file"),
         (SQUARE + "f a b c\n", r"m\.obj: not a readable OBJ file"),
         (f"mtllib none.mtl\n{SQUARE}usemtl a\nf 1 2 3\n", r"none\.mtl: missing, m\.obj names it"),
         (f"mtllib m.mtl\n{SQUARE}usemtl a\nf 1 2 3\n", r"none\.png: missing, m\.mtl names it"),

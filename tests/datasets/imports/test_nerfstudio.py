@@ -238,6 +238,8 @@ def test_wrong_unit_of_depth_is_seen(tmp_path, unit):
         (None, {"w": None, "cx": 90.0}, r"frame 0: centre \(89\.5, 33\) is not near the middle"),
         (None, {"w": "wide"}, "frame 0: camera lacks or garbles invalid literal"),
         (None, {"w": 0}, "frame 0: .*intrinsics of 0x64 pixels"),
+        (None, {"w": float("inf")}, "frame 0: camera lacks or garbles"),
+        (1, {"transform_matrix": [[10**400, 0, 0, 0]] * 4}, "frame 1: camera lacks or garbles"),
         (None, {"fl_x": None}, "frame 0: camera lacks or garbles 'camera_angle_x'"),
         (None, {"fl_x": -1.0}, "frame 0: focal lengths must be positive"),
         (None, {"w": HEIGHT, "h": WIDTH}, r"frame_00001\.png: 96x64 pixels, the intrinsics are of 64x96"),

@@ -86,9 +86,17 @@ def test_one_prompt_for_each_class():
         ("index,name\n0,a\n", "lacks"),
         (HEAD, "lacks all"),
         (HEAD + "1,a,a,1,1,1,1\n", "index 1 should be 0"),
-        (HEAD + "0,a,a,300,1,1,1\n", "300|out of"),
-        (HEAD + "0,a,a,x,1,1,1\n", "x"),
-        (HEAD + "0,a,a,1,1,1,yes\n", "yes"),
+        (HEAD + "0,a,a,300,1,1,1\n", "red of a is '300', wanted a whole number from 0 to 255"),
+        (HEAD + "0,a,a,1,-1,1,1\n", "green of a is '-1', wanted a whole number from 0 to 255"),
+        (HEAD + "0,a,a,1,1,x,1\n", "blue of a is 'x', wanted"),
+        (HEAD + "0,a,a,1,1,1,yes\n", "foreground of a is 'yes', wanted a whole number from 0 to 1"),
+        (HEAD + "0,a,a,1,1\n", "line 2 has 5 of 7 columns"),
+        (HEAD + "0,a,a,1,1,1,1\n1,b\n", "line 3 has 2 of 7 columns"),
+        (HEAD + "0,a,a,1,1,1,1,1,1\n", "line 2 has 9 of 7 columns"),
+        (HEAD.replace(",", ";") + "0;a;a;1;1;1;1\n", "parted by commas; lacks"),
+        (HEAD + '0,"a,a,1,1,1,1\n', "not a table with commas"),
+        (HEAD + "0, ,a,1,1,1,1\n", "a class has no name"),
+        (IDS + "0,a,a,1,1,1,1,4294967297\n", "nyu40_id of a is '4294967297', wanted a whole number from 0"),
         (HEAD + "0,a,a,1,1,1,1\n1,a,b,1,1,1,1\n", "a class name appears twice"),
         (IDS + "0,a,a,1,1,1,1,5\n1,b,b,1,1,1,1,5\n", "nyu40_id must be positive and different in every row"),
         (IDS + "0,a,a,1,1,1,1,0\n", "nyu40_id must be positive"),
@@ -103,6 +111,22 @@ def test_bad_files(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(DataError, match=message):
         label_set(file)
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path):
+    file = tmp_path / "mine.csv"
+    text = HEAD + "0,wall,wall,1,1,1,1\n1,tür,tür,1,1,1,1\n"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"mine\.csv: line 3 is not UTF-8 \(byte 0xfc\); save it as UTF-8"):
+        label_set(file)
+    file.write_bytes(text.encode("utf-8-sig"))  # with the mark that Excel puts before it
+    assert label_set(file).names == ("wall", "tür")
+
+
+def test_a_table_that_is_a_folder_is_none(tmp_path):
+    (tmp_path / "mine.csv").mkdir()
+    with pytest.raises(DataError, match="no label set"):
+        label_set(tmp_path / "mine.csv")
 
 
 def test_unknown_name():

@@ -241,6 +241,13 @@ def test_bad_tables(root, rows, message):
         Matterport(root, "test").read_truth(f"{VAL}_region0")
 
 
+def test_a_table_in_another_encoding_is_named(root):
+    file = root.parent / "category_mapping.tsv"
+    file.write_bytes(file.read_bytes() + "tür\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"category_mapping\.tsv: line \d+ is not UTF-8 \(byte 0xfc\)"):
+        Matterport(root, "test").read_truth(f"{VAL}_region0")
+
+
 def test_label_set_without_ids_or_of_one_class_twice(root, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("index,name,prompt,red,green,blue,foreground\n0,door,door,1,2,3,1\n")

@@ -358,6 +358,39 @@ def groups_of_nothing(folder):
     (folder / f"{VAL}.aggregation.json").write_text(json.dumps({"segGroups": [{"label": "chair"}]}))
 
 
+def latin_table(folder):
+    file = folder.parent.parent / "scannetv2-labels.combined.tsv"
+    file.write_bytes(file.read_bytes() + "tür\t1\n".encode("latin-1"))
+
+
+def large_table(folder):
+    file = folder.parent.parent / "scannetv2-labels.combined.tsv"
+    first, *rows = file.read_text().splitlines()
+    columns = first.split("\t")
+    cells = rows[0].split("\t")
+    cells[columns.index("id")] = str(2**40)
+    file.write_text("\n".join([first, "\t".join(cells), *rows[1:]]) + "\n")
+
+
+def half_an_object(folder):
+    file = folder / f"{VAL}.aggregation.json"
+    file.write_text(json.dumps({"segGroups": [{"objectId": 5.5, "segments": [7], "label": "chair"}]}))
+
+
+def large_object(folder):
+    file = folder / f"{VAL}.aggregation.json"
+    file.write_text(json.dumps({"segGroups": [{"objectId": 2**32 + 1, "segments": [7], "label": "chair"}]}))
+
+
+def half_a_segment(folder):
+    file = folder / f"{VAL}.aggregation.json"
+    file.write_text(json.dumps({"segGroups": [{"objectId": 5, "segments": [7.5], "label": "chair"}]}))
+
+
+def large_segment(folder):
+    (folder / f"{VAL}_vh_clean_2.0.010000.segs.json").write_text('{"segIndices": [0, 1099511627776]}')
+
+
 def segments_in_words(folder):
     (folder / f"{VAL}_vh_clean_2.0.010000.segs.json").write_text('{"segIndices": ["a", "b"]}')
 
@@ -372,6 +405,12 @@ def segments_in_words(folder):
         (cut_aggregation, r"aggregation\.json: not readable JSON .*download it again"),
         (other_segment, r"aggregation\.json: object 5 has segment 8, which no vertex of .*segs\.json has"),
         (groups_of_nothing, r"aggregation\.json: not a list of objects \(KeyError\('segments'\)\)"),
+        (latin_table, r"combined\.tsv: line \d+ is not UTF-8 \(byte 0xfc\); save it as UTF-8"),
+        (large_table, r"combined\.tsv: not ScanNet's table of categories .*id 1099511627776"),
+        (half_an_object, r"aggregation\.json: not a list of objects .*5\.5 is no whole number"),
+        (large_object, r"aggregation\.json: not a list of objects .*4294967297 is no whole number"),
+        (half_a_segment, r"aggregation\.json: not a list of objects .*7\.5 is no whole number"),
+        (large_segment, r"segs\.json: not a segmentation of the mesh .*segment 1099511627776"),
         (segments_in_words, r"segs\.json: not a segmentation of the mesh .*integers, one per vertex"),
     ],
 )

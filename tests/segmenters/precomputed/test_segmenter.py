@@ -197,6 +197,7 @@ def test_wrong_masks_are_refused_by_name(folder, change, message):
         (np.zeros((0, 4, 512), np.float32), "must be floats"),
         (np.zeros((3, 4, 512), np.int32), "must be floats"),
         (np.full((3, 4, 512), np.inf, np.float32), "NaN or infinity"),
+        (np.full((3, 4, 512), 1e300), "or more than a float32 holds"),
     ],
 )
 def test_wrong_features_are_refused(folder, feature, message):

@@ -64,6 +64,9 @@ def test_bad_files(tmp_path, text, message):
     (folder / "a.txt").write_text(text)
     with pytest.raises(DataError, match=message):
         Proposals.from_scannet(folder, "a", 40)
+    (folder / "a.txt").write_bytes(b"pred_mask/a_0.txt t\xfcr 0.5\n")
+    with pytest.raises(DataError, match=r"a\.txt: line 1 is not UTF-8 \(byte 0xfc\)"):
+        Proposals.from_scannet(folder, "a", 40)
     with pytest.raises(DataError, match=r"b\.txt: missing; export the proposals of every annotated scene"):
         Proposals.from_scannet(folder, "b", 40)
 
@@ -91,6 +94,8 @@ class Malice:
         ((torch.ones(40, 2), torch.ones(3)), "every one of 2 masks needs a finite score"),
         ((torch.ones(40, 1), torch.tensor([torch.inf])), "every one of 1 masks needs a finite score"),
         ({"masks": 1}, "not a tensor of masks, or of masks and scores"),
+        (torch.full((40, 1), torch.nan), "masks contain NaN or infinity"),  # NaN is not 0, so all inside
+        (torch.ones(40, 1, dtype=torch.bfloat16), "not a tensor of masks, or of masks and scores"),
         (Malice(), "not a tensor of masks, or of masks and scores"),
     ],
 )

@@ -56,7 +56,7 @@ def read(path: Path) -> Geometry:
             for primitive in mesh["primitives"]
             if primitive.get("mode", TRIANGLES) in (POINTS, TRIANGLES, STRIP, FAN)
         ]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, struct.error) as error:
         raise DataError(f"{path}: not a readable glTF file ({error}); export it again") from error
     if not sum(len(part.xyz) for part in parts):
         raise DataError(f"{path}: holds no triangles and no points; export it again")

@@ -42,7 +42,7 @@ def read(path: Path) -> Geometry:
     try:
         said = _parsed(path)
         corner, slot = fans(_ragged(said.polygon))
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, OverflowError) as error:
         raise DataError(f"{path}: not a readable OBJ file ({error}); export it again") from error
     width = min((len(one) for one in said.vertex), default=0)
     if width < 3:

@@ -123,8 +123,7 @@ def _alike(element: _Element, values: F8, start: int) -> tuple[dict[str, Array],
     for (name, kind, listed), (at, size) in zip(element.properties, slices, strict=True):
         if listed and (rows[:, at] != size).any():
             return None
-        inside = rows[:, at + 1 : at + 1 + size].astype(kind)
-        columns[name] = inside if listed else _typed(rows[:, at], kind)
+        columns[name] = _typed(rows[:, at + 1 : at + 1 + size] if listed else rows[:, at], kind)
     return columns, start + rows.size
 
 
@@ -154,12 +153,16 @@ def _taken(element: _Element, values: F8, start: int, count: int) -> F8:
 def _objects(rows: list[Array], kind: str) -> Array:
     column = np.empty(len(rows), object)
     for index, row in enumerate(rows):
-        column[index] = row.astype(kind)
+        column[index] = _typed(row, kind)
     return column
 
 
 def _typed(column: F8, kind: str) -> Array:
-    """The column in the type that the header gives, unless that would change whole numbers it does not
-    hold."""
+    """The values in the type that the header gives, unless they are not whole and it holds whole numbers.
+    Raises ValueError for what is beyond the type: a cast would make another number of it."""
+    if not kind.startswith("f"):
+        limits = np.iinfo(kind)
+        if beyond := column[~((column >= limits.min) & (column <= limits.max))].tolist():
+            raise ValueError(f"{beyond[0]:g} where its header says {limits.min}..{limits.max}")
     typed: Array = column.astype(kind)
     return typed if kind.startswith("f") or (typed == column).all() else column

@@ -107,7 +107,7 @@ def _frame(
         pose = reading.pose(np.array(values["transform_matrix"], np.float64))
         intrinsics = _intrinsics(values, size or image_size(color))
         distortion, fisheye = _distortion(values, where)
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError) as error:
         raise FrameError(f"{where}: camera lacks or garbles {error}; export it again", BAD_CAMERA) from error
     id = str(color).removeprefix(str(folder)).lstrip("/")
     return framed(id, color, depth, pose, intrinsics, size, where, distortion, fisheye)

@@ -90,7 +90,7 @@ def _camera(folder: ExportFile) -> _Sensor:
     try:
         matrix = np.array(values["intrinsic_matrix"], np.float64).reshape(3, 3).T
         size, steps = (int(values["width"]), int(values["height"])), float(values.get("depth_scale", 0))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: lacks or garbles {error}; record it again") from error
     return _Sensor(matrix, size, steps if steps > 0 else DEPTH_SCALE)
 

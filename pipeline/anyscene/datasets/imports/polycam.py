@@ -85,7 +85,7 @@ def _camera(source: ExportFile, raw: ExportFile) -> tuple[tuple[int, int], F8, F
         rows = [[float(values[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
         fx, fy, cx, cy = (float(values[name]) for name in ("fx", "fy", "cx", "cy"))
         size = int(values["width"]), int(values["height"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"{source}: camera lacks or garbles {error}; export it again"
         raise FrameError(message, BAD_CAMERA) from error
     except DataError as error:

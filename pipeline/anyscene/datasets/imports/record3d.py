@@ -93,7 +93,7 @@ def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size
         if each := metadata.get("perFrameIntrinsicCoeffs"):
             focal = np.array(each, np.float64).reshape(len(stored), 4)
             intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]] = focal
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{source}: lacks or garbles {error}; export it again") from error
     intrinsics[:, :2, 2] -= 0.5
     return poses @ OPENGL, intrinsics, size, shape

@@ -92,7 +92,7 @@ def _nice_camera(folder: ExportFile) -> _Camera:
             values = read_json(path)["camera"]
             fx, fy, cx, cy, scale = (float(values[name]) for name in ("fx", "fy", "cx", "cy", "scale"))
             size = int(values["w"]), int(values["h"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{path}: camera lacks or garbles {error}; export it again") from error
         return _Camera(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), size, 1 / scale)
     return IMAP

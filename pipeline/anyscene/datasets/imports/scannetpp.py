@@ -102,6 +102,6 @@ def _posed(place: ExportFile) -> Iterator[Posed]:
         try:
             pose = np.array(values["aligned_pose"], np.float64).reshape(4, 4)
             intrinsics = np.array(values["intrinsic"], np.float64).reshape(3, 3)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{file}: {name} lacks or garbles {error}; download it again") from error
         yield f"{name}.jpg", pose, intrinsics

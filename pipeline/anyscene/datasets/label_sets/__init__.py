@@ -6,6 +6,7 @@ A class may have several prompts, and may stand for several categories of an ann
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.arrays import B1, I4, I8, U1, Integers
+from anyscene.datasets import raw_files
 from anyscene.errors import DataError
 
 FOLDER = Path(__file__).parent
@@ -20,6 +22,8 @@ COLUMNS = ("index", "name", "prompt", "red", "green", "blue", "foreground")
 ID = "_id"  # the suffix of columns with the ids of classes in an annotation, e.g. nyu40_id
 CATEGORY = "_category"  # the suffix of columns with names of categories, e.g. nuscenes_category
 SEVERAL = "|"
+COLOURS = ("red", "green", "blue")
+LARGEST = (1 << 24) - 1  # of ids, by which tables are looked up
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +78,15 @@ def label_set(name: str | Path) -> LabelSet:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv")))
         raise DataError(f"no label set {str(name)!r}; known are {known}, or give the path of a csv file")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or (missing := [column for column in COLUMNS if column not in rows[0]]):
-        raise DataError(
-            f"{path}: needs rows with the columns {', '.join(COLUMNS)}; lacks {missing if rows else 'all'}"
-        )
+    rows = _rows(path)
     try:
         for line, row in enumerate(rows):
             if int(row["index"]) != line:
                 raise ValueError(f"index {row['index']} should be {line}: labels are row numbers")
-        colours = np.array([[row["red"], row["green"], row["blue"]] for row in rows]).astype(np.uint8)
-        foreground = np.array([{"0": False, "1": True}[row["foreground"]] for row in rows])
+        colours = np.array([[_whole(row, name, 255) for name in COLOURS] for row in rows], np.uint8)
+        foreground = np.array([bool(_whole(row, "foreground", 1)) for row in rows])
         ids = {
-            column.removesuffix(ID): np.array([row[column] for row in rows]).astype(np.int32)
+            column.removesuffix(ID): np.array([_whole(row, column, LARGEST) for row in rows], np.int32)
             for column in rows[0]
             if column.endswith(ID)
         }
@@ -97,9 +96,11 @@ def label_set(name: str | Path) -> LabelSet:
             if column.endswith(CATEGORY)
         }
         prompts = [_several(row["prompt"], "prompt") for row in rows]
-    except (ValueError, KeyError, OverflowError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(f"{path}: {error}") from error
     names = tuple(row["name"] for row in rows)
+    if not all(name.strip() for name in names):
+        raise DataError(f"{path}: a class has no name")
     if len(set(names)) < len(names):
         raise DataError(f"{path}: a class name appears twice")
     for name, numbers in ids.items():
@@ -121,6 +122,35 @@ def label_set(name: str | Path) -> LabelSet:
         categories,
         np.repeat(np.arange(len(rows)), several) if max(several) > 1 else None,
     )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table by the names of its columns. Raises DataError naming the line that is wrong."""
+    try:
+        reader = csv.DictReader(io.StringIO(raw_files.text(path), newline=""), strict=True)
+        columns, rows = list(reader.fieldnames or ()), []
+        for row in reader:
+            if None in row or None in row.values():
+                found = len([value for value in row.values() if isinstance(value, str)])
+                found += len(row.get(None) or ())
+                raise DataError(f"{path}: line {reader.line_num} has {found} of {len(columns)} columns")
+            rows.append(row)
+    except csv.Error as error:
+        raise DataError(f"{path}: not a table with commas ({error})") from error
+    if not rows or (missing := [column for column in COLUMNS if column not in columns]):
+        raise DataError(
+            f"{path}: needs rows with the columns {', '.join(COLUMNS)}, parted by commas; lacks "
+            f"{missing if rows else 'all'}"
+        )
+    return rows
+
+
+def _whole(row: dict[str, str], column: str, most: int) -> int:
+    """The whole number in a column. Raises ValueError that names both where it is none in 0 to `most`."""
+    text = row[column].strip()
+    if not text.isdecimal() or int(text) > most:
+        raise ValueError(f"{column} of {row['name']} is {text!r}, wanted a whole number from 0 to {most}")
+    return int(text)
 
 
 def _several(value: str, column: str) -> tuple[str, ...]:

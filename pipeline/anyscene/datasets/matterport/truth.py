@@ -25,19 +25,20 @@ import numpy as np
 from plyfile import PlyData, PlyParseError
 
 from anyscene.arrays import I4, I8, Integers
-from anyscene.datasets import ply
+from anyscene.datasets import ply, raw_files
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.truth import MOSTLY, Truth
+from anyscene.datasets.whole_numbers import whole
 from anyscene.errors import DataError
 
 TABLE = "category_mapping.tsv"
 
 
 def table_text(root: Path) -> str:
-    """The content of the table of categories. Raises DataError where it is missing."""
+    """The content of the table of categories. Raises DataError where it is missing or cannot be read."""
     for folder in (root, root.resolve().parent):
         if (folder / TABLE).is_file():
-            return (folder / TABLE).read_text()
+            return raw_files.text(folder / TABLE)
     raise DataError(
         f"{root / TABLE}: missing; put metadata/{TABLE} of github.com/niessner/Matterport into dataset.root "
         "or the folder above"
@@ -86,7 +87,7 @@ def category_rows(table: str, label_set: LabelSet, path: Path) -> I4:
             raise DataError(
                 f"label set {label_set.name} has neither a column nyu40_id nor matterport_id; add one"
             )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path}: not Matterport3D's table of categories ({error!r}); download it again"
         ) from error
@@ -113,7 +114,10 @@ def _faces(path: Path) -> tuple[I8, I8, I8, int]:
         mesh = PlyData.read(path, known_list_len=ply.TRIANGLES)
         element = mesh["face"]
         face = np.asarray(element["vertex_indices"], np.int64)
-        category, instance = (np.asarray(element[name], np.int64) for name in ("category_id", "segment_id"))
+        category, instance = (
+            whole(np.asarray(element[name]), np.int32).astype(np.int64)
+            for name in ("category_id", "segment_id")
+        )
         points = len(mesh["vertex"].data)
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; unzip the house's region_segmentations") from error

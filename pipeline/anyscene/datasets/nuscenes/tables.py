@@ -231,7 +231,7 @@ def _rigid(placement: Placement, where: str) -> F8:
     try:
         translation, rotation = (np.array(values, np.float64) for values in placement)
         whole = translation.shape == (3,) and rotation.shape == (4,) and np.isfinite(translation).all()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole or not abs(np.linalg.norm(rotation) - 1) < UNIT_TOLERANCE:
         raise DataError(

@@ -29,13 +29,16 @@ from PIL import Image
 from plyfile import PlyData, PlyParseError
 
 from anyscene.arrays import I2, I4, I8, U1
+from anyscene.datasets import raw_files
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.truth import MOSTLY, Truth
+from anyscene.datasets.whole_numbers import whole
 from anyscene.errors import DataError
 
 TABLE = "scannetv2-labels.combined.tsv"
 NYU40 = 40  # ids 1..40, 0 = none
 NONE = 255  # in frames
+LARGEST = 1 << 24  # of ids of segments and categories, by which tables are looked up
 
 
 def files(scene: str) -> set[Path]:
@@ -49,8 +52,8 @@ def is_annotated(folder: Path) -> bool:
 
 
 def table_text(root: Path) -> str:
-    """The content of the table of categories. Raises DataError where it is missing."""
-    return _table_path(root).read_text()
+    """The content of the table of categories. Raises DataError where it is missing or cannot be read."""
+    return raw_files.text(_table_path(root))
 
 
 def read(folder: Path, label_set: LabelSet) -> Truth:
@@ -117,7 +120,7 @@ def _vertex_ids(path: Path) -> tuple[I8, dict[str, int]]:
         raise DataError(
             f"{path}: not a readable PLY with a label per vertex ({error}); download it again"
         ) from error
-    id = id.astype(np.int64)
+    id = id.astype(np.int64)  # of NaN the lowest, which is strange too
     strange = (id < 0) | (id > NYU40)
     if strange.mean() > MOSTLY:
         raise DataError(
@@ -137,6 +140,8 @@ def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
         segment = np.array(_json(path)["segIndices"])
         if segment.ndim != 1 or segment.dtype.kind not in "iu" or (segment < 0).any():
             raise ValueError("segIndices must be integers, one per vertex")
+        if segment.max(initial=0) > LARGEST:
+            raise ValueError(f"segment {segment.max()}, ids go up to {LARGEST:,}")
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a segmentation of the mesh ({error!r}); download it again") from error
     path = folder / _aggregation(scene)
@@ -145,15 +150,16 @@ def _objects(folder: Path) -> tuple[I4, dict[int, str]]:
     present[segment] = True
     try:
         for group in _json(path)["segGroups"]:
-            segments = np.array(group["segments"], np.int64)
+            segments = whole(np.array(group["segments"], np.float64), np.int64)
             missing = segments[(segments < 0) | (segments >= len(owner)) | ~present[segments % len(owner)]]
             if len(missing):
                 raise DataError(
                     f"{path}: object {group['objectId']} has segment {missing[0]}, which no vertex of "
                     f"{_segments(scene)} has; download both again"
                 )
-            owner[segments] = group["objectId"]
-            categories[int(group["objectId"])] = str(group["label"])
+            number = int(whole(np.array(group["objectId"]), np.int32))
+            owner[segments] = number
+            categories[number] = str(group["label"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a list of objects ({error!r}); download it again") from error
     return owner[segment], categories
@@ -178,9 +184,12 @@ def _table(root: Path, name: str, value: str) -> dict[str, int]:
     """One column of the table of categories by another."""
     path = _table_path(root)
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text()), delimiter="\t", quoting=csv.QUOTE_NONE))
-        return {row[name]: int(row[value]) for row in rows if row[value]}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        rows = list(csv.DictReader(io.StringIO(raw_files.text(path)), delimiter="\t", quoting=csv.QUOTE_NONE))
+        found = {row[name]: int(row[value]) for row in rows if row[value]}
+        if strange := [id for id in found.values() if not 0 <= id <= LARGEST]:
+            raise ValueError(f"{value} {strange[0]}, ids go up to {LARGEST:,}")
+        return found
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path}: not ScanNet's table of categories ({error!r}); download it again"
         ) from error
@@ -217,7 +226,10 @@ def _frame_ids(folder: Path, frame: str) -> I4 | None:
         raise DataError(f"{path}: frame {frame} is not readable ({error}); download it again") from error
     if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
         raise DataError(f"{where}: expected one integer per pixel, not {pixels.dtype}{list(pixels.shape)}")
-    return pixels.astype(np.int32)
+    try:
+        return whole(pixels, np.uint16).astype(np.int32)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}; download it again") from error
 
 
 def _json(path: Path) -> Any:

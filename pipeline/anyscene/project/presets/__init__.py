@@ -63,7 +63,7 @@ def change(params: Path, overlay: Mapping[str, Any]) -> parameters.Params:
 def _rewrite(params: Path, overlay: Mapping[str, Any], settings: parameters.Params) -> None:
     """Lay `overlay` over the file `params`, which then holds `settings`."""
     round_trip = _round_trip()
-    values = round_trip.load(params.read_text())
+    values = round_trip.load(params.read_text(encoding="utf-8"))
     lay(values, overlay, str(params))
     with outputs.replaced(params) as partial:
         with partial.open("w", encoding="utf-8") as stream:

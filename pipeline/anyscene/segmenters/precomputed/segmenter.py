@@ -154,9 +154,10 @@ class PrecomputedSegmenter:
         _check(
             file, feature.dtype.kind == "f" and fits, "feature", f"floats [h, w, {self._text.width}]", feature
         )
-        if not np.isfinite(feature).all():
-            raise DataError(f"{file}: features contain NaN or infinity")
-        return feature.astype(np.float32)
+        kept: F4 = _single(feature)
+        if not np.isfinite(kept).all():
+            raise DataError(f"{file}: features contain NaN or infinity, or more than a float32 holds")
+        return kept
 
     def _read(self, image: U1, names: Sequence[str]) -> tuple[Path, dict[str, Array]]:
         file = self._folder / f"{image_key(image)}.npz"
@@ -169,6 +170,11 @@ class PrecomputedSegmenter:
                 f"{file}: {self.name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
                 "`anyscene frames` writes the images of all answers that are wanted"
             ) from error
+
+
+def _single(values: Array) -> F4:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return values.astype(np.float32)
 
 
 def _check(file: Path, fine: bool, name: str, wanted: str, array: Array) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Array
+from anyscene.datasets import raw_files
 from anyscene.errors import DataError
 from anyscene.tasks.point_masks import PointMasks
 
@@ -42,7 +43,7 @@ class Proposals:
         if not path.is_file():
             raise DataError(f"{path}: missing; export the proposals of every annotated scene of the split")
         files, scores = [], []
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        for number, line in enumerate(raw_files.text(path).splitlines(), 1):
             where, parts = f"{path}: line {number}", line.split()
             if not parts:
                 continue
@@ -82,6 +83,8 @@ class Proposals:
             )
         if score.shape != mask.shape[1:] or not np.isfinite(score).all():
             raise DataError(f"{found[0]}: every one of {mask.shape[1]} masks needs a finite score")
+        if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+            raise DataError(f"{found[0]}: masks contain NaN or infinity; export it again")
         masks = PointMasks.of((column != 0 for column in mask.T), points)
         return cls(masks, score, (None,) * len(score), "mask3d")
 
@@ -140,5 +143,13 @@ def _tensors(path: Path) -> tuple[Array, F8]:
         mask, score = content if isinstance(content, tuple | list) else (content, None)
         mask = mask.numpy()
         return mask, np.ones(mask.shape[-1]) if score is None else score.double().numpy()
-    except (OSError, RuntimeError, EOFError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
         raise DataError(f"{path}: not a tensor of masks, or of masks and scores ({error})") from error

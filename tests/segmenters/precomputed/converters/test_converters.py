@@ -250,6 +250,7 @@ def first(found, folder, kind):
         ("pano_seg", torch.rand(24, 32), r"wanted a map \[h, w\]"),
         ("pano_seg", torch.zeros(24, dtype=torch.int32), r"wanted a map \[h, w\]"),
         ("pano_seg", torch.full((24, 32), -1), r"wanted a map \[h, w\]"),
+        ("pano_seg", torch.full((24, 32), 2**40), r"wanted a map \[h, w\]"),
         ("pano_seg", {"panoptic_seg": 1}, r"wanted a map \[h, w\]"),
         ("sem_seg", torch.full((24, 32), 139), "class 139 has no name; there are 139"),
         ("pano_seg", torch.full((24, 32), 9), r"caption/\w+.pth: \d captions, but there is a segment 9"),
@@ -271,6 +272,7 @@ def test_wrong_answers_are_refused_by_name(run, found, tmp_path, kind, content, 
     [
         ([], "segment 1 is not in the list"),
         ([{"id": 1}], '"category_id"'),
+        ([{"id": 1, "category_id": 1.7}], '"category_id"'),  # would be the class 1
         ([{"id": 1, "category_id": 5}], "class 5 has no name; there are 5"),
         ([{"id": 1, "category_id": -1}], "class -1 has no name"),
         (None, "wanted a list of"),
@@ -320,6 +322,7 @@ def test_wrong_answers_of_tap_are_refused(run, found, tmp_path, change, message)
         ({"image_info": np.ones(3)}, r"image_info \[4, 2\]"),
         ({"ppixel_ave_feat": np.zeros((40, 40, 8))}, "found .40, 40, 8."),
         ({"ppixel_ave_feat": np.full((1, 40, 40, 8), np.nan)}, "NaN or infinity"),
+        ({"ppixel_ave_feat": np.full((1, 40, 40, 8), 7e4)}, "or more than a float16 holds"),  # infinity
         ({"ppixel_ave_feat": np.zeros((1, 20, 40, 8))}, "covers 30 x 40 of 20 x 40"),
         (
             {"image_info": np.array([[48, 64], [40, 40], [0.5, 0.5], [0, 0]])},

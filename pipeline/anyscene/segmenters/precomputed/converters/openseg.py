@@ -23,6 +23,8 @@ from anyscene.segmenters.precomputed.answer import FeatureAnswer, Size
 from anyscene.segmenters.precomputed.converters import torch_file
 from anyscene.segmenters.protocol import nearest
 
+LARGEST = float(np.finfo(np.float16).max)
+
 
 @dataclass(frozen=True)
 class OpenSeg:
@@ -39,8 +41,8 @@ class OpenSeg:
     def read(self, key: str, size: Size) -> FeatureAnswer:
         file = next(file for file in self._files(key) if file.is_file())
         feature = _pixels(file, size) if file.suffix == ".npz" else _extracted(file)
-        if not np.isfinite(feature).all():
-            raise DataError(f"{file}: features contain NaN or infinity")
+        if not (np.abs(feature).max() <= LARGEST):  # this refuses NaN too
+            raise DataError(f"{file}: features contain NaN or infinity, or more than a float16 holds")
         height, width, channels = feature.shape
         cells = -(-height // self.stride), -(-width // self.stride)
         kept = nearest(np.arange(height * width).reshape(height, width), cells)

@@ -19,6 +19,7 @@ have differed.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from anyscene.segmenters.class_names import names
 from anyscene.segmenters.precomputed.answer import MaskAnswer, Options, Size
 from anyscene.segmenters.precomputed.converters import tap, torch_file
 from anyscene.segmenters.protocol import nearest
+
+LARGEST = np.iinfo(np.int32).max  # of segments, so that one and a class fit into a number
 
 # the classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds
 SEEM = tuple(
@@ -135,7 +138,7 @@ def _map(file: Path, stored: Any) -> I8:
     """i8[h, w]: the map in `stored`, of numbers >= 0. Raises DataError where there is none."""
     fine = isinstance(stored, torch.Tensor) and not stored.is_floating_point() and stored.numel()
     value = stored.squeeze() if fine and stored.ndim > 2 else stored
-    if not fine or value.ndim != 2 or value.min() < 0:
+    if not fine or value.ndim != 2 or value.min() < 0 or value.max() > LARGEST:
         raise DataError(f"{file}: wanted a map [h, w] of numbers from 0, alone or with the list of segments")
     ids: I8 = value.numpy().astype(np.int64)
     return ids
@@ -144,7 +147,7 @@ def _map(file: Path, stored: Any) -> I8:
 def _classes(file: Path, segments: Any) -> dict[int, int]:
     """The class of each segment. Raises DataError where there is no list of segments."""
     try:
-        return {int(one["id"]): int(one["category_id"]) for one in segments}
+        return {index(one["id"]): index(one["category_id"]) for one in segments}
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f'{file}: wanted a list of {{"id", "category_id"}} beside the map') from error
 

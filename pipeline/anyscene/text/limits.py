@@ -1,0 +1,46 @@
+"""Texts that an encoder does not take as they are: empty ones, bytes that are no text, and those that are
+longer than it reads."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Protocol, runtime_checkable
+
+from anyscene.errors import CutText, TextError
+
+SHOWN = 40  # characters of a text in a message
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """An encoder that reads only the beginning of a long text."""
+
+    def beyond(self, text: str) -> str:
+        """The end of the text that it does not read; empty where it reads all."""
+        ...
+
+
+def require_text(text: str) -> None:
+    """Raise TextError where there is nothing in the text to be found, or it is not text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextError(f"{text!r}: has bytes that are no UTF-8; write it in UTF-8") from error
+    if not text.strip():
+        raise TextError(f"{text!r}: an empty text means nothing; say what to find")
+
+
+def beyond(encoder: object, text: str) -> str:
+    """The end of the text that the encoder does not read."""
+    return encoder.beyond(text) if isinstance(encoder, Limited) else ""
+
+
+def warn(text: str, left_out: str) -> None:
+    """Say, as a CutText warning, what was left out of the text."""
+    begins, ends = (one if len(one) <= SHOWN else f"{one[:SHOWN]}..." for one in (text, left_out))
+    warnings.warn(
+        f"{begins!r}: longer than the text encoder reads; its last {len(left_out):,} characters are left "
+        f"out, from {ends!r} on",
+        CutText,
+        stacklevel=2,
+    )

