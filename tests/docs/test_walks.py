@@ -23,6 +23,7 @@ TAU, FRAME, SUPERPOINT, TEXT, PARAMETER = range(5)
 COMMANDS = (  # what every command does, whatever passes
     *("cli/command.py", "cli/refusals.py", "cli/named.py"),
     *(f"project/{name}.py" for name in ("timing", "progress", "device", "digests", "freshness", "stages")),
+    "weights/reading.py",  # hashes of weights
 )
 CHECKS = (  # of all parameters, when they are read
     *("project/registry.py", "weights/catalogue.py", "segmenters/*/__init__.py"),
