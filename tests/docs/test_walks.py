@@ -26,6 +26,7 @@ COMMANDS = (  # what every command does, whatever passes
         f"project/{name}.py"
         for name in ("timing", "progress", "device", "digests", "freshness", "stages", "outputs", "caches")
     ),
+    "weights/reading.py",  # hashes of weights
 )
 CHECKS = (  # of all parameters, when they are read
     *("project/registry.py", "weights/catalogue.py", "segmenters/*/__init__.py"),
