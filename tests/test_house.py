@@ -130,6 +130,44 @@ def fixtures(path: Path) -> set[str]:
     }
 
 
+BLOCKWISE = {"range": 2, "array_split": 1, "split": 1}  # functions that cut -> which argument says where
+
+
+def blocks(tree: ast.Module) -> set[str]:
+    """The names of the constants of a module that say how much of something is worked on at a time."""
+    constants = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.isupper()
+    }
+    cuts = [
+        node.args[place]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (place := BLOCKWISE.get(getattr(node.func, "attr", getattr(node.func, "id", "")))) is not None
+        and len(node.args) > place
+    ]
+    return {name.id for cut in cuts for name in ast.walk(cut) if isinstance(name, ast.Name)} & constants
+
+
+def test_what_works_in_blocks_is_run_with_more_than_one():
+    """The scenes of tests fit into one block, so each size of a block is made small by a test."""
+    small = {
+        found[1]
+        for path in FILES
+        for found in re.finditer(r"setattr\([^)]*?\b([A-Z][A-Z_]+)\"", (TESTS / path).read_text())
+    }
+    found = {
+        (path.relative_to(REPOSITORY / "pipeline").as_posix(), name)
+        for path in sorted((REPOSITORY / "pipeline" / "anyscene").rglob("*.py"))
+        for name in blocks(ast.parse(path.read_text()))
+    }
+    assert ("anyscene/text/text_space.py", "BLOCK") in found and len(found) > 6
+    assert [one for one in sorted(found) if one[1] not in small] == []
+
+
 def test_no_version_is_kept_by_hand():
     kept = [path for path in (REPOSITORY / "pipeline").rglob("*.py") if "VERSION =" in path.read_text()]
     assert kept == []

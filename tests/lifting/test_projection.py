@@ -386,3 +386,16 @@ def test_no_frames_and_a_broken_one(tmp_path):
             for view in projection.described_frames(frames, model, ["wall"], (6, 4), batch=2)
         )
     assert model.batches == [2]
+
+
+@pytest.mark.parametrize(("row", "column", "unread"), [(1, 3, (1, 0)), (3, 1, None)])
+def test_nothing_beyond_the_last_cells_is_read(row, column, unread):
+    """Beyond the middle of the last cell of a row, or of the last row, there is no next one, whatever follows
+    in memory: another row, or anything."""
+    memory = np.ones((3, 2, 1), np.float32)
+    memory[2] = np.inf
+    if unread is not None:
+        memory[unread] = np.inf
+    total, pixel = np.zeros((1, 1), np.float32), (np.array([one], np.int32) for one in (row, column))
+    projection.add_sampled_compiled(total, np.zeros(1, np.int64), *pixel, memory[:2], 4, 4)
+    assert total.item() == 1

@@ -61,6 +61,15 @@ def test_range_counts_what_is_not_finite(data):
     assert "-2 .. 1, 1 NaN, 1 infinite" in text and "int32[0, 3]" in text and "empty" in text
 
 
+@pytest.mark.parametrize("rows", [None, np.arange(49, -1, -3)])
+def test_colours_of_features_are_the_same_in_blocks(monkeypatch, rows):
+    feature = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float16)
+    whole = inspection.principal_colours(feature, rows)
+    assert len(np.unique(whole, axis=0)) > 10
+    monkeypatch.setattr(inspection, "BLOCK", 6 * 4)
+    assert np.abs(inspection.principal_colours(feature, rows).astype(int) - whole).max() <= 1
+
+
 def test_every_value_is_counted(data, monkeypatch):
     monkeypatch.setattr(inspection, "BLOCK", 8)  # several blocks
     feature = np.ones((10, 4), np.float16)

@@ -7,6 +7,7 @@ import pytest
 
 from anyscene.datasets import LabelSet
 from anyscene.fusion import fuse, superpoint_means
+from anyscene.text import text_space
 from anyscene.text.text_space import TextSpace
 
 WIDTH, LABELS, VOCABULARY, POINTS = 48, 6, 5, 300
@@ -36,6 +37,13 @@ def test_products_and_lengths_are_kept(case):
     np.testing.assert_allclose(reduced @ space.labels.T, feature @ labels.T, atol=2e-5)
     np.testing.assert_allclose(reduced @ space.vocabulary.T, feature @ vocabulary.T, atol=2e-5)
     np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), np.linalg.norm(feature, axis=1), rtol=1e-5)
+
+
+def test_blocks_change_nothing(case, monkeypatch):
+    space, _, _, (feature, _), _ = case
+    whole = space.reduce(feature)
+    monkeypatch.setattr(text_space, "BLOCK", 37)
+    np.testing.assert_allclose(space.reduce(feature), whole, atol=1e-6)
 
 
 def test_predicts_the_most_similar_label(case):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anyscene.errors import PipelineError
+from anyscene.errors import PipelineError, ScenesFailed
 from benchmarks.quality.fuzz.damage import damage
 from benchmarks.quality.fuzz.kind import Kind, UnsoundError, digest
 
@@ -108,6 +108,8 @@ def _judged(error: PipelineError, how: str, place: Path, file: Path) -> Outcome:
         cause = cause.__cause__ or cause.__context__
     if HIDDEN.search(said):
         return Outcome("traceback", how, said)
+    if isinstance(error, ScenesFailed):  # it names scenes
+        return Outcome("refused", how, said)
     if not any(part.removesuffix(".zarr") in str(error) for part in (*file.parts, file.stem, place.name)):
         return Outcome("nameless", how, said)
     return Outcome("refused", how, said)

@@ -38,12 +38,14 @@ def main(
     room: Annotated[list[str], typer.Option(help="a room, or a file; several may be given")],
     count: Annotated[int, typer.Option(help="faults")] = 20,
     seed: Annotated[int, typer.Option()] = 1,
+    what: Annotated[str, typer.Option(help="of this kind alone, such as 'refusal removed'")] = "",
     minutes: Annotated[float, typer.Option(help="no further fault is tried after these")] = 1e9,
     out: Annotated[Path | None, typer.Option(help="JSON to write")] = None,
 ) -> None:
     """Put faults into rooms at random, and print which the tests did not notice."""
     files = [file for name in room for file in _files(PACKAGE / name)]
-    sites = [(file, fault) for file in files for fault in faults(file.read_text())]
+    every = [(file, fault) for file in files for fault in faults(file.read_text())]
+    sites = [(file, fault) for file, fault in every if what in fault.what]
     drawn = random.Random(seed).sample(sites, min(count, len(sites)))
     for module in HEAVY:
         importlib.import_module(module)  # once: the tests run in processes that are forked from this one

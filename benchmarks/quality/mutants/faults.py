@@ -53,6 +53,8 @@ def _visit(node: ast.AST, found: list[Fault]) -> None:
         return
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return
     if isinstance(node, ast.expr | ast.stmt):
         for part, code, what in _of(node):
             assert part.end_lineno is not None and part.end_col_offset is not None

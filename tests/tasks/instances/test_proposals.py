@@ -92,7 +92,7 @@ class Malice:
         (torch.ones(39, 2), r"a_masks\.pt: masks \[39, 2\] for 40 points; export them of the mesh"),
         (torch.ones(40), r"masks \[40\] for 40 points"),
         ((torch.ones(40, 2), torch.ones(3)), "every one of 2 masks needs a finite score"),
-        ((torch.ones(40, 1), torch.tensor([torch.inf])), "every one of 1 masks needs a finite score"),
+        ((torch.ones(40, 2), torch.tensor([1, torch.inf])), "every one of 2 masks needs a finite score"),
         ({"masks": 1}, "not a tensor of masks, or of masks and scores"),
         (torch.full((40, 1), torch.nan), "masks contain NaN or infinity"),  # NaN is not 0, so all inside
         (torch.ones(40, 1, dtype=torch.bfloat16), "not a tensor of masks, or of masks and scores"),

@@ -24,6 +24,7 @@ from benchmarks.quality.mutants.faults import faults
         ("if a:\n    pass", set()),
         ("k = 'a' f'{1}'", set()),
         ("k: 'list[1]' = a", set()),
+        ("__all__ = [a, b]", set()),
         ("if TYPE_CHECKING:\n    import a", set()),
     ],
 )
