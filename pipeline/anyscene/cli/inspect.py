@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from anyscene.cli.command import command
+from anyscene.cli.console import console
 from anyscene.cli.options import Json
 from anyscene.show import inspection, picture_files
-
-PIPED = 400
 
 
 def inspect(
@@ -27,17 +25,14 @@ def inspect(
     """Show what an artefact holds: shapes, codecs, ranges, NaN; as a picture PCA colours or charts."""
     if picture is not None:
         picture_files.check(picture)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED  # for grep: an array stays one line
     if as_json:
         typer.echo(json.dumps(inspection.record(path), indent=2))
     else:
-        console.print(inspection.tree(path))
+        console().print(inspection.tree(path))
     if picture is not None:
         picture_files.write(picture, inspection.picture(path, scene))
         if not as_json:
-            console.print(f"picture: {picture}", markup=False)
+            console().print(f"picture: {picture}", markup=False)
 
 
 app = command(inspect)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from anyscene.cli.command import command
+from anyscene.cli.console import console
 from anyscene.cli.options import Json
 from anyscene.project import layout, outputs
 from anyscene.project.stages import Stage, declared, dvc_yaml
@@ -34,12 +34,14 @@ def stages(
     if as_json:
         typer.echo(json.dumps([_record(stage) for stage in found.values()], indent=2))
         return
-    table = Table("stage", "reads", "writes", "parameters", box=None)
+    table = Table(box=None)
+    for column in ("stage", "reads", "writes", "parameters"):
+        table.add_column(column, overflow="fold")  # a path is shown whole
     for stage in found.values():
         name = stage.name if stage.each is None else f"{stage.name} (each of {stage.each})"
         written = map(str, (*stage.writes, *stage.metrics))
         table.add_row(name, *("\n".join(map(str, part)) for part in (stage.reads, written, stage.parameters)))
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _record(stage: Stage) -> dict[str, object]:
