@@ -261,7 +261,7 @@ def test_without_a_network_a_scan_is_not_read_first(empty):
         result = run(*arguments, "--source", "nothing")
         assert result.exit_code == 1 and "no features of nothing" in result.output, result.output
         result = run(*arguments, "--source", "../models/mine")
-        assert result.exit_code == 1 and "../scan" in result.output, result.output
+        assert result.exit_code == 1 and "scan/pose" in result.output, result.output
     result = run(view, "../scan", "--source", "nothing")
     assert result.exit_code == 1 and "no features of nothing" in result.output, result.output
 
