@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionXLPipeline
+from diffusers.models import modeling_utils
+from diffusers.pipelines import pipeline_utils
 from safetensors.torch import load_file, save_file
 
 from anyscene.capability import synthesis, titles
@@ -66,6 +68,15 @@ def test_a_folder_becomes_a_pipeline(whole, kind):
     modules = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     assert len(modules) == len(WEIGHTS[kind]) and not any(part.training for part in modules)
     assert getattr(pipeline, "safety_checker", None) is None and getattr(pipeline, "watermark", None) is None
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_reading_gives_no_advice_about_packages(whole, kind, monkeypatch):
+    said = []
+    for module in (modeling_utils, pipeline_utils):
+        monkeypatch.setattr(module.logger, "warning", lambda message, *arguments: said.append(message))
+    read_pipeline(whole[kind], torch.float32)
+    assert said == []
 
 
 @pytest.mark.parametrize("kind", WEIGHTS)

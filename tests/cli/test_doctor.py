@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +9,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from anyscene.cli import main
-from anyscene.project import parameters
+from anyscene.cli import doctor, main
+from anyscene.project import parameters, presets
 
 
 def test_doctor(tmp_path, monkeypatch):
-    from anyscene.cli import doctor
-
     result = CliRunner().invoke(doctor.app, [])
     assert "torch" in result.stdout and "sparse backend" in result.stdout and "GB free" in result.stdout
     monkeypatch.chdir(tmp_path)
@@ -23,8 +22,6 @@ def test_doctor(tmp_path, monkeypatch):
 
 
 def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
-    from anyscene.cli import doctor
-
     values = parameters.read()
     values["segmenters"] |= {"names": ["lseg"], "weights": "weights"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
@@ -49,8 +46,6 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
 
 
 def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
-    from anyscene.cli import doctor
-
     params = str(Path("params.yaml").resolve())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
@@ -75,7 +70,8 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
     ):
         assert words in result.stdout, result.stdout
     assert result.stdout.partition("in this order\n")[2].splitlines() == [
-        "    anyscene preset scannet --root scans/scannet  # sets params.yaml",
+        "    anyscene init scannet --preset scannet --root scans/scannet  # makes a project of its own",
+        "    cd scannet  # all that follows is done there",
         "    anyscene weights fetch blip clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
         "    # put demo_e200.ckpt into weights/lseg: from https://github.com/isl-org/lang-seg "
         '("Download Demo Model")',
@@ -90,6 +86,29 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     result = CliRunner().invoke(doctor.app, ["--preset", "none", "--params", params])
     assert result.exit_code == 1 and "no preset is called 'none'" in result.stderr
+
+
+def planned(*arguments):
+    result = CliRunner().invoke(doctor.app, ["--preset", "scannet", "--json", *map(str, arguments)])
+    return result, json.loads(result.stdout or "{}")
+
+
+def test_doctor_says_what_a_preset_costs_before_its_scans_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no project
+    (tmp_path / "scans").mkdir()
+    result, record = planned("--root", "scans")
+    assert result.exit_code == 1 and record["data"]["views"] == 125_000, result.output
+    assert {one["what"]: one["found"] for one in record["checks"]}["raw scans"].startswith("scans: is empty")
+    assert record["steps"][0]["do"] == "anyscene init scannet --preset scannet --root scans"
+    result, _ = planned("--params", "none.yaml")
+    assert result.exit_code == 1 and "none.yaml: no such file" in result.stderr
+
+
+def test_doctor_does_not_plan_another_project_where_one_is_at_hand(tmp_path, monkeypatch):
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    presets.write("scannet", Path("params.yaml"), Path("scans"))
+    assert planned("--root", "scans")[1]["steps"][0]["do"] == "anyscene preset scannet --root scans"
 
 
 def test_doctor_as_json():

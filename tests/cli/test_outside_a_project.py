@@ -103,7 +103,7 @@ def test_a_file_that_needs_an_extra_names_it(empty, monkeypatch, file, module):
     monkeypatch.setitem(sys.modules, module, None)
     (empty / file).write_bytes(b"")
     for command, more in ((predict, ()), (query, ("a lamp",)), (view, ())):
-        result = run(command, file, *more)
+        result = run(command, file, *more, "--source", "../models/mine")
         name = command.__name__.rpartition(".")[2]
         assert result.exit_code == 1
         assert result.output == f'anyscene {name} needs {module}: pip install "anyscene[clouds]"\n'
@@ -127,7 +127,7 @@ def test_units_and_up_of_a_mesh_are_told(empty, bare):
     vertex = PlyData.read(empty / "labels.ply")["vertex"]
     np.testing.assert_allclose(np.column_stack([vertex[axis] for axis in "xyz"]), xyz, atol=1e-6)
     result = run(predict, bare["room"], "--model", "../models/mine", "--every", 2)
-    assert result.exit_code == 1 and "--every is not for this export: it has no images" in result.output
+    assert result.exit_code == 1 and "leave out --every: it has no images" in result.output
 
 
 def test_a_folder_with_a_mesh_is_asked_by_its_name(bare, empty):
@@ -245,6 +245,25 @@ def test_without_a_network_it_is_said_what_to_give(empty):
         assert "give the folder of one" in result.output
     result = run(predict, "../scan", "--model", "../models/other")
     assert result.exit_code == 1 and "no features of ../models/other; there are none" in result.output
+
+
+def test_without_a_network_a_scan_is_not_read_first(empty):
+    for file in (empty.parent / "scan").rglob("*.txt"):
+        file.write_text("no numbers")
+    for arguments in (
+        (query, "../scan", "a lamp"),
+        (features, "../scan", "--out", "f.npy"),
+        (predict, "../scan"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 1 and "models: no trained network" in result.output, result.output
+        assert "models/demo/student of a clone" in result.output
+        result = run(*arguments, "--source", "nothing")
+        assert result.exit_code == 1 and "no features of nothing" in result.output, result.output
+        result = run(*arguments, "--source", "../models/mine")
+        assert result.exit_code == 1 and "scan/pose" in result.output, result.output
+    result = run(view, "../scan", "--source", "nothing")
+    assert result.exit_code == 1 and "no features of nothing" in result.output, result.output
 
 
 def test_parameters_that_are_named_must_be_there(empty):

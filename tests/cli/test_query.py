@@ -18,8 +18,10 @@ from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.show import heat_map
 from anyscene.tasks import sources
+from anyscene.tasks.query.groups import Match
+from anyscene.tasks.query.session import Answer, Session
 from anyscene.text.glosses import glosses
-from tests.builders import miniature
+from tests.builders import REPOSITORY, miniature
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +139,35 @@ def test_single_superpoints_and_the_vocabulary_can_be_asked_for(rooms, tmp_path)
     assert result.exit_code == 0, result.output
     cosine = json.loads(found.read_text())["queries"][0]["matches"]
     assert matches[0]["score"] > cosine[0]["score"] + 0.05  # noise inside a class does not count
+
+
+def answered(*scores):
+    """An answer whose groups have these scores, in this order."""
+    place = (0.0, 0.0, 0.0)
+    matches = tuple(
+        Match((i,), score, 9, 1.0, place, place, (place, place)) for i, score in enumerate(scores)
+    )
+    shows, through = ("bed",) * len(scores), (None,) * len(scores)
+    return Answer("a bed", (), np.zeros(1, np.float32), matches, shows, through)
+
+
+@pytest.mark.parametrize(
+    "scores, said", [((0.5, 0.4), False), ((0.5, 0.5), False), ((0.4, 0.41), True), ((0.4, 0.4001), False)]
+)
+def test_why_the_order_is_not_that_of_the_scores_is_said_where_it_is_not(rooms, monkeypatch, scores, said):
+    monkeypatch.setattr(Session, "ask", lambda *arguments: answered(*scores))
+    result = run(rooms, "room0", "a bed", "--source", "fusion")
+    assert result.exit_code == 0, result.output
+    assert ("Not in the order of the scores" in " ".join(result.output.split())) is said
+
+
+def test_that_a_text_always_finds_something_is_said_once_and_not_where_nothing_is_listed(rooms):
+    texts = ("a bed", "a dinosaur")
+    result = run(rooms, "room0", *texts, "--source", "fusion")
+    assert result.exit_code == 0 and result.output.count("A text always finds something") == 1
+    assert (REPOSITORY / "docs/notes/queries.md").is_file() and "docs/notes/queries.md" in result.output
+    result = run(rooms, "room0", *texts, "--source", "fusion", "--top", "0")
+    assert result.exit_code == 0 and "A text always finds something" not in result.output
 
 
 def test_unknown_scenes_are_named_with_the_known(rooms):

@@ -1,19 +1,34 @@
 from pathlib import Path
 
+import pytest
+
 from anyscene.cli.steps import steps
 from anyscene.project import presets
 from anyscene.weights import needed
 
 
-def test_steps_leave_out_what_is_there(tmp_path, monkeypatch):
-    params = presets.load("scannet", Path("params.yaml"), tmp_path / "my scans")
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    found = presets.load("scannet", Path("params.yaml"), tmp_path / "my scans")
     monkeypatch.chdir(tmp_path)
+    return found
+
+
+def test_steps_begin_with_a_project_of_its_own_where_none_is_at_hand(params, tmp_path):
+    begin = f"anyscene init scannet --preset scannet --root '{tmp_path}/my scans'"
+    assert [step.do for step in steps("scannet", params, at_hand=False)][:2] == [begin, "cd scannet"]
+    (tmp_path / "weights").mkdir()
+    found = [step.do for step in steps("scannet", params, at_hand=False)]
+    assert found[:3] == [begin, "mv weights scannet/", "cd scannet"]
+
+
+def test_steps_leave_out_what_is_there(params, tmp_path):
     for entry in needed.of(params):
         for file in entry.files:
             path = tmp_path / "weights" / entry.folder / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    assert [step.do for step in steps("scannet", params)] == [
+    assert [step.do for step in steps("scannet", params, at_hand=True)] == [
         f"anyscene preset scannet --root '{tmp_path}/my scans'",
         "anyscene doctor",
         "dvc repro",
@@ -21,5 +36,5 @@ def test_steps_leave_out_what_is_there(tmp_path, monkeypatch):
     ]
     (tmp_path / "weights/blip/model.safetensors").unlink()
     (tmp_path / "weights/seem/precomputed.json").unlink()
-    found = [step.do for step in steps("scannet", params)]
+    found = [step.do for step in steps("scannet", params, at_hand=True)]
     assert found[1] == "anyscene weights fetch blip" and "anyscene frames" in found

@@ -104,7 +104,7 @@ def test_what_is_neither_a_scene_nor_a_capture(untouched, room, tmp_path):
     result = run(query.app, tmp_path, "a bed", *params)
     assert result.exit_code == 1 and "neither a scan (color/, pose/) nor an export" in result.stderr
     result = run(query.app, room[1], "a bed", "--scale", "2", *params)
-    assert result.exit_code == 1 and "--scale is not for this export" in result.stderr
+    assert result.exit_code == 1 and "leave out --scale" in result.stderr
     result = run(query.app, room[1], "a bed", "--source", "fusion", *params)
     assert result.exit_code == 1 and "fusion: features of scenes that were imported" in result.stderr
     write_scan(tmp_path, "scan")
@@ -115,7 +115,7 @@ def test_what_is_neither_a_scene_nor_a_capture(untouched, room, tmp_path):
         ("--confidence", "high"),
     ):
         result = run(query.app, tmp_path / "scan", "a bed", *option, *params)
-        assert result.exit_code == 1 and f"{option[0]} is not for this export: a scan in" in result.stderr
+        assert result.exit_code == 1 and f"leave out {option[0]}: a scan in" in result.stderr
     result = run(query.app, tmp_path / "none", "a bed", *params)
     assert result.exit_code == 1 and "no such" in result.stderr
     (tmp_path / "data" / "scenes" / "my_room.zarr").mkdir(parents=True)
@@ -135,6 +135,6 @@ def test_options_of_an_import_are_refused_for_a_scene_that_is_imported(untouched
     ):  # fmt: skip
         result = run(query.app, "room", "a bed", *option)
         assert result.exit_code == 1
-        assert f"{option[0]} is not for this export: room is a scene that is imported" in result.stderr
+        assert f"leave out {option[0]}: room is imported already" in result.stderr
     result = run(query.app, "./room", "a bed", "--every", 2)  # the folder of that name, not the scene
     assert result.exit_code == 1 and "neither a scan (color/, pose/) nor an export" in result.stderr

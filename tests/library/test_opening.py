@@ -14,6 +14,7 @@ import pytest
 import anyscene
 from anyscene.datasets import ply
 from anyscene.errors import CheckpointError, DataError, StoreError
+from anyscene.project import parameters
 from tests.builders import coloured_room, miniature
 from tests.builders.capture import grid, write_ply, write_scan
 from tests.builders.clouds_of_other_tools import WRITERS
@@ -238,6 +239,16 @@ def test_the_most_refined_network_of_the_project(rooms, elsewhere):
         cloud.query("a bed")
 
 
+def test_where_nothing_was_imported_a_scene_is_had_by_a_run(elsewhere):
+    with pytest.raises(DataError, match="no scene of a project; check the path"):
+        opened("room0")
+    shutil.copy(parameters.DEFAULTS, elsewhere / "params.yaml")
+    with pytest.raises(DataError, match="no scene of a project; run `dvc repro`"):
+        opened("room0")
+    with pytest.raises(DataError, match="no scene of a project; check the path"):
+        opened("room0.ply")
+
+
 def test_units_and_up_of_a_mesh(network, elsewhere):
     xyz, face = grid(6)
     rgb = np.zeros((36, 3), np.uint8)
@@ -251,9 +262,9 @@ def test_units_and_up_of_a_mesh(network, elsewhere):
     np.testing.assert_allclose(np.abs(cloud.normals[:, 2]), 0, atol=1e-6)
     with pytest.raises(DataError, match="has no images to tell what is up"):
         opened("mesh.ply", options=anyscene.ExportOptions(scale=0.001, up="images"))
-    with pytest.raises(DataError, match="--depth-unit is not for this export: it has no images"):
+    with pytest.raises(DataError, match="leave out --depth-unit: it has no images"):
         opened("mesh.ply", options=anyscene.ExportOptions(depth_unit=0.001))
-    with pytest.raises(DataError, match="--every is not for this export: it has no images"):
+    with pytest.raises(DataError, match="leave out --every: it has no images"):
         opened("mesh.ply", every=2)
 
 
@@ -305,7 +316,7 @@ def test_what_is_not_there_is_named(rooms, elsewhere):
         opened("nowhere.ply", project=rooms)
     with pytest.raises(DataError, match="some/folder: no such file or folder"):
         opened("some/folder")
-    with pytest.raises(DataError, match="--every is not for this export: room0 is a scene that is imported"):
+    with pytest.raises(DataError, match="leave out --every: room0 is imported already"):
         opened("room0", project=rooms, every=2)
     with pytest.raises(DataError, match=r"room0.zarr is an artefact"):
         opened(rooms / "data/scenes/room0.zarr", every=2)

@@ -34,6 +34,8 @@ def test_it_is_the_clone_without_the_demo(tmp_path, raw):
     result = initialise(folder, "--root", raw)
     assert result.exit_code == 0, result.output
     assert f"cd '{folder}'" in result.stdout and str(raw) in result.stdout
+    *_, run, kept = result.stdout.splitlines()
+    assert run.split() == ["dvc", "repro"] and 'git commit --message "First run"' in kept
     params, clone = parameters.load(folder / "params.yaml"), parameters.load(REPOSITORY / "params.yaml")
     assert (params.dataset.name, params.dataset.reader) == ("mine", "rgbd")
     assert params.dataset.root == str(raw) and params.training == clone.training
@@ -104,6 +106,32 @@ def test_dvc_runs_in_it_and_its_dvc_yaml_is_fresh(tmp_path, raw):
     done = workspace.dvc("repro", "superpoints", path=path)
     assert done.code == 0 and done.stages == ["scenes", "superpoints"], done.output
     assert "2 computed, 0 unchanged" in done.output
+    _goes_back(workspace, path)
     before = (workspace.folder / "dvc.yaml").read_text()
     done = workspace.run("-m", "anyscene.cli.stages", "--write", path=path)
     assert done.code == 0 and (workspace.folder / "dvc.yaml").read_text() == before
+
+
+def _goes_back(workspace, path):
+    """As docs/how-to/experiments.md says: what was committed after a run comes back after an experiment."""
+
+    def git(*arguments):
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        said = subprocess.run(
+            ["git", *identity, *arguments], cwd=workspace.folder, capture_output=True, text=True
+        )
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "First run")
+    lock = (workspace.folder / "dvc.lock").read_text()
+    done = workspace.dvc("exp", "run", "-S", "superpoints.min_vertices=5", "superpoints", path=path)
+    assert done.code == 0 and done.stages == ["superpoints"], done.output
+    assert (workspace.folder / "dvc.lock").read_text() != lock
+    git("checkout", "params.yaml", "dvc.lock", "reports")
+    back = workspace.dvc("checkout", "superpoints", path=path)
+    assert back.code == 0, back.output
+    assert not git("status", "--short")
+    again = workspace.dvc("repro", "superpoints", path=path)
+    assert again.code == 0 and again.stages == [], again.output

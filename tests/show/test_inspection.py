@@ -136,6 +136,8 @@ def test_a_model_is_listed_and_shown_as_histograms(data):
     assert "bias  BF16[4]  0 .. 0" in text
     (data / "model/network.json").write_text('{"voxel": 0.1}')
     assert 'network.json: {"voxel": 0.1}' in printed(inspection.tree(data / "model"))
+    (data / "model/network.json").write_text(json.dumps({"title": "long " * 80, "voxel": 0.1}))
+    assert '"voxel": 0.1}' in printed(inspection.tree(data / "model"))
     values["bias"][1:] = torch.nan
     save_file(values, data / "model/model.safetensors")
     assert "0 .. 0, 3 NaN" in printed(inspection.tree(data / "model"))

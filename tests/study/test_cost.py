@@ -40,6 +40,14 @@ def test_without_data_what_was_published(tmp_path):
         cost.extent(own)
 
 
+def test_an_empty_folder_has_no_data(tmp_path):
+    assert cost.extent(settings(tmp_path)) == cost.extent(settings(tmp_path / "none"))
+    own = settings(tmp_path)
+    own = dataclasses.replace(own, dataset=dataclasses.replace(own.dataset, reader="rgbd"))
+    with pytest.raises(DataError, match=r"is empty; set dataset\.root"):
+        cost.extent(own)
+
+
 def test_with_data_it_is_counted(tmp_path):
     root = write_root(tmp_path, *SCANS[:2])
     found = cost.extent(settings(root, 2))

@@ -26,7 +26,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from diffusers.utils import logging
+from diffusers.utils import is_accelerate_available, logging
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
@@ -35,6 +35,7 @@ from anyscene.capability.titles import CONDITION
 from anyscene.errors import SynthesisError
 
 INDEX = "model_index.json"
+LOADING = {"low_cpu_mem_usage": is_accelerate_available()}  # what diffusers does anyway, with a warning
 NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 TEXT_TOWERS: Mapping[type[DiffusionPipeline], Mapping[str, type]] = {
     StableDiffusionPipeline: {"text_encoder": CLIPTextModel},
@@ -99,7 +100,7 @@ def _published(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
         part: _network(network, folder / part, dtype)
         for part, network in (NETWORKS | dict(TEXT_TOWERS[kind])).items()
     }
-    return kind.from_pretrained(folder, **networks, **WITHOUT[kind], local_files_only=True)
+    return kind.from_pretrained(folder, **networks, **WITHOUT[kind], local_files_only=True, **LOADING)
 
 
 def _demo(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
@@ -129,6 +130,7 @@ def _network(kind: type[ModelMixin], folder: Path, dtype: torch.dtype) -> ModelM
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        **(LOADING if issubclass(kind, ModelMixin) else {}),
     )
     lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if lacking:

@@ -19,7 +19,7 @@ from rich.text import Text
 from anyscene import segmenters
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
-from anyscene.cli.steps import steps
+from anyscene.cli.steps import Step, steps
 from anyscene.cli.told import Told, with_told
 from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
@@ -66,7 +66,7 @@ def doctor(
     With SCAN: whether it can be read, and how far its depth maps agree with each other and with its mesh.
 
     With --preset: what the paper's settings for a data set need, what they would cost in time and disk, and
-    the commands from here to the table, in their order.
+    the commands from here to the table, in their order. It needs no project.
     """
     if scan is not None:
         checks = [_scan(Path(scan), told, params)]
@@ -77,9 +77,14 @@ def doctor(
         _require_fine(checks, as_json)
         return
     told.refuse("no scan is checked")
-    settings, refused = None, []
+    settings, refused, at_hand = None, [], False
     try:
-        settings = presets.load(preset, params, root) if preset else parameters.load(params)
+        if preset is None:
+            settings = parameters.load(params)
+        else:
+            file = params if params.is_file() or params != layout.PARAMETERS else parameters.DEFAULTS
+            settings = presets.load(preset, file, root)
+            at_hand = parameters.load(file).dataset.reader == settings.dataset.reader
     except PipelineError as error:
         if preset is not None:  # without its settings there is nothing to look for
             raise
@@ -95,14 +100,16 @@ def doctor(
         record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
         if preset is not None and settings is not None:
             record |= _cost_record(settings)
-            record["steps"] = [asdict(step) for step in steps(preset, settings)]
+            record["steps"] = [asdict(step) for step in steps(preset, settings, at_hand)]
         typer.echo(json.dumps(record, indent=2))
     else:
         console = stdout()
         console.print(_table(checks))
         if preset is not None and settings is not None:
             console.print(_cost(settings))
-            console.print(_steps(preset, settings), soft_wrap=True)  # a command stays on its line
+            console.print(
+                _steps(steps(preset, settings, at_hand)), soft_wrap=True
+            )  # a command stays on its line
     _require_fine(checks, as_json)
 
 
@@ -155,11 +162,18 @@ def check_settings(settings: parameters.Params, file: Path) -> list[Check]:
     checks.append(_text(settings.text.encoder))
     checks.append(_weights("text-to-image model", Path(settings.synthesis.diffusion), "model_index.json"))
     checks.append(_weights("SAM", Path(settings.synthesis.sam), "sam.json"))
-    root = Path(settings.dataset.root)
-    built = settings.dataset.name == "demo"
-    hint = "built by `dvc repro`" if built else f"{root}: no such folder: set dataset.root"
-    checks.append(Check(root.is_dir() or built, "raw scans", str(root) if root.is_dir() else hint))
+    checks.append(_scans(settings.dataset))
     return checks
+
+
+def _scans(dataset: parameters.Dataset) -> Check:
+    """Whether anything lies in the folder of the raw scans."""
+    root = Path(dataset.root)
+    there = root.is_dir() and any(root.iterdir())
+    if not there and dataset.name == "demo":
+        return Check(True, "raw scans", "built by `dvc repro`")
+    wrong = "is empty: put the scans there, or" if root.is_dir() else "no such folder:"
+    return Check(there, "raw scans", str(root) if there else f"{root}: {wrong} set dataset.root")
 
 
 def check_model(name: str, settings: parameters.Params) -> Check:
@@ -256,10 +270,10 @@ def _disk(settings: parameters.Params, size: Extent) -> Iterator[tuple[str, str]
     yield "", f"{_free_gb():,.0f} GB are free"
 
 
-def _steps(preset: str, settings: parameters.Params) -> Text:
+def _steps(found: list[Step]) -> Text:
     """The steps as a script: what is done by hand stands in its comments."""
     lines = ["", "in this order"]
-    for step in steps(preset, settings):
+    for step in found:
         lines.append(f"    # {step.do}: {step.why}" if step.by_hand else f"    {step.do}  # {step.why}")
     return Text("\n".join(lines))
 

@@ -31,6 +31,7 @@ def features(
     A point without a feature has zeros.
     """
     feature_files.check(out)
+    opening.require_features(scene, source, params)
     cloud = opening.open(scene, source=source, project=params, **vars(told))
     if cloud.remarks:
         typer.echo(cloud.remarks)

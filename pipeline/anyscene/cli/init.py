@@ -34,6 +34,7 @@ def init(
     typer.echo(f"    cd {shlex.quote(str(folder))}")
     typer.echo('    git add --all && git commit --message "Start"')
     typer.echo("    dvc repro")
+    typer.echo('    git add --all && git commit --message "First run"    # what an experiment goes back to')
 
 
 def _require_git(folder: Path) -> None:

@@ -29,11 +29,11 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(inspection.record(path), indent=2))
     else:
-        console.print(inspection.tree(path))
+        stdout().print(inspection.tree(path))
     if picture is not None:
         picture_files.write(picture, inspection.picture(path, scene))
         if not as_json:
-            console.print(f"picture: {picture}", markup=False)
+            stdout().print(f"picture: {picture}", markup=False)
 
 
 app = command(inspect)

@@ -12,7 +12,7 @@ from anyscene.cli.options import In, ParamsFile, Worlds
 from anyscene.cli.told import Told, with_told
 from anyscene.datasets import ply
 from anyscene.datasets.geometry import formats
-from anyscene.library.opening import located
+from anyscene.library.opening import located, require_features
 from anyscene.project import outputs
 from anyscene.text import embeddings, load_text_encoder
 
@@ -29,11 +29,13 @@ def predict(
     out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(
         "labels.ply"
     ),
-    model: Annotated[
+    source: Annotated[
         str | None,
         typer.Option(
+            "--source",
+            "--model",
             help="a network under models/ by its name, or any by the path of its folder; default: the most "
-            "refined one"
+            "refined one",
         ),
     ] = None,
     turns: Annotated[int, typer.Option(help="average over so many turns about the vertical")] = 1,
@@ -47,13 +49,14 @@ def predict(
     outputs.check(out, ply.ENDING)
     settings, artefacts = located(params)
     label_set = datasets.label_set(labels or settings.dataset.label_set)
+    require_features(scan, source, params)
     with told.as_scene(scan, settings) as (scene, remarks):
         if remarks:
             typer.echo(remarks)
     from anyscene.networks.cloud import Cloud  # takes PyTorch
     from anyscene.tasks import sources
 
-    trained = sources.network(artefacts, model)
+    trained = sources.network(artefacts, source)
     cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     feature = trained.features(cloud, turns)

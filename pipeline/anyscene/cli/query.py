@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from anyscene.tasks.surface import Surface
 
 PICTURE = (960, 720)
+DECIMALS = 3  # of a score
+ORDER = "Not in the order of the scores: little surface scores high by chance, so it stands further down."
+ALWAYS = (
+    "A text always finds something: a score does not tell whether the thing is there (docs/notes/queries.md)."
+)
 
 
 @with_told
@@ -62,7 +67,11 @@ def query(
     told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Show where in SCENE the features are closest to each TEXT."""
+    """Show where in SCENE the features are closest to each TEXT.
+
+    A text always finds something: a score does not tell whether the thing is there. Groups stand in the order
+    of their scores less a standard error, which is large for little surface.
+    """
     for one in (*text, *(negative or ())):
         require_text(one)
     if out is not None:
@@ -71,6 +80,7 @@ def query(
         picture_files.check(png)
     if json_ is not None:
         outputs.check(json_, ".json")
+    opening.require_features(scene, source, params)
     console = stdout()
     cloud = opening.open(scene, source=source, project=params, **vars(told))
     from anyscene.show import heat_map  # takes PyTorch
@@ -85,6 +95,8 @@ def query(
     answers = [answer.placed(surface, world.literal) for answer in asked]
     for answer in answers:
         console.print(_table(session, answer, "m" if world is Worlds.scene else "its unit"))
+    if any(answer.matches for answer in answers):
+        typer.echo(ALWAYS)
     if out is not None:
         _write_ply(out, surface, answers, world)
         console.print(f"heat map: {out}", markup=False)
@@ -109,12 +121,16 @@ def _table(session: Session, answer: Answer, unit: str) -> Table:
         table.add_column(name, justify="right")
     rows = zip(answer.shows, answer.through, answer.matches, strict=True)
     for rank, (name, through, match) in enumerate(rows, 1):
-        counts = (f"{match.score:.3f}", f"{match.area:.2f}", f"{match.points:,}")
+        counts = (f"{match.score:.{DECIMALS}f}", f"{match.area:.2f}", f"{match.points:,}")
         places = (decimals(match.centre, 2), decimals(match.extent, 2))
         table.add_row(str(rank), Text(name), Text(_found_as(through)), *counts, *places)
     glosses = {through.name: through.gloss for through in answer.through if through and through.gloss}
-    if glosses:
-        table.caption = Text("\n".join(f"* {name}: {gloss}" for name, gloss in glosses.items()))
+    notes = [f"* {name}: {gloss}" for name, gloss in glosses.items()]
+    shown = [round(match.score, DECIMALS) for match in answer.matches]
+    if shown != sorted(shown, reverse=True):
+        notes.append(ORDER)
+    if notes:
+        table.caption = Text("\n".join(notes))
     return table
 
 

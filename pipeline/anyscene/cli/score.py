@@ -31,7 +31,10 @@ def score(
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
     truth: Annotated[
         Path | None,
-        typer.Option(help="folder of the annotation, in the same forms; default: that of the project"),
+        typer.Option(
+            help="folder of the annotation: the same forms, or scans (ID/truth/vertex_label.npy); default: "
+            "that of the project"
+        ),
     ] = None,
     params: ParamsFile = None,
     as_json: Json = False,

@@ -34,7 +34,9 @@ def stages(
     if as_json:
         typer.echo(json.dumps([_record(stage) for stage in found.values()], indent=2))
         return
-    table = Table("stage", "reads", "writes", "parameters", box=None)
+    table = Table(box=None)
+    for column in ("stage", "reads", "writes", "parameters"):
+        table.add_column(column, overflow="fold")  # a path is shown whole
     for stage in found.values():
         name = stage.name if stage.each is None else f"{stage.name} (each of {stage.each})"
         written = map(str, (*stage.writes, *stage.metrics))

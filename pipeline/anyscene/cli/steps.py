@@ -21,13 +21,23 @@ class Step:
     by_hand: bool = False  # whether `do` is in words
 
 
-def steps(preset: str, params: Params) -> list[Step]:
+def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
     """What is to be done from here to the table. Weights and answers that are there are left out.
 
-    params: those of the preset, with its folder of scans.
+    params: those of the preset, with its folder of scans. at_hand: whether the current folder is a project of
+    the preset's data set; if not, one is made in it, which takes the weights that are here.
     """
     weights, awaited = Path(params.segmenters.weights), cost.awaited(params)
-    found = [Step(f"anyscene preset {preset} --root {shlex.quote(params.dataset.root)}", "sets params.yaml")]
+    root = shlex.quote(params.dataset.root)
+    if at_hand:
+        found = [Step(f"anyscene preset {preset} --root {root}", "sets params.yaml")]
+    else:
+        found = [
+            Step(f"anyscene init {preset} --preset {preset} --root {root}", "makes a project of its own")
+        ]
+        if weights.is_dir():
+            found.append(Step(f"mv {weights} {preset}/", "takes along the weights that are here"))
+        found.append(Step(f"cd {preset}", "all that follows is done there"))
     missing = [entry for entry in needed.of(params) if not entry.complete(weights)]
     if fetched := " ".join(entry.name for entry in missing if entry.fetchable):
         found.append(Step(f"anyscene weights fetch {fetched}", f"into {weights}"))

@@ -14,7 +14,7 @@ from anyscene.cli.command import command
 from anyscene.cli.options import ParamsFile, Source
 from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.errors import StoreError
-from anyscene.library.opening import home, is_imported, located, require
+from anyscene.library.opening import home, is_imported, located, require, require_features
 from anyscene.project import store
 from anyscene.project.console import stdout
 from anyscene.project.layout import Artefacts
@@ -47,7 +47,7 @@ def view(
 
     torch.set_num_threads(1)  # a text is little work: a browser that draws beside it needs the other cores
     if scene is None or is_imported(artefacts, scene):
-        told.refuse("a scene that is imported is shown")
+        told.refuse("the scene is imported already")
         _serve(settings, artefacts, scene, port, source, points, dark)
     elif (found := home(Path(scene))) is not None:
         told.refuse(f"{scene} is an artefact")
@@ -55,6 +55,7 @@ def view(
         settings, name = located(params or root)[0], Path(scene).name.removesuffix(store.SUFFIX)
         _serve(settings, Artefacts(root), name, port, source or _of_stage(stage), points, dark)
     else:
+        require_features(scene, source, params)
         with told.as_scene(Path(scene), settings) as (scan, remarks):
             if remarks:
                 typer.echo(remarks)

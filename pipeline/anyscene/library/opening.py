@@ -73,7 +73,7 @@ def open(
         return _artefact(path, source, project, encoder)
     settings, artefacts = located(project)
     if is_imported(artefacts, str(scene)):
-        because = f"{scene} is a scene that is imported; of an export give the path, ./{scene}"
+        because = f"{scene} is imported already; if you mean a folder of that name, give ./{scene}"
         imports.refuse(exporter, options, mesh, every, because)
         return _imported(settings, artefacts, str(scene), source, encoder)
     require(artefacts, scene)
@@ -151,12 +151,28 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     path, imported = Path(scene), artefacts.data("scenes")
     if path.exists() or is_imported(artefacts, str(scene)):
         return
-    if path.name == str(scene) and not formats.is_known(path) and imported.is_dir():
-        try:
-            store.open_imported(imported, path.name)
-        except StoreError as error:  # it names those that there are
-            raise StoreError(f"{error}; nor is there a file or a folder of this name") from error
-    raise DataError(f"{path}: no such file or folder, and no scene of a project; check the path")
+    remedy = "check the path"
+    if path.name == str(scene) and not formats.is_known(path):
+        if imported.is_dir():
+            try:
+                store.open_imported(imported, path.name)
+            except StoreError as error:  # it names those that there are
+                raise StoreError(f"{error}; nor is there a file or a folder of this name") from error
+        if (artefacts.root / layout.PARAMETERS).is_file():
+            remedy = "run `dvc repro` (`make demo` in a clone), which imports the scenes, or check the path"
+    raise DataError(f"{path}: no such file or folder, and no scene of a project; {remedy}")
+
+
+def require_features(scene: str | Path, source: str | Path | None, project: str | Path | None) -> None:
+    """Raise StoreError, which says what to do, where `scene` has yet to be read and no network is there that
+    would give it features: a capture can take minutes. source, project: as for `open`."""
+    artefacts = located(project)[1]
+    if Path(scene).suffix == store.SUFFIX or is_imported(artefacts, str(scene)):
+        return
+    require(artefacts, scene)
+    from anyscene.tasks import sources
+
+    sources.check(artefacts, None if source is None else str(source))
 
 
 def _artefact(

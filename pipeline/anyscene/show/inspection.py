@@ -31,7 +31,7 @@ WANTED = (
     "give a .zarr folder, a model (folder or .safetensors), a file of data/capability, or what holds them"
 )
 DEEP = 3  # levels of folders that are searched, as many as models/demo/diffusion/unet needs
-PANELS, LONGEST, BRIEF = 9, 32, 300  # histograms in a picture; characters of a name above one; of a record
+PANELS, LONGEST, BRIEF = 9, 32, 2000  # histograms in a picture; characters of a name above one; of a record
 BLOCK = 1 << 22  # values that are read at a time
 
 

@@ -53,12 +53,14 @@ class Work:
 
 def extent(params: Params) -> Extent:
     """How much lies in dataset.root: scenes are counted, views and points are estimated from a few scenes.
-    Where there is no such folder, it is what was published about the data set. Raises DataError where neither
-    is known."""
-    if not Path(params.dataset.root).is_dir():
+    Where there is no such folder, or an empty one, it is what was published about the data set. Raises
+    DataError where neither is known."""
+    root = Path(params.dataset.root)
+    if not root.is_dir() or not any(root.iterdir()):
         published = datasets.entry(params.dataset.reader).published(params.scenes.frame_stride)
         if published is None:
-            raise DataError(f"{params.dataset.root}: no such folder; set dataset.root to the scans")
+            what = "is empty" if root.is_dir() else "no such folder"
+            raise DataError(f"{root}: {what}; set dataset.root to the scans")
         return published
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     splits = dataset.splits()

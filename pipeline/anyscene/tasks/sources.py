@@ -18,7 +18,10 @@ from anyscene.tasks.surface import Surface
 
 FUSION, FUSED = "fusion", "fused"  # the source, and its title
 PROJECTED = "projection/"  # begins the sources that are 2D models
-UNTRAINED = "no trained network; run `dvc repro`, or give the folder of one"
+UNTRAINED = (
+    "no trained network; run `dvc repro` in a clone or a project, or give the folder of one: "
+    "models/demo/student of a clone is the demo's"
+)
 
 
 def networks(artefacts: Artefacts) -> tuple[Description, ...]:
@@ -90,10 +93,10 @@ def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None) -> Fe
     return predicted(network(artefacts, source), cloud)
 
 
-def check(artefacts: Artefacts, source: str, scene: str | None = None) -> None:
+def check(artefacts: Artefacts, source: str | None, scene: str | None = None) -> None:
     """Raise StoreError where there is no `source` of features of the imported `scene`; None: of a scan that
-    was not imported, of which only a network has features."""
-    if not is_stored(source):
+    was not imported, of which only a network has features. source: as for `network`."""
+    if source is None or not is_stored(source):
         folder(artefacts, source)
     elif scene is None:
         raise StoreError(

@@ -97,7 +97,7 @@ def test_the_mesh_of_the_device_gives_the_points(tmp_path):
 def test_what_is_missing_or_said_already(tmp_path):
     write_arkitscenes(tmp_path / VIDEO, views(POSES))
     for given in ({"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}):
-        with pytest.raises(DataError, match="is not for this export: ARKitScenes has metres"):
+        with pytest.raises(DataError, match=r"leave out --.*: ARKitScenes has metres"):
             read(tmp_path / VIDEO, **given)
     (tmp_path / VIDEO / "lowres_wide").rename(tmp_path / VIDEO / "ultrawide")
     with pytest.raises(DataError, match="no vga_wide/ or lowres_wide/ or wide/; download one of them"):

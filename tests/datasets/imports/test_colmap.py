@@ -164,9 +164,7 @@ def test_what_the_files_do_not_say_is_asked_for(tmp_path):
         read(tmp_path / "in", scale=None)
     with pytest.raises(DataError, match="sparse: COLMAP's world has no fixed up; give --up images"):
         read(tmp_path / "in", up=None)
-    with pytest.raises(
-        DataError, match="--depth-unit is not for this export: COLMAP's depth is in the unit of"
-    ):
+    with pytest.raises(DataError, match="leave out --depth-unit: COLMAP's depth is in the unit of"):
         read(tmp_path / "in", depth_unit=0.001)
 
 

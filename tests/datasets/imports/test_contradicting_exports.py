@@ -121,7 +121,7 @@ def test_doctor_of_a_scan(tmp_path):
     result = CliRunner().invoke(doctor.app, [str(export), *map(str, TOLD)])
     assert result.exit_code == 0 and "12 frames of 64x48" in result.output
     result = CliRunner().invoke(doctor.app, ["--scale", "2"])
-    assert result.exit_code == 1 and "--scale is not for this" in result.output
+    assert result.exit_code == 1 and "leave out --scale" in result.output
 
 
 def opengl(pose):

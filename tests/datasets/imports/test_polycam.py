@@ -116,7 +116,7 @@ def test_every_second_frame(tmp_path):
 @pytest.mark.parametrize("given", [{"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}])
 def test_what_the_files_say_is_not_asked_for(tmp_path, given):
     write_export(tmp_path / "in", views(POSES))
-    with pytest.raises(DataError, match="is not for this export: Polycam measures metres and millimetres"):
+    with pytest.raises(DataError, match=r"leave out --.*: Polycam measures metres and millimetres"):
         read(tmp_path / "in", **given)
 
 

@@ -93,7 +93,7 @@ def test_what_the_file_does_not_say_is_asked_for(tmp_path):
     write(tmp_path / "room.r3d", views(POSES))
     with pytest.raises(DataError, match=r"metadata: does not say what is up, .*give --up images"):
         read(tmp_path / "room.r3d", up=None)
-    with pytest.raises(DataError, match="--scale is not for this export: Record3D measures metres"):
+    with pytest.raises(DataError, match="leave out --scale: Record3D measures metres"):
         read(tmp_path / "room.r3d", scale=1.0)
     with pytest.raises(DataError, match=r"up would be 1\.00,0\.00,0\.00, but the images are level about"):
         read(tmp_path / "room.r3d", up=imports.direction("x"))

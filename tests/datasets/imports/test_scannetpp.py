@@ -91,7 +91,7 @@ def test_the_camera_with_its_fisheye(tmp_path):
 def test_what_is_missing_or_said_already(tmp_path):
     write_scannetpp_iphone(tmp_path / SCENE, views(POSES))
     for given in ({"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}):
-        with pytest.raises(DataError, match=r"is not for this export: ScanNet\+\+ has metres"):
+        with pytest.raises(DataError, match=r"leave out --.*: ScanNet\+\+ has metres"):
             read(tmp_path / SCENE, **given)
     (tmp_path / SCENE / "iphone" / "rgb").rename(tmp_path / "rgb")
     with pytest.raises(

@@ -71,7 +71,7 @@ def test_the_last_tilt_counts(folder, world, tmp_path):
 
 def test_what_is_missing_or_said_already(folder, world):
     for given in ({"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}):
-        with pytest.raises(DataError, match="is not for this export: SUN RGB-D has metres"):
+        with pytest.raises(DataError, match=r"leave out --.*: SUN RGB-D has metres"):
             read(folder, **given)
     (folder / "extrinsics" / "20140808220511.txt").write_text("1 0 0 0\n")
     with pytest.raises(DataError, match=r"20140808220511\.txt: 1 lines, not 3; download it again"):

@@ -104,6 +104,8 @@ def test_files_are_known_by_their_scene(tmp_path):
     for name in ("prediction.npy", "coord.npy"):
         (tmp_path / "e" / name).touch()
     (tmp_path / "f.zarr").mkdir()
+    (tmp_path / "g/truth").mkdir(parents=True)
+    (tmp_path / "g/truth/vertex_label.npy").touch()
     found = label_files.files(tmp_path)
     assert {scene: path.name for scene, path in found.items()} == {
         "a": "a.npy",
@@ -111,6 +113,7 @@ def test_files_are_known_by_their_scene(tmp_path):
         "c": "c_pred.npy",
         "e": "prediction.npy",
         "f": "f.zarr",
+        "g": "vertex_label.npy",
     }
     (tmp_path / "a.txt").touch()
     with pytest.raises(DataError, match=r"a\.npy and .*a\.txt are both of a"):

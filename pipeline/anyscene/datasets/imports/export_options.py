@@ -59,7 +59,7 @@ class ExportOptions:
         disagree."""
         for name in names:
             if getattr(self, name) is not None:
-                raise DataError(f"--{name.replace('_', '-')} is not for this export: {because}; leave it out")
+                raise DataError(f"leave out --{name.replace('_', '-')}: {because}")
 
 
 def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
@@ -69,7 +69,7 @@ def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every:
     said["confidence"] = options.confidence != ExportOptions.confidence
     said["estimate-depth"] = options.depth_model is not None
     if names := [f"--{name}" for name, there in said.items() if there]:
-        raise DataError(f"{names[0]} is not for this export: {because}; leave it out")
+        raise DataError(f"leave out {names[0]}: {because}")
 
 
 def direction(text: str) -> F8 | str:

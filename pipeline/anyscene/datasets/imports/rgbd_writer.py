@@ -56,10 +56,9 @@ class Summary:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{width}x{height}" for width, height in self.sizes)
-        lines = [
-            f"{self.frames} frames of {sizes}; {self.depth} with depth, {self.undistorted} without their "
-            f"distortion, {self.turned} turned upright"
-        ]
+        done = {"images straightened": self.undistorted, "images turned upright": self.turned}
+        said = [f"{self.depth} with depth", *(f"{count} {what}" for what, count in done.items() if count)]
+        lines = [f"{self.frames} frames of {sizes}; {', '.join(said)}"]
         if self.left_out:
             lines.append(summary(self.left_out, self.frames + len(self.left_out)))
         return "\n".join([*lines, *self.remarks, *([str(self.findings)] if self.findings.frames else [])])

@@ -5,6 +5,8 @@ FOLDER/ID.txt              ScanNet's benchmark: the id of a class on each line, 
 FOLDER/ID.npy, ID_pred.npy Pointcept: integers [N], rows of the label set; -1 = none, and 255 too where
                            the label set has no such row
 FOLDER/ID/prediction.npy   the same, as `anyscene export --format pointcept` writes it
+FOLDER/ID/truth/vertex_label.npy
+                           the same, the annotation of scans of one's own
 FOLDER/ID.zarr             an artefact in the form of data/labels: label i[N], as in .npy
 """
 
@@ -22,7 +24,8 @@ from anyscene.project import array_files, store
 NO_ID, NO_ROW = 0, -1  # what stands for "none" among ids, among rows
 IGNORED = 255  # the same among rows that are bytes, where it is no row
 PREDICTED = "_pred"  # ends the names of the files that Pointcept's testers write
-FORMS = "ID.txt, ID.npy, ID_pred.npy, ID/prediction.npy or ID.zarr"
+INSIDE = ("prediction.npy", "truth/vertex_label.npy")  # files in a folder of their scene
+FORMS = "ID.txt, ID.npy, ID_pred.npy, ID/prediction.npy, ID/truth/vertex_label.npy or ID.zarr"
 
 
 def files(folder: Path) -> dict[str, Path]:
@@ -31,8 +34,12 @@ def files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give one with a file for each scene: {FORMS}")
     found: dict[str, Path] = {}
-    for path in sorted([*folder.iterdir(), *folder.glob("*/prediction.npy")]):
-        if (scene := _scene(path)) is None:
+    beside = [(path, _scene(path)) for path in folder.iterdir()]
+    inside = [
+        (path, path.relative_to(folder).parts[0]) for form in INSIDE for path in folder.glob(f"*/{form}")
+    ]
+    for path, scene in sorted([*beside, *inside]):
+        if scene is None:
             continue
         if scene in found:
             raise DataError(f"{found[scene]} and {path} are both of {scene}; leave one of them")
@@ -70,12 +77,11 @@ def read(file: Path, label_set: LabelSet, *, lenient: bool = False) -> I4:
 
 
 def _scene(path: Path) -> str | None:
-    """The scene that a file is of; None for any other file."""
+    """The scene that a file in `folder` is of; None for any other file."""
     if path.name.startswith("."):
         return None
     if path.suffix == ".npy" and path.is_file():
-        inside = path.name == "prediction.npy" and path.parent.name
-        return inside or path.stem.removesuffix(PREDICTED)
+        return path.stem.removesuffix(PREDICTED)
     there = (path.suffix == ".txt" and path.is_file()) or (path.suffix == store.SUFFIX and path.is_dir())
     return path.stem if there else None
 
