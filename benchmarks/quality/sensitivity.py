@@ -1,8 +1,8 @@
 """python -m benchmarks.quality.sensitivity [--only KEY] [--write]: how much does each parameter matter?
 
-After `make demo`. Each change of a parameter is computed by `dvc repro` in a clone below .cache/, which shares
-DVC's cache. There the rows of the changed run are scored on the same rooms as those of the run without a
-change. What was measured is kept in the clone, so a stopped run goes on where it was.
+After `make demo`. Each change of a parameter is computed by `dvc repro` in a clone below .cache/, which
+shares DVC's cache. There the rows of the changed run are scored on the same rooms as those of the run without
+a change. What was measured is kept in the clone, so a stopped run goes on where it was.
 `--write` puts the tables into docs/notes/sensitivity.md.
 """
 

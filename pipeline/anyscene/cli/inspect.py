@@ -29,11 +29,11 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(inspection.record(path), indent=2))
     else:
-        stdout().print(inspection.tree(path))
+        console.print(inspection.tree(path))
     if picture is not None:
         picture_files.write(picture, inspection.picture(path, scene))
         if not as_json:
-            stdout().print(f"picture: {picture}", markup=False)
+            console.print(f"picture: {picture}", markup=False)
 
 
 app = command(inspect)

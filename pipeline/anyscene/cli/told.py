@@ -17,6 +17,7 @@ import typer
 from anyscene.datasets import imports, readings
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.walls import WALLS
 from anyscene.errors import DataError
 from anyscene.library.scanned import as_scene
 from anyscene.project.parameters import Params
@@ -27,9 +28,9 @@ ANYTHING = (
     f"mesh or cloud ({', '.join(formats.READERS)}; also in a folder or a .zip)"
 )
 SAID = (
-    "Options from --from to --axes say what an export does not say itself, as for anyscene import. --scale "
-    "and --up also work for a scan, a mesh or a cloud. Without --up, what is up is found by surfaces and "
-    "cameras where they agree, and said."
+    "Options from --from to --axes say what an export does not say itself, as for anyscene import. --scale, "
+    "--up and --walls also work for a scan, a mesh or a cloud. Without --up, what is up is found by surfaces "
+    "and cameras where they agree, and said; so is the angle at which walls stand."
 )
 
 # its members are known once the readers are
@@ -37,6 +38,7 @@ Exporter = StrEnum("Exporter", {name: name for name in imports.READERS})  # type
 DepthForms = StrEnum("DepthForms", {name: name for name in readings.FORMS})  # type: ignore[misc]
 Directions = StrEnum("Directions", {name: name for name in readings.POSES})  # type: ignore[misc]
 AxesOf = StrEnum("AxesOf", {name: name for name in readings.AXES})  # type: ignore[misc]
+WallsOf = StrEnum("WallsOf", {name: name for name in WALLS})  # type: ignore[misc]
 UNITS = {"m": 1.0, "mm": 0.001}
 
 
@@ -54,6 +56,12 @@ DepthUnit = Annotated[str | None, typer.Option(help="unit of its depth: mm, m, o
 Up = Annotated[
     str | None,
     typer.Option(help="what is up in its world: x, -x, y, ..., X,Y,Z, or images: where these are held level"),
+]
+Stand = Annotated[
+    WallsOf | None,
+    typer.Option(
+        "--walls", help="align: turned along x and y, where they tell their angle; keep: as they stand"
+    ),
 ]
 Sure = Annotated[Confidence, typer.Option(help="depth that the device was less sure of is dropped")]
 Mesh = Annotated[
@@ -125,6 +133,7 @@ def _told(
     scale: Scale = None,
     depth_unit: DepthUnit = None,
     up: Up = None,
+    walls: Stand = None,
     confidence: Sure = Confidence.medium,
     mesh: Mesh = None,
     estimate: Estimate = None,
@@ -135,7 +144,7 @@ def _told(
     anyway: Anyway = False,
 ) -> Told:
     options = export_options(scale, depth_unit, up, confidence)
-    meant = {"depth_form": depth_form, "poses": poses, "axes": axes}
+    meant = {"walls": walls, "depth_form": depth_form, "poses": poses, "axes": axes}
     said: dict[str, Any] = {name: choice and str(choice) for name, choice in meant.items()}
     options = replace(options, **said, anyway=anyway)
     if estimate is not None:
@@ -153,7 +162,8 @@ def export_options(
     if scale is not None and not 0 < scale < float("inf"):
         raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
     direction = None if up is None else imports.direction(up)
-    return ExportOptions(scale, _unit(depth_unit), direction, list(Confidence).index(Confidence(confidence)))
+    sure = list(Confidence).index(Confidence(confidence))
+    return ExportOptions(scale, _unit(depth_unit), direction, confidence=sure)
 
 
 def _unit(text: str | None) -> float | None:

@@ -1,4 +1,5 @@
-"""Where a scan lies: from the world of its files to metres near the origin, z up, with the way back.
+"""Where a scan lies: from the world of its files to metres near the origin, z up, walls along x and y, with
+the way back.
 
 Every reader of a mesh, a cloud or a scan passes by here, in two steps: `near`, before coordinates become f4,
 and `upright`, when the points are known. The way back is `Scene.world`.
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.arrays import F8, Floats
-from anyscene.datasets import up
+from anyscene.datasets import up, walls
+from anyscene.datasets.walls import Walls
 from anyscene.errors import DataError
 from anyscene.scene import Scene
 
@@ -25,7 +27,8 @@ TINY = 1e-12
 MOST = (2, 98)  # percentiles between which a scan lies on each axis
 STRAY = 50.0  # times half the longest side of that box: no window of a room shows anything so far off
 WIDEST = 100_000.0  # metres; beyond it the numbers of cells no longer fit into 63 bits
-LEVEL = np.cos(np.radians(10))  # z is kept where it is nearer to what is up than this
+SMALL = 10.0  # degrees; up to here z is kept that is not quite up, and walls that are not quite along x and y
+LEVEL = np.cos(np.radians(SMALL))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,7 @@ class Said:
     # f8[3], of any length; up.IMAGES: what the cameras alone say; None: z, unless surfaces and cameras say
     # something else
     up: F8 | str | None = None
+    walls: Walls | None = None  # None: "align"
     # f8[4,4], from the world of these files to that of the export that they were made from
     world: F8 = field(default_factory=lambda: np.eye(4))
 
@@ -89,31 +93,47 @@ def refuse_strays(where: str | Path, places: Floats, scale: float = 1.0) -> None
 
 
 def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
-    """The scene, turned by the smallest angle that makes z what is up, and then along its walls where nobody
-    said what is up. Remarks that begin with `where` say so
-    where nobody said what is up, and where the scene was moved from coordinates of a map.
+    """The scene, turned by the smallest angle that makes z what is up, and then about z by the smallest that
+    lays its walls along x and y, unless `said` keeps them. Remarks that begin with `where` say so: what is
+    up, where nobody said it; by how much walls were turned, or that their angle is not known; and where the
+    scene was moved from coordinates of a map.
 
-    Where it is not said, points and cameras are asked (`up.estimate`). The scene stays as it is, to the bit,
-    where they say nothing, and where z is within 10 degrees of what they say. Raises DataError that begins
-    with `where` where the images are to say what is up and do not."""
+    Where it is not said, points and cameras are asked what is up (`up.estimate`); of walls, points are
+    (`walls.angle`). The scene stays as it is, to the bit, where they say nothing, and where z and walls are
+    within 10 degrees of what they say. Raises DataError that begins with `where` where the images are to say
+    what is up and do not."""
     remarks: list[str] = []
-    direction, wall = said.up, None
+    direction = said.up
     if isinstance(direction, str):
         direction = _by_images(where, scene)
     elif direction is None:
         found = up.estimate(scene)
         if found is not None and found.direction[2] < LEVEL:
-            direction, wall = found.direction, found.wall
+            direction = found.direction
             angle = np.degrees(np.arccos(np.clip(direction[2], -1, 1)))
             remarks.append(
                 f"{where}: turned by {angle:.0f} degrees: its {found.by} say that up is "
                 f"{','.join(f'{value + 0:.3f}' for value in direction.round(3))}; --up z keeps it"
             )
+    step = np.eye(4) if direction is None else turn(direction)
+    if said.walls != "keep":
+        degrees = walls.standing(up.surfaces(scene) @ step[:3, :3].T)
+        off = walls.angle(degrees)
+        if off is not None and abs(off) > SMALL:
+            step = _about_z(-off) @ step
+            remarks.append(
+                f"{where}: turned by {abs(off):.0f} degrees about z, so that its walls are along x and y; "
+                "--walls keep leaves them, --world source gives results where they stood"
+            )
+        elif off is None and len(degrees):
+            remarks.append(
+                f"{where}: its upright surfaces do not tell how its walls stand, so it is not turned along "
+                "them; --walls keep says that this is right"
+            )
     if np.abs(scene.world[:3, 3]).max() > FAR:
         place = ",".join(f"{value + 0:.0f}" for value in scene.world[:3, 3].round())
         remarks.append(f"{where}: moved to the origin from {place}; --world source gives results there")
-    if direction is not None:
-        scene = scene.moved(turn(direction, wall))
+    scene = scene.moved(step)
     return replace(scene, remarks=(*scene.remarks, *remarks)) if remarks else scene
 
 
@@ -129,22 +149,22 @@ def _by_images(where: str | Path, scene: Scene) -> F8:
     return seen
 
 
-def turn(direction: F8, wall: F8 | None = None) -> F8:
+def turn(direction: F8) -> F8:
     """f8[4,4]: the smallest rotation that takes `direction` f8[3], of any length, to z; to the bit the
-    identity where it is z.
-
-    wall: f8[3], a direction that is to become x, -x, y or -y, whichever is nearest by a turn about z. A
-    network that was trained on rooms along the axes knows others less well."""
+    identity where it is z."""
     from scipy.spatial.transform import Rotation  # only here: readers are imported to check params.yaml
 
     step, unit = np.eye(4), direction / np.linalg.norm(direction)
     unit[np.abs(unit) < TINY] = 0  # beside -z, scipy finds no axis to turn about by what is hardly there
     if not np.array_equal(unit, step[2, :3]):
         step[:3, :3] = Rotation.align_vectors([0, 0, 1], unit)[0].as_matrix()
-    if wall is not None:
-        x, y, _ = step[:3, :3] @ wall
-        off = (np.degrees(np.arctan2(y, x)) + 45) % 90 - 45
-        step[:3, :3] = Rotation.from_euler("z", -off, degrees=True).as_matrix() @ step[:3, :3]
+    return step
+
+
+def _about_z(degrees: float) -> F8:
+    """f8[4,4]: the rotation by so many degrees from x to y."""
+    step, (cos, sin) = np.eye(4), (np.cos(np.radians(degrees)), np.sin(np.radians(degrees)))
+    step[:2, :2] = [[cos, -sin], [sin, cos]]
     return step
 
 

@@ -7,9 +7,9 @@
     ROOT/SCENE/intrinsics.txt            3x3 or 4x4 of the colour image, or one intrinsics/FRAME.txt per frame
     ROOT/SCENE/capture.json              optional: {"depth_scale": 1000, "depth_size": [width, height]}, by
                                          default millimetres, and the size of colour; depth_size may be a list
-                                         of sizes, where frames differ; "scale", "up" and "world" of
-                                         poses and mesh, as in `placement.Said`; and where numbers are meant
-                                         otherwise, the other fields of `readings.Reading`
+                                         of sizes, where frames differ; "scale", "up", "walls" and
+                                         "world" of poses and mesh, as in `placement.Said`; and where numbers
+                                         are meant otherwise, the other fields of `readings.Reading`
     ROOT/SCENE/mesh.ply                  vertices, and faces where there are any; without colours these come
                                          from the frames, and without the file the points from the depth maps
     ROOT/SCENE/truth/                    optional: vertex_label.npy, vertex_instance.npy and annotated frames
@@ -17,7 +17,7 @@
 Depth is registered to colour (the same field of view) and of its size unless depth_size says otherwise.
 Frames without a pose, without depth where others have it, and damaged ones are left out and counted.
 Poses and mesh are in one world, in metres, z up; `placement` moves the scene there from coordinates of a map,
-another unit that is said, and another up.
+another unit that is said, and another up, and turns it along its walls.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from anyscene.datasets import cloud_from_depth, left_out, placement, ply, raw_fi
 from anyscene.datasets.entry import Entry
 from anyscene.datasets.readings import Reading, reading_of
 from anyscene.datasets.truth import Truth
+from anyscene.datasets.walls import WALLS
 from anyscene.datasets.whole_numbers import Kind, whole
 from anyscene.errors import DataError, FrameError
 from anyscene.project import array_files, parameters
@@ -49,6 +50,7 @@ CAPTURE = {
     **asdict(Reading()),
     "scale": None,
     "up": None,
+    "walls": None,
     "world": None,
     "remarks": (),  # what whoever reads the scan should know, said each time
 }
@@ -69,7 +71,7 @@ class Rgbd:
     voxel: float = 0.02  # metres, of clouds that are made from depth
     memory: Path | None = None  # folder in which the hashes of files are remembered
     farthest: float = 50.0  # metres; clouds that are made from depth leave out readings beyond
-    # of the world of all scans; where it does not say a scale or what is up, their capture.json may
+    # of the world of all scans; what it leaves open their capture.json may say
     said: placement.Said = field(default_factory=placement.Said)
 
     def splits(self) -> dict[str, str]:
@@ -310,8 +312,14 @@ def _said(path: Path, said: placement.Said) -> placement.Said:
     capture = _capture(path)
     up = said.up if capture["up"] is None else _numbers(path, "up", capture["up"], (3,))
     world = np.eye(4) if capture["world"] is None else _numbers(path, "world", capture["world"], (4, 4))
-    scale = capture["scale"] if said.scale is None else said.scale
-    return placement.Said(scale, up if said.up is None else said.up, said.world @ world)
+    if capture["walls"] not in (None, *WALLS):
+        raise DataError(f"{path}: walls must be {' or '.join(WALLS)}, not {capture['walls']!r}")
+    return placement.Said(
+        capture["scale"] if said.scale is None else said.scale,
+        up if said.up is None else said.up,
+        capture["walls"] if said.walls is None else said.walls,
+        said.world @ world,
+    )
 
 
 def _numbers(path: Path, key: str, value: object, shape: tuple[int, ...]) -> F8:

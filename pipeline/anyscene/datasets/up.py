@@ -47,7 +47,6 @@ class Found:
 
     direction: F8  # f8[3], of length 1
     by: str  # what says so: "surfaces", or "surfaces and cameras"
-    wall: F8 | None  # f8[3], of length 1: the direction of most of the upright surfaces; None without any
 
 
 def vertical(poses: F8) -> F8 | None:
@@ -78,7 +77,7 @@ def estimate(scene: Scene) -> Found | None:
     The direction with the most evidence must have clearly more than the next. docs/notes/up.md says how the
     weights were chosen, and what they do.
     """
-    normal = _spread(scene)
+    normal = surfaces(scene)
     axes = _axes(normal)
     candidates = np.concatenate([axes, -axes])
     if not len(candidates) or (candidates @ Z).max() < NEAR:
@@ -93,9 +92,8 @@ def estimate(scene: Scene) -> Found | None:
     best = int(evidence.argmax())
     if len(evidence) > 1 and evidence[best] - np.delete(evidence, best).max() < MARGIN:
         return None
-    walls = axes[np.abs(axes @ candidates[best]) < np.sin(CONE)]
     by = "surfaces and cameras" if scene.frames else "surfaces"
-    return Found(candidates[best], by, walls[0] if len(walls) else None)
+    return Found(candidates[best], by)
 
 
 def _by_surfaces(normal: F8, candidates: F8) -> F8:
@@ -109,7 +107,7 @@ def _by_surfaces(normal: F8, candidates: F8) -> F8:
     return evidence
 
 
-def _spread(scene: Scene) -> F8:
+def surfaces(scene: Scene) -> F8:
     """f8[M,3]: the normals of points that have one, one in each cell of a grid, so that a surface counts by
     its area."""
     at = np.flatnonzero(scene.normal.any(1))

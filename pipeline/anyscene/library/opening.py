@@ -16,6 +16,7 @@ from anyscene.arrays import U1, Array
 from anyscene.datasets import imports, label_set
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports import ExportOptions
+from anyscene.datasets.walls import Walls
 from anyscene.errors import DataError, StoreError
 from anyscene.library.scanned import NOTHING_SAID, UPRIGHT, as_scene, of_points
 from anyscene.project import layout, parameters, store
@@ -54,8 +55,9 @@ def open(
     with params.yaml and models/, or the path of its params.yaml. None: the project that an artefact lies in,
     else the current folder; built-in parameters where there is no params.yaml. encoder: encodes texts, in
     place of the one that text.encoder names. exporter, options, mesh, every: what a capture does not tell by
-    itself, as for `anyscene import`. For a scan, a mesh or a cloud, `options` may give the scale and which
-    direction is up; without it that is found where points and cameras agree, and stands in `remarks`.
+    itself, as for `anyscene import`. For a scan, a mesh or a cloud, `options` may give the scale, which
+    direction is up and whether walls are kept as they stand; without it these are found where points and
+    cameras agree, and stand in `remarks`.
 
     Raises StoreError where there is no such scene or `source`, and DataError naming the file that is wrong.
     The network is read when its features are first asked for: CheckpointError where it is damaged, and
@@ -88,6 +90,7 @@ def from_points(
     normals: Array | None = None,  # [N, 3]
     faces: Array | None = None,  # [F, 3]
     scale: float | None = None,
+    walls: Walls = "align",
     name: str = "points",
     source: str | Path | None = None,
     project: str | Path | None = None,
@@ -99,8 +102,9 @@ def from_points(
     are refused whose longest side is not that of anything one scans. colours: u1[N, 3]; normals: floats [N,
     3] of length 1; faces: integers [F, 3], indices of points. Without `normals` a point has the normal of its
     faces; where there are none, that of the plane through the 16 nearest cubes of 2 cm that hold points,
-    turned to the middle of all points, where a person who scans a room stands. source, project, encoder: as
-    for `anyscene.open`.
+    turned to the middle of all points, where a person who scans a room stands. walls: "align" turns the
+    points about z until walls are along x and y, where these tell their angle, and says so in `remarks`;
+    "keep" leaves them. source, project, encoder: as for `anyscene.open`.
 
     Raises DataError for arrays of another shape or type, and for impossible values.
 
@@ -113,9 +117,9 @@ def from_points(
     settings, artefacts = located(project)
     face = np.zeros((0, 3), np.int32) if faces is None else np.asarray(faces)
     normal = None if normals is None else np.asarray(normals)
-    said = replace(UPRIGHT, scale=scale)
+    said = replace(UPRIGHT, scale=scale, walls=walls)
     scan = of_points("points", name, np.asarray(points), np.asarray(colours), normal, face, said)
-    return _of_scan(scan, settings, artefacts, source, encoder)
+    return _of_scan(scan, settings, artefacts, source, encoder, "\n".join(scan.remarks))
 
 
 def located(project: str | Path | None) -> tuple[Params, Artefacts]:

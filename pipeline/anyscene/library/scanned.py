@@ -48,15 +48,18 @@ def as_scene(
     path: a scan or an export, as for `imports.as_scan`; a file of a mesh or a cloud (`geometry.formats`); a
     folder or a .zip that holds one of these and no images of a scan; or an artefact of data/scenes, whose
     frames are left out. exporter, options, mesh, every: what an export does not say itself; of a scan, a mesh
-    or a cloud `options` may give the scale and which direction is up. Raises DataError naming the file that
-    is wrong, also where depth maps contradict each other, and StoreError for an artefact without points."""
+    or a cloud `options` may give the scale, which direction is up and what becomes of walls. Raises DataError
+    naming the file that is wrong, also where depth maps contradict each other, and StoreError for an artefact
+    without points."""
     if path.suffix == store.SUFFIX and path.is_dir():
         imports.refuse(exporter, options, mesh, every, because=f"{path} is an artefact")
         yield _stored(path), ""
         return
     with _bare(path) as file:
         if file is not None:
-            imports.refuse(exporter, replace(options, scale=None, up=None), mesh, every, "it has no images")
+            imports.refuse(
+                exporter, replace(options, scale=None, up=None, walls=None), mesh, every, "it has no images"
+            )
             name = path.stem if path.is_file() else path.resolve().name
             yield _read(file, name, options)
             return
@@ -66,9 +69,10 @@ def as_scene(
         if summary is not None:  # depth was checked when it was imported
             scene = _scans_beside(folder, settings, Said()).read(folder.name)
             more = [remark for remark in scene.remarks if remark not in summary.remarks]
+            more = [remark.replace(str(folder), str(path)) for remark in more]  # what a person gave
             yield scene, "\n".join([str(summary), *more])
             return
-        scans = _scans_beside(folder, settings, Said(options.scale, options.up))
+        scans = _scans_beside(folder, settings, Said(options.scale, options.up, options.walls))
         scene, findings = contradictions.read(scans, folder.resolve().name, refuse)
         said = [left_out.summary(scene.lost, len(scene.frames) + len(scene.lost))] if scene.lost else []
         said += [str(findings)] if findings.record() else []
@@ -93,7 +97,7 @@ def _stored(path: Path) -> Scene:
     if "xyz" not in group:
         raise StoreError(f"{path}: has no points; put it where it was, beside data/scenes, or open that")
     xyz, rgb, normal, face = (group[name][:] for name in ("xyz", "rgb", "normal", "face"))
-    said = replace(UPRIGHT, scale=1.0, world=store.world(group))
+    said = replace(UPRIGHT, scale=1.0, walls="keep", world=store.world(group))
     return of_points(path, path.name.removesuffix(store.SUFFIX), xyz, rgb, normal, face, said)
 
 
@@ -143,7 +147,7 @@ def _read(file: Path, name: str, options: ExportOptions) -> tuple[Scene, str]:
         remarks.append(
             f"{file.name} has no colours: its points are grey, and a network that knows colours errs"
         )
-    said = Said(options.scale, found.up if options.up is None else options.up)
+    said = Said(options.scale, found.up if options.up is None else options.up, options.walls)
     scene = of_points(file, name, found.xyz, rgb, found.normal, found.face, said, found.seen_from)
     return scene, "\n".join([*remarks, *scene.remarks])
 

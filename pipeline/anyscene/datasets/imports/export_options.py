@@ -12,6 +12,7 @@ import numpy as np
 from anyscene.arrays import F4, F8, U1
 from anyscene.datasets.readings import Axes, Poses, Reading
 from anyscene.datasets.up import IMAGES
+from anyscene.datasets.walls import Walls
 from anyscene.errors import DataError
 from anyscene.scene import DepthForm
 
@@ -36,6 +37,7 @@ class ExportOptions:
     scale: float | None = None  # metres in a unit of its poses
     depth_unit: float | None = None  # metres in a step of its depth
     up: F8 | str | None = None  # f8[3] in its world, of any length, or IMAGES
+    walls: Walls | None = None  # "align": along x and y, where their angle is known, as by None; or "keep"
     confidence: int = 1  # 0 (low), 1 or 2 (high); depth with a lower confidence is dropped
     depth_form: DepthForm | None = None  # what the values of its depth count
     poses: Poses | None = None  # from where to where they lead
@@ -64,7 +66,7 @@ class ExportOptions:
 
 def refuse(source: str | None, options: ExportOptions, mesh: Path | None, every: int, because: str) -> None:
     """Raise DataError where options of an export are given and there is no export to import."""
-    options.refuse("scale", "depth_unit", "up", *READING, because=because)
+    options.refuse("scale", "depth_unit", "up", "walls", *READING, because=because)
     said = {"from": source is not None, "mesh": mesh is not None, "every": every != 1}
     said["confidence"] = options.confidence != ExportOptions.confidence
     said["estimate-depth"] = options.depth_model is not None

@@ -54,7 +54,7 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
     capture: Capture = reader.read(folder, options)
     if capture.reading is None:
         options.refuse(*READING, because="its form says how its numbers are meant")
-    capture = replace(capture, frames=capture.frames[::every])
+    capture = replace(capture, frames=capture.frames[::every], walls=options.walls)
     return capture if options.depth_model is None else estimated_depth.added(capture, options.depth_model)
 
 

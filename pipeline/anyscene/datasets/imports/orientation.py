@@ -14,6 +14,7 @@ from anyscene.datasets.imports.source_frame import ExportFile, SourceFrame
 from anyscene.datasets.left_out import summary
 from anyscene.datasets.readings import POSES, Reading
 from anyscene.datasets.up import IMAGES, vertical
+from anyscene.datasets.walls import Walls
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 
@@ -35,6 +36,7 @@ class Capture:
     # by the ids of frames: f8[n, 3], points of the export that the image sees, in the world of the frames;
     # only where depth is to be estimated
     seen: Mapping[str, F8] = field(default_factory=dict)
+    walls: Walls | None = None  # what is to become of them, for the reader of the scan
 
 
 def oriented(

@@ -153,6 +153,8 @@ def _write_capture(folder: Path, sizes: Set[Size], capture: Capture) -> None:
     said: dict[str, Any] = {"scale": 1, "world": inverse(capture.world).tolist()}
     if capture.upright:
         said["up"] = [0, 0, 1]
+    if capture.walls:
+        said["walls"] = capture.walls
     if capture.remarks:
         said["remarks"] = list(capture.remarks)
     if sizes:

@@ -19,9 +19,9 @@ def as_scan(
 ) -> Iterator[tuple[Path, Summary | None]]:
     """A context with (the folder of a scan in the rgbd form, what the import did). The folder is `path`
     itself where it has that form; else the export at `path` is imported into a folder that lasts as long as
-    the context; the scale and the up of `options` are then taken. Raises the errors of `read` and `write`."""
+    the context; what `options` say of its world is then taken. Raises the errors of `read` and `write`."""
     if source is None and is_scan(path):
-        of_export = replace(options, scale=None, up=None)  # those of a scan are for its reader
+        of_export = replace(options, scale=None, up=None, walls=None)  # those of a scan are for its reader
         refuse(None, of_export, mesh, every, because="a scan in plain files is read as it is")
         yield path.resolve(), None
         return
