@@ -1,8 +1,8 @@
 """python -m benchmarks.quality.absent [--write]: does a score tell whether a thing is in the scene at all?
 
 After `make demo`. Texts are asked in every evaluation room of the demo, whether the room has what they mean
-or not. The score of the best group then has to tell rooms and texts apart. The answer is the area under the ROC
-curve: how often the score of what is there exceeds the score of what is not; 50 % is chance.
+or not. The score of the best group then has to tell rooms and texts apart. The answer is the area under the
+ROC curve: how often the score of what is there exceeds the score of what is not; 50 % is chance.
 `--write` puts the table into docs/notes/queries.md.
 """
 
