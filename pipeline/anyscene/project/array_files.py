@@ -26,7 +26,7 @@ def read(file: Path | BinaryIO) -> Array:
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
-def mapped(file: Path) -> Array:
+def mapped(file: Path) -> np.memmap[Any, np.dtype[Any]]:
     """The array in an .npy file, mapped; changes stay in memory. Raises as `read`."""
     with file.open("rb") as stream:
         shape, order, dtype = _described(stream)
