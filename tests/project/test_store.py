@@ -4,7 +4,7 @@ import zarr
 
 from anyscene.errors import StoreError
 from anyscene.project import store
-from anyscene.scene import Scene
+from anyscene.scene import Camera, Frame, LeftOut, Scene
 from tests.builders.files import tree_hash
 
 
@@ -190,3 +190,30 @@ def test_a_scene_that_is_not_there_is_told_the_nearest_ids(tmp_path):
         said("office_9").removeprefix("office_9: no such scene; of 6 imported the nearest are ").split(", ")
     )
     assert set(listed[:2]) == {"office_1", "office_2"} and len(listed) == 5
+
+
+def test_a_scene_is_read_as_it_was_written(tmp_path):
+    rng, world = np.random.default_rng(0), np.diag([1000.0, 1000, 1000, 1])
+    camera = Camera(np.array([[30.0, 0, 4], [0, 31, 3], [0, 0, 1]]), np.eye(4), 9, 7)
+    frame = Frame("7", tmp_path / "raw/a/color/7.png", tmp_path / "raw/a/depth/7.png", 5000.0, camera)
+    cloud = (rng.random((5, 3), np.float32), rng.integers(0, 256, (5, 3), np.uint8))
+    cloud += (rng.random((5, 3), np.float32), np.array([[0, 1, 2], [2, 3, 4]], np.int32))
+    lost, said = (LeftOut("8", "no pose"),), ("moved to the origin", "turned")
+    scene = Scene("a", *cloud, (frame,), "val", "mine", lost, world, said)
+    path = store.scene_path(tmp_path, "a")
+    store.write_scene(store.create(path, "k"), scene, tmp_path / "raw")
+    moved = store.read_scene(path, tmp_path / "elsewhere")
+    for name in ("xyz", "rgb", "normal", "face", "world"):
+        assert np.array_equal(getattr(moved, name), getattr(scene, name)), name
+        assert getattr(moved, name).dtype == getattr(scene, name).dtype
+    for name in ("id", "split", "dataset", "lost", "remarks"):
+        assert getattr(moved, name) == getattr(scene, name), name
+    (found,) = moved.frames
+    assert (found.id, found.color, found.depth) == (
+        "7",
+        tmp_path / "elsewhere/a/color/7.png",
+        tmp_path / "elsewhere/a/depth/7.png",
+    )
+    assert np.array_equal(found.camera.intrinsics, camera.intrinsics) and found.depth_scale == 5000
+    attributes = store.open_scene(path).attrs
+    assert (attributes["units"], attributes["up"]) == ("m", "z")  # for people, and for other programs

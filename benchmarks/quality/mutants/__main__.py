@@ -24,7 +24,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.quality.mutants.faults import faults
+from benchmarks.quality.mutants.faults import Fault, faults
 from benchmarks.quality.mutants.tests_of import PACKAGE, REPOSITORY, tests_of
 
 COPIED = ("pipeline", "tests", "stages", "benchmarks", "docs", "pyproject.toml", "params.yaml", "dvc.yaml")
@@ -57,14 +57,7 @@ def main(
             if time.monotonic() - began > 60 * minutes:
                 break
             inside, tests = file.relative_to(PACKAGE), tuple(tests_of(file))
-            if tests not in before:
-                since = time.monotonic()
-                assert _passes(place, tests, 1e6), f"{tests} fail without a fault"
-                before[tests] = time.monotonic() - since
-            target = place / file.relative_to(REPOSITORY)
-            target.write_text(fault.put(file.read_text()))
-            seen = not _passes(place, tests, 3 * before[tests] + PATIENCE)
-            target.write_text(file.read_text())
+            seen = bool(tests) and _notice(place, file, fault, tests, before)
             whole[inside.parts[0]] += 1
             noticed[inside.parts[0]] += seen
             said = f"{inside}:{fault.start[0]} {fault.what}: {' '.join(fault.code.split())[:90]}"
@@ -76,6 +69,22 @@ def main(
     if out is not None:
         record = {"seed": seed, "faults": whole, "noticed": noticed, "survivors": survivors}
         out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _notice(
+    place: Path, file: Path, fault: Fault, tests: tuple[Path, ...], before: dict[tuple[Path, ...], float]
+) -> bool:
+    """Whether the tests notice a fault. before: how long tests take without one."""
+    if tests not in before:
+        since = time.monotonic()
+        assert _passes(place, tests, 1e6), f"{tests} fail without a fault"
+        before[tests] = time.monotonic() - since
+    target = place / file.relative_to(REPOSITORY)
+    target.write_text(fault.put(file.read_text()))
+    try:
+        return not _passes(place, tests, 3 * before[tests] + PATIENCE)
+    finally:
+        target.write_text(file.read_text())
 
 
 def _files(place: Path) -> list[Path]:
