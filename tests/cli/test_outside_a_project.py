@@ -223,7 +223,6 @@ def test_features_as_a_group(empty, rooms, tmp_path):
     "out, wrong",
     [
         ("f.txt", "f.txt: give a name that ends in .npy or .zarr"),
-        ("none/f.npy", "none: no such folder; make it first"),
         ("there.npy", "there.npy: is a folder"),
     ],
 )

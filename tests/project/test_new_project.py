@@ -117,7 +117,9 @@ def _goes_back(workspace, path):
 
     def git(*arguments):
         identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-        said = subprocess.run(["git", *identity, *arguments], cwd=workspace.folder, capture_output=True, text=True)
+        said = subprocess.run(
+            ["git", *identity, *arguments], cwd=workspace.folder, capture_output=True, text=True
+        )
         assert said.returncode == 0, said.stderr
         return said.stdout
 
