@@ -17,7 +17,17 @@ from anyscene.cli import main
 from docs.reference import write
 from tests.builders import REPOSITORY
 
-ELSEWHERE = {"cd", "cp", "export", "git", "pip", "source", "wait", "."}  # programs that are not ours to check
+ELSEWHERE = {
+    "cd",
+    "cp",
+    "export",
+    "git",
+    "mkdir",
+    "pip",
+    "source",
+    "wait",
+    ".",
+}  # programs that are not ours to check
 TARGETS = re.compile(r"^([a-z]+):", re.MULTILINE)
 ANY = {"STAGE": "fusion", "COMMAND": "query"}  # words that stand for any
 

@@ -24,7 +24,7 @@ from anyscene.cli.told import Told, with_told
 from anyscene.datasets import Extent
 from anyscene.errors import PipelineError
 from anyscene.library.opening import located
-from anyscene.project import extras, layout, parameters, presets
+from anyscene.project import extras, layout, new_project, parameters, presets
 from anyscene.project.console import stdout
 from anyscene.segmenters import captions
 from anyscene.study import cost
@@ -77,13 +77,15 @@ def doctor(
         _require_fine(checks, as_json)
         return
     told.refuse("no scan is checked")
-    settings, refused, at_hand = None, [], False
+    settings, refused, at_hand, rates = None, [], False, {}
     try:
         if preset is None:
             settings = parameters.load(params)
         else:
-            file = params if params.is_file() or params != layout.PARAMETERS else parameters.DEFAULTS
+            clone = new_project.CLONE / layout.PARAMETERS  # which a project begins from
+            file = clone if params == layout.PARAMETERS and not params.is_file() else params
             settings = presets.load(preset, file, root)
+            rates = cost.read_rates(file.parent / layout.THROUGHPUT)
             at_hand = parameters.load(file).dataset.reader == settings.dataset.reader
     except PipelineError as error:
         if preset is not None:  # without its settings there is nothing to look for
@@ -99,14 +101,14 @@ def doctor(
     if as_json:
         record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
         if preset is not None and settings is not None:
-            record |= _cost_record(settings)
+            record |= _cost_record(settings, rates)
             record["steps"] = [asdict(step) for step in steps(preset, settings, at_hand)]
         typer.echo(json.dumps(record, indent=2))
     else:
         console = stdout()
         console.print(_table(checks))
         if preset is not None and settings is not None:
-            console.print(_cost(settings))
+            console.print(_cost(settings, rates))
             console.print(
                 _steps(steps(preset, settings, at_hand)), soft_wrap=True
             )  # a command stays on its line
@@ -216,12 +218,12 @@ def _free_gb() -> float:
     return shutil.disk_usage(".").free / 1e9
 
 
-def _cost(settings: parameters.Params) -> Group:
+def _cost(settings: parameters.Params, rates: dict[str, cost.Rate]) -> Group:
     size = cost.extent(settings)
     lines = Table("", "", box=None, title="what it would cost", title_justify="left", show_header=False)
     scenes = "" if size.scenes is None else f"{size.scenes:,} scenes, "
     lines.add_row("data", Text(f"{scenes}{size.views:,} views: {size.known}"))
-    for work in cost.work(settings, size, cost.read_rates(layout.THROUGHPUT)):
+    for work in cost.work(settings, size, rates):
         hours = "hours: not measured"
         if work.rate is not None:
             hours = f"{work.hours:,.1f} hours on {work.rate.device}, as measured with {work.rate.setting}"
@@ -236,10 +238,10 @@ def _cost(settings: parameters.Params) -> Group:
     return Group("", lines)
 
 
-def _cost_record(settings: parameters.Params) -> dict[str, object]:
+def _cost_record(settings: parameters.Params, rates: dict[str, cost.Rate]) -> dict[str, object]:
     """What `_cost` prints, for JSON."""
     size = cost.extent(settings)
-    works = cost.work(settings, size, cost.read_rates(layout.THROUGHPUT))
+    works = cost.work(settings, size, rates)
     disk = {
         "bytes_per_point": cost.bytes_per_point(settings),
         "bytes": cost.disk_bytes(settings, size),

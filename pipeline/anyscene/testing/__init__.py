@@ -8,7 +8,7 @@ A suite is a class. Derive from it in a test module of your own, and define the 
     from anyscene.testing import SegmenterTests
 
     class TestMine(SegmenterTests):
-        @pytest.fixture(scope="class")
+        @pytest.fixture
         def segmenter(self):
             return MySegmenter(...)
 

@@ -25,7 +25,7 @@ class SegmenterTests:
         class TestMine(SegmenterTests):
             labels_everywhere = True  # it is a dense model
 
-            @pytest.fixture(scope="class")
+            @pytest.fixture
             def segmenter(self):
                 return MySegmenter(small_network())
 
@@ -41,7 +41,7 @@ class SegmenterTests:
     # The end of every caption of a mask model, with {} for the name; None: captions are not tested.
     sentence: ClassVar[str | None] = " {} in a scene"
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def segmenter(self) -> Segmenter:
         """The model to test."""
         raise pytest.UsageError("give the fixture `segmenter` in the class that derives from SegmenterTests")
