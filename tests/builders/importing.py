@@ -7,6 +7,7 @@ from typing import Any
 
 from anyscene.datasets import imports
 from anyscene.datasets.imports import Capture, ExportOptions, Summary
+from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.scene import Frame
 
@@ -17,9 +18,10 @@ def read(path: Path, **given: Any) -> Capture:
 
 
 def written(capture: Capture, out: Path, mesh: Path | None = None) -> tuple[Summary, tuple[Frame, ...]]:
-    """What the writer says of the scan `out`, and the frames that the reader finds there."""
+    """What the writer says of the scan `out`, and the frames that the reader finds there, with walls as they
+    stand."""
     summary = imports.write(capture, out, mesh)
-    return summary, Rgbd(out.parent, "test").read(out.name).frames
+    return summary, Rgbd(out.parent, "test", said=Said(walls="keep")).read(out.name).frames
 
 
 def imported(path: Path, out: Path, **given: Any) -> tuple[Summary, tuple[Frame, ...]]:
