@@ -41,6 +41,7 @@ FREE = {  # what runs besides, by the reason that the page gives
             "datasets/geometry/*.py",
             "datasets/seen_by_frames.py",
             "datasets/up.py",
+            "datasets/walls.py",
         ),  # the points, from the side
         *("datasets/entry.py", "segmenters/entry.py", "anyscene_demo/segmenters/entry.py"),  # freshness
         "segmenters/precomputed/image_index.py",
