@@ -46,7 +46,7 @@ Counts = Mapping[str, I4]  # row -> i4[P, S, 3, K], those of `metrics.class_coun
 class Change:
     """A parameter and the values that are tried."""
 
-    key: str
+    key: str  # {first} and {last} stand for those networks of params.yaml
     values: tuple[str, ...]
     group: str  # the rows that are measured
 
@@ -64,17 +64,17 @@ CHANGES = (
     Change("fusion.tau", ("0.01", "0.02", "0.1", "0.2", "1.0"), FUSED),
     Change("fusion.normalise", ("false",), FUSED),
     Change("text.template", ("'{}'", "'a photo of a {}'"), FUSED),
-    Change("training.distilled.seed", ("1", "2"), TRAINED),  # how far chance alone goes
-    Change("training.distilled.steps", ("150", "600"), TRAINED),
-    Change("training.distilled.learning_rate", ("1.0e-4", "1.0e-3"), TRAINED),
-    Change("training.distilled.batch_norm", ("own",), TRAINED),
+    Change("training.{first}.seed", ("1", "2"), TRAINED),  # how far chance alone goes
+    Change("training.{first}.steps", ("150", "600"), TRAINED),
+    Change("training.{first}.learning_rate", ("1.0e-4", "1.0e-3"), TRAINED),
+    Change("training.{first}.batch_norm", ("own",), TRAINED),
     Change("augmentation.turn", ("free",), TRAINED),
     Change("augmentation.elastic", ("0.95",), TRAINED),
     Change("network.precision", ("float32",), TRAINED),
-    Change("training.ensembled.momentum", ("0.9", "0.99"), TRAINED),
-    Change("training.ensembled.balance", ("0.0", "1.0"), TRAINED),
-    Change("training.ensembled.loss", ("code",), TRAINED),
-    Change("training.ensembled.start", ("code",), TRAINED),
+    Change("training.{last}.momentum", ("0.9", "0.99"), TRAINED),
+    Change("training.{last}.balance", ("0.0", "1.0"), TRAINED),
+    Change("training.{last}.loss", ("code",), TRAINED),
+    Change("training.{last}.start", ("code",), TRAINED),
 )
 
 
@@ -172,7 +172,13 @@ def _cell(effect: Effect) -> str:
 
 
 def _group(group: str, changes: Sequence[Change], say: Console) -> str:
-    asked = [(change.key, value) for change in changes if change.group == group for value in change.values]
+    names = list(parameters.load().training)
+    asked = [
+        (change.key.format(first=names[0], last=names[-1]), value)
+        for change in changes
+        if change.group == group
+        for value in change.values
+    ]
     before = measured(BASE, group)
     found = []
     with progress(f"sensitivity of {group}", len(asked)) as advance:
