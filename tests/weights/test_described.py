@@ -97,6 +97,7 @@ def test_loaded_by_name_from_the_parameters(random_weights):
     [
         ("widths", None, "describes no network"),
         ("widths", ["1"], "describes no network"),
+        ("widths", [], "describes no network"),
         ("widths", [14, 16, 16, 16], "describes no network"),  # of which no eighth is whole
         ("inner", 1 << 50, "another shape"),  # more than any memory, which is not taken
         ("inner", 1 << 80, "describes no network"),

@@ -64,7 +64,7 @@ def build(make: Callable[[], Module], tensors: Mapping[str, torch.Tensor], folde
     try:
         with torch.device("meta"):
             wanted = {name: tensor.shape for name, tensor in make().state_dict().items()}
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         said = str(error).partition("\n")[0]
         raise WeightsError(
             f"{folder / DESCRIPTION}: damaged, describes no network ({type(error).__name__}: {said}); "

@@ -27,3 +27,16 @@ def test_an_ending_that_is_not_known(tmp_path, name):
 def test_a_file_that_is_not_there(tmp_path, ending):
     with pytest.raises(DataError, match=f"room{ending}: no such file; check the path"):
         formats.read(tmp_path / f"room{ending}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.obj", "v 0 0 0 1e23 0 0\nv 1 0 0 1 0 0\nv 0 1 0 1 0 0\nf 1 2 3\n"),
+        ("a.xyz", "0 0 0 1e23 0 0\n1 0 0 1 0 0\n"),
+    ],
+)
+def test_colours_without_meaning_are_refused_by_name(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=rf"{name}: .*olours"):
+        formats.read(tmp_path / name)

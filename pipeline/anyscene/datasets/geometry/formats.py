@@ -43,4 +43,7 @@ def read(path: Path) -> Geometry:
         raise DataError(f"{path}: no mesh or cloud that is known here: {', '.join(READERS)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path")
-    return READERS[path.suffix.lower()](path)
+    try:
+        return READERS[path.suffix.lower()](path)
+    except ValueError as error:  # of colours whose range has no meaning
+        raise DataError(f"{path}: {error}; export it again") from error
