@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from anyscene.datasets.imports.formats import is_scan
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 from tests.builders.capture import grid, write_ply, write_scan
-from tests.builders.importing import imported, read, written
+from tests.builders.importing import as_written, imported, read, written
 from tests.builders.layouts import pose_of, turned, write_open3d
 from tests.builders.wall import check_on_wall, rolled, views
 
@@ -113,7 +112,7 @@ def test_the_mesh_of_the_reconstruction_gives_the_points(tmp_path):
     written(capture, tmp_path / "out")
     whole = capture.world @ world
     expected = xyz @ whole[:3, :3].T + whole[:3, 3]
-    assert np.allclose(Rgbd(tmp_path, "test").read("out").xyz, expected, atol=1e-5)
+    assert np.allclose(as_written(tmp_path / "out").xyz, expected, atol=1e-5)
 
 
 def test_a_recording_without_poses(tmp_path):

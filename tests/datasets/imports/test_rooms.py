@@ -6,9 +6,9 @@ from scipy.spatial import cKDTree
 
 from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
-from anyscene.datasets.rgbd import Rgbd
 from anyscene_demo.rooms import KINDS
 from anyscene_demo.world import WORLD, room_views
+from tests.builders.importing import as_written
 from tests.builders.layouts import (
     OPENGL,
     turned,
@@ -68,7 +68,7 @@ def test_points_of_a_room(tmp_path, views, write, world):
     assert (summary.frames, summary.depth, summary.left_out) == (FRAMES, FRAMES, ())
     whole = capture.world if world is None else capture.world @ world
     assert whole[2, 2] > np.cos(np.radians(3))  # up is up
-    read = Rgbd(tmp_path, "test").read("out").xyz
+    read = as_written(tmp_path / "out").xyz
     there = (read - whole[:3, 3]) @ whole[:3, :3]
     distance, _ = cKDTree(points(views)).query(there)
     assert np.median(distance) < 0.003 and np.quantile(distance, 0.95) < 0.015
