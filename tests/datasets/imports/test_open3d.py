@@ -65,7 +65,8 @@ def test_the_trajectory_as_json(tmp_path, name, old):
     write_open3d(tmp_path / "in", views(POSES), world)
     (tmp_path / "in" / "scene" / "trajectory.log").unlink()
     write_parameters(tmp_path / "in" / name, [pose_of(view, world) for view in views(POSES)], old)
-    capture, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    capture = read(tmp_path / "in")
+    summary, frames = written(capture, tmp_path / "out")
     assert summary.left_out == ()
     for frame in frames:
         check_on_wall(frame, world=capture.world @ world)
