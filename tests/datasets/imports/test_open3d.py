@@ -78,7 +78,8 @@ def test_a_trajectory_of_json_that_holds_poses(tmp_path):
     (tmp_path / "in" / "scene" / "trajectory.log").unlink()
     inverse = [np.linalg.inv(pose_of(view)) for view in views(POSES)]
     write_parameters(tmp_path / "in" / "trajectory.json", inverse)
-    capture, _, frames = imported(tmp_path / "in", tmp_path / "out", poses="camera-to-world")
+    capture = read(tmp_path / "in", poses="camera-to-world")
+    _, frames = written(capture, tmp_path / "out")
     for frame in frames:
         check_on_wall(frame, world=capture.world)
 
