@@ -9,7 +9,7 @@ from anyscene.datasets import imports
 from anyscene.datasets.imports import Capture, ExportOptions, Summary
 from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
-from anyscene.scene import Frame
+from anyscene.scene import Frame, Scene
 
 
 def read(path: Path, **given: Any) -> Capture:
@@ -18,10 +18,14 @@ def read(path: Path, **given: Any) -> Capture:
 
 
 def written(capture: Capture, out: Path, mesh: Path | None = None) -> tuple[Summary, tuple[Frame, ...]]:
-    """What the writer says of the scan `out`, and the frames that the reader finds there, with walls as they
-    stand."""
+    """What the writer says of the scan `out`, and the frames that the reader finds there."""
     summary = imports.write(capture, out, mesh)
-    return summary, Rgbd(out.parent, "test", said=Said(walls="keep")).read(out.name).frames
+    return summary, as_written(out).frames
+
+
+def as_written(scan: Path) -> Scene:
+    """The scene of a scan, whose walls stay as they stand in its files."""
+    return Rgbd(scan.parent, "test", said=Said(walls="keep")).read(scan.name)
 
 
 def imported(path: Path, out: Path, **given: Any) -> tuple[Summary, tuple[Frame, ...]]:

@@ -2,7 +2,8 @@ import json
 
 from typer.testing import CliRunner
 
-from anyscene.cli import console, main
+from anyscene.cli import main
+from anyscene.project import console
 
 
 def test_paths_are_shown_whole(monkeypatch):

@@ -33,8 +33,13 @@ def paths(source):
 
 @pytest.mark.parametrize("folder", ["pipeline", "stages", "benchmarks", "docs"])
 def test_paths_stand_in_one_place(folder):
-    """Elsewhere they are taken from layout: another place for data/fusion is one edit."""
-    files = [file for file in sorted((REPOSITORY / folder).rglob("*.py")) if file.name != "layout.py"]
+    """Elsewhere they are taken from layout: another place for data/fusion is one edit. Fuzz damages the files
+    of small projects that it makes, and calls them by their names, as tests do."""
+    files = [
+        file
+        for file in sorted((REPOSITORY / folder).rglob("*.py"))
+        if file.name != "layout.py" and file.parent.name != "fuzz"
+    ]
     assert files
     written = [
         (str(file.relative_to(REPOSITORY)), path) for file in files for path in paths(file.read_text())

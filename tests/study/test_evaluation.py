@@ -220,7 +220,7 @@ def test_shuffled_capability_keeps_each_models_values(finished):
 def test_shuffled_capability_takes_another_order_for_every_model(copied, monkeypatch):
     folder, params = copied
     for model in ("dense", "mask"):
-        record = {"model": model, "vocabulary": params.vocabulary, "capability": [*range(1, 7)]}
+        record = {"model": model, "vocabulary": params.vocabulary, "capability": [k / 6 for k in range(1, 7)]}
         (folder / f"data/capability/{model}.json").write_text(json.dumps(record))
     found = []
     monkeypatch.setattr(

@@ -9,12 +9,11 @@ from PIL import Image
 
 from anyscene.datasets import imports, ply
 from anyscene.datasets.imports import ExportOptions, colmap
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut, inverse, moved
 from tests.builders.capture import grid, write_ply
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_workspace
-from tests.builders.importing import written
+from tests.builders.importing import as_written, written
 from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views, wall_of
 
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
@@ -131,9 +130,7 @@ def test_mesh_in_the_world_of_the_reconstruction(tmp_path):
     write_ply(mesh, moved, np.zeros((len(xyz), 3), np.uint8), face)
     _, frames, became = imported(tmp_path / "in", tmp_path / "out", mesh)
     assert frames[0].depth is None
-    assert np.allclose(
-        Rgbd(tmp_path, "test").read("out").xyz, xyz @ became[:3, :3].T + became[:3, 3], atol=1e-5
-    )
+    assert np.allclose(as_written(tmp_path / "out").xyz, xyz @ became[:3, :3].T + became[:3, 3], atol=1e-5)
     write_ply(mesh, moved + [0, 0, 100], np.zeros((len(xyz), 3), np.uint8), face)
     with pytest.raises(
         DataError, match=r"poisson\.ply: the cameras look at 0 % of it; export it in the world"
@@ -151,7 +148,7 @@ def test_points_without_faces_and_colours_take_them_from_the_frames(tmp_path, ow
     values = dict(zip(("nx", "ny", "nz"), normal.T, strict=True)) if own else {}
     ply.write_mesh(tmp_path / "fused.ply", moved, None, np.zeros((0, 3), int), **values)
     _, _, became = imported(tmp_path / "in", tmp_path / "out", tmp_path / "fused.ply")
-    scene = Rgbd(tmp_path, "test").read("out")
+    scene = as_written(tmp_path / "out")
     assert np.allclose(scene.xyz, xyz @ became[:3, :3].T + became[:3, 3], atol=1e-5) and len(scene.face) == 0
     assert np.abs(wall_of(scene.rgb) - xyz[:, [0, 2]]).max() < 0.03
     expected = tilted if own else np.array([0, -1, 0])  # towards the cameras

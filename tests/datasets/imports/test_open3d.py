@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from anyscene.datasets.imports.formats import is_scan
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 from tests.builders.capture import grid, write_ply, write_scan
-from tests.builders.importing import imported, read, written
+from tests.builders.importing import as_written, imported, read, written
 from tests.builders.layouts import pose_of, turned, write_open3d
 from tests.builders.wall import check_on_wall, rolled, views
 
@@ -66,7 +65,8 @@ def test_the_trajectory_as_json(tmp_path, name, old):
     write_open3d(tmp_path / "in", views(POSES), world)
     (tmp_path / "in" / "scene" / "trajectory.log").unlink()
     write_parameters(tmp_path / "in" / name, [pose_of(view, world) for view in views(POSES)], old)
-    capture, summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    capture = read(tmp_path / "in")
+    summary, frames = written(capture, tmp_path / "out")
     assert summary.left_out == ()
     for frame in frames:
         check_on_wall(frame, world=capture.world @ world)
@@ -78,7 +78,8 @@ def test_a_trajectory_of_json_that_holds_poses(tmp_path):
     (tmp_path / "in" / "scene" / "trajectory.log").unlink()
     inverse = [np.linalg.inv(pose_of(view)) for view in views(POSES)]
     write_parameters(tmp_path / "in" / "trajectory.json", inverse)
-    capture, _, frames = imported(tmp_path / "in", tmp_path / "out", poses="camera-to-world")
+    capture = read(tmp_path / "in", poses="camera-to-world")
+    _, frames = written(capture, tmp_path / "out")
     for frame in frames:
         check_on_wall(frame, world=capture.world)
 
@@ -113,7 +114,7 @@ def test_the_mesh_of_the_reconstruction_gives_the_points(tmp_path):
     written(capture, tmp_path / "out")
     whole = capture.world @ world
     expected = xyz @ whole[:3, :3].T + whole[:3, 3]
-    assert np.allclose(Rgbd(tmp_path, "test").read("out").xyz, expected, atol=1e-5)
+    assert np.allclose(as_written(tmp_path / "out").xyz, expected, atol=1e-5)
 
 
 def test_a_recording_without_poses(tmp_path):

@@ -6,10 +6,10 @@ from scipy.spatial import cKDTree
 
 from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions
-from anyscene.datasets.rgbd import Rgbd
 from anyscene_demo.rooms import KINDS
 from anyscene_demo.world import WORLD, room_views
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_workspace
+from tests.builders.importing import as_written
 from tests.builders.layouts import (
     OPENGL,
     turned,
@@ -56,7 +56,7 @@ def points(views):
 def check_points(out, seen, world):
     """The scan at `out` has the points of what the views measure. world: f8[4,4], what theirs became."""
     assert world[2, 2] > np.cos(np.radians(3))  # up is up
-    read = Rgbd(out.parent, "test").read(out.name).xyz
+    read = as_written(out).xyz
     there = (read - world[:3, 3]) @ world[:3, :3]
     distance, _ = cKDTree(points(seen)).query(there)
     assert np.median(distance) < 0.003 and np.quantile(distance, 0.95) < 0.015

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from anyscene.datasets import imports
-from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
-from tests.builders.importing import imported, read
+from tests.builders.importing import as_written, imported, read
 from tests.builders.layouts import turned, write_tum
 from tests.builders.wall import check_on_wall, rolled, views
 
@@ -69,7 +68,7 @@ def test_a_trajectory_of_a_slam_begins_at_its_first_camera(tmp_path):
         read(tmp_path / "in")
     capture = read(tmp_path / "in", up="images")
     imports.write(capture, tmp_path / "out")
-    for frame in Rgbd(tmp_path, "test").read("out").frames:
+    for frame in as_written(tmp_path / "out").frames:
         check_on_wall(frame, world=capture.world @ world)
 
 
