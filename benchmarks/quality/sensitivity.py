@@ -2,7 +2,7 @@
 
 After `make demo`. Each change of a parameter is computed by `dvc repro` in a clone below .cache/, which
 shares DVC's cache. There the rows of the changed run are scored on the same rooms as those of the run without
-a change. What was measured is kept in the clone, so a stopped run goes on where it was.
+a change. What was measured is kept, so a stopped run goes on where it was.
 `--write` puts the tables into docs/notes/sensitivity.md.
 """
 
@@ -32,7 +32,8 @@ from anyscene.study.bootstrap import Interval, draws, resampled_miou
 from anyscene.study.metrics_json import SceneTallies
 from anyscene.tasks.segmentation.metrics import counted_miou, tally
 
-CLONE, PAGE = Path(".cache/sensitivity"), Path("docs/notes/sensitivity.md")
+CLONE, MEASURED = (layout.TIMES.with_name(f"sensitivity{what}") for what in ("", "-measured"))
+PAGE = Path("docs/notes/sensitivity.md")
 MARK = "<!-- measured -->\n"
 BASE = "no change"
 FUSED, TRAINED = "fusion", "training"  # the rows that need no network; the networks
@@ -110,7 +111,7 @@ def _dvc(*arguments: str, folder: Path = CLONE) -> str:
 def measured(change: str, group: str) -> Counts:
     """What the rows of a group count with a change, which is KEY=VALUE or BASE. It is computed if it was not
     yet. Raises CalledProcessError where DVC cannot compute it."""
-    kept = CLONE / ".cache" / f"{group}-{change.replace('/', '_')}.npz"
+    kept = MEASURED / f"{group}-{change.replace('/', '_')}.npz"
     if not kept.is_file():
         (CLONE / layout.PARAMETERS).write_bytes(layout.PARAMETERS.read_bytes())
         if change != BASE:

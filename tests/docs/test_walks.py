@@ -26,6 +26,7 @@ COMMANDS = (  # what every command does, whatever passes
         f"project/{name}.py"
         for name in ("timing", "progress", "device", "digests", "freshness", "stages", "outputs", "caches")
     ),
+    "project/console.py",
     "weights/reading.py",  # hashes of weights
 )
 CHECKS = (  # of all parameters, when they are read
@@ -45,7 +46,7 @@ FREE = {  # what runs besides, by the reason that the page gives
         ),  # the points, from the side
         *("datasets/entry.py", "segmenters/entry.py", "anyscene_demo/segmenters/entry.py"),  # freshness
         "segmenters/precomputed/image_index.py",
-        "anyscene_demo/segmenters/backbone.py",  # below the class of the model
+        *("anyscene_demo/segmenters/backbone.py", "anyscene_demo/segmenters/loading.py"),  # below the class of the model
     ),
     SUPERPOINT: (
         *("project/parameters.py", "project/layout.py", "networks/checkpoint.py", "learning/older.py"),

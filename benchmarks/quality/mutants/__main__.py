@@ -24,10 +24,20 @@ from typing import Annotated
 
 import typer
 
+from anyscene.project import layout
 from benchmarks.quality.mutants.faults import Fault, faults
 from benchmarks.quality.mutants.tests_of import PACKAGE, REPOSITORY, tests_of
 
-COPIED = ("pipeline", "tests", "stages", "benchmarks", "docs", "pyproject.toml", "params.yaml", "dvc.yaml")
+COPIED = (
+    "pipeline",
+    "tests",
+    "stages",
+    "benchmarks",
+    "docs",
+    "pyproject.toml",
+    layout.PARAMETERS,
+    layout.DVC,
+)
 LINKED = ("dvc.lock", "data", "models", "reports", "README.md", "CHANGELOG.md", "Makefile", "install", ".dvc")
 HEAVY = ("numpy", "scipy.spatial", "torch", "numba", "zarr", "PIL.Image", "yaml", "pytest", "typer")
 OURS = ("anyscene", "anyscene_demo", "benchmarks", "stages", "tests")

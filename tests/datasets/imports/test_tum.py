@@ -9,10 +9,9 @@ issue 10; cvg/nice-slam, issue 98); their own camera has another depth factor an
 import numpy as np
 import pytest
 
-from anyscene.datasets import imports
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
-from tests.builders.importing import as_written, imported, read
+from tests.builders.importing import imported, read, written
 from tests.builders.layouts import turned, write_tum
 from tests.builders.wall import check_on_wall, rolled, views
 
@@ -67,8 +66,7 @@ def test_a_trajectory_of_a_slam_begins_at_its_first_camera(tmp_path):
     with pytest.raises(DataError, match=r"up would be .*but the images are level about .*--up images"):
         read(tmp_path / "in")
     capture = read(tmp_path / "in", up="images")
-    imports.write(capture, tmp_path / "out")
-    for frame in as_written(tmp_path / "out").frames:
+    for frame in written(capture, tmp_path / "out")[1]:
         check_on_wall(frame, world=capture.world @ world)
 
 
