@@ -46,7 +46,7 @@ FREE = {  # what runs besides, by the reason that the page gives
         ),  # the points, from the side
         *("datasets/entry.py", "segmenters/entry.py", "anyscene_demo/segmenters/entry.py"),  # freshness
         "segmenters/precomputed/image_index.py",
-        *("anyscene_demo/segmenters/backbone.py", "anyscene_demo/segmenters/loading.py"),  # below the class of the model
+        *("anyscene_demo/segmenters/backbone.py", "anyscene_demo/segmenters/loading.py"),  # below the class
     ),
     SUPERPOINT: (
         *("project/parameters.py", "project/layout.py", "networks/checkpoint.py", "learning/older.py"),
