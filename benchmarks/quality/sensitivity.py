@@ -192,7 +192,8 @@ def _group(group: str, changes: Sequence[Change], say: Console) -> str:
                 found.append((key, value, list(effects(before, after))))
             advance(f"{key}={value}")
     rows = " | ".join(f"{row} {_miou(counts):.1f}" for row, counts in before.items())
-    return f"Without a change: {rows}.\n\n{table(list(before), found)}"
+    moved = {one.row for *_, of_rows in found for one in of_rows if one.after != one.before}
+    return f"Without a change: {rows}.\n\n{table([row for row in before if row in moved], found)}"
 
 
 def main(
