@@ -13,18 +13,10 @@ from anyscene.errors import PipelineError
 from anyscene.fusion import UNSEEN
 from anyscene.project import parameters
 from tests.builders import REPOSITORY
+from tests.builders.nested import leaves
 
 VALUES = parameters.read(REPOSITORY / "params.yaml")
 NAN, INF = float("nan"), float("inf")
-
-
-def leaves(values, above=()):
-    """(keys, value) of everything in params.yaml that is no section."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from leaves(value, (*above, key))
-        else:
-            yield (*above, key), value
 
 
 def wrong(value):

@@ -14,6 +14,7 @@ from anyscene.errors import ConfigError
 from anyscene.project import parameters
 from anyscene.project.parameters import Augmentation
 from tests.builders import REPOSITORY, objectives, training_rooms
+from tests.builders.nested import leaves
 
 
 def write(tmp_path, **changes):
@@ -76,15 +77,6 @@ def test_what_is_no_yaml_is_said_in_one_line(tmp_path, text, message):
     with pytest.raises(ConfigError, match=f"params.yaml: not valid YAML: .*{message}") as raised:
         parameters.read(tmp_path / "params.yaml")
     assert "\n" not in str(raised.value)
-
-
-def leaves(values, above=()):
-    """(keys, value) of everything in params.yaml that is no section."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from leaves(value, (*above, key))
-        else:
-            yield (*above, key), value
 
 
 def put(values, keys, value):
