@@ -21,7 +21,8 @@ def refusals(name: str) -> Iterator[None]:
     """Turn a PipelineError into a message on stderr and exit code 1, and so too a missing package whose extra
     is not installed. Any other error is a fault of the code, and is raised.
 
-    name: the command as one types it. What the encoding of stdout or stderr lacks is written in escapes.
+    name: the command as one types it. What the encoding of stdout or stderr lacks, and the bytes of a name
+    that is no text, are written in escapes.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -47,11 +48,7 @@ def refusals(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _said_in_a_line() -> Iterator[None]:
-    """Print what a person should know of a text as a line, without the code that noticed it. What a terminal
-    cannot show, such as the bytes of a name that is no text, is printed as its number."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Print what a person should know of a text as a line, without the code that noticed it."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
