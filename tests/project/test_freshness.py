@@ -274,13 +274,3 @@ def test_no_module_of_the_project_is_imported_to_look_it_up(package):
 def test_numbers_of_a_check_are_no_part_of_what_is_compared():
     fresh = freshness.Freshness("code")
     assert dataclasses.replace(fresh, check=3, seed=1).record() == fresh.record()
-
-
-def test_what_another_process_writes_at_the_same_time_is_left_to_it(tmp_path):
-    others = tmp_path / ".code.json.partial"
-    others.write_text("half")
-    with Source(tmp_path / "code.json") as source:
-        source.reached(["anyscene.fusion.fuse"])
-    assert others.read_text() == "half"
-    assert set(tmp_path.iterdir()) == {others, tmp_path / "code.json"}
-    assert json.loads((tmp_path / "code.json").read_text())

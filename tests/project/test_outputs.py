@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def names(folder):
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
     target = tmp_path / "new" / "deep" / "a.txt"
     with outputs.replaced(target) as partial:
-        assert not target.exists() and partial.parent == target.parent
+        assert not target.exists() and partial.parent.parent == target.parent and partial.name == "a.txt"
         partial.write_text("one")
     assert target.read_text() == "one" and names(target.parent) == ["a.txt"]
     outputs.write(target, "zwölf")
@@ -49,10 +51,40 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path):
 
 @pytest.mark.parametrize("left", ["file", "folder"])
 def test_what_a_killed_run_left_is_removed(tmp_path, left):
-    partial = tmp_path / ".a.txt.partial"
+    partial = tmp_path / ".a.txt.0.partial" / "a.txt"
+    partial.parent.mkdir()
     partial.write_text("half") if left == "file" else (partial / "sub").mkdir(parents=True)
+    (partial.parent / "lock").touch()
     outputs.write(tmp_path / "a.txt", "whole")
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_writers_at_the_same_time_do_not_meet(tmp_path):
+    target = tmp_path / "a.txt"
+    with outputs.replaced(target) as slow:
+        slow.write_text("slow")
+        for content in ("one", "two"):
+            with outputs.replaced(target) as quick:
+                assert not quick.exists() and slow.read_text() == "slow"
+                quick.write_text(content)
+            assert target.read_text() == content
+        assert names(tmp_path) == [".a.txt.0.partial", "a.txt"]
+    assert target.read_text() == "slow" and names(tmp_path) == ["a.txt"]
+
+
+def test_another_process_that_writes_is_left_alone(tmp_path):
+    target = tmp_path / "a.txt"
+    code = "from anyscene.project import outputs\nwith outputs.replaced(outputs.Path('a.txt')) as partial:\n"
+    code += "    partial.write_text('other')\n    print('begun', flush=True)\n    input()"
+    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "begun\n"
+        outputs.write(target, "one")
+        assert target.read_text() == "one"
+        other.communicate("\n")
+    assert other.returncode == 0
+    assert target.read_text() == "other" and names(tmp_path) == ["a.txt"]
 
 
 def test_a_folder_appears_as_a_whole(tmp_path):

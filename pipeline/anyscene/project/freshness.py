@@ -16,7 +16,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -153,10 +152,8 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self._digests.__exit__()
         if self._changed:
-            own = self._memory.with_name(f".{self._memory.name}.{os.getpid()}")  # others may write theirs now
-            with suppress(OSError, OutputError):  # what it holds is found again
-                outputs.write(own, json.dumps(self._known))
-                own.replace(self._memory)
+            with suppress(OutputError):  # what it holds is found again
+                outputs.write(self._memory, json.dumps(self._known))
 
     def reached(self, roots: Sequence[str]) -> tuple[str, ...]:
         """All modules that `roots` import at any depth, sorted: those of the packages of `roots` and of the

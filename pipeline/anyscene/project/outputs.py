@@ -1,16 +1,23 @@
 """Files and folders that appear whole or not at all. They are written beside their place and renamed; and
-whether they can be written is known before the work for them begins."""
+whether they can be written is known before the work for them begins.
+
+What is not whole yet lies in a folder beside its place, which its process locks. So processes that write the
+same file at once do not meet, the last of them wins, and the next writer removes what a killed one left."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from anyscene.errors import OutputError
 
+LOCK = "lock"  # a file in the folder of what is not whole yet
 STREAMS = (Path("/dev"), Path("/proc"))  # /dev/stdout may lead to a file, in whose place nothing can be put
 
 
@@ -26,17 +33,13 @@ def replaced(path: Path) -> Iterator[Path]:
         with explained(path):
             yield path
         return
-    partial = _beside(path)
     with explained(path):
         if not path.parent.is_dir():
             check_folder(path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _remove(partial)  # of a run that was killed
-            yield partial
-            partial.replace(path)
-        finally:
-            _remove(partial)
+        with _own_folder(path) as folder:
+            yield folder / path.name
+            (folder / path.name).replace(path)
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -116,8 +119,33 @@ def _is_near(file: Path, path: Path) -> bool:
     return file.is_relative_to(path.parent) or path.is_relative_to(file)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+@contextmanager
+def _own_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` that no other process has, removed in the end."""
+    folder, lock = _claimed(path)
+    try:
+        for left in folder.iterdir():  # by a run that was killed
+            if left.name != LOCK:
+                _remove(left)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _claimed(path: Path) -> tuple[Path, BaseFileLock]:
+    """The first folder beside `path` that no other process holds, and the lock that holds it."""
+    for place in itertools.count():
+        folder = _beside(path, place)
+        lock: BaseFileLock = FileLock(folder / LOCK, timeout=0)
+        with suppress(Timeout, FileNotFoundError, FileExistsError):  # it is held, or is just being removed
+            lock.acquire()
+            return folder, lock
+    raise AssertionError("there is always a next place")
+
+
+def _beside(path: Path, place: int = 0) -> Path:
+    return path.with_name(f".{path.name}.{place}.partial")
 
 
 def _remove(path: Path) -> None:
