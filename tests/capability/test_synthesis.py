@@ -286,6 +286,15 @@ def test_the_word_in_the_prompt_of_a_pipeline_with_text_towers(folders, kind, wo
     )
 
 
+def test_a_word_of_which_token_states_hold_a_part_is_refused(minilm):
+    condition = synthesis.ByTokenStates(minilm, 6)  # with [CLS] and [SEP]
+    assert condition("a {}", "night stand").word == (2, 3)
+    assert condition("a photo {}", "night stand").word == (3, 4)
+    for prompt in ("a photo of {}", "a photo of the {}", "a very good photo of the {}"):
+        with pytest.raises(SynthesisError, match=r"'night stand' is not among the first 6 tokens"):
+            condition(prompt, "night stand")
+
+
 def test_a_word_that_the_text_tower_does_not_see_is_refused(folders):
     condition = synthesis.load(dataclasses.replace(DEMO, diffusion=str(folders["sd"])), CPU).condition
     assert condition("a " * 74 + "{}", "bed").word == (75,)

@@ -285,17 +285,22 @@ def _condition(file: Path) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class ByTokenStates:
-    """The pipeline has no text tower, and takes the states of the tokens of our encoder."""
+    """The pipeline has no text tower, and takes the states of the tokens of our encoder. Raises
+    SynthesisError where it would not see all of the class word."""
 
     encoder: TextEncoder
     length: int
 
     def __call__(self, template: str, word: str) -> Condition:
-        tokens = self.encoder.tokens([template.format(word), ""], self.length)
+        prompt = template.format(word)
+        start, end = _span(template, word)
+        tokens, whole = self.encoder.tokens([prompt, ""], self.length), self.encoder.tokens([prompt])
+        found = tokens.covering(0, start, end)
+        if len(found) == 0 or not np.array_equal(found, whole.covering(0, start, end)):
+            raise _unread(prompt, start, end, self.length)
         state = torch.from_numpy(tokens.state)
         return Condition(
-            {"prompt_embeds": state[:1], "negative_prompt_embeds": state[1:]},
-            tuple(tokens.covering(0, *_span(template, word)).tolist()),
+            {"prompt_embeds": state[:1], "negative_prompt_embeds": state[1:]}, tuple(found.tolist())
         )
 
 
@@ -325,11 +330,15 @@ def _covering(tokenizer: PreTrainedTokenizerBase, prompt: str, start: int, end: 
     found = tuple(i for i, (first, last) in places if first < end and last > start and last > first)
     most = tokenizer.model_max_length - 1  # the last token is the end of the text
     if not found or found[-1] >= most:
-        raise SynthesisError(
-            f"{prompt[start:end]!r} is not among the first {most} tokens of the prompt {prompt!r}, which are "
-            "all that the diffusion model reads: shorten `synthesis.prompt`, or the name in `vocabulary`"
-        )
+        raise _unread(prompt, start, end, most)
     return found
+
+
+def _unread(prompt: str, start: int, end: int, most: int) -> SynthesisError:
+    return SynthesisError(
+        f"{prompt[start:end]!r} is not among the first {most} tokens of the prompt {prompt!r}, which are "
+        "all that the diffusion model reads: shorten `synthesis.prompt`, or the name in `vocabulary`"
+    )
 
 
 def _span(template: str, word: str) -> tuple[int, int]:
