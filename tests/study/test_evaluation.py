@@ -145,7 +145,7 @@ def test_two_runs_give_the_same_metrics(finished, result):
         (["models/ensembled", "models/pixelwise"], {"ensembled", "pixelwise"}),
         (["data/capability/mask.json", "data/fusion"], {"capability", "shuffled", "swapped", "superpoint"}),
         (["models/demo/mask/model.json"], {"vocabulary"}),
-        (["data/projection/mask"], {"mask", *FUSIONS, *CONTROLS}),
+        (["data/projection/mask", "data/fusion"], {"mask", "superpoint", *FUSIONS, *CONTROLS}),
         (["data/world/room0/truth", "data/world/room1/truth"], {"oracle"}),
     ],
 )
@@ -158,10 +158,13 @@ def test_what_is_missing_is_left_out_and_named(copied, gone, rows):
     assert set(metrics["semantic"]) == set(EVERY) - rows
 
 
-def test_a_capability_that_was_fused_by_is_not_left_out(copied):
+@pytest.mark.parametrize(
+    ("part", "stage"), [("capability/mask.json", "capability"), ("projection/mask", "projection")]
+)
+def test_what_was_fused_is_not_left_out(copied, part, stage):
     folder, params = copied
-    (folder / "data/capability/mask.json").unlink()
-    with pytest.raises(StoreError, match=r"data/capability/mask\.json: lost, .* `dvc repro capability@mask`"):
+    (folder / "data" / part).rename(folder / "elsewhere")
+    with pytest.raises(StoreError, match=rf"data/{part}: lost, .*; run `dvc repro {stage}@mask`, or remove"):
         evaluation.run(params, Artefacts(folder))
 
 

@@ -49,7 +49,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     but all that is known without annotation. Raises EvaluationError where nothing predicts, and StoreError or
     CheckpointError where something is lost that there was."""
     require_recorded(artefacts)
-    _require_capability(params, artefacts)
+    _require_fused(params, artefacts)
     settings, vocabulary = params.evaluation, params.vocabulary
     label_set = datasets.label_set(params.dataset.label_set)
     scenes, unannotated = split_by_annotation(artefacts, settings.split)
@@ -103,16 +103,18 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     return Study(metrics_json.rounded(metrics), tallies, losses)
 
 
-def _require_capability(params: Params, artefacts: Artefacts) -> None:
-    """Raise StoreError where features are fused and a capability that they were fused by is missing: its rows
-    would silently be left out."""
+def _require_fused(params: Params, artefacts: Artefacts) -> None:
+    """Raise StoreError where features are fused and something that they were fused from is missing: its rows
+    would be left out."""
     for model in params.segmenters.names if artefacts.has(artefacts.data("fusion")) else ():
-        file = artefacts.data("capability") / f"{model}.json"
-        if not file.is_file():
-            raise StoreError(
-                f"{file}: lost, for there are fused features; run `dvc repro capability@{model}`, or remove "
-                f"{artefacts.data('fusion')} to score what needs neither"
-            )
+        parts = {"projection": artefacts.data(f"projection/{model}")}
+        parts["capability"] = artefacts.data("capability") / f"{model}.json"
+        for stage, path in parts.items():
+            if not path.exists():
+                raise StoreError(
+                    f"{path}: lost, for there are fused features; run `dvc repro {stage}@{model}`, or remove "
+                    f"{artefacts.data('fusion')} to score what needs neither"
+                )
 
 
 def _beside_rows() -> list[str]:
