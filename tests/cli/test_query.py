@@ -148,7 +148,7 @@ def answered(*scores):
         Match((i,), score, 9, 1.0, place, place, (place, place)) for i, score in enumerate(scores)
     )
     shows, through = ("bed",) * len(scores), (None,) * len(scores)
-    return Answer("a bed", (), np.zeros(1, np.float32), matches, shows, through)
+    return Answer("a bed", (), np.zeros(1, np.float32), matches, shows, through, "")
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,21 @@ from anyscene import text
 from anyscene.errors import TextError
 from anyscene.project.parameters import Text
 from anyscene.text import kept
+from anyscene.text.remembering import Remembering, of_length_1
 
 
-class Letters:
+class Letters(Remembering):
     """Embeds a text by its length. Counts what it is asked."""
 
     name, width = "letters", 3
 
     def __init__(self, asked):
+        super().__init__()
         self._asked = asked
 
-    def encode(self, texts):
-        self._asked += texts
-        vectors = np.array([[len(one), 1, 2] for one in texts], np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    def embed(self, text):
+        self._asked.append(text)
+        return of_length_1(np.array([len(text), 1, 2]))
 
     def tokens(self, texts, length=None):
         raise TextError("no tokens")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +10,19 @@ import pytest
 
 from anyscene.errors import CutText, TextError
 from anyscene.text import kept, limits, minilm_encoder, open_clip_encoder
+from anyscene.text.remembering import Remembering, of_length_1
 
 
-class Short:
+class Short(Remembering):
     """Reads three characters of a text."""
 
     name, width = "short", 2
 
-    def encode(self, texts):
-        return np.array([[len(text[:3]), 1] for text in texts], np.float32)
+    def embed(self, text):
+        return of_length_1(np.array([len(text[:3]), 1]))
 
     def beyond(self, text):
         return text[3:]
-
-    def tokens(self, texts, length=None):
-        raise TextError("no tokens")
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +50,18 @@ def test_what_any_language_says_is_text(text):
     limits.require_text(text)
 
 
-def test_what_is_left_out_is_said_where_the_embedding_was_kept(tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the encoder itself says it, and this one says nothing
-        first = kept.KeptEncoder("one", Short, tmp_path).encode(["chair by the door", "bed"])
-    again = kept.KeptEncoder("one", pytest.fail, tmp_path)
-    with pytest.warns(CutText, match="its last 14 characters are left out, from 'ir by the door' on") as said:
-        assert again.encode(["chair by the door", "bed"]).tobytes() == first.tobytes()
-    assert len(said) == 1
+def test_what_is_left_out_is_said_once_also_where_the_embedding_was_kept(tmp_path):
+    found = []
+    for load in (Short, pytest.fail):
+        encoder = kept.KeptEncoder("one", load, tmp_path)
+        with pytest.warns(
+            CutText, match="its last 14 characters are left out, from 'ir by the door'"
+        ) as said:
+            found.append(encoder.encode(["chair by the door", "bed"]).tobytes())
+        assert len(said) == 1
+        assert encoder.beyond("chair by the door") == "ir by the door" and encoder.beyond("bed") == ""
+    assert found[0] == found[1]
+    assert kept.KeptEncoder("one", pytest.fail, tmp_path).beyond("chair by the door") == "ir by the door"
 
 
 def test_an_encoder_that_does_not_tell_is_taken_to_read_all():

@@ -22,7 +22,7 @@ from anyscene.library import opening
 from anyscene.project import outputs
 from anyscene.project.console import stdout
 from anyscene.show import picture_files
-from anyscene.tasks.query.groups import TOP, Unit, decimals
+from anyscene.tasks.query.groups import ALWAYS, DECIMALS, ORDER, TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
 from anyscene.text.limits import require_text
 
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from anyscene.tasks.surface import Surface
 
 PICTURE = (960, 720)
-DECIMALS = 3  # of a score
-ORDER = "Not in the order of the scores: little surface scores high by chance, so it stands further down."
-ALWAYS = (
-    "A text always finds something: a score does not tell whether the thing is there (docs/notes/queries.md)."
-)
 
 
 @with_told
@@ -96,7 +91,7 @@ def query(
     for answer in answers:
         console.print(_table(session, answer, "m" if world is Worlds.scene else "its unit"))
     if any(answer.matches for answer in answers):
-        typer.echo(ALWAYS)
+        typer.echo(f"{ALWAYS} (docs/notes/queries.md).")
     if out is not None:
         _write_ply(out, surface, answers, world)
         console.print(f"heat map: {out}", markup=False)
@@ -126,8 +121,7 @@ def _table(session: Session, answer: Answer, unit: str) -> Table:
         table.add_row(str(rank), Text(name), Text(_found_as(through)), *counts, *places)
     glosses = {through.name: through.gloss for through in answer.through if through and through.gloss}
     notes = [f"* {name}: {gloss}" for name, gloss in glosses.items()]
-    shown = [round(match.score, DECIMALS) for match in answer.matches]
-    if shown != sorted(shown, reverse=True):
+    if not answer.in_order:
         notes.append(ORDER)
     if notes:
         table.caption = Text("\n".join(notes))

@@ -145,12 +145,6 @@ class OpenClip(Remembering):
         left_out: str = words.decode(words.encode(text, **plain)[self._tokenizer.context_length - 2 :])
         return left_out.strip()
 
-    def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Not offered, since a Stable Diffusion pipeline brings its own text tower. Raises TextError."""
-        raise TextError(
-            f"{self.name} offers no token states; set `text.encoder: minilm` for the demo's synthesis"
-        )
-
 
 def refuse_code(pretrained: str | None) -> None:
     """Raise WeightsError where `pretrained` is a file that is missing, is not what was published under its

@@ -18,11 +18,10 @@ import numpy as np
 from anyscene.arrays import F4
 from anyscene.project import caches
 from anyscene.project.digests import UNUSABLE
-from anyscene.text import limits
 from anyscene.text.remembering import Remembering
 
 if TYPE_CHECKING:
-    from anyscene.text import TextEncoder, Tokens
+    from anyscene.text import Tokens
 
 SIZE = 1 << 26  # bytes on disk, about 20,000 texts; the oldest go first
 PACKAGES = ("torch", "transformers", "tokenizers", "open_clip_torch", "numpy")  # their numbers enter
@@ -53,11 +52,12 @@ class KeptEncoder(Remembering):
 
     It is loaded at once if nothing is known, so that broken weights are refused where they are named."""
 
-    def __init__(self, identity: str, load: Callable[[], TextEncoder], memory: Path) -> None:
+    def __init__(self, identity: str, load: Callable[[], Remembering], memory: Path) -> None:
         """identity: as of `identity`. load: loads the encoder. memory: the folder in which embeddings are
         kept. Raises what `load` raises."""
         super().__init__()
         self._load, self._memory = load, _Memory(memory, identity)
+        self._left_out: dict[str, str] = {}
         described = self._memory.get("")
         if described is None:
             described = json.dumps([self._encoder.name, self._encoder.width]).encode()
@@ -67,25 +67,28 @@ class KeptEncoder(Remembering):
         self.width: int = width
 
     def embed(self, text: str) -> F4:
-        """As of the encoder, to the bit; it is loaded for a text that is not kept. What is left out of a long
-        text is said, also where its embedding was kept."""
+        """As of the encoder, to the bit; it is loaded for a text that is not kept."""
         size, kept = 4 * self.width, self._memory.get(f"\0{text}")
         if kept is not None and len(kept) >= size:
-            known: F4 = np.frombuffer(kept[:size], "<f4").copy()
-            if left_out := kept[size:].decode(errors="replace"):
-                limits.warn(text, left_out)
-            return known
-        vector: F4 = self._encoder.encode([text])[0]  # it says what it leaves out
-        left_out = limits.beyond(self._encoder, text)
+            self._left_out[text] = kept[size:].decode(errors="replace")
+            return np.frombuffer(kept[:size], "<f4").copy()
+        vector, left_out = self._encoder.embed(text), self._encoder.beyond(text)
         self._memory.set(f"\0{text}", vector.astype("<f4").tobytes() + left_out.encode())
+        self._left_out[text] = left_out
         return vector
+
+    def beyond(self, text: str) -> str:
+        """As of the encoder; it is loaded for a text that is not kept."""
+        if text not in self._left_out:
+            self.embed(text)
+        return self._left_out[text]
 
     def tokens(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """As of the encoder, which is loaded for them. Raises TextError where it does not offer them."""
         return self._encoder.tokens(texts, length)
 
     @functools.cached_property
-    def _encoder(self) -> TextEncoder:
+    def _encoder(self) -> Remembering:
         return self._load()
 
 

@@ -35,12 +35,15 @@ def beyond(encoder: object, text: str) -> str:
     return encoder.beyond(text) if isinstance(encoder, Limited) else ""
 
 
-def warn(text: str, left_out: str) -> None:
-    """Say, as a CutText warning, what was left out of the text."""
+def said(text: str, left_out: str) -> str:
+    """What a user is told of a text whose end is left out."""
     begins, ends = (one if len(one) <= SHOWN else f"{one[:SHOWN]}..." for one in (text, left_out))
-    warnings.warn(
+    return (
         f"{begins!r}: longer than the text encoder reads; its last {len(left_out):,} characters are left "
-        f"out, from {ends!r} on",
-        CutText,
-        stacklevel=2,
+        f"out, from {ends!r} on"
     )
+
+
+def warn(text: str, left_out: str) -> None:
+    """Say it as a CutText warning."""
+    warnings.warn(said(text, left_out), CutText, stacklevel=2)

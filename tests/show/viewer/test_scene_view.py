@@ -29,7 +29,7 @@ from anyscene.tasks import sources
 from anyscene.tasks.instances import average_precision
 from anyscene.tasks.layer import Classes, Scale, label_colours
 from anyscene.tasks.point_masks import PointMasks
-from anyscene.tasks.query import similarity
+from anyscene.tasks.query import groups, similarity
 from anyscene.tasks.query.index import Index, QuantisedFeatures
 from anyscene.tasks.query.session import Session
 from anyscene.tasks.query.similarity import By
@@ -405,6 +405,20 @@ def test_the_panel_never_takes_names_for_markup(room):
     heat = room.ask("<script>alert(1)</script>")
     assert "<script" not in panel_html.matches(heat, "fusion")
     assert "&lt;script" in panel_html.problem("<script>")
+
+
+def test_the_panel_says_what_one_has_to_know_of_an_answer(room):
+    answer = room.ask("a bed")
+    plain = panel_html.matches(answer, "fusion")
+    assert groups.ALWAYS in plain and "left out" not in plain
+    for falls in (True, False):
+        matches = tuple(sorted(answer.matches, key=lambda match: match.score, reverse=falls))
+        assert matches[0].score != matches[-1].score
+        assert (groups.ORDER in panel_html.matches(replace(answer, matches=matches), "fusion")) != falls
+    cut = panel_html.matches(replace(answer, left_out="<b>nd of it"), "fusion")
+    assert "its last 11 characters are left out, from &#x27;&lt;b&gt;nd of it" in cut
+    nothing = replace(answer, matches=(), shows=(), through=())
+    assert groups.ALWAYS not in panel_html.matches(nothing, "fusion")
 
 
 def test_names_of_frames_and_classes_are_no_markup_either(room):

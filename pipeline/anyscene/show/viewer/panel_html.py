@@ -10,9 +10,10 @@ import numpy as np
 from anyscene.show import palette
 from anyscene.show.viewer.scene_view import PickedPoint
 from anyscene.tasks.layer import Classes, Layer, Scale
-from anyscene.tasks.query.groups import decimals
+from anyscene.tasks.query.groups import ALWAYS, DECIMALS, ORDER, decimals
 from anyscene.tasks.query.session import Answer
 from anyscene.tasks.query.task import HEAT
+from anyscene.text import limits
 
 
 def boxed(content: str) -> str:
@@ -39,11 +40,15 @@ def legend(layer: Layer) -> str:
 def matches(answer: Answer, source: str) -> str:
     """The best groups of a text by the features of `source`."""
     rows = [
-        (str(rank), name, f"{match.score:.3f}", f"{match.area:.2f}", decimals(match.centre, 1))
+        (str(rank), name, f"{match.score:.{DECIMALS}f}", f"{match.area:.2f}", decimals(match.centre, 1))
         for rank, (name, match) in enumerate(zip(answer.shows, answer.matches, strict=True), 1)
     ]
     table = _table(("", "shows", "score", "area / m²", "centre / m"), rows)
-    return boxed(f"{_scale(HEAT)}<b>{escape(answer.text)}</b> ({escape(source)}){table}")
+    notes = [limits.said(answer.text, answer.left_out)] if answer.left_out else []
+    notes += [] if answer.in_order else [ORDER]
+    notes += [f"{ALWAYS}."] if answer.matches else []
+    said = "<br>".join(map(escape, notes))
+    return boxed(f"{_scale(HEAT)}<b>{escape(answer.text)}</b> ({escape(source)}){table}{said}")
 
 
 def point(found: PickedPoint) -> str:

@@ -20,6 +20,9 @@ LOOK = 0.2  # square metres that count as one look; chosen on the first two sets
 FACES = 1 << 16  # faces that are measured at a time, which takes a few MB
 TINY = 1e-9  # square metres, the area of points that have no face
 TOP = 5  # groups that a text finds
+DECIMALS = 3  # of a score that is shown
+ORDER = "Not in the order of the scores: little surface scores high by chance, so it stands further down."
+ALWAYS = "A text always finds something: a score does not tell whether the thing is there"
 
 
 class Unit(StrEnum):

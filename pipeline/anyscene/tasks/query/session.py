@@ -18,11 +18,11 @@ from anyscene.lifting.places import distinct
 from anyscene.scene import World
 from anyscene.tasks.features import Features
 from anyscene.tasks.query import groups, similarity
-from anyscene.tasks.query.groups import TOP, Unit
+from anyscene.tasks.query.groups import DECIMALS, TOP, Unit
 from anyscene.tasks.query.index import Index
 from anyscene.tasks.query.similarity import SAMPLE, By
 from anyscene.tasks.surface import Surface, spread
-from anyscene.text import TextEncoder
+from anyscene.text import TextEncoder, limits
 from anyscene.text.glosses import Vocabulary
 
 
@@ -93,6 +93,7 @@ class Session:
             tuple(matches),
             tuple(self._shows(match) for match in matches),
             tuple(self._found_through(texts[0], by, match) for match in matches),
+            limits.beyond(encoder, text),
         )
 
     def _ranked(self, texts: F4, by: By, sampled: F4, out: B1, top: int) -> list[groups.Match]:
@@ -144,11 +145,18 @@ class Answer:
     matches: tuple[groups.Match, ...]  # the best groups
     shows: tuple[str, ...]  # the class of the vocabulary that each group shows
     through: tuple[FoundThrough | None, ...]  # the class through which each was found; None: by its features
+    left_out: str  # the end of the text that the encoder does not read
 
     @functools.cached_property
     def heat(self) -> F4:
         """f4[M] in 0..1: the scores, scaled for colours."""
         return similarity.relative(self.score)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the scores of the groups fall, as they are shown."""
+        shown = [round(match.score, DECIMALS) for match in self.matches]
+        return shown == sorted(shown, reverse=True)
 
     def placed(self, surface: Surface, world: World) -> Answer:
         """The answer with its groups placed in one of the worlds of `surface`, which was asked."""
