@@ -169,6 +169,7 @@ def trainer(kind: str, preset: str | None, vertices: int, width: int) -> Callabl
         from anyscene.learning.engine.loop import train
         from anyscene.learning.engine.processes import Processes
         from anyscene.learning.objective import Context
+        from anyscene.learning.views.clouds import Clouds
         from anyscene.lifting.superpoints import segment_mesh
         from anyscene.project import presets, store
         from benchmarks.speed import meshes
@@ -177,7 +178,7 @@ def trainer(kind: str, preset: str | None, vertices: int, width: int) -> Callabl
         params = presets.load(preset, file) if preset else parameters.load(file)
         section, net = next(e for e in params.training.values() if e.kind == kind), params.network
         batch, steps = (section.batch, 8) if device.type == "cuda" else (1, 1)
-        random, clouds = torch.Generator().manual_seed(0), []
+        random, made = torch.Generator().manual_seed(0), []
         for seed in range(batch):
             xyz, face = meshes.room(vertices, seed)
             superpoint = segment_mesh(xyz, face, params.superpoints.k, params.superpoints.min_vertices)
@@ -185,7 +186,8 @@ def trainer(kind: str, preset: str | None, vertices: int, width: int) -> Callabl
             target = torch.rand(superpoint.max() + 1, width, generator=random).half().numpy()
             store.write(group, "superpoint_feature", target)
             store.write(group, "superpoint_valid", np.ones(len(target), bool))
-            clouds.append(networks.Cloud(str(seed), xyz, np.zeros(xyz.shape, np.uint8), superpoint))
+            made.append(networks.Cloud(str(seed), xyz, np.zeros(xyz.shape, np.uint8), superpoint))
+        clouds = Clouds.held(made)
         model = networks.MinkUNet(
             net.variant, 3, width, net.backend, width=net.width, precision=net.precision
         ).to(device)

@@ -52,7 +52,7 @@ FREE = {  # what runs besides, by the reason that the page gives
         *("project/parameters.py", "project/layout.py", "networks/checkpoint.py", "learning/older.py"),
         *(
             f"learning/engine/{name}.py"
-            for name in ("checkpoint", "curve", "processes", "sampler", "schedule")
+            for name in ("checkpoint", "curve", "processes", "recent", "sampler", "schedule")
         ),
         "networks/sparse/*.py",  # below the class of the network
     ),

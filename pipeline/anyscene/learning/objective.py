@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,7 +14,9 @@ from torch import nn
 
 from anyscene.arrays import F4
 from anyscene.learning.engine.processes import Processes
+from anyscene.learning.engine.recent import Recent
 from anyscene.learning.views.augmentation import PAPER, augmented
+from anyscene.learning.views.clouds import Clouds
 from anyscene.networks import Batch, Cloud, MinkUNet, View
 from anyscene.project.parameters import Augmentation, NetworkInput
 
@@ -46,6 +48,7 @@ class Context:
     prompts: Callable[[], F4]  # f4[K, C] of length 1: the label set's prompts in the text space
     augmentation: Augmentation = PAPER
     beside: Path | None = None  # another folder that it learns from, as the entry's key `beside` says
+    recent: Recent = field(default_factory=Recent)  # for what it reads of scenes
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +102,12 @@ class Objective(nn.Module, ABC):
                 (bare if parameter.ndim < 2 or name.endswith("bias") else decayed).append(parameter)
         return [ParameterGroup(decayed), ParameterGroup(bare, decay=False)]
 
-    def initialise(self, network: MinkUNet, clouds: Sequence[Cloud]) -> None:
-        """Called with all training scenes where `network` has random weights. It may set better ones."""
+    def initialise(self, network: MinkUNet, clouds: Clouds) -> None:
+        """Called with all training scenes where `network` has random weights. It may set better ones. A cloud
+        is read when it is asked for; `clouds.ids` reads none."""
         return None
 
-    def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
+    def begin(self, network: MinkUNet, clouds: Clouds, processes: Processes) -> None:
         """Called before the first step with the scenes that this process will see."""
         return None
 

@@ -20,11 +20,12 @@ from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
 from anyscene.learning.engine.loop import train
 from anyscene.learning.engine.processes import joined
+from anyscene.learning.engine.recent import GIB, Recent
 from anyscene.learning.entry import Entry
 from anyscene.learning.objective import Context
 from anyscene.learning.older import Older, is_trained
-from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
-from anyscene.networks import Cloud, MinkUNet, load_weights, save
+from anyscene.learning.views.clouds import Clouds, read_labelled_clouds, read_training_clouds
+from anyscene.networks import MinkUNet, load_weights, save
 from anyscene.networks.checkpoint import (
     DESCRIPTION,
     WEIGHTS,
@@ -39,6 +40,8 @@ from anyscene.project.freshness import Freshness
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import OBJECTIVES, RANDOM, Network, Params, Training
 from anyscene.text import embeddings, load_text_encoder
+
+KEPT = 0.25  # of runtime.memory_gib, for what was read last
 
 
 def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshness) -> None:
@@ -56,7 +59,8 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
         raise ConfigError(f"no network {name!r} in `training`; there are {', '.join(params.training)}")
     entry = params.training[name]
     kind: Any = OBJECTIVES.get(entry.kind)
-    clouds = _clouds(kind, artefacts)
+    recent = Recent(params.runtime.memory_gib * GIB * KEPT)
+    clouds = _clouds(kind, artefacts, recent)
     trained = artefacts.root / layout.TRAINED / f"{name}.json"
     target, beside = artefacts.data(entry.target), artefacts.data(entry.beside)
     label = f"training {name}"
@@ -82,6 +86,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             functools.cache(lambda: _prompts(params, kind)),
             params.augmentation,
             beside,
+            recent,
         )
         objective = kind.load()(entry.objective, context).to(processes.device)
         if entry.start == RANDOM:
@@ -124,21 +129,19 @@ def _memory(checkpoints: Path, name: str, fresh: Freshness) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clouds(kind: Entry, artefacts: Artefacts) -> list[Cloud]:
+def _clouds(kind: Entry, artefacts: Artefacts, recent: Recent) -> Clouds:
     """The clouds to train on. Labels are read only where the objective says that it is supervised."""
     scenes, superpoints = artefacts.data("scenes"), artefacts.data("superpoints")
     if kind.supervised:
-        return read_labelled_clouds(scenes, superpoints, artefacts.data("labels"))
-    return read_training_clouds(scenes, superpoints)
+        return read_labelled_clouds(scenes, superpoints, artefacts.data("labels"), recent)
+    return read_training_clouds(scenes, superpoints, recent)
 
 
-def _keys(clouds: list[Cloud], artefacts: Artefacts, *learnt: Path) -> Mapping[str, list[str]]:
+def _keys(clouds: Clouds, artefacts: Artefacts, *learnt: Path) -> Mapping[str, list[str]]:
     """The content keys of everything that is read of each scene, by scene. learnt: the folders that the
     objective learns from."""
     folders = dict.fromkeys((artefacts.data("scenes"), artefacts.data("superpoints"), *learnt))
-    return {
-        cloud.id: [store.key(store.scene_path(folder, cloud.id)) for folder in folders] for cloud in clouds
-    }
+    return {scene: [store.key(store.scene_path(folder, scene)) for folder in folders] for scene in clouds.ids}
 
 
 def _prompts(params: Params, kind: Entry) -> F4:
@@ -150,9 +153,9 @@ def _prompts(params: Params, kind: Entry) -> F4:
     return embeddings(load_text_encoder(params.text), prompts, params.text.template)
 
 
-def _width(params: Params, target: Path, clouds: list[Cloud]) -> int:
+def _width(params: Params, target: Path, clouds: Clouds) -> int:
     """How many channels features have: as many as the text space, in which the fused features lie."""
-    first = store.open_scene(store.scene_path(target, clouds[0].id))
+    first = store.open_scene(store.scene_path(target, clouds.ids[0]))
     if "superpoint_feature" in first:
         return first["superpoint_feature"].shape[1]
     return load_text_encoder(params.text).width

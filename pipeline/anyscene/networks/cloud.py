@@ -23,12 +23,21 @@ class Cloud:
 def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:
     """The cloud of `scene`. scenes, superpoints: the folders that these stages write.
 
-    Raises StoreError where an artefact is missing, DataError where the two do not have as many points."""
+    Raises as `check_cloud`."""
+    check_cloud(scenes, superpoints, scene)
     cloud = store.open_scene(store.scene_path(scenes, scene))
-    superpoint = store.open_scene(store.scene_path(superpoints, scene))["superpoint"][:]
-    if len(superpoint) != cloud["xyz"].shape[0]:
+    superpoint = store.open_scene(store.scene_path(superpoints, scene))["superpoint"]
+    return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], superpoint[:])
+
+
+def check_cloud(scenes: Path, superpoints: Path, scene: str) -> int:
+    """The number of points of `scene`, of which no array is read.
+
+    Raises StoreError where an artefact is missing, DataError where the two do not have as many points."""
+    points: int = store.open_scene(store.scene_path(scenes, scene))["xyz"].shape[0]
+    labels = store.open_scene(store.scene_path(superpoints, scene))["superpoint"].shape[0]
+    if labels != points:
         raise DataError(
-            f"{scene}: {len(superpoint)} superpoint labels for {cloud['xyz'].shape[0]} points; "
-            "run the stage superpoints again"
+            f"{scene}: {labels} superpoint labels for {points} points; run the stage superpoints again"
         )
-    return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], superpoint)
+    return points

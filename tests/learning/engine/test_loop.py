@@ -11,7 +11,7 @@ from anyscene.learning.engine.loop import train
 from anyscene.learning.engine.sampler import Sampler
 from anyscene.learning.engine.schedule import Schedule
 from anyscene.learning.objective import Mean, Objective
-from anyscene.learning.views.clouds import read_training_clouds
+from anyscene.learning.views.clouds import Clouds, read_training_clouds
 from anyscene.networks import normalise_by, read_cloud
 from anyscene.networks.batch import as_it_is, join
 from anyscene.networks.sparse import minkowski
@@ -138,7 +138,7 @@ def scripted(world, kind, *factors):
     network = training_rooms.network()
     recipe = training_rooms.recipe(3, batch=1, learning_rate=1e-4, final_learning_rate=1e-4, warmup=0)
     context = training_rooms.context(network, fusion, inputs="geometry")
-    clouds = [read_cloud(scenes, superpoints, "room0")]
+    clouds = Clouds.held([read_cloud(scenes, superpoints, "room0")])
     return train(network, clouds, kind(context, *factors), recipe, label="test")
 
 

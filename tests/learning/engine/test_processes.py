@@ -19,9 +19,9 @@ pytestmark = pytest.mark.integration
 
 
 class DoubleTargets(SuperpointDistillation):
-    def read(self, scene):
-        target, valid = super().read(scene)
-        return target.double(), valid
+    def targets(self, batch):
+        row, owner, target = super().targets(batch)
+        return row, owner, target.double()
 
 
 def distil(rank, world, folder):

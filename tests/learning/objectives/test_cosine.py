@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from anyscene.errors import ConfigError, DataError, StoreError
+from anyscene.learning.engine.recent import Recent
 from anyscene.learning.objectives.cosine import align, point_loss, sample, superpoint_loss, unit
 from anyscene.networks import read_cloud
 from anyscene.networks.batch import as_it_is, join
@@ -98,18 +99,18 @@ def test_points_and_superpoints_without_target_do_not_count(tmp_path):
 
     context = training_rooms.context(training_rooms.network(), fusion)
     objective = training_rooms.objective("superpoint", context, points_per_scene=10**6)
-    target, valid = objective.target("room0")
+    target, valid = objective.features("room0")
     owner = cloud.superpoint[first]
     kept = np.flatnonzero(valid[owner])
     assert 0 < len(kept) < len(owner)
     phi = final(hidden[kept])
-    plain = (1 - cosine_similarity(phi, target[owner[kept]])).mean()
+    plain = (1 - cosine_similarity(phi, unit(target[owner[kept]]))).mean()
     assert means(objective.terms(hidden, final, scene))["point"].item() == pytest.approx(
         plain.item(), abs=1e-6
     )
 
     objective = training_rooms.objective("pixel", context, points_per_scene=10**6)
-    feature, valid = objective.target("room0")
+    feature, valid = objective.features("room0")
     kept = np.flatnonzero(valid[first])
     plain = (1 - cosine_similarity(final(hidden[kept]), unit(feature[first[kept]]))).mean()
     assert means(objective.terms(hidden, final, scene))["point"].item() == pytest.approx(
@@ -133,7 +134,7 @@ def test_damaged_targets_are_named(tmp_path, kind, damage):
     chunk.unlink() if damage == "missing" else chunk.write_bytes(chunk.read_bytes()[:50])
     with pytest.raises(StoreError, match=r"room0\.zarr: damaged"):
         context = training_rooms.context(training_rooms.network(), fusion)
-        training_rooms.objective(kind, context).target("room0")
+        training_rooms.objective(kind, context).features("room0")
 
 
 def test_sampling_is_bounded_and_keeps_the_order():
@@ -148,10 +149,38 @@ def test_sampling_is_bounded_and_keeps_the_order():
 def test_alignment_spans_the_targets():
     target = unit(np.repeat(training_rooms.text(), 3, axis=0))
     final = Convolution(6, training_rooms.WIDTH, size=1, bias=True)
-    align(final, target)
+    align(final, target.split(4))
     assert torch.allclose(final.bias[0], target.mean(0), atol=1e-6)
     basis = torch.linalg.qr(final.kernel[: training_rooms.CLASSES - 1].T)[0]
     centred = target - target.mean(0)
     assert torch.allclose(basis @ (basis.T @ centred.T), centred.T, atol=1e-5)
     with pytest.raises(DataError, match="no training scene"):
-        align(final, target[:0])
+        align(final, [target[:0]])
+
+
+def test_alignment_of_parts_is_that_of_all_targets_together():
+    """The principal axes by a singular value decomposition of one matrix, up to their signs."""
+    target = unit(np.random.default_rng(0).normal(0.3, 1, (200, 12)))
+    final = Convolution(5, 12, size=1, bias=True)
+    align(final, (target[:1], target[1:1], target[1:150], target[150:]))
+    _, spread, axes = torch.linalg.svd((target - target.mean(0)).double(), full_matrices=False)
+    expected = (spread[:5, None] / 200**0.5 * axes[:5]).float()
+    signs = (final.kernel * expected).sum(1, keepdim=True).sign()
+    assert torch.allclose(final.kernel * signs, expected, atol=1e-6)
+    assert torch.allclose(final.bias[0], target.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_view_that_waits_holds_the_targets_of_its_sample_alone(tmp_path, kind):
+    scenes, superpoints, fusion = training_rooms.write(tmp_path, [0])
+    cloud = read_cloud(scenes, superpoints, "room0")
+    context = training_rooms.context(training_rooms.network(), fusion, recent=Recent(0))
+    objective = training_rooms.objective(kind, context, points_per_scene=7)
+    (view,) = objective.views(cloud, np.random.default_rng(0))
+    assert len(view.row) == len(view.owner) == 7 and len(view.target) <= 7 and view.target.dtype == np.float16
+    plain = replace(as_it_is(cloud, 0.1, "geometry"), random=np.random.default_rng(3))
+    taught = objective.taught(replace(plain, random=np.random.default_rng(3)))
+    hidden = torch.randn(len(plain.features), 4, generator=torch.Generator().manual_seed(0))
+    final = Convolution(4, training_rooms.WIDTH, size=1, bias=True)
+    found = [objective.terms(hidden, final, join([one])) for one in (plain, taught)]
+    assert all(found[0][name].total.equal(found[1][name].total) for name in found[0])

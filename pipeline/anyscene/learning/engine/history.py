@@ -7,6 +7,7 @@ update goes to a new file. So a checkpoint names files that do not change, and n
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,35 +19,38 @@ from anyscene.project import array_files
 
 
 class History:
-    """f4 arrays by scene, kept in `folder`. Processes may share a folder if they keep different scenes."""
+    """f4 arrays by scene, kept in `folder`. Processes may share a folder if they keep different scenes.
+
+    A file is open only while its scene is used, so that memory and open files do not grow with the scenes."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self._maps: dict[str, np.memmap] = {}
         self._files: dict[str, str] = {}
         self._frozen: dict[str, str] = {}  # the checksum of each scene whose file a checkpoint names
         self._generation = 0
 
     def __getitem__(self, scene: str) -> F4:
         """The array of a scene, a view of its file. Change it only by assignment to the scene."""
-        return self._maps[scene]
+        return array_files.mapped(self._path(scene))
 
     def __setitem__(self, scene: str, values: F4) -> None:
-        if scene not in self._files or scene in self._frozen:
+        new = scene not in self._files or scene in self._frozen
+        if new:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._files[scene] = f"{scene}.{self._generation}.npy"
-            self._maps[scene] = np.lib.format.open_memmap(
-                self.folder / self._files[scene], "w+", np.float32, values.shape
-            )
             self._frozen.pop(scene, None)
-        self._maps[scene][:] = values
+        file = np.lib.format.open_memmap(
+            self._path(scene), "w+" if new else "r+", np.float32, values.shape if new else None
+        )
+        file[:] = values
 
     def freeze(self) -> dict[str, tuple[str, str]]:
         """Flush the file of every scene, and return its name and checksum. From now on none of these files is
         written."""
         for scene in self._files.keys() - self._frozen.keys():
-            self._maps[scene].flush()
-            self._frozen[scene] = checksum(self._maps[scene])
+            with self._path(scene).open("rb") as file:
+                os.fsync(file.fileno())
+            self._frozen[scene] = checksum(self[scene])
         self._generation += 1
         return {scene: (file, self._frozen[scene]) for scene, file in self._files.items()}
 
@@ -55,8 +59,7 @@ class History:
         altered."""
         for scene, (name, expected) in frozen.items():
             try:
-                self._maps[scene] = array_files.mapped(self.folder / name)
-                if checksum(self._maps[scene]) != expected:
+                if checksum(array_files.mapped(self.folder / name)) != expected:
                     raise ValueError("its bytes have changed since it was written")
             except (OSError, ValueError) as error:
                 raise TrainingError(
@@ -65,6 +68,9 @@ class History:
                 ) from error
             self._files[scene], self._frozen[scene] = name, expected
             self._generation = max(self._generation, int(name.split(".")[-2]) + 1)
+
+    def _path(self, scene: str) -> Path:
+        return self.folder / self._files[scene]
 
     def prune(self) -> None:
         """Remove the files of this history's scenes that are not used any more."""

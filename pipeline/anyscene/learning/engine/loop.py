@@ -21,7 +21,8 @@ from anyscene.learning.engine.processes import Processes
 from anyscene.learning.engine.sampler import Sampler
 from anyscene.learning.engine.schedule import Schedule
 from anyscene.learning.objective import Mean, Objective, ParameterGroup
-from anyscene.networks import Batch, Cloud, MinkUNet, View, normalise_by
+from anyscene.learning.views.clouds import Clouds
+from anyscene.networks import Batch, MinkUNet, View, normalise_by
 from anyscene.networks.batch import join
 from anyscene.networks.minkunet import BatchNorm
 from anyscene.project.parameters import Recipe
@@ -45,7 +46,7 @@ class LossModule(nn.Module):
 
 def train(
     network: MinkUNet,
-    clouds: Sequence[Cloud],
+    clouds: Clouds,
     objective: Objective,
     recipe: Recipe,
     *,
@@ -68,7 +69,7 @@ def train(
     processes = processes or Processes(network.final.kernel.device)
     sampler = Sampler(len(clouds), recipe.batch, recipe.seed)
     places = processes.share(sampler.batch)
-    mine = [clouds[scene] for place in places for scene in sampler.shares[place]]
+    mine = clouds.at(scene for place in places for scene in sampler.shares[place])
     schedule, rows = Schedule.of(recipe), []
 
     def prepare(turn: int) -> Batch:
@@ -90,7 +91,7 @@ def train(
         state = State(network, objective, optimiser, average)
         if checkpoints:
             identity = checkpoints.fingerprint(network, objective, recipe)
-            rows = checkpoints.resume(identity, state, {cloud.id for cloud in mine}, processes)
+            rows = checkpoints.resume(identity, state, set(mine.ids), processes)
         if not rows:
             objective.begin(network, mine, processes)
             if average:

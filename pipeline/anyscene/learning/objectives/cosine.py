@@ -11,31 +11,41 @@ version that forms phi.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from anyscene.arrays import B1, I8, Floats
+from anyscene.arrays import B1, F2, I8, Floats
 from anyscene.errors import DataError
-from anyscene.learning.objective import Context, Mean, Objective
+from anyscene.learning.objective import Mean, Objective
 from anyscene.learning.objectives import distillation
-from anyscene.networks import Batch, MinkUNet
+from anyscene.networks import Batch, Cloud, MinkUNet, View
 from anyscene.networks.minkunet import Convolution
 from anyscene.project import store
 
 EPSILON = 1e-6
 
 
+@dataclass(frozen=True, eq=False)
+class TaughtView(View):
+    """A view with what its sampled voxels learn from. Only this is kept of a scene's features while the view
+    waits for its step."""
+
+    row: I8 = field(kw_only=True)  # i8[n], the sampled voxels, rising
+    owner: I8 = field(kw_only=True)  # i8[n], the target of each
+    target: F2 = field(kw_only=True)  # f2[m, C], features of any length
+
+
 class Distillation(Objective, ABC):
-    """What the distillations share: they read the fused features of every scene once, and pass once through
+    """What the distillations share: they compare sampled voxels with fused features, and pass once through
     the network."""
 
     Settings = distillation.Settings
 
-    def __init__(self, settings: distillation.Settings, context: Context):
-        super().__init__(settings, context)
-        self._targets: dict[str, tuple[Any, B1]] = {}
+    def views(self, cloud: Cloud, rng: np.random.Generator) -> Sequence[View]:
+        return [self.taught(view) for view in super().views(cloud, rng)]
 
     def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
         return self.terms(network.hidden(batch.maps, batch.features), network.final, batch)
@@ -46,15 +56,33 @@ class Distillation(Objective, ABC):
         of them."""
 
     @abstractmethod
-    def read(self, scene: str) -> tuple[Any, B1]:
-        """The targets of a scene, and which of them are valid (b1). Raises StoreError where the artefact is
-        missing or damaged."""
+    def taught(self, view: View) -> TaughtView:
+        """Sample voxels of a view, and read what they learn from."""
 
-    def target(self, scene: str) -> tuple[Any, B1]:
-        """What `read` returns, kept in memory."""
-        if scene not in self._targets:
-            self._targets[scene] = self.read(scene)
-        return self._targets[scene]
+    @abstractmethod
+    def read(self, scene: str) -> tuple[F2, B1]:
+        """The features of a scene (f2), and which of them are valid (b1). Raises StoreError where the
+        artefact is missing or damaged."""
+
+    def features(self, scene: str) -> tuple[F2, B1]:
+        """What `read` returns, which may be kept in memory."""
+        return self.context.recent.get((type(self), scene), lambda: self.read(scene))
+
+    def targets(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(row i8[n], owner i8[n], target f4[m, C] of length 1) of all views of a batch."""
+        rows: list[I8] = []
+        owners: list[I8] = []
+        targets: list[torch.Tensor] = []
+        before = 0
+        for view, start in zip(batch.views, batch.start, strict=False):
+            taught = view if isinstance(view, TaughtView) else self.taught(view)
+            rows.append(taught.row + start)
+            owners.append(taught.owner + before)
+            targets.append(unit(taught.target))
+            before += len(taught.target)
+        row, owner = (torch.from_numpy(np.concatenate(part)) for part in (rows, owners))
+        device = batch.features.device
+        return row.to(device), owner.to(device), torch.cat(targets).to(device)
 
 
 class OfSuperpoints(Distillation):
@@ -63,47 +91,47 @@ class OfSuperpoints(Distillation):
     count."""
 
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
-        targets: list[torch.Tensor] = []
-        rows: list[I8] = []
-        owners: list[I8] = []
-        before = 0
-        for view, start in zip(batch.views, batch.start, strict=False):
-            target, valid = self.target(view.cloud.id)
-            superpoint = view.cloud.superpoint[view.voxels.point]
-            row = np.flatnonzero((superpoint >= 0) & valid[superpoint])
-            row = sample(row, self.settings.points_per_scene, view.random)
-            rows.append(row + start)
-            owners.append(superpoint[row].astype(np.int64) + before)
-            targets.append(target)
-            before += len(target)
-        chosen, owner = (torch.from_numpy(np.concatenate(part)).to(hidden.device) for part in (rows, owners))
-        return superpoint_loss(
-            hidden.index_select(0, chosen), final, torch.cat(targets).to(hidden.device), owner
-        )
+        row, owner, target = self.targets(batch)
+        return superpoint_loss(hidden.index_select(0, row), final, target, owner)
 
-    def read(self, scene: str) -> tuple[torch.Tensor, B1]:
-        """(feature f4[L, C] of length 1, valid b1[L]) of the superpoints of a scene."""
+    def taught(self, view: View) -> TaughtView:
+        feature, valid = self.features(view.cloud.id)
+        superpoint = view.cloud.superpoint[view.voxels.point]
+        row = np.flatnonzero((superpoint >= 0) & valid[superpoint])
+        row = sample(row, self.settings.points_per_scene, view.random)
+        seen, owner = np.unique(superpoint[row], return_inverse=True)
+        return TaughtView(**vars(view), row=row, owner=owner, target=feature[seen])
+
+    def read(self, scene: str) -> tuple[F2, B1]:
+        """(feature f2[L, C], valid b1[L]) of the superpoints of a scene."""
         group = store.open_scene(store.scene_path(self.context.target, scene))
-        return unit(group["superpoint_feature"][:]), group["superpoint_valid"][:]
+        return group["superpoint_feature"][:], group["superpoint_valid"][:]
 
 
 @torch.no_grad()
-def align(final: Convolution, target: torch.Tensor) -> None:  # [n, C]
-    """Start the last layer where the targets f4[n, C] lie: its bias is their mean; the rows of its kernel are
-    their principal axes, each as long as the targets spread along it.
+def align(final: Convolution, targets: Iterable[torch.Tensor]) -> None:  # of [n, C]
+    """Start the last layer where the targets lie, which come in parts f4[n, C]: its bias is their mean; the
+    rows of its kernel are their principal axes, each as long as the targets spread along it.
 
     Embeddings of texts have most of their direction in common. From a random start the network learns that
-    first; its features grow long meanwhile, which slows the learning of what tells classes apart. Raises
-    DataError where there are no targets."""
-    if not len(target):
+    first; its features grow long meanwhile, which slows the learning of what tells classes apart. Sums in
+    double precision are all that is kept of the targets. Raises DataError where there are none."""
+    count, channels = 0, final.kernel.shape[1]
+    total, product = (torch.zeros(size, channels, dtype=torch.float64) for size in (1, channels))
+    for part in targets:
+        wide = part.double()
+        count += len(wide)
+        total += wide.sum(0)
+        product += wide.T @ wide
+    if not count:
         raise DataError("no training scene has a fused feature; run projection and fusion again")
-    target = target.to(final.kernel.device)
-    mean = target.mean(0)
-    _, spread, axes = torch.linalg.svd(target - mean, full_matrices=False)
-    rank = min(len(final.kernel), len(axes))
-    final.kernel[:rank] = spread[:rank, None] / len(target) ** 0.5 * axes[:rank]
+    mean = total / count
+    variance, axes = torch.linalg.eigh(product / count - mean.T @ mean)  # rising, in columns
+    rank = min(len(final.kernel), count, channels)
+    kernel = (variance.clamp_min(0).sqrt() * axes).T.flip(0)
+    final.kernel[:rank] = kernel[:rank]
     if final.bias is not None:
-        final.bias.copy_(mean)
+        final.bias.copy_(mean[0])
 
 
 def superpoint_loss(

@@ -20,7 +20,8 @@ from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Context, Mean, Objective
 from anyscene.learning.objectives import ensembling
 from anyscene.learning.objectives.cosine import OfSuperpoints
-from anyscene.networks import Batch, Cloud, MinkUNet
+from anyscene.learning.views.clouds import Clouds
+from anyscene.networks import Batch, Cloud, MinkUNet, View
 from anyscene.networks.minkunet import Convolution
 from anyscene.networks.trained import hidden as hidden_of_points
 
@@ -54,6 +55,9 @@ class Ensembling(Objective):
     @property
     def identity(self) -> Mapping[str, Any]:
         return {**super().identity, "text": checksum(self.text.cpu().numpy().tobytes())}
+
+    def views(self, cloud: Cloud, rng: np.random.Generator) -> Sequence[View]:
+        return super().views(cloud, rng) if self.beside is None else self.beside.views(cloud, rng)
 
     def forward(self, network: MinkUNet, batch: Batch) -> dict[str, Mean]:
         hidden = network.hidden(batch.maps, batch.features)
@@ -96,7 +100,7 @@ class Ensembling(Objective):
         losses = functional.cross_entropy(logits / self.settings.temperature, label, reduction="none")
         return Mean.of(losses, self.weight[label])
 
-    def begin(self, network: MinkUNet, clouds: Sequence[Cloud], processes: Processes) -> None:
+    def begin(self, network: MinkUNet, clouds: Clouds, processes: Processes) -> None:
         """Start the history of every scene with the answers of the network as it is now, without
         augmentation."""
         counts = np.zeros(len(self.text))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-
-from anyscene.learning.objectives.cosine import OfSuperpoints, align
-from anyscene.networks import Cloud, MinkUNet
+from anyscene.learning.objectives.cosine import OfSuperpoints, align, unit
+from anyscene.learning.views.clouds import Clouds
+from anyscene.networks import MinkUNet
 
 
 class SuperpointDistillation(OfSuperpoints):
     """The loss of superpoints, alone (Li et al. 2025, SAS)."""
 
-    def initialise(self, network: MinkUNet, clouds: Sequence[Cloud]) -> None:
+    def initialise(self, network: MinkUNet, clouds: Clouds) -> None:
         """Align the last layer with the targets."""
-        targets = [target[valid] for target, valid in (self.target(cloud.id) for cloud in clouds)]
-        align(network.final, torch.cat(targets))
+        align(network.final, (unit(feature[valid]) for feature, valid in map(self.read, clouds.ids)))
