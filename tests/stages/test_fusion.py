@@ -14,8 +14,10 @@ from anyscene.fusion import fuse, fuse_scenes, superpoint_means
 from anyscene.lifting import project_scenes
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import store
+from anyscene.project.layout import Artefacts
 from anyscene.segmenters.precomputed import image_index
 from anyscene.segmenters.protocol import CaptionMap
+from anyscene.tasks import features
 from stages import fusion, projection, scenes, superpoints
 from tests.builders.axes import Dense
 from tests.builders.capture import write_scan, write_scans
@@ -149,6 +151,27 @@ def test_fusion_writes_what_the_library_computes(two_kinds):
         "feature": "f2", "valid": "b1", "weight": "f2", "prediction": "u1",
         "superpoint_feature": "f2", "superpoint_valid": "b1",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("point_features", [True, False])
+def test_a_point_that_is_its_own_superpoint_is_stored_once(two_kinds, point_features):
+    edit("projection", border=9)  # so that not all points are seen
+    run_all()
+    group = store.open_scene("data/fusion/a.zarr")
+    feature, valid = group["feature"][:], group["valid"][:]
+    assert valid.any() and not valid.all()
+    edit("superpoints", method="identity")
+    edit("fusion", point_features=point_features)
+    run_all()
+    group = store.open_scene("data/fusion/a.zarr")
+    assert "feature" not in group
+    np.testing.assert_array_equal(group["superpoint_feature"][:], feature)
+    np.testing.assert_array_equal(group["superpoint_valid"][:], valid)
+    for found, expected in zip(store.fused_points(Path("data/fusion/a.zarr")), (feature, valid), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    shown = features.stored(Artefacts(Path.cwd()), "a", "fusion", "fusion")
+    np.testing.assert_array_equal(shown.dense(), feature)
+    np.testing.assert_array_equal(shown.valid, valid)
 
 
 def test_without_point_features_the_rest_is_the_same(two_kinds):

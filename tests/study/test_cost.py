@@ -179,6 +179,8 @@ def test_bytes_of_a_point_are_those_of_the_arrays():
     assert cost.bytes_per_point(params) == 37 + 2 * (1024 + 2) + 1024 + 1 + 4 + 2
     lean = dataclasses.replace(params, fusion=dataclasses.replace(params.fusion, point_features=False))
     assert cost.bytes_per_point(params) - cost.bytes_per_point(lean) == 1024
+    alone = dataclasses.replace(lean, superpoints=dataclasses.replace(params.superpoints, method="identity"))
+    assert cost.bytes_per_point(alone) == cost.bytes_per_point(params)
 
 
 def test_width_of_text_encoders():

@@ -19,6 +19,8 @@ from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Fusion, Params, plain
 from anyscene.text import embeddings, load_text_encoder
 
+MEANS = "superpoint_feature"  # an array of the artefact
+
 
 @dataclass(frozen=True, eq=False)
 class Fuse:
@@ -35,11 +37,14 @@ class Fuse:
         ]
         superpoint = store.open_scene(store.scene_path(layout.SUPERPOINTS, scene))["superpoint"][:]
         points, width = projected[0]["feature"].shape
-        means = SuperpointMeans(int(superpoint.max()) + 1, width)
+        superpoints = int(superpoint.max()) + 1
+        alone = superpoints == points  # a point is its own mean, which is not stored twice
+        means = SuperpointMeans(0 if alone else superpoints, width)
         rest, done = [], 0
+        name = MEANS if alone else "feature"
         kept = (
-            store.Appending(group, "feature", (points, width), np.float16, keep_bits=store.FEATURE_BITS)
-            if self.settings.point_features
+            store.Appending(group, name, (points, width), np.float16, keep_bits=store.FEATURE_BITS)
+            if alone or self.settings.point_features
             else nullcontext()
         )
         with kept as rows:
@@ -56,15 +61,17 @@ class Fuse:
                 if rows is not None:
                     rows.add(feature)
                 rest.append(others)
-                means.add(superpoint[done : done + len(feature)], feature, others[0])
+                if not alone:
+                    means.add(superpoint[done : done + len(feature)], feature, others[0])
                 done += len(feature)
         valid, weight, prediction = (np.concatenate(parts) for parts in zip(*rest, strict=True))
         store.write(group, "valid", valid)
         store.write(group, "weight", weight.astype(np.float16))
         store.write(group, "prediction", prediction)
-        mean, has_mean = means.result()
-        store.write(group, "superpoint_feature", mean.astype(np.float16), keep_bits=store.FEATURE_BITS)
-        store.write(group, "superpoint_valid", has_mean)
+        if not alone:
+            mean, has_mean = means.result()
+            store.write(group, MEANS, mean.astype(np.float16), keep_bits=store.FEATURE_BITS)
+        store.write(group, "superpoint_valid", valid if alone else has_mean)
 
 
 def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:

@@ -346,12 +346,15 @@ def fused_points(path: Path) -> tuple[F2, B1]:
     """(feature f2[N,C], valid b1[N]) of the artefact of data/fusion at `path`. Raises StoreError where the
     features of points were not kept."""
     group = open_scene(path)
-    if "feature" not in group:
-        raise StoreError(
-            f"{path}: holds only features of superpoints; "
-            "set fusion.point_features to true and run fusion again"
-        )
-    return group["feature"][:], group["valid"][:]
+    if "feature" in group:
+        return group["feature"][:], group["valid"][:]
+    if (
+        group["superpoint_feature"].shape[0] == group["valid"].shape[0]
+    ):  # each point is a superpoint of its own
+        return group["superpoint_feature"][:], group["valid"][:]
+    raise StoreError(
+        f"{path}: holds only features of superpoints; set fusion.point_features to true and run fusion again"
+    )
 
 
 def _attributes(path: Path) -> Mapping[str, Any]:

@@ -350,11 +350,12 @@ def _colours(group: Artefact) -> U1 | None:
     """u1[N, 3]: the colours of its points; None where no array has a value for each point."""
     if "rgb" in group:
         return group["rgb"][:]
-    if "feature" in group and ("valid" in group or "count" in group):
-        seen = group["valid"][:] if "valid" in group else group["count"][:] > 0
-        colours = np.full((len(seen), 3), NEUTRAL, np.uint8)
-        colours[seen] = principal_colours(group["feature"][:], np.flatnonzero(seen))
-        return colours
+    seen = next((group[name][:] > 0 for name in ("valid", "count") if name in group), None)
+    for name in ("feature", "superpoint_feature"):  # the latter where each point is a superpoint
+        if seen is not None and name in group and group[name].shape[0] == len(seen):
+            colours = np.full((len(seen), 3), NEUTRAL, np.uint8)
+            colours[seen] = principal_colours(group[name][:], np.flatnonzero(seen))
+            return colours
     for name in ("superpoint", "label", "prediction"):
         if name in group:
             ids = group[name][:]

@@ -145,7 +145,8 @@ def bytes_per_point(params: Params) -> int:
     superpoints do not count, because a superpoint has some dozens of points."""
     models, width = len(params.segmenters.names), width_of(params.text.encoder)
     feature = 2 * width
-    fusion = 1 + 3 * models + (feature if params.fusion.point_features else 0)
+    of_points = params.fusion.point_features or params.superpoints.method == "identity"
+    fusion = 1 + 3 * models + (feature if of_points else 0)
     return SCENE_BYTES + models * (feature + 2) + fusion
 
 
