@@ -22,6 +22,8 @@ from tests.builders import REPOSITORY
 from tests.builders.files import tree_hash
 from tests.builders.per_scene_tasks import Count, Threads
 
+pytestmark = pytest.mark.integration
+
 KEYS = {f"s{index}": f"key{index}" for index in range(6)}
 
 

@@ -18,6 +18,8 @@ from anyscene.project.stages import Stage
 from anyscene.show.report import page
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 DECLARED = stages.declared(REPOSITORY / "stages")
 PARAMS = parameters.read(REPOSITORY / "params.yaml")
 HOW_NOT_WHAT = {  # they change how fast or where, not what comes out

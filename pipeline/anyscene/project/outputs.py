@@ -6,6 +6,7 @@ same file at once do not meet, the last of them wins, and the next writer remove
 
 from __future__ import annotations
 
+import errno
 import itertools
 import shutil
 import tempfile
@@ -13,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from anyscene.errors import OutputError
 
-LOCK = "lock"  # a file in the folder of what is not whole yet
+LOCKS = ("lock", "lock.soft")  # files in the folder of what is not whole yet
+LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP)  # of network file systems; filelock knows ENOSYS itself
 STREAMS = (Path("/dev"), Path("/proc"))  # /dev/stdout may lead to a file, in whose place nothing can be put
 
 
@@ -125,7 +127,7 @@ def _own_folder(path: Path) -> Iterator[Path]:
     folder, lock = _claimed(path)
     try:
         for left in folder.iterdir():  # by a run that was killed
-            if left.name != LOCK:
+            if left.name not in LOCKS:
                 _remove(left)
         yield folder
     finally:
@@ -137,11 +139,23 @@ def _claimed(path: Path) -> tuple[Path, BaseFileLock]:
     """The first folder beside `path` that no other process holds, and the lock that holds it."""
     for place in itertools.count():
         folder = _beside(path, place)
-        lock: BaseFileLock = FileLock(folder / LOCK, timeout=0)
         with suppress(Timeout, FileNotFoundError, FileExistsError):  # it is held, or is just being removed
-            lock.acquire()
-            return folder, lock
+            return folder, held(folder)
     raise AssertionError("there is always a next place")
+
+
+def held(folder: Path) -> BaseFileLock:
+    """Create `folder` and hold the lock in it. Raises Timeout where another process holds it, and
+    FileNotFoundError or FileExistsError where its owner is just removing it."""
+    lock: BaseFileLock = FileLock(folder / LOCKS[0], timeout=0)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in LOCKLESS:
+            raise
+        lock = SoftFileLock(folder / LOCKS[1], timeout=0)  # one that its presence holds
+        lock.acquire()
+    return lock
 
 
 def _beside(path: Path, place: int = 0) -> Path:

@@ -4,7 +4,6 @@ failures."""
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import json
 import multiprocessing
@@ -23,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import zarr
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock, Timeout
 from rich.console import Console
 
 from anyscene.errors import PipelineError, ScenesFailed, StoreError
-from anyscene.project import layout, store
+from anyscene.project import layout, outputs, store
 from anyscene.project.digests import Digests
 from anyscene.project.freshness import Freshness
 from anyscene.project.progress import progress
@@ -44,7 +43,6 @@ class Later:
 
 HOLDER = "holder"  # a file in the workspace that names the process which holds it
 LOCK_RETRY = 0.01  # seconds
-LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP)  # of network file systems; filelock knows ENOSYS itself
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -310,22 +308,15 @@ def workspace(output: Path) -> Iterator[Path]:
 
 def _lock(folder: Path, output: Path) -> BaseFileLock:
     """Create `folder` and hold the lock in it. Raises StoreError where another process holds it."""
-    lock: BaseFileLock = FileLock(folder / "lock", timeout=0)
     while True:
         try:
-            lock.acquire()
-            return lock
+            return outputs.held(folder)
         except Timeout:
             with suppress(FileNotFoundError):
                 holder = (folder / HOLDER).read_text()
                 raise StoreError(f"{output} is being written by {holder}; wait for it or stop it") from None
         except (FileNotFoundError, FileExistsError):
             pass
-        except OSError as error:
-            if error.errno not in LOCKLESS or isinstance(lock, SoftFileLock):
-                raise
-            lock = SoftFileLock(folder / "lock.soft", timeout=0)  # one that its presence holds
-            continue
         time.sleep(LOCK_RETRY)  # an earlier run ends and removes the folder, or another begins
 
 
