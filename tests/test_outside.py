@@ -28,6 +28,8 @@ from stages import capability, evaluation, fusion, labels, projection, report, s
 from tests.builders import REPOSITORY, miniature, training_rooms
 from tests.builders.outside import install
 
+pytestmark = pytest.mark.integration
+
 VOCABULARY = ["cave", "chair", "lamp"]
 
 

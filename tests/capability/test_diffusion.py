@@ -20,6 +20,8 @@ from anyscene.errors import SynthesisError
 from anyscene.project import parameters
 from tests.builders import REPOSITORY, small_diffusion
 
+pytestmark = pytest.mark.integration
+
 DEMO = parameters.load(REPOSITORY / "params.yaml").synthesis
 UNET, VAE = "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"
 WEIGHTS = {

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from anyscene.cli import doctor, main
 from anyscene.project import parameters, presets
 
+pytestmark = pytest.mark.integration
+
 
 def test_doctor(tmp_path, monkeypatch):
     result = CliRunner().invoke(doctor.app, [])

@@ -24,6 +24,8 @@ from tests.builders.clouds_of_other_tools import WRITERS
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def empty(tmp_path, monkeypatch):

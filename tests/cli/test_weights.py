@@ -24,6 +24,8 @@ from tests.builders import REPOSITORY, small_blip, small_grounded, small_lseg, s
 from tests.builders.malice import Code
 from tests.builders.project import Project
 
+pytestmark = pytest.mark.integration
+
 CLIP = "weights/clip-vit-b32/open_clip_model"
 
 

@@ -16,6 +16,8 @@ from anyscene.project import parameters
 from tests.builders import REPOSITORY, training_rooms
 from tests.builders.objectives import FROZEN, MaskedSettings, MaskedViews, Probe, ProbeSettings
 
+pytestmark = pytest.mark.integration
+
 STEPS = 5
 SETTINGS = MaskedSettings(masked=0.3, momentum=0.8, sharpness=1.5)
 EVERYTHING = {

@@ -11,6 +11,8 @@ from anyscene.testing.segmenters import SHAPES, noise
 from anyscene_demo.segmenters.mask.segmenter import EmbeddedMasks, MaskSegmenter
 from tests.builders.small_segmenters import NAMES
 
+pytestmark = pytest.mark.integration
+
 
 class TestDense(SegmenterTests):
     labels_everywhere = True

@@ -18,6 +18,8 @@ from anyscene.segmenters import captions
 from anyscene.weights.catalogue import ANSWERS
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 BLIP = "anyscene.segmenters.captions.blip"
 
 NAMES = segmenters.REGISTRY.names()

@@ -24,6 +24,8 @@ from tests.builders.capture import write_scan, write_scans
 from tests.builders.files import tree_hash
 from tests.builders.project import Project
 
+pytestmark = pytest.mark.integration
+
 VOCABULARY = ("wall", "floor", "chair")
 
 

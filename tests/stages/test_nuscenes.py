@@ -22,6 +22,8 @@ from tests.builders.nuscenes import (
     write_root,
 )
 
+pytestmark = pytest.mark.integration
+
 DRIVES = VAL, TRAIN = "scene-0103", "scene-0061"
 BORDER = 1
 

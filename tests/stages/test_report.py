@@ -14,6 +14,8 @@ from anyscene.study import evaluation as study
 from stages import evaluation, report
 from tests.builders import miniature
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def copied(rooms, tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from tests.builders.capture import grid
 from tests.builders.files import tree_hash
 from tests.builders.scannet import SEGMENT, segment_of_vertices, write_root
 
+pytestmark = pytest.mark.integration
+
 SCANS = TRAIN, BAD, VAL = "scene0000_00", "scene0001_00", "scene0011_00"
 
 

@@ -14,6 +14,8 @@ from tests.builders import box_room
 from tests.builders.capture import grid, write_ply, write_scan, write_scans, write_splits
 from tests.builders.files import tree_hash
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def captured(project):

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from anyscene.project import store
 from benchmarks.quality import compare_runs
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def before(rooms, tmp_path):

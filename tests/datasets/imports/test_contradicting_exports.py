@@ -11,6 +11,8 @@ from tests.builders import box_room, layouts
 from tests.builders.box_room import OPENGL, along_rays
 from tests.builders.capture import write_ply
 
+pytestmark = pytest.mark.integration
+
 
 def run(*words):
     result = CliRunner().invoke(import_.app, [str(word) for word in words])

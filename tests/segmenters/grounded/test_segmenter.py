@@ -16,6 +16,8 @@ from anyscene.segmenters.grounded import segmenter as grounded
 from anyscene.segmenters.grounded.segmenter import GroundedSegmenter, prompts
 from tests.builders import small_grounded, small_universal
 
+pytestmark = pytest.mark.integration
+
 CPU = torch.device("cpu")
 VOCABULARY = ("sofa", "shower curtain", "Wall", "refrigerator", "bathtub")
 FULL_STOP = 1012  # in BERT's vocabulary

@@ -16,6 +16,8 @@ from anyscene.testing import SegmenterTests
 from anyscene.text import embeddings
 from tests.builders import small_lseg
 
+pytestmark = pytest.mark.integration
+
 VOCABULARY = ("wall", "floor", "chair", "table", "orange tree")
 CPU = torch.device("cpu")
 

@@ -15,6 +15,8 @@ from anyscene.segmenters.sam3.segmenter import Sam3Segmenter
 from tests.builders import small_sam3
 from tests.builders.small_sam3 import CONFIDENCE, GRID
 
+pytestmark = pytest.mark.integration
+
 CPU = torch.device("cpu")
 VOCABULARY = ("sofa", "shower curtain", "Wall", "what!")
 

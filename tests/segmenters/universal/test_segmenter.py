@@ -19,6 +19,8 @@ from anyscene.segmenters.universal.segmenter import UniversalSegmenter, panoptic
 from tests.builders import small_universal
 from tests.builders.small_universal import OVERLAP
 
+pytestmark = pytest.mark.integration
+
 VOCABULARY = ("sofa", "table", "wall", "floor", "door")
 CPU = torch.device("cpu")
 NAMES = ("mask2former", "oneformer")
