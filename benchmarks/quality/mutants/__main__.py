@@ -1,7 +1,7 @@
 """python -m benchmarks.quality.mutants --room fusion [--count 20] [--seed 1]: faults against the tests.
 
 Each fault is put into a copy of the repository, one at a time, and the tests of its file are run there. A
-fault is noticed where they fail, or take much longer than before. Survivors are listed: some change nothing
+fault is noticed where they fail, or compute much longer than before: what else the machine does is not counted. Survivors are listed: some change nothing
 that one could see, the others want a test.
 """
 
@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -41,7 +42,8 @@ COPIED = (
 LINKED = ("dvc.lock", "data", "models", "reports", "README.md", "CHANGELOG.md", "Makefile", "install", ".dvc")
 HEAVY = ("numpy", "scipy.spatial", "torch", "numba", "zarr", "PIL.Image", "yaml", "pytest", "typer")
 OURS = ("anyscene", "anyscene_demo", "benchmarks", "stages", "tests")
-PATIENCE = 120.0  # seconds that tests may take beyond three times of before
+PATIENCE = 60.0  # seconds that tests may compute beyond three times of before
+HANGING = 1800.0  # seconds after which tests that compute nothing are ended
 
 
 def main(
@@ -89,9 +91,9 @@ def main(
 
 
 def _seconds(place: Path, tests: tuple[Path, ...]) -> float | None:
-    """How long the tests take without a fault; None where they fail."""
-    since = time.monotonic()
-    return time.monotonic() - since if not tests or _passes(place, tests, 1e6) else None
+    """How long the tests compute without a fault; None where they fail."""
+    passed, seconds = _passes(place, tests, 3600.0) if tests else (True, 0.0)
+    return seconds if passed else None
 
 
 def _notice(place: Path, file: Path, fault: Fault, tests: tuple[Path, ...], before: float) -> bool:
@@ -99,7 +101,7 @@ def _notice(place: Path, file: Path, fault: Fault, tests: tuple[Path, ...], befo
     target = place / file.relative_to(REPOSITORY)
     target.write_text(fault.put(file.read_text()))
     try:
-        return not _passes(place, tests, 3 * before + PATIENCE)
+        return not _passes(place, tests, 3 * before + PATIENCE)[0]
     finally:
         target.write_text(file.read_text())
 
@@ -122,23 +124,25 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _passes(place: Path, tests: tuple[Path, ...], seconds: float) -> bool:
-    """Whether the tests pass in the copy at `place`, within so many seconds."""
+def _passes(place: Path, tests: tuple[Path, ...], seconds: float) -> tuple[bool, float]:
+    """Whether the tests pass in the copy at `place` while no process computes for longer than `seconds`, and
+    how long all of them have computed."""
     answer, said = os.pipe()
     if (child := os.fork()) == 0:
         try:
             os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 1))
             os.write(said, b"passed" if _run(place, tests) == 0 else b"failed")
         finally:  # nothing of the parent is cleaned up here
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(said)
-    ended, _, _ = select.select([answer], [], [], seconds)
+    ended, _, _ = select.select([answer], [], [], HANGING)
     found = os.read(answer, 6) if ended else b""  # nothing where the process died
     os.close(answer)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # with what it has started
-    os.waitpid(child, 0)
-    return found == b"passed"
+    used = os.wait4(child, 0)[2]
+    return found == b"passed", used.ru_utime + used.ru_stime
 
 
 def _run(place: Path, tests: tuple[Path, ...]) -> int:
