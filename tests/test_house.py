@@ -27,6 +27,8 @@ APART = {  # tests that are not of one module -> of what they are
     "library/test_notebooks.py": "the notebooks of docs/",
     "networks/test_gpu.py": "what only a GPU shows",
     "show/viewer/test_browser.py": "the viewer in a browser",
+    "project/test_keys.py": "every key and fingerprint",
+    "project/test_settings.py": "every setting",
     "stages/test_matterport.py": "several stages on one data set",
     "stages/test_nuscenes.py": "several stages on one data set",
     "stages/test_scannet.py": "several stages on one data set",
@@ -130,15 +132,28 @@ def fixtures(path: Path) -> set[str]:
     }
 
 
-BLOCKWISE = {"range": 2, "array_split": 1, "split": 1}  # functions that cut -> which argument says where
+CUTTING = {  # functions that cut or read -> the place of the argument that says how much at a time
+    **{"range": 2, "array_split": 1, "split": 1, "tensor_split": 1, "batched": 1, "read": 0, "Batches": 0},
+}
+SAID = re.compile(r"block|chunk|shard|at a time|one step|before they are", re.IGNORECASE)
+NO_BLOCKS = {  # constants that speak of blocks or are read by, and are the size of none
+    "anyscene.datasets.geometry.las.POINTS": "a place in a file's header",
+    "anyscene.datasets.geometry.las.SMALLEST": "the least bytes of a chunk",
+}
+LARGER = {  # blocks that no test makes smaller -> the test that has more than one of them
+    "anyscene.lifting.introsort.BLOCK": "tests/lifting/test_introsort.py",  # numba has compiled it
+    "anyscene.networks.sparse.torch_backend.BLOCK_ON_GPU": "tests/networks/test_gpu.py",
+}
 
 
-def blocks(tree: ast.Module) -> set[str]:
-    """The names of the constants of a module that say how much of something is worked on at a time."""
-    constants = {
-        target.id
+def blocks(source: str) -> set[str]:
+    """The constants of a module that say how much of something is worked on at a time: their names or the
+    words beside them say so, or something is cut by them."""
+    tree, lines = ast.parse(source), source.splitlines()
+    numbers = {
+        target.id: lines[node.lineno - 1]
         for node in tree.body
-        if isinstance(node, ast.Assign)
+        if isinstance(node, ast.Assign) and whole_number(node.value)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id.isupper()
     }
@@ -146,26 +161,163 @@ def blocks(tree: ast.Module) -> set[str]:
         node.args[place]
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
-        and (place := BLOCKWISE.get(getattr(node.func, "attr", getattr(node.func, "id", "")))) is not None
+        and (place := CUTTING.get(getattr(node.func, "attr", getattr(node.func, "id", "")))) is not None
         and len(node.args) > place
     ]
-    return {name.id for cut in cuts for name in ast.walk(cut) if isinstance(name, ast.Name)} & constants
+    cut = {name.id for each in cuts for name in ast.walk(each) if isinstance(name, ast.Name)}
+    return {name for name, line in numbers.items() if name in cut or SAID.search(line)}
+
+
+def whole_number(node: ast.expr) -> bool:
+    return all(
+        isinstance(one, ast.BinOp | ast.operator) or isinstance(getattr(one, "value", None), int)
+        for one in ast.walk(node)
+    )
+
+
+def made_small(source: str) -> set[str]:
+    """The full name of everything that a file of tests replaces."""
+    tree, small = ast.parse(source), set()
+    means = {  # a name in the file -> what is imported by it
+        each.asname or each.name: f"{node.module}.{each.name}"
+        if isinstance(node, ast.ImportFrom)
+        else each.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for each in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
+            match node.args:
+                case [ast.Constant(value=str(path)), _]:
+                    small.add(path)
+                case [ast.Name(id=name), ast.Constant(value=str(member)), _]:
+                    small.add(f"{means.get(name, name)}.{member}")
+                case [
+                    ast.Subscript(slice=ast.Attribute(ast.Name(id=name), "__module__")),
+                    ast.Constant(value=str(member)),
+                    _,
+                ]:
+                    small.add(f"{means.get(name, name)}.{member}")  # a function that is called as its module
+    return small
 
 
 def test_what_works_in_blocks_is_run_with_more_than_one():
-    """The scenes of tests fit into one block, so each size of a block is made small by a test."""
-    small = {
-        found[1]
-        for path in FILES
-        for found in re.finditer(r"setattr\([^)]*?\b([A-Z][A-Z_]+)\"", (TESTS / path).read_text())
-    }
+    """The scenes of tests fit into one block, so the size of every block is made small by a test."""
+    small = set().union(*(made_small((TESTS / path).read_text()) for path in FILES))
     found = {
-        (path.relative_to(REPOSITORY / "pipeline").as_posix(), name)
-        for path in sorted((REPOSITORY / "pipeline" / "anyscene").rglob("*.py"))
-        for name in blocks(ast.parse(path.read_text()))
+        f"{'.'.join(path.relative_to(REPOSITORY / 'pipeline').with_suffix('').parts)}.{name}"
+        for path in sorted((REPOSITORY / "pipeline").rglob("*.py"))
+        for name in blocks(path.read_text())
     }
-    assert ("anyscene/text/text_space.py", "BLOCK") in found and len(found) > 6
-    assert [one for one in sorted(found) if one[1] not in small] == []
+    assert "anyscene.fusion.fuse.BLOCK_ELEMENTS" in found and len(found) > 20
+    assert sorted(found - small - NO_BLOCKS.keys() - LARGER.keys()) == []
+    assert found >= NO_BLOCKS.keys() | LARGER.keys()
+    assert all((REPOSITORY / test).is_file() for test in LARGER.values())
+
+
+def test_blocks_are_noticed():
+    code = (
+        "A = 1 << 4\nB = 9\nC = 9\nD = 2 * 3  # points at a time\nE = 5\nBLOCK = 7\nF = 'blocks'\n"
+        "for a in range(0, 9, A): split(a, max(1, B // 2))\nwhile file.read(C): E + 1"
+    )
+    assert blocks(code) == {"A", "B", "C", "D", "BLOCK"}
+    tests = "from a import b as c\nimport d\nm.setattr(c, 'N', 1)\nm.setattr('e.N', 1)\nm.setattr(d, 'N', 1)"
+    assert made_small(tests) == {"a.b.N", "e.N", "d.N"}
+    tests = "from a import b\nm.setattr(sys.modules[b.__module__], 'N', 1)"
+    assert made_small(tests) == {"a.b.N"}
+
+
+LENGTH = 10  # letters of a message in a row that nobody writes by chance
+
+
+def refusals(source: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, the words that it spells out) of everything that is raised with a text, but for the errors of a
+    frame: these are known by what they call its fault."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            if getattr(node.exc.func, "id", "") != "FrameError":
+                words = [word for text in node.exc.args for word in spelt(text).split("\0")]
+                if words := [word for word in words if len(word) >= LENGTH / 2]:
+                    yield node.lineno, words
+
+
+def spelt(text: ast.expr) -> str:
+    """A text as it is written in the code, with \0 for what is put into it."""
+    match text:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.JoinedStr(values=values):
+            return "".join(map(spelt, values))
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return spelt(left) + spelt(right)
+    return "\0"
+
+
+def rows_of(text: str) -> set[str]:
+    """All rows of LENGTH letters in a text, or itself where it is shorter."""
+    return {text[start : start + LENGTH] for start in range(max(1, len(text) - LENGTH + 1))}
+
+
+def asked_for(source: str) -> str:
+    """What a file of tests could ask of messages, in lines; it may do so by regular expressions."""
+    texts = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    plain = (re.sub(r"\\(?=\W)", "", text) for text in texts if isinstance(text, str))
+    return "\n".join(part for text in plain for part in re.split(r"\.\*|\.\+|\$", text))
+
+
+def test_every_refusal_is_met_by_a_test():
+    """One whose message no test asks for could be removed, and none would fail."""
+    asked = "\n".join(asked_for((TESTS / path).read_text()) for path in FILES)
+    rows = rows_of(asked)
+    unmet = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {' ... '.join(words)}"
+        for path in sorted((REPOSITORY / "pipeline/anyscene").rglob("*.py"))
+        for line, words in refusals(path.read_text())
+        if not rows & set().union(*map(rows_of, words))
+        and not any(word in asked for word in words if len(word) < LENGTH)
+    ]
+    assert unmet == []
+
+
+def test_refusals_are_noticed():
+    code = (
+        "raise A(f'{a}: no such file; give {b} another' 'name' + f'{c}: more')\nraise FrameError('this one')"
+    )
+    assert list(refusals(code)) == [(1, [": no such file; give ", " anothername", ": more"])]
+    assert "no such file; [a]" in asked_for(r"match=rf'no such file; \\[a\\] .*'")
+
+
+OUR_WORDS = {  # what these print holds numbers and names that params.yaml may have, which have no brackets
+    "anyscene/datasets/import_scenes.py": 1,
+    "anyscene/learning/older.py": 1,
+    "anyscene/learning/train.py": 1,
+    "anyscene/project/per_scene.py": 3,
+    "anyscene/project/progress.py": 1,
+}
+
+
+def test_rich_takes_no_brackets_in_names_for_markup():
+    """`[/x]` in the name of a folder, a class or a network would end a command in a traceback."""
+    found: dict[str, int] = {}
+    for path in sorted((REPOSITORY / "pipeline/anyscene").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        printed = {
+            id(node.func.value): node.keywords
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "print"
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Console":
+                given = {
+                    each.arg: ast.unparse(each.value) for each in (*node.keywords, *printed.get(id(node), ()))
+                }
+                if given.get("markup") != "False":
+                    name = path.relative_to(REPOSITORY / "pipeline").as_posix()
+                    found[name] = found.get(name, 0) + 1
+    assert found == OUR_WORDS
 
 
 def test_no_version_is_kept_by_hand():

@@ -1,5 +1,7 @@
 """A world of two tiny rooms on disk, and how surfaces get their labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -142,3 +144,31 @@ def test_bulk_views_are_written_as_arrays(tmp_path):
     assert np.load(tmp_path / "rooms_depth.npy").max() > 0.5
     assert np.load(tmp_path / "objects_class.npy").tolist() == [0, 1]
     assert np.load(tmp_path / "objects_mask.npy").any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "seen"),
+    [
+        ("seed", 3, lambda asked: {seed[1] for seed, *_ in asked} == {3}),
+        ("train_rooms", 3, lambda asked: [split for _, split, *_ in asked].count("zoo") == 3),
+        ("val_rooms", 2, lambda asked: [split for _, split, *_ in asked].count("evaluation") == 2),
+        ("views", 5, lambda asked: {how[0] for *_, how in asked} == {5}),
+        ("width", 64, lambda asked: {how[1] for *_, how in asked} == {64}),
+        ("height", 40, lambda asked: {how[2] for *_, how in asked} == {40}),
+    ],
+)
+def test_every_setting_reaches_the_rooms(tiny_section, tmp_path, monkeypatch, key, value, seen):
+    asked = []
+
+    def views(seed, split, kind, *how):
+        asked.append((seed, split, how))
+        return [None] * 4
+
+    monkeypatch.setattr(world, "room_views", views)
+    monkeypatch.setattr(world, "write_capture", lambda folder, *parts: None)
+    world.make_world(replace(tiny_section, **{key: value}), tmp_path / "world", workers=1)
+    assert seen(asked)
+    assert sorted((tmp_path / "world/splits").iterdir()) == [
+        tmp_path / "world/splits/train.txt",
+        tmp_path / "world/splits/val.txt",
+    ]

@@ -22,18 +22,19 @@ def test_it_is_in_the_order_of_the_vocabulary(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "why"),
     [
-        {"capability": [0.25, 1.5]},
-        {"capability": [-0.1, 1.0]},
-        {"capability": [float("nan"), 1.0]},
-        {"capability": [0.25]},
-        {"capability": [0.25, "x"]},
-        {"capability": None},
-        {"vocabulary": ["wall", "chair"]},
+        ({"capability": [0.25, 1.5]}, r"a value is not in 0\.\.1"),
+        ({"capability": [-0.1, 1.0]}, r"a value is not in 0\.\.1"),
+        ({"capability": [float("nan"), 1.0]}, r"a value is not in 0\.\.1"),
+        ({"capability": [0.25]}, "shorter"),
+        ({"capability": [0.25, "x"]}, "float"),
+        ({"capability": None}, "iterable"),
+        ({"vocabulary": ["wall", "chair"]}, "'bed'"),
     ],
 )
-def test_what_is_none_is_refused_by_name(tmp_path, changes):
+def test_what_is_none_is_refused_by_name(tmp_path, changes, why):
     write(tmp_path, **changes)
-    with pytest.raises(StoreError, match=r"dense\.json: not the capability .* run the stage capability"):
+    wanted = rf"dense\.json: not the capability .*\(.*{why}.*\); run the stage capability"
+    with pytest.raises(StoreError, match=wanted):
         measured.read(tmp_path, "dense", VOCABULARY)

@@ -37,15 +37,16 @@ def test_empty_masks(pooled):
 
 
 @pytest.mark.parametrize(
-    ("pseudo", "predicted"),
+    ("pseudo", "predicted", "message"),
     [
-        (np.zeros((1, 2, 2), bool), np.zeros((2, 2, 2), bool)),
-        (np.zeros((2, 2), bool), np.zeros((2, 2), bool)),
-        (np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8)),
+        (np.zeros((1, 2, 2), bool), np.zeros((2, 2, 2), bool), r"expected two stacks .* \(1, 2, 2\) and \(2"),
+        (np.zeros((2, 2), bool), np.zeros((2, 2), bool), r"expected two stacks .* \(2, 2\)"),
+        (np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8), "uint8"),
+        (np.zeros((1, 2, 2), bool), np.zeros((1, 2, 2), np.uint8), "uint8"),
     ],
 )
-def test_other_input_is_refused(pseudo, predicted):
-    with pytest.raises(ValueError):
+def test_other_input_is_refused(pseudo, predicted, message):
+    with pytest.raises(ValueError, match=message):
         score(pseudo, predicted)
 
 

@@ -176,6 +176,40 @@ def test_a_whole_pipeline_is_read_while_it_draws(folders, kind, recipe):
     torch.testing.assert_close(torch.from_numpy(attention[0]), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "part"),
+    [
+        *(("prompt", "one {} alone", 0), ("steps", 4, 0), ("guidance", 9.0, 0), ("guidance_rescale", 0.9, 0)),
+        *(("attention_recipe", "paper", 1), ("attention_layers", "last", 1)),
+    ],
+)
+def test_every_setting_changes_what_is_drawn(folders, key, value, part):
+    """The image, or only the attention."""
+    base = {"diffusion": str(folders["sd"]), "steps": 3, "guidance": 3.0, "guidance_rescale": 0.0}
+    base |= {"attention_layers": "all", "attention_recipe": "code", "prompt": "a good photo of a {}"}
+    before, after = (
+        synthesis.load(dataclasses.replace(DEMO, **settings), CPU).generate("shower curtain", [7])
+        for settings in (base, base | {key: value})
+    )
+    assert [np.array_equal(one, other) for one, other in zip(before, after, strict=True)][: part + 1] == (
+        [False] if part == 0 else [True, False]
+    )
+
+
+def test_the_number_at_a_time_is_that_of_a_gpu_alone(pipeline):
+    """A CPU draws one by one."""
+    for device, most in (("cpu", 1), ("cuda", 3)):
+        on_device = types.SimpleNamespace(
+            unet=pipeline.unet, device=torch.device(device), set_progress_bar_config=lambda **_: None
+        )
+        drawn, generator = [], synthesis.Synthesiser(on_device, states, dataclasses.replace(DEMO, batch=3))
+        generator.draw = lambda condition, some, drawn=drawn: (
+            drawn.append(len(some)) or (np.zeros((len(some), 1, 1, 3)), np.zeros((len(some), 1, 1)))
+        )
+        generator.generate("bed", range(7))
+        assert max(drawn) == most and sum(drawn) == 7
+
+
 def test_recording_does_not_change_the_network():
     generator = torch.Generator().manual_seed(1)
     noisy, text = torch.randn(2, 4, 16, 16, generator=generator), torch.randn(2, 7, 12, generator=generator)

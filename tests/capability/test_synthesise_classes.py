@@ -30,3 +30,29 @@ def test_any_class_has_a_group_of_its_own_and_is_painted_by_its_name(project, mo
     assert sorted(painter.asked) == [".net", "100% wool", "shower curtain", "tv/monitor"]
     ids = ["%2Enet", "100%25_wool", "shower_curtain", "tv%2Fmonitor"]
     assert store.scene_ids(layout.SYNTHESIS) == ids
+
+
+def test_every_setting_of_the_stage_reaches_what_it_writes(project, monkeypatch):
+    """Seeds, the number of images, the threshold of the attention, and which models are loaded."""
+    seeds, loaded = [], []
+
+    class Drawn(Painter):
+        def generate(self, name, asked):
+            seeds.extend(asked)
+            images, attention = super().generate(name, asked)
+            attention[:] = np.linspace(0, 1, 8)  # from the left
+            return images, attention
+
+    def load(settings, device):
+        loaded.append((settings.diffusion, settings.sam))
+        return Drawn(), Drawn()
+
+    monkeypatch.setattr(synthesise_classes, "models", load)
+    asked = {"images": 2, "seed": 5, "attention_threshold": 0.6, "diffusion": "mine/unet", "sam": "mine/sam"}
+    project.change(vocabulary=["bed"], synthesis=asked)
+    synthesise_classes.synthesise_classes(project.params, Freshness("code"))
+    assert seeds == [5, 6] and set(loaded) == {("mine/unet", "mine/sam")}
+    coarse = store.open_scene(layout.SYNTHESIS / "bed.zarr")["coarse"][:]
+    assert coarse.shape == (2, 8, 8)
+    columns = coarse[0].any(0)
+    assert not columns[:5].any() and columns[5:7].all()  # 5/7 is more than 0.6; a border is cleared

@@ -61,6 +61,13 @@ def test_parameters_reach_the_reader(load, tmp_path, name):
     assert (found.root, found.name, found.stride) == (tmp_path / "scans", "mine", 7)
 
 
+def test_how_clouds_are_made_from_depth_reaches_the_reader(load):
+    params = load()
+    scenes = dataclasses.replace(params.scenes, voxel=0.07, farthest=3.5)
+    found = datasets.open_dataset(params.dataset, scenes)
+    assert (found.voxel, found.farthest) == (0.07, 3.5)
+
+
 @pytest.mark.parametrize(
     ("reader", "changes", "value", "attribute"),
     [

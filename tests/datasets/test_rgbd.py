@@ -672,6 +672,8 @@ def test_numbers_beyond_their_type_are_not_taken_for_others(root, file, value, s
         (b"[1]", "not a JSON object"),
         (b'{"up": "\xfcber"}', r"line 1 is not UTF-8 \(byte 0xfc\); save it as UTF-8"),
         (b'{"world": [[1e400, 1, 1]]}', "world must be 4x4 numbers"),
+        (b'{"remarks": "one"}', "remarks must be a list of texts"),
+        (b'{"remarks": [1]}', "remarks must be a list of texts"),
     ],
 )
 def test_a_capture_json_of_another_kind(root, content, said):

@@ -1,6 +1,6 @@
 """What the loop does for an objective: views, own parameters and passes, hooks, groups, averages."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import ParameterGroup
 from anyscene.learning.views.clouds import read_labelled_clouds, read_training_clouds
 from anyscene.project import parameters
+from anyscene.project.parameters import OBJECTIVES
 from tests.builders import REPOSITORY, training_rooms
 from tests.builders.objectives import FROZEN, MaskedSettings, MaskedViews, Probe, ProbeSettings
 
@@ -88,6 +89,44 @@ def test_every_key_changes_what_is_learnt(world, tmp_path, whole, key):
         less["weight_decay"] = 0.0
     other = learn(world, tmp_path, **less)
     assert not torch.equal(last(whole[0]), last(other[0]))
+
+
+RECIPE = {  # of every key of a recipe another value than learn's
+    **{"seed": 1, "steps": STEPS + 1, "batch": 1, "accumulate": 1, "optimiser": "adam", "clip": 0.25},
+    **{"learning_rate": 0.02, "final_learning_rate": 0.005, "schedule": "linear", "warmup": 0, "ema": 0.3},
+    **{"weight_decay": 0.2, "batch_norm": "frozen"},
+}
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(parameters.Recipe)])
+def test_every_key_of_a_recipe_changes_what_is_learnt(world, tmp_path, whole, key):
+    more = {"weight_decay": 0.0} if key == "optimiser" else {}
+    assert learn(world, tmp_path)[2] == whole[2]
+    other = learn(world, tmp_path, **{key: RECIPE[key]} | more)
+    assert not torch.equal(last(whole[0]), last(other[0]))
+
+
+OTHER = {  # of every setting of every objective
+    **{"points_per_scene": 50, "start": "code", "loss": "code", "momentum": 0.1, "temperature": 2.0},
+    "balance": 3.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [(kind, field.name) for kind in OBJECTIVES.names() for field in fields(OBJECTIVES.get(kind).settings)],
+)
+def test_every_setting_of_an_objective_changes_what_is_learnt(world, tmp_path, kind, key):
+    def learnt(**settings):
+        clouds = read_training_clouds(world / "scenes", world / "superpoints")
+        network = training_rooms.network()
+        context = training_rooms.context(network, world / "fusion", tmp_path / "memory")
+        objective = training_rooms.objective(kind, context, **settings)
+        train(network, clouds, objective, training_rooms.recipe(4), label="test")
+        return last(network)
+
+    assert torch.equal(learnt(), learnt())
+    assert not torch.equal(learnt(), learnt(**{key: OTHER[key]}))
 
 
 def test_stopped_at_every_step_it_ends_with_the_same_bits(world, tmp_path, whole):

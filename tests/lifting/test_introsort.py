@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,3 +76,15 @@ def test_key_is_not_changed_and_comes_out_ascending():
     before = key.copy()
     order = introsort.argsort(key)
     assert (key == before).all() and (np.diff(key[order]) > 0).all()
+
+
+def test_no_place_outside_of_an_array_is_touched():
+    """Numba does not look: without it each place is checked. In descending keys all elements of each block are
+    on the wrong side."""
+    code = (
+        "import numpy as np; from anyscene.lifting.introsort import argsort; "
+        "rng = np.random.default_rng(0); keys = [np.arange(600.0)[::-1], np.ones(600), rng.random(600)]; "
+        "found = [argsort(key.astype(np.float32)) for key in keys]; "
+        "assert all((np.diff(key[order]) >= 0).all() for key, order in zip(keys, found))"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, check=True)

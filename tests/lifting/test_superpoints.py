@@ -267,9 +267,11 @@ def test_a_face_outside_the_mesh_is_an_error_that_names_it(index):
 
 def test_wrong_shapes_and_values_are_errors():
     points = np.zeros((3, 3), f4)
-    with pytest.raises(SuperpointError, match="face"):
+    with pytest.raises(SuperpointError, match=r"expected xyz \[N, 3\] and face .* \(2, 4\)"):
         segment_mesh(points, np.zeros((2, 4), int))
-    with pytest.raises(SuperpointError, match="normal"):
+    with pytest.raises(SuperpointError, match=r"expected xyz \[N, 3\] and face .* \(3, 2\)"):
+        segment_mesh(points[:, :2], np.zeros((2, 3), int))
+    with pytest.raises(SuperpointError, match=r"expected xyz and normal \[N, 3\], got .* \(2, 3\)"):
         segment_points(points, np.zeros((2, 3), f4))
     with pytest.raises(SuperpointError, match="1 points have coordinates that are not finite"):
         segment_points(np.array([[0, 0, 0], [np.nan, 0, 0]], f4), np.zeros((2, 3), f4))

@@ -23,3 +23,12 @@ def test_a_terminal_keeps_its_width(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert console.stdout().width == width
+
+
+def test_brackets_in_names_are_no_markup(capsys):
+    table = Table("[bold]one", title="[/title]")
+    table.add_row("[/cell]")
+    console.stdout().print(table)
+    console.stdout().print("a [red]b[/] [/c]")
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("[bold]one", "[/title]", "[/cell]", "a [red]b[/] [/c]"))

@@ -117,7 +117,7 @@ def test_what_is_not_ours_is_refused_with_a_hint(data):
         ("raw/a", "a raw scan; once it is imported look at data/scenes/a.zarr"),
         ("raw", "raw scans; once they are imported"),
         ("nowhere", "no such folder; artefacts lie under data/"),
-        ("broken.safetensors", "damaged"),
+        ("broken.safetensors", r"damaged \(.*\); train it again, or fetch it again"),
     ):
         with pytest.raises(StoreError, match=message) as caught:
             inspection.tree(data / name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from anyscene.errors import StoreError
@@ -318,3 +319,63 @@ def test_texts_are_part_of_the_keys(two_kinds):
     assert computed(run_all()) == [0, 0, 0, 0, 2]
     Project(Path.cwd()).change(vocabulary=[*VOCABULARY, "lamp"])
     assert computed([run(projection, model).splitlines()[-1] for model in ("dense", "mask")]) == [2, 2]
+
+
+def test_classes_are_encoded_in_the_template(two_kinds, monkeypatch):
+    asked = []
+
+    class Asked(Encoder):
+        def encode(self, texts):
+            asked.extend(texts)
+            return super().encode(texts)
+
+    run_all()
+    monkeypatch.setattr(fuse_scenes, "load_text_encoder", lambda section: Asked())
+    edit("text", template="one {} here")
+    run(fusion)
+    assert asked == [f"one {name} here" for name in VOCABULARY]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("method", "add"), ("method", "linear"), ("method", "max"), ("tau", 0.5), ("normalise", False)],
+)
+def test_every_setting_of_fusion_changes_what_is_written(two_kinds, key, value):
+    run_all()
+    before = store.open_scene("data/fusion/a.zarr")["feature"][:]
+    edit("fusion", **{key: value})
+    run(fusion)
+    assert not np.array_equal(store.open_scene("data/fusion/a.zarr")["feature"][:], before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("width", 4), ("height", 4), ("tolerance", 0.01), ("border", 5)]
+)
+def test_every_setting_of_projection_changes_what_is_written(two_kinds, key, value):
+    depth = Image.fromarray(np.full((24, 32), 1900, np.uint16))  # 5 % before the wall
+    depth.save("raw/a/depth/0.png")
+    edit("scenes", contradictions="warn")
+    run(scenes)
+    run(projection, "dense")
+    before = store.open_scene("data/projection/dense/a.zarr")["count"][:]
+    edit("projection", **{key: value})
+    run(projection, "dense")
+    assert not np.array_equal(store.open_scene("data/projection/dense/a.zarr")["count"][:], before)
+
+
+@pytest.mark.parametrize(("batch", "shown"), [(1, [1, 1, 1]), (2, [2, 1]), (16, [3])])
+def test_frames_are_shown_so_many_at_a_time(two_kinds, monkeypatch, batch, shown):
+    """And the features do not show it."""
+    run(scenes)
+    run(projection, "dense")
+    whole, seen = Path("data/projection/dense").rename("whole"), []
+    describe = Dense.describe
+    monkeypatch.setattr(
+        Dense,
+        "describe",
+        lambda self, images, names: seen.append(len(images)) or describe(self, images, names),
+    )
+    edit("segmenters", batch=batch)
+    run(projection, "dense")
+    assert seen == 2 * shown  # of two scans
+    assert tree_hash(Path("data/projection/dense")) == tree_hash(whole)

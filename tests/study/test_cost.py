@@ -91,7 +91,7 @@ def test_hours_only_of_what_was_measured(tmp_path):
     assert cost.read_rates(tmp_path / "no.json") == {}
     for broken in ("{", "[1]", '[{"what": "lseg"}]', '{"CPU": {"lseg": {"per_second": 1}}}'):
         (tmp_path / "rates.json").write_text(broken)
-        with pytest.raises(PipelineError, match=r"rates\.json: no list"):
+        with pytest.raises(PipelineError, match=r"rates\.json: no list of what, device, .*; measure again"):
             cost.read_rates(tmp_path / "rates.json")
 
 

@@ -304,11 +304,53 @@ def test_any_network_is_a_row_and_what_came_of_labels_is_said(copied):
 
 def test_a_loss_that_cannot_be_read_is_named_and_costs_nothing_else(copied):
     folder, params = copied
-    (folder / "models/ensembled/curves/plots/metrics/loss.tsv").write_text("{\n{")
-    found = evaluation.run(params, Artefacts(folder))
-    (problem,) = found.metrics["problems"]
-    assert "ensembled" in problem and "not readable as a curve" in problem
+    file = folder / "models/ensembled/curves/plots/metrics/loss.tsv"
+    for content, said in (
+        ("step\tloss\n", "not a step in it; train again"),
+        ("step\tloss\n0\tnan\n1\tinf\n", "no loss in it is finite; train again"),
+        ("{\n{", "not readable as a curve"),
+    ):
+        file.write_text(content)
+        found = evaluation.run(params, Artefacts(folder))
+        (problem,) = found.metrics["problems"]
+        assert "ensembled" in problem and said in problem
     assert [loss.network.name for loss in found.losses] == ["pixelwise", "distilled"]
     out = io.StringIO()
     Console(file=out, width=400).print(tables(found.metrics))
     assert problem in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "section"),
+    [
+        ("turns", 2, "semantic"),
+        ("unpredicted", "ignore", "semantic"),
+        ("bootstrap", 31, "bootstrap"),
+        ("seed", 1, "bootstrap"),
+        ("seed", 1, "semantic"),
+        ("shuffles", 3, "semantic"),
+    ],
+)
+def test_every_setting_changes_what_is_measured(finished, result, key, value, section):
+    folder, params = finished
+    changed = replace(params, evaluation=replace(params.evaluation, **{key: value}))
+    found = evaluation.run(changed, Artefacts(folder)).metrics
+    rows = "mIoU" if section == "bootstrap" else slice(None)
+    before, after = result.metrics[section], found[section]
+    if section == "bootstrap":
+        before, after = before[rows], after[rows]
+    differs = {row for row in before if before[row] != after[row]}
+    wanted = {"turns": set(miniature.NETWORKS), "shuffles": {"shuffled"}}.get(key)
+    if (key, section) == ("seed", "semantic"):
+        wanted = {"shuffled"}
+    assert differs == wanted if wanted else differs
+
+
+def test_only_scenes_of_the_split_are_measured(copied):
+    folder, params = copied
+    path = folder / "data/scenes/room1.zarr"
+    attributes = store.open_scene(path).attrs
+    store.note(path, **{name: attributes[name] for name in ("key",)}, split="test")
+    for split, scenes in (("val", ["room0"]), ("test", ["room1"])):
+        changed = replace(params, evaluation=replace(params.evaluation, split=split))
+        assert evaluation.run(changed, Artefacts(folder)).metrics["scenes"] == scenes

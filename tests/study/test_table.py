@@ -67,3 +67,14 @@ def test_damaged_metrics_are_named(study, tmp_path, damage):
     show(study.metrics, tmp_path)
     with pytest.raises(StoreError, match=r"metrics\.json: damaged.*run `dvc repro evaluation`"):
         show(study.metrics | damage, tmp_path)
+
+
+def test_brackets_in_names_are_shown(study, tmp_path, capsys):
+    page = tmp_path / "[red]" / "index.html"
+    page.parent.mkdir()
+    page.touch()
+    tasks = {"[/task]": {"[bold]source": {"[/figure]": 1.0}}}
+    show(study.metrics | {"tasks": tasks, "label_set": "[/set]"}, page)
+    out = capsys.readouterr().out
+    for text in ("[/task]", "[bold]source", "[/figure]", "[/set], ", f"report: {page}"):
+        assert text in out

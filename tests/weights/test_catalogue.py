@@ -24,6 +24,13 @@ def test_every_entry_says_what_it_is():
         assert bool(hashed) == bool(entry.sha256_from)
 
 
+def test_what_the_hub_has_can_be_fetched_from_there():
+    hub = "https://huggingface.co/"
+    for entry in CATALOGUE:
+        if entry.source.startswith(hub) and not entry.elsewhere:
+            assert entry.fetchable and entry.source.removeprefix(hub).startswith(entry.repository or "none")
+
+
 def test_the_models_read_what_is_listed():
     assert {file.name for file in catalogue.get("lseg").files} <= set(lseg.FILES)
     for name in ("mask2former", "oneformer"):

@@ -51,6 +51,17 @@ def test_code_in_published_weights_is_not_run(tmp_path, monkeypatch, scanned):
     assert (tmp_path / "ran").exists()
 
 
+def test_every_block_of_a_pytorch_file_is_held_to_its_checksum(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "BLOCK", 100)
+    torch.save({"net.a": torch.arange(500.0)}, tmp_path / "a.ckpt")
+    assert reading.read(tmp_path / "a.ckpt", "there")["net.a"][499] == 499
+    content = (tmp_path / "a.ckpt").read_bytes()
+    last = content.index(np.float32(499).tobytes())
+    (tmp_path / "a.ckpt").write_bytes(content[:last] + np.float32(498).tobytes() + content[last + 4 :])
+    with pytest.raises(WeightsError, match=r"a\.ckpt: damaged weights \(Bad CRC-32"):
+        reading.read(tmp_path / "a.ckpt", "there")
+
+
 @pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
 @pytest.mark.parametrize("keep", [0, 5, 300, -1])
 def test_truncated_published_weights(tmp_path, name, keep):

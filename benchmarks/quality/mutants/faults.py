@@ -21,6 +21,8 @@ CALLED = {
     "sorted": "list", "argmax": "argmin", "argmin": "argmax", "zeros": "ones", "ones": "zeros", "mean": "sum",
     "minimum": "maximum", "maximum": "minimum",
 }  # fmt: skip
+ESCAPE = "escape removed"
+ESCAPES = {"escape", "quote"}  # what makes a text harmless for markup, addresses and shells
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def faults(source: str) -> list[Fault]:
 
 
 def _visit(node: ast.AST, found: list[Fault]) -> None:
+    if isinstance(node, ast.JoinedStr):
+        found += _of_text(node)
     if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom):
         return
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -123,10 +127,39 @@ def _of_call(node: ast.Call) -> Iterator[tuple[ast.expr, str, str]]:
         elif isinstance(func, ast.Name):
             func.id = CALLED[name]
         yield node.func, ast.unparse(func), "another function"
+    if _escapes(node):
+        yield node, _in(node.args[0]), ESCAPE
     for index, keyword in enumerate(node.keywords):
         if keyword.arg is not None:
             kept = [one for at, one in enumerate(node.keywords) if at != index]
             yield node, _expression(node, keywords=kept), "argument left out"
+
+
+def _of_text(node: ast.JoinedStr) -> Iterator[Fault]:
+    """The faults of an f-string, which are put in as a whole: Python 3.11 gives no places inside of one."""
+    count = sum(_escapes(one) for one in ast.walk(node))
+    for index in range(count):
+        places = iter(range(count))
+
+        class Remove(ast.NodeTransformer):
+            def visit_Call(
+                self, call: ast.Call, places: Iterator[int] = places, index: int = index
+            ) -> ast.AST:
+                """The call, or what it is given in place of the one at `index`."""
+                here = _escapes(call) and next(places) == index
+                self.generic_visit(call)
+                return call.args[0] if here else call
+
+        changed = Remove().visit(copy.deepcopy(node))
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        end = (node.end_lineno, node.end_col_offset)
+        yield Fault((node.lineno, node.col_offset), end, ast.unparse(changed), ESCAPE)
+
+
+def _escapes(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not node.args:
+        return False
+    return getattr(node.func, "attr", getattr(node.func, "id", "")) in ESCAPES
 
 
 def _expression(node: ast.expr, **changes: object) -> str:

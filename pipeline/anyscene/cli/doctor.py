@@ -124,7 +124,8 @@ def _table(checks: list[Check]) -> Table:
     table = Table("", "what", box=None)
     table.add_column("found", overflow="fold")  # addresses and paths whole
     for check in checks:
-        table.add_row("[green]ok[/]" if check.fine else "[red]no[/]", check.what, Text(check.found))
+        fine = Text("ok", "green") if check.fine else Text("no", "red")
+        table.add_row(fine, check.what, check.found)
     return table
 
 

@@ -33,7 +33,7 @@ def inspect(
     if picture is not None:
         picture_files.write(picture, inspection.picture(path, scene))
         if not as_json:
-            console.print(f"picture: {picture}", markup=False)
+            console.print(f"picture: {picture}")
 
 
 app = command(inspect)

@@ -94,20 +94,20 @@ def query(
         typer.echo(f"{ALWAYS} (docs/notes/queries.md).")
     if out is not None:
         _write_ply(out, surface, answers, world)
-        console.print(f"heat map: {out}", markup=False)
+        console.print(f"heat map: {out}")
     if png is not None:
         picture_files.write(png, heat_map.sheet(surface, answers, PICTURE))
-        console.print(f"picture: {png}", markup=False)
+        console.print(f"picture: {png}")
     if json_ is not None:
         record: dict[str, Any] = {"scene": session.scene, "source": session.source}
         record |= {"group": group.value, "by": by.value, "world": world.value}
         record["queries"] = [answer.record() for answer in answers]
         outputs.write(json_, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-        console.print(f"groups: {json_}", markup=False)
+        console.print(f"groups: {json_}")
 
 
 def _table(session: Session, answer: Answer, unit: str) -> Table:
-    title = f"{answer.text!r} in {session.scene} ({session.source})".replace("[", "\\[")
+    title = f"{answer.text!r} in {session.scene} ({session.source})"
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("shows")

@@ -90,7 +90,7 @@ def _serve(
     page = Page(
         scenes, first, lambda name: SceneView(artefacts, name, settings, encoder, source, points), port, dark
     )
-    stdout().print(f"{page.address}  (Ctrl+C ends it)", markup=False)
+    stdout().print(f"{page.address}  (Ctrl+C ends it)")
     try:
         while True:
             time.sleep(3600)

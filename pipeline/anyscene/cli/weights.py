@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -42,13 +41,15 @@ def list_(params: Path = layout.PARAMETERS, preset: Preset = None, as_json: Json
     if as_json:
         typer.echo(json.dumps([_record(entry, root) for entry in catalogue.CATALOGUE], indent=2))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout()
+    console.soft_wrap = True
     for entry in catalogue.CATALOGUE:
-        console.print(f"[bold]{entry.name}[/] {entry.what}{', there' if entry.complete(root) else ''}")
-        console.print(f"    {entry.source}, {entry.licence}, {_size(entry.size)}", markup=False)
+        there = ", there" if entry.complete(root) else ""
+        console.print(Text.assemble((entry.name, "bold"), f" {entry.what}{there}"))
+        console.print(f"    {entry.source}, {entry.licence}, {_size(entry.size)}")
         for file in entry.files:
             sha256 = f"  sha256 {file.sha256}" if file.sha256 else ""
-            console.print(f"    {root / entry.folder / file.name}{sha256}", markup=False)
+            console.print(f"    {root / entry.folder / file.name}{sha256}")
 
 
 @app.command()
@@ -121,7 +122,7 @@ def _begun(entry: catalogue.PublishedWeights, root: Path) -> bool:
 def _print(found: "Iterable[Finding]") -> None:
     table = Table("", "file", "found", box=None)
     for finding in found:
-        table.add_row(f"[{MARKS[finding.state]}]{finding.state}[/]", str(finding.file), Text(finding.said))
+        table.add_row(Text(finding.state, MARKS[finding.state]), str(finding.file), finding.said)
     stdout().print(table)
 
 

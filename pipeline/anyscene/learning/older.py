@@ -31,7 +31,8 @@ def is_trained(folder: Path, made: Mapping[str, str], label: str) -> bool:
             raise CheckpointError(f"{folder / curve.FOLDER}: not the curve that was written")
     except (CheckpointError, OSError) as error:
         if folder.is_dir() and any(folder.iterdir()):
-            Console(stderr=True).print(f"{label}: {error}; it begins again", highlight=False, soft_wrap=True)
+            said = f"{label}: {error}; it begins again"
+            Console(stderr=True, soft_wrap=True).print(said, highlight=False, markup=False)
         return False
     return True
 

@@ -137,10 +137,11 @@ def _clouds(kind: Entry, artefacts: Artefacts, recent: Recent) -> Clouds:
     return read_training_clouds(scenes, superpoints, recent)
 
 
-def _keys(clouds: Clouds, artefacts: Artefacts, *learnt: Path) -> Mapping[str, list[str]]:
-    """The content keys of everything that is read of each scene, by scene. learnt: the folders that the
-    objective learns from."""
-    folders = dict.fromkeys((artefacts.data("scenes"), artefacts.data("superpoints"), *learnt))
+def _keys(clouds: Clouds, artefacts: Artefacts, target: Path, beside: Path) -> Mapping[str, list[str]]:
+    """The content keys of everything that is read of each scene, by scene. Their places say which folder is
+    the target and which lies beside it."""
+    scenes, superpoints = artefacts.data("scenes"), artefacts.data("superpoints")
+    folders = [scenes, superpoints, target, *([] if beside == scenes else [beside])]
     return {scene: [store.key(store.scene_path(folder, scene)) for folder in folders] for scene in clouds.ids}
 
 

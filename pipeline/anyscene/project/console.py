@@ -8,8 +8,9 @@ PIPED = 400  # columns where there is no terminal: a log or `grep` wants whole l
 
 
 def stdout() -> Console:
-    """A console on stdout. It marks no numbers in colours."""
-    found = Console(highlight=False)
+    """A console on stdout. It marks no numbers in colours, and takes no brackets in names for markup; what is
+    to be bold is a `Text`."""
+    found = Console(highlight=False, markup=False)
     if not found.is_terminal:
         found.width = PIPED
     return found

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
@@ -106,7 +105,7 @@ def _kind(path: Path) -> tuple[str, Path]:
 def _folder(path: Path) -> Tree:
     found = list(_folders(path))
     count, size = sum(len(inside) for _, inside in found), sum(_size(one) for _, all in found for one in all)
-    root = Tree(f"[bold]{escape(str(path))}[/]  {count} artefacts, {_bytes(size)}")
+    root = Tree(_titled(path, f"{count} artefacts, {_bytes(size)}"))
     if [folder for folder, _ in found] == [path]:
         for one in found[0][1]:
             root.add(_line(one))
@@ -159,10 +158,9 @@ def _measured(path: Path) -> dict[str, float]:
 
 def _capability(path: Path) -> Tree:
     measured = _measured(path)
-    root = Tree(f"[bold]{escape(str(path))}[/]  {_bytes(path.stat().st_size)}")
-    line = root.add(
-        f"[bold]capability[/]  {len(measured)} classes  {_contents(np.array([*measured.values()]))}"
-    )
+    root = Tree(_titled(path, _bytes(path.stat().st_size)))
+    contents = _contents(np.array([*measured.values()]))
+    line = root.add(_titled("capability", f"{len(measured)} classes  {contents}"))
     for name, value in measured.items():
         line.add(Text(f"{value:.3f}  {name}"))
     return root
@@ -185,13 +183,13 @@ def _open(path: Path) -> Artefact:
 
 def _group(path: Path) -> Tree:
     group = _open(path)
-    root = Tree(f"[bold]{escape(str(path))}[/]  {_bytes(_size(path))}")
+    root = Tree(_titled(path, _bytes(_size(path))))
     for name, value in group.attrs.items():
         text = f"{len(value)} of them" if isinstance(value, list) else json.dumps(value)
-        root.add(f"{name}: {text}", style="dim")
+        root.add(Text(f"{name}: {text}", "dim"))
     for name in group:
         try:
-            root.add(f"[bold]{name}[/]  {_array(group[name], _size(path / name))}")
+            root.add(_titled(name, *_array(group[name], _size(path / name))))
         except StoreError as error:
             root.add(Text(str(error), "red"))
     return root
@@ -222,9 +220,9 @@ def _tensors(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _weights(path: Path) -> Tree:
     lines, count = [], 0
     for name, found in _tensors(path):
-        lines.append(f"{escape(name)}  {found['dtype']}\\{found['shape']}  {_said(found)}")
+        lines.append(Text(f"{name}  {found['dtype']}{found['shape']}  {_said(found)}"))
         count += found["values"]
-    root = Tree(f"[bold]{escape(str(path))}[/]  {count:,} parameters, {_bytes(path.stat().st_size)}")
+    root = Tree(_titled(path, f"{count:,} parameters, {_bytes(path.stat().st_size)}"))
     for record in sorted(path.parent.glob("*.json")):
         root.add(Text(f"{record.name}: {_brief(record)}", "dim"))
     for line in lines:
@@ -246,11 +244,17 @@ def _parsed(record: Path) -> Any:
         return f"damaged ({error})"
 
 
-def _array(array: Stored, stored: int) -> str:
-    """An array in one line. stored: how many bytes it takes on disk."""
+def _titled(name: object, *said: str | tuple[str, str]) -> Text:
+    """A line that begins with a bold name. said: the rest, texts or (text, style)."""
+    return Text.assemble((str(name), "bold"), "  ", *said)
+
+
+def _array(array: Stored, stored: int) -> tuple[str, tuple[str, str], str]:
+    """An array in one line, in parts. stored: how many bytes it takes on disk."""
     ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
     shape = ", ".join(map(str, array.shape))
-    return f"{array.dtype}\\[{shape}]  {_bytes(stored)}  {ratio}  [dim]{array.codecs}[/]  {_contents(array)}"
+    before = f"{array.dtype}[{shape}]  {_bytes(stored)}  {ratio}  "
+    return before, (str(array.codecs), "dim"), f"  {_contents(array)}"
 
 
 def _contents(array: Stored | Array) -> str:

@@ -73,7 +73,7 @@ def _ablation(metrics: Mapping[str, Any]) -> Table:
     first_control = next((row for row in measured if row.control), None)
     for row in measured:
         if row is first_control:
-            table.add_row("[dim]controls[/]")
+            table.add_row(Text("controls", "dim"))
         scores, doubt = semantic[row.name], metrics["bootstrap"]["mIoU"][row.name]
         cells = [f"{scores[name]:.1f}" for name in COLUMNS]
         of_split = scores.get("splits", {})

@@ -202,6 +202,47 @@ def test_a_file_that_is_cut_anywhere(tmp_path):
             gltf.read(path)
 
 
+def changed(path, change):
+    """The GLB file with another JSON part, which `change` is given and may replace by bytes."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<I", data, 12)
+    text = json.dumps(change(json.loads(data[20 : 20 + length]))).encode()
+    text += b" " * (-len(text) % 4)
+    rest = struct.pack("<I", len(text)) + data[16:20] + text + data[20 + length :]
+    path.write_bytes(data[:8] + struct.pack("<I", 12 + len(rest)) + rest)
+
+
+def longer(tree):
+    tree["bufferViews"][0]["byteLength"] = 10**6
+    return tree
+
+
+def sparse(tree):
+    tree["accessors"][0]["sparse"] = {"count": 1}
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(longer, "the file is cut"), (sparse, "sparse accessors are not read"), (lambda tree: tree, "")],
+)
+def test_what_a_part_of_a_file_asks_for(tmp_path, change, message):
+    path = write_glb(tmp_path / "m.glb", [square(COLOR_0=RGB)])
+    changed(path, change)
+    if not message:
+        assert np.array_equal(gltf.read(path).xyz, XYZ)
+        return
+    with pytest.raises(DataError, match=rf"m\.glb: not a readable glTF file \({message}"):
+        gltf.read(path)
+
+
+def test_a_file_that_begins_with_its_binary_part(tmp_path):
+    path = write_glb(tmp_path / "m.glb", [square(COLOR_0=RGB)])
+    path.write_bytes(path.read_bytes().replace(b"JSON", b"BIN\0", 1))
+    with pytest.raises(DataError, match=r"m\.glb: not a readable glTF file \(its first part is no JSON"):
+        gltf.read(path)
+
+
 def test_integers_that_stand_for_fractions(tmp_path):
     """As gltfpack quantises: positions of 16 bits, coordinates of 8."""
     uv = ((XYZ[:, :2] + 0.5) / 2 * [1, -1] + [0, 1]) * 255

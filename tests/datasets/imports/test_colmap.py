@@ -267,7 +267,7 @@ def test_missing_files(tmp_path):
     [
         (b"96&64&1&" + bytes(100), "100 bytes for 96x64x1 numbers"),
         (b"96&64&3&" + bytes(4 * 3 * 96 * 64), "for 96x64x3 numbers"),
-        (b"nothing", "no header"),
+        (b"nothing", "no header width&height&channels&"),
     ],
 )
 def test_bad_depth_maps(tmp_path, content, message):

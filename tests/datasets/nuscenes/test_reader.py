@@ -473,6 +473,9 @@ def test_a_category_that_the_table_lacks_is_unlabelled_and_counted(root):
 
 
 def test_categories_without_an_index(root):
+    edit(root, "category", lambda rows: rows[0].update(index=256))
+    with pytest.raises(DataError, match=r"category\.json: not the table of .* \(an index is not a byte\)"):
+        NuScenes(root, "test").truth_keys()
     edit(root, "category", drop("index"))
     with pytest.raises(
         DataError, match=r"category\.json: not the table of nuScenes-lidarseg, which has an index"

@@ -406,7 +406,10 @@ def segments_in_words(folder):
         (other_segment, r"aggregation\.json: object 5 has segment 8, which no vertex of .*segs\.json has"),
         (groups_of_nothing, r"aggregation\.json: not a list of objects \(KeyError\('segments'\)\)"),
         (latin_table, r"combined\.tsv: line \d+ is not UTF-8 \(byte 0xfc\); save it as UTF-8"),
-        (large_table, r"combined\.tsv: not ScanNet's table of categories .*id 1099511627776"),
+        (
+            large_table,
+            r"combined\.tsv: not ScanNet's table of categories .*id 1099511627776, ids go up to 16,777,216",
+        ),
         (half_an_object, r"aggregation\.json: not a list of objects .*5\.5 is no whole number"),
         (large_object, r"aggregation\.json: not a list of objects .*4294967297 is no whole number"),
         (half_a_segment, r"aggregation\.json: not a list of objects .*7\.5 is no whole number"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from anyscene.networks import CoordinateMaps, MinkUNet
+from anyscene.networks.sparse import torch_backend
 from anyscene.networks.sparse.minkowski import MinkowskiSpace
 from anyscene.networks.sparse.torch_backend import TorchSpace
 from anyscene.testing import BackendTests
@@ -82,6 +83,14 @@ def test_gradients_of_both_products_pass_gradcheck(inputs):
     features = torch.randn(maps.size(0), inputs, dtype=torch.float64, requires_grad=True)
     kernel = torch.randn(27, inputs, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda f, k: TorchSpace(maps).convolve(f, k, 0, 3), (features, kernel))
+
+
+def test_the_size_of_blocks_is_not_seen_in_the_answer(monkeypatch):
+    cloud = CLOUDS["room at 5 cm"]
+    whole = run(TorchSpace, cloud, double=True)
+    monkeypatch.setattr(torch_backend, "BLOCK", 300)  # of products by rows; the last block is a part of one
+    monkeypatch.setattr(torch_backend, "CACHE", 1)  # of products by offset: the least rows
+    assert_agree(run(TorchSpace, cloud, double=True), whole)
 
 
 def test_any_number_of_threads_gives_the_same_convolution():

@@ -136,7 +136,7 @@ def test_incomparable_arrays_are_refused(target, prediction, message):
 
 
 def test_background_among_foreground_predictions_is_refused():
-    with pytest.raises(EvaluationError, match="background"):
+    with pytest.raises(EvaluationError, match="foreground_prediction names a background class"):
         evaluate(np.array([BED]), np.array([BED]), ROOM, foreground_prediction=np.array([WALL]))
 
 

@@ -21,6 +21,8 @@ from benchmarks.quality.mutants.faults import faults
         ("k = min(a)", {"k = max(a)"}),
         ("a += b", {"a = b"}),
         ("if a:\n    raise ValueError(1 + 1)", {"if (False):\n    raise ValueError(1 + 1)"}),
+        ("k = html.escape(a, quote=b)", {"k = (a)", "k = (html.escape(a))"}),
+        ("k = f'{escape(a)} {escape(b.c)}'", {"k = f'{a} {escape(b.c)}'", "k = f'{escape(a)} {b.c}'"}),
         ("if a:\n    pass", set()),
         ("k = 'a' f'{1}'", set()),
         ("k: 'list[1]' = a", set()),
