@@ -21,7 +21,7 @@ APART = {  # tests that are not of one module -> of what they are
     "cli/test_outside_a_project.py": "the tools where there is no project",
     "cli/test_worlds.py": "every command in the world of the files",
     "datasets/imports/test_contradicting_exports.py": "several importers on what contradicts itself",
-    "datasets/imports/test_rooms.py": "a room of the demo through every importer",
+    "datasets/imports/test_rooms.py": "a room of the demo through every importer and reader",
     "docs": "pages",
     "end_to_end": "whole runs",
     "library/test_notebooks.py": "the notebooks of docs/",

@@ -298,6 +298,30 @@ def test_a_scan_is_right_once_it_says_what_it_was_told_to(tmp_path, written, sai
         assert np.allclose(frame.read_depth(), right.depth, atol=0.002)
 
 
+def test_frames_that_were_written_from_cameras_of_arkit(tmp_path):
+    """Of Polycam (OpenMask3D/openmask3d, issue 16): y is up, and cameras have OpenGL's axes."""
+    arkit = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    folder = box_room.write_scan(tmp_path / "room", pose=lambda one: arkit @ one @ OPENGL)
+    scans = Rgbd(tmp_path, "test")
+    with pytest.raises(DataError, match=r'write \{"axes": "opengl"\} in .*capture\.json'):
+        contradictions.read(scans, "room")
+    (folder / "capture.json").write_text('{"axes": "opengl"}')
+    scene, findings = contradictions.read(scans, "room")
+    assert not findings.warning and np.allclose(scene.world[:3, 2], [0, 1, 0], atol=0.001)  # what was up
+
+
+def test_depth_that_was_stretched_image_by_image(tmp_path):
+    """To all of 16 bits (pengsongyou/openscene, issue 73): no unit makes it right."""
+
+    def stretched(depth):
+        return 65534 * (depth - depth.min()) / np.ptp(depth)
+
+    box_room.write_scan(tmp_path / "room", steps=stretched)
+    (tmp_path / "room" / "capture.json").write_text('{"depth_scale": 16000}')
+    with pytest.raises(DataError, match="its depth maps contradict each other"):
+        contradictions.read(Rgbd(tmp_path, "test"), "room")
+
+
 def test_the_unit_of_poses_is_that_of_the_mesh(tmp_path):
     folder = box_room.write_scan(tmp_path / "room", pose=moved(1000))
     xyz = 1000 * box_room.surface()

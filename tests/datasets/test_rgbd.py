@@ -1,3 +1,11 @@
+"""The reader of scans in plain files.
+
+What people report of other readers of such: frames that were written from Polycam's cameras as they are
+(OpenMask3D/openmask3d, issue 16), depth that was stretched to 0..65535 image by image
+(pengsongyou/openscene, issue 73: both in test_contradictions.py); depth smaller than colour
+(openmask3d, issue 14).
+"""
+
 import json
 import os
 import re

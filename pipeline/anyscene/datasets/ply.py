@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +27,7 @@ INDICES = ("vertex_indices", "vertex_index")
 COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 COORDINATES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
 ENDING = ".ply"
+END, EMPTY = re.compile(rb"(?<=\n)(?=end_header\b)"), re.compile(rb"(\r?\n)([ \t]*\r?\n)+")  # of a header
 GAUSSIAN = "f_dc_0"  # a colour of 3D Gaussian splatting
 
 
@@ -130,10 +133,23 @@ def _places(xyz: Array) -> Floats:
 def _load(path: Path) -> PlyData:
     if ply_text.is_text(path):
         return ply_text.read(path)
+    source = _without_empty_lines(path)
     try:
-        return PlyData.read(path, known_list_len=TRIANGLES)
+        return PlyData.read(source, known_list_len=TRIANGLES)
     except PlyParseError:
-        return PlyData.read(path)
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        return PlyData.read(source)
+
+
+def _without_empty_lines(path: Path) -> Path | io.BytesIO:
+    """A PLY file, or where its header has empty lines, which some tools write and plyfile refuses, one
+    without them."""
+    with path.open("rb") as file:
+        head = END.split(file.read(ply_text.MOST), 1)[0]
+    if not EMPTY.search(head):
+        return path
+    return io.BytesIO(EMPTY.sub(rb"\1", head) + path.read_bytes()[len(head) :])
 
 
 def _columns(element: PlyElement, names: Sequence[Sequence[str]]) -> Array | None:

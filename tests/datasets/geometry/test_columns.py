@@ -1,4 +1,10 @@
-"""Clouds in text files as tools write them."""
+"""Clouds in text files as tools write them.
+
+What people report of other readers: commas (isl-org/Open3D, issue 1379); .pts with and without a first line
+that counts the points, with intensity or without (Open3D, issues 913 and 1384; daavoo/pyntcloud, issue 241);
+CloudCompare's names of columns, with semicolons, a count after them, and floats for colours (PDAL/PDAL,
+issue 1508).
+"""
 
 import numpy as np
 import pytest
@@ -24,6 +30,7 @@ def read(tmp_path, table, *, head="", separator=" ", name="room.xyz", form="%.17
         ((XYZ, RGB), "room.xyz", ""),
         ((XYZ, RGB), "room.txt", "//X Y Z R G B\n"),  # CloudCompare
         ((XYZ, RGB), "room.txt", "//X Y Z R G B\n3\n"),  # with the number of points
+        ((XYZ, RGB / 255, RGB), "room.pts", "//X Y Z Rf Gf Bf Intensity curvature Nearness\n3\n"),
         ((XYZ, RGB), "room.txt", "# made by a tool\n# x y z red green blue\n"),
         ((XYZ, RGB, [[7], [8], [9]]), "room.txt", "X Y Z R G B label\n"),
         ((XYZ, [[-1200], [0], [2047]], RGB), "room.pts", "3\n"),  # Leica

@@ -1,4 +1,9 @@
-"""E57 files, written by the library that reads them, and by hand where it does not write a form."""
+"""E57 files, written by the library that reads them, and by hand where it does not write a form.
+
+What people report of other readers: points without cartesianInvalidState, and fields of other names
+(davidcaron/pye57, issue 6); spherical coordinates (issue 69); a pose that has no rotation, as of ReCap and
+Trimble (issue 58).
+"""
 
 import numpy as np
 import pytest
@@ -36,6 +41,8 @@ def write_e57(path, *scans):
                 for part, names, values in zip(
                     ("rotation", "translation"), ("wxyz", "xyz"), pose, strict=True
                 ):
+                    if values is None:
+                        continue
                     numbers = libe57.StructureNode(file.image_file)
                     for name, value in zip(names, values, strict=True):
                         numbers.set(name, libe57.FloatNode(file.image_file, float(value)))
@@ -82,6 +89,21 @@ def test_e57_of_two_scans_at_their_places(tmp_path):
     assert found.rgb.tolist() == [*RGB.tolist(), *RGB.tolist()]
     assert np.allclose(found.seen_from, np.concatenate([np.tile(XYZ[0], (3, 1)), np.zeros((3, 3))]))
     assert found.normal is None
+
+
+def test_e57_whose_pose_has_one_part(tmp_path):
+    local = XYZ - XYZ[0]
+    path = write_e57(tmp_path / "room.e57", (placed(local), (None, XYZ[0])), (placed(local), (QUARTER, None)))
+    found = e57.read(path)
+    turned = np.stack([-local[:, 1], local[:, 0], local[:, 2]], 1)
+    assert np.allclose(found.xyz, np.concatenate([XYZ, turned]), rtol=0, atol=1e-8)
+    assert np.allclose(found.seen_from, np.repeat([XYZ[0], np.zeros(3)], 3, axis=0))
+
+
+def test_e57_with_fields_that_are_not_read(tmp_path):
+    more = {"intensity": np.array([0.1, 0.2, 0.3]), "rowIndex": np.array([0, 1, 2]), "timeStamp": XYZ[:, 0]}
+    found = e57.read(write_e57(tmp_path / "room.e57", (placed(XYZ) | more | coloured(RGB), None)))
+    assert np.allclose(found.xyz, XYZ, rtol=0, atol=1e-8) and found.rgb.tolist() == RGB.tolist()
 
 
 def test_e57_in_spherical_coordinates(tmp_path):

@@ -1,4 +1,10 @@
-"""glTF files, written byte by byte from the description of the format, and by trimesh."""
+"""glTF files, written byte by byte from the description of the format, and by trimesh.
+
+What people report of other readers: all vertices of a mesh that Draco packed are one, also where the file
+does not require it (mikedh/trimesh, issue 2101 and pull request 2571); attributes that lie between one
+another (trimesh, issue 1521); factors 1 of a material are taken for 1 of 255 (issue 1971); nodes do not move
+their meshes (issue 1440); colours of vertices are too dark (Yellow-Dog-Man/Resonite-Issues, issue 5175).
+"""
 
 import base64
 import io
@@ -173,6 +179,26 @@ def test_extensions_that_are_not_read(tmp_path, name):
     path = write_glb(tmp_path / "m.glb", [square()], extensionsRequired=[name], extensionsUsed=[name])
     with pytest.raises(DataError, match=rf"m\.glb: is packed by {name}, which is not read here; export it"):
         gltf.read(path)
+
+
+def test_a_mesh_that_is_packed_though_the_file_does_not_require_it(tmp_path):
+    """Its positions would all be 0."""
+    path = write_glb(tmp_path / "m.glb", [square()])
+    tree = json.loads(path.read_bytes()[20:].partition(b"\0")[0].rpartition(b"}")[0] + b"}")
+    primitive = tree["meshes"][0]["primitives"][0]
+    del tree["accessors"][primitive["attributes"]["POSITION"]]["bufferView"]
+    primitive["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {"POSITION": 0}}}
+    tree["buffers"][0]["uri"] = "data:;base64," + base64.b64encode(bytes(96)).decode()
+    (tmp_path / "m.gltf").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"m\.gltf: is packed by KHR_draco_mesh_compression, which is not"):
+        gltf.read(tmp_path / "m.gltf")
+
+
+@pytest.mark.parametrize(("factor", "rgb"), [([1, 1, 1, 1], None), ([1, 0, 1, 1], [255, 0, 255])])
+def test_whole_factors_of_a_material_are_not_bytes(tmp_path, factor, rgb):
+    material = {"pbrMetallicRoughness": {"baseColorFactor": factor}}
+    found = gltf.read(write_glb(tmp_path / "m.glb", [square(material=0)], materials=[material]))
+    assert (found.rgb is None) if rgb is None else (found.rgb == rgb).all()
 
 
 def test_extensions_that_do_not_matter(tmp_path):

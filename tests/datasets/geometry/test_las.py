@@ -1,4 +1,10 @@
-"""LAS and LAZ files, written by the library that reads them."""
+"""LAS and LAZ files, written by the library that reads them.
+
+What people report of other readers: colours of 8 bits in fields of 16 become black (laspy/laspy, issue 221;
+mfbonfigli/gocesiumtiler, issue 17); a header that counts more points than there are (laspy, issue 212); an
+empty file (laspy, issue 161); many extra bytes (qgis/QGIS, issue 62496); points that are marked as withheld
+are taken for others (ASPRSorg/LAS, issue 90).
+"""
 
 import struct
 
@@ -33,6 +39,35 @@ def test_las(tmp_path, ending, form, version, scale):
     found = formats.read(write_las(tmp_path / f"room{ending}", form=form, version=version, scale=scale))
     assert np.abs(found.xyz - XYZ).max() < 0.00051 and found.rgb.tolist() == RGB.tolist()
     assert len(found.face) == 0 and found.normal is None
+
+
+def test_las_with_extra_bytes(tmp_path):
+    path = write_las(tmp_path / "room.laz", form=7, version="1.4")
+    data = laspy.read(path)
+    kinds = [*(["f4"] * 5), "u1", "u1", "u2"]  # 24 bytes
+    data.add_extra_dims([laspy.ExtraBytesParams(f"own {k}", kind) for k, kind in enumerate(kinds)])
+    data.write(path)
+    assert las.read(path).rgb.tolist() == RGB.tolist() and np.abs(las.read(path).xyz - XYZ).max() < 0.00051
+
+
+@pytest.mark.parametrize("form", [3, 7])
+def test_points_that_are_withheld_are_left_out(tmp_path, form):
+    path = write_las(tmp_path / "room.las", form=form, version="1.4" if form > 5 else "1.2")
+    data = laspy.read(path)
+    data.withheld = [0, 1, 0]
+    data.write(path)
+    found = las.read(path)
+    assert np.abs(found.xyz - XYZ[[0, 2]]).max() < 0.00051 and found.rgb.tolist() == RGB[[0, 2]].tolist()
+
+
+@pytest.mark.parametrize("ending", [".las", ".laz"])
+def test_a_header_that_counts_more_points_than_there_are(tmp_path, ending):
+    path = write_las(tmp_path / f"room{ending}")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, 107, 14)  # the number of points in LAS 1.2
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"room\{ending}: not a readable LAS file"):
+        las.read(path)
 
 
 def test_las_without_colours(tmp_path):

@@ -1,4 +1,11 @@
-"""Reconstructions of COLMAP, imported and read again."""
+"""Reconstructions of COLMAP, imported and read again.
+
+What people report of other readers and writers: text beside binary files, or alone (MrNeRF/LichtFeld-Studio,
+pull request 368; WebODM/OpenSplat, issue 148); a header that counts twice the images (colmap/colmap, pull
+request 4295); names with their length before them (facebookresearch/vggt, issue 123); rigs.bin and frames.bin
+beside the three files (colmap, issue 3580); names that are no UTF-8 because what is before them was read
+wrongly (MegaScenes/nvs, issue 3).
+"""
 
 import shutil
 import struct
@@ -206,6 +213,34 @@ def test_a_fisheye_is_straightened(tmp_path, binary):
     assert summary.undistorted == len(frames) == 3
     for frame in frames:
         check_on_wall(frame, world=became)
+
+
+def test_files_of_newer_versions_beside_the_model(tmp_path):
+    write_workspace(tmp_path / "in", views(POSES), WORLD)
+    for name in ("rigs.bin", "frames.bin", "project.ini"):
+        (tmp_path / "in" / "sparse" / name).write_bytes(b"\1" + bytes(20))
+    _, frames, became = imported(tmp_path / "in", tmp_path / "out")
+    for frame in frames:
+        check_on_wall(frame, world=became)
+
+
+def test_images_that_are_counted_twice(tmp_path):
+    write_workspace(tmp_path / "in", views(POSES), WORLD)
+    path = tmp_path / "in" / "sparse" / "images.bin"
+    path.write_bytes(struct.pack("<Q", 6) + path.read_bytes()[8:])
+    with pytest.raises(DataError, match=r"images\.bin: not as COLMAP writes it .* export the model again"):
+        read(tmp_path / "in")
+
+
+def test_names_with_their_length_before_them(tmp_path):
+    write_workspace(tmp_path / "in", views(POSES), WORLD)
+    path = tmp_path / "in" / "sparse" / "images.bin"
+    data = path.read_bytes()
+    for name in (b"IMG_0000.png", b"IMG_0001.png", b"IMG_0002.png"):
+        data = data.replace(name + b"\0", struct.pack("<I", len(name)) + name)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"images\.bin: not as COLMAP writes it .* export the model again"):
+        read(tmp_path / "in")
 
 
 def test_unknown_number_of_a_camera_model(tmp_path):

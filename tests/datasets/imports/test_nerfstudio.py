@@ -1,4 +1,10 @@
-"""Captures in nerfstudio's form, imported and read again."""
+"""Captures in nerfstudio's form, imported and read again.
+
+What people report of them: depth of instant-ngp, with a scale of its own (NVlabs/instant-ngp, issues 939 and
+1008; 19reborn/NeuS2, issue 80, where it is 1); paths with backslashes (nerfstudio-project/nerfstudio, issue
+2386); the unit of poses is none (nerfstudio, issue 3698); one frame without an image (instant-ngp, issue
+1229).
+"""
 
 import json
 import math
@@ -190,6 +196,37 @@ def test_angle_of_instant_ngp(tmp_path):
     change(folder, fl_x=None, fl_y=None, camera_angle_x=angle)
     _, frames = imported(folder, tmp_path / "out")
     check_on_wall(frames[0])
+
+
+def as_of_instant_ngp(folder, step):
+    content = json.loads((folder / "transforms.json").read_text())
+    for frame in content["frames"]:
+        frame["depth_path"] = frame.pop("depth_file_path")
+    (folder / "transforms.json").write_text(json.dumps(content | {"integer_depth_scale": step}))
+
+
+def test_depth_of_instant_ngp(tmp_path):
+    folder = write_capture(tmp_path / "in", POSES, unit=0.25, steps=5000.0)
+    as_of_instant_ngp(folder, 4 / 5000)  # 4 units of the poses are a metre
+    summary, frames = written(read(folder, 0.25, None), tmp_path / "out")
+    assert summary.depth == len(POSES)
+    for frame in frames:
+        check_on_wall(frame)
+    as_of = tmp_path / "told"
+    folder = write_capture(tmp_path / "other", POSES)
+    as_of_instant_ngp(folder, 1)  # which is wrong, and what is told counts
+    with pytest.raises(DataError, match=r"half of it is beyond .* --depth-unit"):
+        imports.write(read(folder, 1.0, None), as_of)
+    for frame in written(read(folder, 1.0, 0.001), as_of)[1]:
+        check_on_wall(frame)
+
+
+@pytest.mark.parametrize("step", [0, -1, "mm", None, True, 10**400, float("nan")])
+def test_a_step_of_depth_that_is_no_length(tmp_path, step):
+    folder = write_capture(tmp_path / "in", POSES)
+    as_of_instant_ngp(folder, step)
+    with pytest.raises(DataError, match=r"transforms\.json: integer_depth_scale is .*, no length"):
+        read(folder, 1.0, None)
 
 
 def test_names_from_several_folders(tmp_path):

@@ -1,7 +1,16 @@
-"""Raw exports of Polycam, imported and read again."""
+"""Raw exports of Polycam, imported and read again.
+
+What people report of them: no corrected images (PolyCam/polyform, issue 12), or of a part
+(cdcseacave/openMVS, issue 1071); corrected cameras without a size (nerfstudio-project/nerfstudio, pull
+request 3725), cameras without a time (rerun-io/examples-monorepo, pull request 243); archives that begin with
+keyframes/ (nerfstudio, pull request 3294) or have a __MACOSX/ (pablovela5620/simplecv, issue 2); poses taken
+for OpenCV's where the frames were written as a scan (OpenMask3D/openmask3d, issue 16: see
+test_contradictions).
+"""
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -78,6 +87,34 @@ def test_an_archive_is_read_in_place(tmp_path):
     _, frames = imported(tmp_path / archive, tmp_path / "out")
     for frame in frames:
         check_on_wall(frame)
+
+
+@pytest.mark.parametrize("top", ["", "Mar4at2-46PM-poly/"])
+def test_an_archive_that_a_mac_packed(tmp_path, top):
+    write_export(tmp_path / "in", views(POSES))
+    with zipfile.ZipFile(tmp_path / "room.zip", "w") as archive:
+        for file in sorted((tmp_path / "in").rglob("*")):
+            if file.is_file():
+                name = file.relative_to(tmp_path / "in")
+                archive.write(file, f"{top}{name}")
+                beside = name.with_name(f"._{name.name}")
+                archive.writestr(f"__MACOSX/{top}{beside}", b"\0\5\x16\7\0\2\0\0Mac OS X")
+    summary, frames = imported(tmp_path / "room.zip", tmp_path / "out")
+    assert (len(frames), summary.left_out) == (3, ())
+    for frame in frames:
+        check_on_wall(frame)
+
+
+def test_cameras_without_a_time(tmp_path):
+    """As Polycam writes them since 2026."""
+    ids = write_export(tmp_path / "in", views(POSES), corrected=False)
+    for id in ids:
+        path = tmp_path / "in" / "keyframes" / "cameras" / f"{id}.json"
+        content = json.loads(path.read_text())
+        del content["timestamp"], content["blur_score"]
+        path.write_text(json.dumps(content))
+    _, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert [frame.id for frame in frames] == ids
 
 
 @pytest.mark.parametrize(("least", "dropped"), [(0, 0), (1, 1), (2, 2)])

@@ -1,4 +1,11 @@
-"""Recordings of Record3D, imported and read again."""
+"""Recordings of Record3D, imported and read again.
+
+What people report of them: the export of folders of colour and depth is not taken (NVlabs/instant-ngp, issue
+1190; what is in it: marek-simonik/record3d, issues 53, 67 and 121); the intrinsics are those of colour, and
+the size of depth is in the metadata (record3d, issues 76 and 94); poses have OpenGL's axes (record3d, issue
+107); walls slide away where depth has a low confidence (concept-graphs/concept-graphs, issue 54); all poses
+are 0 (sxyu/svox2, issue 75).
+"""
 
 import shutil
 import sys
@@ -12,7 +19,7 @@ from anyscene.datasets import imports
 from anyscene.errors import DataError
 from anyscene.scene import LeftOut
 from tests.builders import importing
-from tests.builders.record3d import write_video
+from tests.builders.record3d import write_exr, write_sequence, write_video
 from tests.builders.wall import HEIGHT, WIDTH, check_on_wall, rolled, views
 
 lzfse = pytest.importorskip("lzfse")
@@ -106,8 +113,9 @@ def test_without_the_decoder_it_says_what_to_install(tmp_path, monkeypatch):
         read(tmp_path / "room.r3d")
 
 
-def test_videos_of_the_selfie_camera_have_no_poses(tmp_path):
-    write(tmp_path / "room.r3d", views(POSES), poses=[[0, 0, 0, 1, 0, 0, 0]] * 3)
+@pytest.mark.parametrize("pose", [[0, 0, 0, 1, 0, 0, 0], [0.0] * 7])
+def test_videos_of_the_selfie_camera_have_no_poses(tmp_path, pose):
+    write(tmp_path / "room.r3d", views(POSES), poses=[pose] * 3)
     with pytest.raises(DataError, match=r"metadata: all poses are the same, .* record by LiDAR"):
         read(tmp_path / "room.r3d")
 
@@ -180,3 +188,66 @@ def test_depth_that_is_damaged(tmp_path):
     (tmp_path / "other.r3d").write_bytes(data)
     summary = imports.write(read(tmp_path / "other.r3d"), tmp_path / "out")
     assert summary.left_out == (LeftOut("00001", "depth not readable"),)
+
+
+# ------------------------------------------------------------------------------ the export EXR + JPG sequence
+
+
+@pytest.fixture
+def openexr():
+    return pytest.importorskip("OpenEXR")
+
+
+@pytest.mark.parametrize("png", [False, True])
+@pytest.mark.parametrize("place", ["EXR_RGBD", "", "zip"])
+def test_the_sequence_of_images(tmp_path, openexr, place, png):
+    rendered = views(POSES, depth_size=(48, 32))
+    rendered[0].depth[0] = np.nan
+    folder = tmp_path / "2025-04-22--10-19-25" / ("EXR_RGBD" if place else "")
+    world = write_sequence(folder, rendered, png=png, dw=None, dh=None)
+    export = tmp_path / "2025-04-22--10-19-25"
+    if place == "zip":
+        export = shutil.make_archive(str(tmp_path / "video"), "zip", tmp_path, export.name)
+        export = tmp_path / export
+    summary, frames, became = imported(export, tmp_path / "out", world)
+    assert (summary.frames, summary.depth, summary.left_out) == (3, 3, ())
+    assert [frame.id for frame in frames] == ["00000", "00001", "00002"]
+    assert (frames[0].read_depth()[0] == 0).all() and frames[0].read_depth().shape == (32, 48)
+    for frame in frames[1:]:
+        check_on_wall(frame, place=0.02, world=became)
+
+
+def test_frames_of_the_sequence_that_lack_a_file_or_are_damaged_are_left_out(tmp_path, openexr):
+    poses = [rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0, 0.0, 10.0, -5.0, 2.0)]
+    world = write_sequence(tmp_path / "in", views(poses))
+    (tmp_path / "in" / "rgb" / "0.jpg").unlink()
+    (tmp_path / "in" / "depth" / "1.exr").unlink()
+    path = tmp_path / "in" / "depth" / "2.exr"
+    path.write_bytes(path.read_bytes()[:900])
+    grey = {name: np.ones((HEIGHT, WIDTH), np.float32) for name in ("G", "B")}
+    write_exr(tmp_path / "in" / "depth" / "3.exr", grey)
+    summary, frames, became = imported(tmp_path / "in", tmp_path / "out", world)
+    assert [(frame.id, frame.why) for frame in summary.left_out] == [
+        ("00000", "no image"),
+        ("00001", "no depth"),
+        ("00002", "depth not readable"),
+        ("00003", "depth not readable"),
+    ]
+    for frame in frames:
+        check_on_wall(frame, world=became)
+
+
+def test_what_is_wrong_with_the_sequence_is_named(tmp_path, openexr, monkeypatch):
+    write_sequence(tmp_path / "in", views(POSES))
+    with pytest.raises(DataError, match=r"metadata\.json: does not say what is up"):
+        read(tmp_path / "in", up=None)
+    for path in (tmp_path / "in" / "depth").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"depth/0\.exr: not a readable depth map .*as 3 of 3"):
+        imports.write(read(tmp_path / "in"), tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(DataError, match=r"in: its depth is compressed by OpenEXR; pip install OpenEXR"):
+        read(tmp_path / "in")
+    (tmp_path / "in" / "metadata.json").unlink()
+    with pytest.raises(DataError, match=r"in/metadata\.json: missing; export it again"):
+        read(tmp_path / "in")

@@ -1,4 +1,9 @@
-"""The reader of nuScenes on miniature drives."""
+"""The reader of nuScenes on miniature drives.
+
+What people report of them: the metadata of lidarseg was unpacked alone (nutonomy/nuscenes-devkit, issues 763
+and 849); tables name drives of parts that were not downloaded (issues 664 and 1148); mini beside trainval
+(mrnabati/CenterFusion, issue 62).
+"""
 
 import shutil
 
@@ -328,6 +333,14 @@ def test_missing_and_truncated_tables(root, table):
         NuScenes(root, "test").splits()
     path.unlink()
     with pytest.raises(DataError, match=rf"{table}\.json: missing; unpack the metadata of {RELEASE}"):
+        NuScenes(root, "test").splits()
+
+
+def test_the_metadata_of_lidarseg_alone(root):
+    for path in (root / RELEASE).iterdir():
+        if path.stem not in ("category", "lidarseg"):
+            path.unlink()
+    with pytest.raises(DataError, match=rf"{RELEASE}/\w+\.json: missing; unpack the metadata of {RELEASE}"):
         NuScenes(root, "test").splits()
 
 

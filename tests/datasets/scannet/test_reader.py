@@ -1,4 +1,9 @@
-"""The reader of ScanNet v2 on miniature scans."""
+"""The reader of ScanNet v2 on miniature scans.
+
+What people report of them: poses of -inf (ScanNet/ScanNet, issue 9); SCENE.txt counts other frames than the
+stream (issue 59); maps without a depth reading (issue 55; OpenGVLab/PonderV2, issue 11); annotated frames are
+of another size than depth (issue 16); ids that NYU40 has not (issues 20 and 86).
+"""
 
 import json
 import shutil
@@ -8,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anyscene.datasets import contradictions
 from anyscene.datasets.scannet import reader
 from anyscene.datasets.scannet.reader import ScanNet
 from anyscene.errors import DataError
@@ -102,6 +108,17 @@ def test_reads_what_was_written(root):
     assert (camera.width, camera.height) == DEPTH
     assert np.allclose(camera.pose[:3, 3], [0.6, 0, 0.5]) and np.array_equal(camera.pose[:3, :3], LEVEL)
     assert np.array_equal(scene.frames[4].read_depth(), make_frames(6)[5]["depth"] / np.float32(1000))
+
+
+def test_depth_maps_without_a_reading_and_a_wrong_count_do_no_harm(root):
+    frames = make_frames(6, lost=(4,))
+    frames[2]["depth"][:] = 0
+    write_sens(root / VAL / f"{VAL}.sens", frames)
+    with (root / VAL / f"{VAL}.txt").open("a") as file:
+        file.write("numColorFrames = 7\nnumDepthFrames = 7\n")
+    scene, findings = contradictions.read(ScanNet(root, "test", align=True), VAL)
+    assert [frame.id for frame in scene.frames] == ["0", "1", "2", "3", "5"]
+    assert not scene.frames[2].read_depth().any() and findings.frames.share > 0.9
 
 
 def test_stride_counts_frames_of_the_stream_with_or_without_pose(root):

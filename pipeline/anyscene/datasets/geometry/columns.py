@@ -25,6 +25,7 @@ HEAD = 100  # lines in which the first point must be
 NAMES = {  # what tools call a column
     "x": "x", "y": "y", "z": "z",
     "r": "red", "g": "green", "b": "blue", "red": "red", "green": "green", "blue": "blue",
+    "rf": "red", "gf": "green", "bf": "blue",  # CloudCompare's in 0..1
     "nx": "nx", "ny": "ny", "nz": "nz",
 }  # fmt: skip
 REMEDY = "name them in the first line, such as: x y z red green blue"

@@ -61,8 +61,10 @@ def _scan(libe57: Any, file: Any, index: int) -> tuple[F8, U1 | None, F4 | None,
     else:
         raise ValueError(f"scan {index} has neither Cartesian nor spherical coordinates")
     turn, centre = np.eye(3), np.zeros(3)
-    if header.has_pose():
-        turn, centre = header.rotation_matrix, np.asarray(header.translation, np.float64)
+    if header.has_pose():  # either part may be missing, and then moves nothing
+        pose = header.node["pose"]
+        turn = header.rotation_matrix if pose.isDefined("rotation") else turn
+        centre = np.asarray(header.translation, np.float64) if pose.isDefined("translation") else centre
     xyz = (xyz @ turn.T + centre)[valid]
     rgb = _colours(columns)
     normal = None

@@ -202,6 +202,9 @@ def _placed(part: _Part, transform: F8) -> _Part:
 
 def _part(file: _File, primitive: dict[str, Any]) -> _Part:
     attributes = primitive["attributes"]
+    if "bufferView" not in file.tree["accessors"][attributes["POSITION"]]:  # by 3.6.2.1 they would be 0
+        packed = ", ".join(primitive.get("extensions", {})) or "an extension"
+        raise DataError(f"{file.path}: is packed by {packed}, which is not read here; export it uncompressed")
     xyz = file.values(attributes["POSITION"]).astype(np.float64)
     if xyz.shape[1] != 3:
         raise ValueError("positions that are not x, y, z")

@@ -18,8 +18,8 @@ SMALLEST = 20  # bytes of a chunk: its first point is stored as it is, and no po
 
 
 def read(path: Path) -> Geometry:
-    """All points of the file, in its order and in its coordinates. Colours that are 0 everywhere are none.
-    Raises DataError naming the file."""
+    """The points of the file, in its order and in its coordinates, without those that it marks as withheld,
+    which is to say deleted. Colours that are 0 everywhere are none. Raises DataError naming the file."""
     import laspy  # an extra
 
     unpacking: tuple[type[Exception], ...] = ()
@@ -30,14 +30,19 @@ def read(path: Path) -> Geometry:
     try:
         if unpacking:
             _require_chunks(path)
-        las = laspy.read(path)
+        with laspy.open(path) as file:
+            count = file.header.point_count
+            las = file.read()
+        if len(las.points) != count:
+            raise ValueError(f"{len(las.points):,} points, and its header counts {count:,}")
     except (OSError, ValueError, EOFError, laspy.errors.LaspyException, *unpacking) as error:
         raise DataError(f"{path}: not a readable LAS file ({error}); export it again") from error
+    kept = np.asarray(las.withheld) == 0
     rgb = None
     if {"red", "green", "blue"} <= set(las.point_format.dimension_names):
-        values = np.stack([np.asarray(las[name]) for name in ("red", "green", "blue")], 1)
+        values = np.stack([np.asarray(las[name]) for name in ("red", "green", "blue")], 1)[kept]
         rgb = as_bytes(values) if values.any() else None
-    return Geometry(np.array(las.xyz, np.float64).reshape(-1, 3), np.zeros((0, 3), np.int32), rgb)
+    return Geometry(np.array(las.xyz, np.float64).reshape(-1, 3)[kept], np.zeros((0, 3), np.int32), rgb)
 
 
 def _require_chunks(path: Path) -> None:

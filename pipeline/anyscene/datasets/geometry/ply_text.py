@@ -23,8 +23,9 @@ TYPES = {
     **dict.fromkeys(("int", "int32"), "i4"), **dict.fromkeys(("uint", "uint32"), "u4"),
     **dict.fromkeys(("float", "float32"), "f4"), **dict.fromkeys(("double", "float64"), "f8"),
 }  # fmt: skip
-END = re.compile(rb"^end_header[ \t]*\r?\n", re.MULTILINE)
+END = re.compile(rb"(?<=[\r\n])end_header[ \t]*(\r\n|\r|\n)")
 MOST = 1 << 20  # bytes in which a header must end
+MARK = b"\xef\xbb\xbf"  # of UTF-8, which some tools put before the header or before what follows it
 
 
 @dataclass
@@ -37,19 +38,19 @@ class _Element:
 def is_text(path: Path) -> bool:
     """Whether a file is a PLY file in ASCII. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
-        head = file.read(200).split()
+        head = file.read(200).removeprefix(MARK).split()
     return head[:3] == [b"ply", b"format", b"ascii"]
 
 
 def read(path: Path) -> PlyData:
     """The elements of a PLY file in ASCII. Raises OSError, or ValueError for a header or numbers that are
     wrong."""
-    data = path.read_bytes()
+    data = path.read_bytes().removeprefix(MARK)
     end = END.search(data, 0, MOST)
     if end is None:
         raise ValueError("its header does not end")
     elements, comments = _header(data[: end.start()].decode("ascii", "replace"))
-    values = _numbers(data[end.end() :])
+    values = _numbers(data[end.end() :].removeprefix(MARK))
     done, start = [], 0
     for element in elements:
         columns, start = _columns(element, values, start)

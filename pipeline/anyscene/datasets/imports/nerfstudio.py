@@ -3,14 +3,15 @@
     FOLDER/transforms.json    intrinsics of all frames, or of each, and a camera-to-world matrix of each;
                               without w and h they are of images of the size that is stored
     FOLDER/file_path          its image, and FOLDER/depth_file_path its depth, where there is any; some tools
-                              write them without ending, or with backslashes
+                              write them without ending, or with backslashes; instant-ngp's is depth_path
 
 Source: docs.nerf.studio, "Data conventions". Cameras have OpenGL axes (x right, y up, z back), the world's z
 is up, and the middle of the first pixel is (0.5, 0.5): 0.5 less here, where it is (0, 0).
 
 Two things the file does not say, and are asked for: the length of its unit (a capture that went through
-COLMAP has any), and the unit of its depth. Up is z unless another is given: ns-process-data keeps the world
-of what it converts, which is z up of Polycam, but not of Record3D and COLMAP.
+COLMAP has any), and the unit of its depth, but for instant-ngp's integer_depth_scale, which is one step in
+the unit of the poses (NVlabs/instant-ngp, issues 939 and 1008). Up is z unless another is given:
+ns-process-data keeps the world of what it converts, which is z up of Polycam, but not of Record3D and COLMAP.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 FISHEYE = "OPENCV_FISHEYE"
 ANOTHER = "lens of another model"
+DEPTHS = ("depth_file_path", "depth_path")  # nerfstudio's name, and instant-ngp's
+STEP = "integer_depth_scale"
 UP = np.array([0.0, 0.0, 1.0])
 
 
@@ -66,18 +69,29 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             "Record3D, ARKit), or the metres of a unit, by a length that you know (COLMAP)"
         )
     objects = [frame for frame in frames if isinstance(frame, dict)]
-    if options.depth_unit is None and any("depth_file_path" in frame for frame in objects):
+    unit = options.depth_unit or _step(content, options.scale, path)
+    if unit is None and any(name in frame for name in DEPTHS for frame in objects):
         raise DataError(
             f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
             "the metres of one step"
         )
-    reading = options.reading(options.depth_unit or 0.001, axes="opengl")
+    reading = options.reading(unit or 0.001, axes="opengl")
     source_frames, left_out = usable(
         [(_id(frame, number), (frame, f"{path}: frame {number}")) for number, frame in enumerate(frames)],
-        lambda frame: _frame(folder, content, *frame, options.depth_unit, reading),
+        lambda frame: _frame(folder, content, *frame, unit, reading),
     )
     up, said = (UP, False) if options.up is None else (options.up, True)
     return oriented(named(source_frames, path), path, up, reading, left_out, sure=said)
+
+
+def _step(content: dict[str, Any], scale: float, path: ExportFile) -> float | None:
+    """Metres in a step of depth, as instant-ngp says it; None where the file does not. Raises DataError."""
+    if STEP not in content:
+        return None
+    step = content[STEP]
+    if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0 < step < 1e9:
+        raise DataError(f"{path}: {STEP} is {step!r}, no length; correct it, or give --depth-unit")
+    return step * scale
 
 
 def _id(frame: object, number: int) -> str:
@@ -99,7 +113,7 @@ def _frame(
     values = {**shared, **own}
     color = _file(folder, values.get("file_path"), where, NO_IMAGE)
     depth = None
-    if (file := values.get("depth_file_path")) is not None:
+    if (file := next((values[name] for name in DEPTHS if values.get(name) is not None), None)) is not None:
         assert depth_unit is not None  # `read` has asked for it
         depth = Depth(_file(folder, file, where, NO_DEPTH), depth_unit, form=reading.depth_form)
     try:

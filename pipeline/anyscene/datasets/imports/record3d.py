@@ -1,73 +1,112 @@
-"""A LiDAR recording of Record3D (.r3d, which is a zip file, or unpacked).
+"""A LiDAR recording of Record3D: a video (.r3d, which is a zip file, or unpacked),
 
     metadata               JSON: K (column by column), w, h, dw, dh, poses, perFrameIntrinsicCoeffs, ...
     rgbd/NUMBER.jpg        colour, numbered like the poses
     rgbd/NUMBER.depth      float32 metres, row by row, compressed by LZFSE
     rgbd/NUMBER.conf       uint8: 0 low, 1 medium, 2 high; compressed too
 
+or its export "EXR + JPG sequence", which has no confidence, itself or in a folder EXR_RGBD:
+
+    metadata.json          the same
+    rgb/NUMBER.jpg         colour; some tools make .png of it
+    depth/NUMBER.exr       OpenEXR, float32 metres in the channel R
+
 Source: the author's answers in the issues of marek-simonik/record3d: 7 (depth), 33 and 36 (poses: qx, qy, qz,
 qw, x, y, z, camera to world), 64 (OpenGL axes), 81 (confidence), 93 (the archive), 27: the world is that of
-the first camera, however it was held. So what is up is asked for. Intrinsics are of w x h pixels, by ARKit,
-whose principal point counts from the image's corner; poses are those of the images as they are stored.
+the first camera, however it was held. So what is up is asked for. 53, 67 and 121: the sequence; where its
+files lie says nerfstudio-project/nerfstudio, docs/quickstart/custom_dataset.md. Intrinsics are of w x h
+pixels, by ARKit, whose principal point counts from the image's corner; poses are those of the images as they
+are stored.
 """
 
 from __future__ import annotations
 
+import importlib
+import tempfile
+from collections.abc import Callable
 from functools import partial
 from math import isqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8
-from anyscene.datasets.imports.archive import read_json
+from anyscene.datasets import raw_files
+from anyscene.datasets.imports.archive import above, read_json
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import OPENGL, Depth, ExportFile, SourceFrame, framed
 from anyscene.datasets.left_out import usable
 from anyscene.errors import DataError
 
-MARKS = ("rgbd",)
-REMEDY = "export the video as .r3d"
+VIDEO, SEQUENCE = "rgbd", "EXR_RGBD"
+MARKS = (VIDEO, SEQUENCE, "depth/*.exr")
+REMEDY = "export the video as .r3d, or as EXR + JPG sequence"
 Size = tuple[int, int]
+Stored = Callable[[int], tuple[ExportFile, Depth | None]]  # the colour and the depth of a frame
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
     """The frames by number, without those whose files or pose are missing. Raises DataError naming the file,
     also where the decoder of its depth is not installed, and where up is not given."""
     options.refuse("scale", "depth_unit", because="Record3D measures metres")
-    metadata = read_json(folder / "metadata")
-    poses, intrinsics, size, shape = _cameras(metadata, folder / "metadata")
+    folder = folder / SEQUENCE if (folder / SEQUENCE).is_dir() else folder
+    video = (folder / VIDEO).is_dir()
+    source = folder / ("metadata" if video else "metadata.json")
+    poses, intrinsics, size, shape = _cameras(read_json(source), source)
     if options.up is None:
         raise DataError(
-            f"{folder / 'metadata'}: does not say what is up, its world is the first camera's; give --up "
-            "images where it was held level on the whole, or what is up in it (y where the first image is "
-            "level)"
+            f"{source}: does not say what is up, its world is the first camera's; give --up images where it "
+            "was held level on the whole, or what is up in it (y where the first image is level)"
         )
-    images = folder / "rgbd"
-    with_depth = any((images / f"{number}.depth").is_file() for number in range(len(poses)))
-    decoder = _decoder(folder) if with_depth else None
+    numbers = range(len(poses))
+    if video:
+        stored = _of_video(folder / VIDEO, numbers, shape, size, options.confidence)
+    else:
+        stored = _of_sequence(folder)
 
     def frame(number: int) -> SourceFrame:
-        depth = None
-        if decoder is not None:
-            confidence = images / f"{number}.conf"
-            decoded = partial(
-                _decoded,
-                shape=shape,
-                size=size,
-                decoder=decoder,
-                confidence=confidence if confidence.is_file() else None,
-                least=options.confidence,
-            )
-            depth = Depth(images / f"{number}.depth", 1.0, decoded)
-        color, where = images / f"{number}.jpg", f"{folder}: frame {number}"
+        (color, depth), where = stored(number), f"{folder}: frame {number}"
         return framed(f"{number:05d}", color, depth, poses[number], intrinsics[number], size, where)
 
-    numbers = range(len(poses))
     source_frames, left_out = usable([(f"{number:05d}", number) for number in numbers], frame)
     return oriented(source_frames, folder, options.up, left_out=left_out)
+
+
+def _of_video(images: ExportFile, numbers: range, shape: Size | None, size: Size, least: int) -> Stored:
+    """The files of frames in rgbd/, whose depth is decoded where any has it."""
+    with_depth = any((images / f"{number}.depth").is_file() for number in numbers)
+    decoder = _decoder(above(images), "lzfse", "LZFSE") if with_depth else None
+
+    def stored(number: int) -> tuple[ExportFile, Depth | None]:
+        color, confidence = images / f"{number}.jpg", images / f"{number}.conf"
+        if decoder is None:
+            return color, None
+        decoded = partial(
+            _decoded,
+            shape=shape,
+            size=size,
+            decoder=decoder,
+            confidence=confidence if confidence.is_file() else None,
+            least=least,
+        )
+        return color, Depth(images / f"{number}.depth", 1.0, decoded)
+
+    return stored
+
+
+def _of_sequence(folder: ExportFile) -> Stored:
+    """The files of frames in rgb/ and depth/."""
+    decoded = partial(_of_exr, decoder=_decoder(folder, "OpenEXR", "OpenEXR"))
+
+    def stored(number: int) -> tuple[ExportFile, Depth | None]:
+        colors = [folder / "rgb" / f"{number}{ending}" for ending in raw_files.IMAGES]
+        color = next((color for color in colors if color.is_file()), folder / "rgb" / f"{number}.jpg")
+        return color, Depth(folder / "depth" / f"{number}.exr", 1.0, decoded)
+
+    return stored
 
 
 def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size, Size | None]:
@@ -99,15 +138,34 @@ def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size
     return poses @ OPENGL, intrinsics, size, shape
 
 
-def _decoder(folder: ExportFile) -> Any:
+def _decoder(folder: ExportFile, module: str, form: str) -> Any:
     try:
-        import lzfse
+        return importlib.import_module(module)
     except ImportError as error:
         raise DataError(
-            f"{folder}: its depth is compressed by LZFSE; pip install lzfse (anyscene[record3d]), or "
+            f"{folder}: its depth is compressed by {form}; pip install {module} (anyscene[record3d]), or "
             "convert it to nerfstudio's form with depth as 16-bit PNG"
         ) from error
-    return lzfse
+
+
+def _of_exr(source: ExportFile, *, decoder: Any) -> F4:
+    """f4[h,w]: the channel R of an OpenEXR file, or its only one. Raises ValueError."""
+    with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
+        path = source
+        if not isinstance(path, Path):  # the library opens files alone
+            path = Path(temporary) / source.name
+            path.write_bytes(source.read_bytes())
+        try:
+            with decoder.File(str(path), separate_channels=True) as file:
+                channels = {name: channel.pixels for name, channel in file.channels().items()}
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"{source.name} is damaged, or not of OpenEXR") from error
+    if "R" not in channels and len(channels) != 1:
+        raise ValueError(f"its channels are {', '.join(channels)}, without R")
+    depth = channels.get("R", next(iter(channels.values())))
+    if depth.dtype.kind != "f":
+        raise ValueError(f"{depth.dtype}, not metres")
+    return np.array(depth, np.float32)
 
 
 def _decoded(
