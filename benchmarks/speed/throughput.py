@@ -87,7 +87,7 @@ def segmenter(name: str, images: int, height: int, width: int, encoder: str = "m
 
 
 def painter(name: str, steps: int, side: int, dtype: torch.dtype, images: int = 1) -> Callable:
-    """Images of `side` pixels with attention, from the full-sized pipeline `name`: the paper's settings."""
+    """Images of `side` pixels with attention, from the full-sized pipeline `name`, by the paper's recipe."""
 
     def load(folder: Path, device: torch.device) -> Work:
         from anyscene.capability import synthesis

@@ -40,7 +40,10 @@ def test_the_ablation_of_the_paper_beside_ours():
     assert lines["2D model lseg"][-1] == "51.2" and lines["capability fusion"][-1] == "55.5"
     assert lines["+ temporal ensembling"][-1] == "61.9"
     assert lines["2D model mine"][-1] == "51.0"  # the interval's end: nothing is published of it
-    assert "published mIoU on these scenes: OpenScene 54.2, GGSD 56.5, OV3D 57.3, SAS 61.9" in text
+    assert (
+        "published mIoU on these scenes: OpenScene 54.2, GGSD 56.5, Diff2Scene 48.6, OV3D 57.3, SAS 61.9"
+        in text
+    )
     assert scores.table(metrics())["literature"] == note(metrics())
 
 
@@ -64,9 +67,21 @@ def test_nothing_beside_other_scenes(other):
 def test_regions_belong_to_the_houses_that_are_listed():
     regions = [f"{house}_region{number}" for house in HOUSES for number in range(2)]
     assert published(metrics("matterport21", "test", regions)).methods["SAS"] == 48.6
-    assert published(metrics("matterport160", "test", regions)).methods == {"SAS": 8.1}
     assert published(metrics("matterport21", "test", regions[2:])) is None
     assert published(metrics("matterport21", "val", regions)) is None
+
+
+def test_a_long_tail_score_stands_beside_no_row():
+    """The paper's is of one network for all label sets; here ensembling is towards the one that is scored."""
+    regions = [f"{house}_region0" for house in HOUSES]
+    found = metrics("matterport160", "test", regions)
+    assert "mIoU in SAS" not in printed(found)
+    assert note(found) == (
+        "published mIoU on these scenes: OpenScene 5.8, SAS 8.1 "
+        "(by one network for all label sets, not trained towards this one)"
+    )
+    assert all(published(found).of(figures.row(name)) is None for name in ("lseg", "ensembled"))
+    assert "mIoU in SAS" in printed(metrics("matterport21", "test", regions))
 
 
 def test_keyframes_belong_to_the_drives_that_are_listed_and_none_may_lack():
@@ -80,12 +95,13 @@ def test_keyframes_belong_to_the_drives_that_are_listed_and_none_may_lack():
 
 
 def test_steps_of_the_ablation_lead_to_the_final_score():
-    for entry in PUBLISHED:
+    ablations = [entry for entry in PUBLISHED if entry.rows]
+    assert [entry.label_set for entry in ablations] == ["scannet20", "matterport21", "nuscenes16"]
+    for entry in ablations:
         of_rows = [score for of_role in entry.rows.values() for score in of_role.values()]
         assert entry.of(figures.row("ensembled")) == of_rows[-1] == entry.methods["SAS"]
-        assert all(0 < score < 100 for score in (*of_rows, *entry.methods.values()))
-    rows = [score for of_role in TABLE_3.rows.values() for score in of_role.values()]
-    assert len(rows) == 8 and np.all(np.diff(rows[2:]) > 0)
+        assert len(of_rows) == 8 and all(0 < score < 100 for score in (*of_rows, *entry.methods.values()))
+        assert np.all(np.diff(of_rows[2:]) >= 0)
 
 
 def test_a_networks_name_and_title_do_not_matter_only_what_trained_it():

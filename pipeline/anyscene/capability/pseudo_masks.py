@@ -29,11 +29,12 @@ def select_points(coarse: B1) -> I8:
     """i8[P, 2] (row, column): the positive prompts inside the coarse mask b1[H, W].
 
     A border of 70/512 of the side is cleared. If fewer than 10 pixels are left, the prompts are the four
-    pixels at the centre of the image. Otherwise they are three points: all in the only component; two in the
-    larger and one in the smaller of two; one in each of the three largest of more (8-connected, equal sizes
-    in raster order). A point lies as deep inside its component as possible: where the distance to the nearest
-    pixel outside, or to an earlier point, is largest (ties in raster order). Tiny components may have fewer
-    points.
+    pixels at the centre of the image. (SAS's code sets four blocks of 2x2 pixels there, 30 apart, and draws
+    three points from them; where nothing else is left, these are one pixel.) Otherwise they are three
+    points: all in the only component; two in the larger and one in the smaller of two; one in each of the
+    three largest of more (8-connected, equal sizes in raster order). A point lies as deep inside its
+    component as possible: where the distance to the nearest pixel outside, or to an earlier point, is
+    largest (ties in raster order). Tiny components may have fewer points.
     """
     height, width = coarse.shape
     inside = np.zeros_like(coarse, dtype=bool)

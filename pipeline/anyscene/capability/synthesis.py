@@ -3,8 +3,8 @@
 The model is any diffusers pipeline of the Stable Diffusion family (`anyscene.capability.diffusion` loads it).
 In every denoising step the cross-attention A = softmax(QK^T / sqrt(d)) of the class word's tokens is read,
 and all of them make one map for each image, from which a pseudo mask is made
-(`anyscene.capability.pseudo_masks`). The recipes and constants are those of SAS, annotation-free model
-capability.
+(`anyscene.capability.pseudo_masks`). The recipes are those of SAS, annotation-free model capability;
+docs/coming-from/sas.md lists where its code does otherwise.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def doctor(
         str | None, typer.Argument(help="a scan or an export, which is checked instead of the machine")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"of the paper: {', '.join(presets.names())}; changes nothing")
+        str | None, typer.Option(help=f"settings of SAS: {', '.join(presets.names())}; changes nothing")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="folder of the scans, with --preset")] = None,
     params: Path = layout.PARAMETERS,
@@ -65,7 +65,7 @@ def doctor(
 
     With SCAN: whether it can be read, and how far its depth maps agree with each other and with its mesh.
 
-    With --preset: what the paper's settings for a data set need, what they would cost in time and disk, and
+    With --preset: what the settings of SAS for a data set need, what they would cost in time and disk, and
     the commands from here to the table, in their order. It needs no project.
     """
     if scan is not None:

@@ -31,7 +31,7 @@ TOOLS = {
     "frames": "Write the images that 2D models are shown, for models that run elsewhere.",
     "convert": "Take what another 2D model's scripts wrote of these images.",
     "weights": "List, verify and fetch published weights.",
-    "preset": "Set params.yaml to the paper's settings for a data set.",
+    "preset": "Set params.yaml to the settings of SAS for a data set.",
     "init": "Make a folder a project of its own, beside the demo.",
     "doctor": "Check that this machine can run the pipeline.",
     "stages": "List the stages of the project, or write its dvc.yaml.",

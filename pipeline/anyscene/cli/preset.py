@@ -1,4 +1,4 @@
-"""The paper's settings for a data set -> params.yaml."""
+"""The settings of SAS for a data set -> params.yaml."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ def main(
         bool, typer.Option("--json", help="print the keys that changed, with their values before and after")
     ] = False,
 ) -> None:
-    """Set params.yaml to the paper's settings for a data set; what they do not touch stays as it is."""
+    """Set params.yaml to the settings of SAS for a data set; what they do not touch stays as it is."""
     before = parameters.read(params)
     settings = presets.write(name, params, root)
     if as_json:

@@ -15,7 +15,7 @@ from torch import nn
 from anyscene.arrays import F4
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.engine.recent import Recent
-from anyscene.learning.views.augmentation import PAPER, augmented
+from anyscene.learning.views.augmentation import RELEASED, augmented
 from anyscene.learning.views.clouds import Clouds
 from anyscene.networks import Batch, Cloud, MinkUNet, View
 from anyscene.project.parameters import Augmentation, NetworkInput
@@ -46,7 +46,7 @@ class Context:
     target: Path  # the folder that the objective learns from, such as data/fusion
     memory: Path  # a folder for its own files that a checkpoint names
     prompts: Callable[[], F4]  # f4[K, C] of length 1: the label set's prompts in the text space
-    augmentation: Augmentation = PAPER
+    augmentation: Augmentation = RELEASED
     beside: Path | None = None  # another folder that it learns from, as the entry's key `beside` says
     recent: Recent = field(default_factory=Recent)  # for what it reads of scenes
 

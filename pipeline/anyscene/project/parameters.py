@@ -378,7 +378,7 @@ class Training(Recipe):
 @dataclass(frozen=True)
 class Evaluation:
     split: Literal["train", "val", "test"]  # the split whose scenes are scored
-    # points without a prediction count as errors (ScanNet), or are left out (OpenScene)
+    # points without a prediction count as errors (ScanNet), or are left out (as of OpenScene's IoU)
     unpredicted: Unpredicted
     bootstrap: int  # how often scenes are drawn again for the intervals
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged

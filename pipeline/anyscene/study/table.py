@@ -66,6 +66,8 @@ def _ablation(metrics: Mapping[str, Any]) -> Table:
         table.add_column(f"mIoU {name}", justify="right")
     table.add_column("95 % over scenes", justify="right")
     known = published(metrics)
+    if known is not None and not known.rows:
+        known = None  # no row has a score
     if known is not None:
         table.add_column("mIoU in SAS", justify="right")
     semantic, measured = metrics["semantic"], rows.measured(metrics)

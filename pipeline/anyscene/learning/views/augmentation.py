@@ -1,4 +1,9 @@
-"""Random variation of a scene: scale, rotation, elastic distortion and flips, with OpenScene's constants."""
+"""Random variation of a scene: scale, rotation, elastic distortion and flips.
+
+The constants of geometry are OpenScene's (dataset/point_loader.py), but an axis is mirrored with
+probability 0.5; there it is 0.475. Its `aug: True` leaves clouds in its distillation undistorted, because
+feature_loader.py voxelises the points as they were before; SAS's code repairs this. The constants of
+colours are ours."""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from anyscene.networks.cloud import Cloud
 from anyscene.networks.voxels import voxelise
 from anyscene.project.parameters import Augmentation, NetworkInput
 
-PAPER = Augmentation(turn="free", elastic=0.95)
+RELEASED = Augmentation(turn="free", elastic=0.95)  # as SAS's code on ScanNet; the paper names none
 SCALE = (0.9, 1.1)  # the smallest and the largest factor
 TILT = np.pi / 64  # the largest turn about x and y, radians
 SKEW = np.pi / 64  # the largest turn about z beside quarter turns, radians
@@ -23,7 +28,7 @@ CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 
 
 def augmented(
-    cloud: Cloud, rng: np.random.Generator, voxel: float, inputs: NetworkInput, how: Augmentation = PAPER
+    cloud: Cloud, rng: np.random.Generator, voxel: float, inputs: NetworkInput, how: Augmentation = RELEASED
 ) -> View:
     """A view of `cloud` with voxels of `voxel` metres, whose points are varied, and with inputs "colour"
     their colours too."""
@@ -34,7 +39,7 @@ def augmented(
     return View(cloud, voxels, features, rng)
 
 
-def geometry(xyz: F4, rng: np.random.Generator, how: Augmentation = PAPER) -> F4:  # [N, 3]
+def geometry(xyz: F4, rng: np.random.Generator, how: Augmentation = RELEASED) -> F4:  # [N, 3]
     """f4[N, 3]: the points, bent, scaled, turned and mirrored about the middle of their bounding box."""
     points = centred(xyz)
     if rng.random() < how.elastic:

@@ -1,4 +1,4 @@
-"""The paper's settings for a data set: a file NAME.yaml in this folder, which is laid over params.yaml."""
+"""The settings of SAS for a data set: a file NAME.yaml in this folder, which is laid over params.yaml."""
 
 from __future__ import annotations
 

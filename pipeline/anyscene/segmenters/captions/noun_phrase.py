@@ -1,9 +1,10 @@
 """Replacing the noun of a caption: "a wooden bench near a wall" and "table" become "a wooden table".
 
-SAS aligns mask models with text in this way. The noun becomes the label of the mask, of which the segmenter
-is surer than the captioner, and only what stands before it is kept. Adjectives are told from nouns by a list
-and by their endings, and not by a tagger. Captions of things in rooms use few adjectives, and an unknown one
-that is left out does less harm than a noun that is kept ("a kitchen bed").
+SAS aligns mask models with text so. The noun becomes the name of the mask, of which the segmenter is surer
+than the captioner, and only the adjectives before it are kept. (SAS's code keeps all adjectives of the
+caption, joined by "and", after the article "a".) Adjectives are told from nouns by a list and by their
+endings, and not by a tagger. Captions of things in rooms use few adjectives, and an unknown one that is
+left out does less harm than a noun that is kept ("a kitchen bed").
 """
 
 from __future__ import annotations

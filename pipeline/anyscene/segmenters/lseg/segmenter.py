@@ -3,9 +3,9 @@
 OpenScene and SAS extract features with this network and in this way: at one scale, as the mean over the image
 and its mirror image, with pixels normalised by mean and standard deviation 0.5. An image is resized until its
 longer side is `base`, and padded with black on the right and below to a square of `crop`. Features have a
-stride of 2, so that base = 2 * longer side gives one for each pixel. Both papers choose it so: 640 for
-ScanNet at 320x240, 1280 for Matterport3D at 640x512. A larger image is seen in windows that overlap by a
-third.
+stride of 2, so that base = 2 * longer side gives one for each pixel. Their code chooses it so: OpenScene's
+(lseg_feature_extraction) 640 for ScanNet at 320x240 and 1280 for Matterport3D at 640x512, SAS's 640 for
+ScanNet. A larger image is seen in windows that overlap by a third.
 
 The CLIP towers (`net.clip_pretrained`) of the published checkpoint, `demo_e200.ckpt`, are ignored. LSeg was
 trained with CLIP's text tower frozen, so `text.encoder: open_clip:ViT-B-32:openai` is the same one.

@@ -1,11 +1,11 @@
 """Scores of semantic segmentation from confusion matrices: mIoU, mAcc, and both for the foreground.
 
 One matrix is accumulated over all points. A class that no annotated point has is left out of the means and
-listed. A point without a prediction is an error (as in ScanNet's benchmark script) or is dropped (as in
-OpenScene's evaluation); `unpredicted` says which. The f-metrics are those of the foreground classes: other
-classes are never predicted, and their points are ignored. Precision is TP / (TP + FP), and 0 for a class that
-was never predicted; mAcc is the mean recall. Where a label set has splits (ScanNet200: head, common, tail),
-both means are computed over each of them as well.
+listed. A point without a prediction is an error (as in ScanNet's benchmark script) or is dropped (as from
+OpenScene's IoU; in its accuracy it is an error); `unpredicted` says which. The f-metrics are those of the
+foreground classes: other classes are never predicted, and their points are ignored. Precision is TP / (TP +
+FP), and 0 for a class that was never predicted; mAcc is the mean recall. Where a label set has splits
+(ScanNet200: head, common, tail), both means are computed over each of them as well.
 """
 
 from __future__ import annotations
