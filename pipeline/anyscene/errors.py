@@ -37,6 +37,10 @@ class ScenesFailed(PipelineError):
         )
 
 
+class FailedBefore(PipelineError):
+    """A stage before left the scene out, because it failed there."""
+
+
 class DeviceMemoryError(PipelineError):
     """The memory of a GPU does not suffice even for a single item."""
 

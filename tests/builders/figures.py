@@ -68,6 +68,7 @@ def metrics(
         "split": "val",
         "scenes": [],
         "unannotated": [],
+        "failed": {},
         "absent": [],
         "missing": missing,
         "supervised": [],

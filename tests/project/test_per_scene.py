@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anyscene.errors import DataError, ScenesFailed, StoreError
+from anyscene.errors import DataError, FailedBefore, ScenesFailed, StoreError
 from anyscene.project import digests, per_scene, store
 from anyscene.project.freshness import Freshness
 from tests.builders import REPOSITORY
@@ -37,10 +37,16 @@ def task(tmp_path):
     return Count(tmp_path / "log")
 
 
-def go(task, output, keys=KEYS, parameters=None, fresh=Freshness("code"), workers=1):
-    parameters = {"a": 1} if parameters is None else parameters
+def go(task, output, keys=KEYS, parameters=None, fresh=Freshness("code"), workers=1, failures=0):
     return per_scene.run(
-        task, keys, output, parameters=parameters, fresh=fresh, workers=workers, label="test"
+        task,
+        keys,
+        output,
+        parameters={"a": 1} if parameters is None else parameters,
+        fresh=fresh,
+        workers=workers,
+        failures=failures,
+        label="test",
     )
 
 
@@ -467,3 +473,61 @@ def test_full_disk_fails_the_scene_and_keeps_the_others(tmp_path):
             assert store.open_scene(disk / "out" / f"{scene}.zarr")["part2"].shape == (50, 8)
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+CAUSE = "color/3.png: broken; export it again"
+
+
+def test_as_many_scenes_as_allowed_may_fail_and_are_named(task, output, capsys):
+    go(task, output)
+    broken = dataclasses.replace(task, failing=("s1", "s4"), added=1)
+    changed = KEYS | {"s0": "new", "s1": "new", "s4": "new"}
+    with pytest.raises(ScenesFailed, match="2 of 6 scenes failed"):
+        go(broken, output, changed, failures=1)
+    assert store.scene_ids(output) == list(KEYS) and store.failed(output) == {}  # nothing is lost
+    capsys.readouterr()
+    found = go(broken, output, changed, failures=2)
+    assert found.done == () and found.skipped == ("s0", "s2", "s3", "s5") and found.removed == ("s1", "s4")
+    assert store.scene_ids(output) == ["s0", "s2", "s3", "s5"]
+    assert store.failed(output) == {s: f"test: {s}/{CAUSE}" for s in ("s1", "s4")}
+    assert capsys.readouterr().err.splitlines()[-4:] == [
+        "test: 0 computed, 4 unchanged, 2 removed",
+        "test: 2 of 6 scenes failed and are left out:",
+        f"  s1: s1/{CAUSE}",
+        f"  s4: s4/{CAUSE}",
+    ]
+    assert go(task, output, changed, failures=2).done == ("s1", "s4")  # mended
+    assert store.failed(output) == {} and "failed.json" not in os.listdir(output)
+
+
+def test_a_stage_leaves_out_what_failed_before_and_counts_it_not_again(task, output, capsys):
+    go(task, output)
+    first, second = output.parent / "first", output.parent / "second"
+    go(dataclasses.replace(task, failing=("s1",)), first, failures=1)
+    go(dataclasses.replace(task, failing=("s2",)), second, failures=1)
+    keys = per_scene.join(first=store.keys(first), second=store.keys(second))
+    assert list(keys) == list(KEYS)
+    assert {scene for scene, key in keys.items() if isinstance(key, FailedBefore)} == {"s1", "s2"}
+    whole = per_scene.join(first={"s0": "a"}, second={"s0": "b"})
+    assert (
+        per_scene.join(second={"s0": "b", "s1": FailedBefore("x")}, first={"s0": "a", "s1": "c"})["s0"]
+        == (whole["s0"])
+    )
+    capsys.readouterr()
+    assert go(task, output, keys).removed == ("s1", "s2")  # failures=0: none is new
+    assert "test: 2 scenes are left out because a stage before failed on them" in capsys.readouterr().err
+    assert store.failed(output) == {s: f"test: {s}/{CAUSE}" for s in ("s1", "s2")}
+
+
+def test_a_scene_whose_key_failed_is_one_of_those_that_may(task, output):
+    go(task, output)
+    keys = KEYS | {"s2": StoreError("s2: no permission")}
+    assert go(task, output, keys, failures=1).removed == ("s2",)
+    assert store.failed(output) == {"s2": "test: s2: no permission"}
+
+
+def test_a_damaged_list_of_what_failed_is_named(task, output):
+    go(dataclasses.replace(task, failing=("s1",)), output, failures=1)
+    (output / store.FAILED).write_text("[1")
+    with pytest.raises(StoreError, match=r"out/failed\.json: damaged .*; run its stage again"):
+        store.keys(output)

@@ -103,6 +103,7 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     ),
     "runtime.memory_gib": "stages/test_fusion.py::test_memory_decides_on_blocks_but_not_on_bytes",
     "runtime.checkpoint_seconds": "project/test_settings.py::test_the_time_between_checkpoints_reaches_them",
+    "runtime.failures": "stages/test_fusion.py::test_a_scan_that_may_fail_is_left_out_of_what_follows",
 }
 
 

@@ -24,7 +24,7 @@ DECLARED = stages.declared(REPOSITORY / "stages")
 PARAMS = parameters.read(REPOSITORY / "params.yaml")
 HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
     *("runtime.workers", "runtime.device", "runtime.device_memory_gib", "runtime.memory_gib"),
-    *("runtime.checkpoint_seconds", "segmenters.batch"),
+    *("runtime.checkpoint_seconds", "runtime.failures", "segmenters.batch"),
 }
 BY_CONTENT = {  # what they name counts, by content; sections of entries count where the entry is used
     *("dataset.root", "segmenters.weights"),

@@ -288,6 +288,30 @@ def test_a_scan_whose_frames_see_nothing_fails_alone(two_kinds):
     assert store.scene_ids(Path("data/projection/dense")) == ["b"]
 
 
+def test_a_scan_that_may_fail_is_left_out_of_what_follows(two_kinds):
+    edit("runtime", failures=1)
+    Path("raw/a/pose/0.txt").write_text("1 2 3\n" * 4)  # a frame is left out, and the scan stays
+    run_all()
+    assert store.scene_ids(Path("data/fusion")) == ["a", "b"]
+    pose = np.eye(4)
+    pose[:3, 3] = [0, 9, 0]
+    for i in range(3):
+        np.savetxt(f"raw/a/pose/{i}.txt", pose)
+    said = run_all()
+    assert said[-1] == "fusion: 0 computed, 1 unchanged, 1 removed"
+    assert store.scene_ids(Path("data/superpoints")) == ["a", "b"]  # which needs no frame
+    cause = "no view sees any point"
+    for stage in ("projection/dense", "projection/mask", "fusion"):
+        folder = Path("data") / stage
+        assert store.scene_ids(folder) == ["b"] and list(store.failed(folder)) == ["a"]
+        assert cause in store.failed(folder)["a"]
+    (Path("raw/a/mesh.ply")).write_bytes(b"ply\n")  # now the first stage fails on it
+    assert computed(run_all()) == [0, 0, 0, 0, 0]
+    for stage in ("scenes", "superpoints", "projection/dense", "projection/mask", "fusion"):
+        assert store.scene_ids(Path("data") / stage) == ["b"]
+        assert store.failed(Path("data") / stage)["a"].startswith("scenes: ")
+
+
 def test_a_scene_in_which_a_model_finds_nothing_has_no_feature_of_it(two_kinds, monkeypatch):
     """Its frames see the points, so that its poses are right: another model's features are fused alone."""
     nothing = CaptionMap(np.full((24, 32), -1, np.int32), ())

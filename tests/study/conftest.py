@@ -71,6 +71,7 @@ def study(tallies):
         "split": "val",
         "scenes": list("abcde"),
         "unannotated": ["f"],
+        "failed": {"g": "scenes: its mesh is damaged"},
         "points": 1900,
     }
     loss = Loss(Description("distilled", "", "", None, False, "", Path()), np.arange(2.0), np.array([3, 1.5]))

@@ -177,6 +177,19 @@ def test_a_network_that_was_trained_is_not_left_out(copied):
         evaluation.run(params, Artefacts(folder))
 
 
+def test_scenes_on_which_a_stage_failed_are_named_and_not_scored(copied):
+    folder, params = copied
+    for stage in ("fusion", "projection/mask"):
+        shutil.rmtree(folder / "data" / stage / "room1.zarr")
+        store.note_failed(folder / "data" / stage, {"room1": "projection of mask: no view sees any point"})
+    found = evaluation.run(params, Artefacts(folder)).metrics
+    assert found["scenes"] == ["room0"] and found["unannotated"] == []
+    assert found["failed"] == {"room1": "projection of mask: no view sees any point"}
+    out = io.StringIO()
+    Console(file=out, width=200).print(tables(found))
+    assert "left out, failed in projection of mask: no view sees any point: room1" in out.getvalue()
+
+
 def test_unannotated_scenes_are_named(copied):
     folder, params = copied
     shutil.rmtree(folder / "data/labels/room1.zarr")

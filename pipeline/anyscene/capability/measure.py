@@ -20,8 +20,8 @@ def measure(model: str, params: Params) -> Path:
     """Write data/capability/MODEL.json, and return its path. It holds the IoU of the 2D model's masks with
     the pseudo masks for each class, by both recipes. Raises DataError, before any class, where a model that
     ran elsewhere lacks answers."""
-    keys = store.keys(layout.SYNTHESIS)
-    states = {f"synthesis/{name}": image_index.state(key) for name, key in keys.items()}
+    paths = {name: store.scene_path(layout.SYNTHESIS, name) for name in store.scene_ids(layout.SYNTHESIS)}
+    states = {f"synthesis/{name}": image_index.state(store.key(path)) for name, path in paths.items()}
     answers(model, params.segmenters, states)  # all of them, before the first is used
     segmenter = load_segmenter(model, params, captions=False)
     scores: dict[str, list[float]] = {"pooled": [], "per_image_mean": []}

@@ -26,15 +26,16 @@ def main(
 
 def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, str, str]]:
     size = settings.projection.width, settings.projection.height
-    for scene, key in store.keys(layout.SCENES).items():
-        source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(settings.dataset.root))
+    for scene in store.scene_ids(layout.SCENES):
+        path = store.scene_path(layout.SCENES, scene)
+        state = image_index.state(store.key(path), size)
+        source = store.read_scene(path, Path(settings.dataset.root))
         for frame in source.frames:
-            yield _write(frame.read_color(size), out), scene, frame.id, image_index.state(key, size)
-    for name, key in store.keys(layout.SYNTHESIS).items() if layout.SYNTHESIS.is_dir() else ():
-        for number, image in enumerate(
-            store.open_scene(store.scene_path(layout.SYNTHESIS, name))["image"][:]
-        ):
-            yield _write(image, out), f"synthesis/{name}", str(number), image_index.state(key)
+            yield _write(frame.read_color(size), out), scene, frame.id, state
+    for name in store.scene_ids(layout.SYNTHESIS) if layout.SYNTHESIS.is_dir() else ():
+        path = store.scene_path(layout.SYNTHESIS, name)
+        for number, image in enumerate(store.open_scene(path)["image"][:]):
+            yield _write(image, out), f"synthesis/{name}", str(number), image_index.state(store.key(path))
 
 
 def _write(image: U1, folder: Path) -> str:

@@ -9,7 +9,7 @@ import zarr
 from rich.console import Console
 
 from anyscene import datasets
-from anyscene.errors import DataError, PipelineError, StoreError
+from anyscene.errors import DataError, FailedBefore, PipelineError, StoreError
 from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params
@@ -54,6 +54,7 @@ def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
         parameters={"label_set": label_set.names},
         fresh=fresh,
         workers=params.runtime.workers,
+        failures=params.runtime.failures,
         label="labels",
     )
     _print_unknown()
@@ -69,7 +70,11 @@ def _print_unknown() -> None:
             Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _label_key(scene: str, truth: str | PipelineError, cloud: str | None) -> str | PipelineError:
+def _label_key(
+    scene: str, truth: str | PipelineError, cloud: str | FailedBefore | None
+) -> str | PipelineError:
     if cloud is None:
         return StoreError(f"{store.scene_path(layout.SCENES, scene)}: missing; run scenes first")
+    if isinstance(cloud, FailedBefore):
+        return cloud
     return truth if isinstance(truth, PipelineError) else per_scene.content_key(truth, cloud)

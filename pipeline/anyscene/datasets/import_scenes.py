@@ -53,6 +53,7 @@ def import_scenes(params: Params, fresh: Freshness, replace: bool = False) -> pe
         parameters=plain(params.scenes),
         fresh=fresh,
         workers=params.runtime.workers,
+        failures=params.runtime.failures,
         label="scenes",
     )
     paths = [store.scene_path(layout.SCENES, scene) for scene in store.scene_ids(layout.SCENES)]

@@ -99,6 +99,7 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
         },
         fresh=fresh,
         workers=params.runtime.workers,
+        failures=params.runtime.failures,
         label="fusion",
     )
 

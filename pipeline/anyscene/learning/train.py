@@ -60,9 +60,9 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
     entry = params.training[name]
     kind: Any = OBJECTIVES.get(entry.kind)
     recent = Recent(params.runtime.memory_gib * GIB * KEPT)
-    clouds = _clouds(kind, artefacts, recent)
-    trained = artefacts.root / layout.TRAINED / f"{name}.json"
     target, beside = artefacts.data(entry.target), artefacts.data(entry.beside)
+    clouds = _clouds(kind, artefacts, recent, target, beside)
+    trained = artefacts.root / layout.TRAINED / f"{name}.json"
     label = f"training {name}"
     with (
         joined(params.runtime.device, params.runtime.device_memory_gib) as processes,
@@ -129,12 +129,15 @@ def _memory(checkpoints: Path, name: str, fresh: Freshness) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clouds(kind: Entry, artefacts: Artefacts, recent: Recent) -> Clouds:
-    """The clouds to train on. Labels are read only where the objective says that it is supervised."""
+def _clouds(kind: Entry, artefacts: Artefacts, recent: Recent, *learnt: Path) -> Clouds:
+    """The clouds to train on: those on which no stage failed. Labels are read only where the objective says
+    that it is supervised. learnt: the folders that the objective learns from."""
     scenes, superpoints = artefacts.data("scenes"), artefacts.data("superpoints")
-    if kind.supervised:
-        return read_labelled_clouds(scenes, superpoints, artefacts.data("labels"), recent)
-    return read_training_clouds(scenes, superpoints, recent)
+    failed: set[str] = set().union(*(store.failed(folder) for folder in (superpoints, *learnt)))
+    if not kind.supervised:
+        return read_training_clouds(scenes, superpoints, recent, failed)
+    labels = artefacts.data("labels")
+    return read_labelled_clouds(scenes, superpoints, labels, recent, failed | store.failed(labels).keys())
 
 
 def _keys(clouds: Clouds, artefacts: Artefacts, target: Path, beside: Path) -> Mapping[str, list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,14 +85,16 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
         },
         fresh=fresh,
         workers=workers,
+        failures=params.runtime.failures,
         label=f"projection of {model}",
     )
 
 
-def _keys(model: str, params: Params) -> Mapping[str, str]:
+def _keys(model: str, params: Params) -> store.Keys:
     """The content key of each scene, with the answers to its frames where the model ran elsewhere. Raises
     DataError where answers are missing."""
     keys, size = store.keys(layout.SCENES), (params.projection.width, params.projection.height)
-    states = {scene: image_index.state(key, size) for scene, key in keys.items()}
+    there = {scene: key for scene, key in keys.items() if isinstance(key, str)}
+    states = {scene: image_index.state(key, size) for scene, key in there.items()}
     said = answers(model, params.segmenters, states)
-    return keys if said is None else per_scene.join(scenes=keys, answers=said)
+    return keys if said is None else keys | per_scene.join(scenes=there, answers=said)

@@ -35,5 +35,6 @@ def segment_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
         parameters=plain(params.superpoints),
         fresh=fresh,
         workers=params.runtime.workers,
+        failures=params.runtime.failures,
         label="superpoints",
     )

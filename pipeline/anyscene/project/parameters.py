@@ -408,6 +408,7 @@ class Runtime:
     device_memory_gib: float  # the GiB that a process may take of a GPU's memory; 0: all of it
     memory_gib: float  # the GiB that a stage's workers may take together for what grows with a scene
     checkpoint_seconds: float  # the seconds between two checkpoints of a training
+    failures: int  # how many scenes may fail in a stage; they are left out and named
 
     def __post_init__(self) -> None:
         if not 0 <= self.device_memory_gib < float("inf"):
@@ -415,7 +416,7 @@ class Runtime:
                 f"runtime.device_memory_gib: {self.device_memory_gib} is not a size; 0 is all of a GPU's "
                 "memory"
             )
-        _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds")
+        _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds", "failures")
         if not DEVICE.fullmatch(self.device):
             raise ConfigError(
                 f"runtime.device: {self.device!r} is not a device; use auto, cpu, cuda or cuda:1"

@@ -25,7 +25,7 @@ import zarr
 from filelock import BaseFileLock, Timeout
 from rich.console import Console
 
-from anyscene.errors import PipelineError, ScenesFailed, StoreError
+from anyscene.errors import FailedBefore, PipelineError, ScenesFailed, StoreError
 from anyscene.project import layout, outputs, store
 from anyscene.project.digests import Digests
 from anyscene.project.freshness import Freshness
@@ -72,16 +72,19 @@ def run(
     parameters: Mapping[str, Any],
     fresh: Freshness,
     workers: int = 1,
+    failures: int = 0,
     label: str,
 ) -> RunSummary:
     """Bring the folder `output` up to date: one artefact for each scene of `keys`, and no others.
 
     compute: compute(scene, group) fills the group of one scene; it must be picklable where workers != 1.
     keys: for each scene the content key of everything that it is computed from, or the error that was met
-    while its key was made, which is reported with the failures.
+    while its key was made, which is reported with the failures. A scene with FailedBefore is left out.
     parameters: JSON-like values that enter the result.
     fresh: what the artefacts are made by.
     workers: processes, among which the cores are divided; 0 = one for each core, 1 = this process alone.
+    failures: how many scenes may fail. These are left out, and FAILED in the output names them for the stages
+    that follow.
     label: what messages call the run.
 
     A scene is computed again where its key, `parameters` or `fresh` differ from those that its artefact was
@@ -91,16 +94,18 @@ def run(
     which are drawn at random. If these have the same bytes as before, all such scenes are adopted, and their
     attributes say so.
 
-    Raises ScenesFailed after all scenes were tried; StoreError where another run holds the output, or where
-    the bytes to be adopted are not the same.
+    Raises ScenesFailed where more fail, after all scenes were tried; StoreError where another run holds the
+    output, or where the bytes to be adopted are not the same.
     """
     output = Path(output)
-    failures = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
-    failures |= {scene: cause for scene in keys if (cause := _unusable_id(scene))}
+    before = {scene: str(key) for scene, key in keys.items() if isinstance(key, FailedBefore)}
+    keys = {scene: key for scene, key in keys.items() if scene not in before}
+    failed = {scene: str(key) for scene, key in keys.items() if isinstance(key, PipelineError)}
+    failed |= {scene: cause for scene in keys if (cause := _unusable_id(scene))}
     wanted = {
         scene: content_key(upstream, parameters, fresh.given)
         for scene, upstream in sorted(keys.items())
-        if scene not in failures
+        if scene not in failed
     }
     output.mkdir(parents=True, exist_ok=True)
     with workspace(output) as unfinished, Digests(layout.DIGESTS) as digests:
@@ -121,12 +126,23 @@ def run(
         with progress(label, len(stale)) as advance:
             for scene, cause in _execute(task(), stale, workers) if stale else ():
                 if cause is not None:
-                    failures[scene] = cause
+                    failed[scene] = cause
                 advance()
-    if failures:
-        raise ScenesFailed(failures, len(keys))
-    summary = RunSummary(tuple(stale), tuple(scene for scene in wanted if scene not in stale), removed)
-    Console(stderr=True).print(f"{label}: {summary}", highlight=False)
+        if len(failed) > failures:
+            store.note_failed(output, {})
+            raise ScenesFailed(failed, len(keys))
+        removed += _remove_orphans(output, keys.keys() - failed.keys(), unfinished)
+        store.note_failed(output, before | {scene: f"{label}: {cause}" for scene, cause in failed.items()})
+    done = tuple(scene for scene in stale if scene not in failed)
+    summary = RunSummary(done, tuple(scene for scene in wanted if scene not in stale), removed)
+    say = Console(stderr=True, soft_wrap=True, highlight=False)
+    say.print(f"{label}: {summary}")
+    if failed:
+        say.print(f"{label}: {len(failed)} of {len(keys)} scenes failed and are left out:")
+        for scene, cause in sorted(failed.items()):
+            say.print(f"  {scene}: {cause}", markup=False)
+    if before:
+        say.print(f"{label}: {len(before)} scenes are left out because a stage before failed on them")
     return summary
 
 
@@ -207,8 +223,9 @@ def content_key(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def join(**upstream: Mapping[str, str]) -> dict[str, str]:
-    """One key for each scene from the keys of several upstream stages; the keyword names the stage.
+def join(**upstream: Mapping[str, str | FailedBefore]) -> store.Keys:
+    """One key for each scene from the keys of several upstream stages; the keyword names the stage. A scene
+    that one of them left out has its FailedBefore.
 
     Raises StoreError where a scene is missing from one of them.
     """
@@ -219,7 +236,10 @@ def join(**upstream: Mapping[str, str]) -> dict[str, str]:
                 f"{name} lacks scene {missing[0]} (and {len(missing) - 1} more); run {name} again"
             )
     return {
-        scene: content_key({name: found[scene] for name, found in upstream.items()})
+        scene: next(
+            (found[scene] for found in upstream.values() if isinstance(found[scene], FailedBefore)),
+            content_key({name: str(found[scene]) for name, found in upstream.items()}),
+        )
         for scene in sorted(scenes)
     }
 

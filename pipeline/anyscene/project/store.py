@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from anyscene import __version__
 from anyscene.arrays import B1, F2, F8, Array
-from anyscene.errors import StoreError
+from anyscene.errors import FailedBefore, StoreError
 from anyscene.project import outputs
 from anyscene.project.artefact import Artefact
 from anyscene.project.digests import Digests
@@ -27,6 +27,8 @@ from anyscene.scene import Frame, LeftOut, Scene
 FORMAT = 2  # schema version; artefacts of an older one are computed again
 SOFTWARE = f"anyscene {__version__}"
 SUFFIX = ".zarr"
+FAILED = "failed.json"  # in the folder of a stage: the scenes that it left out, and why
+Keys = dict[str, str | FailedBefore]
 ROOT = "zarr.json"  # the file of an artefact that holds its attributes
 # attributes that are noted of an artefact once its values are there: what made it, and digests
 NOTED = ("given", "made_by", "content", "adopted", "digest")
@@ -238,15 +240,42 @@ def key(path: Path) -> str:
     return str(_attributes(Path(path))["key"])
 
 
-def keys(folder: Path) -> dict[str, str]:
-    """The content key of every artefact in `folder`, by scene id."""
-    return {scene: key(scene_path(folder, scene)) for scene in scene_ids(folder)}
+def keys(folder: Path) -> Keys:
+    """The content key of every artefact in `folder`, by scene id, and FailedBefore for every scene that its
+    stage left out."""
+    return {scene: key(scene_path(folder, scene)) for scene in scene_ids(folder)} | _failed_before(folder)
 
 
-def geometry_keys(folder: Path) -> dict[str, str]:
-    """A hash of the points, normals and faces of every scene in data/scenes, by scene id. What depends on
-    these alone is not made again when poses or splits change."""
-    return {scene: _attributes(scene_path(folder, scene))["geometry"] for scene in scene_ids(folder)}
+def geometry_keys(folder: Path) -> Keys:
+    """A hash of the points, normals and faces of every scene in data/scenes, by scene id, and FailedBefore
+    for every scene that was left out. What depends on these alone is not made again when poses or splits
+    change."""
+    found = {scene: _attributes(scene_path(folder, scene))["geometry"] for scene in scene_ids(folder)}
+    return found | _failed_before(folder)
+
+
+def failed(folder: Path) -> dict[str, str]:
+    """The scenes that the stage of `folder` left out because they, or the scene in a stage before, failed;
+    with the causes. Raises StoreError where the list is damaged."""
+    try:
+        found = json.loads((Path(folder) / FAILED).read_text(encoding="utf-8"))
+        return {str(scene): str(cause) for scene, cause in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as error:
+        raise StoreError(f"{Path(folder) / FAILED}: damaged ({error}); run its stage again") from error
+
+
+def note_failed(folder: Path, failures: Mapping[str, str]) -> None:
+    """Write what `failed` reads. Without failures there is no such file."""
+    if failures:
+        outputs.write(Path(folder) / FAILED, json.dumps(dict(sorted(failures.items())), indent=2) + "\n")
+    else:
+        (Path(folder) / FAILED).unlink(missing_ok=True)
+
+
+def _failed_before(folder: Path) -> dict[str, FailedBefore]:
+    return {scene: FailedBefore(cause) for scene, cause in failed(folder).items()}
 
 
 def scene_path(folder: Path, scene: str) -> Path:

@@ -52,7 +52,8 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     _require_fused(params, artefacts)
     settings, vocabulary = params.evaluation, params.vocabulary
     label_set = datasets.label_set(params.dataset.label_set)
-    scenes, unannotated = split_by_annotation(artefacts, settings.split)
+    failed = failed_scenes(params, artefacts)
+    scenes, unannotated = split_by_annotation(artefacts, settings.split, failed)
     controls = Controls(
         taught={model: _taught(params, model) for model in params.segmenters.names},
         truth={
@@ -94,6 +95,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "split": settings.split,
         "scenes": scenes,
         "unannotated": unannotated,
+        "failed": failed,
         "points": points,
         "unpredicted": settings.unpredicted,
         "turns": settings.turns,
@@ -101,6 +103,15 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "seed": settings.seed,
     }
     return Study(metrics_json.rounded(metrics), tallies, losses)
+
+
+def failed_scenes(params: Params, artefacts: Artefacts) -> dict[str, str]:
+    """The scenes that a stage left out because it failed on them, with the cause in the first such stage."""
+    projections = (f"projection/{model}" for model in params.segmenters.names)
+    found: dict[str, str] = {}
+    for stage in ("scenes", "labels", "superpoints", *projections, "fusion"):
+        found = store.failed(artefacts.data(stage)) | found
+    return dict(sorted(found.items()))
 
 
 def _require_fused(params: Params, artefacts: Artefacts) -> None:

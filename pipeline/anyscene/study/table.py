@@ -141,6 +141,7 @@ def _notes(metrics: Mapping[str, Any]) -> list[Text]:
         for row in rows.of(metrics)
         if row.name in metrics["missing"]
     ]
+    notes += [f"left out, failed in {cause}: {scene}" for scene, cause in metrics.get("failed", {}).items()]
     if metrics["unannotated"]:
         notes.append(f"left out, no annotation: {', '.join(metrics['unannotated'])}")
     notes += [sentence for sentence in (supervised(metrics), note(metrics)) if sentence is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from anyscene.arrays import I2, I4
@@ -36,9 +37,11 @@ class Annotation:
         return cls.read(artefacts, scene, label_set) if there else None
 
 
-def split_by_annotation(artefacts: Artefacts, split: str) -> tuple[list[str], list[str]]:
-    """The scenes of the split with annotation, and those without."""
-    scenes = store.split_ids(artefacts.data("scenes"), split)
+def split_by_annotation(
+    artefacts: Artefacts, split: str, without: Container[str] = ()
+) -> tuple[list[str], list[str]]:
+    """The scenes of the split with annotation, and those without; but for those of `without`."""
+    scenes = [one for one in store.split_ids(artefacts.data("scenes"), split) if one not in without]
     labels = artefacts.data("labels")
     known = set(store.scene_ids(labels)) if artefacts.has(labels) else set()
     return [scene for scene in scenes if scene in known], [scene for scene in scenes if scene not in known]

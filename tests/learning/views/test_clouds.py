@@ -67,6 +67,13 @@ def test_clouds_in_memory_are_taken_as_they_are():
     assert list(Clouds.held(iter(held))) == held
 
 
+def test_some_scenes_may_be_left_out(world):
+    clouds = read_training_clouds(world / "scenes", world / "superpoints", without={"room1"})
+    assert clouds.ids == ("room0", "room2")
+    folders = (world / "scenes", world / "superpoints", world / "labels")
+    assert read_labelled_clouds(*folders, without={"room0"}).ids == ("room1", "room2")
+
+
 def test_superpoints_and_labels_of_other_points_are_refused_before_a_cloud_is_read(tmp_path):
     scenes, superpoints, _ = training_rooms.write(tmp_path, range(2))
     labels = training_rooms.write_labels(tmp_path, range(2))

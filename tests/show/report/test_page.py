@@ -153,6 +153,17 @@ def test_a_partial_run_says_what_is_missing(finished, tmp_path, gone, said):
     assert said in text and found.open == [] and found.wrong == []
 
 
+def test_scenes_on_which_a_stage_failed_are_named_and_not_drawn(finished, tmp_path):
+    folder, params, _ = finished
+    shutil.copytree(folder, tmp_path / "project")
+    fusion = tmp_path / "project/data/fusion"
+    shutil.rmtree(fusion / "room1.zarr")
+    store.note_failed(fusion, {"room1": "fusion: its disk is full"})
+    text = page.build(params, Artefacts(tmp_path / "project"), STAGES)
+    assert "Scene room1 is left out, because it failed in fusion: its disk is full" in text
+    assert "room1: colour" not in text and "room0: colour" in text and "fusion lacks" not in text
+
+
 def test_markup_in_names_stays_text(finished, tmp_path):
     folder, params, _ = finished
     project = tmp_path / "project"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,22 +55,29 @@ class Clouds(Sequence[Cloud]):
         return Clouds([self.ids[place] for place in places], self._read, self._recent)
 
 
-def read_training_clouds(scenes: Path, superpoints: Path, recent: Recent | None = None) -> Clouds:
-    """The clouds of all scenes to train on. Raises what `check_cloud` raises."""
-    ids = store.split_ids(scenes, "train")
+def read_training_clouds(
+    scenes: Path, superpoints: Path, recent: Recent | None = None, without: Container[str] = ()
+) -> Clouds:
+    """The clouds of all scenes to train on, but for those of `without`. Raises what `check_cloud` raises."""
+    ids = [scene for scene in store.split_ids(scenes, "train") if scene not in without]
     for scene in ids:
         check_cloud(scenes, superpoints, scene)
     return Clouds(ids, partial(read_cloud, scenes, superpoints), recent)
 
 
 def read_labelled_clouds(
-    scenes: Path, superpoints: Path, labels: Path, recent: Recent | None = None
+    scenes: Path,
+    superpoints: Path,
+    labels: Path,
+    recent: Recent | None = None,
+    without: Container[str] = (),
 ) -> Clouds:
-    """The clouds of the training split with what the stage labels wrote of them.
+    """The clouds of the training split, but for those of `without`, with what the stage labels wrote of them.
 
     Raises what `check_cloud` raises, and DataError where labels are not of the points, or no scene is in the
     training split: the other scenes measure what was learnt, so their labels must not be learnt from."""
-    for scene in (chosen := store.split_ids(scenes, "train")):
+    chosen = [scene for scene in store.split_ids(scenes, "train") if scene not in without]
+    for scene in chosen:
         split = store.open_scene(store.scene_path(scenes, scene)).attrs["split"]
         if split != "train":
             raise DataError(

@@ -19,6 +19,7 @@ from anyscene.show.report.run import Run
 from anyscene.show.viewpoint import Viewpoint, corner_viewpoint
 from anyscene.study import rows
 from anyscene.study.ablation import Ablation, PredictingRow
+from anyscene.study.evaluation import failed_scenes
 from anyscene.tasks.drawing import task_layers
 from anyscene.tasks.segmentation.metrics import evaluate
 from anyscene.text.text_space import Prediction
@@ -63,7 +64,8 @@ def gallery(run: Run) -> Gallery:
     if not run.artefacts.has(data):
         run.missing.append("There are no scenes yet. Run dvc repro.")
         return Gallery()
-    scenes = run.tried(lambda: store.split_ids(data, split))
+    failed = run.tried(lambda: failed_scenes(run.params, run.artefacts)) or {}
+    scenes = [one for one in run.tried(lambda: store.split_ids(data, split)) or () if one not in failed]
     if not scenes:
         run.missing.append(f"No scene of the split {split} can be shown.")
         return Gallery()

@@ -9,6 +9,7 @@ from anyscene.networks.checkpoint import DESCRIPTION
 from anyscene.project import store
 from anyscene.show.report.run import Run
 from anyscene.study import rows
+from anyscene.study.evaluation import failed_scenes
 
 NAMED = 3  # a sentence about missing scenes names at most so many
 
@@ -25,8 +26,10 @@ def uncomputed(run: Run) -> list[str]:
         for name in run.params.training
     }
     absent = [name for name, computed in there.items() if not computed]
-    known = _ids(data("scenes"))
+    failed = failed_scenes(run.params, run.artefacts)
+    known = _ids(data("scenes")) - failed.keys()
     found = [f"Not computed: {', '.join(absent)}. Run dvc repro."] if known and absent else []
+    found += [f"Scene {scene} is left out, because it failed in {cause}" for scene, cause in failed.items()]
     for name, folder in by_scene.items():
         lacking = sorted(known - _ids(folder)) if there[name] else []
         if lacking:
