@@ -129,14 +129,17 @@ def test_text_in_the_forms_that_other_readers_take(tmp_path, text):
     )
 
 
+NO_NUMBER = "something in it is no number|could not be read to its end"  # older numpy, newer
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
         (HEAD + LIST + BODY + FACES, "header does not end"),
         (HEAD + LIST + END + BODY + "3 0 1 2\n", "too few"),
         (HEAD + LIST + END + BODY + FACES + "1 2\n", "34 numbers for elements of 32"),
-        (HEAD + LIST + END + BODY.replace("1", "one") + FACES, "something in it is no number"),
-        (HEAD + LIST + END + BODY.replace("0 0 0", "0,5 0 0") + FACES, "something in it is no number"),
+        (HEAD + LIST + END + BODY.replace("1", "one") + FACES, NO_NUMBER),
+        (HEAD + LIST + END + BODY.replace("0 0 0", "0,5 0 0") + FACES, NO_NUMBER),
         (HEAD + "property list uchar vertex_indices\n" + END + BODY + FACES, "property"),
         (HEAD.replace("vertex 4", "vertex many") + LIST + END + BODY + FACES, "many"),
         (HEAD + LIST + END + BODY + "-3 0 1 2\n3 1 3 2\n", "too few"),

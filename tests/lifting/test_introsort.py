@@ -79,8 +79,8 @@ def test_key_is_not_changed_and_comes_out_ascending():
 
 
 def test_no_place_outside_of_an_array_is_touched():
-    """Numba does not look: without it each place is checked. In descending keys all elements of each block are
-    on the wrong side."""
+    """Numba does not look: without it each place is checked. In descending keys all elements of each block
+    are on the wrong side."""
     code = (
         "import numpy as np; from anyscene.lifting.introsort import argsort; "
         "rng = np.random.default_rng(0); keys = [np.arange(600.0)[::-1], np.ones(600), rng.random(600)]; "

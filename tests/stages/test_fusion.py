@@ -323,9 +323,7 @@ def test_every_setting_of_fusion_changes_what_is_written(two_kinds, key, value):
     assert not np.array_equal(store.open_scene("data/fusion/a.zarr")["feature"][:], before)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("width", 4), ("height", 4), ("tolerance", 0.01), ("border", 5)]
-)
+@pytest.mark.parametrize(("key", "value"), [("width", 4), ("height", 4), ("tolerance", 0.01), ("border", 5)])
 def test_every_setting_of_projection_changes_what_is_written(two_kinds, key, value):
     depth = Image.fromarray(np.full((24, 32), 1900, np.uint16))  # 5 % before the wall
     depth.save("raw/a/depth/0.png")

@@ -1,8 +1,8 @@
 """python -m benchmarks.quality.mutants --room fusion [--count 20] [--seed 1]: faults against the tests.
 
 Each fault is put into a copy of the repository, one at a time, and the tests of its file are run there. A
-fault is noticed where they fail, or compute much longer than before: what else the machine does is not counted. Survivors are listed: some change nothing
-that one could see, the others want a test.
+fault is noticed where they fail, or compute much longer than before; what else the machine does is not
+counted. Survivors are listed: some change nothing that one could see, the others want a test.
 """
 
 from __future__ import annotations
