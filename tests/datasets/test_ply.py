@@ -90,6 +90,7 @@ def test_normals_of_a_cloud(tmp_path):
     assert ply.read(tmp_path / "m.ply").normal is None
 
 
+NO_NUMBER = "something in it is no number|could not be read to its end"  # older numpy, newer
 HEAD = "ply\nformat ascii 1.0\nelement vertex 4\n" + "".join(f"property float {axis}\n" for axis in "xyz")
 HEAD += "".join(f"property uchar {name}\n" for name in ("red", "green", "blue")) + "element face 2\n"
 LIST = "property list uchar int vertex_indices\n"
@@ -127,9 +128,6 @@ def test_text_in_the_forms_that_other_readers_take(tmp_path, text):
     assert (
         np.array_equal(found.xyz, XYZ) and np.array_equal(found.rgb, RGB) and np.array_equal(found.face, FACE)
     )
-
-
-NO_NUMBER = "something in it is no number|could not be read to its end"  # older numpy, newer
 
 
 @pytest.mark.parametrize(
