@@ -7,7 +7,7 @@ import pytest
 
 from anyscene.datasets import contradictions
 from anyscene.datasets.agreement import sample
-from anyscene.datasets.contradictions import Findings, Judge
+from anyscene.datasets.contradictions import DOUBTFUL, Findings, Judge
 from anyscene.datasets.readings import Reading
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
@@ -79,6 +79,32 @@ def test_wrong_readings_are_refused_and_the_right_one_is_named(wrong):
     assert said.startswith("room: its depth maps contradict each other (agree ") and "\n" not in said
     assert "they do not (agree " in said
     assert said.endswith(f": say {right}"), said
+
+
+@pytest.mark.parametrize(
+    ("steps", "said", "refused"),
+    [(200.0, 1000.0, True), (300.0, 1000.0, True), (200.0, 256.0, False), (2000.0, 1000.0, False)],
+)
+def test_a_unit_that_no_table_knows_is_named_about(steps, said, refused):
+    read = deep(box_room.frames(), lambda d: d * steps / said)
+    warning = judged(read, Reading(said), refuse=False).warning
+    assert "a metre (no unit that is known here; or that of the poses is off) they" in warning
+    named = float(warning.rpartition("say [('depth_scale', ")[2].partition(")")[0])
+    assert named == pytest.approx(steps, rel=0.08)
+    if refused:
+        with pytest.raises(DataError, match=r"a metre \(no unit that is known here"):
+            judged(read, Reading(said))
+    else:
+        assert judged(read, Reading(said)).warning == warning
+
+
+def test_a_unit_that_is_a_little_off_is_warned_of_though_hardly_anything_contradicts_it():
+    read = deep(box_room.frames(), lambda d: d * 0.78)
+    findings = judged(read)
+    assert findings.frames.contradiction < DOUBTFUL and "they agree better" in findings.warning
+    known = judged(read, Reading(1000 / 0.78)).warning
+    assert "a metre (millimetres) they agree better" in known
+    assert known.endswith("say [('depth_scale', 1000.0)]")
 
 
 def test_what_is_right_is_told_from_what_was_said():
