@@ -23,7 +23,10 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
             top = zipfile.Path(path)
             folders = [top, *(child for child in top.iterdir() if child.is_dir())]
         except UNREADABLE as error:
-            raise DataError(f"{path}: not a readable archive ({error}); export it again") from error
+            raise DataError(
+                f"{path}: not a readable archive ({error}); export it again, or unpack it and "
+                "give the folder (.zip and .r3d are read)"
+            ) from error
     found = [folder for folder in folders if any(holds(folder, mark) for mark in marks)]
     return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
 
@@ -57,7 +60,7 @@ def above(path: ExportFile) -> ExportFile:
 def read_json(source: ExportFile) -> dict[str, Any]:
     """The JSON object in a file. Raises DataError naming the file where it is missing or holds none."""
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, KeyError) as error:
         raise DataError(f"{source}: missing; export it again") from error
     except UNREADABLE as error:
