@@ -140,6 +140,17 @@ def test_what_no_reading_explains_is_refused_too():
         judged(posed(box_room.frames(), lambda pose: next(others)))
 
 
+@pytest.mark.parametrize("metre", [1000, 4000, 16000])
+def test_where_all_readings_are_worse_than_nothing_none_is_named(metre):
+    """Of depth that was stretched to all of 16 bits, image by image, as much is seen past as is confirmed."""
+
+    def stretched(depth):
+        return 65534 * (depth - depth.min()) / np.ptp(depth) / metre
+
+    with pytest.raises(DataError, match="its depth maps contradict each other"):
+        judged(deep(box_room.frames(), stretched))
+
+
 def test_depth_that_no_unit_makes_plausible():
     findings = judged(deep(box_room.frames(), lambda d: d * 1e-6))
     assert findings.warning.startswith("room: its frames hardly see the same things")
