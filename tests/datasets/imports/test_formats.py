@@ -10,7 +10,14 @@ from anyscene.errors import DataError
 from tests.builders.capture import write_scan
 from tests.builders.colmap import UNIT, arbitrary, up_of, write_workspace
 from tests.builders.importing import read
-from tests.builders.layouts import write_arkitscenes, write_frames, write_nerfstudio, write_replica, write_tum
+from tests.builders.layouts import (
+    write_arkitscenes,
+    write_frames,
+    write_nerfstudio,
+    write_open3d,
+    write_replica,
+    write_tum,
+)
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
@@ -90,3 +97,16 @@ def test_text_that_windows_saved(tmp_path, write, given, place):
     for one, other in zip(found.frames, right.frames, strict=True):
         assert one.id == other.id and np.array_equal(one.camera.pose, other.camera.pose)
         assert np.array_equal(one.camera.intrinsics, other.camera.intrinsics)
+
+
+@pytest.mark.parametrize("write", [write_frames, write_open3d, write_arkitscenes, write_replica])
+def test_endings_in_capitals(tmp_path, write):
+    write(tmp_path / "room", views(POSES))
+    given = {} if write in (write_arkitscenes, write_replica) else {"up": np.array([0.0, 0, 1])}
+    right = read(tmp_path / "room", **given)
+    for file in list((tmp_path / "room").rglob("*")):
+        if file.suffix in (".png", ".jpg", ".pincam"):
+            file.rename(file.with_suffix(file.suffix.upper()))
+    found = read(tmp_path / "room", **given)
+    assert [frame.id for frame in found.frames] == [frame.id for frame in right.frames]
+    assert all(frame.depth.source.suffix == ".PNG" for frame in found.frames) and len(found.frames) == 3

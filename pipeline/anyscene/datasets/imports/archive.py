@@ -37,19 +37,26 @@ def holds(folder: ExportFile, mark: str) -> bool:
 
 
 def matching(folder: ExportFile, mark: str) -> Iterator[ExportFile]:
-    """The files and folders in `folder` whose path fits `mark`; hidden ones only where it names them."""
+    """The files and folders in `folder` whose path fits `mark`, whatever the case of their endings where it
+    has a *; hidden ones only where it names them."""
     part, _, rest = mark.partition("/")
     children: list[ExportFile] = []
     if "*" not in part:
         children = [folder / part] if (folder / part).exists() else []
     elif folder.is_dir():
-        children = [child for child in folder.iterdir() if fnmatchcase(child.name, part)]
+        children = [child for child in folder.iterdir() if fnmatchcase(_lowered(child.name), part)]
     for child in children:
         if part.startswith(".") or not child.name.startswith("."):
             if rest:
                 yield from matching(child, rest)
             else:
                 yield child
+
+
+def _lowered(name: str) -> str:
+    """A name with its ending in lower case."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}{dot}{ending.lower()}" if dot else name
 
 
 def above(path: ExportFile) -> ExportFile:
