@@ -55,6 +55,15 @@ class Wrong:
     depth: Callable[[F4, Camera], F4] = lambda depth, camera: depth  # what is taken for metres
     right: Reading = MILLIMETRES  # what has to be named
     now: Reading = MILLIMETRES  # what was said
+    about: bool = False  # whether a unit near the right one will do
+
+    def names(self, changed: object) -> bool:
+        """Whether fields of a reading are those that set it right."""
+        fields = self.now.different(self.right)
+        if not self.about:
+            return changed == fields
+        scale = changed.get("depth_scale", 0) if isinstance(changed, dict) and len(changed) == 1 else 0
+        return bool(abs(scale / fields["depth_scale"] - 1) <= ABOUT)
 
 
 def scaled(factor: float) -> Callable[[F8], F8]:
@@ -101,8 +110,15 @@ WAYS = (
         lambda pose: np.linalg.inv(pose @ OPENGL),
         right=Reading(poses="world-to-camera", axes="opengl"),
     ),
-    Wrong("depth x 1.1", depth=times(1.1)),  # no unit is like this: nothing can be named
+    # units that no table knows, of which about the right one has to be named
+    Wrong("depth x 1.1", depth=times(1.1), right=Reading(1100.0), about=True),
+    Wrong("depth x 0.9", depth=times(0.9), right=Reading(900.0), about=True),
+    Wrong("200 steps a metre", depth=times(0.2), right=Reading(200.0), about=True),
+    Wrong("300 steps a metre", depth=times(0.3), right=Reading(300.0), about=True),
+    Wrong("300 taken for 256", depth=times(300 / 256), right=Reading(300.0), now=Reading(256.0), about=True),
+    Wrong("2000 steps a metre", depth=times(2), right=Reading(2000.0), about=True),
 )
+ABOUT = 0.06  # how far off such a unit may be named
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,7 @@ def judged(way: Wrong, frames: Sequence[Held]) -> Verdict:
     named: list[bool] = []
 
     def correction(changed: object) -> str:
-        named.append(changed == way.now.different(way.right))
+        named.append(way.names(changed))
         return ""
 
     began, refused, warned = time.perf_counter(), False, False

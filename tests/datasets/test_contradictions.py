@@ -7,7 +7,7 @@ import pytest
 
 from anyscene.datasets import contradictions
 from anyscene.datasets.agreement import sample
-from anyscene.datasets.contradictions import Findings, Judge
+from anyscene.datasets.contradictions import DOUBTFUL, Findings, Judge
 from anyscene.datasets.readings import Reading
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
@@ -81,6 +81,32 @@ def test_wrong_readings_are_refused_and_the_right_one_is_named(wrong):
     assert said.endswith(f": say {right}"), said
 
 
+@pytest.mark.parametrize(
+    ("steps", "said", "refused"),
+    [(200.0, 1000.0, True), (300.0, 1000.0, True), (200.0, 256.0, False), (2000.0, 1000.0, False)],
+)
+def test_a_unit_that_no_table_knows_is_named_about(steps, said, refused):
+    read = deep(box_room.frames(), lambda d: d * steps / said)
+    warning = judged(read, Reading(said), refuse=False).warning
+    assert "a metre (no unit that is known here; or that of the poses is off) they" in warning
+    named = float(warning.rpartition("say [('depth_scale', ")[2].partition(")")[0])
+    assert named == pytest.approx(steps, rel=0.08)
+    if refused:
+        with pytest.raises(DataError, match=r"a metre \(no unit that is known here"):
+            judged(read, Reading(said))
+    else:
+        assert judged(read, Reading(said)).warning == warning
+
+
+def test_a_unit_that_is_a_little_off_is_warned_of_though_hardly_anything_contradicts_it():
+    read = deep(box_room.frames(), lambda d: d * 0.78)
+    findings = judged(read)
+    assert findings.frames.contradiction < DOUBTFUL and "they agree better" in findings.warning
+    known = judged(read, Reading(1000 / 0.78)).warning
+    assert "a metre (millimetres) they agree better" in known
+    assert known.endswith("say [('depth_scale', 1000.0)]")
+
+
 def test_what_is_right_is_told_from_what_was_said():
     """Axes and direction are named as they must be written, not as what is wrong with them."""
     opengl = posed(box_room.frames(), lambda p: p @ OPENGL)
@@ -112,6 +138,17 @@ def test_what_no_reading_explains_is_refused_too():
         match=r"in all units that are known here, .* each pose that of its image.*--depth-unit of an export",
     ):
         judged(posed(box_room.frames(), lambda pose: next(others)))
+
+
+@pytest.mark.parametrize("metre", [1000, 4000, 16000])
+def test_where_all_readings_are_worse_than_nothing_none_is_named(metre):
+    """Of depth that was stretched to all of 16 bits, image by image, as much is seen past as is confirmed."""
+
+    def stretched(depth):
+        return 65534 * (depth - depth.min()) / np.ptp(depth) / metre
+
+    with pytest.raises(DataError, match="its depth maps contradict each other"):
+        judged(deep(box_room.frames(), stretched))
 
 
 def test_depth_that_no_unit_makes_plausible():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anyscene.arrays import Floats
+from anyscene.arrays import F8, I8, Floats
 from anyscene.datasets.agreement import Agreement, Sample, in_words, points_of, sample
 from anyscene.datasets.protocol import Correctable, Dataset
 from anyscene.datasets.readings import Change, Reading, others
@@ -28,6 +28,12 @@ ENOUGH = 200  # points that nothing hides; of fewer nothing can be said
 CLEARLY = 2.0  # by so many times the right reading is better
 COARSE = 4  # of so many pixels one is taken to compare readings
 EQUAL = 0.03  # readings that differ by less are equally good
+# Factors on depth that are tried, for units that no table knows: up to so many times, in steps of this share.
+MOST, STEP = 30.0, 0.025
+TENTH = (1 / 1.1, 1.1)
+# Right scans lose a quarter and more of what they are worth by a tenth; none is worth more than this times as
+# much by another factor.
+MORE = 1.15
 USUAL = 2.0  # metres, the median depth of a room
 PLAUSIBLE = (0.15, 25.0)  # metres, of median depths to which a reading may lead
 SMALLEST = 0.3  # times the spread of what was measured: a surface is at least as large, or a part of it
@@ -84,12 +90,16 @@ class Judge:
             return Findings()
         found = taken.frames()
         findings, said = Findings(found), f"its depth maps contradict each other ({found})"
-        if found.covered >= FEW * found.asked and _is_fine(found, DOUBTFUL):
+        fine = found.covered >= FEW * found.asked and _is_fine(found, DOUBTFUL)
+        if fine and not _is_better_by_a_tenth(taken):
             return findings
         if (other := _explained(taken, self.reading, found)) is not None:
-            words, changed = self.reading.in_words(other[0]), self.reading.different(other[0])
-            said = f"{said}; with {words} they do not ({other[1]}): {self.correction(changed)}"
-            return self._wrong(findings, said)
+            words, changed = self.reading.in_words(other.reading), self.reading.different(other.reading)
+            contrast = "they agree better" if fine else "they do not"
+            said = f"{said}; with {words} {contrast} ({other.agreement}): {self.correction(changed)}"
+            return (self._wrong if other.sure else self._doubtful)(findings, said)
+        if fine:
+            return findings
         if found.open < ENOUGH:
             said = f"its frames hardly see the same things ({found}), so depth and poses are not checked"
             return self._doubtful(findings, said)
@@ -162,19 +172,34 @@ def in_files(changed: Mapping[str, Any]) -> str:
     return "correct its files"
 
 
-def _explained(taken: Sample, now: Reading, found: Agreement) -> tuple[Reading, Agreement] | None:
-    """The reading under which the depth maps agree, and how far; None where there is none, or it is no better
-    than that by which they were read."""
+@dataclass(frozen=True)
+class _Explanation:
+    """A reading under which depth maps agree, and how far."""
+
+    reading: Reading
+    agreement: Agreement
+    sure: bool  # whether that by which they were read cannot be right
+
+
+def _explained(taken: Sample, now: Reading, found: Agreement) -> _Explanation | None:
+    """The reading under which the depth maps agree; None where there is none, or it is no better than that by
+    which they were read. Where a unit of depth that no table knows is clearly better than all others, it is
+    that."""
     readings: dict[Change, list[Reading]] = {}
     for reading in others(now):
         change = now.to(reading)
         if PLAUSIBLE[0] <= taken.median * change.depth <= PLAUSIBLE[1]:
             readings.setdefault(change.rounded(), []).append(reading)
     worth = {change: _worth(taken.frames(change, COARSE)) for change in readings}
-    if not worth:
-        return None
-    best = max(worth.values())
+    best = max(worth.values(), default=0)
     alike = [one for change in readings if worth[change] >= (1 - EQUAL) * best for one in readings[change]]
+    unknown = _in_another_unit(taken, now)
+    if unknown is not None and unknown[1] > MORE * max(best, _worth(found) / COARSE):
+        better = taken.frames(now.to(unknown[0]))
+        far = found.contradiction > REFUSED or 2 * found.share < LITTLE
+        return _Explanation(unknown[0], better, far) if _is_worth_more(better, found) else None
+    if not alike:
+        return None
 
     def likely(reading: Reading) -> tuple[int, float]:
         metres = taken.median * now.to(reading).depth
@@ -182,7 +207,43 @@ def _explained(taken: Sample, now: Reading, found: Agreement) -> tuple[Reading, 
 
     reading = min(alike, key=likely)
     better = taken.frames(now.to(reading))
-    return (reading, better) if _is_better(better, found, DOUBTFUL) else None
+    if _is_better(better, found, DOUBTFUL):
+        return _Explanation(reading, better, True)
+    of_unit = set(now.different(reading)) <= {"depth_scale", "scale"}
+    return _Explanation(reading, better, False) if of_unit and _is_worth_more(better, found) else None
+
+
+def _in_another_unit(taken: Sample, now: Reading) -> tuple[Reading, int] | None:
+    """(the reading that is another in its unit of depth alone, and under which depth maps agree best, what it
+    is worth in a coarse look); None where nothing is worth anything."""
+    least, most = np.clip(np.array(PLAUSIBLE) / taken.median, 1 / MOST, MOST)
+    factors = np.exp(np.arange(np.log(least), np.log(most), 2 * STEP))
+    worth = _worths(taken, factors)
+    if not len(worth) or worth.max() <= 0:
+        return None
+    near = factors[worth.argmax()] * np.exp(STEP * np.arange(-3, 4))
+    worth = _worths(taken, near)
+    factor = float(np.exp(np.log(near[worth >= (1 - EQUAL) * worth.max()]).mean()))
+    return replace(now, depth_scale=_short(now.depth_scale / factor)), int(worth.max())
+
+
+def _worths(taken: Sample, factors: F8) -> I8:
+    """i8[F]: what depth maps are worth in a coarse look, once depth is multiplied by factors f8[F]."""
+    found = [_worth(taken.frames(Change(depth=float(factor)), COARSE)) for factor in factors]
+    return np.array(found, np.int64)
+
+
+def _is_better_by_a_tenth(taken: Sample) -> bool:
+    """Whether depth maps agree clearly better if depth is a tenth larger or smaller: a look that takes half
+    of the time of one comparison."""
+    least = MORE * _worth(taken.frames(every=COARSE))
+    return bool((_worths(taken, np.array(TENTH)) > least).any())
+
+
+def _short(value: float) -> float:
+    """A number with two digits, or where these are not near enough with three."""
+    two, three = float(f"{value:.2g}"), float(f"{value:.3g}")
+    return two if abs(two / value - 1) < 0.02 else three
 
 
 def _placed(taken: Sample, points: Floats, found: Agreement) -> tuple[str, Agreement] | None:
@@ -219,6 +280,12 @@ def _is_fine(found: Agreement, doubtful: float) -> bool:
 
 def _agrees(found: Agreement, doubtful: float) -> bool:
     return found.contradiction <= doubtful and found.share >= LITTLE
+
+
+def _is_worth_more(better: Agreement, found: Agreement) -> bool:
+    """Whether another unit is clearly better, if not by so much that the first cannot be right."""
+    right = better.confirmed >= ENOUGH and better.contradiction <= DOUBTFUL
+    return right and _worth(better) > MORE * max(_worth(found), 0)
 
 
 def _is_better(better: Agreement, found: Agreement, doubtful: float) -> bool:

@@ -197,7 +197,7 @@ def matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> F8:
         matrix = np.array(
             [
                 [float(v) for v in line.replace(",", " ").split()]
-                for line in path.read_text().splitlines()
+                for line in path.read_text(encoding="utf-8-sig").splitlines()
                 if line.strip()
             ]
         )

@@ -102,7 +102,8 @@ class Reading:
         if other.depth_form == "rotated" != self.depth_form:
             said.append("the bits of depth rotated, as in SUN RGB-D")
         elif other.depth_scale != self.depth_scale:
-            said.append(f"{other.depth_scale:g} steps of depth in a metre ({STEPS[other.depth_scale]})")
+            unit = STEPS.get(other.depth_scale, "no unit that is known here; or that of the poses is off")
+            said.append(f"{other.depth_scale:g} steps of depth in a metre ({unit})")
         if other.depth_form == "ray" != self.depth_form:
             said.append("depth as the distance along the ray of its pixel")
         elif other.depth_form == "axis" != self.depth_form:

@@ -34,6 +34,16 @@ def test_of_azure_kinect_and_of_realsense(tmp_path, depth_scale):
         check_on_wall(frame, world=capture.world @ world)
 
 
+def test_images_that_were_taken_out_since_shift_no_pose(tmp_path):
+    poses = [rolled(yaw=yaw) for yaw in (15.0, 0.0, -20.0, 5.0)]
+    write_open3d(tmp_path / "in", views(poses))
+    (tmp_path / "in" / "color" / "00001.jpg").unlink()
+    summary, frames = imported(tmp_path / "in", tmp_path / "out")
+    assert [frame.id for frame in frames] == ["00000", "00002", "00003"] and summary.left_out == ()
+    for frame in frames:
+        check_on_wall(frame)
+
+
 def test_by_its_other_names(tmp_path):
     write_open3d(tmp_path / "in", views(POSES))
     (tmp_path / "in" / "color").rename(tmp_path / "in" / "rgb")

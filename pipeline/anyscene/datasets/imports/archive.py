@@ -23,7 +23,10 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
             top = zipfile.Path(path)
             folders = [top, *(child for child in top.iterdir() if child.is_dir())]
         except UNREADABLE as error:
-            raise DataError(f"{path}: not a readable archive ({error}); export it again") from error
+            raise DataError(
+                f"{path}: not a readable archive ({error}); export it again, or unpack it and "
+                "give the folder (.zip and .r3d are read)"
+            ) from error
     found = [folder for folder in folders if any(holds(folder, mark) for mark in marks)]
     return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
 
@@ -34,19 +37,26 @@ def holds(folder: ExportFile, mark: str) -> bool:
 
 
 def matching(folder: ExportFile, mark: str) -> Iterator[ExportFile]:
-    """The files and folders in `folder` whose path fits `mark`; hidden ones only where it names them."""
+    """The files and folders in `folder` whose path fits `mark`, whatever the case of their endings where it
+    has a *; hidden ones only where it names them."""
     part, _, rest = mark.partition("/")
     children: list[ExportFile] = []
     if "*" not in part:
         children = [folder / part] if (folder / part).exists() else []
     elif folder.is_dir():
-        children = [child for child in folder.iterdir() if fnmatchcase(child.name, part)]
+        children = [child for child in folder.iterdir() if fnmatchcase(_lowered(child.name), part)]
     for child in children:
         if part.startswith(".") or not child.name.startswith("."):
             if rest:
                 yield from matching(child, rest)
             else:
                 yield child
+
+
+def _lowered(name: str) -> str:
+    """A name with its ending in lower case."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}{dot}{ending.lower()}" if dot else name
 
 
 def above(path: ExportFile) -> ExportFile:
@@ -57,7 +67,7 @@ def above(path: ExportFile) -> ExportFile:
 def read_json(source: ExportFile) -> dict[str, Any]:
     """The JSON object in a file. Raises DataError naming the file where it is missing or holds none."""
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, KeyError) as error:
         raise DataError(f"{source}: missing; export it again") from error
     except UNREADABLE as error:

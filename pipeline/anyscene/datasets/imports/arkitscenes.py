@@ -102,7 +102,7 @@ def _timed(folder: ExportFile, ending: str) -> list[tuple[float, ExportFile]]:
     found: list[tuple[float, ExportFile]] = []
     for file in matching(folder, f"*_*.{ending}"):
         try:
-            found.append((float(file.name.removesuffix(f".{ending}").rpartition("_")[2]), file))
+            found.append((float(file.name.rpartition(".")[0].rpartition("_")[2]), file))
         except ValueError as error:
             raise DataError(f"{file}: its name is not VIDEO_TIME.{ending}; delete it") from error
     return sorted(found, key=lambda one: one[0])

@@ -231,7 +231,7 @@ def _read(
         if path.is_file():
             return dict(binary(_Stream(path.read_bytes())))
         path = model / f"{name}.txt"
-        return dict(text(path.read_text().splitlines()))
+        return dict(text(path.read_text(encoding="utf-8-sig").splitlines()))
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing, as is the .bin; export the model again") from error
     except (OSError, ValueError, IndexError, struct.error) as error:

@@ -37,6 +37,7 @@ READERS = {
     "sunrgbd": sunrgbd,
     "tum": tum,
 }
+NAMED = 3  # folders that a message names
 
 
 def read(path: Path, source: str | None, options: ExportOptions, every: int = 1) -> Capture:
@@ -76,4 +77,17 @@ def recognised(path: Path) -> str:
     if found:
         raise DataError(f"{path}: may be of {' or of '.join(found)}; say which, by --from")
     marks = ", ".join(f"{reader.MARKS[0]} ({name})" for name, reader in READERS.items())
-    raise DataError(f"{path}: neither a scan (color/, pose/) nor an export that is known here: {marks}")
+    said = f"{path}: neither a scan (color/, pose/) nor an export that is known here"
+    if below := _below(path):
+        more = ", ..." if len(below) > NAMED else ""
+        raise DataError(f"{said}, but it holds such: give {' or '.join(map(str, below[:NAMED]))}{more}")
+    raise DataError(f"{said}: {marks}")
+
+
+def _below(path: Path) -> list[Path]:
+    """The scans and exports in a folder, one or two folders down."""
+    if not path.is_dir():
+        return []
+    folders = sorted(one for one in (*path.glob("*/"), *path.glob("*/*/")) if not one.name.startswith("."))
+    found = [one for one in folders if is_scan(one) or is_export(one)]
+    return [one for one in found if one.parent not in found]

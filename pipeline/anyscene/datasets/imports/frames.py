@@ -79,7 +79,7 @@ def _stem(file: ExportFile) -> str:
 def pose_of(source: ExportFile) -> F8:
     """f8[4,4]: the matrix in a text file. Raises FrameError naming the file."""
     try:
-        numbers = [float(word) for word in source.read_text().split()]
+        numbers = [float(word) for word in source.read_text(encoding="utf-8-sig").split()]
     except (FileNotFoundError, KeyError) as error:
         raise FrameError(f"{source}: missing; add it or delete the frame", NO_POSE) from error
     except ValueError as error:

@@ -55,7 +55,7 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
     given."""
     path = folder / MARKS[0]
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         frames = content["frames"]
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; {REMEDY}") from error

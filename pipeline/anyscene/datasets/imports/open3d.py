@@ -17,6 +17,7 @@ world is the first camera's: the images say what is up unless --up does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -63,11 +64,13 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
             "system on it (run_system.py --make --register --refine --integrate)"
         )
     trajectory, camera, pairs = open3d_trajectory.read(path), _camera(folder), _pairs(folder)
+    ids = [PurePosixPath(color.name).stem for color, _ in pairs]
+    numbers = _numbers(ids, trajectory.matrices)
     unit = options.depth_unit or 1 / camera.steps
     reading = options.reading(unit, poses=trajectory.poses)
 
-    def frame(number: int) -> SourceFrame:
-        color, depth = pairs[number]
+    def frame(index: int) -> SourceFrame:
+        (color, depth), number = pairs[index], numbers[index]
         if number not in trajectory.matrices:
             raise FrameError(f"{path}: no pose of frame {number}", NO_POSE)
         if depth is None:
@@ -78,10 +81,17 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         pose = placed(reading, trajectory.matrices[number], where)
         return framed(stem, color, map_, pose, camera.intrinsics, camera.size, where)
 
-    ids = [PurePosixPath(color.name).stem for color, _ in pairs]
     source_frames, left_out = usable(list(zip(ids, range(len(pairs)), strict=True)), frame)
     up = IMAGES if options.up is None else options.up
     return oriented(source_frames, folder, up, reading, left_out, mesh=folder / MESH)
+
+
+def _numbers(ids: Sequence[str], matrices: Mapping[int, F8]) -> Sequence[int]:
+    """The numbers by which the trajectory counts the frames: those of their order, as Open3D reads them; or
+    where images were taken out since, those in their names."""
+    if len(ids) < len(matrices) and all(id.isdecimal() and int(id) in matrices for id in ids):
+        return [int(id) for id in ids]
+    return range(len(ids))
 
 
 def _camera(folder: ExportFile) -> _Sensor:

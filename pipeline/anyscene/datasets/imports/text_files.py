@@ -17,7 +17,7 @@ def rows(source: ExportFile) -> list[list[str]]:
     """The words of the lines that are neither empty nor comments (#), parted by blanks or commas. Raises
     DataError naming the file where it is missing or no text, and where numbers have commas for points."""
     try:
-        text = source.read_text(encoding="utf-8")
+        text = source.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, KeyError) as error:
         raise DataError(f"{source}: missing; export it again") from error
     except UNREADABLE as error:
