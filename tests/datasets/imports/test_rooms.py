@@ -190,13 +190,13 @@ def test_a_room_by_the_camera_of_scannetpp(tmp_path, room):
         assert off[0] < 6 and off[0] < 0.75 * min(off[1:]), off  # the right place, to half a pixel
 
 
-def check_measured(scene, mesh, frames):
-    """The frames of a scene measure the surface of a mesh."""
-    surface = cKDTree(sample_surface(mesh.vertex, mesh.face, 0.02)[0])
+def check_measured(scene, mesh, frames, within=0.01):
+    """The frames of a scene measure the surface of a mesh. within: metres, in the median."""
+    surface = cKDTree(sample_surface(mesh.vertex, mesh.face, 0.01)[0])
     assert len(scene.frames) == frames
     for frame in scene.frames:
         distance, _ = surface.query(cloud_from_depth.back_project(frame)[0])
-        assert np.median(distance) < 0.01 and np.quantile(distance, 0.9) < 0.03
+        assert np.median(distance) < within and np.quantile(distance, 0.9) < 3 * within
 
 
 @pytest.mark.integration
@@ -266,7 +266,7 @@ def test_a_room_in_plain_files(tmp_path, room):
     scene = Rgbd(tmp_path, "test").read("room")
     mesh = ply.read(tmp_path / "room" / "mesh.ply")
     assert np.array_equal(scene.xyz, mesh.xyz) and np.array_equal(scene.rgb, mesh.rgb)
-    check_measured(scene, of.mesh, FRAMES)
+    check_measured(scene, of.mesh, FRAMES, within=0.015)  # with the noise of a sensor
 
 
 @pytest.mark.integration
