@@ -370,3 +370,17 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+def test_every_text_of_the_project_is_read_and_written_in_utf8():
+    """Without an encoding it would be that of the locale."""
+    calls = [
+        (f"{path.relative_to(REPOSITORY)}:{node.lineno}", node)
+        for folder in ("pipeline", "stages")
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    texts = [(where, node) for where, node in calls if node.func.attr in ("read_text", "write_text")]
+    assert len(texts) > 50
+    assert [where for where, node in texts if "encoding" not in {key.arg for key in node.keywords}] == []

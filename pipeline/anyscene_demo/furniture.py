@@ -286,7 +286,7 @@ def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target
 
     Raises FurnitureError naming the library or model that is missing.
     """
-    with selection.open(newline="") as file:
+    with selection.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     models = []
     for library_name in LICENCES:
@@ -314,7 +314,7 @@ def convert(source: Path, selection: Path = SELECTION, pack: Path = PACK, target
                     )
                 )
     write_pack(models, pack)
-    pack.with_name("ATTRIBUTION.md").write_text(attribution(models))
+    pack.with_name("ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
     return models
 
 

@@ -121,7 +121,9 @@ def make_world(section: parameters.World, output: Path, workers: int = 2) -> Non
     tasks = [(split, index) for split, count in counts.items() for index in range(count)]
     for split, count in counts.items():
         names = [scene_name(split, index) for index in range(count)]
-        (output / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        (output / "splits" / f"{split}.txt").write_text(
+            "".join(f"{name}\n" for name in names), encoding="utf-8"
+        )
     write = partial(_write_capture, section, output)
     for done, name in enumerate(_parallel(write, tasks, workers), 1):
         if done % max(1, len(tasks) // 10) == 0 or done == len(tasks):
@@ -153,7 +155,9 @@ def write_capture(
     for part in ("color", "depth", "pose", "truth/frame", "truth/frame_instance"):
         (partial_folder / part).mkdir(parents=True)
     np.savetxt(partial_folder / "intrinsics.txt", cameras[0].intrinsics, fmt="%.6f")
-    (partial_folder / "capture.json").write_text(json.dumps({"depth_scale": DEPTH_SCALE}) + "\n")
+    (partial_folder / "capture.json").write_text(
+        json.dumps({"depth_scale": DEPTH_SCALE}) + "\n", encoding="utf-8"
+    )
     for i, (camera, image) in enumerate(zip(cameras, images, strict=True)):
         stem = f"{i:04d}"
         millimetres = (image.depth * DEPTH_SCALE).round().astype(np.uint16)

@@ -88,7 +88,7 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
 
 
 def _published(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
-    name = json.loads((folder / INDEX).read_text()).get("_class_name")
+    name = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("_class_name")
     kinds = {kind.__name__: kind for kind in TEXT_TOWERS}
     kind = kinds.get(str(name))
     if kind is None:

@@ -22,7 +22,7 @@ def read(folder: Path, model: str, vocabulary: Sequence[str]) -> F8 | None:
     if not path.is_file():
         return None
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
         measured = dict(zip(stored["vocabulary"], stored["capability"], strict=True))
         values = np.array([measured[name] for name in vocabulary], np.float64)
         if not ((values >= 0) & (values <= 1)).all():

@@ -273,7 +273,7 @@ def conditioning(folder: Path, pipeline: DiffusionPipeline) -> Callable[[str, st
 def _condition(file: Path) -> tuple[str, int]:
     """(the text encoder, how many of its tokens a prompt has) as the file says. Raises SynthesisError."""
     try:
-        own = json.loads(file.read_text())
+        own = json.loads(file.read_text(encoding="utf-8"))
         encoder, length = own["text_encoder"], own["tokens"]
         if not isinstance(length, int) or length not in TOKENS:
             raise ValueError(f"tokens is {length!r}, not {TOKENS[0]} to {TOKENS[-1]}")

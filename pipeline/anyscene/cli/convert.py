@@ -46,7 +46,7 @@ def _labels(file: Path | None) -> tuple[str, ...] | None:
     if file is None:
         return None
     try:
-        labels = json.loads(file.read_text())
+        labels = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not readable ({error})") from error
     if not isinstance(labels, list) or not labels or not all(isinstance(one, str) and one for one in labels):

@@ -84,14 +84,14 @@ class Commands(TyperGroup):
                     formatter.write_dl(list(commands.items()))
         for title, offered in OFFERED.items():
             with formatter.section(title):
-                formatter.write_text(", ".join(offered.names()))
+                formatter.write_text(", ".join(offered.names()), encoding="utf-8")
 
 
 def stages() -> dict[str, str]:
     """The stages of the project in the current folder and what each does, in the order of the project; none
     outside a project. The files of stages are read and not run."""
     try:
-        names = list(yaml.safe_load(layout.DVC.read_text())["stages"])
+        names = list(yaml.safe_load(layout.DVC.read_text(encoding="utf-8"))["stages"])
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return {}
     return {name: said for name in names if (said := _help(layout.STAGES / f"{name}.py")) is not None}
@@ -100,7 +100,7 @@ def stages() -> dict[str, str]:
 def _help(file: Path) -> str | None:
     """The first sentence of the docstring of the function that has the name of the file."""
     try:
-        body = ast.parse(file.read_text()).body
+        body = ast.parse(file.read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError):
         return None
     for node in body:

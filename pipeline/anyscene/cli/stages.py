@@ -27,7 +27,7 @@ def stages(
     found = declared()
     if write:
         text = dvc_yaml(found)
-        if not layout.DVC.is_file() or layout.DVC.read_text() != text:
+        if not layout.DVC.is_file() or layout.DVC.read_text(encoding="utf-8") != text:
             outputs.write(layout.DVC, text)
             typer.echo(f"{layout.DVC}: written, {len(found)} stages")
         return

@@ -106,7 +106,7 @@ def description(folder: Path, *, whole: bool = True) -> dict[str, Any]:
 
     whole: whether one that can be read is refused, too, if an entry was altered."""
     try:
-        content = dict(json.loads((folder / DESCRIPTION).read_text()))
+        content = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
         if whole and content.get(DIGEST, said := _digest(content)) != said:  # older ones have no digest
             raise ValueError("an entry was altered")
         return content

@@ -116,7 +116,7 @@ def write(stages: Iterable[Stage], params: Params, path: Path = layout.FRESHNESS
             of_items = {item: _of(stage, params, item, source).record() for item in stage.items(params)}
             found[stage.name] = of_items[None] if stage.each is None else of_items
     text = json.dumps(found, indent=1, sort_keys=True) + "\n"
-    if not path.is_file() or path.read_text() != text:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
         outputs.write(path, text)
 
 
@@ -218,7 +218,7 @@ class Source:
 @functools.cache
 def _rule() -> str:
     """Stands for how a module is read: what was remembered under another rule is forgotten."""
-    return _hash([Path(__file__).read_text(), sys.version])
+    return _hash([Path(__file__).read_text(encoding="utf-8"), sys.version])
 
 
 def _parsed(name: str, file: Path) -> dict[str, Any]:
@@ -362,7 +362,7 @@ def _distributions() -> dict[str, list[str]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -319,7 +319,7 @@ def workspace(output: Path) -> Iterator[Path]:
     try:
         for left_over in folder.glob("*/"):
             shutil.rmtree(left_over, ignore_errors=True)
-        (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -333,7 +333,7 @@ def _lock(folder: Path, output: Path) -> BaseFileLock:
             return outputs.held(folder)
         except Timeout:
             with suppress(FileNotFoundError):
-                holder = (folder / HOLDER).read_text()
+                holder = (folder / HOLDER).read_text(encoding="utf-8")
                 raise StoreError(f"{output} is being written by {holder}; wait for it or stop it") from None
         except (FileNotFoundError, FileExistsError):
             pass

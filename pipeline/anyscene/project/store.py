@@ -63,7 +63,7 @@ def content(path: Path, digests: Digests, ours: bool = False) -> str:
 
 def note(path: Path, **attributes: Any) -> None:
     """Add to the attributes of the artefact at `path`, and their digest; the file is replaced as a whole."""
-    root = json.loads((path / ROOT).read_text())
+    root = json.loads((path / ROOT).read_text(encoding="utf-8"))
     root["attributes"] |= attributes
     root["attributes"]["digest"] = _digest(root["attributes"])
     outputs.write(path / ROOT, json.dumps(root, indent=2))
@@ -388,7 +388,7 @@ def fused_points(path: Path) -> tuple[F2, B1]:
 
 def _attributes(path: Path) -> Mapping[str, Any]:
     try:
-        attributes: dict[str, Any] = json.loads((path / ROOT).read_text())["attributes"]
+        attributes: dict[str, Any] = json.loads((path / ROOT).read_text(encoding="utf-8"))["attributes"]
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
     except (NotADirectoryError, ValueError, KeyError) as error:

@@ -60,7 +60,7 @@ def read(root: Path) -> list[Timing]:
     found = []
     for file in (root / TIMES).glob("*.json"):
         try:
-            record = json.loads(file.read_text())
+            record = json.loads(file.read_text(encoding="utf-8"))
             found.append(Timing(ended=datetime.fromtimestamp(file.stat().st_mtime, UTC), **record))
         except (OSError, ValueError, TypeError):  # half written by a run that was killed
             continue

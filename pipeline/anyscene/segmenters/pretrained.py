@@ -28,7 +28,7 @@ def read_json(file: Path, source: str) -> dict[str, Any]:
     the message."""
     again = f"; get it again from {source}"
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{file}: not readable ({error}){again}") from error
     if not isinstance(content, dict):

@@ -149,7 +149,7 @@ def _line(path: Path) -> Text:
 def _measured(path: Path) -> dict[str, float]:
     """The capability in 0..1 by class, from a file in data/capability."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         return dict(zip(record["vocabulary"], map(float, record["capability"]), strict=True))
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "`anyscene evaluation --show` prints it" if path.name == "metrics.json" else WANTED
@@ -169,7 +169,7 @@ def _capability(path: Path) -> Tree:
 def _open(path: Path) -> Artefact:
     """The artefact at `path`, unless it is someone else's store or an array of ours."""
     try:
-        node = json.loads((path / "zarr.json").read_text())
+        node = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
         ours = {"key", "format"} <= set(node.get("attributes", {}))
         kind = node.get("node_type")
     except (OSError, ValueError, AttributeError):
@@ -239,7 +239,7 @@ def _brief(record: Path) -> str:
 def _parsed(record: Path) -> Any:
     """What the JSON file `record` holds; a text that says so where it is damaged."""
     try:
-        return json.loads(record.read_text())
+        return json.loads(record.read_text(encoding="utf-8"))
     except ValueError as error:
         return f"damaged ({error})"
 

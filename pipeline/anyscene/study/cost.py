@@ -129,7 +129,7 @@ def read_rates(file: Path) -> dict[str, Rate]:
         return {}
     found: dict[str, Rate] = {}
     try:
-        for row in json.loads(file.read_text()):
+        for row in json.loads(file.read_text(encoding="utf-8")):
             rate = Rate(float(row["per_second"]), str(row["device"]), str(row["setting"]))
             known = found.setdefault(row["what"], rate)
             found[row["what"]] = max(known, rate, key=lambda one: one.per_second)

@@ -40,7 +40,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The content of a JSON file that `write` wrote; None where it does not exist. Raises StoreError where it
     is damaged."""
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

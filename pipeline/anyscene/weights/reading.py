@@ -144,7 +144,7 @@ def note(folder: Path, name: str, sha256: str) -> None:
     """Write a line about the file `name` into the SHA256SUMS of `folder`, in the place of an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     sums = folder / SUMS
-    lines = sums.read_text(errors="replace").splitlines() if sums.is_file() else []
+    lines = sums.read_text(errors="replace", encoding="utf-8").splitlines() if sums.is_file() else []
     lines = [line for line in lines if line.partition(" ")[2].lstrip(" *") != name]
     outputs.write(sums, "".join(f"{line}\n" for line in sorted([*lines, f"{sha256}  {name}"])))
 
@@ -154,7 +154,7 @@ def noted(file: Path) -> tuple[Path | None, str | None]:
     for folder in file.parents[:ABOVE]:
         sums = folder / SUMS
         if sums.is_file():
-            for line in sums.read_text(errors="replace").splitlines():
+            for line in sums.read_text(errors="replace", encoding="utf-8").splitlines():
                 digest, _, name = line.partition(" ")
                 if name.lstrip(" *") == file.relative_to(folder).as_posix():
                     return sums, digest

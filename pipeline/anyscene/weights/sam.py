@@ -38,7 +38,7 @@ def read_own(folder: Path) -> Sam:
     try:
         reading.intact(folder / WEIGHTS, digests.content_hash)
         state = load_file(folder / WEIGHTS)
-        network = build_sam(**json.loads((folder / ARCHITECTURE).read_text()))
+        network = build_sam(**json.loads((folder / ARCHITECTURE).read_text(encoding="utf-8")))
     except WeightsError:
         raise
     except Exception as error:  # json and safetensors raise many kinds for broken files

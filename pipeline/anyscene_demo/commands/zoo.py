@@ -70,11 +70,11 @@ def _render(cache: Path) -> None:
     """Render rooms and objects of zoo furniture, unless `cache` holds them."""
     done = cache / "rendered.json"
     wanted = {"rooms": ROOMS, "views": VIEWS, "size": list(SIZE), "objects": OBJECTS, "seed": SEED}
-    if done.is_file() and json.loads(done.read_text()) == wanted:
+    if done.is_file() and json.loads(done.read_text(encoding="utf-8")) == wanted:
         return
     world.render_objects(SEED, "zoo", OBJECTS, cache, "objects")
     world.render_rooms(SEED, "zoo", ROOMS, VIEWS, SIZE, cache, "rooms")
-    done.write_text(json.dumps(wanted))
+    done.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def _segmenter(train: Callable[..., None], cache: Path, folder: Path, settings: parameters.Params) -> None:
@@ -137,8 +137,8 @@ class _Log:
             Console(stderr=True).print(f"{self._model}: step {step + 1}, loss {self._rows[-1][1]}")
 
     def write(self, folder: Path, recipe: dict[str, Any]) -> None:
-        (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
-        with open(folder / "log.csv", "w", newline="") as file:
+        (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+        with open(folder / "log.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("step", "loss"), *self._rows])
 
 

@@ -30,7 +30,7 @@ class DemoEntry(Entry, ABC):
 
         file = self.folder(section) / described.DESCRIPTION
         try:
-            names: Sequence[str] | None = json.loads(file.read_text()).get("names")
+            names: Sequence[str] | None = json.loads(file.read_text(encoding="utf-8")).get("names")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, AttributeError) as error:

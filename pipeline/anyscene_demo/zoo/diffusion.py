@@ -199,7 +199,9 @@ def save(
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
-    (Path(folder) / CONDITION).write_text(json.dumps({"text_encoder": encoder.name, "tokens": TOKENS}) + "\n")
+    (Path(folder) / CONDITION).write_text(
+        json.dumps({"text_encoder": encoder.name, "tokens": TOKENS}) + "\n", encoding="utf-8"
+    )
 
 
 def portraits(rgb: U1, mask: U1, recipe: DiffusionRecipe) -> U1:

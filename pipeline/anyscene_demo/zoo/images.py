@@ -95,7 +95,7 @@ def see(
     key = {"side": side, "grey": grey, "seed": seed, "rgb": content}
     names = [*(f"stride{4 << level}" for level in range(len(CHANNELS))), "label", "instance"]
     paths = [folder / f"{name}.npy" for name in names]
-    if not (done.exists() and json.loads(done.read_text()) == key):
+    if not (done.exists() and json.loads(done.read_text(encoding="utf-8")) == key):
         done.unlink(missing_ok=True)
         backbone = backbone.to(memory_format=torch.channels_last)
         files: list[np.memmap[Any, Any]] = []
@@ -116,7 +116,7 @@ def see(
                 say(f"seen {i} of {len(images)} images")
         for file in files:
             file.flush()
-        done.write_text(json.dumps(key))
+        done.write_text(json.dumps(key), encoding="utf-8")
     *maps, label, instance = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
     return Seen(tuple(maps), label, instance)
 

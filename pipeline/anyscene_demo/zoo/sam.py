@@ -153,7 +153,9 @@ def save(folder: Path, sam: Sam, recipe: SamRecipe) -> None:
     """Write the architecture, and the weights in half precision."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ARCHITECTURE).write_text(json.dumps(asdict(recipe.architecture), indent=2) + "\n")
+    (folder / ARCHITECTURE).write_text(
+        json.dumps(asdict(recipe.architecture), indent=2) + "\n", encoding="utf-8"
+    )
     save_file({name: value.half().contiguous() for name, value in sam.state_dict().items()}, folder / WEIGHTS)
 
 

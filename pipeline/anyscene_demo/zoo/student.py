@@ -70,7 +70,7 @@ def train(params: dict[str, Any], root: Path, cache: Path) -> list[float]:
 
     The network then lies in cache / TRAINED. Raises PipelineError naming the stage that failed."""
     cache.mkdir(parents=True, exist_ok=True)
-    (cache / layout.PARAMETERS).write_text(yaml.safe_dump(params, sort_keys=False))
+    (cache / layout.PARAMETERS).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     for folder in (layout.DEMO, layout.DEMO_MODELS):
         link = cache / folder
         link.parent.mkdir(exist_ok=True)

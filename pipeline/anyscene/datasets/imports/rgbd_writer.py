@@ -160,7 +160,7 @@ def _write_capture(folder: Path, sizes: Set[Size], capture: Capture) -> None:
     if sizes:
         one = next(iter(sizes)) if len(sizes) == 1 else None
         said |= {"depth_scale": DEPTH_SCALE, "depth_size": one or sorted(sizes)}
-    (folder / "capture.json").write_text(json.dumps(said) + "\n")
+    (folder / "capture.json").write_text(json.dumps(said) + "\n", encoding="utf-8")
 
 
 def _write_depth(path: Path, depth: F4, stored: Depth, same: bool) -> None:

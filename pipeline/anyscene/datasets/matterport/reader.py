@@ -300,7 +300,7 @@ def _mesh(scene: str) -> Path:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; unzip the house's {path.parent.name}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -147,7 +147,7 @@ class ScanNet:
         def wanted(file: Path) -> bool:
             return file.as_posix() in own or (not streamed and file.parts[0] in EXTRACTED)
 
-        intrinsics = shared.read_text() if not streamed and shared.is_file() else None
+        intrinsics = shared.read_text(encoding="utf-8") if not streamed and shared.is_file() else None
         return raw_files.key(self.root, scene, digest, wanted, [split, self.name, self.align, intrinsics])
 
 
@@ -163,7 +163,7 @@ def axis_alignment(path: Path) -> F8 | None:
     Raises DataError where the file is missing or the matrix is not rigid."""
     if not path.is_file():
         raise DataError(f"{path}: missing; download it, or set dataset.scannet.axis_alignment to false")
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "axisAlignment":
             try:

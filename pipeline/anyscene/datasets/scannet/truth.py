@@ -234,7 +234,7 @@ def _frame_ids(folder: Path, frame: str) -> I4 | None:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; download it") from error
     except (OSError, ValueError) as error:

@@ -145,7 +145,7 @@ class Checkpoints:
                     (partial / name).write_bytes(content)
                     digest[name] = checksum(content)
                 said = {"fingerprint": fingerprint, "by": self.by, "rows": rows, "objective": frozen}
-                (partial / STATE).write_text(json.dumps(said | {"digest": digest}))
+                (partial / STATE).write_text(json.dumps(said | {"digest": digest}), encoding="utf-8")
                 for file in partial.iterdir():
                     with open(file, "rb") as written:
                         os.fsync(written.fileno())
@@ -167,7 +167,7 @@ class Checkpoints:
     def adopt(self) -> None:
         """Note in the last checkpoint that the code of this training could have made it."""
         path = self._path(self._steps()[-1]) / STATE
-        said = json.loads(path.read_text())
+        said = json.loads(path.read_text(encoding="utf-8"))
         taken = [*said.get("adopted", []), {"from": said["by"]}]
         outputs.write(path, json.dumps(said | {"by": self.by, "adopted": taken}))
 
@@ -181,7 +181,7 @@ class Checkpoints:
             return None
         path = self._path(steps[-1]) / STATE
         try:
-            state = json.loads(path.read_text())
+            state = json.loads(path.read_text(encoding="utf-8"))
             kept = {key: state[key] for key in ("fingerprint", "rows", "objective", "digest")}
             return kept | {"by": state.get("by")}
         except (OSError, ValueError, KeyError, TypeError) as error:

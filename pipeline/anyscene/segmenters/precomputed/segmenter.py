@@ -192,7 +192,7 @@ def _texts(file: Path, array: Array) -> tuple[str, ...]:
 def _description(file: Path) -> dict[str, Any]:
     """The content of precomputed.json. Raises DataError where it is missing or wrong."""
     try:
-        description: dict[str, Any] = json.loads(file.read_text())
+        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not readable ({error}); docs/precomputed.md says what it holds") from error
     fine = isinstance(description, dict) and description.get("format") == FORMAT

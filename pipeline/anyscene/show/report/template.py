@@ -16,7 +16,7 @@ FILES = (
 def template(name: str) -> jinja2.Template:
     """One of FILES. It escapes what is put into it, and an undefined name in it is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader({file.name: file.read_text() for file in FILES}),
+        loader=jinja2.DictLoader({file.name: file.read_text(encoding="utf-8") for file in FILES}),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

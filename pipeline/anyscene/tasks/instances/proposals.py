@@ -119,7 +119,7 @@ READERS = {"scannet": Proposals.from_scannet, "mask3d": Proposals.from_mask3d}  
 
 def _mask(path: Path, where: str, points: int) -> B1:
     try:
-        values = np.array(path.read_text().split(), np.int64)
+        values = np.array(path.read_text(encoding="utf-8").split(), np.int64)
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing, {where} names it; export it again") from error
     except (OSError, ValueError, OverflowError) as error:

@@ -99,7 +99,7 @@ def _ids(file: Path, label_set: LabelSet) -> tuple[str, I4]:
 
 def _lines(file: Path) -> I8:
     try:
-        return np.array(file.read_text().split(), np.int64)
+        return np.array(file.read_text(encoding="utf-8").split(), np.int64)
     except (OSError, ValueError, OverflowError) as error:
         raise DataError(f"{file}: not an integer on each line ({error}); export it again") from error
 
