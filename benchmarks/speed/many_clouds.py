@@ -1,7 +1,7 @@
 """python -m benchmarks.speed.many_clouds KIND [--scenes 400]: memory and time of a training on many scenes.
 
-KIND is `indoor`, 150,000 points a scene with 512 channels each, distilled point by point as in the baseline,
-or `outdoor`, keyframes of 300,000 points that are superpoints of their own, distilled and then ensembled.
+KIND is `indoor`, 150,000 points a scene with 512 channels each, learnt point by point as in the baseline,
+or `outdoor`, keyframes of 300,000 points that are superpoints of their own, learnt and then averaged over time.
 Every scene is visited once. Distinct scenes are few, and the others are links to them, so that the disk
 holds them; each is read and kept as if it were another. The network is a small one, because what grows with
 the scenes is asked, and not what a network takes. Indoors steps on DISTINCT scenes are timed too, which are

@@ -241,6 +241,10 @@ def test_what_is_wrong_with_the_sequence_is_named(tmp_path, openexr, monkeypatch
     write_sequence(tmp_path / "in", views(POSES))
     with pytest.raises(DataError, match=r"metadata\.json: does not say what is up"):
         read(tmp_path / "in", up=None)
+    for path in (tmp_path / "in" / "depth").iterdir():  # halves of millimetres, say
+        write_exr(path, {"R": np.ones((HEIGHT, WIDTH), np.uint32)})
+    with pytest.raises(DataError, match=r"depth/0\.exr: .*uint32, not metres"):
+        imports.write(read(tmp_path / "in"), tmp_path / "out")
     for path in (tmp_path / "in" / "depth").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match=r"depth/0\.exr: not a readable depth map .*as 3 of 3"):
