@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -102,8 +103,8 @@ class Workspace:
         return Result(done.stdout, done.returncode)
 
     def copy(self, folder: Path) -> Workspace:
-        """With all that was computed."""
-        shutil.copytree(self.folder, folder, symlinks=True)
+        """With all that was computed; what has several names there has them here, too."""
+        subprocess.run(["cp", "--archive", self.folder, folder], check=True)
         return Workspace(folder)
 
     def clone(self, folder: Path) -> Workspace:
@@ -114,6 +115,14 @@ class Workspace:
 
     def lock(self) -> dict:
         return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+
+    def damaged(self) -> list[str]:
+        """The files of DVC's cache whose content is not that of their name."""
+        return [
+            str(file)
+            for file in (self.folder / ".dvc/cache/files/md5").glob("*/*")
+            if file.parent.name + file.name.removesuffix(".dir") != hashlib.md5(file.read_bytes()).hexdigest()
+        ]
 
     def artefacts(self, *folders: str) -> dict[str, bytes]:
         """Content of every file in the folders, by its path."""

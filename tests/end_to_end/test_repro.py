@@ -1,6 +1,7 @@
 """What dvc runs, and what it leaves alone."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -28,6 +29,20 @@ def test_all_stages_wrote_their_folder(finished):
     assert not any(".partial" in path for path in found)
 
 
+def test_the_cache_is_no_second_copy(finished, tmp_path):
+    """Where the file system has hard links, a file of the cache and that of the artefact are one."""
+    (tmp_path / "one").touch()
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+
+    def bytes_of(*folders):
+        files = [file for name in folders for file in (finished.folder / name).rglob("*") if file.is_file()]
+        return sum({(s.st_dev, s.st_ino): s.st_size for s in map(os.stat, files)}.values())
+
+    data = bytes_of("data", "models")
+    assert data > 1e6 and bytes_of("data", "models", ".dvc/cache") <= 1.1 * data
+    assert finished.damaged() == []
+
+
 def test_second_repro_runs_nothing(finished):
     start = time.monotonic()
     result = finished.dvc("repro", *FINISHED)
@@ -49,6 +64,7 @@ def test_another_tau_runs_fusion_alone(workspace):
     result = workspace.dvc("exp", "run", "-S", "fusion.tau=0.1", *FINISHED)
     assert result.code == 0 and result.stages == ["fusion"], result.output
     assert "fusion: 3 computed, 0 unchanged" in result.output
+    assert workspace.damaged() == []  # nothing was written into what the cache shares
 
 
 def test_a_changed_pose_costs_its_scene(workspace):
@@ -94,6 +110,7 @@ def test_training_evaluation_and_report_follow(workspace):
     plots = workspace.dvc("plots", "show")
     assert plots.code == 0 and "index.html" in plots.output
     assert workspace.dvc("repro").stages == []
+    assert workspace.damaged() == []  # trainings, too, write files of their own
 
 
 def test_another_learning_rate_trains_that_network(workspace):

@@ -267,7 +267,7 @@ def _disk(settings: parameters.Params, size: Extent) -> Iterator[tuple[str, str]
         if whole is not None:
             said += f": {whole / 1e9:,.0f} GB if a scene has {cost.SUPPOSED:,}"
         yield "disk", said
-    yield "", "and as much again in DVC's cache, unless the file system can share blocks (reflinks)"
+    yield "", "and nothing more in DVC's cache, or as much again on a file system without hard links"
     if frames := cost.frame_bytes(settings, size):
         yield "", f"images of `anyscene frames`: {frames / 1e9:,.1f} GB before PNG's compression"
     yield "", f"{_free_gb():,.0f} GB are free"
