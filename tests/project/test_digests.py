@@ -59,6 +59,17 @@ def test_depends_on_names_and_contents_of_what_is_wanted(folder, tmp_path):
     assert len({first, changed, digest(tmp_path / "moved")}) == 3
 
 
+def test_what_is_linked_in_counts(folder, tmp_path):
+    """A scan whose images lie elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere" / "image", "one")
+    first = digest(folder)
+    (folder / "color").symlink_to(tmp_path / "elsewhere")
+    second = digest(folder)
+    write(tmp_path / "elsewhere" / "image", "two")
+    assert len({first, second, digest(folder)}) == 3
+
+
 def test_a_project_remembers_a_file_from_one_process_to_the_next(tmp_path, monkeypatch, settled, opened):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "weights", "one")

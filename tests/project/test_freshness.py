@@ -107,6 +107,13 @@ def made_up(often: Annotated[int, typer.Option(help="how often")] = 1):
 """
 
 
+def test_a_docstring_alone_does_nothing(package):
+    (package / "said.py").write_text('def nothing():\n    """Does nothing."""\n')
+    before = look(package, "said")
+    (package / "said.py").write_text("def nothing():\n    pass\n")
+    assert look(package, "said") == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "same"),
     [

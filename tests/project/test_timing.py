@@ -78,3 +78,10 @@ def test_commands_are_timed_where_dvc_runs_them_and_nowhere_else(folder, monkeyp
     result = CliRunner().invoke(app, ["0"])
     assert result.exit_code == 1 and "no pose" in result.output
     assert not timing.read(folder)[0].finished
+
+
+def test_seconds_have_two_digits(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing.time, "monotonic", lambda: 11.23456)
+    with timing.recorded("fusion", 10.0, tmp_path):
+        pass
+    assert json.loads((tmp_path / "fusion.json").read_text())["seconds"] == 1.23

@@ -48,6 +48,12 @@ def test_points_without_prediction_are_errors_or_dropped():
     assert evaluate(target, prediction, ROOM, unpredicted="ignore").per_class == {"bed": 100, "chair": 100}
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_class_that_is_nowhere_warns_of_nothing():
+    found = evaluate(np.array([BED, BED]), np.array([BED, CHAIR]), ROOM)
+    assert found.per_class == {"bed": 50} and found.mIoU == 50
+
+
 def test_precision_of_what_is_never_predicted_is_zero():
     found = evaluate(np.array([BED, CHAIR]), np.array([CHAIR, CHAIR]), ROOM)
     assert found.precision == {"bed": 0, "chair": 50} and found.recall == {"bed": 0, "chair": 100}
