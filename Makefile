@@ -42,7 +42,7 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 	@$(RUN) dvc repro
 	@$(RUN) anyscene evaluation --show
 	@git diff --quiet HEAD -- dvc.lock && echo "The same run as in Git: every artefact and figure has the hash that is committed (dvc.lock)." \
-		|| echo "Not byte for byte the run that is in Git, as on another processor: dvc diff HEAD lists what has another hash, dvc metrics diff HEAD the scores that differ."
+		|| echo "Not byte for byte the run that is in Git, as on another processor: dvc diff HEAD lists what has another hash, dvc metrics diff HEAD the scores that differ. Commit dvc.lock and reports before an experiment, which goes back to them."
 
 test: lint $(MINKOWSKI) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
 	@$(TEST) python -m pytest $(TOGETHER) --cov --cov-report=term --durations=10

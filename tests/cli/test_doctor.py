@@ -17,7 +17,11 @@ pytestmark = pytest.mark.integration
 
 def test_doctor(tmp_path, monkeypatch):
     result = CliRunner().invoke(doctor.app, [])
-    assert "torch" in result.stdout and "sparse backend" in result.stdout and "GB free" in result.stdout
+    assert (
+        "torch" in result.stdout
+        and "sparse backend" in result.stdout
+        and "GB free; the demo's run" in result.stdout
+    )
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(doctor.app, [])
     assert result.exit_code == 1 and "no such file" in result.stdout
@@ -83,6 +87,7 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "    anyscene convert FOLDER --from seem --out weights/seem  # takes its answers",
         "    anyscene doctor  # says what is still missing",
         "    dvc repro  # computes everything",
+        '    git add --all && git commit --message "First run"  # what an experiment goes back to',
         "    anyscene evaluation --show  # prints the table",
     ]
     assert list(tmp_path.iterdir()) == []

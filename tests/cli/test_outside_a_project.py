@@ -13,7 +13,7 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 import anyscene
-from anyscene.cli import features, predict, query, view
+from anyscene.cli import export, features, predict, query, view
 from anyscene.datasets import ply
 from anyscene.library import feature_cloud
 from anyscene.project import parameters
@@ -56,6 +56,14 @@ def test_a_scan_is_labelled(empty):
     assert result.exit_code == 0 and "36 points -> labels.ply" in result.output, result.output
     assert len(PlyData.read(empty / "labels.ply")["vertex"]["label"]) == 36
     assert [file.name for file in empty.iterdir()] == ["labels.ply"]
+
+
+def test_export_of_a_scan_says_what_writes_its_results(empty):
+    result = run(export, "../scan", "--out", "labels.ply")
+    assert result.exit_code == 1 and "../scan: a file or a folder" in result.output, result.output
+    assert "`anyscene predict` writes the labels" in result.output
+    result = run(export, "room9", "--out", "labels.ply")  # no path, so an id
+    assert result.exit_code == 1 and "data/scenes: no such folder" in result.output, result.output
 
 
 @pytest.fixture
@@ -244,7 +252,7 @@ def test_without_a_network_it_is_said_what_to_give(empty):
     ):
         result = run(*arguments)
         assert result.exit_code == 1 and "models: no trained network" in result.output, result.output
-        assert "give the folder of one" in result.output
+        assert "give the folder of one by --source" in result.output
     result = run(predict, "../scan", "--model", "../models/other")
     assert result.exit_code == 1 and "no features of ../models/other; there are none" in result.output
 

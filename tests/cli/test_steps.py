@@ -32,6 +32,7 @@ def test_steps_leave_out_what_is_there(params, tmp_path):
         f"anyscene preset scannet --root '{tmp_path}/my scans'",
         "anyscene doctor",
         "dvc repro",
+        'git add --all && git commit --message "First run"',
         "anyscene evaluation --show",
     ]
     (tmp_path / "weights/blip/model.safetensors").unlink()

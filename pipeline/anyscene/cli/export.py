@@ -53,7 +53,8 @@ def export(
         scene, features = result.surface.scene, result.features
         path = WRITERS[format_](result, out / f"{scene}.ply" if apart else out, world.literal)
         typer.echo(
-            f"{len(features)} points, {int(features.valid.sum())} with a feature of {features.name} -> {path}"
+            f"{len(features):,} points, {int(features.valid.sum()):,} with a feature of {features.name} "
+            f"-> {path}"
         )
         notes[explained(result, format_)] = True
     for note in filter(None, notes):
@@ -67,6 +68,12 @@ def _chosen(artefacts: Artefacts, scenes: list[str], every: bool, split: str | N
         raise PipelineError("say which scenes: by their ids, by --all, or by --split")
     stored = artefacts.data("scenes")
     for scene in scenes:
+        if not store.scene_path(stored, scene).is_dir() and Path(scene).exists():
+            raise PipelineError(
+                f"{scene}: a file or a folder, and export takes ids of scenes that the pipeline imported; "
+                "`anyscene predict` writes the labels of your own scan, `anyscene features` its features, "
+                "and anyscene.open(...).to_pointcept a folder for Pointcept"
+            )
         store.open_imported(stored, scene)
     found = scenes or (store.scene_ids(stored) if split is None else store.split_ids(stored, split))
     if not found:

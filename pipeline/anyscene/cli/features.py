@@ -48,7 +48,7 @@ def features(
     feature = cloud.features.astype(np.float16) if half else cloud.features
     feature_files.write(out, feature, cloud.valid, cloud.surface.xyz_in(world.literal), about)
     count = int(cloud.valid.sum())
-    typer.echo(f"{len(cloud)} points, {count} with a feature of {cloud.source} -> {out}")
+    typer.echo(f"{len(cloud):,} points, {count:,} with a feature of {cloud.source} -> {out}")
 
 
 app = command(features, "features")

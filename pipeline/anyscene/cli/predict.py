@@ -67,7 +67,7 @@ def predict(
     for index in np.argsort(-count, kind="stable"):
         if count[index]:
             typer.echo(f"{label_set.names[index]:20} {100 * count[index] / len(label):5.1f} %")
-    typer.echo(f"{len(label)} points -> {out}")
+    typer.echo(f"{len(label):,} points -> {out}")
 
 
 app = command(predict, "predict")

@@ -55,5 +55,6 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
             found.append(Step(taken, "takes its answers"))
     found.append(Step("anyscene doctor", "says what is still missing"))
     found.append(Step("dvc repro", "computes everything"))
+    found.append(Step('git add --all && git commit --message "First run"', "what an experiment goes back to"))
     found.append(Step("anyscene evaluation --show", "prints the table"))
     return found

@@ -19,8 +19,8 @@ from anyscene.tasks.surface import Surface
 FUSION, FUSED = "fusion", "fused"  # the source, and its title
 PROJECTED = "projection/"  # begins the sources that are 2D models
 UNTRAINED = (
-    "no trained network; run `dvc repro` in a clone or a project, or give the folder of one: "
-    "models/demo/student of a clone is the demo's"
+    "no trained network; run `dvc repro` in a clone or a project, or give the folder of one by --source "
+    "(source= in Python): models/demo/student of a clone is the demo's"
 )
 
 

@@ -257,6 +257,8 @@ def test_what_the_file_does_not_say_is_asked_for(tmp_path):
         read(folder, scale=None)
     with pytest.raises(DataError, match="does not say the unit of its depth; give --depth-unit mm"):
         read(folder, depth_unit=None)
+    with pytest.raises(DataError, match=r"--scale 1 .*; nor the unit of its depth; give --depth-unit mm"):
+        read(folder, scale=None, depth_unit=None)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6])

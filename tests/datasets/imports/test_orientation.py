@@ -43,6 +43,16 @@ def test_hands_are_never_quite_level():
     assert vertical(poses) @ [0, 0, 1] > np.cos(np.radians(3))
 
 
+def test_a_turn_by_what_images_say_is_said():
+    poses = looking(tilted(0, 40), tilted(80, 10), tilted(170, 60), tilted(-60, 30), tilted(20, -20))
+    assert oriented(source_frames(poses), "room", "images").remarks == ()  # z is up already
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_euler("x", 30, degrees=True).as_matrix()
+    said = ("turned by 30 degrees: its images say that up is 0.00,-0.50,0.87",)
+    assert oriented(source_frames(turned @ poses), "room", "images").remarks == said
+    assert oriented(source_frames(turned @ poses), "room", turned[:3, 2]).remarks == ()  # the user knows
+
+
 @pytest.mark.parametrize(
     "poses",
     [

@@ -324,7 +324,7 @@ def test_what_rounds_to_nothing_has_no_sign():
 
 def test_times_are_in_a_page_of_their_own(finished, tmp_path):
     folder, params, text = finished
-    assert 'data="timings.html"' in text
+    assert 'data="timings.html#inside"' in text
     project = tmp_path / "project"
     shutil.copytree(folder, project)
     before = page.build(params, Artefacts(project), STAGES)

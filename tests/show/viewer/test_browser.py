@@ -110,7 +110,7 @@ def test_a_click_names_a_point(shown):
     drawn = cloud(shown)
     row, column = np.argwhere(np.ptp(drawn, axis=-1) > 30).mean(0)
     shown.mouse.click(20 + column, 160 + row)
-    shown.get_by_text(re.compile(r"Superpoint \d+ of")).wait_for(timeout=WAIT)
+    shown.get_by_text(re.compile(r"Superpoint \d+, which has [\d,]+ points")).wait_for(timeout=WAIT)
     assert shown.get_by_text("annotation").is_visible() and shown.get_by_text("cosine").is_visible()
 
 
@@ -134,13 +134,17 @@ def test_the_report_opens_from_a_file_without_the_network(served_room, browser, 
         inside = tab.frames[1]
         assert inside.get_by_text("projection@dense").is_visible()
         assert inside.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        assert inside.get_by_role("heading", name="Time").is_hidden()  # the report has one
         loaded = tab.locator("img").evaluate_all("all => all.map(i => i.complete && i.naturalWidth > 0)")
         assert len(loaded) > 5 and all(loaded)  # those below the window as well
         background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
         tab.close()
-    beside.unlink()
     tab = browser.new_page()
+    tab.goto(beside.as_uri())
+    assert tab.get_by_role("heading", name="Time").is_visible()
+    assert tab.get_by_role("table").bounding_box()["x"] > 0
+    beside.unlink()
     tab.goto(path.as_uri())
     tab.get_by_text("timings.html is not here.").wait_for(timeout=WAIT)
     tab.close()

@@ -385,7 +385,10 @@ def test_a_point_is_described_with_labels_superpoint_weights_and_views(detailed)
     assert dict(found.said)["fused"] == found.scores[0][0]
     np.testing.assert_allclose([w for _, w in found.weight], group["weight"][bed])
     shown = panel_html.point(found)
-    assert found.scores[0][0] in shown and f"Superpoint {found.superpoint} " in shown
+    assert (
+        found.scores[0][0] in shown
+        and f"Superpoint {found.superpoint}, which has {found.superpoint_points:,} points" in shown
+    )
 
 
 def test_views_see_the_point_where_the_projection_says(detailed):

@@ -47,6 +47,13 @@ ANOTHER = "lens of another model"
 DEPTHS = ("depth_file_path", "depth_path")  # nerfstudio's name, and instant-ngp's
 STEP = "integer_depth_scale"
 UP = np.array([0.0, 0.0, 1.0])
+SCALE = (
+    "how long its unit is; give --scale 1 where a device measured it (Polycam, Record3D, ARKit), or the "
+    "metres of a unit, by a length that you know (COLMAP)"
+)
+DEPTH_UNIT = (
+    "the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or the metres of one step"
+)
 
 
 def read(folder: ExportFile, options: ExportOptions) -> Capture:
@@ -63,18 +70,15 @@ def read(folder: ExportFile, options: ExportOptions) -> Capture:
         raise DataError(f"{path}: not a nerfstudio capture ({error!r}); export it again") from error
     if not isinstance(frames, list) or not frames:
         raise DataError(f"{path}: no frames; export it again")
-    if options.scale is None:
-        raise DataError(
-            f"{path}: does not say how long its unit is; give --scale 1 where a device measured it (Polycam, "
-            "Record3D, ARKit), or the metres of a unit, by a length that you know (COLMAP)"
-        )
     objects = [frame for frame in frames if isinstance(frame, dict)]
+    unsaid = [SCALE] if options.scale is None else []
+    depths = any(name in frame for name in DEPTHS for frame in objects)
+    if depths and options.depth_unit is None and STEP not in content:
+        unsaid.append(DEPTH_UNIT)
+    if unsaid:  # all at once, so that nobody is asked twice
+        raise DataError(f"{path}: does not say {'; nor '.join(unsaid)}")
+    assert options.scale is not None
     unit = options.depth_unit or _step(content, options.scale, path)
-    if unit is None and any(name in frame for name in DEPTHS for frame in objects):
-        raise DataError(
-            f"{path}: does not say the unit of its depth; give --depth-unit mm (nerfstudio's default), m, or "
-            "the metres of one step"
-        )
     reading = options.reading(unit or 0.001, axes="opengl")
     source_frames, left_out = usable(
         [(_id(frame, number), (frame, f"{path}: frame {number}")) for number, frame in enumerate(frames)],

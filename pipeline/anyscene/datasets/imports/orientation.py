@@ -74,6 +74,9 @@ def oriented(
                 said = f"they would with --poses {other}; give that, or --up as an axis or a vector"
             raise DataError(f"{source}: the images do not agree on what is up (--up {IMAGES}): {said}")
         up = seen
+        angle = np.degrees(np.arccos(np.clip(seen[2], -1, 1)))
+        if angle > placement.SMALL:
+            remarks = (*remarks, f"turned by {angle:.0f} degrees: its images say that up is {_text(seen)}")
     up = np.asarray(up / np.linalg.norm(up))
     if seen is not None and abs(seen @ up) < CONTRADICTION:
         raise DataError(

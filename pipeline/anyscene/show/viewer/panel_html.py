@@ -55,7 +55,7 @@ def point(found: PickedPoint) -> str:
     """What is known of a point."""
     parts = [f"<b>Point {found.index:,}</b> at {decimals(found.xyz, 2)} m"]
     if found.superpoint >= 0:
-        parts.append(f"Superpoint {found.superpoint} of {found.superpoint_points:,} points")
+        parts.append(f"Superpoint {found.superpoint}, which has {found.superpoint_points:,} points")
     if found.scores:
         parts.append(_table(("label", "cosine"), [(name, f"{score:.3f}") for name, score in found.scores]))
     said = [*found.said, *([("annotation", found.truth)] if found.truth else [])]
