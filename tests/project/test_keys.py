@@ -99,7 +99,7 @@ PARTS = {
             "project/test_per_scene.py::test_whatever_enters_the_values_costs_all_scenes",
         ),
         "fresh.check": NOT_A_VALUE,
-        **dict.fromkeys(("compute", "output", "workers", "label"), NOT_A_VALUE),
+        **dict.fromkeys(("compute", "output", "workers", "failures", "label"), NOT_A_VALUE),
     },
     "project/per_scene.py content_key": {"parts": "project/test_per_scene.py::test_content_key_is_fixed"},
     "project/per_scene.py join": {"upstream": "project/test_per_scene.py::test_join"},
@@ -109,6 +109,10 @@ PARTS = {
             "project/test_per_scene.py::test_whatever_enters_the_values_costs_all_scenes",
         ),
         **dict.fromkeys(("scene", "self.compute", "self.output", "self.workspace"), NOT_A_VALUE),
+    },
+    "text/__init__.py refuse_altered": {
+        "folder": "text/test_text.py::test_weights_that_were_altered_since_they_were_installed_are_refused",
+        "MINILM": NOT_A_VALUE,
     },
     "project/store.py _digest": {
         "attributes": "project/test_store.py::test_altered_attributes_are_refused_by_whoever_reads_them",

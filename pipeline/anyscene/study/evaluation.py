@@ -52,7 +52,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     _require_fused(params, artefacts)
     settings, vocabulary = params.evaluation, params.vocabulary
     label_set = datasets.label_set(params.dataset.label_set)
-    failed = failed_scenes(params, artefacts)
+    failed = failed_scenes(artefacts)
     scenes, unannotated = split_by_annotation(artefacts, settings.split, failed)
     controls = Controls(
         taught={model: _taught(params, model) for model in params.segmenters.names},
@@ -105,12 +105,12 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     return Study(metrics_json.rounded(metrics), tallies, losses)
 
 
-def failed_scenes(params: Params, artefacts: Artefacts) -> dict[str, str]:
-    """The scenes that a stage left out because it failed on them, with the cause in the first such stage."""
-    projections = (f"projection/{model}" for model in params.segmenters.names)
-    found: dict[str, str] = {}
-    for stage in ("scenes", "labels", "superpoints", *projections, "fusion"):
-        found = store.failed(artefacts.data(stage)) | found
+def failed_scenes(artefacts: Artefacts) -> dict[str, str]:
+    """The scenes that a stage left out because it failed on them, with the cause."""
+    data, found = artefacts.data("scenes").parent, dict[str, str]()
+    for pattern in (f"*/{store.FAILED}", f"projection/*/{store.FAILED}"):
+        for file in sorted(data.glob(pattern)):
+            found |= store.failed(file.parent)
     return dict(sorted(found.items()))
 
 

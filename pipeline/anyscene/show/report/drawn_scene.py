@@ -64,7 +64,7 @@ def gallery(run: Run) -> Gallery:
     if not run.artefacts.has(data):
         run.missing.append("There are no scenes yet. Run dvc repro.")
         return Gallery()
-    failed = run.tried(lambda: failed_scenes(run.params, run.artefacts)) or {}
+    failed = run.tried(lambda: failed_scenes(run.artefacts)) or {}
     scenes = [one for one in run.tried(lambda: store.split_ids(data, split)) or () if one not in failed]
     if not scenes:
         run.missing.append(f"No scene of the split {split} can be shown.")

@@ -26,7 +26,7 @@ def uncomputed(run: Run) -> list[str]:
         for name in run.params.training
     }
     absent = [name for name, computed in there.items() if not computed]
-    failed = failed_scenes(run.params, run.artefacts)
+    failed = failed_scenes(run.artefacts)
     known = _ids(data("scenes")) - failed.keys()
     found = [f"Not computed: {', '.join(absent)}. Run dvc repro."] if known and absent else []
     found += [f"Scene {scene} is left out, because it failed in {cause}" for scene, cause in failed.items()]
