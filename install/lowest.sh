@@ -5,7 +5,7 @@ set -euo pipefail
 python=$1 folder=$2
 rm -rf "$folder" && "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install --quiet uv # resolves to the lowest, which pip cannot
-extras=(--extra pipeline --extra 2d --extra synthesis --extra viewer --extra clouds --extra demo --extra bench --extra test)
+extras=(--extra pipeline --extra 2d --extra synthesis --extra viewer --extra clouds --extra demo --extra zoo --extra bench --extra test)
 "$folder/bin/uv" pip compile --quiet --resolution lowest-direct --python "$folder/bin/python" "${extras[@]}" \
   --output-file "$folder/lowest.txt" pyproject.toml
 "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" -r "$folder/lowest.txt"
