@@ -41,6 +41,7 @@ class Held:
 
     camera: Camera
     depth: F4  # f4[H, W], metres
+    id: str
 
     def read_depth(self) -> F4:
         return self.depth
@@ -135,7 +136,7 @@ class Verdict:
 def judged(way: Wrong, frames: Sequence[Held]) -> Verdict:
     """What is said of the frames, read that way."""
     read = [
-        Held(replace(one.camera, pose=way.pose(one.camera.pose)), way.depth(one.depth, one.camera))
+        Held(replace(one.camera, pose=way.pose(one.camera.pose)), way.depth(one.depth, one.camera), one.id)
         for one in frames
     ]
     named: list[bool] = []
@@ -165,7 +166,7 @@ def worn(frames: Sequence[Frame], rng: np.random.Generator) -> list[Held]:
         pose[:3, :3] = Rotation.from_rotvec(np.radians(rng.normal(0, TURN, 3))).as_matrix() @ pose[:3, :3]
         pose[:3, 3] += rng.normal(0, SHIFT, 3)
         noisy = depth * rng.normal(1, NOISE, depth.shape)
-        held.append(Held(replace(frame.camera, pose=pose), noisy.astype(np.float32)))
+        held.append(Held(replace(frame.camera, pose=pose), noisy.astype(np.float32), frame.id))
     return held
 
 

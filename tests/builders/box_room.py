@@ -24,6 +24,7 @@ class Measured:
 
     camera: Camera
     depth: np.ndarray | None  # f4[H, W] in metres along the axis
+    id: str = ""
 
     def read_depth(self):
         return self.depth
@@ -77,8 +78,8 @@ def frames(count: int = 12, size=(WIDTH, HEIGHT)) -> list[Measured]:
 def frames_at(poses, size=(WIDTH, HEIGHT)) -> list[Measured]:
     """The room from these poses, read rightly."""
     return [
-        Measured(Camera(matrix_of(size), pose, *size), depth_of(pose, size).astype(np.float32))
-        for pose in poses
+        Measured(Camera(matrix_of(size), pose, *size), depth_of(pose, size).astype(np.float32), str(k))
+        for k, pose in enumerate(poses)
     ]
 
 

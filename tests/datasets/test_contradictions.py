@@ -1,12 +1,13 @@
 """Scans that contradict themselves: refused, with the reading under which they agree."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anyscene.datasets import contradictions
-from anyscene.datasets.agreement import sample
+from anyscene.datasets.agreement import WHOLE, completed, sample
 from anyscene.datasets.contradictions import DOUBTFUL, Findings, Judge
 from anyscene.datasets.readings import Reading
 from anyscene.datasets.rgbd import Rgbd
@@ -304,7 +305,91 @@ def test_a_surface_that_no_frame_sees_is_warned_of():
         assert "its depth maps hardly see its mesh" in judge().surface(taken, points, Findings()).warning
 
 
+# ------------------------------------------------------------------------------------- of single frames
+
+
+def of_each(measured) -> str:
+    """What is warned of."""
+    taken = sample(measured)
+    return judge().each(completed(taken, measured), judge().frames(taken)).warning
+
+
+def with_depth(measured, depth):
+    """The frames with other depth maps, by their numbers."""
+    return [replace(one, depth=depth[k]) if k in depth else one for k, one in enumerate(measured)]
+
+
+def swapped(measured, a, b):
+    return with_depth(measured, {a: measured[b].depth, b: measured[a].depth})
+
+
+def in_use(measured):
+    """The frames as a device measures them, with noise and drift."""
+    rng = np.random.default_rng(2)
+    return deep(posed(measured, drift(0.5, 0.01)), lambda d: d * rng.normal(1, 0.01, d.shape))
+
+
+@pytest.mark.parametrize("count", [12, 50])
+def test_frames_whose_depth_was_swapped_are_named(count):
+    right = in_use(box_room.frames(count))
+    a, b = count // 4, count // 4 + count // 3
+    warning = of_each(swapped(right, a, b))
+    assert warning.startswith(f"room: frames {a} (") and f" %) and {b} (" in warning
+    assert warning.endswith(" %; are their depth maps or poses swapped?")
+    assert of_each(right) == ""
+
+
+def test_frames_that_are_not_compared_with_the_whole_scan_are_named_too():
+    right = box_room.frames(50)
+    a, b = (k for k in (11, 31) if str(k) not in sample(right).ids)
+    assert f"frames {a} (" in of_each(swapped(right, a, b))
+
+
+def test_a_frame_with_the_pose_of_another_is_named():
+    right = in_use(box_room.frames())
+    wrong = [replace(one, camera=right[5].camera) if k == 3 else one for k, one in enumerate(right)]
+    warning = of_each(wrong)
+    assert warning.startswith("room: frame 3 (") and "is its depth map or its pose that of another" in warning
+
+
+@pytest.mark.parametrize("metres", [0.5, 1.0, 6.0])
+def test_a_depth_map_of_one_distance_is_named(metres):
+    right = in_use(box_room.frames())
+    assert "frame 5 (" in of_each(with_depth(right, {5: np.full_like(right[5].depth, metres)}))
+
+
+def test_many_frames_are_counted():
+    right = in_use(box_room.frames(40))
+    broken = with_depth(right, {k: np.full_like(right[k].depth, 0.5) for k in range(0, 40, 5)})
+    warning = judge().each(completed(sample(broken), broken), Findings()).warning
+    assert warning.startswith("room: frames 0 (") and " and 3 more contradict the others" in warning
+
+
+def test_what_was_warned_of_before_is_said_too():
+    right = in_use(box_room.frames())
+    taken = sample(swapped(right, 3, 7))
+    assert judge().each(taken, Findings(warning="room: first")).warning.startswith("room: first; frames 3 (")
+
+
+def test_two_frames_that_contradict_each_other_are_not_told_apart():
+    pair = box_room.frames()[:2]
+    far = with_depth(pair, {1: pair[1].depth * 3})
+    assert judge().each(sample(far), Findings()) == Findings() == judge().each(None, Findings())
+
+
+def test_each_frame_of_a_large_scan_that_is_compared_is_looked_at():
+    many = box_room.frames(WHOLE + 1)
+    assert completed(sample(many), many).ids == sample(many).ids
+
+
 # --------------------------------------------------------------------------------- of the reader rgbd
+
+
+def test_a_scan_with_a_frame_of_its_own_clock_is_warned_of_by_its_reader(tmp_path):
+    folder = box_room.write_scan(tmp_path / "room")
+    (folder / "pose" / "3.txt").write_text((folder / "pose" / "5.txt").read_text())
+    _, findings = contradictions.read(Rgbd(tmp_path, "test"), "room")
+    assert f"{folder}: frame 3 (" in findings.warning
 
 
 @pytest.mark.parametrize(

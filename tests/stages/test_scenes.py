@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from anyscene.project import store
@@ -201,6 +202,19 @@ def test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other(captured)
     assert "scenes: rooms/wrong: its depth maps contradict each other" in result.stderr
     assert store.scene_ids("data/scenes") == ["right", "wrong"]
     assert "world-to-camera" in store.agreement(Path("data/scenes/wrong.zarr"))["warning"]
+
+
+def test_frames_that_contradict_the_others_are_named_and_kept(captured):
+    folder = box_room.write_scan(captured.folder / "rooms" / "swapped")
+    for one, other in (("3", "7"), ("7", "3")):
+        depth = box_room.frames()[int(other)].depth
+        Image.fromarray(np.rint(1000 * depth).astype(np.uint16)).save(folder / "depth" / f"{one}.png")
+    captured.change(dataset={"root": "rooms"})
+    result = run(scenes)
+    assert result.exit_code == 0 and "scenes: rooms/swapped: frames 3 (" in result.stderr
+    warning = store.agreement(Path("data/scenes/swapped.zarr"))["warning"]
+    assert warning.endswith("are their depth maps or poses swapped?")
+    assert len(store.open_scene(Path("data/scenes/swapped.zarr")).attrs["frames"]) == 12
 
 
 def test_scenes_without_depth_say_nothing_of_agreement(captured):

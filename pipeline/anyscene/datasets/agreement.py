@@ -9,11 +9,14 @@ rightly. If it is not, neither the distances of its cameras nor where they look 
 that a camera turned between two frames is the same under all readings, as is the order of the frames. So
 a frame stands with those after it that have turned by some degrees, and with its neighbours in space, once as
 the poses are and once as their inverses are.
+
+One frame among right ones, whose depth or pose is that of another, hardly changes the sum. It is told by what
+each pair of frames makes of each other, and of a scan that is not large all frames are asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +30,8 @@ TOLERANCE = 0.05  # a share of the distance, more than the noise and drift of a 
 FRAMES = (16, 48)  # of a sample: a quarter of the scan's, within these bounds
 PIXELS = 128  # of a frame
 POINTS = 2048  # of a surface
+WHOLE = 64  # frames of a scan of which each is looked at
+PAIR = 16  # points that nothing hides between two frames; fewer say nothing of them
 TURNS = (np.radians(12), np.radians(25))  # between frames that still overlap, at 45 degrees and more of view
 AS_READ = Change()
 SEED = 0
@@ -34,6 +39,11 @@ SEED = 0
 
 class DepthFrame(Protocol):
     """A frame whose depth can be read."""
+
+    @property
+    def id(self) -> str:
+        """By which a person knows it; no other of its scan has the same."""
+        ...
 
     @property
     def camera(self) -> Camera:
@@ -104,6 +114,7 @@ def in_words(shares: Mapping[str, float]) -> str:
 class Sample:
     """The depth maps of K frames, and P pixels of each."""
 
+    ids: tuple[str, ...]
     poses: F8  # f8[K, 4, 4], camera to world
     intrinsics: F8  # f8[K, 3, 3], of the depth maps
     depth: tuple[F4, ...]  # f4[H, W] each, metres
@@ -119,8 +130,9 @@ class Sample:
         """The sample of those frames b1[K] alone; None where they are fewer than two."""
         if np.count_nonzero(kept) < 2:
             return None
-        depth = tuple(one for one, is_kept in zip(self.depth, kept, strict=True) if is_kept)
-        return Sample(self.poses[kept], self.intrinsics[kept], depth, self.ray[kept], self.metres[kept])
+        some = np.flatnonzero(kept)
+        ids, depth = tuple(self.ids[k] for k in some), tuple(self.depth[k] for k in some)
+        return Sample(ids, self.poses[kept], self.intrinsics[kept], depth, self.ray[kept], self.metres[kept])
 
     def points(self, change: Change = AS_READ, every: int = 1) -> F8:
         """f8[K, P, 3]: where in the world the pixels measure something, once cameras and depth are changed.
@@ -142,46 +154,95 @@ class Sample:
         points, poses = xyz.astype(np.float64), change.poses(self.poses)
         return sum((self._seen(k, poses[k], points, change) for k in range(len(poses))), NONE)
 
+    def pairs(self) -> F8:
+        """f8[K, K]: the contradiction of each two frames, in 0..1; NaN where that can be said of fewer points
+        than PAIR, and of a frame with itself."""
+        xyz, count = self.points(), len(self.poses)
+        confirmed, past = np.zeros((2, count, count))
+        for k, pose in enumerate(self.poses):
+            which, beyond = self._beyond(k, pose, xyz, AS_READ)
+            other = which // xyz.shape[1]
+            past[k] = np.bincount(other[beyond > TOLERANCE], minlength=count)
+            confirmed[k] = np.bincount(other[np.abs(beyond) <= TOLERANCE], minlength=count)
+        past += past.T
+        asked = past + confirmed + confirmed.T
+        says = (asked >= PAIR) & ~np.eye(count, dtype=bool)
+        return np.divide(past, asked, out=np.full_like(past, np.nan), where=says)
+
     def _seen(self, k: int, pose: F8, xyz: F8, change: Change) -> Agreement:
         """What frame k makes of points [..., 3] in the world, if `pose` is its pose."""
+        _, beyond = self._beyond(k, pose, xyz, change)
+        past, hidden = (int(np.count_nonzero(sign * beyond > TOLERANCE)) for sign in (1, -1))
+        return Agreement(len(beyond) - past - hidden, past, hidden, xyz.size // 3)
+
+    def _beyond(self, k: int, pose: F8, xyz: F8, change: Change) -> tuple[I8, F8]:
+        """(i8[M]: which of the points [..., 3] in the world frame k has a reading at, if `pose` is its pose;
+        f8[M]: how far beyond each this lies, a share of the distance)."""
         depth, matrix = self.depth[k], self.intrinsics[k]
         height, width = depth.shape
         x, y, z = ((xyz.reshape(-1, 3) - pose[:3, 3]) @ pose[:3, :3]).T
         with np.errstate(divide="ignore", invalid="ignore"):  # for points in the camera's plane
             column = np.rint(x / z * matrix[0, 0] + matrix[0, 2])
             row = np.rint(y / z * matrix[1, 1] + matrix[1, 2])
-        inside: B1 = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside = np.flatnonzero((z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height))
         column, row, z = column[inside], row[inside], z[inside]
         found = depth[row.astype(np.int64), column.astype(np.int64)].astype(np.float64)
         if change.along:
             found *= _length(row, column, matrix) ** change.along
         read = found > 0
-        beyond = found[read] * change.depth / z[read] - 1
-        past, hidden = (int(np.count_nonzero(sign * beyond > TOLERANCE)) for sign in (1, -1))
-        return Agreement(int(np.count_nonzero(read)) - past - hidden, past, hidden, x.size)
+        return inside[read], found[read] * change.depth / z[read] - 1
 
 
 def sample(frames: Sequence[DepthFrame]) -> Sample | None:
     """Some of the frames, with depth and some pixels of each; None where fewer than two have any readings.
 
     Raises DataError where a depth map cannot be read."""
+    taken = _read(frames, chosen(np.array([frame.camera.pose for frame in frames]).reshape(-1, 4, 4)))
+    return taken if len(taken.ids) >= 2 else None
+
+
+def completed(taken: Sample, frames: Sequence[DepthFrame]) -> Sample:
+    """A sample of the frames with all others that have readings, where they are at most WHOLE; else the
+    sample, because to read all depth maps takes long. Raises DataError where one cannot be read."""
+    if len(frames) > WHOLE:
+        return taken
+    there = set(taken.ids)
+    more = _read(frames, [k for k, frame in enumerate(frames) if frame.id not in there])
+    return Sample(
+        taken.ids + more.ids,
+        np.concatenate([taken.poses, more.poses]),
+        np.concatenate([taken.intrinsics, more.intrinsics]),
+        taken.depth + more.depth,
+        np.concatenate([taken.ray, more.ray]),
+        np.concatenate([taken.metres, more.metres]),
+    )
+
+
+def _read(frames: Sequence[DepthFrame], which: Iterable[int]) -> Sample:
+    """Those frames that have readings, and some pixels of each."""
     rng = np.random.default_rng(SEED)
-    poses, intrinsics, maps, rays, metres = [], [], [], [], []
-    for k in chosen(np.array([frame.camera.pose for frame in frames]).reshape(-1, 4, 4)):
+    ids, poses, intrinsics, maps, rays, metres = [], [], [], [], [], []
+    for k in which:
         depth = frames[k].read_depth()
         if depth is None or not len(readings := np.flatnonzero(depth > 0)):
             continue
         height, width = depth.shape
         matrix = frames[k].camera.resized(width, height).intrinsics
         row, column = np.divmod(readings[rng.integers(0, len(readings), PIXELS)], width)
+        ids.append(frames[k].id)
         rays.append(_ray(row, column, matrix))
         metres.append(depth[row, column].astype(np.float64))
         poses.append(frames[k].camera.pose)
         intrinsics.append(matrix)
         maps.append(depth)
-    if len(maps) < 2:
-        return None
-    return Sample(np.array(poses), np.array(intrinsics), tuple(maps), np.array(rays), np.array(metres))
+    return Sample(
+        tuple(ids),
+        np.array(poses).reshape(-1, 4, 4),
+        np.array(intrinsics).reshape(-1, 3, 3),
+        tuple(maps),
+        np.array(rays).reshape(-1, PIXELS, 3),
+        np.array(metres).reshape(-1, PIXELS),
+    )
 
 
 def points_of(xyz: Floats, face: Integers) -> Floats:

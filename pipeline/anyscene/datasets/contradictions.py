@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from anyscene.arrays import F8, I8, Floats
-from anyscene.datasets.agreement import Agreement, Sample, in_words, points_of, sample
+from anyscene.datasets.agreement import Agreement, Sample, completed, in_words, points_of, sample
 from anyscene.datasets.protocol import Correctable, Dataset
 from anyscene.datasets.readings import Change, Reading, others
 from anyscene.errors import DataError
@@ -22,6 +22,8 @@ from anyscene.scene import Frame, Scene, inverse, moved
 DOUBTFUL = 0.18  # a contradiction above which a scan is looked into and warned of; right ones stay below
 ROUGH = 0.25  # the same of a mesh, which has holes and smooth edges
 REFUSED = 0.35  # one that cannot be right
+FAR = 0.5  # by so much more a frame contradicts the others than these each other, and is named
+NAMED = 6  # frames, at most
 LITTLE = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
 FEW = 0.03  # of what is asked: where less is covered, frames hardly overlap
 ENOUGH = 200  # points that nothing hides; of fewer nothing can be said
@@ -130,13 +132,34 @@ class Judge:
             return self._wrong(findings, said)
         return self._doubtful(findings, said) if found.contradiction > ROUGH else findings
 
+    def each(self, taken: Sample | None, findings: Findings) -> Findings:
+        """Of each frame with the others: those are named that contradict them. findings: of the whole."""
+        if taken is None:
+            return findings
+        odd, among = _odd(taken.pairs())
+        if not odd:
+            return findings
+        in_order = sorted(odd, key=lambda k: (len(taken.ids[k]), taken.ids[k]))
+        named = [f"{taken.ids[k]} ({100 * odd[k]:.0f} %)" for k in in_order]
+        if len(named) > NAMED:
+            named[NAMED - 1 :] = [f"{len(named) - NAMED + 1} more"]
+        if len(odd) == 1:
+            who = f"frame {named[0]} contradicts"
+            question = "is its depth map or its pose that of another, or its depth broken?"
+        else:
+            who = f"frames {', '.join(named[:-1])} and {named[-1]} contradict"
+            question = "are their depth maps or poses swapped?"
+        said = f"{who} the others, which contradict each other by {100 * among:.0f} %; {question}"
+        return self._doubtful(findings, said)
+
     def _wrong(self, findings: Findings, said: str) -> Findings:
         if self.refuse:
             raise DataError(f"{self.where}: {said}")
         return self._doubtful(findings, said)
 
     def _doubtful(self, findings: Findings, said: str) -> Findings:
-        return replace(findings, warning=f"{self.where}: {said}")
+        more = f"{findings.warning}; {said}" if findings.warning else f"{self.where}: {said}"
+        return replace(findings, warning=more)
 
 
 def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Findings]:
@@ -147,7 +170,8 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         found = dataset.read(scene)
         judge = Judge(where, _of_format(found.frames), in_files, refuse)
         taken = sample(found.frames)
-        return found, judge.surface(taken, points_of(found.xyz, found.face), judge.frames(taken))
+        findings = judge.surface(taken, points_of(found.xyz, found.face), judge.frames(taken))
+        return found, findings if taken is None else judge.each(completed(taken, found.frames), findings)
     reading = dataset.reading(scene)
     judge = Judge(where, reading, functools.partial(dataset.correction, scene), refuse)
     frames, lost = dataset.frames(scene)
@@ -160,7 +184,8 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         return found, findings
     # to the axes of the files, of which messages speak
     back = in_metres[0].camera.pose @ inverse(found.frames[0].camera.pose)
-    return found, judge.surface(taken, moved(points_of(found.xyz, found.face), back), findings)
+    findings = judge.surface(taken, moved(points_of(found.xyz, found.face), back), findings)
+    return found, judge.each(completed(taken, in_metres), findings)
 
 
 def _of_format(frames: Sequence[Frame]) -> Reading:
@@ -238,6 +263,31 @@ def _is_better_by_a_tenth(taken: Sample) -> bool:
     of the time of one comparison."""
     least = MORE * _worth(taken.frames(every=COARSE))
     return bool((_worths(taken, np.array(TENTH)) > least).any())
+
+
+def _odd(pairs: F8) -> tuple[dict[int, float], float]:
+    """(the frames that contradict the others far more than these each other, each with its median over the
+    pairs in which it is, of the contradictions f8[K, K] of pairs; the median of the others).
+
+    The worst is taken out first, because it makes those that see the same look worse than they are."""
+    pairs = pairs.copy()
+    odd: dict[int, float] = {}
+    while True:
+        share = _medians(pairs)
+        known = np.isfinite(pairs).sum(1) >= 2  # of two frames that contradict each other either may be right
+        worst = int(np.argmax(np.where(known, share, -1)))
+        among = float(_medians(np.delete(share, worst)[None])[0])
+        if not known[worst] or not share[worst] - among > FAR:
+            return odd, among
+        odd[worst] = float(share[worst])
+        pairs[worst] = pairs[:, worst] = np.nan
+
+
+def _medians(values: F8) -> F8:
+    """f8[N]: of each row of f8[N, M], without what is NaN; NaN where all is."""
+    count, row, ordered = np.isfinite(values).sum(1), np.arange(len(values)), np.sort(values, axis=1)
+    middle: F8 = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
+    return middle
 
 
 def _short(value: float) -> float:

@@ -37,6 +37,19 @@ def test_a_right_export_passes_and_the_numbers_are_printed(tmp_path):
     check_room(tmp_path / "out")
 
 
+def test_frames_whose_depth_was_swapped_are_named_by_import_and_doctor(tmp_path):
+    export = box_room.write_transforms(tmp_path / "in")
+    depth = export / "depth"
+    (depth / "3.png").rename(depth / "other")
+    (depth / "7.png").rename(depth / "3.png")
+    (depth / "other").rename(depth / "7.png")
+    status, said = run(export, *TOLD, "--out", tmp_path / "out")
+    assert status == 0 and "out: frames 3 (" in said and "are their depth maps or poses swapped?" in said
+    assert len(Rgbd(tmp_path, "test").read("out").frames) == 12
+    said = CliRunner().invoke(doctor.app, [str(tmp_path / "out")]).output
+    assert "frames 3 (" in " ".join(said.split())
+
+
 WRONG = [
     ({"pose": lambda one: one}, TOLD, ["--axes", "opencv"]),
     ({"pose": lambda one: np.linalg.inv(one) }, TOLD, ["--poses", "world-to-camera", "--axes", "opencv"]),

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import F4
+from anyscene.arrays import B1, F4
 from anyscene.datasets import ply
-from anyscene.datasets.agreement import points_of, sample
+from anyscene.datasets.agreement import Sample, completed, points_of, sample
 from anyscene.datasets.contradictions import Findings, Judge, in_files
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.geometry.geometry import Geometry
@@ -210,6 +210,10 @@ class _Unwritten:
     frame: SourceFrame
     camera: Camera  # without distortion
 
+    @property
+    def id(self) -> str:
+        return self.frame.id
+
     def read_depth(self) -> F4 | None:
         """f4[h, w]: metres along the camera's axis; None where the frame has none that can be read, so that
         it will be left out."""
@@ -233,15 +237,25 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
     def placed(frame: SourceFrame) -> _Unwritten:
         return _Unwritten(frame, frame.pinhole.moved(back))
 
-    taken = sample(usable([(frame.id, frame) for frame in capture.frames], placed)[0])
+    frames = usable([(frame.id, frame) for frame in capture.frames], placed)[0]
+    read = taken = sample(frames)
     if taken is not None:
-        median = np.median(taken.metres, axis=1)
-        plausible = (median >= PLAUSIBLE[0]) & (median <= PLAUSIBLE[1])
+        plausible = _plausible(taken)
         # The others will be left out. Where all are odd, options that say how they are meant may be wrong;
         # but where all that is seen is one distance, something covers the lens.
         if plausible.any() or capture.reading is None or not np.ptp(taken.metres, axis=1).any():
             taken = taken.of(plausible)
     findings = judge.frames(taken)
-    if surface is None:
+    if surface is not None:
+        points = moved(points_of(surface.xyz, surface.face), back)
+        findings = judge.surface(taken, points, findings)
+    if read is None or taken is None:
         return findings
-    return judge.surface(taken, moved(points_of(surface.xyz, surface.face), back), findings)
+    whole = completed(read, frames)
+    return judge.each(whole.of(_plausible(whole)), findings)
+
+
+def _plausible(taken: Sample) -> B1:
+    """b1[K]: whether half of a frame's depth is not beyond that of a room, so that it is not left out."""
+    median = np.median(taken.metres, axis=1)
+    return (median >= PLAUSIBLE[0]) & (median <= PLAUSIBLE[1])
