@@ -30,7 +30,7 @@ from anyscene.segmenters import captions
 from anyscene.study import cost
 from anyscene.weights import catalogue
 
-DISK_GB = 4  # of data, models and DVC's cache after `make demo`: 3.4
+DISK_GB = 4  # of data and models after `make demo`: 1.7, and as much again in a cache without hard links
 MEASURED_BY = (
     "not measured: in a clone `python -m benchmarks.speed.throughput --device cuda NAME ...` measures what "
     "runs here; time others on some frames"
