@@ -48,7 +48,7 @@ test: lint $(MINKOWSKI) ## lint and tests, with the coverage of pipeline/ (the s
 	@$(TEST) python -m pytest $(TOGETHER) --cov --cov-report=term --durations=10
 
 quick: $(READY) ## tests without dvc, browser, other processes, training: after every few lines
-	@$(TEST) python -m pytest $(TOGETHER) -m 'not slow and not integration'
+	@$(TEST) python -m pytest $(TOGETHER) -m 'not slow and not integration and not minkowski'
 
 cpus: $(MINKOWSKI) ## the tests as processors without AVX-512, and without AVX, compute them
 	@$(TEST) ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python -m pytest $(TOGETHER)

@@ -10,4 +10,4 @@ extras=(--extra pipeline --extra 2d --extra synthesis --extra viewer --extra clo
   --output-file "$folder/lowest.txt" pyproject.toml
 "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" -r "$folder/lowest.txt"
 "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" --no-deps --editable .
-OMP_WAIT_POLICY=passive "$folder/bin/python" -m pytest -p no:cacheprovider -m 'not slow and not integration' "${@:3}"
+OMP_WAIT_POLICY=passive "$folder/bin/python" -m pytest -p no:cacheprovider -m 'not slow and not integration and not minkowski' "${@:3}"
