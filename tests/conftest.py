@@ -16,6 +16,13 @@ FIRST = (
 )
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Import no module of which `make quick` leaves out every test: what some import takes seconds."""
+    if "not integration" in config.option.markexpr and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.integration\n" in collection_path.read_text() or None
+    return None
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that no process works alone on one of them at the end, and
     none waits for what another computes."""

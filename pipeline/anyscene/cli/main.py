@@ -84,7 +84,7 @@ class Commands(TyperGroup):
                     formatter.write_dl(list(commands.items()))
         for title, offered in OFFERED.items():
             with formatter.section(title):
-                formatter.write_text(", ".join(offered.names()), encoding="utf-8")
+                formatter.write_text(", ".join(offered.names()))
 
 
 def stages() -> dict[str, str]:
