@@ -12,6 +12,8 @@ from anyscene_demo.generated import Parts
 from anyscene_demo.render import Renderer
 from anyscene_demo.rooms import CLASSES, assemble, shell_model
 
+pytestmark = pytest.mark.integration
+
 SCENES = ("train_000", "val_000")
 
 

@@ -14,6 +14,8 @@ import pytest
 from anyscene.cli.refusals import refusals
 from anyscene.errors import CutText, DataError
 
+pytestmark = pytest.mark.integration
+
 
 def refused(error, capsys):
     with pytest.raises(SystemExit) as ended, refusals("anyscene query"):

@@ -19,6 +19,8 @@ from anyscene.scene import moved
 from tests.builders import miniature
 from tests.builders.capture import grid, write_scan
 
+pytestmark = pytest.mark.integration
+
 UTM = np.array([693000.25, 5337000.5, 520.125])
 WORLD = np.eye(4)  # millimetres, y up, on a map
 WORLD[:3, :3] = 1000 * Rotation.from_euler("xz", [90, 30], degrees=True).as_matrix()

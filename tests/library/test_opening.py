@@ -22,6 +22,8 @@ from tests.builders.layouts import write_frames
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
+pytestmark = pytest.mark.integration
+
 ENCODER = miniature.Spelling()
 
 

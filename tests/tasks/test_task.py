@@ -31,6 +31,8 @@ from anyscene.tasks.task import Texts, task
 from anyscene.tasks.truth import Annotation
 from tests.builders import REPOSITORY, miniature
 
+pytestmark = pytest.mark.integration
+
 DECLARED = stages.declared(REPOSITORY / "stages")
 FLOORS = '''
     """A task of another package: which points lie on the floor."""

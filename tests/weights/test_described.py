@@ -12,6 +12,8 @@ from anyscene.weights import described, reading
 from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
 from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 
+pytestmark = pytest.mark.integration
+
 KINDS = {"dense": DenseSegmenter, "mask": MaskSegmenter}
 
 

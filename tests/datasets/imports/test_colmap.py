@@ -23,6 +23,8 @@ from tests.builders.colmap import UNIT, arbitrary, up_of, write_map, write_works
 from tests.builders.importing import as_written, written
 from tests.builders.wall import DISTORTION, HEIGHT, WIDTH, check_on_wall, rolled, views, wall_of
 
+pytestmark = pytest.mark.integration
+
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
 WORLD = arbitrary()
 UP = imports.direction(up_of(WORLD))

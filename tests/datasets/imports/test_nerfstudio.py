@@ -28,6 +28,8 @@ from tests.builders.importing import written
 from tests.builders.nerfstudio import change, write_capture
 from tests.builders.wall import DISTORTION, FOCAL, HEIGHT, WIDTH, check_on_wall, render, rolled
 
+pytestmark = pytest.mark.integration
+
 POSES = (rolled(), rolled(yaw=-20.0))
 
 

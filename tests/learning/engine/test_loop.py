@@ -19,6 +19,8 @@ from anyscene.networks.trained import hidden
 from tests.builders import training_rooms
 from tests.twins import plain_training
 
+pytestmark = pytest.mark.integration
+
 VOXEL = training_rooms.VOXEL
 KINDS = ("superpoint", "pixel")
 

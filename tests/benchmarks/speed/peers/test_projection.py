@@ -1,6 +1,7 @@
 """Visibility and multi-view sums against whole-array NumPy as OpenScene's scripts compute them."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from anyscene.scene import Camera
 from anyscene.segmenters.protocol import FeatureMap
 from benchmarks.speed import meshes
 from benchmarks.speed.peers import projection as peer
+
+pytestmark = pytest.mark.integration
 
 
 def scannet(seed, width=320, height=240):
