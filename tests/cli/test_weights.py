@@ -41,6 +41,8 @@ def weightless(project, monkeypatch):
         pytest.fail("began")
 
     monkeypatch.setattr(project_scenes.store, "keys", lambda *_: {"room": "key"})
+    monkeypatch.setattr(project_scenes.store, "scene_ids", lambda *_: ["room"])
+    monkeypatch.setattr(project_scenes.store, "key", lambda *_: "key")
     monkeypatch.setattr(measure.store, "open_scene", lambda *_: pytest.fail("looked at images"))
     monkeypatch.setattr(per_scene, "run", begin)
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
