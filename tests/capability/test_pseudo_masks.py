@@ -18,6 +18,8 @@ from anyscene.project import parameters
 from anyscene.weights import sam as sam_module
 from tests.builders import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 DEMO = parameters.load(REPOSITORY / "params.yaml").synthesis
 CPU = torch.device("cpu")
 

@@ -16,6 +16,8 @@ from tests.builders import box_room
 from tests.builders.box_room import OPENGL, along_rays, deep, posed, rotated
 from tests.builders.capture import write_ply
 
+pytestmark = pytest.mark.integration
+
 
 def judge(now=None, refuse=True) -> Judge:
     return Judge("room", now or Reading(), lambda changed: f"say {sorted(changed.items())}", refuse)

@@ -17,6 +17,8 @@ from anyscene.scene import Scene, moved
 from tests.builders.box_room import ROOM, matrix_of, write_scan
 from tests.builders.capture import write_ply
 
+pytestmark = pytest.mark.integration
+
 Z = np.array([0.0, 0.0, 1.0])
 ANGLES = [11, 37, 44, -37, 90 + 37]
 SETTINGS = parameters.defaults()

@@ -18,6 +18,8 @@ from anyscene.errors import TextError
 from anyscene.project.parameters import Text
 from anyscene.segmenters.maskclip import segmenter as maskclip
 
+pytestmark = pytest.mark.integration
+
 NAMES = ["wall", "chair", "shower curtain", "other"]
 
 

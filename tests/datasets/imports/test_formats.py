@@ -21,6 +21,8 @@ from tests.builders.layouts import (
 from tests.builders.polycam import write_export
 from tests.builders.wall import rolled, views
 
+pytestmark = pytest.mark.integration
+
 POSES = (rolled(), rolled(yaw=-20.0), rolled(yaw=5.0))
 MARK = b"\xef\xbb\xbf"  # of UTF-8, as Windows writes it
 

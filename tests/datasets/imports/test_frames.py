@@ -18,6 +18,8 @@ from tests.builders.importing import imported, read, written
 from tests.builders.layouts import turned, write_frames
 from tests.builders.wall import check_on_wall, rolled, views
 
+pytestmark = pytest.mark.integration
+
 POSES = tuple(rolled(yaw=yaw) for yaw in (15.0, -20.0, 5.0, -5.0))
 
 
