@@ -55,14 +55,19 @@ def test_without_correction_the_device_is_taken_at_its_word(tmp_path):
     assert "has no corrected_images: poses are not optimised" in str(summary)
 
 
+def remove(file, *keys):
+    """Take keys out of a JSON file that has them."""
+    content = json.loads(file.read_text())
+    for key in keys:
+        del content[key]
+    file.write_text(json.dumps(content))
+
+
 def test_corrected_cameras_without_a_size(tmp_path):
     """As Polycam writes them now (nerfstudio-project/nerfstudio, pull request 3725)."""
     ids = write_export(tmp_path / "in", views(POSES))
     for id in ids:
-        path = tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{id}.json"
-        content = json.loads(path.read_text())
-        del content["width"], content["height"]
-        path.write_text(json.dumps(content))
+        remove(tmp_path / "in" / "keyframes" / "corrected_cameras" / f"{id}.json", "width", "height")
     summary, frames = imported(tmp_path / "in", tmp_path / "out")
     assert summary.left_out == () and summary.remarks == ()
     for frame in frames:
@@ -109,10 +114,7 @@ def test_cameras_without_a_time(tmp_path):
     """As Polycam writes them since 2026."""
     ids = write_export(tmp_path / "in", views(POSES), corrected=False)
     for id in ids:
-        path = tmp_path / "in" / "keyframes" / "cameras" / f"{id}.json"
-        content = json.loads(path.read_text())
-        del content["timestamp"], content["blur_score"]
-        path.write_text(json.dumps(content))
+        remove(tmp_path / "in" / "keyframes" / "cameras" / f"{id}.json", "timestamp", "blur_score")
     _, frames = imported(tmp_path / "in", tmp_path / "out")
     assert [frame.id for frame in frames] == ids
 
