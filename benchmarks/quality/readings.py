@@ -1,9 +1,9 @@
-"""python -m benchmarks.quality.readings [FOLDER] [--rooms N]: are wrong readings of scans refused?
+"""python -m benchmarks.quality.readings [FOLDER] [--rooms N] [--real]: are wrong readings of scans refused?
 
 And is the right one named? FOLDER holds scans in the form of the reader `rgbd`, those of the demo by default.
-Their depth gets noise and their poses drift, as those of a device do. Then each is read rightly and in every
-wrong way, and judged as `anyscene import` and the stage `scenes` judge it. The tables of
-docs/notes/readings.md come from here.
+Their depth gets noise and their poses drift, as those of a device do; real ones (--real) have their own. Then
+each is read rightly and in every wrong way, and judged as `anyscene import` and the stage `scenes` judge it.
+The tables of docs/notes/readings.md come from here.
 """
 
 from __future__ import annotations
@@ -170,6 +170,12 @@ def worn(frames: Sequence[Frame], rng: np.random.Generator) -> list[Held]:
     return held
 
 
+def held_as_they_are(frames: Sequence[Frame]) -> list[Held]:
+    """The frames with the noise and drift of the device that measured them."""
+    depth = [(frame, frame.read_depth()) for frame in frames]
+    return [Held(frame.camera, one, frame.id) for frame, one in depth if one is not None]
+
+
 def percent(values: Sequence[float]) -> str:
     """Median, and the range."""
     low, middle, high = (100 * np.quantile(values, q) for q in (0, 0.5, 1))
@@ -228,16 +234,22 @@ def table_of_meshes(rooms: Sequence[tuple[Sequence[Held], Floats]], console: Con
 def main(
     folder: Annotated[Path, typer.Argument()] = layout.WORLD,
     rooms: Annotated[int, typer.Option(help="how many, at most")] = 40,
+    real: Annotated[bool, typer.Option("--real", help="add no noise and no drift")] = False,
 ) -> None:
     """Read scans rightly and wrongly, and print what is said of them."""
     scans = Rgbd(folder, "scans")
     names = list(scans.splits())[:rooms]
-    held = [worn(scans.frames(name)[0], np.random.default_rng(room)) for room, name in enumerate(names)]
-    meshes = [ply.read(folder / name / "mesh.ply") for name in names]
-    surfaces = [points_of(mesh.xyz, mesh.face) for mesh in meshes]
+    found = [scans.frames(name)[0] for name in names]
+    held = [
+        held_as_they_are(frames) if real else worn(frames, np.random.default_rng(room))
+        for room, frames in enumerate(found)
+    ]
     console = Console(width=140)
     table_of_readings(held, console)
-    table_of_meshes(list(zip(held, surfaces, strict=True)), console)
+    files = [(room, folder / name / "mesh.ply") for room, name in zip(held, names, strict=True)]
+    meshes = [(room, ply.read(file)) for room, file in files if file.is_file()]
+    if meshes:
+        table_of_meshes([(room, points_of(mesh.xyz, mesh.face)) for room, mesh in meshes], console)
 
 
 if __name__ == "__main__":

@@ -21,21 +21,17 @@ def from_frames(frames: Sequence[Frame], voxel: float, farthest: float = np.inf)
     plane through the neighbours of a point, turned towards the cameras that saw it. Raises DataError where
     the depth maps have hardly any readings, or contradict each other.
     """
-    cells, sums = np.zeros((0, 3), np.int64), np.zeros((0, 10))  # count, xyz, rgb, camera centre
-    for frame in frames:
-        xyz, rgb = back_project(frame, farthest)
-        centre = np.broadcast_to(frame.camera.pose[:3, 3], xyz.shape)
-        rows = np.column_stack([np.ones(len(xyz)), xyz, rgb, centre])
-        keys = np.concatenate([cells, np.floor(xyz / voxel).astype(np.int64)])
-        cells, inverse = np.unique(keys, axis=0, return_inverse=True)
-        rows = np.concatenate([sums, rows])
-        sums = np.stack([np.bincount(inverse.ravel(), column, len(cells)) for column in rows.T], 1)
-    if len(cells) <= NEIGHBOURS:
-        raise DataError(f"{_folder(frames)}: hardly any depth readings; check depth_scale, or add mesh.ply")
-    mean = sums[:, 1:] / sums[:, :1]
-    points = mean[:, :3].astype(np.float32)
-    from anyscene.datasets.depth_votes import supported  # only here, because numba takes a second to import
+    # only here, because numba takes a second to import
+    from anyscene.datasets.depth_votes import supported
+    from anyscene.datasets.voxel_means import VoxelMeans
 
+    cubes = VoxelMeans(voxel)
+    for frame in frames:
+        cubes.add(*back_project(frame, farthest), frame.camera.pose[:3, 3])
+    if len(cubes) <= NEIGHBOURS:
+        raise DataError(f"{_folder(frames)}: hardly any depth readings; check depth_scale, or add mesh.ply")
+    mean = cubes.means()
+    points = mean[:, :3].astype(np.float32)
     kept = supported(points, frames, farthest)
     if np.count_nonzero(kept) <= NEIGHBOURS:
         raise DataError(
