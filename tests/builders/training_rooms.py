@@ -15,6 +15,9 @@ CLASSES, WIDTH, VOXEL = 5, 12, 0.15
 RATES = {"final_learning_rate": 0.001, "warmup": 2}
 SETTINGS = {  # of the objectives that the project has
     "points_per_scene": 20_000,
+    "points_per_process": 0,
+    "superpoint_mean": "points",
+    "align": True,
     "start": "paper",
     "loss": "paper",
     "momentum": 0.9,

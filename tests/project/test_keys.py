@@ -240,6 +240,7 @@ CHOICES = {  # keys whose text is one of some -> another one; the rest of their 
     "training.distilled.kind": "pixel",
     "vocabulary": [*miniature.VOCABULARY, "lamp"],
     "training.distilled.from": "random",
+    "training.distilled.superpoint_mean": "voxels",
 }
 
 
@@ -363,6 +364,8 @@ def fingerprint(folder, part="", recipe=None):
         "inputs": {"inputs": "geometry"},
         "turn": {"augmentation": Augmentation("quarter", 0.5)},
         "elastic": {"augmentation": Augmentation("free", 0.25)},
+        "mirror": {"augmentation": Augmentation("free", 0.5, mirror=0.5)},
+        "enabled": {"augmentation": Augmentation("free", 0.5, enabled=False)},
     }
     where = {"augmentation": Augmentation("free", 0.5)} | changes.get(part, {})
     context = training_rooms.context(network, folder, **where)
@@ -383,6 +386,7 @@ def fingerprint(folder, part="", recipe=None):
     "part",
     [
         *("weights", "settings", "backend", "precision", "voxel", "inputs", "turn", "elastic"),
+        *("mirror", "enabled"),
         *("objective", "parameters of the objective", "given", "data"),
     ],
 )
@@ -464,7 +468,7 @@ def test_a_training_begins_again_where_a_parameter_is_another(made):
     before, wrong = made(values), []
     declares = [key.replace("${key}", "distilled") for key in STAGES["training"].parameters]
     # another network or data of another form fit with no other parameter, so they are tried by themselves
-    apart = ("network.variant", "network.width", "network.voxel", "network.input")
+    apart = ("network.variant", "network.width", "network.voxel", "network.input", "network.bias")
     apart += tuple(f"training.distilled.{key}" for key in ("target", "beside", "optimiser"))
     for key in [".".join(keys) for keys, _ in leaves(values)]:
         if key in apart or not within(key, [*declares, "text", "fusion", "evaluation"]):
@@ -476,7 +480,10 @@ def test_a_training_begins_again_where_a_parameter_is_another(made):
 
 @pytest.mark.parametrize(
     "network",
-    [{"variant": "18A"}, {"width": 0.5}, {"voxel": 0.3}, {"input": "colour"}, {"precision": "bfloat16"}],
+    [
+        *({"variant": "18A"}, {"width": 0.5}, {"voxel": 0.3}, {"input": "colour"}, {"bias": False}),
+        {"precision": "bfloat16"},
+    ],
 )
 def test_a_training_begins_again_with_another_network(made, network):
     values = trainable()

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import functools
 import math
 import shutil
@@ -12,7 +13,7 @@ import yaml
 
 from anyscene.errors import ConfigError
 from anyscene.project import parameters
-from anyscene.project.parameters import Augmentation
+from anyscene.project.parameters import OBJECTIVES, Augmentation
 from tests.builders import REPOSITORY, objectives, training_rooms
 from tests.builders.nested import leaves
 
@@ -329,9 +330,8 @@ def test_what_is_not_there_to_begin_from_is_named(tmp_path):
 def test_objectives_of_another_package_bring_their_keys(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(objectives.install(tmp_path / "site")))
     values = parameters.read(REPOSITORY / "params.yaml")
-    common = {
-        key: value for key, value in values["training"]["distilled"].items() if key != "points_per_scene"
-    }
+    own = {field.name for field in dataclasses.fields(OBJECTIVES.get("superpoint").settings)}
+    common = {key: value for key, value in values["training"]["distilled"].items() if key not in own}
     values["training"]["probed"] = common | {
         "kind": "probe", "from": "ensembled", "target": "labels", "temperature": 0.1,
     }  # fmt: skip

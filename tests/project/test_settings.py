@@ -73,12 +73,14 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     "capability.pooled": "capability/test_measure.py::test_stage_takes_the_recipe_that_is_asked_for",
     **{f"fusion.{key}": FUSION for key in ("method", "tau", "normalise")},
     "fusion.point_features": "stages/test_fusion.py::test_without_point_features_the_rest_is_the_same",
-    **{f"network.{key}": NETWORK for key in ("variant", "width", "voxel", "input", "precision")},
+    **{f"network.{key}": NETWORK for key in ("variant", "width", "voxel", "input", "precision", "bias")},
     "network.backend": "networks/test_minkunet.py::test_auto_takes_the_torch_backend",
     "augmentation.turn": "learning/views/test_augmentation.py::test_quarter_turns_keep_walls_along_the_axes",
     "augmentation.elastic": (
         "learning/views/test_augmentation.py::test_elastic_distortion_moves_neighbours_together"
     ),
+    "augmentation.mirror": "learning/views/test_augmentation.py::test_mirrors_are_those_of_the_released_code",
+    "augmentation.enabled": "learning/views/test_augmentation.py::test_without_augmentation_nothing_moves",
     "training.*.kind": "stages/test_training.py::test_networks_are_written_with_their_curves",
     "training.*.title": "stages/test_training.py::test_networks_are_written_with_their_curves",
     "training.*.from": "stages/test_training.py::test_training_goes_on_from_given_weights",
@@ -89,7 +91,10 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     **{f"training.*.{field.name}": RECIPE for field in dataclasses.fields(parameters.Recipe)},
     **{
         f"training.*.{key}": OBJECTIVE
-        for key in ("points_per_scene", "start", "loss", "momentum", "temperature", "balance")
+        for key in (
+            *("points_per_scene", "points_per_process", "superpoint_mean", "align"),
+            *("start", "loss", "momentum", "temperature", "balance"),
+        )
     },
     **{f"evaluation.{key}": MEASURED for key in ("turns", "unpredicted", "bootstrap", "seed", "shuffles")},
     "evaluation.split": "study/test_evaluation.py::test_only_scenes_of_the_split_are_measured",

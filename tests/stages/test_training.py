@@ -1,5 +1,6 @@
 """The training stage and what its networks are used for, on a world of three small rooms."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -22,6 +23,7 @@ from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
 from anyscene.networks import checkpoint
 from anyscene.project import parameters, store
+from anyscene.project.parameters import OBJECTIVES
 from stages import training
 from tests.builders import REPOSITORY, miniature, objectives, training_rooms
 from tests.builders.capture import write_scan
@@ -321,6 +323,24 @@ def test_training_goes_on_from_given_weights(trained, monkeypatch, tmp_path):
         assert torch.equal(old, new), name
 
 
+def test_whether_the_last_layer_has_a_bias_is_what_its_weights_say(trained, monkeypatch, tmp_path):
+    """The weights of OpenScene and SAS have none, whatever `network.bias` says of random ones."""
+    network, _ = networks.load(trained / "models/distilled")
+    state = {f"module.net3d.{name}": tensor for name, tensor in network.state_dict().items()}
+    del state["module.net3d.final.bias"]
+    changed(
+        trained, tmp_path, monkeypatch, "distilled", steps=1, warmup=0, learning_rate=0.0,
+        final_learning_rate=0.0, **{"from": "theirs.pth.tar"},
+    )  # fmt: skip
+    (tmp_path / "models").mkdir()
+    torch.save({"state_dict": state}, tmp_path / "models/theirs.pth.tar")
+    assert run(training.app, "distilled").exit_code == 0
+    after, _ = networks.load(tmp_path / "models" / "distilled")
+    assert after.final.bias is None and after.settings["bias"] is False
+    for (name, old), new in zip(state.items(), after.state_dict().values(), strict=True):
+        assert torch.equal(old, new) or "running" in name or "num_batches" in name, name
+
+
 @pytest.mark.parametrize(
     ("start", "message"),
     [
@@ -389,7 +409,8 @@ def probed(trained, monkeypatch, tmp_path):
     folder = tmp_path / "project"
     folder.mkdir()
     params = changed(trained, folder, monkeypatch, "distilled")
-    common = {key: value for key, value in params["training"]["distilled"].items() if key[:6] != "points"}
+    own = {field.name for field in dataclasses.fields(OBJECTIVES.get("superpoint").settings)}
+    common = {key: value for key, value in params["training"]["distilled"].items() if key not in own}
     common |= {"from": "ensembled"}
     params["training"]["masked"] = common | {
         "kind": "masked", "target": "scenes", "masked": 0.3, "momentum": 0.9, "sharpness": 2.0,

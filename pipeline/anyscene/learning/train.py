@@ -33,6 +33,7 @@ from anyscene.networks.checkpoint import (
     describe_anew,
     description,
     digest,
+    read_weights,
     record,
 )
 from anyscene.project import layout, store
@@ -171,9 +172,14 @@ def _network(name: str, params: Params, width: int, artefacts: Artefacts) -> Min
     Raises CheckpointError where these or the network.json beside them are damaged or of another network, and
     ConfigError where they are missing or were trained with another input."""
     net, start = params.network, params.training[name].start
-    network = MinkUNet(net.variant, 3, width, net.backend, width=net.width, precision=net.precision)
+
+    def built(bias: bool) -> MinkUNet:
+        return MinkUNet(
+            net.variant, 3, width, net.backend, width=net.width, bias=bias, precision=net.precision
+        )
+
     if start == RANDOM:
-        return network
+        return built(net.bias)
     path, key = artefacts.model(start), f"training.{name}.from"
     if path.is_dir():
         _check_input(path, net, key)
@@ -183,6 +189,7 @@ def _network(name: str, params: Params, width: int, artefacts: Artefacts) -> Min
             f"{key}: {path} is not there; give a trained network or a file of weights under models/, or "
             f"{RANDOM} to start from random ones"
         )
+    network = built(bias="final.bias" in read_weights(path))  # as the file has it
     load_weights(network, path)
     return network
 

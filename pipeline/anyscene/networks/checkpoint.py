@@ -139,11 +139,32 @@ def _undescribed(folder: Path, error: Exception) -> CheckpointError:
 
 
 def load_weights(network: MinkUNet, path: Path) -> None:
-    """Load a state dict into `network`, from .safetensors or from a PyTorch file that holds only tensors.
+    """Load the weights that `read_weights` returns into `network`. Raises CheckpointError with the keys that
+    are missing, unknown or of another shape, and what `read_weights` raises."""
+    state = read_weights(path)
+    wanted = network.state_dict()
+    problems = [f"missing {name}" for name in wanted if name not in state]
+    problems += [f"unknown {name}" for name in state if name not in wanted]
+    problems += [
+        f"{name} is {list(state[name].shape)}, the network has {list(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise CheckpointError(
+            f"{path}: weights of another network: {shown}. Check variant, width, channels and bias "
+            "(`from: random` in an entry of `training` starts from random weights)"
+        )
+    network.load_state_dict(state, strict=True)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a network, from .safetensors or from a PyTorch file that holds only tensors.
 
     The prefixes `module.` and `net3d.` are removed from the keys; where the file has an entry "state_dict",
-    that is loaded. Raises CheckpointError with the keys that are missing, unknown or of another shape, and
-    WeightsError where SHA256SUMS beside it notes another file."""
+    that is read. Raises CheckpointError where it cannot be read, and WeightsError where SHA256SUMS beside it
+    notes another file."""
     path = Path(path)
     try:
         if path.is_file():
@@ -163,22 +184,7 @@ def load_weights(network: MinkUNet, path: Path) -> None:
             f"{path}: holds more than tensors; convert it to safetensors first ({error})"
         ) from error
     tensors = content.get("state_dict", content)
-    state = {_bare(name): tensor for name, tensor in tensors.items()}
-    wanted = network.state_dict()
-    problems = [f"missing {name}" for name in wanted if name not in state]
-    problems += [f"unknown {name}" for name in state if name not in wanted]
-    problems += [
-        f"{name} is {list(state[name].shape)}, the network has {list(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
-    ]
-    if problems:
-        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise CheckpointError(
-            f"{path}: weights of another network: {shown}. Check variant, width, channels and bias "
-            "(`from: random` in an entry of `training` starts from random weights)"
-        )
-    network.load_state_dict(state, strict=True)
+    return {_bare(name): tensor for name, tensor in tensors.items()}
 
 
 def _bare(name: str) -> str:

@@ -298,6 +298,7 @@ class Network:
     backend: Backend  # the backend of the sparse convolutions; auto is torch
     precision: NetworkPrecision  # the precision of the torch backend's products
     width: float  # a factor for the number of channels of every layer
+    bias: bool  # whether a random last layer has one; weights that are loaded say it themselves
     input: NetworkInput  # what the network sees of a voxel: a 1, or its colour
     voxel: float  # the side of a voxel in metres
 
@@ -310,11 +311,13 @@ class Network:
 @dataclass(frozen=True)
 class Augmentation:
     # scenes turn about the vertical: by any angle, or by right angles and up to 2.8 degrees more
-    turn: Literal["free", "quarter"]
-    elastic: float  # the probability that a scene is distorted elastically, 0 to 1
+    turn: Literal["free", "quarter"] = "free"
+    elastic: float = 0.95  # the probability that a scene is distorted elastically, 0 to 1
+    mirror: float = 1.0  # the probability that a scene may be mirrored: then x, y, both or none, each alike
+    enabled: bool = True  # false: clouds and their colours stay as they are
 
     def __post_init__(self) -> None:
-        _between("augmentation", self, 0, 1, "elastic")
+        _between("augmentation", self, 0, 1, "elastic", "mirror")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@ import pytest
 from scipy import ndimage
 
 from anyscene.learning.views import augmentation
+from anyscene.networks import Cloud
+from anyscene.networks.batch import as_it_is
 
 
 def test_rotation_turns_about_each_axis():
@@ -41,6 +43,35 @@ def test_free_turns_point_anywhere():
     ]
     angle = np.arctan2([s[1] for s in steps], [s[0] for s in steps])
     assert len(np.unique(np.floor(angle / (np.pi / 4)))) == 8
+
+
+@pytest.mark.parametrize(("mirror", "alone"), [(1.0, 0.25), (0.95, 0.05 + 0.95 / 4), (0.0, 1.0)])
+def test_mirrors_are_those_of_the_released_code(mirror, alone):
+    """There one scene in twenty stays, and of the others each axis is mirrored by a coin of its own
+    (SAS and OpenScene, dataset/augmentation.py: RandomHorizontalFlip)."""
+    corner = np.array([[0, 0, 0], [1, 0, 0], [0, 3, 0], [0, 0, 2]], np.float32)
+    how = augmentation.Augmentation("free", elastic=0.0, mirror=mirror)
+    kept = {True: 0, False: 0}
+    for seed in range(2000):
+        moved = augmentation.geometry(corner, np.random.default_rng(seed), how)
+        kept[bool(np.linalg.det((moved[1:] - moved[0]).astype(np.float64)) > 0)] += 1
+    # a scene that is mirrored along both axes is one that is turned
+    assert kept[True] / 2000 == pytest.approx(alone + (1 - alone) / 3, abs=0.03)
+
+
+def test_without_augmentation_nothing_moves():
+    cloud = Cloud(
+        "one",
+        np.random.default_rng(0).uniform(0, 3, (200, 3)).astype(np.float32),
+        np.random.default_rng(1).integers(0, 256, (200, 3), np.uint8),
+        np.zeros(200, np.int32),
+    )
+    how = augmentation.Augmentation("free", elastic=1.0, enabled=False)
+    view = augmentation.augmented(cloud, np.random.default_rng(2), 0.1, "colour", how)
+    still = as_it_is(cloud, 0.1, "colour")
+    np.testing.assert_array_equal(view.voxels.coordinates, still.voxels.coordinates)
+    np.testing.assert_array_equal(view.features, still.features)
+    assert view.random is not None  # which samples voxels
 
 
 def test_elastic_distortion_moves_neighbours_together():

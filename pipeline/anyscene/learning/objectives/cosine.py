@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from anyscene.arrays import B1, F2, I8, Floats
+from anyscene.arrays import B1, F2, F8, I8, Floats
 from anyscene.errors import DataError
 from anyscene.learning.objective import Mean, Objective
 from anyscene.learning.objectives import distillation
@@ -36,6 +37,8 @@ class TaughtView(View):
     row: I8 = field(kw_only=True)  # i8[n], the sampled voxels, rising
     owner: I8 = field(kw_only=True)  # i8[n], the target of each
     target: F2 = field(kw_only=True)  # f2[m, C], features of any length
+    # f8[n]: random; where a process takes fewer voxels than its views have, those with the smallest keys
+    key: F8 | None = field(kw_only=True, default=None)
 
 
 class Distillation(Objective, ABC):
@@ -69,26 +72,51 @@ class Distillation(Objective, ABC):
         return self.context.recent.get((type(self), scene), lambda: self.read(scene))
 
     def targets(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(row i8[n], owner i8[n], target f4[m, C] of length 1) of all views of a batch."""
-        rows: list[I8] = []
-        owners: list[I8] = []
-        targets: list[torch.Tensor] = []
-        before = 0
-        for view, start in zip(batch.views, batch.start, strict=False):
-            taught = view if isinstance(view, TaughtView) else self.taught(view)
-            rows.append(taught.row + start)
-            owners.append(taught.owner + before)
-            targets.append(unit(taught.target))
-            before += len(taught.target)
-        row, owner = (torch.from_numpy(np.concatenate(part)) for part in (rows, owners))
+        """(row i8[n], owner i8[n], target f4[m, C] of length 1) of the sampled voxels of a batch."""
+        views = [view if isinstance(view, TaughtView) else self.taught(view) for view in batch.views]
+        before = np.cumsum([0, *(self.owned(view) for view in views)])
+        rows = [view.row + start for view, start in zip(views, batch.start, strict=False)]
+        owners = [view.owner + start for view, start in zip(views, before, strict=False)]
+        row, owner = np.concatenate(rows), np.concatenate(owners)
+        keys = [view.key for view in views if view.key is not None]
+        if keys:
+            kept = smallest(np.concatenate(keys), self.settings.points_per_process)
+            row, owner = row[kept], owner[kept]
+        else:
+            kept = np.arange(len(row))
         device = batch.features.device
-        return row.to(device), owner.to(device), torch.cat(targets).to(device)
+        places, target = self.compared([view.target for view in views], torch.from_numpy(owner), kept)
+        return torch.from_numpy(row).to(device), places.to(device), target.to(device)
+
+    def owned(self, view: TaughtView) -> int:
+        """How many owners the sampled voxels of a view have."""
+        return len(view.target)
+
+    def compared(
+        self, features: Sequence[F2], owner: torch.Tensor, kept: I8
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(owner i8[n], target f4[m, C] of length 1) of the voxels of a batch that are kept, of which `owner`
+        i8[n] says whose they are. features: the targets of its views. kept: i8[n], which of all sampled
+        voxels they are."""
+        return owner, torch.cat([unit(part) for part in features])
+
+    def keys(self, count: int, rng: np.random.Generator | None) -> F8 | None:
+        """f8[count]: a random key for each sampled voxel of a view, where a process takes only so many of
+        all its views. Of these the smallest ones are each as likely. rng: `View.random`."""
+        if not self.settings.points_per_process:
+            return None
+        assert rng is not None  # only views for prediction have none
+        return rng.random(count)
 
 
 class OfSuperpoints(Distillation):
     """L_p + L_sp of SAS (Li et al. 2025): every sampled voxel, and the mean of every superpoint over its
     sampled voxels, against the fused feature of the superpoint. Superpoints without a fused feature do not
-    count."""
+    count.
+
+    That feature is a mean over points with `superpoint_mean: points`. With `voxels` it is the mean, of the
+    step's own sample, of the fused features of the voxels' first points, as in SAS's code
+    (run/distill_sp.py:332-361, dataset/feature_loader.py:134-154)."""
 
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
         row, owner, target = self.targets(batch)
@@ -96,15 +124,35 @@ class OfSuperpoints(Distillation):
 
     def taught(self, view: View) -> TaughtView:
         feature, valid = self.features(view.cloud.id)
-        superpoint = view.cloud.superpoint[view.voxels.point]
-        row = np.flatnonzero((superpoint >= 0) & valid[superpoint])
+        point, by_voxel = view.voxels.point, self.settings.superpoint_mean == "voxels"
+        superpoint = view.cloud.superpoint[point]
+        row = np.flatnonzero((superpoint >= 0) & valid[point if by_voxel else superpoint])
         row = sample(row, self.settings.points_per_scene, view.random)
         seen, owner = np.unique(superpoint[row], return_inverse=True)
-        return TaughtView(**vars(view), row=row, owner=owner, target=feature[seen])
+        target, key = feature[point[row] if by_voxel else seen], self.keys(len(row), view.random)
+        return TaughtView(**vars(view), row=row, owner=owner, target=target, key=key)
+
+    def owned(self, view: TaughtView) -> int:
+        return int(view.owner.max(initial=-1)) + 1
+
+    def compared(
+        self, features: Sequence[F2], owner: torch.Tensor, kept: I8
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.settings.superpoint_mean == "points":
+            return super().compared(features, owner, kept)
+        feature = torch.from_numpy(np.concatenate(features)[kept].astype(np.float32))
+        _, place = torch.unique(owner, return_inverse=True)
+        count = int(place.max()) + 1 if len(place) else 0
+        total = feature.new_zeros(count, feature.shape[1]).index_add_(0, place, feature)
+        return place, functional.normalize(total / torch.bincount(place, minlength=count).unsqueeze(1), dim=1)
 
     def read(self, scene: str) -> tuple[F2, B1]:
-        """(feature f2[L, C], valid b1[L]) of the superpoints of a scene."""
-        group = store.open_scene(store.scene_path(self.context.target, scene))
+        """(feature f2[L, C], valid b1[L]) of the superpoints of a scene, or with `superpoint_mean: voxels`
+        (feature f2[N, C], valid b1[N]) of its points."""
+        path = store.scene_path(self.context.target, scene)
+        if self.settings.superpoint_mean == "voxels":
+            return store.fused_points(path)
+        group = store.open_scene(path)
         return group["superpoint_feature"][:], group["superpoint_valid"][:]
 
 
@@ -175,7 +223,7 @@ def _cosine(
 
 def unit(features: Floats) -> torch.Tensor:  # [n, C]
     """f4[n, C]: the features scaled to length 1; zeros stay zeros."""
-    return torch.nn.functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
+    return functional.normalize(torch.from_numpy(features.astype(np.float32)), dim=1)
 
 
 def sample(rows: I8, limit: int, rng: np.random.Generator | None) -> I8:
@@ -184,3 +232,11 @@ def sample(rows: I8, limit: int, rng: np.random.Generator | None) -> I8:
         return rows
     assert rng is not None  # only views for prediction have none
     return np.sort(rng.choice(rows, limit, replace=False))
+
+
+def smallest(keys: F8, limit: int) -> I8:
+    """i8: the places of the `limit` smallest of the keys f8[n], in their order; of all where these are fewer,
+    or the limit is 0."""
+    if not limit or len(keys) <= limit:
+        return np.arange(len(keys))
+    return np.sort(np.argpartition(keys, limit)[:limit])

@@ -1,7 +1,8 @@
 """Random variation of a scene: scale, rotation, elastic distortion and flips.
 
-The constants of geometry are OpenScene's (dataset/point_loader.py), but an axis is mirrored with
-probability 0.5; there it is 0.475. Its `aug: True` leaves clouds in its distillation undistorted, because
+The constants of geometry are OpenScene's (dataset/point_loader.py, dataset/augmentation.py); the defaults of
+`Augmentation` mirror every scene with an even chance, where its RandomHorizontalFlip leaves one in twenty as
+it is (`mirror: 0.95`). Its `aug: True` leaves clouds in its distillation undistorted, because
 feature_loader.py voxelises the points as they were before; SAS's code repairs this. The constants of
 colours are ours."""
 
@@ -18,11 +19,10 @@ from anyscene.networks.cloud import Cloud
 from anyscene.networks.voxels import voxelise
 from anyscene.project.parameters import Augmentation, NetworkInput
 
-RELEASED = Augmentation(turn="free", elastic=0.95)  # as SAS's code on ScanNet; the paper names none
+RELEASED = Augmentation()  # as SAS's code on ScanNet, but for the mirror; the paper names none
 SCALE = (0.9, 1.1)  # the smallest and the largest factor
 TILT = np.pi / 64  # the largest turn about x and y, radians
 SKEW = np.pi / 64  # the largest turn about z beside quarter turns, radians
-FLIP = 0.5  # the chance that an axis is mirrored
 ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # (distance between the knots of the noise, its amplitude), metres
 CONTRAST, BRIGHTNESS, TINT, NOISE = 0.2, 0.1, 0.05, 0.03  # of colours in -1..1
 
@@ -32,9 +32,9 @@ def augmented(
 ) -> View:
     """A view of `cloud` with voxels of `voxel` metres, whose points are varied, and with inputs "colour"
     their colours too."""
-    voxels = voxelise(geometry(cloud.xyz, rng, how), voxel)
+    voxels = voxelise(geometry(cloud.xyz, rng, how) if how.enabled else centred(cloud.xyz), voxel)
     features = input_features(cloud, voxels, inputs)
-    if inputs == "colour":
+    if inputs == "colour" and how.enabled:
         features = colour(features, rng)
     return View(cloud, voxels, features, rng)
 
@@ -49,7 +49,10 @@ def geometry(xyz: F4, rng: np.random.Generator, how: Augmentation = RELEASED) ->
     if how.turn == "quarter":
         angles[2] += rng.integers(4) * np.pi / 2
     matrix = rotation(*angles) * rng.uniform(*SCALE)
-    matrix[:, :2] *= np.where(rng.random(2) < FLIP, -1, 1)
+    mirrored = rng.random(2) < 0.5
+    if how.mirror < 1 and rng.random() >= how.mirror:
+        mirrored[:] = False
+    matrix[:, :2] *= np.where(mirrored, -1, 1)
     return (points @ matrix.T.astype(np.float32)).astype(np.float32)
 
 

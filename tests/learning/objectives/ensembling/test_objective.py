@@ -67,10 +67,11 @@ def test_loss_and_history_by_hand(tmp_path, labels):
     hidden = torch.tensor([[2.0, 0.0], [0.0, 4.0]])
     terms = ensembling.terms(hidden, final, scene)
     # each voxel goes by its first point, 0 and 2; these are the first of superpoints 0 and 1, whose histories
-    # (1,0) and (2,4) say 0 and 1; point 2's own says 0
-    of_last_point = {"paper": cost(0, 4), "code": cost(4, 0)}[labels]
-    assert terms["point"].total.item() == pytest.approx(cost(2, 0) + of_last_point)
-    assert terms["superpoint"].total.item() == pytest.approx(cost(2, 0) + cost(4, 0))
+    # (1,0) and (2,4) say 0 and 1; point 2's own says 0. In the code superpoint 1 is its only voxel, whose
+    # point 2 says (3,1) after this visit
+    of_superpoint = {"paper": cost(4, 0), "code": cost(0, 4)}[labels]
+    assert terms["point"].total.item() == pytest.approx(cost(2, 0) + cost(0, 4))
+    assert terms["superpoint"].total.item() == pytest.approx(cost(2, 0) + of_superpoint)
     assert [term.weight for term in terms.values()] == [2, 2]
     assert np.allclose(ensembling.history["tiny"], [[1.25, 0.0], [0.5, 6.0], [3.0, 1.0]])
 

@@ -10,13 +10,14 @@ from anyscene.learning.objectives.distillation import Settings as Distillation
 from anyscene.project.parameters import PaperOrCode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings(Distillation):
     """The keys of an entry of `training` with this kind."""
 
-    # points_per_scene belongs to the distillation that goes on beside it
+    # points_per_scene and superpoint_mean belong to the distillation that goes on beside it
     start: PaperOrCode  # the history begins with the network's answers, or superpoint means
-    loss: PaperOrCode  # with the distillation loss, or alone and with labels of superpoints only
+    # paper: with the distillation loss. code: alone, on sampled voxels, with labels of their superpoints
+    loss: PaperOrCode
     momentum: float  # the share of the history that stays at each visit
     temperature: float  # the number by which the logits in the loss are divided
     balance: float  # a class weighs its share of the first labels to the power of -balance; 0: all weigh 1

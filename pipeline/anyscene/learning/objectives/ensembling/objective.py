@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from anyscene.arrays import F8
 from anyscene.learning.engine.history import History, checksum
 from anyscene.learning.engine.processes import Processes
 from anyscene.learning.objective import Context, Mean, Objective
 from anyscene.learning.objectives import ensembling
-from anyscene.learning.objectives.cosine import OfSuperpoints
+from anyscene.learning.objectives.cosine import OfSuperpoints, smallest
 from anyscene.learning.views.clouds import Clouds
 from anyscene.networks import Batch, Cloud, MinkUNet, View
 from anyscene.networks.minkunet import Convolution
@@ -30,15 +31,22 @@ RARE = 0.003  # added to the share of a class, so that weights of rare classes a
 
 class Ensembling(Objective):
     """L = CE(logits, point labels) + CE(superpoint means of logits, superpoint labels), where logits = phi .
-    text / temperature (Li et al. 2025, SAS). With `loss: paper` the distillation continues beside it, on the
-    same pass through the network.
+    text / temperature (Li et al. 2025, SAS).
 
     After each visit H = momentum H + (1 - momentum) phi . text, in float32: with momentum .9999 half
     precision would lose the update. H begins with the answers of the network before the first step, at every
-    point (`start: paper`) or as superpoint means (`start: code`). The label of a point comes from its own
-    history (`loss: paper`), or is that of its superpoint (`loss: code`). A class of share f among the first
-    pseudo labels weighs (f + RARE) ** -balance in the loss; with balance 0 all classes weigh alike, as in the
-    paper and in the released code."""
+    point (`start: paper`) or as superpoint means (`start: code`).
+
+    With `loss: paper` the distillation continues beside it, on the same pass through the network. All voxels
+    count, and the label of a point comes from its own history before this visit.
+
+    With `loss: code` it is alone, as in SAS's code (run/distill_EMA.py:358-427). The history of this visit
+    counts, in which the answer weighs 1 - momentum. Of the voxels of a process at most points_per_process are
+    sampled, over which the history of a superpoint and its logits are means. The label of a voxel is that of
+    its superpoint.
+
+    A class of share f among the first pseudo labels weighs (f + RARE) ** -balance in the loss; with balance 0
+    all classes weigh alike, as in the paper and in the released code."""
 
     Settings = ensembling.Settings
     text: torch.Tensor  # f4[K, C], the prompts
@@ -73,7 +81,7 @@ class Ensembling(Objective):
         """The terms of ensembling alone; this also updates the histories. hidden: f4[V, H] of the batch's
         voxels; final: the layer that makes features of them."""
         logits = class_logits(hidden, final, self.text)
-        points, superpoints = [], []
+        points, superpoints, told, owners, keys, before = [], [], [], [], [], 0
         for i, view in enumerate(batch.views):
             cloud, momentum = view.cloud, self.settings.momentum
             history = torch.from_numpy(self.history[cloud.id]).to(hidden.device)  # [N, K]
@@ -82,17 +90,46 @@ class Ensembling(Objective):
                 torch.from_numpy(part).to(hidden.device) for part in (view.voxels.point, view.voxels.voxel)
             )
             of_scene = logits[batch.start[i] : batch.start[i + 1]]  # [V, K]
-            label, pooled_label = pseudo_labels(history, owner)
-            if self.settings.loss == "code":
-                label = pooled_label[owner]
-            mean, seen = superpoint_mean(of_scene, owner[first])
-            points.append((of_scene, label[first]))
-            superpoints.append((mean, pooled_label[seen]))
             with torch.no_grad():
                 new = history * momentum
                 new.add_(of_scene.index_select(0, voxel), alpha=1 - momentum)
                 self.history[cloud.id] = new.cpu().numpy()
+            if self.settings.loss == "code":
+                told.append(new[first])
+                owners.append(owner[first] + before)
+                keys.append(self._keys(view))
+                before += int(owner.max()) + 1
+                continue
+            label, pooled_label = pseudo_labels(history, owner)
+            mean, seen = superpoint_mean(of_scene, owner[first])
+            points.append((of_scene, label[first]))
+            superpoints.append((mean, pooled_label[seen]))
+        if self.settings.loss == "code":
+            kept = torch.from_numpy(smallest(np.concatenate(keys), self.settings.points_per_process))
+            return self._as_released(logits, torch.cat(told), torch.cat(owners), kept.to(logits.device))
         return {"point": self._cross_entropy(points), "superpoint": self._cross_entropy(superpoints)}
+
+    def _keys(self, view: View) -> F8:
+        """f8[V]: a random key for each voxel of a view, where a process samples them; else no keys."""
+        if not self.settings.points_per_process or view.random is None:
+            return np.zeros(len(view.features))
+        return view.random.random(len(view.features))
+
+    def _as_released(
+        self, logits: torch.Tensor, told: torch.Tensor, owner: torch.Tensor, kept: torch.Tensor
+    ) -> dict[str, Mean]:
+        """The terms of `loss: code`. logits, told: f4[V, K] of all voxels, as the network answers and as the
+        histories say; owner: i8[V], their superpoints, numbered through the batch; kept: i8[n], the voxels
+        that are sampled."""
+        logits, owner = logits.index_select(0, kept), owner[kept]
+        history, _ = superpoint_mean(told[kept], owner)
+        mean, seen = superpoint_mean(logits, owner)
+        label = history.argmax(1)
+        of_voxel = label[torch.searchsorted(seen, owner)]
+        return {
+            "point": self._cross_entropy([(logits, of_voxel)]),
+            "superpoint": self._cross_entropy([(mean, label)]),
+        }
 
     def _cross_entropy(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Mean:
         """The cross entropy of (logits [n, K], label i8[n]) of every scene."""

@@ -7,6 +7,7 @@ import torch
 
 from anyscene.arrays import B1, F2
 from anyscene.learning.objective import Mean
+from anyscene.learning.objectives import pixel
 from anyscene.learning.objectives.cosine import Distillation, TaughtView, align, point_loss, sample, unit
 from anyscene.learning.views.clouds import Clouds
 from anyscene.networks import Batch, MinkUNet, View
@@ -19,19 +20,23 @@ POINTS_ALIGNED = 500  # points of a scene with which the last layer is aligned, 
 class PixelDistillation(Distillation):
     """L_p of SAS: every sampled voxel against the fused feature of its first point."""
 
+    Settings = pixel.Settings
+
     def terms(self, hidden: torch.Tensor, final: Convolution, batch: Batch) -> dict[str, Mean]:
-        row, _, target = self.targets(batch)
-        return point_loss(hidden.index_select(0, row), final, target)
+        row, owner, target = self.targets(batch)
+        return point_loss(hidden.index_select(0, row), final, target.index_select(0, owner))
 
     def taught(self, view: View) -> TaughtView:
         feature, valid = self.features(view.cloud.id)
         point = view.voxels.point
         row = sample(np.flatnonzero(valid[point]), self.settings.points_per_scene, view.random)
-        return TaughtView(**vars(view), row=row, owner=np.arange(len(row)), target=feature[point[row]])
+        owner, key = np.arange(len(row)), self.keys(len(row), view.random)
+        return TaughtView(**vars(view), row=row, owner=owner, target=feature[point[row]], key=key)
 
     def initialise(self, network: MinkUNet, clouds: Clouds) -> None:
-        """Align the last layer with the targets of some points."""
-        align(network.final, map(self._some, clouds.ids))
+        """Align the last layer with the targets of some points, if `align` says so."""
+        if self.settings.align:
+            align(network.final, map(self._some, clouds.ids))
 
     def _some(self, scene: str) -> torch.Tensor:
         feature, valid = self.read(scene)
