@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,7 +15,8 @@ from anyscene.errors import StoreError
 from anyscene.fusion import fuse, fuse_scenes, superpoint_means
 from anyscene.lifting import project_scenes
 from anyscene.lifting.superpoints import segment_mesh
-from anyscene.project import store
+from anyscene.project import parameters, store
+from anyscene.project.freshness import Freshness
 from anyscene.project.layout import Artefacts
 from anyscene.segmenters.precomputed import image_index
 from anyscene.segmenters.protocol import CaptionMap
@@ -401,3 +403,36 @@ def test_frames_are_shown_so_many_at_a_time(two_kinds, monkeypatch, batch, shown
     run(projection, "dense")
     assert seen == 2 * shown  # of two scans
     assert tree_hash(Path("data/projection/dense")) == tree_hash(whole)
+
+
+@pytest.mark.parametrize(
+    ("model", "captioner", "workers"),
+    [
+        ("lseg", "colour", 1),  # it takes the GPU
+        ("dense", "colour", 5),  # the demo's runs on the CPU
+        ("mask", "colour", 5),
+        ("mask", "blip", 1),  # its captioner takes the GPU
+        ("features", "blip", 5),  # answers in files
+        ("masks", "colour", 5),
+        ("masks", "blip", 1),
+    ],
+)
+def test_only_what_a_gpu_computes_runs_in_one_process_beside_it(
+    project, monkeypatch, model, captioner, workers
+):
+    for kind in ("features", "masks"):
+        folder = Path("models/demo") / kind
+        folder.mkdir(parents=True)
+        described = {"format": 1, "kind": kind, "labels": ["wall"]}
+        (folder / "precomputed.json").write_text(json.dumps(described))
+    Path("data/scenes").mkdir(parents=True)
+    project.change(segmenters={"names": [model], "captioner": captioner}, runtime={"workers": 5})
+    asked = []
+    monkeypatch.setattr(project_scenes, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(project_scenes.per_scene, "run", lambda *_, **given: asked.append(given["workers"]))
+    params = parameters.load(Path("params.yaml"))
+    project_scenes.project_scenes(model, params, Freshness("code"))
+    assert asked == [workers]
+    monkeypatch.setattr(project_scenes, "choose_device", lambda name: torch.device("cpu"))
+    project_scenes.project_scenes(model, params, Freshness("code"))
+    assert asked == [workers, 5]

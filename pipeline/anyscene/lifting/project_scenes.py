@@ -14,7 +14,7 @@ from anyscene.project import layout, per_scene, store
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
-from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter
+from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter, on_device
 from anyscene.segmenters.precomputed import image_index
 from anyscene.text import TextEncoder, load_text_encoder
 
@@ -62,10 +62,10 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
     """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
     elsewhere lacks answers, and ScenesFailed after all scenes were tried."""
     section = params.segmenters
-    on_cpu = choose_device(params.runtime.device).type == "cpu"
-    workers = params.runtime.workers if on_cpu else 1
+    on_gpu = on_device(model, section) and choose_device(params.runtime.device).type != "cpu"
+    workers = 1 if on_gpu else params.runtime.workers
     memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
-    if not on_cpu and params.runtime.device_memory_gib:  # a dense model's sums are on the device of its maps
+    if on_gpu and params.runtime.device_memory_gib:  # a dense model's sums are on the device of its maps
         memory = min(memory, params.runtime.device_memory_gib * 2**30)
 
     def loaded() -> Project:

@@ -8,6 +8,7 @@ from pathlib import Path
 from anyscene.arrays import F4, I4, U1
 from anyscene.errors import DataError
 from anyscene.project import store
+from anyscene.project.artefact import Artefact
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,19 +24,27 @@ class Cloud:
 def read_cloud(scenes: Path, superpoints: Path, scene: str) -> Cloud:
     """The cloud of `scene`. scenes, superpoints: the folders that these stages write.
 
-    Raises as `check_cloud`."""
-    check_cloud(scenes, superpoints, scene)
-    cloud = store.open_scene(store.scene_path(scenes, scene))
-    superpoint = store.open_scene(store.scene_path(superpoints, scene))["superpoint"]
-    return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], superpoint[:])
+    Raises StoreError where an artefact is missing, DataError where the two do not have as many points."""
+    cloud, of_superpoints = _opened(scenes, superpoints, scene)
+    _check(scene, cloud, of_superpoints)
+    return Cloud(scene, cloud["xyz"][:], cloud["rgb"][:], of_superpoints["superpoint"][:])
 
 
 def check_cloud(scenes: Path, superpoints: Path, scene: str) -> int:
-    """The number of points of `scene`, of which no array is read.
+    """The number of points of `scene`, of which no array is read. Raises as `read_cloud`."""
+    return _check(scene, *_opened(scenes, superpoints, scene))
 
-    Raises StoreError where an artefact is missing, DataError where the two do not have as many points."""
-    points: int = store.open_scene(store.scene_path(scenes, scene))["xyz"].shape[0]
-    labels = store.open_scene(store.scene_path(superpoints, scene))["superpoint"].shape[0]
+
+def _opened(scenes: Path, superpoints: Path, scene: str) -> tuple[Artefact, Artefact]:
+    cloud, of_superpoints = (
+        store.open_scene(store.scene_path(folder, scene)) for folder in (scenes, superpoints)
+    )
+    return cloud, of_superpoints
+
+
+def _check(scene: str, cloud: Artefact, superpoints: Artefact) -> int:
+    """The number of points, where both artefacts of `scene` have as many."""
+    points, labels = cloud["xyz"].shape[0], superpoints["superpoint"].shape[0]
     if labels != points:
         raise DataError(
             f"{scene}: {labels} superpoint labels for {points} points; run the stage superpoints again"

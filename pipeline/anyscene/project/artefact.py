@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -43,13 +46,18 @@ class Artefact(Mapping[str, "Stored"]):
 class Stored:
     """One array of an artefact; a slice of it reads from its files."""
 
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
     def __init__(self, path: Path):
         self._path = path
         with self._guarded():
-            self._array = zarr.open_array(path, mode="r", zarr_format=3)
-            files = self._array.shards or self._array.chunks
+            # zarr takes a millisecond to open an array, and a training asks for the lengths of thousands
+            about = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+            self.shape, self.dtype = tuple(about["shape"]), np.dtype(about["data_type"])
+            files = about["chunk_grid"]["configuration"]["chunk_shape"]
             wanted = prod(ceil(size / file) for size, file in zip(self.shape, files, strict=True))
-            found = sum(file.is_file() and file.stat().st_size > 0 for file in path.glob("c/**/*"))
+            found = _files(path / "c")
             if found != wanted:
                 raise ValueError(f"{found} of its {wanted} files are there")
 
@@ -57,27 +65,24 @@ class Stored:
         with self._guarded():
             return np.asarray(self._array[selection])
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._array.dtype
+    @cached_property
+    def _array(self) -> zarr.Array[Any]:
+        return zarr.open_array(self._path, mode="r", zarr_format=3)
 
     @property
     def size(self) -> int:
-        return self._array.size
+        return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
         """The bytes of its values in memory."""
-        return self._array.nbytes
+        return self.size * self.dtype.itemsize
 
     @property
     def codecs(self) -> str:
         """The codecs of its chunks, such as "zstd-3 bitshuffle crc32c"."""
-        codecs = self._array.compressors
+        with self._guarded():
+            codecs = self._array.compressors
         return " ".join(_codec(codec.to_dict()) for codec in codecs if isinstance(codec, BytesBytesCodec))
 
     @contextmanager
@@ -90,6 +95,17 @@ class Stored:
                 f"{artefact}: damaged, {self._path.name} cannot be read ({error}); remove {artefact} and run "
                 "its stage again (`dvc repro`)"
             ) from error
+
+
+def _files(folder: Path) -> int:
+    """How many files with content lie in `folder`, at any depth."""
+    if not folder.is_dir():
+        return 0
+    found = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            found += _files(Path(entry.path)) if entry.is_dir() else entry.stat().st_size > 0
+    return found
 
 
 def _codec(recorded: Mapping[str, Any]) -> str:

@@ -297,9 +297,14 @@ def scene_ids(folder: Path) -> list[str]:
 def split_ids(folder: Path, split: str) -> list[str]:
     """The ids of the scenes of `split` in data/scenes. Where a data set has no training split, all scenes are
     used for training: nothing is learnt from annotation, so nothing has to be held out."""
-    splits = {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
+    splits = split_of_each(folder)
     chosen = [scene for scene, name in splits.items() if name == split]
     return list(splits) if split == "train" and not chosen else chosen
+
+
+def split_of_each(folder: Path) -> dict[str, str]:
+    """The split of every scene in data/scenes, by scene id."""
+    return {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
 
 
 def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "load_segmenter",
     "modules",
+    "on_device",
     "runs_elsewhere",
     "weights",
 ]
@@ -137,6 +138,13 @@ def captioned(name: str, section: Segmenters) -> bool:
     from anyscene.segmenters.precomputed.segmenter import wants_captioner
 
     return answered(name, section) and wants_captioner(Path(section.weights) / name)
+
+
+def on_device(name: str, section: Segmenters) -> bool:
+    """Whether the model `name`, or the captioner that describes its masks, is computed on `runtime.device`.
+    Answers that are read from files are not."""
+    own = not runs_elsewhere(name, section) and entry(name).on_device
+    return own or (captioned(name, section) and captioners.on_device(section))
 
 
 def answered(name: str, section: Segmenters) -> bool:

@@ -51,6 +51,8 @@ class Entry(ABC):
     settings: ClassVar[type | None] = None
     # Whether it answers with masks, which a captioner describes.
     captioned: ClassVar[bool] = False
+    # Whether it is computed on `runtime.device`. One that is not runs in many processes also beside a GPU.
+    on_device: ClassVar[bool] = True
 
     @property
     def module(self) -> str:

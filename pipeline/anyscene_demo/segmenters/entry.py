@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class DemoEntry(Entry, ABC):
     """A 2D model whose weights `make zoo` trains; they lie in the repository under models/demo."""
 
+    on_device = False  # they are so small that a GPU would not be faster
+
     @property
     def title(self) -> str:
         return f"{self.name} (demo)"

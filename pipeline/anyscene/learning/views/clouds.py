@@ -76,14 +76,15 @@ def read_labelled_clouds(
 
     Raises what `check_cloud` raises, and DataError where labels are not of the points, or no scene is in the
     training split: the other scenes measure what was learnt, so their labels must not be learnt from."""
-    chosen = [scene for scene in store.split_ids(scenes, "train") if scene not in without]
+    splits = {scene: split for scene, split in store.split_of_each(scenes).items() if scene not in without}
+    chosen = [scene for scene, split in splits.items() if split == "train"]
+    if splits and not chosen:
+        scene, split = next(iter(splits.items()))
+        raise DataError(
+            f"{scene}: is in the split {split!r}; a supervised objective learns only from `train`, in "
+            "which there is no scene"
+        )
     for scene in chosen:
-        split = store.open_scene(store.scene_path(scenes, scene)).attrs["split"]
-        if split != "train":
-            raise DataError(
-                f"{scene}: is in the split {split!r}; a supervised objective learns only from `train`, in "
-                "which there is no scene"
-            )
         points = check_cloud(scenes, superpoints, scene)
         group = store.open_scene(store.scene_path(labels, scene))
         label, instance = group["label"].shape[0], group["instance"].shape[0]

@@ -1,6 +1,6 @@
 """Captions of masks: what writes them, and the sentences that are made of them.
 
-`segmenters.captioner` names a module of this folder that has weights(section), find(section) and
+`segmenters.captioner` names a module of this folder that has ON_DEVICE, weights(section), find(section) and
 load(params). It is imported only when it is needed, so that a change of one captioner makes nothing stale
 that others said.
 """
@@ -38,6 +38,11 @@ def weights(section: Segmenters) -> Sequence[Path]:
     """The files and folders that the captioner reads."""
     files: Sequence[Path] = _imported(section).weights(section)
     return files
+
+
+def on_device(section: Segmenters) -> bool:
+    """Whether the captioner is computed on `runtime.device`."""
+    return bool(_imported(section).ON_DEVICE)
 
 
 def find(section: Segmenters) -> str:

@@ -29,6 +29,7 @@ SOURCE = catalogue.get(NAME).source
 PROMPT = "a picture of"  # prompt, beams and length are BLIP's own settings for COCO captions
 BEAMS = 3
 LENGTH = 20  # tokens
+ON_DEVICE = True
 MARGIN = 0.1  # a share of the mask's bounding box, added on each side
 
 

@@ -17,6 +17,7 @@ from anyscene.arrays import B1, F4, U1
 if TYPE_CHECKING:
     from anyscene.project.parameters import Params, Segmenters
 
+ON_DEVICE = False  # it counts pixels
 # sRGB prototypes of the basic colour terms of English (Berlin & Kay 1969), several for those that span much
 PROTOTYPES = (
     ("black", (15, 15, 15)),
