@@ -14,6 +14,7 @@ from anyscene.fusion import fuse_blocks, superpoint_means
 from anyscene.lifting.projection import DescribedFrame, project
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import store
+from anyscene.project.artefact import FEATURE_BITS
 from anyscene.scene import Camera
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap
 from benchmarks.speed import meshes, training
@@ -144,7 +145,7 @@ def training_bytes() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.zarr"
         group = store.create(path, "")
-        store.write(group, "superpoint_feature", mean.astype(np.float16), keep_bits=store.FEATURE_BITS)
+        store.write(group, "superpoint_feature", mean.astype(np.float16), keep_bits=FEATURE_BITS)
         store.write(group, "superpoint", superpoint)
         ours = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         saved = Path(folder) / "scene.pt"

@@ -13,6 +13,7 @@ from numcodecs import BitRound, Blosc, PCodec, Zstd, blosc
 from anyscene.fusion import fuse
 from anyscene.lifting.projection import described_frames, project
 from anyscene.project import layout, parameters, store
+from anyscene.project.artefact import FEATURE_BITS
 from anyscene.segmenters import load_segmenter
 from anyscene.text import embeddings, load_text_encoder
 from benchmarks.speed.against_peers import seconds
@@ -100,7 +101,7 @@ def main() -> None:
             "| codec | bits | MB | ratio | encode MB/s | decode MB/s | error |",
             "|---|---|---|---|---|---|---|",
             *rows(10, array),
-            *rows(store.FEATURE_BITS, array),
+            *rows(FEATURE_BITS, array),
         ]
     OUTPUT.write_text("\n".join(lines) + "\n")
     print(OUTPUT.read_text())

@@ -29,6 +29,7 @@ from anyscene.learning.train import KEPT
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.networks import MinkUNet
 from anyscene.project import parameters, store
+from anyscene.project.artefact import FEATURE_BITS
 from anyscene.project.parameters import OBJECTIVES, Recipe
 from benchmarks.speed.memory import box
 from benchmarks.speed.own_process import alone, peak
@@ -64,7 +65,7 @@ def write(root: Path, world: str, scenes: int) -> None:
             else:
                 name = "superpoint_feature" if world == "outdoor" else "feature"
                 feature = text[rng.integers(0, len(text), points)] + rng.standard_normal((1, CHANNELS))
-                store.write(group, name, feature.astype(np.float16), keep_bits=store.FEATURE_BITS)
+                store.write(group, name, feature.astype(np.float16), keep_bits=FEATURE_BITS)
                 for valid in ("valid", "superpoint_valid"):
                     store.write(group, valid, np.ones(points, bool))
 

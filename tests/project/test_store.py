@@ -4,6 +4,7 @@ import zarr
 
 from anyscene.errors import StoreError
 from anyscene.project import store
+from anyscene.project.artefact import FEATURE_BITS
 from anyscene.scene import Camera, Frame, LeftOut, Scene
 from tests.builders.files import tree_hash
 
@@ -94,7 +95,7 @@ def test_stored_features_keep_their_direction(tmp_path):
     rng = np.random.default_rng(0)
     feature = rng.normal(size=(2000, 384)).astype(np.float32) * rng.uniform(0.01, 3, (2000, 1))
     group = store.create(tmp_path / "a.zarr", "k")
-    store.write(group, "feature", feature.astype(np.float16), keep_bits=store.FEATURE_BITS)
+    store.write(group, "feature", feature.astype(np.float16), keep_bits=FEATURE_BITS)
     found = group["feature"][:].astype(np.float64)
     cosine = (found * feature).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(feature, axis=1)
     assert cosine.min() >= 0.9999
@@ -103,9 +104,9 @@ def test_stored_features_keep_their_direction(tmp_path):
 
 
 def test_features_are_rounded_to_the_nearest_and_halves_to_even(tmp_path):
-    group, step = store.create(tmp_path / "a.zarr", "k"), 2.0**-store.FEATURE_BITS
+    group, step = store.create(tmp_path / "a.zarr", "k"), 2.0**-FEATURE_BITS
     values = np.array([1 + step / 2, 1 + 3 * step / 2, 1 + 0.6 * step, -1 - 0.4 * step], np.float16)
-    store.write(group, "feature", values, keep_bits=store.FEATURE_BITS)
+    store.write(group, "feature", values, keep_bits=FEATURE_BITS)
     assert group["feature"][:].tolist() == [1, 1 + 2 * step, 1 + step, -1]
 
 

@@ -130,6 +130,11 @@ def test_projection_of_both_kinds_of_models(two_kinds):
     assert (dense["feature"][:][seen & (xyz[:, 0] == 1)] == [0, 1, 0]).all()
     assert ((mask["count"][:] > 0) == (seen & (xyz[:, 2] < 0.5))).all()
     assert (mask["feature"][:][mask["count"][:] > 0] == [1, 0, 0]).all()
+    assert not Path("data/projection/mask/a.zarr/feature").exists()  # formed of what is said once
+    assert mask.attrs["captions"] == ["a white wall in a scene"] and mask["embedding"][:].tolist() == [
+        [1, 0, 0]
+    ]
+    assert mask["times"][:].tolist() == mask["count"][:][mask["count"][:] > 0].tolist()
 
 
 def test_fusion_writes_what_the_library_computes(two_kinds):

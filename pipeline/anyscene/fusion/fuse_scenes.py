@@ -15,6 +15,7 @@ from anyscene.capability import measured
 from anyscene.errors import StoreError
 from anyscene.fusion.fuse import SuperpointMeans, fuse_blocks
 from anyscene.project import layout, per_scene, store
+from anyscene.project.artefact import FEATURE_BITS
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Fusion, Params, plain
 from anyscene.text import embeddings, load_text_encoder
@@ -43,7 +44,7 @@ class Fuse:
         rest, done = [], 0
         name = MEANS if alone else "feature"
         kept = (
-            store.Appending(group, name, (points, width), np.float16, keep_bits=store.FEATURE_BITS)
+            store.Appending(group, name, (points, width), np.float16, keep_bits=FEATURE_BITS)
             if alone or self.settings.point_features
             else nullcontext()
         )
@@ -70,7 +71,7 @@ class Fuse:
         store.write(group, "prediction", prediction)
         if not alone:
             mean, has_mean = means.result()
-            store.write(group, MEANS, mean.astype(np.float16), keep_bits=store.FEATURE_BITS)
+            store.write(group, MEANS, mean.astype(np.float16), keep_bits=FEATURE_BITS)
         store.write(group, "superpoint_valid", valid if alone else has_mean)
 
 

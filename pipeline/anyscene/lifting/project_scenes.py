@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from anyscene.lifting.projection import described_frames, project
+from anyscene.lifting.projection import described_frames, lift
 from anyscene.project import layout, per_scene, store
+from anyscene.project.artefact import FEATURE_BITS
+from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
@@ -22,7 +24,7 @@ from anyscene.text import TextEncoder, load_text_encoder
 @dataclass(frozen=True)
 class Project:
     """Writes the mean of a 2D model's features over the frames that see a point, and the number of these
-    frames."""
+    frames; of a mask model the captions of a point, of which that mean is formed."""
 
     model: str
     params: Params
@@ -33,7 +35,7 @@ class Project:
         segmenter, encoder = models(self.model, params)
         source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
         size = (settings.width, settings.height)
-        blocks = project(
+        lifted = lift(
             source.xyz,
             described_frames(source.frames, segmenter, params.vocabulary, size, params.segmenters.batch),
             encoder.encode,
@@ -43,10 +45,13 @@ class Project:
             rows=max(1, int(self.memory / 2 / (4 * encoder.width))),
             spool=layout.PROJECTION,
         )
+        if isinstance(lifted, CaptionCounts):
+            store.write_counts(group, lifted)
+            return
         counts = []
         shape = len(source.xyz), encoder.width
-        with store.Appending(group, "feature", shape, np.float16, keep_bits=store.FEATURE_BITS) as rows:
-            for feature, count in blocks:
+        with store.Appending(group, "feature", shape, np.float16, keep_bits=FEATURE_BITS) as rows:
+            for feature, count in lifted:
                 rows.add(feature)
                 counts.append(count)
         store.write(group, "count", np.concatenate(counts))

@@ -22,6 +22,7 @@ from scipy import sparse
 
 from anyscene.arrays import F4, F8, I4, I8, U1, U2, Floats
 from anyscene.errors import ProjectionError
+from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import Batches
 from anyscene.scene import Camera, Frame
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
@@ -31,7 +32,6 @@ SAMPLED = 1 << 14  # points whose features a GPU reads at a time
 
 Encode = Callable[[Sequence[str]], F4]  # K texts -> f4[K, C]
 Block = tuple[F4, U2]  # mean feature f4[n, C], number of views u2[n]
-Sights = Callable[[Floats, Camera, Floats | None], tuple[I8, I4, I4]]  # visible_pixels with its options
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,43 +164,75 @@ def project(
 ) -> Iterator[Block]:
     """Yield the mean of a model's features at the pixels of a point, over the views that see the point.
 
+    The options are those of `lift`. A block is (feature f4[n, C], not normalised; count u2[n], the number of
+    views). A point that no view sees has count 0 and the feature 0; all are so where a model finds nothing in
+    any frame. Raises ProjectionError as `lift` does.
+    """
+    lifted = lift(xyz, described, encode, tolerance=tolerance, border=border, rows=rows, spool=spool)
+    if not isinstance(lifted, CaptionCounts):
+        yield from lifted
+        return
+    rows = rows or max(1, len(xyz))
+    for start in range(0, len(xyz), rows):
+        yield lifted.means(start, start + rows)
+
+
+def lift(
+    xyz: F4,
+    described: Iterable[DescribedFrame],
+    encode: Encode,
+    *,
+    tolerance: float,
+    border: int,
+    rows: int | None = None,
+    spool: Path | None = None,
+) -> CaptionCounts | Iterator[Block]:
+    """What a model says of points: of a mask model the counts of its captions, of a dense one an iterator
+    over blocks of means, as `project` yields them.
+
     xyz: f4[N, 3] in the world, metres.
     encode: embeds captions.
     rows: points in a block; None: all. The result is the same for any number.
     spool: the folder of a nameless file in which feature maps wait if there are several blocks.
 
-    A block is (feature f4[n, C], not normalised; count u2[n], the number of views). A point that no view sees
-    has count 0 and the feature 0; all are so where a model finds nothing in any frame. Raises ProjectionError
-    where there are no frames, or they see no point.
+    Raises ProjectionError where there are no frames, or they see no point: of a dense model once its blocks
+    end.
     """
     described = iter(described)
     first = next(described, None)
     if first is None:
         raise ProjectionError("the scene has no frames to project")
     described = itertools.chain([first], described)
+    sights = _Sights(tolerance, border)
+    if isinstance(first.map, CaptionMap):
+        counts = _caption_counts(xyz, described, encode, sights)
+        sights.require_any()
+        return counts
     rows = max(1, min(rows or len(xyz), len(xyz)))
-    seen = False
+    return _feature_means(xyz, described, sights, rows, spool)
 
-    def sights(points: Floats, camera: Camera, depth: Floats | None) -> tuple[I8, I4, I4]:
-        nonlocal seen
-        found = visible_pixels(points, camera, depth, tolerance=tolerance, border=border)
-        seen |= len(found[0]) > 0
+
+class _Sights:
+    """`visible_pixels` with its options, which notes whether any point was seen."""
+
+    def __init__(self, tolerance: float, border: int) -> None:
+        self._tolerance, self._border, self._any = tolerance, border, False
+
+    def __call__(self, points: Floats, camera: Camera, depth: Floats | None) -> tuple[I8, I4, I4]:
+        found = visible_pixels(points, camera, depth, tolerance=self._tolerance, border=self._border)
+        self._any |= len(found[0]) > 0
         return found
 
-    if isinstance(first.map, CaptionMap):
-        blocks = _caption_means(xyz, described, encode, sights, rows)
-    else:
-        blocks = _feature_means(xyz, described, sights, rows, spool)
-    yield from blocks
-    if not seen:
-        raise ProjectionError(
-            "no view sees any point: poses must be camera-to-world with OpenCV axes, "
-            "points and depth in metres"
-        )
+    def require_any(self) -> None:
+        if not self._any:
+            raise ProjectionError(
+                "no view sees any point: poses must be camera-to-world with OpenCV axes, "
+                "points and depth in metres"
+            )
 
 
 def _feature_means(
-    xyz: F4, described: Iterable[DescribedFrame], sights: Sights, rows: int, spool: Path | None
+    xyz: F4, described: Iterable[DescribedFrame], sights: _Sights, rows: int, spool: Path | None
 ) -> Iterator[Block]:
     if rows < len(xyz):
         described = _Spooled(described, spool)
@@ -220,10 +252,11 @@ def _feature_means(
                 add_sampled_compiled(total.numpy(), point, row, column, cells, *size)
             else:
                 add_sampled(total, point, row, column, feature, *size)
-        assert total is not None  # `project` has seen a first frame
+        assert total is not None  # `lift` has seen a first frame
         mean: F4 = total.numpy(force=True)
         mean /= np.maximum(count, 1)[:, None]
         yield mean, count
+    sights.require_any()
 
 
 def add_sampled(
@@ -290,9 +323,9 @@ class _Spooled:
         return np.fromfile(self._file, np.float32, int(np.prod(shape))).reshape(shape)
 
 
-def _caption_means(
-    xyz: F4, described: Iterable[DescribedFrame], encode: Encode, sights: Sights, rows: int
-) -> Iterator[Block]:
+def _caption_counts(
+    xyz: F4, described: Iterable[DescribedFrame], encode: Encode, sights: _Sights
+) -> CaptionCounts:
     names: dict[str, int] = {}  # sentence -> column of the counts
     counts = sparse.csr_array((len(xyz), 0), dtype=np.int32)
     sightings = np.empty((2, 0), np.int32)  # points and columns that are not yet in the counts
@@ -306,13 +339,7 @@ def _caption_means(
         if sightings.shape[1] > PENDING:
             counts, sightings = _counted(counts, sightings, len(names)), sightings[:, :0]
     counts = _counted(counts, sightings, len(names)).astype(np.float32)
-    table = encode(list(names))
-    for start in range(0, len(xyz), rows):
-        block = counts[start : start + rows]
-        count = block.sum(1)
-        mean = block @ table
-        mean /= np.maximum(count, 1)[:, None]
-        yield mean, count.astype(np.uint16)
+    return CaptionCounts(counts, encode(list(names)), tuple(names))
 
 
 def _counted(counts: sparse.csr_array, sightings: I4, captions: int) -> sparse.csr_array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from math import ceil, prod
@@ -13,14 +14,23 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numcodecs import BitRound
 from zarr.abc.codec import BytesBytesCodec
 
-from anyscene.arrays import Array
+from anyscene.arrays import F2, F4, I8, Array, Floats
 from anyscene.errors import StoreError
+from anyscene.project.caption_counts import joined
+
+FEATURE = "feature"  # of points: an array, or formed of the next ones
+DISTINCT, CAPTION, TIMES, EMBEDDING = "distinct", "caption", "times", "embedding"
+COVERED = 1 << 14  # points whose counts are read at a time
+FORMED = 1 << 12  # features that are formed at a time, so that a cache holds them
+FEATURE_BITS = 6  # of the mantissa of features: their cosine is >= 0.99999, and a third of the bytes is saved
 
 
 class Artefact(Mapping[str, "Stored"]):
-    """The arrays of the artefact at `path` by name, and its attributes.
+    """The arrays of the artefact at `path` by name, and its attributes. The array `feature` of a mask model
+    is not stored, but formed of its counts of captions when it is read.
 
     Reading raises StoreError where a file is missing, cut short or altered. zarr alone would read zeros for a
     missing file; every chunk carries a checksum."""
@@ -31,32 +41,63 @@ class Artefact(Mapping[str, "Stored"]):
     def __getitem__(self, name: str) -> Stored:
         if name not in self:
             raise StoreError(f"{self.path}: has no array {name!r}; run the stage that writes it again")
-        return Stored(self.path / name)
+        return InFiles(self.path / name) if self._stores(name) else OfCaptions(self.path)
 
     def __contains__(self, name: object) -> bool:
-        return (self.path / str(name) / "zarr.json").is_file()
+        return self._stores(name) or (name == FEATURE and self._stores(CAPTION))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(file.parent.name for file in self.path.glob("*/zarr.json")))
+        stored = {file.parent.name for file in self.path.glob("*/zarr.json")}
+        return iter(sorted(stored | ({FEATURE} if CAPTION in stored else set())))
+
+    def _stores(self, name: object) -> bool:
+        return (self.path / str(name) / "zarr.json").is_file()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
-class Stored:
+class Stored(ABC):
     """One array of an artefact; a slice of it reads from its files."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    @abstractmethod
+    def __getitem__(self, selection: Any) -> Array: ...
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    @abstractmethod
+    def codecs(self) -> str:
+        """The codecs of its chunks, such as "zstd-3 bitshuffle crc32c"."""
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its values in memory."""
+        return self.size * self.dtype.itemsize
+
+
+class InFiles(Stored):
+    """An array that is stored as it is."""
 
     def __init__(self, path: Path):
         self._path = path
         with self._guarded():
             # zarr takes a millisecond to open an array, and a training asks for the lengths of thousands
             about = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-            self.shape, self.dtype = tuple(about["shape"]), np.dtype(about["data_type"])
+            self._shape: tuple[int, ...] = tuple(about["shape"])
+            self._dtype: np.dtype[Any] = np.dtype(about["data_type"])
             files = about["chunk_grid"]["configuration"]["chunk_shape"]
-            wanted = prod(ceil(size / file) for size, file in zip(self.shape, files, strict=True))
+            wanted = prod(ceil(size / file) for size, file in zip(self._shape, files, strict=True))
             found = _files(path / "c")
             if found != wanted:
                 raise ValueError(f"{found} of its {wanted} files are there")
@@ -70,17 +111,15 @@ class Stored:
         return zarr.open_array(self._path, mode="r", zarr_format=3)
 
     @property
-    def size(self) -> int:
-        return prod(self.shape)
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
 
     @property
-    def nbytes(self) -> int:
-        """The bytes of its values in memory."""
-        return self.size * self.dtype.itemsize
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
 
     @property
     def codecs(self) -> str:
-        """The codecs of its chunks, such as "zstd-3 bitshuffle crc32c"."""
         with self._guarded():
             codecs = self._array.compressors
         return " ".join(_codec(codec.to_dict()) for codec in codecs if isinstance(codec, BytesBytesCodec))
@@ -106,6 +145,81 @@ def _files(folder: Path) -> int:
         for entry in entries:
             found += _files(Path(entry.path)) if entry.is_dir() else entry.stat().st_size > 0
     return found
+
+
+class OfCaptions(Stored):
+    """The features f2[N, C] of the points of a mask model, which are formed of its counts of captions. They
+    are read as an array of an artefact is."""
+
+    def __init__(self, path: Path):
+        """path: of the artefact, whose arrays DISTINCT, CAPTION, TIMES and EMBEDDING `store.write_counts`
+        wrote."""
+        self._path = path
+        self._distinct, self._caption, self._times, self._embedding = (
+            InFiles(path / name) for name in (DISTINCT, CAPTION, TIMES, EMBEDDING)
+        )
+
+    def __getitem__(self, selection: Any) -> F2:
+        return _selected(self, selection, COVERED, self._part)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self._distinct.shape, self._embedding.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float16)
+
+    @property
+    def codecs(self) -> str:
+        return "formed of counts of captions"
+
+    @cached_property
+    def _start(self) -> I8:
+        """i8[N + 1]: where the captions of each point begin."""
+        return np.concatenate([[0], np.cumsum(self._distinct[:], dtype=np.int64)])
+
+    @cached_property
+    def _table(self) -> F4:
+        return self._embedding[:]
+
+    def _part(self, start: int, stop: int) -> F2:
+        some = slice(int(self._start[start]), int(self._start[stop]))
+        distinct = np.diff(self._start[start : stop + 1])
+        try:
+            counts = joined(distinct, self._caption[some], self._times[some], self._table)
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: damaged, its counts of captions do not fit ({error}); remove "
+                f"{self._path} and run its stage again (`dvc repro`)"
+            ) from error
+        feature = np.empty((stop - start, self.shape[1]), np.float16)
+        for low in range(0, len(feature), FORMED):
+            mean, _ = counts.means(low, low + FORMED)
+            feature[low : low + FORMED] = rounded(mean.astype(np.float16), FEATURE_BITS)
+        return feature
+
+
+def _selected(array: Stored, selection: Any, rows: int, part: Callable[[int, int], F2]) -> F2:
+    """array[selection], as NumPy has it, of features [N, C] that are formed `rows` at a time, beginning at
+    multiples of that. part: forms those from a row to before another one."""
+    first, *rest = (selection or (...,)) if isinstance(selection, tuple) else (selection,)
+    points = np.arange(array.shape[0])[first]
+    wanted = np.atleast_1d(points)
+    found: Array = np.empty((len(wanted), array.shape[1]), array.dtype)
+    block = wanted // rows
+    for number in np.unique(block):
+        low, here = int(number) * rows, np.flatnonzero(block == number)
+        found[here] = part(low, min(low + rows, array.shape[0]))[wanted[here] - low]
+    found = found if np.ndim(points) else found[0]
+    return found[(..., *[slice(None)] * np.ndim(points), *rest)] if rest else found
+
+
+def rounded(array: Floats, keep_bits: int) -> Array:
+    """Round f2 values to the nearest with `keep_bits` bits of mantissa, ties to even."""
+    codec = BitRound(keep_bits)
+    kept: Array = codec.decode(codec.encode(np.ascontiguousarray(array)))
+    return kept
 
 
 def _codec(recorded: Mapping[str, Any]) -> str:

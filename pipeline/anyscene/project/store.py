@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numcodecs import BitRound
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from anyscene import __version__
 from anyscene.arrays import B1, F2, F8, Array
 from anyscene.errors import FailedBefore, StoreError
 from anyscene.project import outputs
-from anyscene.project.artefact import Artefact
+from anyscene.project.artefact import CAPTION, DISTINCT, EMBEDDING, TIMES, Artefact, rounded
+from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.digests import Digests
 from anyscene.scene import Frame, LeftOut, Scene
 
@@ -36,7 +36,6 @@ NAMES = ("key", "software")  # attributes that name values, and do not hold any
 LISTED = 5  # ids of scenes in the message about one that is not there
 CHUNK_BYTES = 1 << 20
 SHARD_BYTES = 1 << 28  # a shard is put together in memory, so a larger array is stored in several files
-FEATURE_BITS = 6  # of the mantissa: the cosine to the exact feature is >= 0.99999, in a third fewer bytes
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def write(
     that f2 values are rounded to, FEATURE_BITS for features; None: they are not rounded.
     """
     if keep_bits is not None:
-        array = _rounded(array, keep_bits)
+        array = rounded(array, keep_bits)
     array = np.ascontiguousarray(array)
     stored, rows = _allocate(group, name, array.shape, array.dtype, chunks)
     if array.ndim == 0:
@@ -114,6 +113,19 @@ def write(
     elif array.size:
         for start in range(0, len(array), rows):
             stored[start : start + rows] = array[start : start + rows]
+
+
+def write_counts(group: zarr.Group, counts: CaptionCounts) -> None:
+    """Write what a mask model says of the points of a scene, and the captions as the attribute `captions`.
+    `open_scene` forms the array `feature` of it."""
+    said = counts.counts
+    times, most = said.data.astype(np.uint32), max(1, len(counts.embedding)) - 1
+    write(group, "count", counts.sightings)
+    write(group, DISTINCT, np.diff(said.indptr).astype(np.uint16))
+    write(group, CAPTION, said.indices.astype(np.min_scalar_type(max(most, 256))))
+    write(group, TIMES, times.astype(np.min_scalar_type(int(times.max(initial=0)))))
+    write(group, EMBEDDING, np.asarray(counts.embedding, np.float32))
+    group.attrs.update({"captions": list(counts.text)})
 
 
 class Appending:
@@ -154,7 +166,7 @@ class Appending:
     def _flush(self) -> None:
         shard = self._shard[: self._held]
         if self._keep_bits is not None:
-            shard = _rounded(shard, self._keep_bits)
+            shard = rounded(shard, self._keep_bits)
         self._stored[self._flushed : self._flushed + self._held] = shard
         self._flushed, self._held = self._flushed + self._held, 0
 
@@ -194,13 +206,6 @@ def _allocate(
         config={"write_empty_chunks": True},  # so that a file that is missing is known to be lost
     )
     return stored, shards[0] if shards else 1
-
-
-def _rounded(array: Array, keep_bits: int) -> Array:
-    """Round f2 values to the nearest with `keep_bits` bits of mantissa, ties to even."""
-    codec = BitRound(keep_bits)
-    rounded: Array = codec.decode(codec.encode(np.ascontiguousarray(array)))
-    return rounded
 
 
 def _codec(dtype: np.dtype[Any]) -> BloscCodec:

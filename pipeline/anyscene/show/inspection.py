@@ -251,7 +251,9 @@ def _titled(name: object, *said: str | tuple[str, str]) -> Text:
 
 def _array(array: Stored, stored: int) -> tuple[str, tuple[str, str], str]:
     """An array in one line, in parts. stored: how many bytes it takes on disk."""
-    ratio = f"{array.nbytes / stored:.1f}x" if array.nbytes else "-"
+    ratio = (
+        f"{array.nbytes / stored:.1f}x" if array.nbytes and stored else "-"
+    )  # nothing is stored of what is formed
     shape = ", ".join(map(str, array.shape))
     before = f"{array.dtype}[{shape}]  {_bytes(stored)}  {ratio}  "
     return before, (str(array.codecs), "dim"), f"  {_contents(array)}"
