@@ -2,15 +2,16 @@
 
 from anyscene.cli.check import check
 from anyscene.cli.command import command
-from anyscene.project import freshness, layout, parameters
+from anyscene.project import experiment, freshness, layout, parameters
 from anyscene.project.stages import declared
 
 
 def main() -> None:
     """Check all parameters, and look up the code, packages and files that every stage is made by."""
-    params = parameters.load(layout.PARAMETERS)
+    params, stages = parameters.load(layout.PARAMETERS), declared()
+    experiment.link(stages, params)
     check(params)
-    freshness.write(declared().values(), params)
+    freshness.write(stages.values(), params)
 
 
 if __name__ == "__main__":

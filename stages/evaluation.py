@@ -53,6 +53,7 @@ STAGE = Stage(
         named.labelling_files,
         named.text_file,
         named.label_table,
+        named.official_splits,
         named.reader_files,
         named.task_files,
         named.other_networks,

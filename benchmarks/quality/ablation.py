@@ -50,6 +50,8 @@ rule, so the baseline alone is not in every run. These options added it:
     {changes}
 """
 DVC = (sys.executable, "-m", "dvc")
+# what differs between experiments, without hashes
+SHOWN = r"--only-changed --drop '.*/.*|.*\.(code|packages|files|scene_files|settings)(\..*)?'"
 
 
 def changes(training: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -151,8 +153,8 @@ def main() -> None:
         metrics = json.loads(dvc.api.read(str(layout.METRICS), rev=NAME))
     except DvcException as error:
         sys.exit(f"experiment {NAME} gave no {layout.METRICS} ({error}); `dvc queue logs {NAME}` says why")
-    OUTPUT.write_text(markdown(metrics, asked))
-    print(f"{OUTPUT.resolve()}\n`dvc exp show --only-changed --drop '.*/.*'` has it beside the workspace")
+    OUTPUT.write_text(markdown(metrics, asked), encoding="utf-8")
+    print(f"{OUTPUT.resolve()}\n`dvc exp show {SHOWN}` has it beside the workspace")
 
 
 if __name__ == "__main__":

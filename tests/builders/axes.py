@@ -1,6 +1,6 @@
 """Made-up 2D models of a text space of a few axes, for tests of the stages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,8 +26,10 @@ class Dense:
     width: int = 2
     left: int = 0
     right: int = 1
+    shown: set = field(default_factory=set)  # vocabularies
 
     def describe(self, images, vocabulary):
+        self.shown.add(vocabulary)
         half = torch.zeros(6, 8, self.width)
         half[:, :4, self.left], half[:, 4:, self.right] = 1, 1
         return [FeatureMap(half)] * len(images)

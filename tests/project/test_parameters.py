@@ -255,6 +255,26 @@ def test_wrong_keys_are_named(tmp_path, changes, message):
         parameters.load(write(tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("dataset__root", "dataset.root"),
+        ("segmenters__weights", "segmenters.weights"),
+        ("synthesis__diffusion", "synthesis.diffusion"),
+        ("synthesis__sam", "synthesis.sam"),
+    ],
+)
+def test_a_path_from_home_is_refused_with_what_to_write(tmp_path, key, said):
+    """DVC would look for a folder called ~ in the project."""
+    with pytest.raises(ConfigError, match=rf"{said}: ~/big: .* write {Path.home()}/big$"):
+        parameters.load(write(tmp_path, **{key: "~/big"}))
+
+
+def test_a_text_encoder_from_home_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=rf"text.encoder: ~/clip.pt: .* write {Path.home()}/clip.pt$"):
+        parameters.load(write(tmp_path, text__encoder="open_clip:ViT-B-32:~/clip.pt"))
+
+
 def test_integers_serve_as_floats(tmp_path):
     assert parameters.load(write(tmp_path, fusion__tau=1)).fusion.tau == 1.0
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +47,10 @@ class Mask:
     """Sees a wall in the lower half of every image, nothing above."""
 
     name: str = "mask"
+    shown: set = field(default_factory=set)  # vocabularies
 
     def describe(self, images, vocabulary):
+        self.shown.add(vocabulary)
         caption = np.full(images.shape[1:3], -1, np.int32)
         caption[12:] = 0
         return [CaptionMap(caption, ("a white wall in a scene",))] * len(images)
@@ -81,6 +83,10 @@ def write_capability(model, capability, vocabulary=VOCABULARY):
 
 def edit(section, **values):
     Project(Path.cwd()).change(**{section: values})
+
+
+def edit_vocabulary(vocabulary):
+    Project(Path.cwd()).change(vocabulary=list(vocabulary))
 
 
 def run(stage, *arguments, code=0):
@@ -137,9 +143,23 @@ def test_projection_of_both_kinds_of_models(two_kinds):
     assert mask["times"][:].tolist() == mask["count"][:][mask["count"][:] > 0].tolist()
 
 
+def test_another_vocabulary_is_shown_only_to_models_that_look_at_it(two_kinds):
+    run_all()
+    write_capability("dense", [0.5, 0.1], VOCABULARY[:2])
+    write_capability("mask", [0.5, 0.1], VOCABULARY[:2])
+    edit_vocabulary(VOCABULARY[:2])
+    assert computed(run_all()) == [0, 0, 0, 2, 2]  # scenes, superpoints, dense, mask, fusion
+    edit("text", template="a photo of a {}")
+    assert computed(run_all()) == [0, 0, 0, 2, 2]
+    assert two_kinds["mask"].shown == {VOCABULARY, VOCABULARY[:2]}
+    assert two_kinds["dense"].shown == {()}
+
+
 def test_fusion_writes_what_the_library_computes(two_kinds):
     run_all()
     group = store.open_scene("data/fusion/b.zarr")
+    rule = {"method": "capability", "tau": 0.05, "normalise": True, "models": ["dense", "mask"]}
+    assert group.attrs["fusion"] == rule
     projected = [store.open_scene(f"data/projection/{model}/b.zarr") for model in ("dense", "mask")]
     fused = fuse(
         np.stack([p["feature"][:] for p in projected]),
@@ -347,9 +367,9 @@ def test_fusion_in_blocks_writes_the_same_bytes(two_kinds, monkeypatch):
 def test_texts_are_part_of_the_keys(two_kinds):
     run_all()
     edit("text", template="this is a {}")
-    assert computed(run_all()) == [0, 0, 0, 0, 2]
+    assert computed(run_all()) == [0, 0, 0, 2, 2]
     Project(Path.cwd()).change(vocabulary=[*VOCABULARY, "lamp"])
-    assert computed([run(projection, model).splitlines()[-1] for model in ("dense", "mask")]) == [2, 2]
+    assert computed([run(projection, model).splitlines()[-1] for model in ("dense", "mask")]) == [0, 2]
 
 
 def test_classes_are_encoded_in_the_template(two_kinds, monkeypatch):

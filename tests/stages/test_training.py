@@ -97,10 +97,14 @@ def test_networks_are_written_with_their_curves(trained):
         )
     ):
         folder = trained / "models" / name
-        assert {path.name for path in folder.iterdir()} == {"model.safetensors", "network.json", "curves"}
+        names = {"model.safetensors", "network.json", "scenes.txt", "curves"}
+        assert {path.name for path in folder.iterdir()} == names
+        assert (folder / "scenes.txt").read_text().split() == store.scene_ids(trained / "data/scenes")
         meta = json.loads((folder / "network.json").read_text())
         assert (meta["kind"], meta["start"], meta["place"]) == (kind, start, place)
         assert (meta["voxel"], meta["backend"], meta["supervised"]) == (0.15, "torch", False)
+        # whoever fused the features of this test did not note how
+        assert meta["trained_on"] == {"dataset": "demo", "scenes": 3, "fusion": None}
         known = json.loads((trained / f"data/networks/{name}.json").read_text())
         assert known == {key: value for key, value in meta.items() if key not in ("made", "digest")}
         assert {"sha256", "curve"} <= known.keys()

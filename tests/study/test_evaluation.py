@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import zarr
 from rich.console import Console
 
 from anyscene import datasets
@@ -18,6 +19,7 @@ from anyscene.fusion import fuse
 from anyscene.networks import checkpoint
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
+from anyscene.show.report import scores
 from anyscene.study import ablation, evaluation, plots, rows
 from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.table import tables
@@ -367,3 +369,91 @@ def test_only_scenes_of_the_split_are_measured(copied):
     for split, scenes in (("val", ["room0"]), ("test", ["room1"])):
         changed = replace(params, evaluation=replace(params.evaluation, split=split))
         assert evaluation.run(changed, Artefacts(folder)).metrics["scenes"] == scenes
+
+
+def build_on(folder, method, *networks):
+    """Say in the files of a project that features were fused by `method`, and that `networks` learnt them."""
+    fusion = {"method": method, "tau": 0.05, "normalise": True}
+    for scene in ("room0", "room1"):
+        zarr.open_group(store.scene_path(folder / "data/fusion", scene), mode="r+").attrs["fusion"] = fusion
+    for name in networks:
+        trained = {"dataset": "demo", "scenes": 2, "fusion": fusion}
+        checkpoint.describe(folder / "models" / name, {"trained_on": trained})
+
+
+@pytest.mark.parametrize(
+    ("method", "order"),
+    [
+        ("add", ("linear", "capability", "add", "superpoint")),
+        ("linear", ("add", "capability", "linear", "superpoint")),
+        ("max", ("add", "linear", "capability", "max", "superpoint")),
+        ("capability", ("add", "linear", "capability", "superpoint")),
+    ],
+)
+def test_what_follows_an_ablated_fusion_is_named_by_it(copied, method, order):
+    folder, params = copied
+    build_on(folder, method, *miniature.NETWORKS)
+    params = replace(params, fusion=replace(params.fusion, method=method))
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    every = {row.name: row for row in rows.of(metrics)}
+    assert tuple(every)[2 : 2 + len(order)] == order
+    title = {"max": "more confident model", "capability": ""}.get(method, method)
+    for name, plain in {"superpoint": "+ superpoint means", "distilled": "superpoint distillation"}.items():
+        assert every[name].title == (f"{plain} on {title}" if title else plain)
+        assert every[name].fused == method and every[name].against[0] == method
+        assert f"{name} - {method}" in metrics["bootstrap"]["difference"]
+        assert method == "capability" or f"{name} - capability" not in metrics["bootstrap"]["difference"]
+    assert every[method].control is False
+    assert [row.name for row in rows.steps(rows.measured(metrics))] == [method, "distilled", "ensembled"]
+    pictured = [row.name for row in rows.pictured(tuple(every.values())) if row.role == "fusion"]
+    assert set(pictured) == {method, "capability"}
+    assert metrics["parameters"]["fusion"]["method"] == method
+
+
+def test_a_network_of_another_fusion_than_the_stored_one_is_named_by_its_own(copied):
+    """As where a training did not run again yet."""
+    folder, params = copied
+    build_on(folder, "capability")
+    build_on(folder, "add", "distilled")
+    build_on(folder, "capability")
+    found = {row.name: row for row in of_project(folder, params).candidates}
+    assert found["superpoint"].fused == "capability" and found["superpoint"].title == "+ superpoint means"
+    assert found["distilled"].fused == "add" and found["distilled"].title.endswith(" on add")
+    assert found["ensembled"].fused is None  # nothing is noted
+    assert found["ensembled"].title == "+ temporal ensembling"
+
+
+def test_metrics_say_what_each_network_was_trained_on(copied):
+    folder, params = copied
+    build_on(folder, "capability", "distilled")
+    checkpoint.note_scenes(folder / "models/distilled", ["room1", "elsewhere"])
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    titles = {row.name: row.title for row in rows.of(metrics)}
+    said = metrics["trained_on"]
+    assert set(said) == set(miniature.NETWORKS)
+    assert said["distilled"]["dataset"] == "demo" and said["distilled"]["from"] == "demo/student"
+    assert said["distilled"]["splits"] == {"unknown": 1, "val": 1}
+    assert said["distilled"]["scored"] == ["room1"] and said["distilled"]["fusion"]["method"] == "capability"
+    assert titles["distilled"] == "superpoint distillation (trained on 1 of these scenes)"
+    # what began from it has the scene in its weights, too
+    assert said["ensembled"]["scored"] == ["room1"] and said["ensembled"]["splits"] == {}
+    assert titles["ensembled"] == "+ temporal ensembling (trained on 1 of these scenes)"
+    assert said["pixelwise"]["scored"] == [] and titles["pixelwise"] == "pixel distillation"
+    out = io.StringIO()
+    Console(file=out, width=200).print(tables(metrics))
+    assert out.getvalue().count("(trained on 1 of these scenes)") == 2
+    page = {line["title"] for line in scores.table(metrics)["lines"]}
+    assert titles["distilled"] in page
+
+    checkpoint.note_scenes(folder / "models/distilled", ["room0", "room1"])
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    assert metrics["rows"]["distilled"]["title"] == "superpoint distillation (trained on these scenes)"
+
+
+def test_metrics_record_the_parameters(finished, result):
+    said, params = result.metrics["parameters"], finished[1]
+    assert said["fusion"]["tau"] == params.fusion.tau
+    assert said["training"]["distilled"]["learning_rate"] == 3e-4
+    assert said["training"]["ensembled"]["objective"]["momentum"] == 0.9999
+    assert said["dataset"] == {"name": "demo", "reader": "rgbd", "label_set": "scannet20"}
+    assert json.loads(json.dumps(said)) == json.loads(json.dumps(said, sort_keys=True))

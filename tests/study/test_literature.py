@@ -9,7 +9,7 @@ from rich.console import Console
 
 from anyscene.datasets import raw_files
 from anyscene.show.report import scores
-from anyscene.study.literature import PUBLISHED, TABLE_3, note, published
+from anyscene.study.literature import PUBLISHED, TABLE_3, differences, note, published, unlike
 from anyscene.study.table import tables
 from tests.builders import figures
 
@@ -110,3 +110,56 @@ def test_a_networks_name_and_title_do_not_matter_only_what_trained_it():
     assert TABLE_3.of(replace(mine, kind="masked_scene")) is None
     assert TABLE_3.of(replace(figures.row("superpoint"), kind="superpoint")) is None  # means, not a network
     assert TABLE_3.of(replace(figures.row("capability"), control=True)) is None
+
+
+LIKE = {  # of a network as SAS's
+    "fusion": {"method": "capability", "tau": 0.05, "normalise": True},
+    "variant": "18A",
+    "input": "geometry",
+    "voxel": 0.02,
+    "scored": [],
+    "official": "scannet_train",
+}
+
+
+def of_a_run(trained=LIKE, fused="capability", **others):
+    found = metrics()
+    found["rows"]["ensembled"]["fused"] = fused
+    fusion = {"method": "capability", "tau": 0.05, "normalise": True}
+    return found | {"trained_on": {"ensembled": trained}, "parameters": {"fusion": fusion}, **others}
+
+
+def test_what_was_made_as_in_the_paper_has_its_score_beside_it():
+    assert unlike(of_a_run(), TABLE_3) == {} and differences(of_a_run()) is None
+    assert "61.9" in printed(of_a_run()).split("published")[0]
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (of_a_run({**LIKE, "voxel": 0.05}), "voxel 0.05, not 0.02"),
+        (of_a_run({**LIKE, "input": "colour"}), "input colour, not geometry"),
+        (of_a_run({**LIKE, "variant": "34C"}), "variant 34C, not 18A"),
+        (of_a_run({**LIKE, "official": None}), "not trained on the scenes of scannet_train"),
+        (of_a_run({**LIKE, "scored": ["scene0011_00"]}), "trained on scenes that are scored"),
+        (of_a_run({**LIKE, "fusion": {"tau": 0.1, "normalise": True}}), "tau 0.1, not 0.05"),
+        (of_a_run(fused="add"), "built on add"),
+        (of_a_run(turns=8), "mean over 8 test-time turns"),
+    ],
+)
+def test_where_a_network_was_made_in_another_way_this_is_said_in_place_of_the_score(run, why):
+    text = " ".join(printed(run).split())
+    assert unlike(run, TABLE_3) == {"ensembled": [why]}
+    assert f"made in another way than in SAS: temporal ensembling ({why})" in text
+    assert "61.9" not in text.split("published")[0] and "55.5" in text  # the fusion's still stands
+    assert scores.table(run)["unlike"] == differences(run)
+
+
+def test_another_temperature_is_another_fusion():
+    run = of_a_run(parameters={"fusion": {"tau": 0.2, "normalise": False}})
+    assert unlike(run, TABLE_3) == {"capability": ["tau 0.2, not 0.05", "normalise False, not True"]}
+
+
+def test_how_points_without_a_prediction_count_is_said():
+    assert differences(of_a_run(unpredicted="ignore")) is None
+    assert "no 2D model sees are errors here" in differences(of_a_run(unpredicted="error"))

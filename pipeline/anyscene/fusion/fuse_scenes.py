@@ -73,6 +73,8 @@ class Fuse:
             mean, has_mean = means.result()
             store.write(group, MEANS, mean.astype(np.float16), keep_bits=FEATURE_BITS)
         store.write(group, "superpoint_valid", valid if alone else has_mean)
+        rule = {"method": self.settings.method, "tau": self.settings.tau}
+        group.attrs[store.FUSED] = {**rule, "normalise": self.settings.normalise, "models": list(self.models)}
 
 
 def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:

@@ -33,6 +33,7 @@ from anyscene.networks.checkpoint import (
     describe_anew,
     description,
     digest,
+    note_scenes,
     read_weights,
     record,
 )
@@ -94,6 +95,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
             objective.initialise(network, clouds)
         folder, given = artefacts.model(name), checkpoints.fingerprint(network, objective, entry)
         meta = _meta(name, params, kind) | {"made": {"given": given, "by": fresh.made_by}}
+        meta["trained_on"] = _trained_on(clouds, entry, params, target)
         learn = functools.partial(train, network, clouds, objective, entry, processes=processes)
         if fresh.check:
             older = Older(folder, checkpoints, meta["made"], label)
@@ -105,6 +107,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
         if is_trained(folder, meta["made"], label):
             if processes.first:
                 describe_anew(network, folder, meta)  # a title may be another, or an entry damaged
+                note_scenes(folder, clouds.ids)
                 record(folder, trained)
                 Console(stderr=True).print(f"{label}: unchanged", highlight=False)
             return
@@ -112,6 +115,7 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
         learn(label=label, checkpoints=checkpoints, curve=curve)
         if processes.first:
             save(network, folder, meta | {"curve": curves.digest(folder)})
+            note_scenes(folder, clouds.ids)
             record(folder, trained)
             checkpoints.clear()
 
@@ -203,6 +207,16 @@ def _check_input(folder: Path, net: Network, key: str) -> None:
                 f"{key}: {folder / DESCRIPTION} was trained with network.{name} {meta[name]}, not {wanted}; "
                 f"change that, or {key} to {RANDOM}"
             )
+
+
+def _trained_on(clouds: Clouds, entry: Training, params: Params, target: Path) -> dict[str, Any]:
+    """What network.json says of the scenes: their data set and number, and by which rule the features that
+    the network learns were fused, if they were."""
+    found: dict[str, Any] = {"dataset": params.dataset.name, "scenes": len(clouds)}
+    if entry.target == "fusion":
+        first = store.open_scene(store.scene_path(target, clouds.ids[0]))
+        found["fusion"] = first.attrs.get(store.FUSED)  # what older code fused does not say it
+    return found
 
 
 def _meta(name: str, params: Params, kind: Entry) -> dict[str, Any]:

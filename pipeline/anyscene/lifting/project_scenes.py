@@ -16,7 +16,7 @@ from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
-from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter, on_device
+from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter, masked, on_device
 from anyscene.segmenters.precomputed import image_index
 from anyscene.text import TextEncoder, load_text_encoder
 
@@ -29,6 +29,7 @@ class Project:
     model: str
     params: Params
     memory: float  # bytes that one process may use
+    names: tuple[str, ...] = ()  # the vocabulary, for a model that names its masks by it
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         params, settings = self.params, self.params.projection
@@ -37,7 +38,7 @@ class Project:
         size = (settings.width, settings.height)
         lifted = lift(
             source.xyz,
-            described_frames(source.frames, segmenter, params.vocabulary, size, params.segmenters.batch),
+            described_frames(source.frames, segmenter, self.names, size, params.segmenters.batch),
             encoder.encode,
             tolerance=settings.tolerance,
             border=settings.border,
@@ -67,6 +68,9 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
     """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
     elsewhere lacks answers, and ScenesFailed after all scenes were tried."""
     section = params.segmenters
+    masks = masked(model, section)
+    # dense models do not look at the vocabulary, so that another one leaves their projections as they are
+    named = params.vocabulary if masks else ()
     on_gpu = on_device(model, section) and choose_device(params.runtime.device).type != "cpu"
     workers = 1 if on_gpu else params.runtime.workers
     memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
@@ -75,7 +79,7 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
 
     def loaded() -> Project:
         models(model, params)  # so that broken weights are one error and not one for every scene
-        return Project(model, params, memory)
+        return Project(model, params, memory, named)
 
     return per_scene.run(
         per_scene.Later(loaded),
@@ -86,7 +90,8 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
             "precision": section.precision,
             "captioner": section.captioner if captioned(model, section) else None,
             "text": params.text.encoder,
-            "vocabulary": params.vocabulary,
+            "vocabulary": named,
+            "template": params.text.template if masks else None,
         },
         fresh=fresh,
         workers=workers,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from anyscene.project.parameters import Backend
 from anyscene.weights import reading
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "network.json"
+SCENES = "scenes.txt"  # the scenes that it was trained on, a line each
 MADE = ("made", "adopted")  # entries of network.json: what the network was made from
 WRITTEN = ("sha256", "curve", "adopted")  # entries that say which files were written, and what became of them
 DIGEST = "digest"  # entry of network.json: of the others
@@ -83,6 +85,18 @@ def record(folder: Path, file: Path) -> None:
     not what made it. Raises CheckpointError where network.json is missing or damaged."""
     said = {name: value for name, value in description(folder).items() if name not in (*MADE, DIGEST)}
     outputs.write(file, json.dumps(said, indent=2, sort_keys=True) + "\n")
+
+
+def note_scenes(folder: Path, scenes: Iterable[str]) -> None:
+    """Write to `folder` which scenes its network was trained on."""
+    outputs.write(folder / SCENES, "".join(f"{scene}\n" for scene in scenes))
+
+
+def noted_scenes(folder: Path) -> frozenset[str] | None:
+    """The scenes that the network in `folder` was trained on; None where that is not known."""
+    with suppress(FileNotFoundError):
+        return frozenset((folder / SCENES).read_text(encoding="utf-8").splitlines())
+    return None
 
 
 def load(folder: Path, backend: Backend | None = None) -> tuple[MinkUNet, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,16 @@ class Description:
     supervised: bool  # whether labels were shown to it in training
     backend: str  # of its sparse convolutions in training
     folder: Path
+    inputs: str = ""  # what it is given of each voxel; "" where that is not known, as below
+    voxel: float = 0.0  # its side in metres
+    variant: str = ""  # of the architecture
+    # data set and number of the scenes that it was trained on, and the rule that fused what it learnt of them
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fused_by(self) -> str | None:
+        """The rule that fused the features it learnt; None where it learnt none, or it is not known."""
+        return (self.trained_on.get("fusion") or {}).get("method")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +152,10 @@ def _described(folder: Path, meta: Mapping[str, Any]) -> Description:
         bool(meta.get("supervised", False)),
         meta.get("backend", "torch"),
         folder,
+        meta.get("input", ""),
+        float(meta.get("voxel", 0.0)),
+        (meta.get("network") or {}).get("variant", ""),
+        meta.get("trained_on") or {},
     )
 
 

@@ -70,6 +70,12 @@ def _not_empty(section: str, values: object, *names: str) -> None:
             raise ConfigError(f"{section}.{name}: must not be empty")
 
 
+def _in_full(key: str, path: str) -> None:
+    """Raise ConfigError where a path begins with the home folder, for which DVC knows no sign."""
+    if path.startswith("~"):
+        raise ConfigError(f"{key}: {path}: DVC does not replace ~; write {Path(path).expanduser()}")
+
+
 def _different(key: str, names: Sequence[str]) -> None:
     """Raise ConfigError where one of `names` is empty, or stands there twice."""
     for place, name in enumerate(names):
@@ -144,6 +150,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         _not_empty("dataset", self, "name", "root", "label_set")
+        _in_full("dataset.root", self.root)
         if self.reader not in self.ENTRIES.names():
             known = ", ".join(self.ENTRIES.names())
             raise ConfigError(f"dataset.reader: no reader is called {self.reader!r}; known: {known}")
@@ -177,6 +184,7 @@ class Text:
 
     def __post_init__(self) -> None:
         _one_place("text.template", self.template)
+        _in_full("text.encoder", str(self.file or ""))
 
     @property
     def file(self) -> Path | None:
@@ -202,6 +210,7 @@ class Segmenters:
     def __post_init__(self) -> None:
         _positive("segmenters", self, "batch")
         _not_empty("segmenters", self, "weights")
+        _in_full("segmenters.weights", self.weights)
         _different("segmenters.names", self.names)
         if wrong := [name for name in self.names if not WORD.fullmatch(name)]:
             raise ConfigError(f"segmenters.names: {wrong[0]!r} cannot be the name of a folder, as names are")
@@ -274,6 +283,8 @@ class Synthesis:
         _between("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
         _one_place("synthesis.prompt", self.prompt)
         _not_empty("synthesis", self, "diffusion", "sam")
+        _in_full("synthesis.diffusion", self.diffusion)
+        _in_full("synthesis.sam", self.sam)
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,26 @@ class Stage:
         items = self.items(params)
         return tuple(self.name if item is None else f"{self.name}@{item}" for item in items)
 
+    def written(self, params: Params) -> tuple[Path, ...]:
+        """The paths of all that it writes with these parameters, for each of its items."""
+        paths = [str(path) for path in (*self.writes, *self.metrics)]
+        return tuple(
+            Path(path.replace(self._variable, item or "")) for item in self.items(params) for path in paths
+        )
+
+    @property
+    def _variable(self) -> str:
+        """What stands for an item in its paths."""
+        return "${item.model}" if self._listed else "${key}"
+
+    @property
+    def _listed(self) -> bool:
+        """Whether its items are a list; else they are a mapping, if there are any."""
+        return self.each is not None and self.each.endswith("names")
+
     def dvc(self) -> dict[str, Any]:
         """Its entry in dvc.yaml."""
-        listed = self.each is not None and self.each.endswith("names")
-        item = "${item.model}" if listed else "${key}"
+        item = self._variable
         fresh = self.name if self.each is None else f"{self.name}.{item}"
         body: dict[str, Any] = {"cmd": f"python -m stages.{self.name}{f' {item}' if self.each else ''}"}
         if self.reads:
@@ -76,7 +92,7 @@ class Stage:
             body["metrics"] = [{str(path): {"cache": False}} for path in self.metrics]
         if self.each is None:
             return body
-        if listed:
+        if self._listed:
             return {"matrix": {"model": f"${{{self.each}}}"}, **body}
         return {"foreach": f"${{{self.each}}}", "do": body}
 

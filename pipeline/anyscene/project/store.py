@@ -28,6 +28,7 @@ FORMAT = 2  # schema version; artefacts of an older one are computed again
 SOFTWARE = f"anyscene {__version__}"
 SUFFIX = ".zarr"
 FAILED = "failed.json"  # in the folder of a stage: the scenes that it left out, and why
+FUSED = "fusion"  # an attribute of fused features: by which rule, from which 2D models
 Keys = dict[str, str | FailedBefore]
 ROOT = "zarr.json"  # the file of an artefact that holds its attributes
 # attributes that are noted of an artefact once its values are there: what made it, and digests
@@ -299,17 +300,17 @@ def scene_ids(folder: Path) -> list[str]:
     )
 
 
+def splits(folder: Path) -> dict[str, str]:
+    """The split of each scene in data/scenes, by its id."""
+    return {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
+
+
 def split_ids(folder: Path, split: str) -> list[str]:
     """The ids of the scenes of `split` in data/scenes. Where a data set has no training split, all scenes are
     used for training: nothing is learnt from annotation, so nothing has to be held out."""
-    splits = split_of_each(folder)
-    chosen = [scene for scene, name in splits.items() if name == split]
-    return list(splits) if split == "train" and not chosen else chosen
-
-
-def split_of_each(folder: Path) -> dict[str, str]:
-    """The split of every scene in data/scenes, by scene id."""
-    return {scene: _attributes(scene_path(folder, scene))["split"] for scene in scene_ids(folder)}
+    of_scenes = splits(folder)
+    chosen = [scene for scene, name in of_scenes.items() if name == split]
+    return list(of_scenes) if split == "train" and not chosen else chosen
 
 
 def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "entry",
     "find",
     "load_segmenter",
+    "masked",
     "modules",
     "on_device",
     "runs_elsewhere",
@@ -131,6 +132,16 @@ def find(name: str, params: Params) -> str:
     raise WeightsError(f"{folder} {'is empty' if empty else f'holds no {ANSWERS}'}: {remedy}")
 
 
+def masked(name: str, section: Segmenters) -> bool:
+    """Whether the model `name` answers with masks, which are named by the vocabulary and become sentences.
+    Others place pixels in text space, for which they look at neither."""
+    if not runs_elsewhere(name, section):
+        return entry(name).captioned
+    from anyscene.segmenters.precomputed.segmenter import are_masks
+
+    return answered(name, section) and are_masks(Path(section.weights) / name)
+
+
 def captioned(name: str, section: Segmenters) -> bool:
     """Whether the masks of the model `name` are described by `segmenters.captioner`."""
     if not runs_elsewhere(name, section):
@@ -167,4 +178,5 @@ def _precomputed(name: str, params: Params, captions: bool) -> Segmenter:
 
     folder = Path(params.segmenters.weights) / name
     captioner = captioners.load_captioner(params, captions and wants_captioner(folder))
-    return PrecomputedSegmenter(name, folder, load_text_encoder(params.text), captioner)
+    text = load_text_encoder(params.text)
+    return PrecomputedSegmenter(name, folder, text, captioner, params.text.template)

@@ -44,7 +44,8 @@ class NamedMasks:
         def modifiers(mask: int, inside: B1) -> str:
             return captioner.modifiers(image, inside) if self.modifiers is None else self.modifiers[mask]
 
-        return caption_map(self.owner, [vocabulary[index] for index in self.name], modifiers)
+        names = [vocabulary[index] for index in self.name]
+        return caption_map(self.owner, names, modifiers, captioner.template)
 
 
 class MaskModel(ABC):

@@ -20,6 +20,7 @@ from anyscene.project.artefact import Artefact
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Fusion, FusionMethod, Params
 from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
+from anyscene.study.trained_on import marked, shown
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.text.text_space import Prediction, TextSpace
 
@@ -112,6 +113,7 @@ class PredictingRow(Row):
 
     predict: Callable[[SceneFeatures], list[Prediction]]  # of a scene; several where the row has variants
     missing: str | None = None  # why it cannot be computed; None where it can
+    network: Description | None = None  # of a row of a trained network
 
 
 class Ablation:
@@ -120,11 +122,16 @@ class Ablation:
     candidates: tuple[PredictingRow, ...]  # all rows, also those that cannot be computed
     networks: tuple[Description, ...]  # all trained networks
 
-    def __init__(self, inputs: Inputs, controls: Controls | None = None) -> None:
+    def __init__(
+        self, inputs: Inputs, controls: Controls | None = None, scored: Collection[str] = ()
+    ) -> None:
+        """scored: the scenes on which rows will be scored. The titles of networks that were trained on them
+        say so."""
         self._inputs = inputs
         self.networks = described(inputs.artefacts.networks)
-        rows = [*_single(inputs), *_fusions(inputs, controls), _superpoints(inputs)]
-        rows += _networks(inputs, self.networks, {row.name for row in rows})
+        rows = [*_single(inputs), *_fusions(inputs, controls)]
+        rows.append(_superpoints(inputs, {row.name: row for row in rows}))
+        rows += _networks(inputs, self.networks, {row.name: row for row in rows}, scored)
         self.candidates = tuple(sorted(rows, key=lambda row: row.control))
 
     @property
@@ -171,12 +178,22 @@ def _fusions(inputs: Inputs, controls: Controls | None) -> Iterator[PredictingRo
     """All 2D models, fused by every rule and then with the weights of the controls."""
     measured = _measured(inputs)
     equal = [np.ones((len(inputs.models), len(inputs.vocabulary)), np.float32)]
-    yield _fusion(inputs, "add", "add", equal, "add")
-    yield _fusion(inputs, "linear", "linear", equal, "linear")
     against = (BEST_SINGLE, "add", "linear", *(("max", "shuffled", "swapped") if controls else ()))
-    yield _fusion(inputs, CAPABILITY, "capability fusion", measured, against=against)
+    rules = {
+        "add": _fusion(inputs, "add", "add", equal, "add"),
+        "linear": _fusion(inputs, "linear", "linear", equal, "linear"),
+        CAPABILITY: _fusion(inputs, CAPABILITY, "capability fusion", measured, against=against),
+        "max": _fusion(inputs, "max", "more confident model", equal, "max", summary=False),
+    }
+    stored = inputs.fusion.method  # what follows is built on it, so it comes last
+    if stored != CAPABILITY:
+        rules[stored] = replace(rules[stored], against=(BEST_SINGLE,))
+    yield from (rules[name] for name in ("add", "linear", CAPABILITY) if name != stored)
+    yield rules[stored]
     if controls is None:
         return
+    if stored != "max":
+        yield replace(rules["max"], control=True)
     shuffled: Weights = "evaluation.shuffles is 0"
     swapped: Weights = measured
     if isinstance(measured, str):
@@ -190,7 +207,6 @@ def _fusions(inputs: Inputs, controls: Controls | None) -> Iterator[PredictingRo
     taught = _given(inputs, controls.taught, "a 2D model does not say what it was taught")
     truth = _given(inputs, controls.truth, "there are no annotated frames to measure true IoU on")
     for row in (
-        _fusion(inputs, "max", "more confident model", equal, "max", summary=False),
         _fusion(inputs, "vocabulary", "fusion by taught classes", taught, summary=False),
         _fusion(inputs, "shuffled", "fusion by shuffled capability", shuffled, summary=False),
         _fusion(inputs, "swapped", "fusion by swapped capability", swapped),
@@ -259,18 +275,35 @@ def _predict_fused(
     return found
 
 
-def _superpoints(inputs: Inputs) -> PredictingRow:
+def _superpoints(inputs: Inputs, fusions: Mapping[str, Row]) -> PredictingRow:
     """The stored fusion, averaged over superpoints."""
-    fused = inputs.artefacts.has(inputs.artefacts.data("fusion"))
+    there = inputs.artefacts.has(inputs.artefacts.data("fusion"))
+    fused = _stored_rule(inputs) if there else inputs.fusion.method
     return PredictingRow(
         name="superpoint",
-        title="+ superpoint means",
+        title=_built_on("+ superpoint means", fused, fusions),
         role="superpoints",
         kind="means",
-        against=(CAPABILITY,),
+        fused=fused,
+        against=(fused,),
         predict=partial(_predict_superpoints, inputs),
-        missing=None if fused else "nothing was fused",
+        missing=None if there else "nothing was fused",
     )
+
+
+def _stored_rule(inputs: Inputs) -> str:
+    """The rule that the stored features were fused by. Those of older code do not say it."""
+    folder = inputs.artefacts.data("fusion")
+    first = next(iter(store.scene_ids(folder)), None)
+    said = None if first is None else store.open_scene(store.scene_path(folder, first)).attrs.get(store.FUSED)
+    return str(said["method"]) if said else inputs.fusion.method
+
+
+def _built_on(title: str, fused: str | None, others: Mapping[str, Row]) -> str:
+    """The title of what was built on a fusion, which says on which unless it is that by capability."""
+    if fused is None or fused == CAPABILITY:
+        return title
+    return f"{title} on {others[fused].plain_title if fused in others else fused}"
 
 
 def _predict_superpoints(inputs: Inputs, scene: SceneFeatures) -> list[Prediction]:
@@ -283,13 +316,13 @@ def _predict_superpoints(inputs: Inputs, scene: SceneFeatures) -> list[Predictio
 
 
 def _networks(
-    inputs: Inputs, trained: Sequence[Description], taken: Collection[str]
+    inputs: Inputs, trained: Sequence[Description], others: Mapping[str, Row], scored: Collection[str]
 ) -> Iterator[PredictingRow]:
     """Every trained network, then the others that the parameters ask for. Where another row has the name of a
     network, the network's row is called "network NAME"."""
 
     def row_of(network: str) -> str:
-        return f"network {network}" if network in taken else network
+        return f"network {network}" if network in others else network
 
     def before(network: Description) -> str | None:
         """The row of the network that a network began from; None where it began from random weights, or from
@@ -303,12 +336,14 @@ def _networks(
         siblings = [other.name for other in trained[:place] if before(other) == before(network)]
         yield PredictingRow(
             name=row_of(network.name),
-            title=network.title,
+            title=marked(_built_on(network.title, network.fused_by, others), scored, shown(network, trained)),
+            network=network,
             role="network",
             kind=network.kind,
             start=before(network),
+            fused=network.fused_by,
             supervised=network.name in supervised,
-            against=(before(network) or CAPABILITY, *map(row_of, siblings)),
+            against=(before(network) or network.fused_by or CAPABILITY, *map(row_of, siblings)),
             predict=_NetworkAnswer(inputs, network),
         )
     names = {network.name for network in trained}

@@ -16,10 +16,10 @@ from anyscene.errors import EvaluationError, StoreError
 from anyscene.networks.trained import require_recorded
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Params
+from anyscene.project.parameters import Params, plain
 from anyscene.project.progress import progress
 from anyscene.segmenters import entry, load_segmenter, runs_elsewhere
-from anyscene.study import metrics_json, rows
+from anyscene.study import metrics_json, rows, trained_on
 from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.losses import Loss
 from anyscene.study.losses import losses as read_losses
@@ -64,7 +64,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         seed=settings.seed,
     )
     inputs = Inputs.of(params, artefacts)
-    ablation = Ablation(inputs, controls)
+    ablation = Ablation(inputs, controls, scenes)
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
     tallies, points = metrics_json.SceneTallies(settings.unpredicted), 0
@@ -91,6 +91,12 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "absent": list(next(iter(scores.values())).absent) if scores else [],
         "missing": ablation.missing,
         "problems": problems,
+        "parameters": _recorded(params),
+        "trained_on": trained_on.section(
+            {row.name: row.network for row in ablation.rows if row.network is not None},
+            scenes,
+            store.splits(artefacts.data("scenes")),
+        ),
         "supervised": [row.name for row in ablation.rows if row.supervised],
         "split": settings.split,
         "scenes": scenes,
@@ -103,6 +109,19 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "seed": settings.seed,
     }
     return Study(metrics_json.rounded(metrics), tallies, losses)
+
+
+def _recorded(params: Params) -> dict[str, Any]:
+    """The section `parameters` of metrics.json: of those that DVC compares for an evaluation all by which the
+    rows came about."""
+    return {
+        "dataset": {name: getattr(params.dataset, name) for name in ("name", "reader", "label_set")},
+        "text": plain(params.text),
+        "segmenters": {name: getattr(params.segmenters, name) for name in ("names", "precision")},
+        "fusion": plain(params.fusion),
+        "training": {name: plain(entry) for name, entry in params.training.items()},
+        "vocabulary": params.vocabulary,
+    }
 
 
 def failed_scenes(artefacts: Artefacts) -> dict[str, str]:

@@ -8,12 +8,13 @@ LSeg and SEEM on Matterport3D its Table 4 has 43.5 and 46.1, and its Table 3, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyscene.datasets import raw_files
-from anyscene.study.rows import Role, Row
+from anyscene.study import rows
+from anyscene.study.rows import CAPABILITY, Role, Row
+from anyscene.study.trained_on import official
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class LiteratureScores:
     rows: Mapping[Role, Mapping[str, float]] = field(default_factory=dict)  # SAS's: role of the row -> kind
     remark: str = ""  # how the methods were scored, where an evaluation here is not
     parts: int | None = None  # how many keyframes the listed drives have; None: scenes are listed themselves
+    trained: str = "scannet_train"  # name of the official list of the scenes that networks were trained on
+    voxel: float = 0.02  # metres, of SAS's networks (its section 4.1), which are of this variant and input:
+    network: Mapping[str, str] = field(default_factory=lambda: {"variant": "18A", "input": "geometry"})
 
     def of(self, row: Row) -> float | None:
         """The score in SAS of a row like this; None where it has none."""
@@ -48,12 +52,18 @@ BASELINE, METHOD = "pixel", "superpoint"  # objectives of Table 3: distillation 
 BASELINE_TITLE = "pixel distillation"
 
 
+# what SAS's released code fuses by; the paper gives no value
+FUSION: Mapping[str, Any] = {"tau": 0.05, "normalise": True}
+
+
 def _long_tail(classes: int, openscene: float, sas: float) -> LiteratureScores:
     """Without scores of rows: the paper scores one network with all label sets of Matterport3D (section 4.2),
     and here ensembling is towards the texts of the label set that is scored."""
     methods = {"OpenScene": openscene, "SAS": sas}
     remark = "by one network for all label sets, not trained towards this one"
-    return LiteratureScores(f"matterport{classes}", "test", "matterport_test", methods, remark=remark)
+    return LiteratureScores(
+        f"matterport{classes}", "test", "matterport_test", methods, remark=remark, trained="matterport_train"
+    )
 
 
 PUBLISHED = (
@@ -75,6 +85,7 @@ PUBLISHED = (
             "fusion": {"add": 39.1, "linear": 39.4, "capability": 43.6},
             "network": {"pixel": 45.1, "superpoint": 46.3, "ensembling": 48.6},
         },
+        trained="matterport_train",
     ),
     _long_tail(40, 22.9, 28.5),
     _long_tail(80, 11.3, 16.0),
@@ -90,6 +101,8 @@ PUBLISHED = (
             "network": {"pixel": 45.4, "superpoint": 45.4, "ensembling": 47.5},
         },
         parts=6019,
+        trained="nuscenes_train",
+        voxel=0.05,
     ),
 )
 
@@ -101,12 +114,52 @@ def published(metrics: Mapping[str, Any]) -> LiteratureScores | None:
         return None
     for entry in PUBLISHED:
         if (entry.label_set, entry.split) == (metrics["label_set"], metrics["split"]):
-            official = set(raw_files.lines(raw_files.SPLITS / f"{entry.scenes}.txt"))
-            # HOUSE_regionN is a region of a listed house, DRIVE_NN a keyframe of a listed drive
-            found = {scene if scene in official else scene.rpartition("_")[0] for scene in metrics["scenes"]}
             whole = entry.parts in (None, len(metrics["scenes"]))
-            return entry if official and found == official and whole else None
+            return entry if whole and official(metrics["scenes"]) == entry.scenes else None
     return None
+
+
+def unlike(metrics: Mapping[str, Any], known: LiteratureScores) -> dict[str, list[str]]:
+    """How rows of which SAS has a score were made in another way than there, by the row's name: their scores
+    cannot be compared. Rows that were made alike are not among them."""
+    found: dict[str, list[str]] = {}
+    for row in rows.measured(metrics):
+        if known.of(row) is not None and (said := list(_unlike(row, metrics, known))):
+            found[row.name] = said
+    return found
+
+
+def _unlike(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> Iterator[str]:
+    fusion = metrics.get("parameters", {}).get("fusion", {})
+    if row.role == "fusion" and row.kind == CAPABILITY:
+        yield from _other(fusion, FUSION)
+    if row.role != "network":
+        return
+    if row.fused not in (None, CAPABILITY):
+        yield f"built on {row.fused}"
+    if (turns := metrics.get("turns", 1)) > 1:
+        yield f"mean over {turns} test-time turns"
+    trained = metrics.get("trained_on", {}).get(row.name)
+    if trained is None:  # of before this was noted
+        return
+    if row.fused is not None:
+        yield from _other(trained.get("fusion") or {}, FUSION)
+    yield from _other(trained, {**known.network, "voxel": known.voxel})
+    if trained["scored"]:
+        yield "trained on scenes that are scored"
+    elif trained["official"] != known.trained:
+        yield f"not trained on the scenes of {known.trained}"
+
+
+def _other(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in wanted.items():
+        if key in found and found[key] != value:
+            yield f"{key} {found[key]}, not {value}"
+
+
+def beside(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> float | None:
+    """SAS's score that may stand beside a row; None where it has none or the row was made in another way."""
+    return None if row.name in unlike(metrics, known) else known.of(row)
 
 
 def note(metrics: Mapping[str, Any]) -> str | None:
@@ -116,3 +169,16 @@ def note(metrics: Mapping[str, Any]) -> str | None:
     scores = ", ".join(f"{method} {score:.1f}" for method, score in known.methods.items())
     remark = f" ({known.remark})" if known.remark else ""
     return f"published mIoU on these scenes: {scores}{remark}"
+
+
+def differences(metrics: Mapping[str, Any]) -> str | None:
+    """A sentence on the rows beside which SAS's scores do not stand, and on points without a prediction; None
+    where there is nothing to say."""
+    if (known := published(metrics)) is None:
+        return None
+    titles = {row.name: row.plain_title for row in rows.of(metrics)}
+    said = [f"{titles[name]} ({', '.join(why)})" for name, why in unlike(metrics, known).items()]
+    parts = [f"made in another way than in SAS: {'; '.join(said)}"] if said else []
+    if known.rows and metrics.get("unpredicted") == "error":
+        parts.append("points that no 2D model sees are errors here, and are left out in SAS's code")
+    return "; ".join(parts) or None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 # a 2D model alone, a rule that fuses all of them, means over superpoints, or a trained network
 Role = Literal["2d_model", "fusion", "superpoints", "network"]
 CAPABILITY = "capability"  # the name of the row that is fused by the measured capability
 BEST_SINGLE = "best single"  # stands for the 2D model with the highest mIoU in names of differences
+
+
+R = TypeVar("R", bound="Row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Row:
     control: bool = False  # whether it is the same fusion with other weights, to tell what weights are worth
     summary: bool = True  # whether `dvc metrics` has a column for it
     start: str | None = None  # the row of the network that a network began from; None: of none
+    fused: str | None = None  # the row of the fusion on whose features it was built; None: none, or unknown
     supervised: bool = False  # whether labels were used to train it
     against: tuple[str, ...] = ()  # rows, or BEST_SINGLE, from which its difference is measured
 
@@ -30,12 +34,6 @@ class Row:
     def plain_title(self) -> str:
         """The title to use where the row stands alone."""
         return self.title.removeprefix("+ ")
-
-    @property
-    def pictured(self) -> bool:
-        """Whether there are pictures of the row: of 2D models, of fusion by capability and of what follows
-        it."""
-        return not self.control and (self.role != "fusion" or self.name == CAPABILITY)
 
 
 def section(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
@@ -63,12 +61,20 @@ def last_step(rows: Sequence[Row]) -> Row | None:
 
 
 def steps(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The way to the last step: the fusion by capability, then the networks that lead to the last, in
-    order."""
+    """The way to the last step: the fusion that it was built on, which is that by capability unless another
+    was asked for, then the networks that lead to the last, in order."""
     by_name = {row.name: row for row in rows}
     networks: list[Row] = []
-    row = last_step(rows)
+    last = row = last_step(rows)
     while row is not None and row.role == "network" and row not in networks:
         networks.insert(0, row)
         row = by_name.get(row.start or "")
-    return *(row for row in rows if row.name == CAPABILITY), *networks
+    fused = (last and last.fused) or CAPABILITY
+    return *(row for row in rows if row.name == fused), *networks
+
+
+def pictured(rows: Sequence[R]) -> tuple[R, ...]:
+    """The rows of which there are pictures: 2D models, fusion by capability or what others were built on, and
+    what follows it."""
+    fused = {CAPABILITY, *(row.fused for row in rows)}
+    return tuple(row for row in rows if not row.control and (row.role != "fusion" or row.name in fused))

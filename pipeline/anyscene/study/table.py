@@ -14,7 +14,7 @@ from anyscene.errors import StoreError
 from anyscene.project.console import stdout
 from anyscene.project.layout import METRICS
 from anyscene.study import rows
-from anyscene.study.literature import note, published
+from anyscene.study.literature import beside, differences, note, published
 
 UNANNOTATED = (
     "No scene of the split {!r} is annotated, so there is nothing to measure; "
@@ -82,7 +82,7 @@ def _ablation(metrics: Mapping[str, Any]) -> Table:
         cells += [f"{of_split[name]['mIoU']:.1f}" if name in of_split else "" for name in parts]
         cells.append(f"{doubt['low']:.1f} to {doubt['high']:.1f}")
         if known is not None:
-            theirs = known.of(row)
+            theirs = beside(row, metrics, known)
             cells.append("" if theirs is None else f"{theirs:.1f}")
         table.add_row(row.title, *cells, style="bold" if row is best else None)
     return table
@@ -144,7 +144,11 @@ def _notes(metrics: Mapping[str, Any]) -> list[Text]:
     notes += [f"left out, failed in {cause}: {scene}" for scene, cause in metrics.get("failed", {}).items()]
     if metrics["unannotated"]:
         notes.append(f"left out, no annotation: {', '.join(metrics['unannotated'])}")
-    notes += [sentence for sentence in (supervised(metrics), note(metrics)) if sentence is not None]
+    notes += [
+        sentence
+        for sentence in (supervised(metrics), note(metrics), differences(metrics))
+        if sentence is not None
+    ]
     if absent := metrics["absent"]:
         few = len(absent) <= NAMED
         names = ", ".join(absent) if few else f"{len(absent)} classes (`absent` in reports/metrics.json)"

@@ -80,6 +80,15 @@ class SegmenterTests:
         assert torch.isfinite(length).all()
         assert not self.unit_features or torch.allclose(length, torch.ones(()), atol=1e-5)
 
+    def test_a_dense_model_does_not_look_at_the_vocabulary(self, segmenter: Segmenter) -> None:
+        """The stage `projection` shows it none: another vocabulary leaves its features as they are."""
+        images = noise((60, 80), 1)
+        (found,) = segmenter.describe(images, self.vocabulary)
+        if isinstance(found, FeatureMap):
+            for other in ((), self.vocabulary[:1]):
+                (again,) = segmenter.describe(images, other)
+                assert isinstance(again, FeatureMap) and torch.equal(found.feature, again.feature)
+
     def test_all_features_are_of_one_width(self, segmenter: Segmenter) -> None:
         described = [segmenter.describe(noise(shape, 1), self.vocabulary)[0] for shape in SHAPES[:3]]
         assert len({type(found) for found in described}) == 1

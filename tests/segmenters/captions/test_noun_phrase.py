@@ -79,6 +79,21 @@ def test_the_noun_is_replaced(before, noun, wanted):
     assert noun_phrase.sentence(before, noun) == wanted
 
 
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [
+        ("a {} in a scene", "an orange chair in a scene"),
+        ("{}", "orange chair"),
+        ("A {}.", "A orange chair."),  # only what is an article for sure
+        ("a photo of a {}", "a photo of an orange chair"),
+        ("an {} in a room", "an orange chair in a room"),
+        ("there is the {} here", "there is the orange chair here"),
+    ],
+)
+def test_sentences_have_the_form_that_is_asked_for(template, wanted):
+    assert noun_phrase.sentence("orange", "chair", template) == wanted
+
+
 @pytest.mark.parametrize("caption", CAPTIONS)
 def test_what_is_kept_can_be_read_again(caption):
     """A sentence's own adjectives are those that it was made with."""

@@ -77,7 +77,7 @@ def test_masks_are_named_and_the_better_one_owns_what_both_hold(folder):
 class Unasked:
     """A captioner that fails when it is used."""
 
-    version = "unasked"
+    template = "a {} in a scene"
 
     def modifiers(self, image, mask):
         raise AssertionError("asked")

@@ -76,7 +76,7 @@ def read_labelled_clouds(
 
     Raises what `check_cloud` raises, and DataError where labels are not of the points, or no scene is in the
     training split: the other scenes measure what was learnt, so their labels must not be learnt from."""
-    splits = {scene: split for scene, split in store.split_of_each(scenes).items() if scene not in without}
+    splits = {scene: split for scene, split in store.splits(scenes).items() if scene not in without}
     chosen = [scene for scene, split in splits.items() if split == "train"]
     if splits and not chosen:
         scene, split = next(iter(splits.items()))

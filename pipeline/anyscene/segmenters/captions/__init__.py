@@ -24,7 +24,7 @@ def load_captioner(params: Params, wanted: bool) -> Captioner:
     """The captioner that `segmenters.captioner` names; where none is `wanted`, one that needs no weights.
     Raises WeightsError where weights are missing or damaged."""
     if not wanted:
-        return ColourCaptioner()
+        return ColourCaptioner(params.text.template)
     captioner: Captioner = _imported(params.segmenters).load(params)
     return captioner
 

@@ -16,6 +16,7 @@ from anyscene.project.parameters import Precision
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.entry import device_of
+from anyscene.text import TEMPLATE
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def find(section: Segmenters) -> str:
 def load(params: Params) -> BlipCaptioner:
     """BLIP on the device of `params`. Raises WeightsError where it cannot be loaded."""
     (folder,) = weights(params.segmenters)
-    return BlipCaptioner.load(folder, device_of(params), params.segmenters.precision)
+    return BlipCaptioner.load(folder, device_of(params), params.segmenters.precision, params.text.template)
 
 
 def _whole(folder: Path) -> Path:
@@ -63,15 +64,23 @@ class BlipCaptioner:
         prepare: Any,
         device: torch.device,
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> None:
         """network, tokenizer, prepare: transformers' model for inference on `device`, its tokenizer and its
-        image processor."""
+        image processor. template: the sentence in which what it describes stands."""
+        self.template = template
         self.network, self._tokenizer, self._prepare = network, tokenizer, prepare
         self._device, self._precision = device, precision
         self._prompt = tokenizer(PROMPT, return_tensors="pt")["input_ids"].to(device)
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device, precision: Precision = "float32") -> BlipCaptioner:
+    def load(
+        cls,
+        folder: Path,
+        device: torch.device,
+        precision: Precision = "float32",
+        template: str = TEMPLATE,
+    ) -> BlipCaptioner:
         """BLIP from `folder`, which holds FILES. Nothing is ever downloaded. Raises WeightsError where it
         cannot be loaded."""
         _whole(folder)
@@ -83,7 +92,7 @@ class BlipCaptioner:
         tokenizer = pretrained.part(AutoTokenizer, folder, SOURCE)
         prepare = pretrained.part(BlipImageProcessor, folder, SOURCE)
         network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
-        return cls(network, tokenizer, prepare, device, precision)
+        return cls(network, tokenizer, prepare, device, precision, template)
 
     def modifiers(self, image: U1, mask: B1) -> str:
         """The adjectives of the caption of `image` u1[H, W, 3] around `mask` b1[H, W]: "brown wooden"; "" for

@@ -7,12 +7,14 @@ Here the adjectives are the names of the colours that cover most of the mask.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anyscene.arrays import B1, F4, U1
+from anyscene.text import TEMPLATE
 
 if TYPE_CHECKING:
     from anyscene.project.parameters import Params, Segmenters
@@ -72,8 +74,11 @@ def adjectives(pixels: U1) -> tuple[str, ...]:
     return (names[first],)
 
 
+@dataclass(frozen=True)
 class ColourCaptioner:
     """The colours of a mask: "orange and white"."""
+
+    template: str = TEMPLATE
 
     def modifiers(self, image: U1, mask: B1) -> str:
         return " and ".join(adjectives(image[mask]))
@@ -91,7 +96,7 @@ def find(section: Segmenters) -> str:
 
 def load(params: Params) -> ColourCaptioner:
     """The captioner that sees colours."""
-    return ColourCaptioner()
+    return ColourCaptioner(params.text.template)
 
 
 def cielab(rgb: U1) -> F4:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from anyscene.text import TEMPLATE
+
 # colours, and what qualifies them; materials; sizes and shapes; patterns and surfaces; age and state
 ADJECTIVES = frozenset(
     """
@@ -42,6 +44,7 @@ BOUNDARIES = frozenset(
 FRAMES = frozenset(["there", "this", "that", "it", "these", "here"])  # "there is a small sink"
 DETERMINERS = frozenset("a an the some two three four five six several many his her its their very".split())
 JOINTS = frozenset(["and", "or", ","])
+INDEFINITE = re.compile(r"(^|\s)an? \{\}")
 
 
 def modifiers(caption: str) -> str:
@@ -69,15 +72,15 @@ def modifiers(caption: str) -> str:
     return " ".join(kept)
 
 
-def sentence(before: str, noun: str) -> str:
-    """ "a {adjectives} {noun} in a scene" with the article for its first word. Adjectives that the noun
-    already has are left out: "glass" before "glass door"."""
+def sentence(before: str, noun: str, template: str = TEMPLATE) -> str:
+    """ "a {adjectives} {noun} in a scene" with the article for its first word, where `template` has one.
+    Adjectives that the noun already has are left out: "glass" before "glass door"."""
     own = set(noun.lower().split())
     words = before.split()
     if own & set(words):
         words = [word for word in words if word not in own and word != "and"]
     phrase = " ".join([*words, noun])
-    return f"{article(phrase)} {phrase} in a scene"
+    return INDEFINITE.sub(rf"\1{article(phrase)} {{}}", template).format(phrase)
 
 
 def article(phrase: str) -> str:

@@ -51,7 +51,13 @@ class Lseg(Entry):
         section = params.segmenters
         text, settings = load_text_encoder(params.text), section.settings(self.name)
         return LsegSegmenter.load(
-            self.name, file, text, settings, device_of(params), precision=section.precision
+            self.name,
+            file,
+            text,
+            settings,
+            device_of(params),
+            precision=section.precision,
+            template=params.text.template,
         )
 
 

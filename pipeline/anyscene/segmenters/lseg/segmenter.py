@@ -28,7 +28,7 @@ from anyscene.project.parameters import Precision
 from anyscene.segmenters.lseg import SOURCE, Settings
 from anyscene.segmenters.lseg.dpt import Architecture, DensePredictor
 from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TEMPLATE, TextEncoder, embeddings
 from anyscene.weights import reading
 
 TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; others of width 512 have other spaces
@@ -47,9 +47,11 @@ class LsegSegmenter:
         settings: Settings,
         device: torch.device,
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> None:
-        """network: on `device`, for inference, with features as wide as those of `text`."""
-        self.name, self.network = name, network
+        """network: on `device`, for inference, with features as wide as those of `text`. template: the
+        sentence in which names are encoded."""
+        self.name, self.network, self._template = name, network, template
         self._text, self._settings, self._device, self._precision = text, settings, device, precision
 
     @classmethod
@@ -62,6 +64,7 @@ class LsegSegmenter:
         device: torch.device,
         architecture: Architecture = Architecture(),
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> LsegSegmenter:
         """The model in the checkpoint `file`. Raises WeightsError where it cannot be loaded, and TextError
         for an encoder of another text space."""
@@ -75,7 +78,7 @@ class LsegSegmenter:
             network = DensePredictor(architecture)
         fill(network, reading.read(file, SOURCE), file)
         network.eval().requires_grad_(False).to(device)
-        return cls(name, network, text, settings, device, precision)
+        return cls(name, network, text, settings, device, precision, template)
 
     @torch.inference_mode()
     def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
@@ -89,7 +92,9 @@ class LsegSegmenter:
     @torch.inference_mode()
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: the name most similar to the cell nearest to each pixel. Every pixel has one."""
-        target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
+        target = torch.from_numpy(embeddings(self._text, vocabulary, self._template)).to(
+            self._device
+        )  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, feature in zip(labels, self._each(images), strict=True):
             best = torch.einsum("kc,chw->khw", target, feature).argmax(0)

@@ -39,7 +39,8 @@ class MaskClip(Entry):
 
         section, tower = params.segmenters, load_tower(params.text.encoder)
         text, settings = load_text_encoder(params.text), section.settings(self.name)
-        return MaskClipSegmenter(self.name, tower, text, settings, device_of(params), section.precision)
+        device, template = device_of(params), params.text.template
+        return MaskClipSegmenter(self.name, tower, text, settings, device, section.precision, template)
 
 
 ENTRY = MaskClip("maskclip")

@@ -32,7 +32,7 @@ from anyscene.project.device import autocast, passes
 from anyscene.project.parameters import Precision
 from anyscene.segmenters.maskclip import Settings
 from anyscene.segmenters.protocol import FeatureMap, require_finite
-from anyscene.text import TextEncoder, embeddings, open_clip_model, refuse_code
+from anyscene.text import TEMPLATE, TextEncoder, embeddings, open_clip_model, refuse_code
 
 if TYPE_CHECKING:
     from open_clip.transformer import VisionTransformer
@@ -83,9 +83,11 @@ class MaskClipSegmenter:
         settings: Settings,
         device: torch.device,
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> None:
-        """tower: the image tower of the same open_clip model as `text`. Raises TextError where it is not a
-        plain ViT, or has another width."""
+        """tower: the image tower of the same open_clip model as `text`; template: the sentence in which names
+        are encoded. Raises TextError where the tower is not a plain ViT, or has another width."""
+        self._template = template
         from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
         plain = isinstance(tower, VisionTransformer) and tower.attn_pool is None
@@ -112,7 +114,9 @@ class MaskClipSegmenter:
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: the most similar name at each pixel. Similarities are interpolated bilinearly between
         patches."""
-        target = torch.from_numpy(embeddings(self._text, vocabulary)).to(self._device)  # [K, C]
+        target = torch.from_numpy(embeddings(self._text, vocabulary, self._template)).to(
+            self._device
+        )  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, feature in zip(labels, self._each(images), strict=True):
             similarity = (feature @ target.T).permute(2, 0, 1)[None]  # [1, K, h, w]

@@ -27,10 +27,16 @@ from anyscene.segmenters.precomputed import archive
 from anyscene.segmenters.precomputed.answer import FORMAT, MaskAnswer
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TEMPLATE, TextEncoder, embeddings
 from anyscene.weights.catalogue import ANSWERS
 
 FIRST = 5  # the number of missing answers that a message names
+
+
+def are_masks(folder: Path) -> bool:
+    """Whether the answers in `folder` are masks. Raises DataError where the description is missing or
+    wrong."""
+    return bool(_description(folder / ANSWERS)["kind"] == "masks")
 
 
 def wants_captioner(folder: Path) -> bool:
@@ -75,17 +81,23 @@ class PrecomputedSegmenter:
     """The files in a folder behind the Segmenter protocol."""
 
     def __init__(
-        self, name: str, folder: Path, text: TextEncoder, captioner: Captioner = ColourCaptioner()
+        self,
+        name: str,
+        folder: Path,
+        text: TextEncoder,
+        captioner: Captioner = ColourCaptioner(),
+        template: str = TEMPLATE,
     ) -> None:
-        """folder: it holds precomputed.json and a file KEY.npz for every image. Raises DataError where the
-        description is missing or wrong; the files of images are checked when they are read."""
-        self.name, self._captioner = name, captioner
+        """folder: it holds precomputed.json and a file KEY.npz for every image; template: the sentence in
+        which names are encoded. Raises DataError where the description is missing or wrong; the files of
+        images are checked when they are read."""
+        self.name, self._captioner, self._template = name, captioner, template
         self._folder, self._text = folder, text
         description = _description(folder / ANSWERS)
         self._kind = description["kind"]
         if self._kind == "masks":
             self._labels = tuple(description["labels"])
-            self._own = dict(zip(self._labels, embeddings(text, self._labels), strict=True))  # f4[C] each
+            self._own = dict(zip(self._labels, self._embeddings(self._labels), strict=True))  # f4[C] each
         self._captions = description.get("captions", False)
 
     def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
@@ -102,7 +114,7 @@ class PrecomputedSegmenter:
         """i2[B, H, W]: for masks the name closest to their label, -1 outside all; for features the name most
         similar to the nearest cell. Raises DataError as `describe`."""
         labels = np.empty(images.shape[:3], np.int16)
-        target = embeddings(self._text, vocabulary)  # [K, C]
+        target = self._embeddings(vocabulary)  # [K, C]
         for row, image in zip(labels, images, strict=True):
             if self._kind == "features":
                 row[...] = nearest((self._feature(image) @ target.T).argmax(2), row.shape)
@@ -110,10 +122,13 @@ class PrecomputedSegmenter:
                 row[...] = self._named(image, vocabulary).labels()
         return labels
 
+    def _embeddings(self, names: Sequence[str]) -> F4:
+        return embeddings(self._text, names, self._template)
+
     def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
         found = self._masks(image)
         own = np.array([self._own[name] for name in found.name], np.float32).reshape(-1, self._text.width)
-        name = (own @ embeddings(self._text, vocabulary).T).argmax(1)
+        name = (own @ self._embeddings(vocabulary).T).argmax(1)
         modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
         return NamedMasks(owners(found.mask, found.score), name, modifiers)
 

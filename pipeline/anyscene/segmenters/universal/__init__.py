@@ -32,9 +32,14 @@ class Universal(Entry):
         from anyscene.text import load_text_encoder
 
         text, captioner = load_text_encoder(params.text), load_captioner(params, captions)
-        precision = params.segmenters.precision
         return UniversalSegmenter.load(
-            self.name, folder, text, device_of(params), captioner=captioner, precision=precision
+            self.name,
+            folder,
+            text,
+            device_of(params),
+            captioner=captioner,
+            precision=params.segmenters.precision,
+            template=params.text.template,
         )
 
 

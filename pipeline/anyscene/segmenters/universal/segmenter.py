@@ -26,7 +26,7 @@ from anyscene.segmenters.class_names import names
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.protocol import require_finite
 from anyscene.segmenters.universal import FILES
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TEMPLATE, TextEncoder, embeddings
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
@@ -51,17 +51,19 @@ class UniversalSegmenter(MaskModel):
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> None:
         """name: mask2former or oneformer. network, prepare: transformers' model for inference on `device`,
-        and its image processor."""
+        and its image processor. template: the sentence in which names are encoded."""
         self.name, self.captioner = name, captioner
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device, self._precision = text, device, precision
+        self._template = template
         self.network, self._prepare = network, prepare
         config = network.config
         own = [names(config.id2label[number]) for number in range(len(config.id2label))]
         self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
-        self._own = embeddings(text, [one for some in own for one in some])  # [names, C]
+        self._own = embeddings(text, [one for some in own for one in some], template)  # [names, C]
         self._extra = {}
         if name == "oneformer":
             # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; their table comes with
@@ -84,7 +86,7 @@ class UniversalSegmenter(MaskModel):
     @torch.inference_mode()
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]. A pixel that no mask is sure of is in none."""
-        similarity = self._own @ embeddings(self._text, vocabulary).T  # [names, K]
+        similarity = self._own @ embeddings(self._text, vocabulary, template=self._template).T  # [names, K]
         name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
         for some in passes(images, self._device):
             for classes, masks in zip(*self.queries(some), strict=True):

@@ -167,14 +167,13 @@ def _readable(
     """Yield what each row predicts of which there are pictures. Where one cannot predict, the reason is
     appended to `problems`."""
     features = ablation.features(scene)
-    for row in ablation.rows:
-        if row.pictured:
-            try:
-                first, *_ = row.predict(features)
-            except PipelineError as error:
-                problems.append(str(error))
-            else:
-                yield row, first
+    for row in rows.pictured(ablation.rows):
+        try:
+            first, *_ = row.predict(features)
+        except PipelineError as error:
+            problems.append(str(error))
+        else:
+            yield row, first
 
 
 def _labels(

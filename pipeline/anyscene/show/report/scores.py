@@ -9,8 +9,9 @@ import numpy as np
 
 from anyscene.show import charts, palette
 from anyscene.study import rows
+from anyscene.study.literature import differences as differences_from_published
 from anyscene.study.literature import note
-from anyscene.study.rows import BEST_SINGLE, CAPABILITY
+from anyscene.study.rows import BEST_SINGLE
 from anyscene.study.table import splits, supervised
 
 MARKERS = ("circle", "triangle", "hexagon")  # of 2D models
@@ -66,6 +67,7 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         "best": best,
         "parts": splits(metrics),
         "literature": note(metrics),
+        "unlike": differences_from_published(metrics),
         "supervised": supervised(metrics),
     }
 
@@ -92,8 +94,8 @@ def classes(metrics: dict[str, Any]) -> dict[str, Any] | None:
     steps = rows.steps(measured)
     single = [row for row in measured if row.role == "2d_model"]
     marked = list(zip(single, MARKERS, strict=False))
-    marked += [(row, "square") for row in steps if row.name == CAPABILITY]
-    marked += [(row, "diamond") for row in steps[-1:] if row.name != CAPABILITY]
+    marked += [(row, "square") for row in steps if row.role == "fusion"]
+    marked += [(row, "diamond") for row in steps[-1:] if row.role != "fusion"]
     if not marked:
         return None
     last = scores[marked[-1][0].name]["per_class"]

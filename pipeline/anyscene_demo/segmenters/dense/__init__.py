@@ -18,10 +18,9 @@ class Dense(DemoEntry):
         from anyscene.text import load_text_encoder
         from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
 
-        section = params.segmenters
-        return DenseSegmenter(
-            self.name, self.folder(section), load_text_encoder(params.text), section.precision
-        )
+        section, text = params.segmenters, load_text_encoder(params.text)
+        folder, template = self.folder(section), params.text.template
+        return DenseSegmenter(self.name, folder, text, section.precision, template)
 
 
 ENTRY = Dense("dense")

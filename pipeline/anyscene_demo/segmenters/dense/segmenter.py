@@ -14,7 +14,7 @@ from anyscene.arrays import I2, U1
 from anyscene.project.device import autocast
 from anyscene.project.parameters import Precision
 from anyscene.segmenters.protocol import FeatureMap
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TEMPLATE, TextEncoder, embeddings
 from anyscene.weights import described
 from anyscene_demo.segmenters import loading
 from anyscene_demo.segmenters.backbone import Backbone, Pyramid, prepare
@@ -47,9 +47,18 @@ class DenseNetwork(nn.Module):
 class DenseSegmenter:
     """DenseNetwork behind the Segmenter protocol."""
 
-    def __init__(self, name: str, folder: Path, text: TextEncoder, precision: Precision = "float32") -> None:
-        """Load the model from `folder`. Raises WeightsError where that is not possible."""
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        text: TextEncoder,
+        precision: Precision = "float32",
+        template: str = TEMPLATE,
+    ) -> None:
+        """Load the model from `folder`. Raises WeightsError where that is not possible.
+
+        template: the sentence in which names are encoded."""
+        self.name, self._template = name, template
         self.description, architecture, tensors = loading.read(folder, "dense", text)
         self._text, self._precision = text, precision
         self._side = architecture["side"]
@@ -74,7 +83,7 @@ class DenseSegmenter:
     def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
         """i2[B, H, W]: the most similar name at each pixel, an index into `vocabulary`. Every pixel has
         one."""
-        target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
+        target = torch.from_numpy(embeddings(self._text, vocabulary, self._template))  # [K, C]
         labels = np.empty(images.shape[:3], np.int16)
         for row, found in zip(labels, self.describe(images), strict=True):
             similarity = (found.feature @ target.T).permute(2, 0, 1)[None]

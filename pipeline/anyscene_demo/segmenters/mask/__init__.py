@@ -23,7 +23,8 @@ class Mask(DemoEntry):
 
         section, text = params.segmenters, load_text_encoder(params.text)
         captioner = load_captioner(params, captions)
-        return MaskSegmenter(self.name, self.folder(section), text, captioner, section.precision)
+        folder, template = self.folder(section), params.text.template
+        return MaskSegmenter(self.name, folder, text, captioner, section.precision, template)
 
 
 ENTRY = Mask("mask")

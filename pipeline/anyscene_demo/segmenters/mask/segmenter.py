@@ -23,7 +23,7 @@ from anyscene.project.parameters import Precision
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TEMPLATE, TextEncoder, embeddings
 from anyscene.weights import described
 from anyscene_demo.segmenters import loading
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
@@ -197,9 +197,13 @@ class MaskSegmenter(MaskModel):
         text: TextEncoder,
         captioner: Captioner = ColourCaptioner(),
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> None:
-        """Load the model from `folder`. Raises WeightsError where that is not possible."""
+        """Load the model from `folder`. Raises WeightsError where that is not possible.
+
+        template: the sentence in which names are encoded."""
         self.name, self.captioner, self._precision = name, captioner, precision
+        self._template = template
         self.description, architecture, tensors = loading.read(folder, "mask", text)
         self._text = text
         names = self.description.get("names")
@@ -208,7 +212,8 @@ class MaskSegmenter(MaskModel):
                 f"{folder / described.DESCRIPTION}: damaged, lists no names; restore the folder from the "
                 "repository or run `make zoo`"
             )
-        self._own = torch.from_numpy(embeddings(text, names))  # [K, C]
+        self._own = torch.from_numpy(embeddings(text, names))  # [K, C], in the sentence of its training
+        self._said = torch.from_numpy(embeddings(text, names, template))  # [K, C]
         self._side = architecture["side"]
         self._network = described.build(
             lambda: MaskNetwork(
@@ -239,11 +244,11 @@ class MaskSegmenter(MaskModel):
         full = functional.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
         best, owner = full.max(0)
         owner = torch.where(best > HELD, owner, -1)
-        return EmbeddedMasks(owner.to(torch.int32).numpy(), self._own[own.argmax(1)], score)
+        return EmbeddedMasks(owner.to(torch.int32).numpy(), self._said[own.argmax(1)], score)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """Yield the masks of each image u1[B, H, W, 3]. Each gets the name in `vocabulary` that is closest to
         its own."""
-        target = torch.from_numpy(embeddings(self._text, vocabulary))  # [K, C]
+        target = torch.from_numpy(embeddings(self._text, vocabulary, self._template))  # [K, C]
         for found in map(self.masks, images):
             yield NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())
