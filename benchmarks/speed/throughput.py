@@ -232,6 +232,18 @@ def write_lseg(folder: Path) -> None:
     save_file(DensePredictor().state_dict(), folder / "lseg" / "demo_e200.safetensors")
 
 
+def write_seem(folder: Path) -> None:
+    """Focal-L, as v0 and v1."""
+    from anyscene.segmenters.seem.network import PUBLISHED, Seem
+
+    (folder / "seem").mkdir()
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in Seem(PUBLISHED[0]).state_dict().items()}
+    drawn = torch.Generator().manual_seed(0)
+    state = {name: 0.02 * torch.randn(shape, generator=drawn) for name, shape in shapes.items()}
+    torch.save(state, folder / "seem" / "seem_focall_v0.pt")
+
+
 def write_mask2former(folder: Path) -> None:
     """Swin-L, 200 queries and 133 classes, as facebook/mask2former-swin-large-coco-panoptic has them."""
     import transformers
@@ -286,6 +298,7 @@ SUBJECTS = {
         segmenter("lseg", 1, 240, 320, "open_clip:ViT-B-32-quickgelu"),
         write_lseg,
     ),
+    "seem": Subject("Focal-L, frames of 320x240 seen at 682x512", segmenter("seem", 1, 240, 320), write_seem),
     "mask2former": Subject(
         "Swin-L, frames of 320x240 seen at 384x384", segmenter("mask2former", 1, 240, 320), write_mask2former
     ),

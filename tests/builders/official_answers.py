@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from anyscene.segmenters.class_names import SEEM
 from anyscene.segmenters.precomputed import image_index
-from anyscene.segmenters.precomputed.converters.panoptic import SEEM
 from anyscene.segmenters.precomputed.image_index import image_key
 
 SIZES = ((24, 32), (24, 32), (48, 64), (1, 1), (24, 32))  # height, width; in the last nothing is found

@@ -46,8 +46,8 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     assert len(said) == 1 and "weights/blip/config.json" in said[0] and "huggingface.co/Salesforce" in said[0]
     assert "run `make zoo`" in doctor.check_model("dense", parameters.load())[2]
     assert "docs/segmenters.md" in doctor.check_model("mine", parameters.load())[2]
-    assert "docs/precomputed.md" in doctor.check_model("seem", parameters.load())[2]
-    for name in ("maskclip", "grounded", "sam3", "mask2former"):
+    assert "docs/precomputed.md" in doctor.check_model("odise", parameters.load())[2]
+    for name in ("maskclip", "grounded", "sam3", "mask2former", "seem"):
         assert f"`anyscene weights fetch {name}`" in doctor.check_model(name, parameters.load())[2]
 
 
@@ -59,7 +59,7 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
     assert result.exit_code == 1
     for words in (
         "weights/lseg/demo_e200.ckpt: no LSeg weights",
-        "weights/seem is empty: it runs elsewhere (https://github.com/UX-Decoder",
+        "weights/seem/seem_focall_v0.pt: no SEEM weights",
         "weights/clip-vit-b32/open_clip_model.safetensors: not there; `anyscene weights fetch clip-vit-b32`",
         "weights/stable-diffusion-v1-5: not there; `anyscene weights fetch stable-diffusion-v1-5`",
         "weights/sam/sam_vit_h_4b8939.pth: not there; `anyscene weights fetch sam_vit_h`",
@@ -72,19 +72,15 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         # 37 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
         "up to 3.12 GB a million points",
         "708 GB if a scene has 150,000",
-        "images of `anyscene frames`: 28.8 GB",  # 125,000 of 320 x 240 x 3 bytes
     ):
         assert words in result.stdout, result.stdout
+    assert "elsewhere" not in result.stdout and "anyscene frames" not in result.stdout
     assert result.stdout.partition("in this order\n")[2].splitlines() == [
         "    anyscene init scannet --preset scannet --root scans/scannet  # makes a project of its own",
         "    cd scannet  # all that follows is done there",
-        "    anyscene weights fetch blip clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
+        "    anyscene weights fetch seem blip clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
         "    # put demo_e200.ckpt into weights/lseg: from https://github.com/isl-org/lang-seg "
         '("Download Demo Model")',
-        "    dvc repro scenes synthesis  # imports the scans, paints the classes",
-        "    anyscene frames  # writes the images that models elsewhere are shown",
-        "    # run seem on data/frames: docs/precomputed.md says how",
-        "    anyscene convert FOLDER --from seem --out weights/seem  # takes its answers",
         "    anyscene doctor  # says what is still missing",
         "    dvc repro  # computes everything",
         '    git add --all && git commit --message "First run"  # what an experiment goes back to',
@@ -133,7 +129,7 @@ def test_doctor_of_a_preset_as_json():
     assert record["data"]["scenes"] == 1513 and record["disk"]["bytes"] == 1513 * 150_000 * 3120
     seem = next(one for one in record["work"] if one["what"] == "seem")
     assert (seem["count"], seem["rate"], seem["hours"]) == (125_000, None, None)
-    assert [step["by_hand"] for step in record["steps"]].count(True) == 2
+    assert [step["by_hand"] for step in record["steps"]].count(True) == 1
 
 
 @pytest.mark.parametrize(

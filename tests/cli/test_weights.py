@@ -230,13 +230,13 @@ def test_of_the_sam_beside_grounding_dino_nothing_runs(weightless, small_weights
 
 
 def test_answers_are_missing_or_their_description_is_damaged(weightless, stage):
-    change("seem")
-    assert "no 2D model is called 'seem'" in refused(stage, "seem")
-    file = weightless / "weights/seem/precomputed.json"
+    change("odise")
+    assert "no 2D model is called 'odise'" in refused(stage, "odise")
+    file = weightless / "weights/odise/precomputed.json"
     file.parent.mkdir()
     for content in ("", "{", "[]", '{"format": 1, "kind": "masks", "labels": [1]}'):
         file.write_text(content)
-        assert "precomputed.json: " in refused(stage, "seem")
+        assert "precomputed.json: " in refused(stage, "odise")
 
 
 # --- CLIP --------------------------------------------------------------------------------------------

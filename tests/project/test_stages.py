@@ -279,18 +279,18 @@ def test_of_what_lies_in_models_networks_count_alone(looked_up):
 
 
 def test_answers_of_a_model_that_ran_elsewhere_are_compared_and_enter_no_key(looked_up):
-    folder = Path("weights/seem")
+    folder = Path("weights/odise")
     folder.mkdir(parents=True)
     (folder / "precomputed.json").write_text('{"format": 1, "kind": "features"}')
-    changes = {"segmenters": {"weights": "weights", "names": ["seem"]}}
+    changes = {"segmenters": {"weights": "weights", "names": ["odise"]}}
     before = looked_up(**changes)
     (folder / "0.npz").write_text("one more")
     after = looked_up(**changes)
-    assert differing(before, after) == {"projection.seem", "capability.seem", "evaluation"}
+    assert differing(before, after) == {"projection.odise", "capability.odise", "evaluation"}
     changed = {
         name
-        for name in after["projection.seem"]
-        if before["projection.seem"][name] != after["projection.seem"][name]
+        for name in after["projection.odise"]
+        if before["projection.odise"][name] != after["projection.odise"][name]
     }
     assert changed == {"scene_files"}
 

@@ -111,16 +111,16 @@ def test_modules_and_weights_follow_the_captioner(load, tmp_path):
     assert segmenters.weights("mask", blip) == (tmp_path / "mask", tmp_path / "blip")
     assert segmenters.weights("mask", blip, captions=False) == (tmp_path / "mask",)
     assert segmenters.weights("maskclip", blip) == ()
-    assert segmenters.weights("seem", blip) == (tmp_path / "seem",)  # answers to come
-    (tmp_path / "seem").mkdir()
-    (tmp_path / "seem" / ANSWERS).write_text('{"format": 1, "kind": "masks", "labels": ["a"]}')
-    assert segmenters.modules("seem", blip) == (segmenters.PRECOMPUTED, BLIP)
-    assert segmenters.weights("seem", blip) == (tmp_path / "seem", tmp_path / "blip")
+    assert segmenters.weights("odise", blip) == (tmp_path / "odise",)  # answers to come
+    (tmp_path / "odise").mkdir()
+    (tmp_path / "odise" / ANSWERS).write_text('{"format": 1, "kind": "masks", "labels": ["a"]}')
+    assert segmenters.modules("odise", blip) == (segmenters.PRECOMPUTED, BLIP)
+    assert segmenters.weights("odise", blip) == (tmp_path / "odise", tmp_path / "blip")
 
 
 def test_answers_in_the_folder_of_a_model_go_before_it(load, tmp_path):
     section = load(weights=str(tmp_path)).segmenters
-    assert not segmenters.runs_elsewhere("lseg", section) and segmenters.runs_elsewhere("seem", section)
+    assert not segmenters.runs_elsewhere("lseg", section) and segmenters.runs_elsewhere("odise", section)
     (tmp_path / "lseg").mkdir()
     (tmp_path / "lseg" / ANSWERS).write_text('{"format": 1, "kind": "features"}')
     assert segmenters.runs_elsewhere("lseg", section)
@@ -169,7 +169,7 @@ class Offering:
         return self.what
 
 
-@pytest.mark.parametrize("name", [*NAMES, "seem", "mine"])
+@pytest.mark.parametrize("name", [*NAMES, "odise", "mine"])
 def test_missing_weights_are_said_with_the_remedy(load, tmp_path, name):
     params = load(weights=str(tmp_path))
     with pytest.raises(PipelineError, match=r"make zoo|weights fetch|isl-org|docs/"):

@@ -16,7 +16,7 @@ from anyscene.fusion import fuse
 from anyscene.lifting import project_scenes
 from anyscene.project import store
 from anyscene.project.parameters import Text
-from anyscene.segmenters.precomputed.converters.panoptic import SEEM
+from anyscene.segmenters.class_names import SEEM
 from anyscene.text import embeddings, load_text_encoder
 from stages import capability, fusion, projection, scenes, superpoints
 from tests.builders import small_demo

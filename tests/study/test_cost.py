@@ -77,12 +77,12 @@ def test_hours_only_of_what_was_measured(tmp_path):
     found = cost.work(params, cost.extent(params), rates)
     assert [(work.what, work.count, work.unit) for work in found] == [
         ("lseg", 125_000, "views"),
-        ("seem", 125_000, "views"),  # elsewhere
+        ("seem", 125_000, "views"),
         ("sd15", 1000, "images"),
         ("sam vit_h", 1000, "masks"),
         ("lseg", 1000, "synthesised images"),
         ("seem", 1000, "synthesised images"),
-        ("blip", 125_000, "views, each mask of them"),  # if SEEM's masks come without captions
+        ("blip", 125_000, "views, each mask of them"),
         ("superpoint 18A, 2 cm", 7006 * 12, "scenes"),
         ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
     ]
@@ -113,12 +113,11 @@ def test_training_is_reckoned_by_the_scenes_that_it_visits(tmp_path):
 
 def test_answers_on_disk_take_no_hours(tmp_path):
     params = settings(tmp_path / "none")
-    params = dataclasses.replace(
-        params, segmenters=dataclasses.replace(params.segmenters, weights=str(tmp_path))
-    )
+    section = dataclasses.replace(params.segmenters, weights=str(tmp_path), names=("lseg", "odise"))
+    params = dataclasses.replace(params, segmenters=section)
     size = cost.extent(params)
-    assert cost.awaited(params) == ["seem"] and cost.frame_bytes(params, size) == 125_000 * 320 * 240 * 3
-    for name in ("lseg", "seem"):
+    assert cost.awaited(params) == ["odise"] and cost.frame_bytes(params, size) == 125_000 * 320 * 240 * 3
+    for name in ("lseg", "odise"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "precomputed.json").touch()
     assert [work.what for work in cost.work(params, size, {})][:3] == [

@@ -58,7 +58,9 @@ def test_every_model_is_listed():
         ("models/demo/diffusion/model_index.json", None),
         ("models/demo/sam", None),
         ("models/demo/dense/model.safetensors", None),
-        ("weights/seem/precomputed.json", "seem"),
+        ("weights/odise/precomputed.json", "odise"),
+        ("weights/seem/seem_focall_v0.pt", "seem"),
+        ("weights/seem/seem_focalt_v1.pt", "seem-focalt-v1"),
     ],
 )
 def test_a_path_tells_its_entry(path, entry):

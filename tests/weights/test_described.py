@@ -91,7 +91,7 @@ def test_loaded_by_name_from_the_parameters(random_weights):
     assert isinstance(load_segmenter("mask", params), MaskSegmenter)
     assert isinstance(load_segmenter("dense", params), DenseSegmenter)
     with pytest.raises(ConfigError, match="known: dense, grounded, lseg, mask"):
-        load_segmenter("seem", params)
+        load_segmenter("odise", params)
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,9 @@ def test_what_is_missing(entry, tmp_path):
 
 
 def test_answers_of_models_that_run_elsewhere(tmp_path):
-    seem = catalogue.get("seem")
-    assert "docs/precomputed.md" in states(seem, tmp_path)["precomputed.json"][1]
-    (tmp_path / "seem").mkdir()
-    (tmp_path / "seem/precomputed.json").write_text("{}")
-    (tmp_path / "seem/a.npz").touch()
-    assert states(seem, tmp_path)["precomputed.json"] == ("fine", "answers for 1 images")
+    odise = catalogue.get("odise")
+    assert "docs/precomputed.md" in states(odise, tmp_path)["precomputed.json"][1]
+    (tmp_path / "odise").mkdir()
+    (tmp_path / "odise/precomputed.json").write_text("{}")
+    (tmp_path / "odise/a.npz").touch()
+    assert states(odise, tmp_path)["precomputed.json"] == ("fine", "answers for 1 images")

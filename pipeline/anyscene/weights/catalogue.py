@@ -119,6 +119,18 @@ def _universal(name: str, what: str, licence: str, repository: str, *more: str) 
     )
 
 
+def _seem(name: str, what: str, file: str) -> PublishedWeights:
+    return PublishedWeights(
+        name=name,
+        what=f"{what}: segmenters.names",
+        source="https://huggingface.co/xdecoder/SEEM",
+        licence="Apache-2.0",
+        folder="seem",
+        files=(File(file),),
+        repository="xdecoder/SEEM",
+    )
+
+
 def _elsewhere(name: str, what: str, source: str, licence: str) -> PublishedWeights:
     return PublishedWeights(name, what, source, licence, name, (File(ANSWERS),), elsewhere=True)
 
@@ -132,12 +144,10 @@ CATALOGUE = (
         folder="lseg",
         files=(File("demo_e200.ckpt"),),
     ),
-    _elsewhere(
-        "seem",
-        "SEEM, Focal-L",
-        "https://github.com/UX-Decoder/Segment-Everything-Everywhere-All-At-Once",
-        "Apache-2.0",
-    ),
+    _seem("seem", "SEEM v0, Focal-L, as in SAS", "seem_focall_v0.pt"),
+    _seem("seem-focall-v1", "SEEM v1, Focal-L", "seem_focall_v1.pt"),
+    _seem("seem-focalt-v0", "SEEM v0, Focal-T", "seem_focalt_v0.pt"),
+    _seem("seem-focalt-v1", "SEEM v1, Focal-T", "seem_focalt_v1.pt"),
     _elsewhere(
         "openseg",
         "OpenSeg, EfficientNet-B7",

@@ -1,7 +1,6 @@
 """Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023), through transformers.
 
-Both answer with queries, each of which is a class and a mask. Their panoptic answer stands in for SEEM's,
-which is made of such queries by the same rule. Their classes are those that they were trained with (COCO,
+Both answer with queries, each of which is a class and a mask. Their classes are those that they were trained with (COCO,
 ADE20K); each of them becomes the name of the vocabulary that is closest to it in text space.
 """
 
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from anyscene.arrays import I4, I8, U1
+from anyscene.arrays import U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import autocast, passes
 from anyscene.project.parameters import Precision
@@ -24,6 +22,7 @@ from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.class_names import names
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
+from anyscene.segmenters.panoptic import panoptic
 from anyscene.segmenters.protocol import require_finite
 from anyscene.segmenters.universal import FILES
 from anyscene.text import TEMPLATE, TextEncoder, embeddings
@@ -102,35 +101,6 @@ class UniversalSegmenter(MaskModel):
             found = self.network(pixel_values=inputs["pixel_values"].to(self._device), **extra)
         require_finite(self.name, "masks", found.class_queries_logits, found.masks_queries_logits)
         return found.class_queries_logits, found.masks_queries_logits
-
-
-def panoptic(
-    classes: torch.Tensor,  # [Q, L + 1]
-    masks: torch.Tensor,  # [Q, h, w]
-    size: tuple[int, int],
-    confidence: float,
-    overlap: float,
-) -> tuple[I4, I8]:
-    """(owner i4[H, W] of `size`, -1 = none; label i8[n] of the masks): masks that do not overlap, from the
-    logits of Q queries. The last class is "no object".
-
-    This is the inference of MaskFormer (Cheng et al. 2021, section 3.4). Of the queries that are sure of a
-    class, each pixel goes to the one with the highest product of class and mask probability. A mask that
-    keeps too little of what it claims (where its mask probability is at least one half) is dropped. As in the
-    published code, no mask gets a pixel that it does not claim.
-    """
-    score, label = classes.float().softmax(1).max(1)
-    kept = (label < classes.shape[1] - 1) & (score > confidence)
-    score, label = score[kept], label[kept]
-    if len(label) == 0:
-        return np.full(size, -1, np.int32), np.zeros(0, np.int64)
-    logit = functional.interpolate(masks[kept][None].float(), size=size, mode="bilinear")[0]  # [n, H, W]
-    claimed = logit >= 0
-    best = (score[:, None, None] * logit.sigmoid()).argmax(0)  # [H, W]
-    area = claimed.flatten(1).sum(1)  # [n]
-    stands = (area > 0) & (torch.bincount(best.flatten(), minlength=len(label)) >= overlap * area)
-    owned = claimed.gather(0, best[None])[0] & stands[best]
-    return torch.where(owned, best, -1).to(torch.int32).cpu().numpy(), label.cpu().numpy()
 
 
 def _load(name: str, folder: Path) -> tuple[PreTrainedModel, Any]:

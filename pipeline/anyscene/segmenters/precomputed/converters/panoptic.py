@@ -28,35 +28,12 @@ import torch
 
 from anyscene.arrays import I8
 from anyscene.errors import DataError
-from anyscene.segmenters.class_names import names
+from anyscene.segmenters.class_names import SEEM, names
 from anyscene.segmenters.precomputed.answer import MaskAnswer, Options, Size
 from anyscene.segmenters.precomputed.converters import tap, torch_file
 from anyscene.segmenters.protocol import nearest
 
 LARGEST = np.iinfo(np.int32).max  # of segments, so that one and a class fit into a number
-
-# the classes of COCO's panoptic task in SEEM's order (its utils/constants.py), and those that SAS adds
-SEEM = tuple(
-    """
-    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant,
-    stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe,
-    backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat,
-    baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon,
-    bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch,
-    potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard, cell phone, microwave,
-    oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush,
-    banner, blanket, bridge, cardboard, counter, curtain, door-stuff, floor-wood, flower, fruit, gravel,
-    house, light, mirror-stuff, net, pillow, platform, playingfield, railroad, river, road, roof, sand,
-    sea, shelf, snow, stairs, tent, towel, wall-brick, wall-stone, wall-tile, wall-wood, water-other,
-    window-blind, window-other, tree-merged, fence-merged, ceiling-merged, sky-other-merged,
-    cabinet-merged, table-merged, floor-other-merged, pavement-merged, mountain-merged, grass-merged,
-    dirt-merged, paper-merged, food-other-merged, building-other-merged, rock-merged, wall-other-merged,
-    rug-merged,
-    sofa, bookshelf, desk, shower curtain, bathtub, others
-    """.replace("\n    ", " ")
-    .strip()
-    .split(", ")
-)
 
 
 def seem(folder: Path, options: Options) -> Panoptic:
