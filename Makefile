@@ -24,7 +24,7 @@ install: $(READY) ## virtual environment with the pinned dependencies
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.11 ..."; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made (Debian/Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@rm -rf *.egg-info # of an earlier layout: its entry points would be found before those installed now
+	@rm -rf *.egg-info pipeline/*.egg-info # older ones, whose entry points would be found before those installed now
 	@echo "Installing the pinned dependencies into $(VENV): 2 to 4 minutes, 7 GB of disk, of which the CUDA"
 	@echo "libraries of PyTorch's default build are most; docs/install.md says how to do without them"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" -c constraints.txt

@@ -1,4 +1,5 @@
-"""python -m docs.reference.write: parameters.md and commands.md, out of settings classes and commands."""
+"""python -m docs.reference.write: parameters.md and commands.md, out of settings classes and commands, and
+constants.md, out of constants.yaml."""
 
 from __future__ import annotations
 
@@ -61,9 +62,20 @@ ends with exit code 2.
 """
 
 
+CONSTANTS = """# Constants
+
+What SAS (Li et al. 2025) says of each constant, where its released code has it, and what the
+[presets](../presets.md) set: `NAME` is the paper's reading, and where the paper is silent the code's;
+`NAME-code` is that of the code. `scannet200` and `scannet200-code` are those of ScanNet with 200 classes.
+Lines are those of peoplelu/SAS at 38764c2 and pengsongyou/openscene at 0f369bc. A test compares the presets
+with this list.
+"""
+
+
 def parameters_page() -> str:
     """Every key of params.yaml, by section."""
-    values = {"demo": parameters.read(PARAMETERS)} | {name: presets.read(name) for name in presets.names()}
+    values = {"demo": parameters.read(PARAMETERS)}
+    values |= {name: presets.read(name) for name in presets.names() if presets.is_first(name)}
     parts = [f"{WRITTEN}\n", INTRODUCTION]
     for section, kind in typing.get_type_hints(parameters.Params).items():
         of_section = {name: found.get(section) for name, found in values.items()}
@@ -74,6 +86,32 @@ def parameters_page() -> str:
         else:
             parts += [f"## {section}\n", _vocabulary(of_section)]
     return "\n".join(parts)
+
+
+def constants_page() -> str:
+    """What paper, released code and presets say of each constant."""
+    rows = []
+    for one in constants():
+        keys = one["keys"]
+        both = {key: [_value(value) for value in values] for key, values in keys.items()}
+        paper = "; ".join(f"`{key}` {values[0]}" for key, values in both.items())
+        code = "; ".join(f"`{key}` {values[1]}" for key, values in both.items() if values[0] != values[1])
+        rows.append([
+            one["constant"], ", ".join(one["presets"]), _source(one["paper"]), _source(one["code"]),
+            paper, code or "the same", one.get("why", ""),
+        ])  # fmt: skip
+    head = ["constant", "presets", "paper", "released code", "`NAME` sets", "`NAME-code` sets", "remark"]
+    return "\n".join([f"{WRITTEN}\n", CONSTANTS, _markdown(head, rows)])
+
+
+def constants() -> list[dict[str, Any]]:
+    """The rows of constants.yaml."""
+    rows: list[dict[str, Any]] = parameters.read(FOLDER / "constants.yaml")
+    return rows
+
+
+def _source(said: Mapping[str, Any]) -> str:
+    return "silent" if said["says"] is None else f"{said['says']} ({said['where']})"
 
 
 def _sections(section: str, kind: Any, values: Mapping[str, Any]) -> Iterator[str]:
@@ -273,7 +311,7 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines)
 
 
-PAGES = {"parameters.md": parameters_page, "commands.md": commands_page}
+PAGES = {"constants.md": constants_page, "parameters.md": parameters_page, "commands.md": commands_page}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -430,7 +430,7 @@ def test_fetch_for_a_preset_puts_files_where_it_will_look(weightless, monkeypatc
     for names in (["sam_vit_h"], []):
         result = CliRunner().invoke(weights.app, ["fetch", *names, "--preset", "scannet"])
         assert result.exit_code == 0, result.output
-    found = ["sam_vit_h", "blip", "clip-vit-b32", "stable-diffusion-v1-5", "sam_vit_h"]
+    found = ["sam_vit_h", "seem", "blip", "clip-vit-b32", "stable-diffusion-v1-5", "sam_vit_h"]
     assert asked == [(name, Path("weights")) for name in found]
     assert (weightless / "params.yaml").read_bytes() == before
     listed = json.loads(CliRunner().invoke(weights.app, ["list", "--preset", "scannet", "--json"]).stdout)

@@ -103,10 +103,10 @@ def test_training_is_reckoned_by_the_scenes_that_it_visits(tmp_path):
     rates = {"superpoint 18A, 2 cm": cost.Rate(2.0, "a GPU", "scenes of 150,000 points")}
     whole, few = cost.Extent(1513, 1201, 1000, None, ""), cost.Extent(8, 5, 1000, None, "")
     distilled, baseline, ensembled = cost.work(params, whole, rates)[-3:]
-    assert distilled.count == baseline.count == 7006 * 2 * 12
+    assert distilled.count == baseline.count == 7006 * 2 * 3
     assert baseline.rate is None and ensembled.rate is None
-    assert distilled.hours == 7006 * 2 * 12 / 2.0 / 3600
-    assert cost.visits(params.training["ensembled"], few) == 3002 * 5  # no scene is in a batch twice
+    assert distilled.hours == 7006 * 2 * 3 / 2.0 / 3600
+    assert cost.visits(params.training["ensembled"], few) == 3002 * 3 * 4  # no scene is in a batch twice
     coarse = dataclasses.replace(params, network=dataclasses.replace(params.network, voxel=0.05))
     assert cost.work(coarse, whole, rates)[-2].rate is None  # another voxel size costs something else
 

@@ -98,7 +98,9 @@ def test_first_step_of_distillation(world, sampled):
     taken = mask
     if settings["points_per_process"]:
         keys = np.concatenate([view.key for view in step.views])
-        taken = mask[np.sort(np.argsort(keys, kind="stable")[: settings["points_per_process"]])]
+        rows = np.concatenate([view.row + start for view, start in zip(step.views, step.start, strict=False)])
+        assert set(rows) <= set(mask) and len(rows) > SAMPLED[sampled]
+        taken = np.sort(rows[np.argsort(keys, kind="stable")[: settings["points_per_process"]]])
         assert len(taken) == SAMPLED[sampled] < len(mask)
     feature = torch.from_numpy(np.concatenate(feature)[taken].astype(np.float32))
     output, owner = output[torch.from_numpy(taken)], owners(step.views)[taken]

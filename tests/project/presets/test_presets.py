@@ -1,6 +1,9 @@
 """The presets say what the paper does, and change nothing else of params.yaml."""
 
+import functools
 import json
+import math
+import re
 import shutil
 from pathlib import Path
 
@@ -15,27 +18,69 @@ from anyscene.datasets.scannet.reader import official_splits
 from anyscene.errors import ConfigError
 from anyscene.project import parameters, presets
 from anyscene.weights import catalogue
+from docs.reference.write import constants
 from tests.builders import REPOSITORY
+from tests.builders.nested import leaves
 
 READERS = datasets.REGISTRY.names()
 READABLE = [name for name in presets.names() if presets.read(name)["dataset"]["reader"] in READERS]
 
-# method.md of the project, sections 1 to 7: width, height, tolerance, border, stride, network voxel
-FRAMES = {
-    "scannet": (320, 240, 0.25, 10, 20, 0.02),
-    "matterport3d": (640, 512, 0.02, 10, 1, 0.02),
-    "nuscenes": (800, 450, None, 5, 1, 0.05),
+SCENES = {  # that are trained on
+    "scannet": list(official_splits().values()).count("train"),
+    "matterport3d": 1554,
+    "nuscenes": 28_130,
 }
-BATCH = {"scannet": 12, "matterport3d": 12, "nuscenes": 8}  # the paper, section 4.1 and Table 7
-ELASTIC = {"scannet": 0.95, "matterport3d": 0.95, "nuscenes": 0.0}  # `aug` of the released configurations
-INDOOR = (
-    "bookshelf, table, wall, bathtub, sofa, ceiling, door, bed, toilet, picture, desk, floor, counter, "
-    "shower curtain, sink, curtain, window, chair, cabinet, refrigerator"
-).split(", ")
-OUTDOOR = (
-    "person, bus, wall, grass, car, bicycle, crane, sky, tree, excavator, barricade, trailer, pavement, "
-    "building, road, motorcycle, plant, truck, awning, container, lawn, traffic cone, bulldozer"
-).split(", ")
+LOOP = {"scannet": 5, "matterport3d": 5, "nuscenes": 1}  # passes of an epoch: `loop` of the configurations
+FIRST = [name for name in presets.names() if presets.is_first(name)]
+READINGS = {"paper": "", "code": "-code"}  # of a data set; the ending of its preset
+FREE = {  # keys of presets that no source can give -> why
+    "dataset": "names, folders and readers of ours",
+    "text.encoder": "CLIP's size is that of the 2D models' text space",
+    "segmenters": "where weights lie, and what the models have for settings (docs/segmenters.md)",
+    "synthesis.diffusion": "where weights lie",
+    "synthesis.sam": "where weights lie",
+    "synthesis.seed": "ours",
+    "synthesis.attention_layers": "of the paper's recipe: all, as it says",
+    "fusion.point_features": "what is stored",
+    "network.precision": "how products are computed",
+    **{f"training.*.{key}": "of the training loop" for key in ("kind", "target", "beside", "clip", "ema")},
+    "training.*.batch_norm": "that of MinkowskiEngine in each process, as both codes have it",
+    "augmentation.turn": "off with augmentation",
+    "augmentation.elastic": "off with augmentation",
+    "augmentation.mirror": "off with augmentation",
+}
+
+
+def value(settings, key):
+    return functools.reduce(lambda found, part: found[part], key.split("."), settings)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("row", constants(), ids=lambda row: row["constant"].replace(" ", "_"))
+def test_presets_say_what_the_sources_say(row, reading):
+    """The list of sources was written from the paper and the released code, not from the presets."""
+    place = list(READINGS).index(reading)
+    for name in row["presets"]:
+        found = presets.read(name + READINGS[reading])
+        for key, values in row["keys"].items():
+            assert value(found, key) == values[place], (name, key)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_every_key_of_a_preset_has_a_source_or_a_reason(name):
+    listed = {key for row in constants() if name in row["presets"] for key in row["keys"]}
+    for keys, _ in leaves(presets.read(name)):
+        key = ".".join(keys)
+        of_any = re.sub(r"^training\.\w+\.", "training.*.", key)
+        free = any(of_any == one or of_any.startswith(f"{one}.") for one in FREE)
+        assert key in listed or free, key
+
+
+def test_where_paper_or_code_is_silent_or_another_is_taken_it_says_why():
+    for row in constants():
+        assert row["paper"]["says"] is not None or row["code"]["says"] is not None, row["constant"]
+        for said in (row["paper"], row["code"]):
+            assert bool(said["says"]) == bool(said["where"]), row["constant"]
 
 
 @pytest.fixture
@@ -44,44 +89,34 @@ def params(tmp_path):
 
 
 def test_there_is_one_for_each_data_set_of_the_paper():
-    assert presets.names() == ["matterport3d", "nuscenes", "scannet"]
+    assert FIRST == ["matterport3d", "nuscenes", "scannet"]
+    both = [name + ending for name in (*FIRST, "scannet200") for ending in READINGS.values()]
+    assert presets.names() == sorted(both)
+    for ending in READINGS.values():
+        found = presets.read(f"scannet200{ending}")
+        assert found.pop("dataset") == presets.read("scannet")["dataset"] | {"label_set": "scannet200"}
+        assert found == {k: v for k, v in presets.read(f"scannet{ending}").items() if k != "dataset"}
     assert set(READABLE) >= {"scannet", "matterport3d"}
 
 
-@pytest.mark.parametrize("name", FRAMES)
-def test_constants_of_the_paper(name):
-    found, outdoor = presets.read(name), name == "nuscenes"
-    projection, synthesis = found["projection"], found["synthesis"]
-    frames = projection["width"], projection["height"], projection.get("tolerance"), projection["border"]
-    assert (*frames, found["scenes"]["frame_stride"], found["network"]["voxel"]) == FRAMES[name]
-    assert found["vocabulary"] == (OUTDOOR if outdoor else INDOOR)
-    assert found["segmenters"]["names"] == (["openseg", "seem"] if outdoor else ["lseg", "seem"])
-    assert found["superpoints"]["method"] == ("identity" if outdoor else "mesh")
-    assert found["superpoints"].get("min_vertices") == (None if outdoor else 60)
-    wanted = {"images": 50, "steps": 50, "guidance": 7.0, "guidance_rescale": 0.0, "attention_threshold": 0.7}
-    assert {key: synthesis[key] for key in wanted} == wanted and synthesis["attention_layers"] == "all"
-    assert found["fusion"] == {
-        "method": "capability", "tau": 0.05, "normalise": True, "point_features": True,
-    }  # fmt: skip
-    assert (found["network"]["variant"], found["network"]["input"]) == ("18A", "geometry")
-    assert found["augmentation"] == {"turn": "free", "elastic": ELASTIC[name]}
-    assert found["evaluation"]["split"] == ("test" if name == "matterport3d" else "val")
-
-
-@pytest.mark.parametrize("name", FRAMES)
-def test_training_is_one_run_of_a_hundred_epochs(name):
+@pytest.mark.parametrize("name", FIRST)
+def test_training_of_the_paper_is_one_run_of_a_hundred_epochs(name):
     """The learning rate falls on one line through both stages, of which the second takes the last 30 %."""
     found = presets.read(name)
     first, last = found["training"]["distilled"], found["training"]["ensembled"]
-    assert first["batch"] == last["batch"] == BATCH[name]
-    assert (first["from"], last["from"]) == ("random", "distilled")
-    assert first["points_per_scene"] == last["points_per_scene"] == round(20_000 / BATCH[name])
-    assert first["learning_rate"] == 1e-4 and last["final_learning_rate"] == 1e-5
     assert first["final_learning_rate"] == last["learning_rate"] == pytest.approx(1e-4 - 0.7 * 9e-5)
     assert last["steps"] / (first["steps"] + last["steps"]) == pytest.approx(0.3, abs=1e-3)
-    training = {"scannet": list(official_splits().values()).count("train"), "nuscenes": 28_130}
-    if name in training:
-        assert first["steps"] * BATCH[name] / training[name] == pytest.approx(70, abs=0.01)
+    scenes = SCENES[name]
+    assert first["steps"] * first["batch"] * first["accumulate"] / scenes == pytest.approx(70, abs=0.01)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_steps_of_the_code_are_what_its_sampler_gives(name):
+    """Each of the GPUs has an even share of an epoch, the last one filled up, and leaves out what fills no
+    batch (DistributedSampler, drop_last)."""
+    for entry in presets.read(f"{name}-code")["training"].values():
+        share = math.ceil(LOOP[name] * SCENES[name] / entry["accumulate"])
+        assert entry["steps"] == 100 * (share // entry["batch"])
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -132,7 +167,7 @@ def test_what_a_preset_does_not_set_stays_and_one_follows_another(params):
     assert found.segmenters.settings("lseg").base == 640
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", FIRST)
 def test_weights_that_a_preset_names_can_be_had(name):
     found = presets.read(name)
     encoder = found["text"]["encoder"].split(":")[2]
@@ -145,7 +180,7 @@ def test_weights_that_a_preset_names_can_be_had(name):
 
 def test_unknown_names_and_keys(params, tmp_path, monkeypatch):
     with pytest.raises(
-        ConfigError, match="no preset is called 'scanet'; there are matterport3d, nuscenes, s"
+        ConfigError, match="no preset is called 'scanet'; there are matterport3d, matterport3d-code, nus"
     ):
         presets.read("scanet")
     monkeypatch.setattr(presets, "FOLDER", tmp_path)

@@ -100,13 +100,17 @@ class Distillation(Objective, ABC):
         voxels they are."""
         return owner, torch.cat([unit(part) for part in features])
 
-    def keys(self, count: int, rng: np.random.Generator | None) -> F8 | None:
-        """f8[count]: a random key for each sampled voxel of a view, where a process takes only so many of
-        all its views. Of these the smallest ones are each as likely. rng: `View.random`."""
-        if not self.settings.points_per_process:
-            return None
+    def sampled(self, row: I8, rng: np.random.Generator | None) -> tuple[I8, F8 | None]:
+        """(row i8[n]: the sampled ones of the voxels of a view, in their order; key f8[n]: a random number
+        of each, where a process takes only so many of all its views, so that the smallest of them are each
+        as likely). rng: `View.random`."""
+        row, limit = sample(row, self.settings.points_per_scene, rng), self.settings.points_per_process
+        if not limit:
+            return row, None
         assert rng is not None  # only views for prediction have none
-        return rng.random(count)
+        key = rng.random(len(row))
+        kept = smallest(key, limit)  # no other can be among the smallest of all views
+        return row[kept], key[kept]
 
 
 class OfSuperpoints(Distillation):
@@ -127,9 +131,9 @@ class OfSuperpoints(Distillation):
         point, by_voxel = view.voxels.point, self.settings.superpoint_mean == "voxels"
         superpoint = view.cloud.superpoint[point]
         row = np.flatnonzero((superpoint >= 0) & valid[point if by_voxel else superpoint])
-        row = sample(row, self.settings.points_per_scene, view.random)
+        row, key = self.sampled(row, view.random)
         seen, owner = np.unique(superpoint[row], return_inverse=True)
-        target, key = feature[point[row] if by_voxel else seen], self.keys(len(row), view.random)
+        target = feature[point[row] if by_voxel else seen]
         return TaughtView(**vars(view), row=row, owner=owner, target=target, key=key)
 
     def owned(self, view: TaughtView) -> int:

@@ -1,4 +1,7 @@
-"""The settings of SAS for a data set: a file NAME.yaml in this folder, which is laid over params.yaml."""
+"""The settings of SAS for a data set: a file NAME.yaml in this folder, which is laid over params.yaml.
+
+Each data set has two readings: NAME is the paper's, and NAME-code that of its released code. A file may be
+laid over another, which its key `over` names."""
 
 from __future__ import annotations
 
@@ -20,12 +23,22 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
+def is_first(name: str) -> bool:
+    """Whether a preset is laid over no other."""
+    return "over" not in parameters.read(FOLDER / f"{name}.yaml")
+
+
 def read(name: str) -> dict[str, Any]:
-    """The sections and keys that a preset sets. Raises ConfigError where there is no such preset."""
+    """The sections and keys that a preset sets. Raises ConfigError where there is no such preset, or it sets
+    what that below it has not."""
     if name not in names():
         raise ConfigError(f"no preset is called {name!r}; there are {', '.join(names())}")
     settings: dict[str, Any] = parameters.read(FOLDER / f"{name}.yaml")
-    return settings
+    if "over" not in settings:
+        return settings
+    below = read(settings.pop("over"))
+    lay(below, settings, f"preset {name}")
+    return below
 
 
 def load(name: str, params: Path, root: Path | None = None) -> parameters.Params:

@@ -8,7 +8,7 @@ import torch
 from anyscene.arrays import B1, F2
 from anyscene.learning.objective import Mean
 from anyscene.learning.objectives import pixel
-from anyscene.learning.objectives.cosine import Distillation, TaughtView, align, point_loss, sample, unit
+from anyscene.learning.objectives.cosine import Distillation, TaughtView, align, point_loss, unit
 from anyscene.learning.views.clouds import Clouds
 from anyscene.networks import Batch, MinkUNet, View
 from anyscene.networks.minkunet import Convolution
@@ -29,8 +29,8 @@ class PixelDistillation(Distillation):
     def taught(self, view: View) -> TaughtView:
         feature, valid = self.features(view.cloud.id)
         point = view.voxels.point
-        row = sample(np.flatnonzero(valid[point]), self.settings.points_per_scene, view.random)
-        owner, key = np.arange(len(row)), self.keys(len(row), view.random)
+        row, key = self.sampled(np.flatnonzero(valid[point]), view.random)
+        owner = np.arange(len(row))
         return TaughtView(**vars(view), row=row, owner=owner, target=feature[point[row]], key=key)
 
     def initialise(self, network: MinkUNet, clouds: Clouds) -> None:
