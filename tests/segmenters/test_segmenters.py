@@ -45,7 +45,7 @@ def load(tmp_path):
 
 
 def test_the_models_of_this_project_are_registered():
-    assert {"lseg", "maskclip", "mask2former", "oneformer", "grounded", "sam3"} <= set(NAMES)
+    assert {"lseg", "maskclip", "mask2former", "oneformer", "grounded", "sam3", "seem"} <= set(NAMES)
     assert {"dense", "mask"} <= set(NAMES)  # of anyscene_demo, which anyscene does not import
     for name in NAMES:
         assert segmenters.entry(name).name == name

@@ -18,8 +18,9 @@ from anyscene.segmenters.maskclip import segmenter as maskclip_segmenter
 from anyscene.segmenters.precomputed.image_index import image_key
 from anyscene.segmenters.protocol import CaptionMap
 from anyscene.segmenters.sam3 import segmenter as sam3
+from anyscene.segmenters.seem import segmenter as seem
 from anyscene.segmenters.universal import segmenter as universal
-from tests.builders import REPOSITORY, small_lseg, small_sam3, small_segmenters, small_universal
+from tests.builders import REPOSITORY, small_lseg, small_sam3, small_seem, small_segmenters, small_universal
 
 pytestmark = pytest.mark.integration
 
@@ -78,6 +79,11 @@ def load(params, tmp_path, folder_of, monkeypatch):
             (tmp_path / "lseg").mkdir()
             torch.save({"state_dict": state}, tmp_path / "lseg/demo_e200.ckpt")
             small(lseg, "LsegSegmenter", architecture=small_lseg.ARCHITECTURE)
+        elif name == "seem":
+            (tmp_path / "seem").mkdir()
+            torch.save(small_seem.state("focall"), tmp_path / "seem/seem_focall_v0.pt")
+            own, surest = tuple(small_seem.ARCHITECTURES.values()), small_seem.CONFIDENCE
+            small(seem, "SeemSegmenter", architectures=own, confidence=surest, overlap=small_seem.OVERLAP)
         elif name == "maskclip":
             (tmp_path / "ViT-noting.json").write_text(json.dumps(CLIP))
             open_clip.add_model_config(tmp_path)
@@ -110,7 +116,7 @@ def write_answers(folder, kind):
 
 
 def test_all_models_are_here():
-    assert {"lseg", "maskclip", *small_segmenters.NAMES} == set(segmenters.REGISTRY.names())
+    assert {"lseg", "maskclip", "seem", *small_segmenters.NAMES} == set(segmenters.REGISTRY.names())
     assert maskclip.ENTRY.name == "maskclip"
 
 

@@ -15,7 +15,7 @@ from anyscene.segmenters.seem import Settings, find
 from anyscene.segmenters.seem import segmenter as seem
 from anyscene.segmenters.seem.network import PUBLISHED, STEM, UNUSED, Seem, load
 from anyscene.testing import SegmenterTests
-from anyscene.text import embeddings
+from anyscene.text import TEMPLATE, embeddings
 from tests.builders import small_lseg, small_seem
 
 pytestmark = pytest.mark.integration
@@ -139,6 +139,8 @@ def test_the_captioner_sees_whole_masks(model, official, monkeypatch):
     seen = []
 
     class Captioner:
+        template = TEMPLATE
+
         def modifiers(self, image, mask):
             seen.append(mask)
             return "red"

@@ -70,7 +70,7 @@ class Decoder(nn.Module):
         embedding = last(functional.relu(second(functional.relu(first(self.decoder_norm(x))))))
         return torch.einsum("bqc,bchw->bqhw", embedding, features)
 
-    def _elsewhere(self, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    def _elsewhere(self, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
         """b1[B * heads, Q, h * w]: the cells to which a query does not attend, for a map of `size`. A query
         without a mask attends to all."""
         outside = functional.interpolate(masks, size=size, mode="bilinear").flatten(2) < 0  # [B, Q, n]

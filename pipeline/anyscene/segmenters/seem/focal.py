@@ -45,11 +45,8 @@ class FocalNet(nn.Module):
         """f4[B, 3, H, W], sides multiples of 32 -> f4[B, c, H / s, W / s] for s = 4, 8, 16, 32."""
         x, maps = self.patch_embed(image), []
         for number, stage in enumerate(self.layers):
-            for block in stage.blocks:
-                x = block(x)
-            maps.append(self.get_submodule(f"norm{number}")(x).permute(0, 3, 1, 2))
-            if "downsample" in stage:
-                x = stage.downsample(x.permute(0, 3, 1, 2))
+            found, x = stage(x)
+            maps.append(self.get_submodule(f"norm{number}")(found).permute(0, 3, 1, 2))
         return maps
 
 
@@ -65,17 +62,21 @@ class Downsample(nn.Module):
         return smaller
 
 
-class Stage(nn.ModuleDict):
+class Stage(nn.Module):
     """Blocks of one width, and what leads to the next width, but for the last."""
 
-    blocks: nn.ModuleList
-    downsample: Downsample
-
     def __init__(self, focal: Focal, number: int) -> None:
+        super().__init__()
         width = focal.width << number
-        super().__init__({"blocks": nn.ModuleList(Block(focal, width) for _ in range(focal.depths[number]))})
+        self.blocks = nn.Sequential(*(Block(focal, width) for _ in range(focal.depths[number])))
+        self.downsample = None
         if number + 1 < len(focal.depths):
-            self["downsample"] = Downsample(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1))
+            self.downsample = Downsample(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """f4[B, h, w, c] -> (the same, f4[B, h / 2, w / 2, 2 c]; in the last stage the same twice)."""
+        x = self.blocks(x)
+        return x, x if self.downsample is None else self.downsample(x.permute(0, 3, 1, 2))
 
 
 class Block(nn.Module):
@@ -94,7 +95,8 @@ class Block(nn.Module):
         """f4[B, h, w, c] -> the same."""
         if not self.depthwise:
             x = x + self.gamma_1 * self.norm1(self.modulation(x))
-            return x + self.gamma_2 * self.norm2(self.mlp(x))
+            plain: torch.Tensor = x + self.gamma_2 * self.norm2(self.mlp(x))
+            return plain
         x = x + channels_last(self.dw1, x)
         x = self.norm1(x + self.gamma_1 * self.modulation(x))
         x = x + channels_last(self.dw2, x)

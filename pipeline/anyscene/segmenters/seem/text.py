@@ -77,4 +77,5 @@ class Transformer(nn.Module):
 
 def unit(x: torch.Tensor) -> torch.Tensor:
     """`x` f4[..., T], with rows of length 1, but for those that are almost zero."""
-    return x / (x.norm(dim=-1, keepdim=True) + TINY)
+    found: torch.Tensor = x / (x.norm(dim=-1, keepdim=True) + TINY)
+    return found

@@ -1,7 +1,7 @@
 """Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023), through transformers.
 
-Both answer with queries, each of which is a class and a mask. Their classes are those that they were trained with (COCO,
-ADE20K); each of them becomes the name of the vocabulary that is closest to it in text space.
+Both answer with queries, each of which is a class and a mask. Their classes are those that they were trained
+with (COCO, ADE20K); each of them becomes the name of the vocabulary that is closest to it in text space.
 """
 
 from __future__ import annotations
