@@ -29,6 +29,11 @@ def splits(metrics: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for row in metrics["semantic"].values() for name in row.get("splits", {})))
 
 
+def drawn(metrics: Mapping[str, Any]) -> str:
+    """What the intervals are over: "scenes", or what several scenes come from."""
+    return str(metrics["bootstrap"].get("drawn", {"what": "scenes"})["what"])
+
+
 def show(metrics: Mapping[str, Any], page: Path) -> None:
     """Print the tables. page: path of the report, which is printed too where it exists. Raises StoreError
     where metrics.json is not as an evaluation writes it."""
@@ -64,7 +69,7 @@ def _ablation(metrics: Mapping[str, Any]) -> Table:
         table.add_column(name.replace("_", "-"), justify="right")
     for name in (parts := splits(metrics)):
         table.add_column(f"mIoU {name}", justify="right")
-    table.add_column("95 % over scenes", justify="right")
+    table.add_column(f"95 % over {drawn(metrics)}", justify="right")
     known = published(metrics)
     if known is not None and not known.rows:
         known = None  # no row has a score
