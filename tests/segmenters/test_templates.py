@@ -18,8 +18,10 @@ from anyscene.segmenters.maskclip import segmenter as maskclip_segmenter
 from anyscene.segmenters.precomputed.image_index import image_key
 from anyscene.segmenters.protocol import CaptionMap
 from anyscene.segmenters.sam3 import segmenter as sam3
+from anyscene.segmenters.seem import Settings
+from anyscene.segmenters.seem import segmenter as seem
 from anyscene.segmenters.universal import segmenter as universal
-from tests.builders import REPOSITORY, small_lseg, small_sam3, small_segmenters, small_universal
+from tests.builders import REPOSITORY, small_lseg, small_sam3, small_seem, small_segmenters, small_universal
 
 pytestmark = pytest.mark.integration
 
@@ -83,6 +85,13 @@ def load(params, tmp_path, folder_of, monkeypatch):
             open_clip.add_model_config(tmp_path)
             tower = open_clip.create_model("ViT-noting", pretrained=None).visual.eval()
             monkeypatch.setattr(maskclip_segmenter, "load_tower", lambda encoder: tower)
+        elif name == "seem":
+            (tmp_path / "seem").mkdir()
+            torch.save(small_seem.state("focall"), tmp_path / "seem/seem_focall_v0.pt")
+            chosen = {"confidence": small_seem.CONFIDENCE, "overlap": small_seem.OVERLAP}
+            small(seem, "SeemSegmenter", architectures=tuple(small_seem.ARCHITECTURES.values()), **chosen)
+            settings = Settings(small_seem.SIDE, "semantic")
+            monkeypatch.setattr(parameters.Segmenters, "settings", lambda section, name: settings)
         elif name.endswith("elsewhere"):
             write_answers(tmp_path / name, name.split()[0])
         else:
@@ -110,7 +119,7 @@ def write_answers(folder, kind):
 
 
 def test_all_models_are_here():
-    assert {"lseg", "maskclip", *small_segmenters.NAMES} == set(segmenters.REGISTRY.names())
+    assert {"lseg", "maskclip", "seem", *small_segmenters.NAMES} == set(segmenters.REGISTRY.names())
     assert maskclip.ENTRY.name == "maskclip"
 
 

@@ -60,6 +60,7 @@ class SeemEntry(Entry):
             device_of(params),
             captioner=captioner,
             precision=section.precision,
+            template=params.text.template,
         )
 
 

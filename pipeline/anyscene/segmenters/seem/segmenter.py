@@ -31,7 +31,7 @@ from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.panoptic import panoptic
 from anyscene.segmenters.protocol import CaptionMap, nearest, require_finite
 from anyscene.segmenters.seem import SOURCE, Settings, network
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TEMPLATE, TextEncoder, embeddings
 from anyscene.weights import reading
 
 CONFIDENCE = 0.4  # OBJECT_MASK_THRESHOLD
@@ -55,15 +55,16 @@ class SeemSegmenter(MaskModel):
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> None:
-        """network: for inference on `device`."""
+        """network: for inference on `device`; template: the sentence in which names are encoded."""
         self.name, self.captioner, self.network = name, captioner, network
         self.settings, self._device, self._precision = settings, device, precision
         self._confidence, self._overlap = confidence, overlap
-        self._text = text
+        self._text, self._template = text, template
         with torch.inference_mode():
             self._names = network.text.names(SEEM)  # [L, T]
-        self._own = embeddings(text, [names(label)[0] for label in SEEM])  # [L, C]
+        self._own = embeddings(text, [names(label)[0] for label in SEEM], template)  # [L, C]
 
     @classmethod
     def load(
@@ -78,10 +79,11 @@ class SeemSegmenter(MaskModel):
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
+        template: str = TEMPLATE,
     ) -> SeemSegmenter:
         """The model in the checkpoint `file`. Raises WeightsError where it cannot be loaded."""
         loaded = network.load(reading.read(file, SOURCE), file, SOURCE, architectures).to(device)
-        return cls(name, loaded, text, settings, device, captioner, confidence, overlap, precision)
+        return cls(name, loaded, text, settings, device, captioner, confidence, overlap, precision, template)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]; with `nouns: semantic`, the parts of masks that have one
@@ -115,7 +117,7 @@ class SeemSegmenter(MaskModel):
     def _answers(self, images: U1, vocabulary: Sequence[str]) -> Iterator[tuple[NamedMasks, I4, I8]]:
         """For each image u1[B, H, W, 3] the parts with one noun, the mask i4[H, W] of each pixel, -1 = none,
         and the mask i8[n] of each part."""
-        name = (self._own @ embeddings(self._text, vocabulary).T).argmax(1)  # [L]
+        name = (self._own @ embeddings(self._text, vocabulary, self._template).T).argmax(1)  # [L]
         for some in passes(images, self._device):
             for classes, logits in zip(*self.queries(some), strict=True):
                 whole, part, of, label = self._parts(classes, logits)
