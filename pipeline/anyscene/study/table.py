@@ -15,6 +15,7 @@ from anyscene.project.console import stdout
 from anyscene.project.layout import METRICS
 from anyscene.study import rows
 from anyscene.study.literature import beside, differences, note, published
+from anyscene.study.trained_on import said
 
 UNANNOTATED = (
     "No scene of the split {!r} is annotated, so there is nothing to measure; "
@@ -154,6 +155,7 @@ def _notes(metrics: Mapping[str, Any]) -> list[Text]:
         for sentence in (supervised(metrics), note(metrics), differences(metrics))
         if sentence is not None
     ]
+    notes += said(metrics)
     if absent := metrics["absent"]:
         few = len(absent) <= NAMED
         names = ", ".join(absent) if few else f"{len(absent)} classes (`absent` in reports/metrics.json)"

@@ -13,6 +13,7 @@ from anyscene.study.literature import differences as differences_from_published
 from anyscene.study.literature import note
 from anyscene.study.rows import BEST_SINGLE
 from anyscene.study.table import drawn, splits, supervised
+from anyscene.study.trained_on import said
 
 MARKERS = ("circle", "triangle", "hexagon")  # of 2D models
 FROM_PERCENT = 1.0  # columns of the confusion matrix that stay below it for every class are left out
@@ -70,6 +71,7 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         "literature": note(metrics),
         "unlike": differences_from_published(metrics),
         "supervised": supervised(metrics),
+        "networks": said(metrics),
     }
 
 
