@@ -5,7 +5,6 @@ on the place of a voxel within the coarsest cube alone, of which there are 16 al
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from anyscene.networks.minkunet import VARIANTS
@@ -16,7 +15,6 @@ STEM = 2  # voxels that the first convolution, of size 5, looks to each side
 Interval = tuple[int, int]  # of voxels along one axis, both ends included
 
 
-@functools.cache
 def halo(variant: str) -> int:
     """The largest distance in voxels, along any axis, of a voxel on which the answer at another can depend.
     variant: a key of VARIANTS."""
