@@ -27,6 +27,7 @@ from anyscene.show.report.template import signed
 from anyscene.study import rows
 from anyscene.study.literature import BASELINE, BASELINE_TITLE, METHOD, TABLE_3
 from anyscene.study.rows import Row
+from anyscene.study.table import drawn
 
 OUTPUT = layout.REPORTS / "ablation.md"
 NAME = "table-3"
@@ -38,7 +39,7 @@ set {label_set}, in percent. `make ablation` writes this page. Δ is the differe
 alone. The last two columns are the paper's mIoU on ScanNet. Its order and differences can be compared with
 ours, its height cannot.
 
-| row | mIoU | Δ | 95 % over scenes | mAcc | f-mIoU | paper | Δ |
+| row | mIoU | Δ | 95 % over {drawn} | mAcc | f-mIoU | paper | Δ |
 |---|---:|---:|---:|---:|---:|---:|---:|
 """
 TAIL = """
@@ -84,7 +85,9 @@ def markdown(metrics: Mapping[str, Any], asked: Sequence[str]) -> str:
     that `changes` returned."""
     scores, doubt = metrics["semantic"], metrics["bootstrap"]
     best = doubt.get("best_single")
-    head = HEAD.format(scenes=doubt["scenes"], split=metrics["split"], label_set=metrics["label_set"])
+    head = HEAD.format(
+        scenes=doubt["scenes"], split=metrics["split"], label_set=metrics["label_set"], drawn=drawn(metrics)
+    )
     shown = table_3(metrics)
     highest = max(
         (score for row, score in shown if row.role == "2d_model" and score is not None), default=None
@@ -137,7 +140,7 @@ def order(metrics: Mapping[str, Any]) -> str:
         elif interval := doubt.get(f"{a.name} - {b.name}"):
             low, high = -interval["high"], -interval["low"]
         if low is not None:
-            reach = f"95 % over scenes {signed(low)} to {signed(high)}, {reach}"
+            reach = f"95 % over {drawn(metrics)} {signed(low)} to {signed(high)}, {reach}"
         wrong.append(f"\n- from {a.plain_title} to {b.plain_title} {signed(step)} ({reach})")
     if not wrong:
         return "From simple addition on, every step goes the way that it goes in the paper."

@@ -199,8 +199,8 @@ TEXTS = "anyscene/text/wordnet/glosses.csv"
 READ_BY = {  # data files of the packages, and the runs that become stale when one changes
     f"{LABELS}/scannet20.csv": {"labels", "training.ensembled", "evaluation", "report"},
     f"{LABELS}/nyu40.csv": set(),
-    f"{SPLITS}/scannet_val.txt": {"scenes", "report"},
-    f"{SPLITS}/nuscenes_test.txt": {"report"},
+    f"{SPLITS}/scannet_val.txt": {"scenes", "evaluation", "report"},
+    f"{SPLITS}/nuscenes_test.txt": {"evaluation", "report"},
     f"{PAGE}/page.html.j2": {"report"},
     f"{PAGE}/page.css": {"report"},
     f"{PAGE}/timings.html.j2": {"report"},

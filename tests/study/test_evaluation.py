@@ -441,7 +441,9 @@ def test_metrics_say_what_each_network_was_trained_on(copied):
     assert said["pixelwise"]["scored"] == [] and titles["pixelwise"] == "pixel distillation"
     out = io.StringIO()
     Console(file=out, width=200).print(tables(metrics))
-    assert out.getvalue().count("(trained on 1 of these scenes)") == 2
+    table, _, notes = out.getvalue().partition("capability / true IoU")
+    assert table.count("(trained on 1 of these scenes)") == 2
+    assert "trained on 2 scenes of demo" in " ".join(notes.split())
     page = {line["title"] for line in scores.table(metrics)["lines"]}
     assert titles["distilled"] in page
 

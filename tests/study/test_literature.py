@@ -117,6 +117,7 @@ LIKE = {  # of a network as SAS's
     "variant": "18A",
     "input": "geometry",
     "voxel": 0.02,
+    "from": None,
     "scored": [],
     "official": "scannet_train",
 }

@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from anyscene.datasets import label_set
+from anyscene.datasets import entry, label_set
+from anyscene.project.parameters import Evaluation
 from anyscene.study import metrics_json
 from anyscene.tasks.segmentation import mean_iou
+from tests.builders import figures
 
 SCANNET = label_set("scannet20")
+RESAMPLED = Evaluation("val", "error", bootstrap=50, shuffles=3, seed=0, turns=1)
 
 
 def test_variants_are_averaged_and_scenes_summed(tallies, scenes):
@@ -69,3 +72,43 @@ def test_capability_without_truth_has_no_correlation():
 def test_metrics_are_plain_json(study):
     text = json.dumps(study.metrics)
     assert json.loads(text) == study.metrics and "NaN" not in text
+
+
+def doubt(tallies, *origins):
+    scores = tallies.metrics(SCANNET)
+    return metrics_json.doubt(tallies, scores, [figures.row(name) for name in scores], RESAMPLED, *origins)
+
+
+def test_scenes_of_one_origin_are_drawn_together(tallies, scenes):
+    """As if their points were those of one scene."""
+    origins = ["b", "a", "b", "c", "a"]
+    merged = metrics_json.SceneTallies("error")
+    for origin in sorted(set(origins)):
+        own = [scene for scene, of in zip(scenes, origins, strict=True) if of == origin]
+        for row in scenes[0]:
+            merged.add(
+                row, [sum(one[1:], one[0]) for one in zip(*(scene[row] for scene in own), strict=True)]
+            )
+    together, alone = doubt(tallies, origins, "houses"), doubt(merged)
+    assert together.pop("scenes") == 5 and alone.pop("scenes") == 3
+    assert together.pop("drawn") == {"what": "houses", "count": 3}
+    assert alone.pop("drawn") == {"what": "scenes", "count": 3}
+    assert together == alone
+
+
+def test_scenes_that_are_their_own_origin_are_drawn_by_themselves(tallies):
+    assert doubt(tallies, list("abcde")) == doubt(tallies)
+
+
+@pytest.mark.parametrize(
+    ("reader", "origins", "scene", "origin"),
+    [
+        ("scannet", "spaces", "scene0011_01", "scene0011"),
+        ("matterport", "houses", "17DRP5sb8fy_region12", "17DRP5sb8fy"),
+        ("nuscenes", "drives", "scene-0061_07", "scene-0061"),
+        ("rgbd", "scenes", "kitchen_2", "kitchen_2"),
+    ],
+)
+def test_readers_say_what_scenes_come_from(reader, origins, scene, origin):
+    found = entry(reader)
+    assert (found.origins, found.origin(scene)) == (origins, origin)

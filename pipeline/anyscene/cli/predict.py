@@ -59,8 +59,7 @@ def predict(
     trained = sources.network(artefacts, source)
     cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
-    feature = trained.features(cloud, turns)
-    label = label_set.of_prompts((feature @ text.T).argmax(1))
+    label = label_set.of_prompts(trained.closest(cloud, text, turns))
     xyz, colours = scene.xyz_in(world.literal), label_set.colours[label]
     ply.write_mesh(out, xyz, colours, scene.face, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))

@@ -51,6 +51,9 @@ class Entry(ABC):
     # Frozen dataclass of the section dataset.NAME; its __post_init__ raises ConfigError for values out of
     # bounds. None: the reader has no section.
     settings: ClassVar[type | None] = None
+    # What scenes come from that are alike, such as the regions of a house: what `origin` names. Intervals of
+    # scores are over these, because scenes of one are not drawn independently.
+    origins: ClassVar[str] = "scenes"
 
     @property
     def module(self) -> str:
@@ -64,6 +67,10 @@ class Entry(ABC):
 
         Nothing is read yet, so that errors about missing files come from what reads them.
         """
+
+    def origin(self, scene: str) -> str:
+        """Where the scene `scene` comes from, for a reader that says what its `origins` are."""
+        return scene
 
     def files(self, section: parameters.Dataset) -> Sequence[Path]:
         """The files outside `section.root` that are read: tables beside it. The label set is not among them,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from anyscene.arrays import F4
+from anyscene.arrays import F4, I8
 from anyscene.errors import CheckpointError, ConfigError
-from anyscene.networks.batch import as_it_is, join
+from anyscene.networks.batch import View, as_it_is, join
 from anyscene.networks.checkpoint import DESCRIPTION, description, load
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.minkunet import MinkUNet
+from anyscene.networks.receptive import halo
+from anyscene.networks.tiles import AT_ONCE, tiles
+from anyscene.networks.voxels import Voxels
 from anyscene.project import layout
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Backend, NetworkInput
+
+ROWS = 1 << 17  # rows of which features are formed at a time
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,27 @@ class TrainedNetwork:
         return hidden(self.network, cloud, self.voxel, self.inputs, turns)
 
     @torch.inference_mode()
+    def closest(self, cloud: Cloud, text: F4, turns: int = 1) -> I8:
+        """i8[N]: the text that is closest to the feature of every point. text: f4[K, C]; turns as in
+        `hidden`.
+
+        With one turn features are formed for some voxels at a time, and kept of none."""
+        columns = torch.from_numpy(text.T.copy()).to(self.network.final.kernel.device)
+
+        def of_rows(rows: torch.Tensor) -> I8:
+            blocks = (self.network.final(block) @ columns for block in torch.split(rows, ROWS))
+            return torch.cat([block.argmax(1) for block in blocks]).cpu().numpy()
+
+        if turns != 1:
+            return of_rows(self.hidden(cloud, turns))
+        self.network.eval()
+        view = as_it_is(cloud, self.voxel, self.inputs)
+        best = np.empty(len(view.features), np.int64)
+        for own, rows in passes(self.network, view):
+            best[own] = of_rows(rows)
+        return best[view.voxels.voxel]
+
+    @torch.inference_mode()
     def features(self, cloud: Cloud, turns: int = 1) -> F4:
         """f4[N, C]: the feature of every point, which is that of its voxel; turns as in `hidden`."""
         feature: torch.Tensor = self.network.final(self.hidden(cloud, turns))
@@ -98,13 +124,26 @@ def hidden(
     for turn in range(turns):
         turned = replace(cloud, xyz=cloud.xyz @ _turn(2 * np.pi * turn / turns).T) if turn else cloud
         view = as_it_is(turned, voxel, inputs)
-        seen = join([view], device)
-        rows = network.hidden(seen.maps, seen.features)
+        rows = torch.empty((len(view.features), network.hidden_channels), device=device)
+        for own, answer in passes(network, view):
+            rows[torch.from_numpy(own).to(device)] = answer
         rows = rows.index_select(0, torch.from_numpy(view.voxels.voxel).to(device))
         total = rows if total is None else total.add_(rows)
     network.train(was_training)
     assert total is not None  # there is at least one turn
     return total / turns
+
+
+def passes(network: MinkUNet, view: View, most: int = AT_ONCE) -> Iterator[tuple[I8, torch.Tensor]]:
+    """Yield (i8[n], f4[n, H]), some voxels of `view` and the input of the last layer at these: for a large
+    view in tiles, of which each shows `most` voxels or what `tiles` says. The network must be in evaluation
+    mode, where the answer at a voxel depends on those near it alone."""
+    voxels, device = view.voxels, network.final.kernel.device
+    for tile in tiles(voxels.coordinates, halo(network.settings["variant"]), most):
+        shown = Voxels(voxels.coordinates[tile.seen], voxels.point[tile.seen], np.empty(0, np.int64))
+        seen = join([View(view.cloud, shown, view.features[tile.seen])], device)
+        rows = network.hidden(seen.maps, seen.features)
+        yield tile.own, rows[torch.from_numpy(tile.answered).to(device)]
 
 
 def described(models: Path) -> tuple[Description, ...]:

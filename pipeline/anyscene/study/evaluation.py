@@ -63,6 +63,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         shuffles=settings.shuffles,
         seed=settings.seed,
     )
+    reader = datasets.entry(params.dataset.reader)
     inputs = Inputs.of(params, artefacts)
     ablation = Ablation(inputs, controls, scenes)
     if not ablation.rows:
@@ -84,7 +85,14 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     metrics = {
         "rows": rows.section(ablation.candidates),
         "semantic": metrics_json.semantic(scores),
-        "bootstrap": metrics_json.doubt(tallies, scores, ablation.rows, settings),
+        "bootstrap": metrics_json.doubt(
+            tallies,
+            scores,
+            ablation.rows,
+            settings,
+            [reader.origin(scene) for scene in scenes],
+            reader.origins,
+        ),
         "capability": metrics_json.capability(measured, controls.truth, vocabulary),
         "tasks": score_tasks(artefacts, params, inputs.encoder, scenes, _beside_rows()),
         "label_set": label_set.name,

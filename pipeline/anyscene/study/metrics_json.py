@@ -90,8 +90,13 @@ def doubt(
     metrics: Mapping[str, Metrics],
     rows: Sequence[Row],
     settings: Evaluation,
+    origins: Sequence[str] | None = None,
+    drawn: str = "scenes",
 ) -> dict[str, Any]:
     """The section `bootstrap`: the mIoU of each row, and the differences that matter, over resampled scenes.
+
+    origins: where each scene comes from, in their order; scenes of one origin are drawn together. None: each
+    is drawn by itself. drawn: what the origins are.
 
     `value` is a difference on all scenes. It need not be the mean over the samples: where few scenes have a
     class, samples often lack it. The best single model is the same in all samples: the one with the highest
@@ -100,25 +105,27 @@ def doubt(
     if not metrics:
         return {"scenes": 0, "resamples": 0, "mIoU": {}, "difference": {}}
     count = scenes.counts(next(iter(metrics))).shape[1]
-    draw = draws(count, settings.bootstrap, np.random.default_rng(settings.seed))
-    drawn = {row: resampled_miou(scenes.counts(row), draw) for row in metrics}
+    place = np.arange(count) if origins is None else np.unique(origins, return_inverse=True)[1]
+    draw = draws(int(place.max()) + 1, settings.bootstrap, np.random.default_rng(settings.seed))[:, place]
+    resampled = {row: resampled_miou(scenes.counts(row), draw) for row in metrics}
     result: dict[str, Any] = {
         "scenes": count,
+        "drawn": {"what": drawn, "count": int(place.max()) + 1},
         "resamples": settings.bootstrap,
-        "mIoU": {row: asdict(Interval.of(values)) for row, values in drawn.items()},
+        "mIoU": {row: asdict(Interval.of(values)) for row, values in resampled.items()},
     }
     whole = {row: of_row.mIoU for row, of_row in metrics.items()}
     if single := [row.name for row in rows if row.role == "2d_model" and row.name in metrics]:
         best = result["best_single"] = max(single, key=lambda model: whole[model])
-        drawn[BEST_SINGLE], whole[BEST_SINGLE] = drawn[best], whole[best]
+        resampled[BEST_SINGLE], whole[BEST_SINGLE] = resampled[best], whole[best]
     result["difference"] = {
         f"{row.name} - {other}": {
             "value": whole[row.name] - whole[other],
-            **asdict(Interval.of(drawn[row.name] - drawn[other])),
+            **asdict(Interval.of(resampled[row.name] - resampled[other])),
         }
         for row in rows
         for other in row.against
-        if row.name in drawn and other in drawn
+        if row.name in resampled and other in resampled
     }
     return result
 

@@ -15,6 +15,7 @@ from anyscene.project.console import stdout
 from anyscene.project.layout import METRICS
 from anyscene.study import rows
 from anyscene.study.literature import beside, differences, note, published
+from anyscene.study.trained_on import said
 
 UNANNOTATED = (
     "No scene of the split {!r} is annotated, so there is nothing to measure; "
@@ -27,6 +28,11 @@ COLUMNS = ("mIoU", "mAcc", "f_mIoU", "f_mAcc")
 def splits(metrics: Mapping[str, Any]) -> list[str]:
     """The splits of the label set (ScanNet200: head, common, tail) that have a score."""
     return list(dict.fromkeys(name for row in metrics["semantic"].values() for name in row.get("splits", {})))
+
+
+def drawn(metrics: Mapping[str, Any]) -> str:
+    """What the intervals are over: "scenes", or what several scenes come from."""
+    return str(metrics["bootstrap"].get("drawn", {"what": "scenes"})["what"])
 
 
 def show(metrics: Mapping[str, Any], page: Path) -> None:
@@ -64,7 +70,7 @@ def _ablation(metrics: Mapping[str, Any]) -> Table:
         table.add_column(name.replace("_", "-"), justify="right")
     for name in (parts := splits(metrics)):
         table.add_column(f"mIoU {name}", justify="right")
-    table.add_column("95 % over scenes", justify="right")
+    table.add_column(f"95 % over {drawn(metrics)}", justify="right")
     known = published(metrics)
     if known is not None and not known.rows:
         known = None  # no row has a score
@@ -149,6 +155,7 @@ def _notes(metrics: Mapping[str, Any]) -> list[Text]:
         for sentence in (supervised(metrics), note(metrics), differences(metrics))
         if sentence is not None
     ]
+    notes += said(metrics)
     if absent := metrics["absent"]:
         few = len(absent) <= NAMED
         names = ", ".join(absent) if few else f"{len(absent)} classes (`absent` in reports/metrics.json)"

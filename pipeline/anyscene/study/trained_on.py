@@ -9,6 +9,7 @@ from typing import Any
 from anyscene.datasets import raw_files
 from anyscene.networks.checkpoint import noted_scenes
 from anyscene.networks.trained import Description
+from anyscene.study import rows
 
 
 def shown(network: Description, networks: Sequence[Description]) -> frozenset[str]:
@@ -69,4 +70,24 @@ def section(
             "input": network.inputs,
             "voxel": network.voxel,
         }
+    return found
+
+
+def said(metrics: Mapping[str, Any]) -> list[str]:
+    """A sentence on each network that was measured: what it sees, what it began from, what it was trained on,
+    and its difference from the row before, whose interval may hold zero."""
+    found, titles = [], {row.name: row.plain_title for row in rows.of(metrics)}
+    for row in rows.measured(metrics):
+        trained = metrics.get("trained_on", {}).get(row.name)
+        if trained is None:
+            continue
+        facts = [f"sees {'the colour of voxels' if trained['input'] == 'colour' else 'places alone'}"]
+        facts.append(f"began from {titles.get(row.start or '', trained['from'] or 'random weights')}")
+        if "scenes" in trained:
+            facts.append(f"was trained on {trained['scenes']} scenes of {trained['dataset']}")
+        for other in row.against[:1]:
+            if pair := metrics["bootstrap"].get("difference", {}).get(f"{row.name} - {other}"):
+                reach = f"{pair['low']:+.1f} to {pair['high']:+.1f}"
+                facts.append(f"{pair['value']:+.1f} over {titles.get(other, other)} ({reach})")
+        found.append(f"{row.plain_title}: {', '.join(facts)}")
     return found

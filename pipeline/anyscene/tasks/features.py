@@ -3,6 +3,7 @@ network."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,9 +12,9 @@ import torch
 
 from anyscene.arrays import B1, F4, F8, I8, Floats
 from anyscene.lifting.places import distinct
-from anyscene.networks.batch import as_it_is, join
+from anyscene.networks.batch import as_it_is
 from anyscene.networks.cloud import Cloud
-from anyscene.networks.trained import Description, TrainedNetwork
+from anyscene.networks.trained import Description, TrainedNetwork, passes
 from anyscene.project import store
 from anyscene.project.artefact import Stored
 from anyscene.project.layout import Artefacts
@@ -21,6 +22,8 @@ from anyscene.tasks.point_masks import PointMasks
 
 WIDENED = 1 << 11  # rows that are widened to f4 at a time, so that a cache holds them
 READ = 1 << 15  # rows that are read at a time, some chunks of a store
+FORMED = 1 << 17  # rows of a network that are formed at a time
+IN_MEMORY = 1 << 30  # bytes of features that are held in memory; more of them lie in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +111,24 @@ def predicted(trained: TrainedNetwork, cloud: Cloud) -> Features:
     superpoint = cloud.superpoint[first] if len(cloud.superpoint) else cloud.superpoint
     seen_once = replace(cloud, xyz=cloud.xyz[first], rgb=cloud.rgb[first], superpoint=superpoint)
     view = as_it_is(seen_once, trained.voxel, trained.inputs)
-    seen = join([view], trained.network.final.kernel.device)
-    values = trained.network(seen.maps, seen.features).cpu().numpy()
+    values = _room(len(view.features), trained.network.final.kernel.shape[1])
+    trained.network.eval()
+    for own, rows in passes(trained.network, view):
+        for start in range(0, len(own), FORMED):
+            some = slice(start, start + FORMED)
+            values[own[some]] = trained.network.final(rows[some]).cpu().numpy()
     about = trained.description
     row = view.voxels.voxel[place]
     return Features(about.name, spoken(about), values, row, np.ones(len(cloud.xyz), bool))
+
+
+def _room(rows: int, width: int) -> F4:
+    """f4[rows, width], to be filled: in memory, or where it is larger than IN_MEMORY in a temporary file
+    without a name, which vanishes with the array."""
+    if 4 * rows * width <= IN_MEMORY:
+        return np.empty((rows, width), np.float32)
+    with tempfile.TemporaryFile(prefix="anyscene-") as file:
+        return np.memmap(file, np.float32, "w+", shape=(rows, width))
 
 
 def spoken(network: Description) -> str:

@@ -317,6 +317,10 @@ class Settings:
 
 class _Entry(Entry):
     settings = Settings
+    origins = "houses"
+
+    def origin(self, scene: str) -> str:
+        return scene.partition("_region")[0]
 
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Matterport:
         labels, frames = section.label_set, section.settings(self.name).region_frames

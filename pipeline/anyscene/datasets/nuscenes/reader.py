@@ -318,6 +318,10 @@ class Settings:
 
 class _Entry(Entry):
     settings = Settings
+    origins = "drives"
+
+    def origin(self, scene: str) -> str:
+        return scene.rpartition("_")[0]  # the keyframe's number stands last
 
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> NuScenes:
         labels, seconds = section.label_set, section.settings(self.name).sweep_seconds

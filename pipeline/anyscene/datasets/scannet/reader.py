@@ -251,6 +251,10 @@ class Settings:
 
 class _Entry(Entry):
     settings = Settings
+    origins = "spaces"  # many were scanned several times
+
+    def origin(self, scene: str) -> str:
+        return scene.partition("_")[0]
 
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> ScanNet:
         labels, align = section.label_set, section.settings(self.name).axis_alignment

@@ -12,7 +12,8 @@ from anyscene.study import rows
 from anyscene.study.literature import differences as differences_from_published
 from anyscene.study.literature import note
 from anyscene.study.rows import BEST_SINGLE
-from anyscene.study.table import splits, supervised
+from anyscene.study.table import drawn, splits, supervised
+from anyscene.study.trained_on import said
 
 MARKERS = ("circle", "triangle", "hexagon")  # of 2D models
 FROM_PERCENT = 1.0  # columns of the confusion matrix that stay below it for every class are left out
@@ -66,9 +67,11 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         "reach": float(reach),
         "best": best,
         "parts": splits(metrics),
+        "drawn": drawn(metrics),
         "literature": note(metrics),
         "unlike": differences_from_published(metrics),
         "supervised": supervised(metrics),
+        "networks": said(metrics),
     }
 
 
