@@ -41,6 +41,7 @@ STAGE = Stage(
         "evaluation",
         "fusion",
         "projection.height",
+        "projection.resize",
         "projection.width",
         "scenes",
         "segmenters.names",

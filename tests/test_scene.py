@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from anyscene.errors import DataError
-from anyscene.scene import Camera, Frame, turned_back
+from anyscene.scene import Camera, Frame, resized, turned_back
+from tests.twins import released_code
 
 K = np.array([[577.870605, 0, 319.5], [0, 577.870605, 239.5], [0, 0, 1]])
 
@@ -176,3 +177,42 @@ def test_the_largest_value_of_16_bits_is_no_depth(tmp_path):
     Image.fromarray(np.array([[0, 1, 65534, 65535]] * 2, np.uint16)).save(tmp_path / "d.png")
     depth = frame_of(tmp_path / "c.png", tmp_path / "d.png").read_depth()
     assert np.allclose(depth[0], [0, 0.001, 65.534, 0]) and depth.dtype == np.float32
+
+
+SIZES = [((11, 7), (4, 3)), ((12, 8), (6, 4)), ((5, 4), (9, 10)), ((27, 20), (20, 15))]
+
+
+@pytest.mark.parametrize(("before", "after"), SIZES)
+def test_nearest_takes_the_pixels_that_the_released_code_takes(tmp_path, before, after):
+    """Of colour and depth, which are those of the upper left corners."""
+    rng = np.random.default_rng(0)
+    color = rng.integers(0, 256, (before[1], before[0], 3), np.uint8)
+    depth = rng.integers(1, 9000, (before[1], before[0])).astype(np.uint16)
+    Image.fromarray(color).save(tmp_path / "c.png")
+    Image.fromarray(depth).save(tmp_path / "d.png")
+    frame = Frame("0", tmp_path / "c.png", tmp_path / "d.png", 1000.0, Camera(K, np.eye(4), *before))
+    assert np.array_equal(frame.read_color(after, "nearest"), released_code.nearest(color, after))
+    metres = released_code.nearest(depth, after) / np.float32(1000)
+    assert np.array_equal(frame.read_depth(after, "nearest"), metres)
+    for how in ("antialiased", "bilinear"):  # of the middles
+        rows, columns = (
+            (np.arange(n) * 2 + 1) * m // (2 * n) for n, m in zip(after[::-1], before[::-1], strict=True)
+        )
+        middle = depth[rows[:, None], columns] / np.float32(1000)
+        assert np.array_equal(frame.read_depth(after, how), middle)
+    assert np.array_equal(frame.read_color(before, "nearest"), color)
+
+
+def test_bilinear_takes_what_the_released_code_takes_at_half_the_size(tmp_path):
+    image = np.random.default_rng(1).integers(0, 256, (8, 12, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "c.png")
+    frame = Frame("0", tmp_path / "c.png", None, 1000.0, Camera(K, np.eye(4), 12, 8))
+    assert np.array_equal(frame.read_color((6, 4), "bilinear"), released_code.halved(image))
+    assert not np.array_equal(frame.read_color((6, 4)), released_code.halved(image))
+
+
+def test_bilinear_by_hand_at_a_third_and_beyond_the_edge():
+    row = np.array([[[0], [30], [90], [20], [10], [200]]], np.uint8)
+    assert resized(row, (2, 1), "bilinear").ravel().tolist() == [30, 10]  # the middles of three pixels
+    # places -0.25, 0.25, 0.75, 1.25 of two pixels; 7.5 is rounded up
+    assert resized(row[:, :2], (4, 1), "bilinear").ravel().tolist() == [0, 8, 23, 30]

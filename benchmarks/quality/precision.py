@@ -70,7 +70,9 @@ def main() -> None:
         params, segmenters=dataclasses.replace(params.segmenters, precision="float32")
     )
     size = params.projection.width, params.projection.height
-    images = np.stack([frame.read_color(size) for frame in frames(params, options.frames)])
+    images = np.stack(
+        [frame.read_color(size, params.projection.resize) for frame in frames(params, options.frames)]
+    )
     table = Table("2D model", "precision", "labels that change", "times as fast", box=None)
     for model, precision, share, speed in compare(params, images, options.precisions or list(PRECISIONS)):
         table.add_row(model, precision, f"{100 * share:.2f} %", f"{speed:.2f}")

@@ -38,8 +38,9 @@ def features(scene: str) -> dict[str, np.ndarray]:
     source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
     projected, size = [], (settings.width, settings.height)
     for model in params.segmenters.names:
+        segmenter, batch = load_segmenter(model, params), params.segmenters.batch
         seen = described_frames(
-            source.frames, load_segmenter(model, params), params.vocabulary, size, params.segmenters.batch
+            source.frames, segmenter, params.vocabulary, size, batch, resize=settings.resize
         )
         projected += project(
             source.xyz, seen, encoder.encode, tolerance=settings.tolerance, border=settings.border

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import B1, F4, F8, I4, U1, U2, Array, Floats
+from anyscene.arrays import B1, F4, F8, I4, I8, U1, U2, Array, Floats
 from anyscene.errors import DataError
 
 # Where results are given: in the scene's own world (metres, z up), or in that of the user's own files.
@@ -22,6 +22,11 @@ RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
 # What the values of a depth file count: steps along the camera's axis, or along the ray of their pixel; or
 # steps along the axis whose 16 bits are rotated to the left by three (SUN RGB-D).
 DepthForm = Literal["axis", "ray", "rotated"]
+# How an image is resized. antialiased: Pillow's bilinear filter over all pixels that a new one covers, and
+# depth at the pixel in which the centre of the new one lies. nearest: as OpenCV's INTER_NEAREST, colour and
+# depth at the pixel in which the upper left corner of the new one lies. bilinear: as OpenCV's INTER_LINEAR,
+# between the four pixels around the centre, and depth as for antialiased.
+Resize = Literal["antialiased", "nearest", "bilinear"]
 # The largest value of 16 bits is no measured depth: Kinect and 7-Scenes write it where there is no reading,
 # renderers where the distance does not fit. Its bits are the same when they are rotated.
 NO_READING = 65535
@@ -203,30 +208,32 @@ class Frame:
     camera: Camera  # of the colour image
     depth_form: DepthForm = "axis"  # what the values of its file count
 
-    def read_color(self, size: tuple[int, int] | None = None) -> U1:
-        """u1[H,W,3]: the colour image, resized bilinearly to `size` (width, height) where that is not None.
+    def read_color(self, size: tuple[int, int] | None = None, resize: Resize = "antialiased") -> U1:
+        """u1[H,W,3]: the colour image, resized to `size` (width, height) where that is not None.
 
         Raises DataError naming the file where it cannot be read."""
         try:
             with _open(self.color) as image:
                 image = in_colour(image)
                 if size is not None and image.size != tuple(size):
+                    if resize != "antialiased":
+                        return resized(np.asarray(image), size, resize)
                     image = image.resize(size, Image.Resampling.BILINEAR)
                 return np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{self.color}: not a readable image ({error}); {_remedy(self.color)}") from error
 
-    def read_depth(self, size: tuple[int, int] | None = None) -> F4 | None:
+    def read_depth(self, size: tuple[int, int] | None = None, resize: Resize = "antialiased") -> F4 | None:
         """f4[H,W]: the depth in metres along the camera's axis, 0 = no reading; None where the scan has no
-        depth. A value of NO_READING is none. It is resized by nearest samples to `size` (width, height) where
-        that is not None.
+        depth. A value of NO_READING is none. It is resized to `size` (width, height) where that is not None;
+        values are never mixed.
 
         Raises DataError naming the file where it cannot be read, or has several channels."""
         if self.depth is None:
             return None
         try:
             with _open(self.depth) as image:
-                if size is not None and image.size != tuple(size):
+                if size is not None and image.size != tuple(size) and resize != "nearest":
                     image = image.resize(size, Image.Resampling.NEAREST)
                 depth = np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
@@ -235,6 +242,8 @@ class Frame:
             ) from error
         if depth.ndim != 2:
             raise DataError(f"{self.depth}: depth must have one channel, not shape {depth.shape}")
+        if size is not None and resize == "nearest":
+            depth = resized(depth, size, resize)
         if self.depth_form == "rotated":
             try:
                 depth = turned_back(depth)
@@ -272,6 +281,40 @@ class Frame:
         color = _from_attribute(record["color"], Path(root))
         form = record.get("depth_form", "axis")
         return cls(record["id"], color, depth, record["depth_scale"], camera, form)
+
+
+def resized(image: Array, size: tuple[int, int], resize: Literal["nearest", "bilinear"]) -> Array:
+    """[H, W, ...]: an image [h, w, ...] of integers, resized to `size` (W, H) as OpenCV does; with "bilinear"
+    it is [h, w, C].
+
+    nearest: pixel (u, v) is that at (floor(u w / W), floor(v h / H)). bilinear: it is mixed of the four
+    pixels around ((u + .5) w / W - .5, (v + .5) h / H - .5), halves rounded up; OpenCV's weights have eleven
+    bits, so that its values may differ by 1, but not at half the size.
+
+    >>> from anyscene.scene import resized
+    >>> row = np.arange(8, dtype=np.uint8)[None, :, None]
+    >>> resized(row, (2, 1), "nearest").tolist(), resized(row, (2, 1), "bilinear").tolist()
+    ([[[0], [4]]], [[[2], [6]]])
+    """
+    (height, width), (h, w) = size[::-1], image.shape[:2]
+    if resize == "nearest":
+        picked: Array = image[(np.arange(height) * h // height)[:, None], np.arange(width) * w // width]
+        return picked
+    above, below, down = _around(h, height)
+    left, right, along = _around(w, width)
+    pixels = image.astype(np.float32)
+    rows = pixels[above] * (1 - down)[:, None, None] + pixels[below] * down[:, None, None]
+    mixed = rows[:, left] * (1 - along)[:, None] + rows[:, right] * along[:, None]
+    rounded: Array = np.floor(mixed + 0.5).astype(image.dtype)
+    return rounded
+
+
+def _around(pixels: int, count: int) -> tuple[I8, I8, F4]:
+    """(the pixel before, the pixel after, the share of the latter) of each of `count` places across `pixels`
+    pixels."""
+    at = np.clip((np.arange(count) + 0.5) * pixels / count - 0.5, 0, pixels - 1)
+    first = at.astype(np.int64)
+    return first, np.minimum(first + 1, pixels - 1), (at - first).astype(np.float32)
 
 
 def turned_back(steps: Array) -> U2:

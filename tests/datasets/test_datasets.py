@@ -71,7 +71,13 @@ def test_how_clouds_are_made_from_depth_reaches_the_reader(load):
 @pytest.mark.parametrize(
     ("reader", "changes", "value", "attribute"),
     [
-        ("scannet", {"scannet": {"axis_alignment": True}}, True, "align"),
+        ("scannet", {"scannet": {"axis_alignment": True, "intrinsics": "own"}}, True, "align"),
+        (
+            "scannet",
+            {"scannet": {"axis_alignment": False, "intrinsics": "openscene"}},
+            "openscene",
+            "intrinsics",
+        ),
         ("scannet", {"label_set": "nyu40"}, "nyu40", "labels"),
         ("matterport", {"matterport": {"region_frames": "house"}}, "house", "region_frames"),
         ("nuscenes", {"nuscenes": {"sweep_seconds": 0.25}}, 0.25, "seconds"),

@@ -343,10 +343,10 @@ def test_views_resizes_frames_cameras_and_depth_and_keeps_order(tmp_path):
 def test_frames_are_read_while_the_model_looks_at_others(tmp_path, monkeypatch):
     begun, read = threading.Event(), Frame.read_color
 
-    def noticed(frame, size):
+    def noticed(frame, *how):
         if frame.id == "1":
             begun.set()
-        return read(frame, size)
+        return read(frame, *how)
 
     class Waiting(Brightness):
         def describe(self, images, vocabulary):

@@ -534,7 +534,11 @@ def test_an_image_is_known_by_its_shape_and_its_pixels():
     assert key not in (image_index.image_key(other), image_index.image_key(image.reshape(4, 2, 3)))
 
 
-def test_the_state_of_images_is_their_artefacts_and_their_size():
+def test_the_state_of_images_is_their_artefacts_and_how_they_are_resized():
     said = [image_index.state("a" * 20), image_index.state("b" * 20)]
-    said += [image_index.state("a" * 20, size) for size in ((4, 3), (5, 3), (4, 2))]
+    for width, height, resize in ((4, 3, "antialiased"), (5, 3, "antialiased"), (4, 2, "antialiased"),
+                                  (4, 3, "nearest"), (4, 3, "bilinear")):  # fmt: skip
+        frames = parameters.Projection(width, height, resize, 0.1, 0)
+        said.append(image_index.state("a" * 20, frames))
     assert len(set(said)) == len(said)
+    assert said[2] == "a" * 16 + " 4x3"  # as before there were other ways

@@ -36,6 +36,7 @@ OBJECTIVE = "learning/test_objective.py::test_every_setting_of_an_objective_chan
 SEES = {  # a setting -> the test that would fail if it were ignored
     **dict.fromkeys(("dataset.name", "dataset.reader", "dataset.root"), READER),
     **dict.fromkeys(("dataset.label_set", "dataset.scannet.axis_alignment"), READERS),
+    "dataset.scannet.intrinsics": READERS,
     **dict.fromkeys(("dataset.matterport.region_frames", "dataset.nuscenes.sweep_seconds"), READERS),
     **{f"world.{key}": WORLD for key in ("seed", "train_rooms", "val_rooms", "views", "width", "height")},
     "text.encoder": "text/test_text.py::test_unusable_encoder_says_what_to_do",
@@ -62,6 +63,7 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     ),
     **{f"superpoints.{key}": SUPERPOINTS for key in ("method", "min_vertices", "neighbours", "k")},
     **{f"projection.{key}": PROJECTION for key in ("width", "height", "tolerance", "border")},
+    "projection.resize": "stages/test_fusion.py::test_frames_are_resized_as_the_setting_says",
     **dict.fromkeys(
         (f"synthesis.{key}" for key in ("prompt", "steps", "guidance", "guidance_rescale")), DRAWN
     ),

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from anyscene.errors import StoreError
 from anyscene.fusion import fuse, fuse_scenes, superpoint_means
 from anyscene.lifting import project_scenes
+from anyscene.lifting import projection as lifting
 from anyscene.lifting.superpoints import segment_mesh
 from anyscene.project import parameters, store
 from anyscene.project.freshness import Freshness
@@ -26,6 +27,7 @@ from tests.builders.axes import Dense
 from tests.builders.capture import write_scan, write_scans
 from tests.builders.files import tree_hash
 from tests.builders.project import Project
+from tests.twins import released_code
 
 pytestmark = pytest.mark.integration
 
@@ -272,7 +274,8 @@ def test_one_more_scan_costs_a_model_that_ran_elsewhere_one_scan(two_kinds, monk
         for name in names:
             key = name[0] * 32
             (folder / f"{key}.npz").write_text(name)
-            state = image_index.state(store.keys(Path("data/scenes"))[name], (32, 24))
+            shown = parameters.load().projection
+            state = image_index.state(store.keys(Path("data/scenes"))[name], shown)
             rows.append((key, name, "0", state))
         image_index.write(rows, index)
 
@@ -410,6 +413,38 @@ def test_every_setting_of_projection_changes_what_is_written(two_kinds, key, val
     edit("projection", **{key: value})
     run(projection, "dense")
     assert not np.array_equal(store.open_scene("data/projection/dense/a.zarr")["count"][:], before)
+
+
+@pytest.mark.parametrize("resize", ["nearest", "bilinear"])
+def test_frames_are_resized_as_the_setting_says(two_kinds, monkeypatch, resize):
+    """What the model sees, and the depth in which points are found; and the images are other ones."""
+    run(scenes)
+    seen, depths, describe = {}, {}, Dense.describe
+    visible = lifting.visible_pixels
+
+    def shown(self, images, names):
+        seen.setdefault(how, []).append(images)
+        return describe(self, images, names)
+
+    def found(xyz, camera, depth, **options):
+        depths.setdefault(how, []).append(depth)
+        return visible(xyz, camera, depth, **options)
+
+    monkeypatch.setattr(Dense, "describe", shown)
+    monkeypatch.setattr(lifting, "visible_pixels", found)
+    edit("runtime", workers=1)
+    for how in ("antialiased", resize):
+        edit("projection", width=16, height=12, resize=how)
+        assert computed([run(projection, "dense").splitlines()[-1]]) == [2]
+    color = np.asarray(
+        Image.open("raw/a/color/0.png" if Path("raw/a/color/0.png").exists() else "raw/a/color/0.jpg")
+    )
+    depth = np.asarray(Image.open("raw/a/depth/0.png"))
+    assert not np.array_equal(seen[resize][0], seen["antialiased"][0])
+    rule = released_code.nearest(color, (16, 12)) if resize == "nearest" else released_code.halved(color)
+    assert np.array_equal(seen[resize][0][0], rule)
+    kept = depth[::2, ::2] if resize == "nearest" else depth[1::2, 1::2]
+    assert np.allclose(depths[resize][0], kept / 1000)
 
 
 @pytest.mark.parametrize(("batch", "shown"), [(1, [1, 1, 1]), (2, [2, 1]), (16, [3])])

@@ -25,13 +25,14 @@ def main(
 
 
 def _images(out: Path, settings: parameters.Params) -> Iterator[tuple[str, str, str, str]]:
-    size = settings.projection.width, settings.projection.height
+    shown = settings.projection
+    size = shown.width, shown.height
     for scene in store.scene_ids(layout.SCENES):
         path = store.scene_path(layout.SCENES, scene)
-        state = image_index.state(store.key(path), size)
+        state = image_index.state(store.key(path), shown)
         source = store.read_scene(path, Path(settings.dataset.root))
         for frame in source.frames:
-            yield _write(frame.read_color(size), out), scene, frame.id, state
+            yield _write(frame.read_color(size, shown.resize), out), scene, frame.id, state
     for name in store.scene_ids(layout.SYNTHESIS) if layout.SYNTHESIS.is_dir() else ():
         path = store.scene_path(layout.SYNTHESIS, name)
         for number, image in enumerate(store.open_scene(path)["image"][:]):

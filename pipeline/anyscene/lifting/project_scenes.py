@@ -35,10 +35,10 @@ class Project:
         params, settings = self.params, self.params.projection
         segmenter, encoder = models(self.model, params)
         source = store.read_scene(store.scene_path(layout.SCENES, scene), Path(params.dataset.root))
-        size = (settings.width, settings.height)
+        size, batch = (settings.width, settings.height), params.segmenters.batch
         lifted = lift(
             source.xyz,
-            described_frames(source.frames, segmenter, self.names, size, params.segmenters.batch),
+            described_frames(source.frames, segmenter, self.names, size, batch, resize=settings.resize),
             encoder.encode,
             tolerance=settings.tolerance,
             border=settings.border,
@@ -103,8 +103,8 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
 def _keys(model: str, params: Params) -> store.Keys:
     """The content key of each scene, with the answers to its frames where the model ran elsewhere. Raises
     DataError where answers are missing."""
-    keys, size = store.keys(layout.SCENES), (params.projection.width, params.projection.height)
+    keys = store.keys(layout.SCENES)
     there = {scene: key for scene, key in keys.items() if isinstance(key, str)}
-    states = {scene: image_index.state(key, size) for scene, key in there.items()}
+    states = {scene: image_index.state(key, params.projection) for scene, key in there.items()}
     said = answers(model, params.segmenters, states)
     return keys if said is None else keys | per_scene.join(scenes=there, answers=said)

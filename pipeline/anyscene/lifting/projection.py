@@ -24,7 +24,7 @@ from anyscene.arrays import F4, F8, I4, I8, U1, U2, Floats
 from anyscene.errors import ProjectionError
 from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import Batches
-from anyscene.scene import Camera, Frame
+from anyscene.scene import Camera, Frame, Resize
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 
 PENDING = 1 << 22  # sightings of captions that are kept before they are added up
@@ -49,6 +49,7 @@ def described_frames(
     vocabulary: Sequence[str],
     size: tuple[int, int],
     batch: int,
+    resize: Resize = "antialiased",
 ) -> Iterator[DescribedFrame]:
     """Yield the frames, resized to `size` (width, height), as the 2D model describes them.
 
@@ -58,21 +59,21 @@ def described_frames(
     batches = Batches(batch, "segmenters.batch")
     groups = [frames[start : start + batch] for start in range(0, len(frames), batch)]
     with ThreadPoolExecutor(1) as reader:
-        reading = reader.submit(_read, groups[0], size) if groups else None
+        reading = reader.submit(_read, groups[0], size, resize) if groups else None
         for group, following in itertools.zip_longest(groups, groups[1:]):
             assert reading is not None  # because there is a group
             colors, depths = reading.result()
-            reading = reader.submit(_read, following, size) if following else None
+            reading = reader.submit(_read, following, size, resize) if following else None
             found = batches(lambda some: segmenter.describe(some, vocabulary), colors)
             maps = (one for some in found for one in some)
             for frame, depth, described in zip(group, depths, maps, strict=True):
                 yield DescribedFrame(frame.camera.resized(*size), depth, described)
 
 
-def _read(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[U1, list[F4 | None]]:
+def _read(frames: Sequence[Frame], size: tuple[int, int], resize: Resize) -> tuple[U1, list[F4 | None]]:
     """(colours u1[B, H, W, 3], the depth of each frame)."""
-    depths = [frame.read_depth(size) for frame in frames]
-    return np.stack([frame.read_color(size) for frame in frames]), depths
+    depths = [frame.read_depth(size, resize) for frame in frames]
+    return np.stack([frame.read_color(size, resize) for frame in frames]), depths
 
 
 def visible_pixels(

@@ -139,7 +139,7 @@ def passes(network: MinkUNet, view: View, most: int = AT_ONCE) -> Iterator[tuple
     view in tiles, of which each shows `most` voxels or what `tiles` says. The network must be in evaluation
     mode, where the answer at a voxel depends on those near it alone."""
     voxels, device = view.voxels, network.final.kernel.device
-    for tile in tiles(voxels.coordinates, halo(network.settings["variant"]), most):
+    for tile in tiles(voxels.coordinates, halo(str(network.settings["variant"])), most):
         shown = Voxels(voxels.coordinates[tile.seen], voxels.point[tile.seen], np.empty(0, np.int64))
         seen = join([View(view.cloud, shown, view.features[tile.seen])], device)
         rows = network.hidden(seen.maps, seen.features)

@@ -249,6 +249,9 @@ class Superpoints:
 class Projection:
     width: int  # the width in pixels of the frames that 2D models see
     height: int  # the height in pixels of the frames that 2D models see
+    # how frames get that size: smoothed, or by the nearest pixel (OpenScene's and SAS's code indoors), or
+    # between four pixels (OpenScene's for nuScenes); depth is never mixed
+    resize: Literal["antialiased", "nearest", "bilinear"]
     tolerance: float  # a visible point lies at most this share of the measured depth away from it
     border: int  # the width in pixels of a frame's margin, in which no point counts as seen
 

@@ -18,6 +18,7 @@ from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params, plain
 from anyscene.project.progress import progress
+from anyscene.scene import resized
 from anyscene.segmenters import entry, load_segmenter, runs_elsewhere
 from anyscene.study import metrics_json, rows, trained_on
 from anyscene.study.ablation import Ablation, Controls, Inputs
@@ -175,14 +176,18 @@ def _annotated_frames(params: Params, artefacts: Artefacts, scenes: Sequence[str
     """Yield for each frame its colours u1[H, W, 3], as the 2D models see them in projection, and the truth
     u1[H, W]."""
     dataset = datasets.open_dataset(params.dataset, params.scenes)
-    size = params.projection.width, params.projection.height
+    shown = params.projection
+    size = shown.width, shown.height
     for scene in scenes:
         path = store.scene_path(artefacts.data("scenes"), scene)
         for frame in store.read_scene(path, dataset.root).frames:
             truth = dataset.read_frame_truth(scene, frame.id)
             if truth is not None:
-                truth = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
-                yield frame.read_color(size), truth
+                if shown.resize == "nearest":
+                    truth = resized(truth, size, "nearest")  # of the same pixels
+                else:
+                    truth = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+                yield frame.read_color(size, shown.resize), truth
 
 
 def _taught(params: Params, model: str) -> F8 | None:

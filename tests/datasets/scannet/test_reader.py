@@ -34,6 +34,7 @@ from tests.builders.scannet import (
     write_sens,
     write_table,
 )
+from tests.twins import released_code
 
 TRAIN, VAL, TEST = "scene0000_00", "scene0011_00", "scene0707_00"
 HEAD = "index,name,scannet_id,prompt,red,green,blue,foreground\n"
@@ -158,6 +159,26 @@ def test_intrinsics_of_another_size_are_refused(root):
         Image.fromarray(np.full((12, 16), 2000, np.uint16)).save(file)
     with pytest.raises(DataError, match=r"intrinsic_depth\.txt: centre \(15\.5, 11\.5\) is not near .*16x12"):
         dataset.read(VAL)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (320, 240), (32, 24)])
+def test_one_camera_for_all_scans_is_that_of_the_released_code(root, size):
+    """Whatever the scan says of its own; nothing else changes."""
+    assert np.allclose(reader.openscene_camera(size), released_code.intrinsics(size), rtol=0, atol=1e-9)
+    own, one = ScanNet(root, "test").read(VAL), ScanNet(root, "test", intrinsics="openscene").read(VAL)
+    assert np.array_equal(one.frames[0].camera.intrinsics, reader.openscene_camera(DEPTH))
+    for a, b in zip(own.frames, one.frames, strict=True):
+        assert np.array_equal(a.camera.pose, b.camera.pose)
+        assert not np.allclose(a.camera.intrinsics, b.camera.intrinsics)
+    keys = [ScanNet(root, "test", intrinsics=kind).keys()[VAL] for kind in ("own", "openscene")]
+    assert keys[0] != keys[1]
+
+
+def test_one_camera_for_all_scans_needs_no_file_of_intrinsics(root):
+    extracted(root)
+    shutil.rmtree(root / VAL / "intrinsic")
+    frames = ScanNet(root, "test", intrinsics="openscene").read(VAL).frames
+    assert np.allclose(frames[0].camera.intrinsics, released_code.intrinsics(DEPTH), rtol=0, atol=1e-9)
 
 
 def test_axis_alignment_turns_points_normals_and_poses_together(root):

@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -43,6 +44,11 @@ SCAN = re.compile(r"scene\d{4}_\d{2}")
 NAMES = ("train", "val", "test")
 EXTRACTED = ("color", "depth", "pose", "intrinsic")
 DEPTH_SCALE = 1000.0  # of extracted frames, which do not say it
+Intrinsics = Literal["own", "openscene"]
+# f8[3,3]: the camera that OpenScene and SAS take for all scans, and its size (OpenScene's
+# scripts/preprocess/preprocess_2d_scannet.py:84, SAS's lseg_feat/fusion_scannet.py:131-134, 222)
+OPENSCENE = np.array([[577.870605, 0, 319.5], [0, 577.870605, 239.5], [0, 0, 1]])
+OPENSCENE_SIZE = (640, 480)
 UNLISTED = "unlisted"
 
 
@@ -55,6 +61,7 @@ class ScanNet:
     stride: int = 1  # every n-th frame of a scan
     labels: str | Path = "scannet20"  # a label set with nyu40_id or scannet_id
     align: bool = False  # turn points and poses to the axes of SCENE.txt
+    intrinsics: Intrinsics = "own"  # those of each scan, or OPENSCENE for all
     memory: Path | None = None  # folder in which the hashes of files are remembered
 
     def splits(self) -> dict[str, str]:
@@ -107,9 +114,9 @@ class ScanNet:
             normal = (normal @ turn[:3, :3].T).astype(np.float32)
         stream = folder / f"{scene}.sens"
         if stream.is_file():
-            records = _streamed(stream, self.stride)
+            records = _streamed(stream, self.stride, self.intrinsics)
         else:
-            records = _extracted(folder, self.root, self.stride)
+            records = _extracted(folder, self.root, self.stride, self.intrinsics)
         try:
             frames, lost = left_out.usable(records, lambda record: _posed(record(), turn))
         except FrameError as error:
@@ -148,7 +155,10 @@ class ScanNet:
             return file.as_posix() in own or (not streamed and file.parts[0] in EXTRACTED)
 
         intrinsics = shared.read_text(encoding="utf-8") if not streamed and shared.is_file() else None
-        return raw_files.key(self.root, scene, digest, wanted, [split, self.name, self.align, intrinsics])
+        extra = [split, self.name, self.align, intrinsics]
+        # of their own, keys are as before there were others
+        extra += [] if self.intrinsics == "own" else [self.intrinsics]
+        return raw_files.key(self.root, scene, digest, wanted, extra)
 
 
 def official_splits() -> dict[str, str]:
@@ -201,9 +211,17 @@ def _posed(record: _Record, turn: F8) -> Frame:
 _Records = list[tuple[str, Callable[[], _Record]]]  # by the ids of frames; a call may raise FrameError
 
 
-def _streamed(path: Path, stride: int) -> _Records:
+def openscene_camera(size: tuple[int, int]) -> F8:
+    """f8[3,3]: OPENSCENE for depth maps of `size`."""
+    return np.array(Camera(OPENSCENE, np.eye(4), *OPENSCENE_SIZE).resized(*size).intrinsics)
+
+
+def _streamed(path: Path, stride: int, camera: Intrinsics) -> _Records:
     index = sens.read_index(path)
-    intrinsics = raw_files.centred(index.depth_intrinsics[:3, :3], index.depth_size, path)
+    if camera == "openscene":
+        intrinsics = openscene_camera(index.depth_size)
+    else:
+        intrinsics = raw_files.centred(index.depth_intrinsics[:3, :3], index.depth_size, path)
 
     def record(k: int) -> _Record:
         return _Record(
@@ -214,7 +232,7 @@ def _streamed(path: Path, stride: int) -> _Records:
     return [(str(k), partial(record, k)) for k in range(0, len(index), stride)]
 
 
-def _extracted(folder: Path, root: Path, stride: int) -> _Records:
+def _extracted(folder: Path, root: Path, stride: int, camera: Intrinsics) -> _Records:
     if not (folder / "color").is_dir():
         raise DataError(
             f"{folder / folder.name}.sens: missing; download it, or extract its frames to color/, ..."
@@ -222,9 +240,10 @@ def _extracted(folder: Path, root: Path, stride: int) -> _Records:
     color, depth = raw_files.images_by_id(folder / "color"), raw_files.images_by_id(folder / "depth")
     own, shared = folder / "intrinsic" / "intrinsic_depth.txt", root / "intrinsics.txt"
     path = own if own.is_file() else shared
-    if not path.is_file():
-        raise DataError(f"{own}: missing; export it with the frames (OpenScene's is {shared})")
-    matrix = raw_files.matrix(path, ((3, 3), (4, 4)))[:3, :3]
+    if camera == "own":
+        if not path.is_file():
+            raise DataError(f"{own}: missing; export it with the frames (OpenScene's is {shared})")
+        matrix = raw_files.matrix(path, ((3, 3), (4, 4)))[:3, :3]
 
     def record(id: str) -> _Record:
         pose_file = folder / "pose" / f"{id}.txt"
@@ -236,7 +255,9 @@ def _extracted(folder: Path, root: Path, stride: int) -> _Records:
             )
         raw_files.image_size(color[id])
         size = raw_files.depth_size(depth[id])
-        intrinsics = raw_files.centred(matrix, size, path)
+        intrinsics = (
+            openscene_camera(size) if camera == "openscene" else raw_files.centred(matrix, size, path)
+        )
         return _Record(id, color[id], depth[id], DEPTH_SCALE, intrinsics, pose, size, str(pose_file))
 
     return [(id, partial(record, id)) for id in sorted(color, key=raw_files.natural)[::stride]]
@@ -247,6 +268,8 @@ class Settings:
     """The section dataset.scannet."""
 
     axis_alignment: bool  # whether points and poses are turned until walls stand along the axes
+    # of the depth camera: each scan's own, or those of OpenScene and SAS for all (577.870605 at 640x480)
+    intrinsics: Intrinsics
 
 
 class _Entry(Entry):
@@ -257,8 +280,11 @@ class _Entry(Entry):
         return scene.partition("_")[0]
 
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> ScanNet:
-        labels, align = section.label_set, section.settings(self.name).axis_alignment
-        return ScanNet(Path(section.root), section.name, scenes.frame_stride, labels, align, memory)
+        own = section.settings(self.name)
+        return ScanNet(
+            Path(section.root), section.name, scenes.frame_stride, section.label_set,
+            own.axis_alignment, own.intrinsics, memory,
+        )  # fmt: skip
 
     def files(self, section: parameters.Dataset) -> Sequence[Path]:
         return beside(Path(section.root), truth.TABLE)

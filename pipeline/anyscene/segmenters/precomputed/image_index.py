@@ -14,6 +14,7 @@ import numpy as np
 from anyscene.errors import DataError
 from anyscene.project import outputs
 from anyscene.project.layout import FRAMES
+from anyscene.project.parameters import Projection
 
 INDEX = FRAMES / "index.csv"
 COLUMNS = ("key", "of", "image", "state")
@@ -36,10 +37,13 @@ def image_key(image: np.ndarray) -> str:
     return hashlib.sha256(head + b"\0" + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
 
 
-def state(artefact: str, size: tuple[int, int] | None = None) -> str:
-    """What the images of a scene or class depend on: the content key of its artefact, and the size (width,
-    height) that frames are resized to. When it changes, the images may."""
-    return artefact[:16] if size is None else f"{artefact[:16]} {size[0]}x{size[1]}"
+def state(artefact: str, frames: Projection | None = None) -> str:
+    """What the images of a scene or class depend on: the content key of its artefact, and the size that
+    `frames` are resized to, and how. When it changes, the images may."""
+    if frames is None:
+        return artefact[:16]
+    how = "" if frames.resize == "antialiased" else f" {frames.resize}"  # as indices of before have it
+    return f"{artefact[:16]} {frames.width}x{frames.height}{how}"
 
 
 def write(rows: Iterable[tuple[str, str, str, str]], index: Path) -> None:
