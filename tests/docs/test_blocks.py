@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
-from anyscene.cli import main
+from anyscene.cli import checkpoint, main
 from anyscene.errors import ConfigError
 from anyscene.networks import MinkUNet, TrainedNetwork
 from anyscene.project import parameters
@@ -162,13 +163,15 @@ def test_wrong_settings_are_found(code):
 
 @pytest.mark.integration
 def test_a_network_of_openscene_gives_its_own_features(world):
-    """What docs/coming-from/openscene.md has written, beside the weights that it took."""
-    page = REPOSITORY / "docs" / "coming-from" / "openscene.md"
+    """What the command of docs/coming-from/openscene.md writes, beside the weights that it took."""
+    command = "anyscene checkpoint scannet_lseg.pth.tar --out models/openscene"
+    assert command in (REPOSITORY / "docs" / "coming-from" / "openscene.md").read_text()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(world)
-        exec("".join(block.code for block in python(page)), {})
+        result = CliRunner().invoke(checkpoint.app, command.split()[2:])
+    assert result.exit_code == 0, result.output
     taken = TrainedNetwork.load(world / "models" / "openscene")
     given = torch.load(world / "scannet_lseg.pth.tar", weights_only=False)["state_dict"]
     found = taken.network.state_dict()
     assert all(torch.equal(found[name.removeprefix("module.net3d.")], given[name]) for name in given)
-    assert not found["final.bias"].any() and taken.voxel == 0.02 and taken.inputs == "geometry"
+    assert taken.network.final.bias is None and taken.voxel == 0.02 and taken.inputs == "geometry"

@@ -30,6 +30,7 @@ TOOLS = {
     "inspect": "Show what an artefact holds.",
     "frames": "Write the images that 2D models are shown, for models that run elsewhere.",
     "convert": "Take what another 2D model's scripts wrote of these images.",
+    "checkpoint": "Take over a trained network of OpenScene or SAS.",
     "weights": "List, verify and fetch published weights.",
     "preset": "Set params.yaml to the settings of SAS for a data set.",
     "init": "Make a folder a project of its own, beside the demo.",

@@ -198,10 +198,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: holds more than tensors; convert it to safetensors first ({error})"
         ) from error
     tensors = content.get("state_dict", content)
-    return {_bare(name): tensor for name, tensor in tensors.items()}
+    return {bare(name): tensor for name, tensor in tensors.items()}
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """The name of a parameter without the prefixes of other programs."""
     while name.startswith(PREFIXES):
         name = name.partition(".")[2]
     return name

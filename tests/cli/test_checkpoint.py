@@ -1,0 +1,69 @@
+"""Checkpoints of OpenScene and SAS as networks of a project."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import anyscene
+from anyscene.cli import checkpoint
+from anyscene.networks import MinkUNet, described
+from tests.builders import miniature
+
+pytestmark = pytest.mark.integration
+
+MODELS, WRITTEN = Path("models"), "models/theirs"
+
+
+@pytest.fixture
+def file(rooms, tmp_path, monkeypatch):
+    """A checkpoint as their scripts save it, of a network as wide as the rooms' text space, in a project."""
+    miniature.copy(rooms, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    torch.manual_seed(3)
+    network = MinkUNet("14A", 3, miniature.WIDTH, "torch", bias=False)
+    state = {f"module.net3d.{name}": tensor for name, tensor in network.state_dict().items()}
+    path = tmp_path / "model_best.pth.tar"
+    torch.save({"epoch": 3, "state_dict": state, "best_iou": np.float64(0.4)}, path)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(checkpoint.app, [str(argument) for argument in arguments])
+
+
+def test_it_becomes_a_network_like_any_other(file):
+    result = run(file, "--out", WRITTEN, "--title", "of others", "--voxel", "0.2")
+    assert result.exit_code == 0, result.output
+    assert f"{WRITTEN}: MinkUNet14A, 16 wide, last layer without a bias" in result.output
+    (one,) = (found for found in described(MODELS) if found.name == "theirs")
+    assert (one.title, one.kind, one.supervised, one.start) == ("of others", "published", False, None)
+    cloud = anyscene.open("room0", source="theirs", encoder=miniature.Spelling())
+    again = anyscene.open("room0", source=WRITTEN, encoder=miniature.Spelling())
+    np.testing.assert_array_equal(cloud.features, again.features)
+    assert set(cloud.segment(["wall", "bed"])) <= {-1, 0, 1} and len(cloud.query("a bed"))
+
+
+def test_a_network_that_is_there_is_not_replaced(file):
+    assert run(file, "--out", WRITTEN).exit_code == 0
+    result = run(file, "--out", WRITTEN)
+    assert result.exit_code == 1
+    assert f"{WRITTEN}: there is a network already" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"state_dict": {"a": torch.zeros(2)}}, "has no conv0p1s1.kernel or final.kernel"),
+        ({"epoch": 3}, "holds no state dict"),
+        ([torch.zeros(2)], "holds no state dict"),
+        ({"state_dict": print}, "holds more than tensors, arrays and plain values; nothing of it ran"),
+    ],
+)
+def test_other_files_are_refused_and_nothing_is_written(file, tmp_path, content, said):
+    torch.save(content, tmp_path / "other.pth")
+    result = run(tmp_path / "other.pth", "--out", WRITTEN)
+    assert result.exit_code == 1
+    assert said in " ".join(result.stderr.split()) and not (MODELS / "theirs").exists()
