@@ -36,8 +36,8 @@ def test_what_is_missing_or_left_over_is_named():
     state["module.clip.text"] = torch.zeros(2)
     wrong = {"module.net3d.bn1.bn.bias": torch.zeros(5)}
     message = (
-        "here: not the weights of a MinkUNet18A: missing bn0.bn.weight; left over clip.text; bn1.bn.bias is [5], "
-        "not [32]"
+        "here: not the weights of a MinkUNet18A: missing bn0.bn.weight; left over clip.text; "
+        "bn1.bn.bias is [5], not [32]"
     )
     with pytest.raises(CheckpointError) as error:
         network_of(state | wrong, "here")

@@ -23,11 +23,15 @@ def network_of(tensors: Mapping[str, torch.Tensor], where: str) -> MinkUNet:
     if FIRST not in state or LAST not in state:
         raise CheckpointError(f"{where}: has no {FIRST} or {LAST}, so it holds no MinkUNet")
     first, last = state[FIRST], state[LAST].reshape(-1, state[LAST].shape[-1])
-    sizes = {"in_channels": first.shape[-2], "out_channels": last.shape[-1], "bias": "final.bias" in state}
+    inputs, outputs = first.shape[-2], last.shape[-1]
+
+    def built(variant: str) -> MinkUNet:
+        return MinkUNet(variant, inputs, outputs, "torch", bias="final.bias" in state)
+
     problems = {}
     for variant in VARIANTS:
         with torch.device("meta"):
-            wanted = MinkUNet(variant, **sizes, backend="torch").state_dict()
+            wanted = built(variant).state_dict()
         problems[variant] = _differences(state, wanted)
     variant = min(problems, key=lambda one: len(problems[one]))
     if found := problems[variant]:
@@ -35,7 +39,7 @@ def network_of(tensors: Mapping[str, torch.Tensor], where: str) -> MinkUNet:
         raise CheckpointError(
             f"{where}: not the weights of a MinkUNet{variant}: {'; '.join(found[:8])}{more}"
         )
-    network = MinkUNet(variant, **sizes, backend="torch")
+    network = built(variant)
     own = network.state_dict()
     network.load_state_dict({name: state[name].reshape(own[name].shape) for name in own})
     return network.eval()
