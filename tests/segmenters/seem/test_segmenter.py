@@ -139,6 +139,8 @@ def test_the_captioner_sees_whole_masks(model, official, monkeypatch):
     seen = []
 
     class Captioner:
+        template = "a {} in a scene"
+
         def modifiers(self, image, mask):
             seen.append(mask)
             return "red"
