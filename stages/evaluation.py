@@ -35,6 +35,7 @@ STAGE = Stage(
     metrics=(layout.SUMMARY,),
     cached=False,
     parameters=(
+        "capability.other",
         "dataset.label_set",
         "dataset.name",
         "dataset.reader",

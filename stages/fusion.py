@@ -12,7 +12,7 @@ STAGE = Stage(
     by_scene=True,
     reads=(layout.CAPABILITY, layout.PROJECTION, layout.SUPERPOINTS),
     writes=(layout.FUSION,),
-    parameters=("fusion", "segmenters.names", "text", "vocabulary"),
+    parameters=("capability.other", "fusion", "segmenters.names", "text", "vocabulary"),
     files=named.text_file,
 )
 

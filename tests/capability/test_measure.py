@@ -56,3 +56,20 @@ def test_stage_takes_the_recipe_that_is_asked_for(project, left_half, pooled, ca
     project.change(vocabulary=["bed"], capability={"pooled": pooled})
     write_synthesis("bed", [0.5, 0.125, 1.0])  # where the left half is predicted
     assert measured()["capability"] == [pytest.approx(capability)]
+
+
+def test_models_may_answer_the_other_class(project, monkeypatch):
+    asked = []
+
+    class Unsure(LeftHalf):
+        def label(self, images, vocabulary):
+            asked.append(tuple(vocabulary))
+            labels = super().label(images, vocabulary)
+            labels[:, :, :2] = len(vocabulary) - 1
+            return labels
+
+    monkeypatch.setattr(measure, "load_segmenter", lambda name, params, captions: Unsure())
+    write_synthesis("bed", [0.5])  # four of eight columns, of which the model calls two something else
+    project.change(vocabulary=["bed"], capability={"other": "other"})
+    assert measured()["capability"] == [0.5] and measured()["vocabulary"] == ["bed"]
+    assert set(asked) == {("bed", "other")}

@@ -17,6 +17,7 @@ from anyscene.errors import SynthesisError
 from anyscene.project import parameters
 from anyscene.weights import sam as sam_module
 from tests.builders import REPOSITORY
+from tests.twins import released_code
 
 pytestmark = pytest.mark.integration
 
@@ -95,6 +96,61 @@ def test_points_of_hand_made_masks():
     assert [bool(p[0] < 30) for p in points] == [True, True, False]
     mask[40:43, 20:23] = mask[50:52, 30:32] = True
     assert pseudo_masks.select_points(mask).tolist() == [[24, 24], [41, 21], [41, 41]]
+
+
+def released_masks():
+    """Masks of 512x512: empty, nearly so, with equal components, with a large one, and blobs at random."""
+    rng = np.random.default_rng(3)
+    empty = np.zeros((512, 512), bool)
+    yield "empty", empty
+    few = empty.copy()
+    few[100:103, 200:203] = few[0:60, 0:60] = True  # nine pixels, and what the border hides
+    yield "few", few
+    for name, places in (
+        ("one", [(100, 100, 40, 25)]),
+        ("two", [(100, 100, 12, 9), (300, 200, 30, 14)]),
+        ("two equal", [(101, 300, 10, 10), (100, 100, 10, 10)]),
+        ("three, two of them equal", [(200, 100, 9, 9), (100, 200, 9, 9), (300, 300, 6, 6)]),
+        ("in one row of blocks", [(101, 100, 9, 9), (100, 200, 9, 9), (300, 300, 9, 9)]),
+    ):
+        mask = empty.copy()
+        for r, c, height, width in places:
+            mask[r : r + height, c : c + width] = True
+        yield name, mask
+    large = np.zeros((96, 96), bool)
+    large[13:83, 13:78] = True  # more than the background
+    large[30:34, 80:83] = True
+    yield "larger than the background", large
+    for seed in range(3):
+        mask = empty.copy()
+        for _ in range(2 + seed):
+            r, c = rng.integers(60, 420, 2)
+            y, x = np.mgrid[:512, :512]
+            mask |= ((y - r) / rng.integers(5, 30)) ** 2 + ((x - c) / rng.integers(5, 30)) ** 2 < 1
+        yield f"blobs {seed}", mask
+
+
+RELEASED = dict(released_masks())
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_points_of_the_released_code_are_those_of_its_restatement(name):
+    found = pseudo_masks.released_points(RELEASED[name])
+    assert found.dtype == np.int64 and found.tolist() == released_code.prompts(RELEASED[name])
+
+
+def test_prompts_of_the_released_code_for_an_empty_mask_are_one_pixel():
+    assert pseudo_masks.released_points(np.zeros((512, 512), bool)).tolist() == [[240, 240]] * 3
+    assert len(pseudo_masks.released_points(np.zeros((64, 64), bool))) == 3
+
+
+def test_ways_by_hand():
+    mask = np.ones((5, 5), bool)
+    mask[2, 2] = False
+    one, diagonal, knight = 65536, 91750, 143976
+    corner = [[2 * diagonal, knight, 2 * one], [knight, diagonal, one], [2 * one, one, 0]]
+    assert pseudo_masks.chamfer(mask)[:3, :3].tolist() == corner
+    assert (pseudo_masks.chamfer(mask)[::-1, ::-1] == pseudo_masks.chamfer(mask)).all()
 
 
 def test_coarse_mask_exceeds_the_threshold():

@@ -17,6 +17,7 @@ from anyscene.capability.synthesis import Condition, WordAttention, aggregate
 from anyscene.errors import SynthesisError, WeightsError
 from anyscene.project import parameters
 from tests.builders import REPOSITORY, small_diffusion
+from tests.twins import released_code
 
 DEMO = parameters.load(REPOSITORY / "params.yaml").synthesis
 CPU = torch.device("cpu")
@@ -203,7 +204,7 @@ def test_the_number_at_a_time_is_that_of_a_gpu_alone(pipeline):
             unet=pipeline.unet, device=torch.device(device), set_progress_bar_config=lambda **_: None
         )
         drawn, generator = [], synthesis.Synthesiser(on_device, states, dataclasses.replace(DEMO, batch=3))
-        generator.draw = lambda condition, some, drawn=drawn: (
+        generator.draw = lambda condition, some, name, drawn=drawn: (
             drawn.append(len(some)) or (np.zeros((len(some), 1, 1, 3)), np.zeros((len(some), 1, 1)))
         )
         generator.generate("bed", range(7))
@@ -239,6 +240,38 @@ def test_wide_images_keep_their_aspect():
 
 def test_flat_attention_is_a_flat_map():
     assert aggregate({"layer": torch.ones(1, 1, 1, 4, 4)}, (8, 8), "paper", 4).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["sofa", "train", "diningtable", "shower curtain"])
+def test_code_is_the_released_code_with_its_exceptions(name):
+    """Steps, heads and layers of Stable Diffusion's resolutions, of two tokens."""
+    rng = np.random.default_rng(4)
+    sides = {"down 64": 64, "down 16": 16, "mid 8": 8, "up 16": 16, "up 32": 32, "up 64": 64}
+    raw = {layer: rng.random((3, 2, side**2, 2), np.float32) for layer, side in sides.items()}
+    maps = {
+        layer: torch.from_numpy(m).mean(1).transpose(1, 2).unflatten(2, (sides[layer], -1))[:, None]
+        for layer, m in raw.items()
+    }
+    wanted = torch.from_numpy(released_code.attention(raw, name, 96))
+    found = aggregate(maps, (96, 96), "code", 64, name)[0]
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    plain = aggregate(maps, (96, 96), "resolutions", 64, name)[0]
+    assert torch.equal(plain, found) == (name == "shower curtain")
+
+
+def test_recipe_code_needs_the_layers_of_its_exceptions():
+    with pytest.raises(
+        SynthesisError, match=r"'sofa' from attention layers of a 8th .*attention_layers: all"
+    ):
+        aggregate({"layer": torch.ones(1, 1, 1, 16, 16)}, (8, 8), "code", 16, "sofa")
+
+
+def test_the_name_reaches_the_recipe(pipeline):
+    asked = dataclasses.replace(DEMO, steps=1, attention_layers="last", attention_recipe="code")
+    generator = synthesis.Synthesiser(pipeline, states, asked)
+    generator.generate("bed", [0])
+    with pytest.raises(SynthesisError, match="'sofa'"):
+        generator.generate("sofa", [0])
 
 
 def test_recipe_code_needs_fine_layers():

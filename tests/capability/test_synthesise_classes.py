@@ -1,6 +1,7 @@
 """The stage synthesis: a group for each class of the vocabulary."""
 
 import numpy as np
+import pytest
 
 from anyscene.capability import synthesise_classes
 from anyscene.project import layout, store
@@ -30,6 +31,29 @@ def test_any_class_has_a_group_of_its_own_and_is_painted_by_its_name(project, mo
     assert sorted(painter.asked) == [".net", "100% wool", "shower curtain", "tv/monitor"]
     ids = ["%2Enet", "100%25_wool", "shower_curtain", "tv%2Fmonitor"]
     assert store.scene_ids(layout.SYNTHESIS) == ids
+
+
+@pytest.mark.parametrize(("key", "value"), [("point_recipe", "code"), ("sam_channels", "bgr"), (None, None)])
+def test_what_sam_is_shown_follows_the_settings(project, monkeypatch, key, value):
+    shown = []
+
+    class Drawn(Painter):
+        def generate(self, name, seeds):
+            images, attention = super().generate(name, seeds)
+            images[:] = (1, 2, 3)
+            return images, attention
+
+        def mask(self, image, points):
+            shown.append((image[0, 0].tolist(), len(points)))
+            return super().mask(image, points)
+
+    monkeypatch.setattr(synthesise_classes, "models", lambda settings, device: (Drawn(), Drawn()))
+    project.change(vocabulary=["bed"], synthesis={"images": 1} | ({key: value} if key else {}))
+    synthesise_classes.synthesise_classes(project.params, Freshness("code"))
+    colour = [3, 2, 1] if key == "sam_channels" else [1, 2, 3]
+    assert shown == [(colour, 3 if key == "point_recipe" else 4)]  # of a mask that is empty
+    image = store.open_scene(layout.SYNTHESIS / "bed.zarr")["image"][:]
+    assert image[0, 0, 0].tolist() == [1, 2, 3]  # as the 2D models see it
 
 
 def test_every_setting_of_the_stage_reaches_what_it_writes(project, monkeypatch):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyscene.fusion import UNSEEN, FusionError, fuse, fuse_blocks, superpoint_means
+from tests.twins import released_code
 
 METHODS = ["capability", "add", "linear", "max"]
 
@@ -72,6 +73,46 @@ def test_worked_check(normalise, expected):
     np.testing.assert_allclose(fused.weight[0], expected, atol=1e-4)
     np.testing.assert_allclose(fused.feature[0], expected, atol=1e-4)
     assert fused.prediction.tolist() == [[0, 1]]
+
+
+def test_other_is_worked_by_hand():
+    """Classes 0 and 1, and the other. The first point is other for the first model, the second for the
+    second, the third for neither; of the fourth the first model has no feature, of the fifth the second."""
+    text = np.eye(3)
+    first, second = text[[2, 0, 0, 2, 2]], text[[1, 2, 1, 0, 0]]
+    valid = np.array([[1, 1, 1, 0, 1], [1, 1, 1, 1, 0]], bool)
+    capability = np.array([[0.6, 0.2], [0.3, 0.4]])
+    fused = fuse([first, second], valid, capability, text[:2], tau=0.5, other=text[2])
+    odds = np.exp([0.0, (0.6 - 0.3) / 0.9 / 0.5, (0.8 - 0.7) / 1.5 / 0.5])
+    share = odds / (1 + odds)
+    weight = [[1, 0], [share[1], 1 - share[1]], [share[2], 1 - share[2]], [0, 1], [1, 0]]
+    np.testing.assert_allclose(fused.weight, weight, atol=1e-12)
+    np.testing.assert_allclose(fused.feature[0], text[2], atol=1e-12)
+    assert fused.prediction.tolist() == [[2, 1], [0, 2], [0, 1], [UNSEEN, 0], [2, UNSEEN]]
+    plain = fuse([first, second], valid, capability, text[:2], tau=0.5)
+    assert not np.allclose(plain.weight[0], [1, 0])
+    for method in METHODS[1:]:
+        one = fuse([first, second], valid, capability, text[:2], method=method)
+        other = fuse([first, second], valid, capability, text[:2], method=method, other=text[2])
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_other_is_that_of_the_released_code():
+    rng = np.random.default_rng(2)
+    text, capability = unit(rng.normal(size=(21, 16))), np.insert(rng.random((2, 20)), 19, 0.0, axis=1)
+    names, true = np.arange(21) != 19, rng.integers(0, 21, 300)
+    lseg, seem = (unit(text[true] + 0.2 * rng.normal(size=(300, 16))) for _ in range(2))
+    feature, weight = released_code.fused(lseg, seem, text, capability, 19)
+    fused = fuse([lseg, seem], np.ones((2, 300), bool), capability[:, names], text[names], other=text[19])
+    np.testing.assert_allclose(fused.feature, feature, atol=1e-5)
+    np.testing.assert_allclose(fused.weight, weight, atol=1e-5)
+    assert 5 < (weight == [1, 0]).all(1).sum() < 100
+
+
+def test_other_of_another_width_is_refused():
+    features, valid, capability, text = problem(0)
+    with pytest.raises(FusionError, match=r"other is \[3\] for features of width 8"):
+        fuse(features, valid, capability, text, other=np.ones(3))
 
 
 @settings(max_examples=40, deadline=None)

@@ -71,8 +71,13 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     **{
         f"synthesis.{key}": SYNTHESIS for key in ("images", "seed", "attention_threshold", "diffusion", "sam")
     },
+    **dict.fromkeys(
+        ("synthesis.point_recipe", "synthesis.sam_channels"),
+        "capability/test_synthesise_classes.py::test_what_sam_is_shown_follows_the_settings",
+    ),
     "synthesis.batch": ("capability/test_synthesis.py::test_the_number_at_a_time_is_that_of_a_gpu_alone"),
     "capability.pooled": "capability/test_measure.py::test_stage_takes_the_recipe_that_is_asked_for",
+    "capability.other": "stages/test_fusion.py::test_the_other_class_keeps_the_feature_of_the_first_model",
     **{f"fusion.{key}": FUSION for key in ("method", "tau", "normalise")},
     "fusion.point_features": "stages/test_fusion.py::test_without_point_features_the_rest_is_the_same",
     **{f"network.{key}": NETWORK for key in ("variant", "width", "voxel", "input", "precision", "bias")},

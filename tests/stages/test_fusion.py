@@ -402,6 +402,23 @@ def test_every_setting_of_fusion_changes_what_is_written(two_kinds, key, value):
     assert not np.array_equal(store.open_scene("data/fusion/a.zarr")["feature"][:], before)
 
 
+def test_the_other_class_keeps_the_feature_of_the_first_model(two_kinds):
+    """What the first model calls so keeps its feature: here what it would call a floor."""
+    Project(Path.cwd()).change(vocabulary=["wall", "chair"])
+    for name, capability in (("dense", [0.5, 0.9]), ("mask", [0.8, 0.1])):
+        write_capability(name, capability, ("wall", "chair"))
+    run_all()
+    before = store.open_scene("data/fusion/a.zarr")
+    before = {name: before[name][:] for name in ("weight", "prediction", "feature")}
+    edit("capability", other="floor")
+    assert computed([run(fusion).splitlines()[-1]]) == [2]
+    after = store.open_scene("data/fusion/a.zarr")
+    other = after["prediction"][:][:, 0] == 2
+    assert other.any() and not other.all() and (before["prediction"][:, 0] < 2).any()
+    assert (after["weight"][:][other] == [1, 0]).all() and (before["weight"][other] != [1, 0]).any()
+    assert np.array_equal(after["weight"][:][~other], before["weight"][~other])
+
+
 @pytest.mark.parametrize(("key", "value"), [("width", 4), ("height", 4), ("tolerance", 0.01), ("border", 5)])
 def test_every_setting_of_projection_changes_what_is_written(two_kinds, key, value):
     depth = Image.fromarray(np.full((24, 32), 1900, np.uint16))  # 5 % before the wall

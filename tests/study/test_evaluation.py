@@ -251,6 +251,25 @@ def test_shuffled_capability_takes_another_order_for_every_model(copied, monkeyp
     assert len(found) == 5 and any((first != second).any() for first, second in found)
 
 
+def test_rows_of_fusion_know_the_other_class(finished, monkeypatch):
+    folder, params = finished
+    params = replace(params, capability=replace(params.capability, other="other"))
+    found = []
+    monkeypatch.setattr(
+        ablation,
+        "fuse",
+        lambda *given, fuse=ablation.fuse, **how: found.append((given, how)) or fuse(*given, **how),
+    )
+    rows = of_project(folder, params)
+    next(row for row in rows.rows if row.name == "capability").predict(rows.features("room0"))
+    (((_, _, capability, text), how),) = found
+    assert len(text) == capability.shape[1] == len(params.vocabulary)
+    inputs = Inputs.of(params, Artefacts(folder))
+    assert np.array_equal(how["other"], inputs.space.vocabulary[-1])
+    bare = inputs.encoder.encode(["other"])[0]
+    assert np.allclose(np.linalg.norm(how["other"]), np.linalg.norm(bare), atol=1e-5)
+
+
 def test_labels_of_frames_are_resized_without_making_others(copied, monkeypatch):
     folder, params = copied
     smaller = replace(

@@ -4,9 +4,12 @@ names the lines that it restates; none is taken from there."""
 
 from __future__ import annotations
 
+import heapq
 import math
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 
 def nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -42,3 +45,122 @@ def intrinsics(size: tuple[int, int]) -> np.ndarray:
             [0, 0, 1],
         ]
     )
+
+
+def attention(maps: dict[str, np.ndarray], name: str, size: int) -> np.ndarray:
+    """SAS MCC/Stable_Diffusion/generate_any_class.py:154-164 and 223-279 for one image: the map in 0..1.
+
+    maps: [steps, heads, pixels, tokens] of each layer, with the tokens of the word alone. Maps are upsampled
+    with PyTorch's bicubic filter, whose weights are those of OpenCV's INTER_CUBIC."""
+
+    def of(side: int) -> torch.Tensor:
+        layers = [torch.from_numpy(m).mean(0) for m in maps.values() if m.shape[2] == side**2]
+        together = torch.cat(layers).mean(0).T  # heads of all layers are one list
+        return together.reshape(-1, side, side)
+
+    total = torch.zeros(size, size)
+    tokens = next(iter(maps.values())).shape[3]
+    for token in range(tokens):
+
+        def peaked(side: int, token: int = token) -> torch.Tensor:
+            small = of(side)[None, token : token + 1]
+            one = functional.interpolate(small, (size, size), mode="bicubic")[0, 0]
+            return one / one.max()
+
+        if name in ("sofa", "train", "tvmonitor"):
+            total += peaked(8)
+        elif name == "diningtable":
+            total += peaked(16)
+        else:
+            total += (peaked(16) + peaked(32) + peaked(64)) / 3
+    total = total / tokens
+    total = total - total.min()
+    return (total / total.max()).numpy()
+
+
+def prompts(coarse: np.ndarray) -> list[list[int]]:
+    """SAS MCC/sam_util/generate_mask.py:34-43 and select_prompt_dis.py:10-90: three points (row, column) of a
+    square mask. The code knows those of 512 pixels alone; here the border may be that of another size."""
+    side = len(coarse)
+    inner = range(round(side * 70 / 512), side - round(side * 70 / 512))
+    mask = {(r, c) for r, c in zip(*np.nonzero(coarse), strict=True) if r in inner and c in inner}
+    if len(mask) < 10:
+        assert side == 512
+        mask |= {(r + i, c + j) for r in (240, 270) for c in (240, 270) for i in (0, 1) for j in (0, 1)}
+    components: list[set[tuple[int, int]]] = [
+        {p for p in _square(side) if p not in mask}
+    ]  # the background is one
+    # OpenCV finds a component at its first block of 2x2 pixels
+    for start in sorted(mask, key=lambda p: (p[0] // 2, p[1] // 2)):
+        if any(start in one for one in components):
+            continue
+        component, edge = set(), [start]
+        while edge:
+            r, c = edge.pop()
+            if (r, c) in mask and (r, c) not in component:
+                component.add((r, c))
+                edge += [(r + i, c + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        components.append(component)
+    if len(components) == 2:
+        return _farthest(mask, 3, side)
+    areas = [len(one) for one in components]
+    largest = sorted(areas, reverse=True)
+    if len(components) == 3:
+        first, second = (components[areas.index(largest[n])] for n in (1, 2))
+        return _farthest(first, 2, side) + _farthest(second, 1, side)
+    return [point for n in (1, 2, 3) for point in _farthest(components[areas.index(largest[n])], 1, side)]
+
+
+def _square(side: int) -> list[tuple[int, int]]:
+    return [(r, c) for r in range(side) for c in range(side)]
+
+
+def _farthest(component: set[tuple[int, int]], count: int, side: int) -> list[list[int]]:
+    """cv2.distanceTransform(mask, DIST_L2, 5): OpenCV's documentation gives the lengths of its steps as 1,
+    1.4 and 2.1969. Here ways are grown from the edge by Dijkstra's algorithm."""
+    steps = [(i, j) for i in (-2, -1, 0, 1, 2) for j in (-2, -1, 0, 1, 2) if abs(i) + abs(j) in (1, 2, 3)]
+    lengths = {(0, 1): 1.0, (1, 1): 1.4, (1, 2): 2.1969}
+    moves = [(i, j, length) for i, j in steps
+             if (length := lengths.get(tuple(sorted((abs(i), abs(j)))))) is not None]  # fmt: skip
+    chosen: list[list[int]] = []
+    for _ in range(count):
+        left = component - {tuple(point) for point in chosen}
+        distance: dict[tuple[int, int], float] = {}
+        heap = [
+            (round(length * 65536), r, c)
+            for r, c in left
+            for i, j, length in moves
+            if (r + i, c + j) not in left and 0 <= r + i < side and 0 <= c + j < side
+        ]
+        heapq.heapify(heap)
+        while heap:
+            so_far, r, c = heapq.heappop(heap)
+            if (r, c) in distance:
+                continue
+            distance[r, c] = so_far
+            for i, j, length in moves:
+                if (r + i, c + j) in left and (r + i, c + j) not in distance:
+                    heapq.heappush(heap, (so_far + round(length * 65536), r + i, c + j))
+        chosen.append(list(max(sorted(left), key=lambda p: distance[p])))
+    return chosen
+
+
+def fused(
+    lseg: np.ndarray, seem: np.ndarray, text: np.ndarray, capability: np.ndarray, other: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """SAS feat_fusion/fusion_scannet.py:26-47 with MCC/miou/cal_miou.py:107-120, point by point: features of
+    both models [N, C], of all classes with "other" the texts [K, C] and the capability [2, K], which is 0 for
+    it. Returns (fused [N, C], weights [N, 2])."""
+    features, weights = [], []
+    for one, two in zip(lseg, seem, strict=True):
+        a, b = int((text @ one).argmax()), int((text @ two).argmax())
+        if a == other:
+            features.append(one)
+            weights.append([1.0, 0.0])
+            continue
+        score = [capability[m][a] + capability[m][b] for m in (0, 1)]
+        share = [value / sum(score) for value in score]
+        power = [math.exp(value / 0.05) for value in share]
+        weights.append([value / sum(power) for value in power])
+        features.append(weights[-1][0] * one + weights[-1][1] * two)
+    return np.array(features), np.array(weights)

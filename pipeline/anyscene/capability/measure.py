@@ -26,10 +26,11 @@ def measure(model: str, params: Params) -> Path:
     segmenter = load_segmenter(model, params, captions=False)
     scores: dict[str, list[float]] = {"pooled": [], "per_image_mean": []}
     batches = Batches(params.segmenters.batch, "segmenters.batch")
+    names = (*params.vocabulary, *params.others)
     for index, name in enumerate(params.vocabulary):
         group = store.open_scene(store.scene_path(layout.SYNTHESIS, class_id(name)))
         images, pseudo = group["image"][:], group["mask"][:]
-        labels = batches(lambda some: segmenter.label(some, params.vocabulary), images)
+        labels = batches(lambda some: segmenter.label(some, names), images)
         predicted = np.concatenate(list(labels))
         for recipe, column in scores.items():
             column.append(score(pseudo, predicted == index, pooled=recipe == "pooled"))

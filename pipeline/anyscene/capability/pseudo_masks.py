@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 from scipy import ndimage
@@ -18,6 +19,7 @@ from anyscene.weights import sam
 BORDER = 70 / 512  # the share of the side that is cleared along the edges of the image
 FEWEST = 10  # a coarse mask with fewer pixels left is not trusted
 POINTS = 3
+SEEDS = (240 / 512, 270 / 512)  # of the side: where SAS's code sets pixels in a mask that is not trusted
 
 
 def coarse_mask(attention: F4, threshold: float) -> B1:
@@ -29,20 +31,15 @@ def select_points(coarse: B1) -> I8:
     """i8[P, 2] (row, column): the positive prompts inside the coarse mask b1[H, W].
 
     A border of 70/512 of the side is cleared. If fewer than 10 pixels are left, the prompts are the four
-    pixels at the centre of the image. (SAS's code sets four blocks of 2x2 pixels there, 30 apart, and draws
-    three points from them; where nothing else is left, these are one pixel.) Otherwise they are three
-    points: all in the only component; two in the larger and one in the smaller of two; one in each of the
-    three largest of more (8-connected, equal sizes in raster order). A point lies as deep inside its
-    component as possible: where the distance to the nearest pixel outside, or to an earlier point, is
-    largest (ties in raster order). Tiny components may have fewer points.
+    pixels at the centre of the image. Otherwise they are three points: all in the only component; two in the
+    larger and one in the smaller of two; one in each of the three largest of more (8-connected, equal sizes
+    in raster order). A point lies as deep inside its component as possible: where the distance to the nearest
+    pixel outside, or to an earlier point, is largest (ties in raster order). Tiny components may have fewer
+    points.
     """
-    height, width = coarse.shape
-    inside = np.zeros_like(coarse, dtype=bool)
-    rows, columns = round(height * BORDER), round(width * BORDER)
-    inside[rows : height - rows, columns : width - columns] = True
-    mask = coarse & inside
+    mask = _within(coarse)
     if mask.sum() < FEWEST:
-        r, c = height // 2, width // 2
+        r, c = coarse.shape[0] // 2, coarse.shape[1] // 2
         return np.array([(r - 1, c - 1), (r - 1, c), (r, c - 1), (r, c)], np.int64)
     component, count = ndimage.label(mask, np.ones((3, 3)))
     size = np.bincount(component.ravel())[1:]
@@ -59,6 +56,86 @@ def _deepest(component: B1, points: int) -> I8:  # b1[H, W] -> i8[<= points, 2]
         left[place] = False
         chosen.append(place)
     return np.array(chosen, np.int64) - 1
+
+
+def released_points(coarse: B1) -> I8:
+    """i8[3, 2] (row, column): the prompts that SAS's code takes from the coarse mask b1[H, W]
+    (MCC/sam_util/generate_mask.py:34-43, select_prompt_dis.py:10-90).
+
+    They differ from those of `select_points` in four things. If fewer than 10 pixels are left, four blocks of
+    2x2 pixels are set, 30 of 512 apart, and points are drawn from what there is then. Depth is the chamfer
+    distance of 5x5 pixels instead of the Euclidean one. A component is looked up by its size, so that of
+    equal ones the first is taken each time: all three prompts of an empty mask are one pixel. And the
+    background is among them, which is found where it is as large as a component, or smaller.
+    """
+    mask = _within(coarse)
+    if mask.sum() < FEWEST:
+        for top in SEEDS:
+            for left in SEEDS:
+                row, column = round(coarse.shape[0] * top), round(coarse.shape[1] * left)
+                mask[row : row + 2, column : column + 2] = True
+    component, count = ndimage.label(mask, np.ones((3, 3)))
+    if count == 1:
+        return _farthest(mask, POINTS)
+    # the order in which OpenCV numbers components: by blocks of 2x2 pixels, in raster order
+    row, column = np.nonzero(mask)
+    block = row // 2 * coarse.shape[1] + column // 2
+    first = ndimage.minimum(block, component[row, column], np.arange(1, count + 1))
+    numbered = [0, *(np.argsort(first, kind="stable") + 1)]
+    size = np.bincount(component.ravel())[numbered].tolist()
+    found = [numbered[size.index(value)] for value in sorted(size, reverse=True)[1 : POINTS + 1]]
+    shares = (2, 1) if count == 2 else (1, 1, 1)
+    return np.concatenate([_farthest(component == k, n) for k, n in zip(found, shares, strict=True)])
+
+
+def _within(coarse: B1) -> B1:
+    """b1[H, W]: the coarse mask without its border."""
+    height, width = coarse.shape
+    rows, columns = round(height * BORDER), round(width * BORDER)
+    mask = np.zeros_like(coarse, dtype=bool)
+    inside = slice(rows, height - rows), slice(columns, width - columns)
+    mask[inside] = coarse[inside]
+    return mask
+
+
+def _farthest(mask: B1, points: int) -> I8:  # b1[H, W] -> i8[points, 2]
+    left, chosen = mask.copy(), []
+    for _ in range(points):
+        place = np.unravel_index(np.argmax(chamfer(left)), left.shape)
+        left[place] = False
+        chosen.append(place)
+    return np.array(chosen, np.int64)
+
+
+@numba.njit(cache=True, nogil=True)
+def chamfer(mask: B1) -> I8:
+    """i8[H, W]: for each pixel of b1[H, W] the length of the shortest way to one that is not in it, by steps
+    to neighbours and knight's moves of the lengths 1, 1.4 and 2.1969 (Borgefors 1986), in parts of 1/65536.
+    They are whole numbers, as OpenCV's are, so that ways of one length tie."""
+    straight, diagonal, knight = 65536, 91750, 143976
+    height, width = mask.shape
+    far = np.int64(1) << 40
+    distance = np.full((height + 4, width + 4), far)
+    for backwards in range(2):
+        sign = 1 if backwards else -1
+        for step in range(height * width):
+            place = height * width - 1 - step if backwards else step
+            r, c = place // width + 2, place % width + 2
+            if not mask[r - 2, c - 2]:
+                distance[r, c] = 0
+                continue
+            distance[r, c] = min(
+                distance[r, c],
+                distance[r, c + sign] + straight,
+                distance[r + sign, c] + straight,
+                distance[r + sign, c - 1] + diagonal,
+                distance[r + sign, c + 1] + diagonal,
+                distance[r + sign, c - 2] + knight,
+                distance[r + sign, c + 2] + knight,
+                distance[r + 2 * sign, c - 1] + knight,
+                distance[r + 2 * sign, c + 1] + knight,
+            )
+    return distance[2:-2, 2:-2].copy()
 
 
 class PointPrompted:

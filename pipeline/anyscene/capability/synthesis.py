@@ -29,13 +29,17 @@ from anyscene.capability.titles import CONDITION
 from anyscene.errors import PipelineError, SynthesisError
 from anyscene.project import parameters
 from anyscene.project.device import Batches
-from anyscene.project.parameters import AttentionLayers, PaperOrCode
+from anyscene.project.parameters import AttentionLayers, AttentionRecipe
 from anyscene.text import TextEncoder, known, load_text_encoder
 from anyscene.weights import catalogue, reading
 
 COARSEST = (
     4  # the recipe "code" leaves out maps below a quarter of the latent size (of 512 px 16, 32, 64 remain)
 )
+
+# Of these classes the recipe "code" takes the maps of one resolution alone, which is the latents' size
+# divided by this: of 64, 8 pixels, and for the last 16 (SAS's generate_any_class.py:264-267).
+ALONE = {"sofa": 8, "train": 8, "tvmonitor": 8, "diningtable": 4}
 
 TOKENS = range(3, 513)  # that a prompt may have: its begin, a word, its end; no encoder here reads more
 
@@ -113,29 +117,38 @@ class WordAttention:
         self._maps = {}
 
 
-def aggregate(maps: Mapping[str, Tensor], size: tuple[int, int], recipe: PaperOrCode, latent: int) -> Tensor:
+def aggregate(
+    maps: Mapping[str, Tensor], size: tuple[int, int], recipe: AttentionRecipe, latent: int, name: str = ""
+) -> Tensor:
     """f4[m, H, W] in 0..1: one attention map for each image.
 
     maps: f4[S, m, n, h, w] of each layer, as WordAttention gives them.
     size: (H, W).
     latent: the height of the latents.
+    name: the class.
 
     Every map is upsampled bicubically to `size` and divided by its maximum before maps are averaged. The
     tokens of the word are averaged last, and the result is stretched to 0..1. The recipe "paper" is the mean
-    of A / max(A) over all layers and steps. The recipe "code", of the paper's authors, first takes the mean
-    over the steps and layers of one resolution, then divides, then takes the mean over the resolutions of at
-    least a quarter of `latent`. Raises SynthesisError where there is no such resolution.
+    of A / max(A) over all layers and steps. The recipe "resolutions" first takes the mean over the steps and
+    layers of one resolution, then divides, then takes the mean over the resolutions of at least a quarter of
+    `latent`. The recipe "code", of the paper's authors, does the same but for the classes in ALONE, of which
+    it takes one resolution. Raises SynthesisError where there is no such resolution.
     """
     if recipe == "paper":
         parts = (_peak_one(_upsample(step, size)) for layer in maps.values() for step in layer)
     else:
+        alone = ALONE.get(name) if recipe == "code" else None
         resolutions: dict[int, list[Tensor]] = {}
         for layer in maps.values():
-            if layer.shape[-2] * COARSEST >= latent:
-                resolutions.setdefault(layer.shape[-2], []).append(layer.mean(0))
+            height = layer.shape[-2]
+            if height * COARSEST >= latent if alone is None else height * alone == latent:
+                resolutions.setdefault(height, []).append(layer.mean(0))
         if not resolutions:
             raise SynthesisError(
-                "recipe 'code' needs attention layers of at least a quarter of the latents' size"
+                f"recipe {recipe!r} needs attention layers of at least a quarter of the latents' size"
+                if alone is None
+                else f"recipe 'code' takes {name!r} from attention layers of a {alone}th of the latents' "
+                "size, of which there are none: set `synthesis.attention_layers: all`, or another recipe"
             )
         parts = (_peak_one(_upsample(torch.stack(group).mean(0), size)) for group in resolutions.values())
     word = _mean(parts).mean(1)  # [m, H, W]
@@ -186,13 +199,13 @@ class Synthesiser:
         draws `settings.batch` of them, or fewer where the memory of a GPU does not suffice.
         """
         condition = self.condition(self._settings.prompt, name)
-        parts = self.batches(lambda some: self.draw(condition, some), seeds)
+        parts = self.batches(lambda some: self.draw(condition, some, name), seeds)
         images, attention = zip(*parts, strict=True)
         return np.concatenate(images), np.concatenate(attention)
 
     @torch.inference_mode()
-    def draw(self, condition: Condition, seeds: Sequence[int]) -> tuple[U1, F4]:
-        """(images u1[m, H, W, 3], attention f4[m, H, W]) of all seeds in one batch.
+    def draw(self, condition: Condition, seeds: Sequence[int], name: str = "") -> tuple[U1, F4]:
+        """(images u1[m, H, W, 3], attention f4[m, H, W]) of the class `name`, all seeds in one batch.
 
         Raises SynthesisError where an image is not finite.
         """
@@ -221,7 +234,7 @@ class Synthesiser:
                 "numbers; set `runtime.device: cpu`, or take one whose VAE was made for half precision"
             )
         image = (np.clip(output.images, 0, 1) * 255).round().astype(np.uint8)
-        attention = aggregate(maps, image.shape[1:3], settings.attention_recipe, latent)
+        attention = aggregate(maps, image.shape[1:3], settings.attention_recipe, latent, name)
         return image, attention.cpu().numpy()
 
 

@@ -30,7 +30,12 @@ class Synthesise:
         seeds = range(settings.seed, settings.seed + settings.images)
         image, attention = generator.generate(spoken(scene), seeds)
         coarse = pseudo_masks.coarse_mask(attention, settings.attention_threshold)
-        mask = [sam.mask(i, pseudo_masks.select_points(c)) for i, c in zip(image, coarse, strict=True)]
+        points = (
+            pseudo_masks.select_points if settings.point_recipe == "paper" else pseudo_masks.released_points
+        )
+        # SAS's code gives SAM images as OpenCV reads them (MCC/sam_util/generate_mask.py:31)
+        seen = image if settings.sam_channels == "rgb" else np.ascontiguousarray(image[..., ::-1])
+        mask = [sam.mask(i, points(c)) for i, c in zip(seen, coarse, strict=True)]
         store.write(group, "image", image)
         store.write(group, "attention", attention.astype(np.float16))
         store.write(group, "coarse", coarse)

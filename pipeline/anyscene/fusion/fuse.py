@@ -39,6 +39,7 @@ def fuse(
     tau: float = 0.05,
     normalise: bool = True,
     method: FusionMethod = "capability",
+    other: ArrayOrTensor | None = None,
 ) -> Fused:
     """The weighted sum of the features of M models at every point, over the models that have one there.
 
@@ -52,6 +53,10 @@ def fuse(
       linear      proportional to the largest cosine of the model's feature with a text
       max         1 for the model with the largest such cosine
       add         all equal, which gives the direction of the sum
+
+    other: [C], the embedding of a class K beside the K others, of which no model is capable. A point of
+    which the first model says so keeps its feature alone (SAS's feat_fusion/fusion_scannet.py:29-30). It
+    counts with the method "capability" alone.
 
     The result has the kind of the features, NumPy arrays or tensors. It is computed in single precision, or
     in double where the features are double. Raises FusionError for shapes that do not fit, more than 255
@@ -68,7 +73,8 @@ def fuse(
     >>> fused.prediction.tolist()
     [[0, 1]]
     """
-    blocks = list(fuse_blocks(features, valid, capability, text, tau=tau, normalise=normalise, method=method))
+    how: dict[str, Any] = {"tau": tau, "normalise": normalise, "method": method, "other": other}
+    blocks = list(fuse_blocks(features, valid, capability, text, **how))
     if isinstance(features[0], Tensor):
         return Fused(*map(torch.cat, zip(*blocks, strict=True)))
     return Fused(*(torch.cat(parts).numpy() for parts in zip(*blocks, strict=True)))
@@ -83,6 +89,7 @@ def fuse_blocks(
     tau: float = 0.05,
     normalise: bool = True,
     method: FusionMethod = "capability",
+    other: ArrayOrTensor | None = None,
     rows: int | None = None,
 ) -> Iterator[Fused]:
     """Yield what `fuse` returns for `rows` points at a time, as tensors. Features may be arrays of artefacts,
@@ -95,7 +102,9 @@ def fuse_blocks(
             f"capability is {list(capability.shape)} and text {list(text.shape)} for {models} models and "
             f"features of width {width}: expected [M, K] and [K, C]"
         )
-    if len(text) > UNSEEN:
+    if other is not None and tuple(other.shape) != (width,):
+        raise FusionError(f"other is {list(other.shape)} for features of width {width}: expected [C]")
+    if len(text) + (other is not None) > UNSEEN:
         raise FusionError(f"{len(text)} classes: at most {UNSEEN} fit into a prediction's byte")
     if method == "capability" and not tau > 0:
         raise FusionError(f"fusion.tau = {tau}: it must be positive (towards 0 the most capable model wins)")
@@ -107,7 +116,12 @@ def fuse_blocks(
         feature = feature.to(torch.float64 if feature.dtype == torch.float64 else torch.float32)
         seen = torch.stack([_tensor(v[start : start + rows]).bool() for v in valid]).T  # [n, M]
         seen, capability, text = (_tensor(t).to(feature.device) for t in (seen, capability, text))
-        yield _fuse(feature, seen, capability.to(feature), text.to(feature), tau, normalise, method)
+        capable, texts, beside = capability.to(feature), text.to(feature), None
+        if other is not None and method == "capability":
+            beside = len(text)
+            texts = torch.cat([texts, _tensor(other).to(feature)[None]])
+            capable = functional.pad(capable, (0, 1))
+        yield _fuse(feature, seen, capable, texts, tau, normalise, method, beside)
 
 
 def _fuse(
@@ -118,6 +132,7 @@ def _fuse(
     tau: float,
     normalise: bool,
     method: FusionMethod,
+    other: int | None,  # of the K classes the one that is of the first model alone
 ) -> Fused:
     feature = feature.where(seen.T[..., None], 0)  # fill values may be anything
     similarity, prediction = (feature @ functional.normalize(text).T).max(2)
@@ -125,6 +140,10 @@ def _fuse(
     if method == "capability":
         score = _capability(capability, prediction, seen)
         weight = _softmax(_share(score, seen) if normalise else score, seen, tau)
+        if other is not None:
+            alone = seen[:, :1] & (prediction[:, :1] == other)
+            first = functional.one_hot(torch.zeros(1, dtype=torch.long), seen.shape[1]).to(weight)
+            weight = torch.where(alone, first, weight)
     elif method == "add":
         weight = _share(torch.zeros_like(similarity), seen)
     else:

@@ -31,6 +31,7 @@ class Fuse:
     settings: Fusion
     capability: F8  # f8[M, K]
     text: F4  # f4[K, C]
+    other: F4 | None = None  # f4[C], of the class beside these
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         projected = [
@@ -57,6 +58,7 @@ class Fuse:
                 tau=self.settings.tau,
                 normalise=self.settings.normalise,
                 method=self.settings.method,
+                other=self.other,
             ):
                 feature, *others = (part.numpy() for part in block)
                 if rows is not None:
@@ -85,8 +87,13 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
     projected = {model: store.keys(layout.PROJECTION / model) for model in models}
 
     def fuse() -> Fuse:
-        text = embeddings(load_text_encoder(params.text), params.vocabulary, params.text.template)
-        return Fuse(models, params.fusion, np.array(capability), text)
+        names = (*params.vocabulary, *params.others)
+        text, known = (
+            embeddings(load_text_encoder(params.text), names, params.text.template),
+            len(capability[0]),
+        )
+        other = text[known] if params.others else None
+        return Fuse(models, params.fusion, np.array(capability), text[:known], other)
 
     return per_scene.run(
         per_scene.Later(fuse),
@@ -99,6 +106,7 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
             "text": params.text.encoder,
             "template": params.text.template,
             "vocabulary": params.vocabulary,
+            "other": params.capability.other,
         },
         fresh=fresh,
         workers=params.runtime.workers,

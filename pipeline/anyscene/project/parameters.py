@@ -33,6 +33,7 @@ WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
 FusionMethod = Literal["capability", "add", "linear", "max"]
 PaperOrCode = Literal["paper", "code"]  # which of the two is followed where they differ
 AttentionLayers = Literal["all", "last"]
+AttentionRecipe = Literal["paper", "code", "resolutions"]
 Precision = Literal["float32", "bfloat16", "float16"]
 NetworkPrecision = Literal["float32", "bfloat16"]
 Learnt = Literal["fusion", "labels", "scenes"]
@@ -276,9 +277,15 @@ class Synthesis:
     steps: int  # the number of denoising steps
     guidance: float  # how much the prompt counts (classifier-free guidance)
     guidance_rescale: float  # reduces overexposure by guidance (Lin et al. 2024); 0: off
-    attention_recipe: PaperOrCode  # how attention maps are averaged (docs/method.md)
+    # how attention maps are averaged (docs/method.md); code: with the exceptions of SAS's code for "sofa" and
+    # a few more; resolutions: without them
+    attention_recipe: AttentionRecipe
     attention_layers: AttentionLayers  # of the UNet: all, or those of its last block
     attention_threshold: float  # pixels with more attention are in the coarse mask; 0 to 1
+    # which points of the coarse mask prompt SAM: the deepest, or those of SAS's code; the paper says no more
+    # than that they are several
+    point_recipe: PaperOrCode
+    sam_channels: Literal["rgb", "bgr"]  # the order in which SAM gets colours: its own, or that of SAS's code
 
     def __post_init__(self) -> None:
         _positive("synthesis", self, "images", "batch", "steps")
@@ -293,6 +300,9 @@ class Synthesis:
 @dataclass(frozen=True)
 class Capability:
     pooled: bool  # true: IoU of sums over images (released code); false: the mean of the images' IoU (paper)
+    # a class beside the vocabulary of which no model is capable, "other" in SAS's code: 2D models may answer
+    # it instead of a name, and where the first one does, its feature stays as it is; empty: none
+    other: str
 
 
 @dataclass(frozen=True)
@@ -462,10 +472,10 @@ class Params:
     runtime: Runtime
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.vocabulary) <= MOST_CLASSES:
+        if not 1 <= len(self.vocabulary) <= MOST_CLASSES - len(self.others):
             count = len(self.vocabulary)
             raise ConfigError(f"vocabulary: must name 1 to {MOST_CLASSES} classes, not {count}")
-        _classes(self.vocabulary)
+        _classes((*self.vocabulary, *self.others))
         _check_names(self)
         for name in self.training:
             chain = [name]
@@ -473,6 +483,11 @@ class Params:
                 chain.append(start)
                 if start in chain[:-1]:
                     raise ConfigError(f"training: no network comes first in {' from '.join(chain)}")
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What 2D models may answer beside the vocabulary: `capability.other`, or nothing."""
+        return (self.capability.other,) if self.capability.other else ()
 
 
 def _check_names(params: Params) -> None:

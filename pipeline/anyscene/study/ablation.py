@@ -47,7 +47,7 @@ class Inputs:
     models: tuple[str, ...]  # 2D models, in the order of fusion
     vocabulary: tuple[str, ...]  # V classes over which capability is measured
     encoder: TextEncoder
-    space: TextSpace
+    space: TextSpace  # its vocabulary is followed by `capability.other`, where that is a class
     fusion: Fusion
     training: Mapping[str, Planned]  # the networks that should be trained, by name
     turns: int = 1  # test-time augmentation of networks: equal turns about the vertical
@@ -62,7 +62,7 @@ class Inputs:
             params.segmenters.names,
             params.vocabulary,
             encoder,
-            TextSpace.of(encoder, label_set, params.vocabulary, params.text.template),
+            TextSpace.of(encoder, label_set, (*params.vocabulary, *params.others), params.text.template),
             params.fusion,
             params.training,
             params.evaluation.turns,
@@ -260,16 +260,18 @@ def _predict_fused(
     inputs: Inputs, variants: Sequence[F4], method: FusionMethod, scene: SceneFeatures
 ) -> list[Prediction]:
     features, valid = zip(*(scene.of_model(model) for model in inputs.models), strict=True)
+    text, other = np.split(inputs.space.vocabulary, [len(inputs.vocabulary)])
     found = []
     for weights in variants:
         fused = fuse(
             features,
             valid,
             weights,
-            inputs.space.vocabulary,
+            text,
             tau=inputs.fusion.tau,
             normalise=inputs.fusion.normalise,
             method=method,
+            other=other[0] if len(other) else None,
         )
         found.append(inputs.space.predict(fused.feature, fused.valid))
     return found
