@@ -239,6 +239,7 @@ def test_sections_are_frozen():
         ({"dataset__label_set": ""}, r"dataset\.label_set: must not be empty"),
         ({"segmenters__weights": ""}, r"segmenters\.weights: must not be empty"),
         ({"synthesis__diffusion": ""}, r"synthesis\.diffusion: must not be empty"),
+        ({"capability__other": "Wall"}, r"capability\.other: 'wall' and 'Wall' are one class; leave one out"),
         ({"synthesis__sam": ""}, r"synthesis\.sam: must not be empty"),
         ({"training__distilled__title": ""}, r"training\.distilled\.title: must not be empty"),
         ({"training__distilled__from": " "}, r"training\.distilled\.from: must not be empty"),

@@ -84,7 +84,7 @@ def _different(key: str, names: Sequence[str]) -> None:
             raise ConfigError(f"{key}: {name!r} {'stands there twice' if name.strip() else 'is no name'}")
 
 
-def _classes(names: Sequence[str]) -> None:
+def _classes(names: Sequence[str], where: str = "vocabulary") -> None:
     """Raise ConfigError where a name of the vocabulary cannot be that of a class and of its folder, or two
     name one class."""
     known: dict[str, str] = {}
@@ -92,10 +92,10 @@ def _classes(names: Sequence[str]) -> None:
         words = " ".join(name.replace("_", " ").casefold().split())
         if not words or not name.isprintable() or len(name.encode()) > LONGEST_CLASS:
             raise ConfigError(
-                f"vocabulary: {name!r} is no name of a class: of 1 to {LONGEST_CLASS} bytes, in one line"
+                f"{where}: {name!r} is no name of a class: of 1 to {LONGEST_CLASS} bytes, in one line"
             )
         if words in known:
-            raise ConfigError(f"vocabulary: {known[words]!r} and {name!r} are one class; leave one out")
+            raise ConfigError(f"{where}: {known[words]!r} and {name!r} are one class; leave one out")
         known[words] = name
 
 
@@ -475,7 +475,8 @@ class Params:
         if not 1 <= len(self.vocabulary) <= MOST_CLASSES - len(self.others):
             count = len(self.vocabulary)
             raise ConfigError(f"vocabulary: must name 1 to {MOST_CLASSES} classes, not {count}")
-        _classes((*self.vocabulary, *self.others))
+        _classes(self.vocabulary)
+        _classes((*self.vocabulary, *self.others), "capability.other")
         _check_names(self)
         for name in self.training:
             chain = [name]
