@@ -56,6 +56,13 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     "segmenters.maskclip.base": (
         "segmenters/maskclip/test_segmenter.py::test_grid_keeps_the_shape_of_the_image"
     ),
+    **{
+        f"segmenters.seem.{key}": f"segmenters/seem/test_segmenter.py::{test}"
+        for key, test in (
+            ("side", "test_the_shorter_side_is_that_of_the_settings"),
+            ("nouns", "test_nouns_are_those_of_pixels_or_of_masks"),
+        )
+    },
     "scenes.frame_stride": READER,
     **dict.fromkeys(("scenes.voxel", "scenes.farthest"), CLOUD),
     "scenes.contradictions": (

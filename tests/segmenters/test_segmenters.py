@@ -142,6 +142,7 @@ def test_settings_are_the_sections_of_their_models(load):
         ({"lseg": {"base": 640, "crop": 640, "stride": 2}}, r"segmenters\.lseg: unknown key 'stride'"),
         ({"lseg": {"base": 640, "crop": 650}}, r"segmenters\.lseg: .* crop a multiple of 32"),
         ({"maskclip": {"base": "640"}}, r"segmenters\.maskclip\.base: expected int"),
+        ({"seem": {"side": 512, "nouns": "both"}}, r"segmenters\.seem\.nouns: .*both"),
         ({"sam3": {"base": 640}}, "segmenters: unknown key 'sam3'; known: .*captioner, lseg, maskclip"),
         ({"clipseg": {"base": 640}}, "segmenters: unknown key 'clipseg'; known: names"),
     ],

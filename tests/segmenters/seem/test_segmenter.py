@@ -158,6 +158,22 @@ def test_the_captioner_sees_whole_masks(model, official, monkeypatch):
     assert (segment == 0).any() and (segment > 0).any()
 
 
+def test_the_shorter_side_is_that_of_the_settings(model):
+    image = np.zeros((1, 30, 40, 3), np.uint8)
+    for side, size in ((32, (32, 42)), (64, (64, 85))):
+        assert with_settings(model, side, "semantic").queries(image)[1].shape[2:] == size
+
+
+def test_nouns_are_those_of_pixels_or_of_masks(model, official):
+    """A pixel in no mask has a noun of its own, or none."""
+    image = [*small_seem.images()][3]
+    enlarged = seem.enlarged(image[None], small_seem.SIDE).transpose(0, 2, 3, 1).astype(np.uint8)
+    labels = with_settings(model, small_seem.SIDE, "semantic").label(enlarged, VOCABULARY)[0]
+    assert (labels >= 0).all()
+    labels = with_settings(model, small_seem.SIDE, "panoptic").label(enlarged, VOCABULARY)[0]
+    assert np.array_equal(labels >= 0, official["focall3_panoptic"] > 0)
+
+
 def test_masks_of_one_uncountable_class_are_one():
     chair, wall, floor = SEEM.index("chair"), SEEM.index("wall-other-merged"), SEEM.index("floor-wood")
     owner = np.array([[0, 1, 2, -1], [3, 4, 5, 5]], np.int32)
@@ -217,10 +233,9 @@ def test_one_checkpoint_is_found(tmp_path):
         find(tmp_path)
 
 
-@pytest.mark.parametrize(("side", "nouns", "said"), [(31, "panoptic", "side"), (512, "both", "nouns")])
-def test_settings_out_of_bounds_are_refused(side, nouns, said):
-    with pytest.raises(ConfigError, match=f"segmenters.seem: {said}"):
-        Settings(side, nouns)
+def test_a_side_out_of_bounds_is_refused():
+    with pytest.raises(ConfigError, match=r"segmenters\.seem: side must be at least 32, not 31"):
+        Settings(31, "panoptic")
 
 
 def test_the_model_is_loaded_by_its_name(checkpoints, monkeypatch):

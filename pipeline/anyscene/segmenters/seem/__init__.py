@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from anyscene.errors import ConfigError, WeightsError
 from anyscene.segmenters.entry import Entry, device_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FILES = tuple(file.name for entry in catalogue.CATALOGUE if entry.folder == "seem" for file in entry.files)
 SOURCE = catalogue.get("seem").source
-NOUNS = ("panoptic", "semantic")
+Nouns = Literal["panoptic", "semantic"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,11 @@ class Settings:
     """The section segmenters.seem."""
 
     side: int  # pixels to which the shorter side of a frame is resized
-    nouns: str  # the class of a pixel: panoptic, that of its mask; semantic, the best over all queries
+    nouns: Nouns  # the class of a pixel: panoptic, that of its mask; semantic, the best over all queries
 
     def __post_init__(self) -> None:
         if self.side < 32:
             raise ConfigError(f"segmenters.seem: side must be at least 32, not {self.side}")
-        if self.nouns not in NOUNS:
-            raise ConfigError(f"segmenters.seem: nouns is one of {', '.join(NOUNS)}, not {self.nouns!r}")
 
 
 class SeemEntry(Entry):
