@@ -50,6 +50,24 @@ def link(stages: Mapping[str, Stage], params: Params) -> None:
     _link(layout.DIGESTS, origin, ())
 
 
+def remember(folder: Path) -> None:
+    """Where this process works in a copy, tell DVC the hashes that it found of the files in `folder` in the
+    project. It keeps hashes by project, and would read all raw scans once more for every copy."""
+    origin = project()
+    if origin is None:
+        return
+    from dvc.repo import Repo  # only here, because it takes a second to import
+
+    with Repo(str(origin)) as theirs, Repo() as ours:
+        for parent, _, names in os.walk(folder):
+            places = {str(Path.cwd() / parent / name): str(origin / parent / name) for name in names}
+            infos = {there: theirs.fs.info(there) for there in places.values()}
+            found = theirs.state.get_many(infos, theirs.fs, infos)
+            known = {there: state for there, _, state in found if state is not None}
+            own = [(here, known[there], None) for here, there in places.items() if there in known]
+            ours.state.save_many(own, ours.fs)
+
+
 def _read(stages: Iterable[Stage], params: Params) -> set[Path]:
     """All that stages read, whole folders where what is inside belongs together."""
     found = {Path(params.dataset.root), Path(params.segmenters.weights)}
