@@ -24,6 +24,7 @@ APART = {  # tests that are not of one module -> of what they are
     "datasets/imports/test_rooms.py": "a room of the demo through every importer and reader",
     "docs": "pages",
     "end_to_end": "whole runs",
+    "learning/objectives/test_as_released.py": "several objectives beside the released code",
     "library/test_notebooks.py": "the notebooks of docs/",
     "networks/test_gpu.py": "what only a GPU shows",
     "show/viewer/test_browser.py": "the viewer in a browser",

@@ -28,7 +28,14 @@ HOW_NOT_WHAT = {  # they change how fast or where, not what comes out
 }
 BY_CONTENT = {  # what they name counts, by content; sections of entries count where the entry is used
     *("dataset.root", "segmenters.weights"),
-    *("dataset.scannet", "dataset.matterport", "dataset.nuscenes", "segmenters.lseg", "segmenters.maskclip"),
+    *(
+        "dataset.scannet",
+        "dataset.matterport",
+        "dataset.nuscenes",
+        "segmenters.lseg",
+        "segmenters.maskclip",
+        "segmenters.seem",
+    ),
 }
 
 
