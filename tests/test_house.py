@@ -25,7 +25,6 @@ APART = {  # tests that are not of one module -> of what they are
     "docs": "pages",
     "end_to_end": "whole runs",
     "learning/objectives/test_as_released.py": "several objectives beside the released code",
-    "learning/objectives/test_as_released.py": "the objectives beside the released code",
     "library/test_notebooks.py": "the notebooks of docs/",
     "networks/test_gpu.py": "what only a GPU shows",
     "show/viewer/test_browser.py": "the viewer in a browser",
