@@ -129,7 +129,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("recipe", ["paper", "code"])
+@pytest.mark.parametrize("recipe", ["paper", "resolutions"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_attention_is_what_the_raw_probabilities_say(recipe, shape):
     kind, changes = SHAPES[shape]
@@ -159,7 +159,7 @@ def test_attention_is_what_the_raw_probabilities_say(recipe, shape):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("recipe", ["paper", "code"])
+@pytest.mark.parametrize("recipe", ["paper", "resolutions"])
 @pytest.mark.parametrize("kind", small_diffusion.KINDS)
 def test_a_whole_pipeline_is_read_while_it_draws(folders, kind, recipe):
     """From the folder to the map: its tokenizers, text towers, scheduler and guidance."""
