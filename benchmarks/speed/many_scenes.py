@@ -33,7 +33,7 @@ from anyscene.weights.catalogue import ANSWERS
 from tests.builders import scannet
 
 START, EVERY = 20, 10  # scans of the smallest project; one of EVERY scans is for validation
-FRAMES, SIDE = 6, 60  # of each scan, of which one has no pose; points along a side of its mesh
+FRAMES = 6  # of each scan, of which one has no pose
 ELSEWHERE = "elsewhere"  # the model whose answers lie in files
 LABELS = ("wall", "chair", "cabinet")
 SETTINGS = {
