@@ -85,6 +85,7 @@ def write(
     values["segmenters"] |= {"names": ["dense", "mask"], "weights": str(folder / "models/demo")}
     values["projection"] |= {"width": SIZE[0], "height": SIZE[1]}
     values["evaluation"] |= {"bootstrap": 30, "shuffles": 2}
+    values["runtime"] |= {"workers": 1}  # what tests put in place of models is in no other process
     distilled = values["training"]["distilled"]
     pixelwise = distilled | {"kind": "pixel", "title": "pixel distillation"}
     values["training"] = {"pixelwise": pixelwise, **values["training"]}

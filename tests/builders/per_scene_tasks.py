@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,29 @@ class Threads:
         import torch
 
         store.write(group, "threads", np.array([numba.get_num_threads(), torch.get_num_threads()]))
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Makes a function that doubles numbers, and writes a line in `log` whenever it makes one. It fails on
+    the number `bad` and ends its process on `deadly`."""
+
+    log: Path
+    bad: int = -1
+    deadly: int = -1
+
+    def __call__(self) -> Callable[[int], int]:
+        with self.log.open("a") as log:
+            log.write(f"{os.getpid()}\n")
+        return self._double
+
+    def _double(self, number: int) -> int:
+        time.sleep(0.02 * (number % 3))  # so that results come in another order
+        if number == self.bad:
+            raise DataError(f"{number}: is bad")
+        if number == self.deadly:
+            os._exit(9)
+        return 2 * number
 
 
 def hash_of(scene: str) -> int:

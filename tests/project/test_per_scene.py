@@ -10,17 +10,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from anyscene.errors import DataError, FailedBefore, ScenesFailed, StoreError
+from anyscene.errors import DataError, FailedBefore, PipelineError, ScenesFailed, StoreError
 from anyscene.project import digests, per_scene, store
 from anyscene.project.freshness import Freshness
 from tests.builders import REPOSITORY
 from tests.builders.files import tree_hash
-from tests.builders.per_scene_tasks import Count, Threads
+from tests.builders.per_scene_tasks import Count, Doubling, Threads
 
 pytestmark = pytest.mark.integration
 
@@ -344,6 +345,52 @@ def test_workers_share_the_cores(output):
         go(Threads(), output, dict.fromkeys({"a", scene}, "k"), workers=2)
         assert store.open_scene(output / f"{scene}.zarr")["threads"][:].tolist() == [limit, limit]
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_yields_results_in_order_and_makes_its_function_once_a_process(tmp_path, workers):
+    make, items = Doubling(tmp_path / "log"), range(20)
+    assert list(per_scene.each(make, items, workers)) == [2 * item for item in items]
+    made = (tmp_path / "log").read_text().split()
+    assert len(made) == len(set(made)) <= workers and (str(os.getpid()) in made) == (workers == 1)
+
+
+def test_each_makes_nothing_where_there_is_nothing_to_do(tmp_path):
+    assert list(per_scene.each(Doubling(tmp_path / "log"), [], 2)) == []
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_raises_what_a_call_raises_after_the_results_before(tmp_path, workers):
+    found = per_scene.each(Doubling(tmp_path / "log", bad=3), range(8), workers)
+    assert [next(found) for _ in range(3)] == [0, 2, 4]
+    with pytest.raises(DataError, match="3: is bad"):
+        next(found)
+
+
+def test_each_says_that_a_process_was_killed(tmp_path):
+    with pytest.raises(PipelineError, match=r"a process was killed .*lower runtime\.workers"):
+        list(per_scene.each(Doubling(tmp_path / "log", deadly=5), range(8), 2))
+
+
+class Asked(Sequence):
+    """Numbers that note how many of them were taken."""
+
+    taken = 0
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, place):
+        self.taken += 1
+        return range(40)[place]
+
+
+def test_each_runs_ahead_of_who_asks_by_a_few_results_only(tmp_path):
+    items = Asked()
+    found = per_scene.each(Doubling(tmp_path / "log"), items, 2)
+    assert next(found) == 0 and items.taken == 2 * per_scene.AHEAD + 1
+    found.close()
 
 
 def test_content_key_is_fixed():

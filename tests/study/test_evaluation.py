@@ -279,9 +279,9 @@ def test_labels_of_frames_are_resized_without_making_others(copied, monkeypatch)
 
     def measure(segmenter, frames, *rest):
         seen.extend(truth for _, truth in frames)
-        return np.zeros(len(params.vocabulary))
+        return np.zeros((len(params.vocabulary) + 1, len(params.vocabulary) + 2), np.int64)
 
-    monkeypatch.setattr(evaluation, "true_iou", measure)
+    monkeypatch.setattr(evaluation, "compared", measure)
     evaluation.run(replace(params, projection=smaller), Artefacts(folder))
     assert len(seen) == 8 and all(truth.shape == (smaller.height, smaller.width) for truth in seen)
     known = {SCANNET.names.index(name) for name in miniature.VOCABULARY} | {255}

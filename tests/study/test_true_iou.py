@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anyscene.study.true_iou import agreement, known_classes, true_iou
+from anyscene.study.true_iou import agreement, compared, iou, known_classes
 
 NAMES = ("wall", "chair", "other")
 
@@ -29,7 +29,7 @@ def test_true_iou_counts_other_classes_as_false_positives_and_skips_the_unlabell
     image = np.zeros((2, 4, 3), np.uint8)
     truth = np.array([[0, 0, 1, 2], [0, 1, 1, 255]], np.uint8)  # wall, chair, other, none
     model = Constant()
-    found = true_iou(model, [(image, truth)] * 3, NAMES, ("chair", "bed", "wall"), batch=2)
+    found = iou(compared(model, [(image, truth)] * 3, NAMES, ("chair", "bed", "wall"), batch=2))
     assert model.batches == [2, 1]
     # chair: right 2 of 3 true, one "other" called chair; wall: right 3, one chair called wall; bed: nowhere
     np.testing.assert_allclose(found, [2 / 4, np.nan, 3 / 4])

@@ -56,7 +56,7 @@ def predict(
     from anyscene.networks.cloud import Cloud  # takes PyTorch
     from anyscene.tasks import sources
 
-    trained = sources.network(artefacts, source)
+    trained = sources.network(artefacts, source, settings.runtime.device)
     cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     label = label_set.of_prompts(trained.closest(cloud, text, turns))

@@ -218,7 +218,7 @@ def _imported(
     if named is not None:
         sources.check(artefacts, named, scene)
     truth = Annotation.of(artefacts, scene, label_set(settings.dataset.label_set))
-    load = functools.partial(sources.of_scene, artefacts, scene, named)
+    load = functools.partial(sources.of_scene, artefacts, scene, named, settings.runtime.device)
     return FeatureCloud(surface, settings, load, truth, given=encoder)
 
 
@@ -238,5 +238,5 @@ def _of_scan(
     if named is not None:
         sources.check(artefacts, named)
     surface = Surface.of_scan(scan, settings.superpoints)
-    load = functools.partial(sources.of_scan, artefacts, surface.cloud, named)
+    load = functools.partial(sources.of_scan, artefacts, surface.cloud, named, settings.runtime.device)
     return FeatureCloud(surface, settings, load, remarks=remarks, given=encoder)

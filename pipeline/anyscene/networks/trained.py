@@ -21,6 +21,7 @@ from anyscene.networks.receptive import halo
 from anyscene.networks.tiles import AT_ONCE, tiles
 from anyscene.networks.voxels import Voxels
 from anyscene.project import layout
+from anyscene.project.device import enough_memory
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Backend, NetworkInput
 
@@ -77,6 +78,13 @@ class TrainedNetwork:
                 f"{Path(folder) / DESCRIPTION}: does not say which input it takes ({error}); train it again"
             ) from error
 
+    def on(self, device: torch.device) -> TrainedNetwork:
+        """The same network, computed on `device`. One whose backend is MinkowskiEngine stays where it is:
+        that may be built for the CPU alone."""
+        if self.network.backend != "minkowski":
+            self.network.to(device)
+        return self
+
     def hidden(self, cloud: Cloud, turns: int = 1) -> torch.Tensor:
         """f4[N, H]: the input of the network's last layer at every point, the mean over `turns` views of the
         cloud that are turned about the vertical in equal steps. Raises ConfigError for fewer than one."""
@@ -125,8 +133,9 @@ def hidden(
         turned = replace(cloud, xyz=cloud.xyz @ _turn(2 * np.pi * turn / turns).T) if turn else cloud
         view = as_it_is(turned, voxel, inputs)
         rows = torch.empty((len(view.features), network.hidden_channels), device=device)
-        for own, answer in passes(network, view):
-            rows[torch.from_numpy(own).to(device)] = answer
+        with enough_memory(f"{cloud.id}: {len(cloud.xyz):,} points"):
+            for own, answer in passes(network, view):
+                rows[torch.from_numpy(own).to(device)] = answer
         rows = rows.index_select(0, torch.from_numpy(view.voxels.voxel).to(device))
         total = rows if total is None else total.add_(rows)
     network.train(was_training)

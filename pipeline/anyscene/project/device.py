@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, Self, TypeVar
 
 import torch
@@ -69,6 +70,22 @@ def passes(images: Array, device: torch.device) -> Iterator[Array]:
     return (images[start : start + step] for start in range(0, len(images), step))
 
 
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Raise DeviceMemoryError that begins with `what` where the memory of a GPU does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _memory_error(error, what) from error
+
+
+def _memory_error(error: torch.OutOfMemoryError, what: str, amount: str = "") -> DeviceMemoryError:
+    return DeviceMemoryError(
+        f"{what}: the GPU's memory does not suffice{amount} ({str(error).partition('. ')[0]}); raise "
+        "runtime.device_memory_gib (0 is all there is), end other programs on it, or set runtime.device: cpu"
+    )
+
+
 class Batches:
     """Batches that fit into the memory of a GPU. They have `size` items; where that is too much, batches are
     half as large from there on.
@@ -90,12 +107,7 @@ class Batches:
                 found = work(some)
             except torch.OutOfMemoryError as error:
                 if len(some) == 1:
-                    cause = str(error).partition(". ")[0]
-                    raise DeviceMemoryError(
-                        f"{self._parameter}: the GPU's memory does not suffice for one at a time ({cause}); "
-                        "raise runtime.device_memory_gib (0 is all there is), end other programs on it, or "
-                        "set runtime.device: cpu"
-                    ) from error
+                    raise _memory_error(error, self._parameter, " for one at a time") from error
                 self.size = len(some) // 2
             else:
                 yield found

@@ -1,5 +1,5 @@
-"""Run a function over scenes: skip unchanged ones, continue after an interruption, try all, report
-failures."""
+"""Run a function over scenes, in several processes: skip unchanged ones, continue after an interruption, try
+all, report failures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import zarr
 from filelock import BaseFileLock, Timeout
@@ -32,6 +33,8 @@ from anyscene.project.freshness import Freshness
 from anyscene.project.progress import progress
 
 Compute = Callable[[str, zarr.Group], None]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Later:
 
 HOLDER = "holder"  # a file in the workspace that names the process which holds it
 LOCK_RETRY = 0.01  # seconds
+AHEAD = 2  # results that may wait for each process, so that memory does not grow with the scenes
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -144,6 +148,48 @@ def run(
     if before:
         say.print(f"{label}: {len(before)} scenes are left out because a stage before failed on them")
     return summary
+
+
+def each(make: Callable[[], Callable[[Item], Found]], items: Sequence[Item], workers: int) -> Iterator[Found]:
+    """Yield make()(item) of each of the `items`, in their order. Each process calls `make` once, when it has
+    something to do.
+
+    make: picklable, and so are items and results, where workers != 1. workers: as for `run`. What a call
+    raises is raised here. Raises PipelineError where a process was killed.
+    """
+    made, count = _Made(make), worker_count(workers)
+    if count == 1 or len(items) < 2:
+        yield from map(made, items)
+        return
+    count = min(count, len(items))
+    with _thread_limit(max(1, worker_count(0) // count)), _started(made, count) as pool:
+        ahead: deque[Future[Found]] = deque()
+        try:
+            for item in items:
+                ahead.append(pool.submit(_work, item))
+                if len(ahead) > AHEAD * count:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        except BrokenProcessPool as error:
+            raise PipelineError(
+                "a process was killed (out of memory?); lower runtime.workers and run again"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Made(Generic[Item, Found]):
+    """A function that is made when it is first called."""
+
+    def __init__(self, make: Callable[[], Callable[[Item], Found]]) -> None:
+        self._make = make
+        self._work: Callable[[Item], Found] | None = None
+
+    def __call__(self, item: Item) -> Found:
+        if self._work is None:
+            self._work = self._make()
+        return self._work(item)
 
 
 def _adopt(
@@ -367,10 +413,7 @@ def _execute(task: _Task, scenes: Mapping[str, str], workers: int) -> Iterator[t
 def _pool(
     task: _Task, scenes: Mapping[str, str], workers: int
 ) -> Iterator[tuple[str, str | BrokenProcessPool | None]]:
-    context = multiprocessing.get_context("spawn")  # forking after torch or numba started threads deadlocks
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(task,)
-    ) as pool:
+    with _started(task, workers) as pool:
         futures: dict[Future[str | None], str] = {}
         for scene, key in scenes.items():
             try:
@@ -387,17 +430,23 @@ def _pool(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_task: _Task  # of this worker process
+def _started(task: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
+    """So many processes in which `_work` calls `task`."""
+    context = multiprocessing.get_context("spawn")  # forking after torch or numba started threads deadlocks
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(task,))
 
 
-def _start_worker(task: _Task) -> None:
+_task: Callable[..., Any]  # of this worker process
+
+
+def _start_worker(task: Callable[..., Any]) -> None:
     global _task
     _task = task
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _work(scene: str, key: str) -> str | None:
-    return _task(scene, key)
+def _work(*given: Any) -> Any:
+    return _task(*given)
 
 
 def _exit_with_parent() -> None:

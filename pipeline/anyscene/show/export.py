@@ -64,7 +64,7 @@ def read(
     for scene in scenes:
         surface, name = Surface.read(artefacts, scene), source or sources.default(artefacts, scene)
         if name not in features:
-            features[name] = sources.opened(artefacts, name)
+            features[name] = sources.opened(artefacts, name, settings.runtime.device)
         truth = Annotation.of(artefacts, scene, texts.label_set)
         yield Result.of(surface, features[name](scene), texts, truth)
 

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from anyscene import datasets
 from anyscene.arrays import B1, F4, F8
@@ -23,6 +24,8 @@ from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
 from anyscene.study.trained_on import marked, shown
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.text.text_space import Prediction, TextSpace
+
+CPU = torch.device("cpu")
 
 
 class Planned(Protocol):
@@ -51,9 +54,10 @@ class Inputs:
     fusion: Fusion
     training: Mapping[str, Planned]  # the networks that should be trained, by name
     turns: int = 1  # test-time augmentation of networks: equal turns about the vertical
+    device: torch.device = CPU  # of networks
 
     @classmethod
-    def of(cls, params: Params, artefacts: Artefacts) -> Inputs:
+    def of(cls, params: Params, artefacts: Artefacts, device: torch.device = CPU) -> Inputs:
         """The inputs of a project with these parameters."""
         label_set = datasets.label_set(params.dataset.label_set)
         encoder = load_text_encoder(params.text)
@@ -66,6 +70,7 @@ class Inputs:
             params.fusion,
             params.training,
             params.evaluation.turns,
+            device,
         )
 
 
@@ -369,7 +374,7 @@ class _NetworkAnswer:
 
     @cached_property
     def _network(self) -> TrainedNetwork:
-        return TrainedNetwork.load(self._description.folder)
+        return TrainedNetwork.load(self._description.folder).on(self._inputs.device)
 
     def __call__(self, scene: SceneFeatures) -> list[Prediction]:
         feature = self._network.features(scene.cloud, self._inputs.turns)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,21 @@ from anyscene.arrays import F8, I8, U1
 from anyscene.capability.measured import read as read_capability
 from anyscene.errors import EvaluationError, StoreError
 from anyscene.networks.trained import require_recorded
-from anyscene.project import store
+from anyscene.project import per_scene, store
+from anyscene.project.device import choose_device
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params, plain
 from anyscene.project.progress import progress
 from anyscene.scene import resized
-from anyscene.segmenters import entry, load_segmenter, runs_elsewhere
+from anyscene.segmenters import entry, load_segmenter, on_device, runs_elsewhere
 from anyscene.study import metrics_json, rows, trained_on
 from anyscene.study.ablation import Ablation, Controls, Inputs
+from anyscene.study.counting import counted
 from anyscene.study.losses import Loss
 from anyscene.study.losses import losses as read_losses
-from anyscene.study.true_iou import known_classes, true_iou
+from anyscene.study.true_iou import compared, iou, known_classes
 from anyscene.tasks import SEGMENTATION, TASKS
 from anyscene.tasks.scoring import score_tasks
-from anyscene.tasks.segmentation.metrics import tally
 from anyscene.tasks.truth import split_by_annotation
 
 
@@ -57,10 +60,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     scenes, unannotated = split_by_annotation(artefacts, settings.split, failed)
     controls = Controls(
         taught={model: _taught(params, model) for model in params.segmenters.names},
-        truth={
-            model: _truth(params, artefacts, scenes, model, label_set.names)
-            for model in params.segmenters.names
-        },
+        truth=_truths(params, artefacts, scenes, label_set.names),
         shuffles=settings.shuffles,
         seed=settings.seed,
     )
@@ -70,13 +70,12 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
     tallies, points = metrics_json.SceneTallies(settings.unpredicted), 0
+    device = choose_device(params.runtime.device, params.runtime.device_memory_gib)
     with progress("evaluation", len(scenes)) as advance:
-        for scene in scenes:
-            label = store.open_scene(store.scene_path(artefacts.data("labels"), scene))["label"][:]
-            points += int(np.count_nonzero(label >= 0))
-            features = ablation.features(scene)
+        for counts in counted(params, artefacts, controls, scenes, device, apart=device.type != "cpu"):
+            points += counts.points
             for row in ablation.rows:
-                tallies.add(row.name, [tally(label, said, label_set) for said in row.predict(features)])
+                tallies.add(row.name, counts.of_row[row.name])
             advance()
     scores = tallies.metrics(label_set)
     folder = artefacts.data("capability")
@@ -161,15 +160,35 @@ def _beside_rows() -> list[str]:
     return [name for name in TASKS.names() if name != SEGMENTATION]
 
 
-def _truth(
-    params: Params, artefacts: Artefacts, scenes: Sequence[str], model: str, names: Sequence[str]
-) -> F8 | None:
-    """f8[V]: the true IoU of a 2D model on the annotated frames of the scenes; None where there are none."""
+def _truths(
+    params: Params, artefacts: Artefacts, scenes: Sequence[str], names: Sequence[str]
+) -> dict[str, F8 | None]:
+    """f8[V] of each 2D model: its true IoU on the annotated frames of the scenes; None where there are
+    none."""
+    section = params.segmenters
     if next(_annotated_frames(params, artefacts, scenes), None) is None:
-        return None
-    frames = _annotated_frames(params, artefacts, scenes)
-    segmenter = load_segmenter(model, params, captions=False)
-    return true_iou(segmenter, frames, names, params.vocabulary, params.segmenters.batch)
+        return dict.fromkeys(section.names)
+    matrix: dict[str, I8] = {}
+    gpu = choose_device(params.runtime.device).type != "cpu"
+    for on_gpu, workers in ((True, 1), (False, params.runtime.workers)):
+        models = [model for model in section.names if (gpu and on_device(model, section)) == on_gpu]
+        pairs = [(model, scene) for model in models for scene in scenes]
+        of_each = per_scene.each(partial(_comparing, params, artefacts, names), pairs, workers)
+        for (model, _), of_scene in zip(pairs, of_each, strict=True):
+            matrix[model] = of_scene + matrix[model] if model in matrix else of_scene
+    return {model: iou(matrix[model]) for model in section.names}
+
+
+def _comparing(params: Params, artefacts: Artefacts, names: Sequence[str]) -> Callable[[tuple[str, str]], I8]:
+    """A function that counts what a 2D model says of the annotated frames of a scene."""
+    load = functools.cache(partial(load_segmenter, params=params, captions=False))
+
+    def compare(pair: tuple[str, str]) -> I8:
+        model, scene = pair
+        frames = _annotated_frames(params, artefacts, [scene])
+        return compared(load(model), frames, names, params.vocabulary, params.segmenters.batch)
+
+    return compare
 
 
 def _annotated_frames(params: Params, artefacts: Artefacts, scenes: Sequence[str]) -> Iterator[tuple[U1, U1]]:

@@ -8,21 +8,28 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from anyscene.arrays import F8, U1
+from anyscene.arrays import F8, I8, U1
 from anyscene.project.device import Batches
 from anyscene.segmenters import Segmenter
 from anyscene.tasks.segmentation.metrics import confusion, per_class
 
 
-def true_iou(
+def iou(matrix: I8) -> F8:
+    """f8[V]: the IoU in 0..1 of each class of the vocabulary; NaN where no pixel has the class. matrix: i8[V
+    + 1, V + 2], the sum of what `compared` returns."""
+    return per_class(matrix)[0][: len(matrix) - 1]
+
+
+def compared(
     segmenter: Segmenter,
     frames: Iterable[tuple[U1, U1]],
     names: Sequence[str],
     vocabulary: Sequence[str],
     batch: int,
-) -> F8:
-    """f8[V]: the IoU in 0..1 of each class of the vocabulary over all pixels with a label; NaN where no pixel
-    has the class.
+) -> I8:
+    """i8[V + 1, V + 2]: how many pixels with a label have each class, by what the model says of them. The
+    last row and the last column but one are classes outside the vocabulary; in the last column the model says
+    nothing.
 
     frames: (image u1[H, W, 3], truth u1[H, W], an index into `names`, 255 = none). batch: how many frames go
     through the model at a time. The model chooses among the vocabulary, as when its capability is measured;
@@ -39,7 +46,7 @@ def true_iou(
         said = batches(lambda some: segmenter.label(some, vocabulary), images)
         for label, (_, truth) in zip(itertools.chain.from_iterable(said), group, strict=True):
             matrix += confusion(row[truth].ravel(), label.ravel(), elsewhere + 1)
-    return per_class(matrix)[0][:elsewhere]
+    return matrix
 
 
 def agreement(capability: F8, truth: F8) -> float | None:

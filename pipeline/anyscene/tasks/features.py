@@ -17,6 +17,7 @@ from anyscene.networks.cloud import Cloud
 from anyscene.networks.trained import Description, TrainedNetwork, passes
 from anyscene.project import store
 from anyscene.project.artefact import Stored
+from anyscene.project.device import enough_memory
 from anyscene.project.layout import Artefacts
 from anyscene.tasks.point_masks import PointMasks
 
@@ -113,10 +114,11 @@ def predicted(trained: TrainedNetwork, cloud: Cloud) -> Features:
     view = as_it_is(seen_once, trained.voxel, trained.inputs)
     values = _room(len(view.features), trained.network.final.kernel.shape[1])
     trained.network.eval()
-    for own, rows in passes(trained.network, view):
-        for start in range(0, len(own), FORMED):
-            some = slice(start, start + FORMED)
-            values[own[some]] = trained.network.final(rows[some]).cpu().numpy()
+    with enough_memory(f"{cloud.id}: {len(cloud.xyz):,} points"):
+        for own, rows in passes(trained.network, view):
+            for start in range(0, len(own), FORMED):
+                some = slice(start, start + FORMED)
+                values[own[some]] = trained.network.final(rows[some]).cpu().numpy()
     about = trained.description
     row = view.voxels.voxel[place]
     return Features(about.name, spoken(about), values, row, np.ones(len(cloud.xyz), bool))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+from anyscene.project.device import choose_device
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
+from anyscene.project.per_scene import each, worker_count
 from anyscene.project.progress import progress
 from anyscene.tasks import TASKS, sources
 from anyscene.tasks.features import Features
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts, task
 from anyscene.tasks.truth import Annotation, split_by_annotation
-from anyscene.text import TextEncoder
+from anyscene.text import TextEncoder, load_text_encoder
 
 
 def score_tasks(
@@ -25,28 +29,51 @@ def score_tasks(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of each task and source: {task: {source: {figure: value}}}.
 
-    scenes: annotated ones; None: those of `evaluation.split`. names: of tasks; None: all. A task without a
-    score is left out. One scene is in memory at a time. A network is read once for all scenes, and each task
-    computes its features anew.
+    encoder: the one that `settings.text` names. scenes: annotated ones; None: those of `evaluation.split`.
+    names: of tasks; None: all. A task without a score is left out. Each of `runtime.workers` processes scores
+    one source by one task, with one scene in memory at a time; networks on a GPU are asked in this process.
     """
     if scenes is None:
         scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
-    there, texts = sources.names(artefacts), Texts.of(settings, encoder)
+    there = sources.names(artefacts)
     if not scenes or not there:
         return {}
-    found: dict[str, dict[str, dict[str, float]]] = {}
     names = TASKS.names() if names is None else names
-    with progress("tasks", len(names) * len(there)) as advance:
-        for source in there:
-            features = sources.opened(artefacts, source)
-            for name in names:
-                asked = task(name, settings.evaluation)
-                answers = _answers(artefacts, scenes, asked, features, texts)
-                score = asked.score(answers, _truth(artefacts, scenes, settings, texts))
-                if score is not None:
-                    found.setdefault(name, {})[source] = dict(score)
+    pairs = [(source, name) for source in there for name in names]
+    on_gpu = choose_device(settings.runtime.device).type != "cpu"
+    score: dict[tuple[str, str], dict[str, float] | None] = {}
+    with progress("tasks", len(pairs)) as advance:
+        for apart in (True, False):
+            some = [pair for pair in pairs if (on_gpu and not sources.is_stored(pair[0])) == apart]
+            workers = 1 if apart else settings.runtime.workers
+            make = partial(
+                _scoring, artefacts, settings, encoder if worker_count(workers) == 1 else None, scenes
+            )
+            for pair, figures in zip(some, each(make, some, workers), strict=True):
+                score[pair] = figures
                 advance()
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for source, name in pairs:
+        if (figures := score[source, name]) is not None:
+            found.setdefault(name, {})[source] = figures
     return found
+
+
+def _scoring(
+    artefacts: Artefacts, settings: Params, encoder: TextEncoder | None, scenes: Sequence[str]
+) -> Callable[[tuple[str, str]], dict[str, float] | None]:
+    """A function that scores a source of features by a task. encoder: None: it is loaded."""
+    texts = Texts.of(settings, encoder or load_text_encoder(settings.text))
+    opened = functools.cache(partial(sources.opened, artefacts, device=settings.runtime.device))
+
+    def score(pair: tuple[str, str]) -> dict[str, float] | None:
+        source, name = pair
+        asked = task(name, settings.evaluation)
+        answers = _answers(artefacts, scenes, asked, opened(source), texts)
+        figures = asked.score(answers, _truth(artefacts, scenes, settings, texts))
+        return None if figures is None else dict(figures)
+
+    return score
 
 
 def _answers(

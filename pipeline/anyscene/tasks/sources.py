@@ -12,6 +12,7 @@ from anyscene.networks.checkpoint import DESCRIPTION
 from anyscene.networks.cloud import Cloud
 from anyscene.networks.trained import Description, TrainedNetwork, described, require_recorded
 from anyscene.project import store
+from anyscene.project.device import choose_device
 from anyscene.project.layout import Artefacts
 from anyscene.tasks.features import Features, predicted, spoken, stored
 from anyscene.tasks.surface import Surface
@@ -49,14 +50,16 @@ def default(artefacts: Artefacts, scene: str | None = None) -> str:
     return next(reversed(names(artefacts, scene)), FUSION)
 
 
-def network(artefacts: Artefacts, source: str | None = None) -> TrainedNetwork:
-    """The network `source`: its name, or the path of its folder; by default the most refined one.
+def network(artefacts: Artefacts, source: str | None = None, device: str = "cpu") -> TrainedNetwork:
+    """The network `source`: its name, or the path of its folder; by default the most refined one. device: as
+    runtime.device names it.
 
-    Raises StoreError naming the known ones, and CheckpointError where its files are damaged."""
-    about = _described(artefacts, source)
+    Raises StoreError naming the known ones, CheckpointError where its files are damaged, and ConfigError
+    where there is no such device."""
+    about, on = _described(artefacts, source), choose_device(device)
     if isinstance(about, Path):
-        return TrainedNetwork.load(about)
-    return replace(TrainedNetwork.load(about.folder), description=about)
+        return TrainedNetwork.load(about).on(on)
+    return replace(TrainedNetwork.load(about.folder), description=about).on(on)
 
 
 def folder(artefacts: Artefacts, source: str | None = None) -> Path:
@@ -65,32 +68,33 @@ def folder(artefacts: Artefacts, source: str | None = None) -> Path:
     return about if isinstance(about, Path) else about.folder
 
 
-def of_scene(artefacts: Artefacts, scene: str, source: str | None = None) -> Features:
+def of_scene(artefacts: Artefacts, scene: str, source: str | None = None, device: str = "cpu") -> Features:
     """The features of an imported scene. source: "fusion", "projection/MODEL", a network's name or the path
-    of its folder; by default the most refined network, else fusion.
+    of its folder; by default the most refined network, else fusion. device: of a network, as for `network`.
 
     Raises StoreError naming the known sources."""
-    return opened(artefacts, source or default(artefacts, scene))(scene)
+    return opened(artefacts, source or default(artefacts, scene), device)(scene)
 
 
-def opened(artefacts: Artefacts, source: str) -> Callable[[str], Features]:
-    """A function that returns the features of any imported scene from `source`. A network is read once."""
+def opened(artefacts: Artefacts, source: str, device: str = "cpu") -> Callable[[str], Features]:
+    """A function that returns the features of any imported scene from `source`. A network is read once.
+    device: as for `network`."""
     if source == FUSION:
         return lambda scene: _fused(artefacts, scene)
     if is_stored(source):
         return lambda scene: stored(artefacts, scene, source, source.removeprefix(PROJECTED))
-    trained = network(artefacts, source)
+    trained = network(artefacts, source, device)
     return lambda scene: predicted(trained, Surface.read(artefacts, scene).cloud)
 
 
-def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None) -> Features:
+def of_scan(artefacts: Artefacts, cloud: Cloud, source: str | None = None, device: str = "cpu") -> Features:
     """The features of a scan that was not imported, from the network `source`; by default the most refined
-    one.
+    one. device: as for `network`.
 
     Raises StoreError where no network is trained, or `source` is not one."""
     if source is not None:
         check(artefacts, source)
-    return predicted(network(artefacts, source), cloud)
+    return predicted(network(artefacts, source, device), cloud)
 
 
 def check(artefacts: Artefacts, source: str | None, scene: str | None = None) -> None:

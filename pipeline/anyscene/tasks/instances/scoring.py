@@ -38,7 +38,7 @@ def score_proposals(
     if not scenes:
         raise EvaluationError(f"no scene of {settings.evaluation.split} is annotated; run labels first")
     source, texts = source or sources.default(artefacts), Texts.of(settings, encoder)
-    features, label_set = sources.opened(artefacts, source), texts.label_set
+    features, label_set = sources.opened(artefacts, source, settings.runtime.device), texts.label_set
     candidates = label_set.prompts_among(things(label_set))
     count, name = 0, source
 
