@@ -12,7 +12,14 @@ STAGE = Stage(
     by_scene=True,
     reads=(layout.CAPABILITY, layout.PROJECTION, layout.SUPERPOINTS),
     writes=(layout.FUSION,),
-    parameters=("capability.other", "fusion", "segmenters.names", "text", "vocabulary"),
+    parameters=(
+        "capability.other",
+        "fusion",
+        "projection.store",
+        "segmenters.names",
+        "text",
+        "vocabulary",
+    ),
     files=named.text_file,
 )
 

@@ -52,7 +52,7 @@ def test_lists_that_do_not_fit(distinct, caption, times, message):
         joined(np.array(distinct), np.array(caption), np.array(times), np.eye(3, dtype=np.float32))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), covered=st.integers(1, 60), formed=st.integers(1, 60))
 def test_formed_features_have_the_bits_of_stored_ones(tmp_path_factory, seed, covered, formed):
     folder, rng = tmp_path_factory.mktemp("counts"), np.random.default_rng(seed)

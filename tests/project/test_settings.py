@@ -69,6 +69,7 @@ SEES = {  # a setting -> the test that would fail if it were ignored
         "stages/test_scenes.py::test_a_scene_that_contradicts_itself_is_refused_and_stops_no_other"
     ),
     **{f"superpoints.{key}": SUPERPOINTS for key in ("method", "min_vertices", "neighbours", "k")},
+    "projection.store": "stages/test_fusion.py::test_features_by_axes_are_read_as_others_are",
     **{f"projection.{key}": PROJECTION for key in ("width", "height", "tolerance", "border")},
     "projection.resize": "stages/test_fusion.py::test_frames_are_resized_as_the_setting_says",
     **dict.fromkeys(

@@ -464,6 +464,32 @@ def test_frames_are_resized_as_the_setting_says(two_kinds, monkeypatch, resize):
     assert np.allclose(depths[resize][0], kept / 1000)
 
 
+@pytest.mark.parametrize("point_features", [True, False])
+@pytest.mark.parametrize("superpoint", ["mesh", "identity"])
+def test_features_by_axes_are_read_as_others_are(two_kinds, point_features, superpoint):
+    edit("superpoints", method=superpoint)
+    edit("fusion", point_features=point_features)
+    edit("projection", border=9)  # so that not all points are seen
+    run_all()
+    paths = [Path("data/projection/dense/a.zarr"), Path("data/fusion/a.zarr")]
+    before = [{name: array[:] for name, array in store.open_scene(path).items()} for path in paths]
+    edit("projection", store="axes")
+    assert computed(run_all()) == [0, 0, 2, 2, 2]
+    for path, stored in zip(paths, before, strict=True):
+        now = store.open_scene(path)
+        assert stored.keys() <= set(now)
+        for name, array in stored.items():
+            np.testing.assert_allclose(now[name][:].astype(float), array.astype(float), atol=2e-2)
+        seen = stored["valid" if "valid" in stored else "count"] > 0
+        for name in stored.keys() & {"feature", "superpoint_feature"}:
+            if len(stored[name]) == len(seen):
+                assert not (path / name).exists() and (path / f"{name}_place").exists()
+                assert not seen.all() and not now[name][:][~seen].any()
+    if point_features or superpoint == "identity":
+        feature, valid = store.fused_points(paths[1])
+        assert feature.shape == (36, 3) and feature[valid].any(1).all()
+
+
 @pytest.mark.parametrize(("batch", "shown"), [(1, [1, 1, 1]), (2, [2, 1]), (16, [3])])
 def test_frames_are_shown_so_many_at_a_time(two_kinds, monkeypatch, batch, shown):
     """And the features do not show it."""

@@ -29,6 +29,7 @@ class Fuse:
 
     models: tuple[str, ...]
     settings: Fusion
+    by_axes: bool  # how features of points are stored
     capability: F8  # f8[M, K]
     text: F4  # f4[K, C]
     other: F4 | None = None  # f4[C], of the class beside these
@@ -45,7 +46,7 @@ class Fuse:
         rest, done = [], 0
         name = MEANS if alone else "feature"
         kept = (
-            store.Appending(group, name, (points, width), np.float16, keep_bits=FEATURE_BITS)
+            store.features(group, name, (points, width), self.by_axes, layout.FUSION)
             if alone or self.settings.point_features
             else nullcontext()
         )
@@ -87,13 +88,11 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
     projected = {model: store.keys(layout.PROJECTION / model) for model in models}
 
     def fuse() -> Fuse:
-        names = (*params.vocabulary, *params.others)
-        text, known = (
-            embeddings(load_text_encoder(params.text), names, params.text.template),
-            len(capability[0]),
-        )
+        names, known = (*params.vocabulary, *params.others), len(capability[0])
+        text = embeddings(load_text_encoder(params.text), names, params.text.template)
         other = text[known] if params.others else None
-        return Fuse(models, params.fusion, np.array(capability), text[:known], other)
+        by_axes = params.projection.store == "axes"
+        return Fuse(models, params.fusion, by_axes, np.array(capability), text[:known], other)
 
     return per_scene.run(
         per_scene.Later(fuse),
@@ -101,6 +100,7 @@ def fuse_scenes(params: Params, fresh: Freshness) -> per_scene.RunSummary:
         layout.FUSION,
         parameters={
             **plain(params.fusion),
+            "store": params.projection.store,
             "models": models,
             "capability": capability,
             "text": params.text.encoder,

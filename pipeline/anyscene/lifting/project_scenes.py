@@ -11,7 +11,6 @@ import zarr
 
 from anyscene.lifting.projection import described_frames, lift
 from anyscene.project import layout, per_scene, store
-from anyscene.project.artefact import FEATURE_BITS
 from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
@@ -51,7 +50,7 @@ class Project:
             return
         counts = []
         shape = len(source.xyz), encoder.width
-        with store.Appending(group, "feature", shape, np.float16, keep_bits=FEATURE_BITS) as rows:
+        with store.features(group, "feature", shape, settings.store == "axes", layout.PROJECTION) as rows:
             for feature, count in lifted:
                 rows.add(feature)
                 counts.append(count)

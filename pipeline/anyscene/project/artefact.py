@@ -20,17 +20,19 @@ from zarr.abc.codec import BytesBytesCodec
 from anyscene.arrays import F2, F4, I8, Array, Floats
 from anyscene.errors import StoreError
 from anyscene.project.caption_counts import joined
+from anyscene.project.principal_axes import formed
 
 FEATURE = "feature"  # of points: an array, or formed of the next ones
 DISTINCT, CAPTION, TIMES, EMBEDDING = "distinct", "caption", "times", "embedding"
+PLACE, AXES = "_place", "_axes"  # ends of the names of the two arrays that features are formed of
 COVERED = 1 << 14  # points whose counts are read at a time
 FORMED = 1 << 12  # features that are formed at a time, so that a cache holds them
 FEATURE_BITS = 6  # of the mantissa of features: their cosine is >= 0.99999, and a third of the bytes is saved
 
 
 class Artefact(Mapping[str, "Stored"]):
-    """The arrays of the artefact at `path` by name, and its attributes. The array `feature` of a mask model
-    is not stored, but formed of its counts of captions when it is read.
+    """The arrays of the artefact at `path` by name, and its attributes. Features that are stored as counts
+    of captions, or as places along axes, are formed when they are read.
 
     Reading raises StoreError where a file is missing, cut short or altered. zarr alone would read zeros for a
     missing file; every chunk carries a checksum."""
@@ -41,14 +43,18 @@ class Artefact(Mapping[str, "Stored"]):
     def __getitem__(self, name: str) -> Stored:
         if name not in self:
             raise StoreError(f"{self.path}: has no array {name!r}; run the stage that writes it again")
-        return InFiles(self.path / name) if self._stores(name) else OfCaptions(self.path)
+        if self._stores(name):
+            return InFiles(self.path / name)
+        return OfAxes(self.path, name) if self._stores(f"{name}{PLACE}") else OfCaptions(self.path)
 
     def __contains__(self, name: object) -> bool:
-        return self._stores(name) or (name == FEATURE and self._stores(CAPTION))
+        of_captions = name == FEATURE and self._stores(CAPTION)
+        return self._stores(name) or of_captions or self._stores(f"{name}{PLACE}")
 
     def __iter__(self) -> Iterator[str]:
         stored = {file.parent.name for file in self.path.glob("*/zarr.json")}
-        return iter(sorted(stored | ({FEATURE} if CAPTION in stored else set())))
+        of_axes = {name.removesuffix(PLACE) for name in stored if name.endswith(PLACE)}
+        return iter(sorted(stored | of_axes | ({FEATURE} if CAPTION in stored else set())))
 
     def _stores(self, name: object) -> bool:
         return (self.path / str(name) / "zarr.json").is_file()
@@ -145,6 +151,39 @@ def _files(folder: Path) -> int:
         for entry in entries:
             found += _files(Path(entry.path)) if entry.is_dir() else entry.stat().st_size > 0
     return found
+
+
+class OfAxes(Stored):
+    """Features f2[N, C] that are formed of places along axes. They are read as an array of an artefact is.
+
+    A feature has the same bits whichever others are read with it: all FORMED rows are formed of which it is
+    one."""
+
+    def __init__(self, path: Path, name: str):
+        """path: of the artefact, in which `store.features` wrote the features `name`."""
+        self._place, self._axes = InFiles(path / f"{name}{PLACE}"), InFiles(path / f"{name}{AXES}")
+
+    def __getitem__(self, selection: Any) -> F2:
+        return _selected(self, selection, FORMED, self._part)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._place.shape[0], self._axes.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float16)
+
+    @property
+    def codecs(self) -> str:
+        return "formed of places along axes"
+
+    @cached_property
+    def _rows(self) -> F4:
+        return self._axes[:]
+
+    def _part(self, start: int, stop: int) -> F2:
+        return formed(self._place[start:stop], self._rows).astype(np.float16)
 
 
 class OfCaptions(Stored):

@@ -30,6 +30,7 @@ DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
 
 # Choices that are arguments in the rooms, too.
+FeatureStore = Literal["float16", "axes"]
 FusionMethod = Literal["capability", "add", "linear", "max"]
 PaperOrCode = Literal["paper", "code"]  # which of the two is followed where they differ
 AttentionLayers = Literal["all", "last"]
@@ -255,6 +256,7 @@ class Projection:
     resize: Literal["antialiased", "nearest", "bilinear"]
     tolerance: float  # a visible point lies at most this share of the measured depth away from it
     border: int  # the width in pixels of a frame's margin, in which no point counts as seen
+    store: FeatureStore  # how features of points lie on disk (docs/notes/codecs.md)
 
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")

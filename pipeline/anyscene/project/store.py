@@ -6,22 +6,35 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from anyscene import __version__
-from anyscene.arrays import B1, F2, F8, Array
+from anyscene.arrays import B1, F2, F4, F8, Array
 from anyscene.errors import FailedBefore, StoreError
 from anyscene.project import outputs
-from anyscene.project.artefact import CAPTION, DISTINCT, EMBEDDING, TIMES, Artefact, rounded
+from anyscene.project.artefact import (
+    AXES,
+    CAPTION,
+    DISTINCT,
+    EMBEDDING,
+    FEATURE_BITS,
+    FORMED,
+    PLACE,
+    TIMES,
+    Artefact,
+    rounded,
+)
 from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.digests import Digests
+from anyscene.project.principal_axes import Moments, PrincipalAxes
 from anyscene.scene import Frame, LeftOut, Scene
 
 FORMAT = 2  # schema version; artefacts of an older one are computed again
@@ -146,8 +159,9 @@ class Appending:
         dtype: np.dtype[Any] | type,
         *,
         keep_bits: int | None = None,
+        by_column: bool = False,
     ) -> None:
-        self._stored, rows = _allocate(group, name, shape, np.dtype(dtype), None)
+        self._stored, rows = _allocate(group, name, shape, np.dtype(dtype), None, by_column)
         self._keep_bits = keep_bits
         self._shard = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
         self._flushed, self._held = 0, 0  # rows
@@ -180,14 +194,76 @@ class Appending:
             raise StoreError(f"{self._stored.name}: {rows} rows for a length of {length}")
 
 
+class ByAxes:
+    """Features that are written block by block, as by `Appending`, as places along their principal axes. They
+    wait in a file without a name until all are known."""
+
+    def __init__(self, group: zarr.Group, name: str, shape: tuple[int, int], spool: Path) -> None:
+        """spool: the folder of that file, which takes two bytes a value."""
+        self._group, self._name, self._shape = group, name, shape
+        self._moments, self._held = Moments(shape[1]), 0
+        self._file = tempfile.TemporaryFile(dir=spool)
+
+    def add(self, block: F4) -> None:
+        """Append features [n, C]. A row of zeros says that there is none."""
+        for start in range(0, len(block), FORMED):
+            rows = block[start : start + FORMED].astype(np.float16)
+            self._moments.add(rows.astype(np.float32))
+            self._file.write(rows.tobytes())
+            self._held += len(rows)
+
+    def __enter__(self) -> ByAxes:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        with self._file:
+            if kind is not None:
+                return
+            if self._held != self._shape[0]:
+                raise StoreError(f"{self._name}: {self._held} rows for a length of {self._shape[0]}")
+            self._write(PrincipalAxes.of(self._moments))
+
+    def _write(self, axes: PrincipalAxes) -> None:
+        most = np.ones(len(axes.rows), np.int64)  # the largest place along each, at least of the mean
+        most[1:] = 0
+        for feature in self._blocks():
+            most = np.maximum(most, np.abs(axes.places(feature)).max(0, initial=0))
+        used = np.flatnonzero(most)
+        kind: type = np.int8 if most.max() <= np.iinfo(np.int8).max else np.int16
+        shape = self._shape[0], len(used)
+        with Appending(self._group, f"{self._name}{PLACE}", shape, kind, by_column=True) as rows:
+            for feature in self._blocks():
+                rows.add(axes.places(feature)[:, used])
+        write(self._group, f"{self._name}{AXES}", axes.rows[used])
+
+    def _blocks(self) -> Iterator[F4]:
+        self._file.seek(0)
+        for start in range(0, self._shape[0], FORMED):
+            rows = min(FORMED, self._shape[0] - start)
+            read = self._file.read(2 * rows * self._shape[1])
+            yield np.frombuffer(read, np.float16).reshape(rows, -1).astype(np.float32)
+
+
+def features(
+    group: zarr.Group, name: str, shape: tuple[int, int], by_axes: bool, spool: Path
+) -> Appending | ByAxes:
+    """What writes the features `name` of points block by block, for Artefact to read: in half precision, or
+    `by_axes`. spool: a folder for what waits meanwhile."""
+    if by_axes:
+        return ByAxes(group, name, shape, spool)
+    return Appending(group, name, shape, np.float16, keep_bits=FEATURE_BITS)
+
+
 def _allocate(
     group: zarr.Group,
     name: str,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     chunks: tuple[int, ...] | None,
+    by_column: bool = False,
 ) -> tuple[zarr.Array[Any], int]:
-    """Create the array `name`; returns it and the number of rows in one of its files."""
+    """Create the array `name`; returns it and the number of rows in one of its files. by_column: the values
+    of a column lie side by side in a chunk."""
     if chunks is None:
         row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:])))
         rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, shape[0] if shape else 1))
@@ -203,7 +279,7 @@ def _allocate(
         chunks=chunks,
         shards=tuple(shards) or None,
         compressors=[_codec(dtype), Crc32cCodec()],
-        filters=None,
+        filters=[TransposeCodec(order=(1, 0))] if by_column else None,
         config={"write_empty_chunks": True},  # so that a file that is missing is known to be lost
     )
     return stored, shards[0] if shards else 1
