@@ -30,6 +30,12 @@ def test_few_pieces_have_a_line_each(capfd):
     assert [line.split(",")[0] for line in capfd.readouterr().err.splitlines()] == ["work: 1/2", "work: 2/2"]
 
 
+def test_brackets_in_names_are_no_markup(capfd):
+    with progress("training [/bold] [red]", 1) as advance:
+        advance("scene [/x]")
+    assert capfd.readouterr().err.startswith("training [/bold] [red]: 1/1, scene [/x], ")
+
+
 def test_nothing_to_do_is_silent(capfd):
     with progress("work", 0) as advance:
         advance()
