@@ -76,6 +76,19 @@ def test_loss_and_history_by_hand(tmp_path, labels):
     assert np.allclose(ensembling.history["tiny"], [[1.25, 0.0], [0.5, 6.0], [3.0, 1.0]])
 
 
+@pytest.mark.parametrize(("labels", "right"), [("paper", 1), ("code", 0)])
+def test_labels_are_of_the_history_before_this_visit_or_after_it(tmp_path, labels, right):
+    """Where this visit turns the history from class 1 to class 0."""
+    _, scene, final = tiny()
+    ensembling = objective(tmp_path, loss=labels, momentum=0.5)
+    ensembling.history["tiny"] = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    terms = ensembling.terms(torch.tensor([[4.0, 0.0], [4.0, 0.0]]), final, scene)
+    logits = (4, 0)
+    expected = 2 * cost(logits[right], logits[1 - right])
+    assert terms["point"].total.item() == pytest.approx(expected)
+    assert terms["superpoint"].total.item() == pytest.approx(expected)
+
+
 class Answers:
     """A network that returns these hidden features, a row for each voxel."""
 

@@ -93,17 +93,17 @@ class Ensembling(Objective):
             with torch.no_grad():
                 new = history * momentum
                 new.add_(of_scene.index_select(0, voxel), alpha=1 - momentum)
-                self.history[cloud.id] = new.cpu().numpy()
             if self.settings.loss == "code":
                 told.append(new[first])
                 owners.append(owner[first] + before)
                 keys.append(self._keys(view))
                 before += int(owner.max()) + 1
-                continue
-            label, pooled_label = pseudo_labels(history, owner)
-            mean, seen = superpoint_mean(of_scene, owner[first])
-            points.append((of_scene, label[first]))
-            superpoints.append((mean, pooled_label[seen]))
+            else:
+                label, pooled_label = pseudo_labels(history, owner)
+                mean, seen = superpoint_mean(of_scene, owner[first])
+                points.append((of_scene, label[first]))
+                superpoints.append((mean, pooled_label[seen]))
+            self.history[cloud.id] = new.cpu().numpy()  # `history` may lie in the same memory
         if self.settings.loss == "code":
             kept = torch.from_numpy(smallest(np.concatenate(keys), self.settings.points_per_process))
             return self._as_released(logits, torch.cat(told), torch.cat(owners), kept.to(logits.device))
