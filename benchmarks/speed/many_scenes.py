@@ -30,7 +30,7 @@ from rich.table import Table
 from anyscene.project import layout, new_project, parameters, presets
 from anyscene.segmenters.precomputed import image_index
 from anyscene.weights.catalogue import ANSWERS
-from tests.builders import scannet
+from tests.builders import REPOSITORY, scannet
 
 START, EVERY = 20, 10  # scans of the smallest project; one of EVERY scans is for validation
 FRAMES = 6  # of each scan, of which one has no pose
@@ -47,6 +47,7 @@ SETTINGS = {
 }
 STEPS = 4  # of each training
 FRAMES_WRITTEN = "frames"  # the command that writes the images for models that run elsewhere
+TRAININGS = [f"training@{name}" for name in parameters.load(REPOSITORY / layout.PARAMETERS).training]
 STAGES = (
     "freshness",
     "scenes",
@@ -59,12 +60,11 @@ STAGES = (
     "projection@dense",
     f"projection@{ELSEWHERE}",
     "fusion",
-    "training@distilled",
-    "training@ensembled",
+    *TRAININGS,
     "evaluation",
     "report",
 )
-UNTIL = STAGES.index("training@distilled")  # what one more scan may not take long for
+UNTIL = STAGES.index(TRAININGS[0])  # what one more scan may not take long for
 COUNTS = re.compile(r"(\d+) computed, (\d+) unchanged, (\d+) removed")
 SAMPLED = 0.1  # seconds between two looks at the memory
 GIB = 2**30

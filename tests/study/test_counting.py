@@ -18,15 +18,15 @@ EVERY = {"dense", "mask", "add", "linear", "capability", "superpoint", *miniatur
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, minilm):
+def measured(tmp_path_factory, minilm):
     """Two rooms in the text space of the demo, which other processes can load."""
     folder = tmp_path_factory.mktemp("counting")
     params = miniature.write(folder, spacing=0.4, encoder=minilm)
     return dataclasses.replace(params, text=Text("minilm", "a {} in a scene")), Artefacts(folder)
 
 
-def flat(project, workers=1, device="cpu", **options):
-    params, artefacts = project
+def flat(measured, workers=1, device="cpu", **options):
+    params, artefacts = measured
     params = dataclasses.replace(params, runtime=dataclasses.replace(params.runtime, workers=workers))
     taught = {model: np.ones(len(params.vocabulary)) for model in params.segmenters.names}
     found = counted(
@@ -46,24 +46,24 @@ def flat(project, workers=1, device="cpu", **options):
     ]
 
 
-def test_processes_count_what_one_counts(project):
-    alone = flat(project)
+def test_processes_count_what_one_counts(measured):
+    alone = flat(measured)
     assert len(alone) == 2 and all(points > 0 for points, _ in alone)
     assert set(alone[0][1]) == EVERY | {"max", "vocabulary", "shuffled", "swapped"}
     assert alone[0] != alone[1]
-    assert flat(project, workers=2) == alone
+    assert flat(measured, workers=2) == alone
 
 
-def test_networks_apart_count_the_same(project):
+def test_networks_apart_count_the_same(measured):
     """As on a machine with a GPU: networks in this process, everything else in others."""
-    assert flat(project, workers=2, apart=True) == flat(project)
+    assert flat(measured, workers=2, apart=True) == flat(measured)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_counts_nearly_the_same(project):
+def test_a_gpu_counts_nearly_the_same(measured):
     """Sums have another order there, so a point between two classes may get the other one."""
-    for one, other in zip(flat(project, device="cuda", apart=True), flat(project), strict=True):
+    for one, other in zip(flat(measured, device="cuda", apart=True), flat(measured), strict=True):
         assert one[0] == other[0] and one[1].keys() == other[1].keys()
         for row, variants in one[1].items():
             pairs = zip(variants, other[1][row], strict=True)
