@@ -198,6 +198,7 @@ class TestHeight(TaskTests):
 
 class TestBrightness(SegmenterTests):
     labels_everywhere = True
+    looks_at_vocabulary = True
 
     @pytest.fixture(scope="class")
     def segmenter(self, site):

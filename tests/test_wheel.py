@@ -145,7 +145,7 @@ def test_presets_work_outside_the_repository(outside):
     done = outside("preset", "scannet")
     assert done.returncode == 0, done.stderr
     values = parameters.read(outside.folder / "params.yaml")
-    assert values["dataset"]["reader"] == "scannet" and values["projection"]["tolerance"] == 0.25
+    assert values["dataset"]["reader"] == "scannet" and values["projection"]["tolerance"] == 0.2
 
 
 def test_doctor_works_outside_the_repository(outside):

@@ -144,9 +144,9 @@ def create(folder: Path, scans: int) -> None:
         }
     }
     presets.change(folder / layout.PARAMETERS, settings)
-    (folder / "models/demo" / ELSEWHERE).mkdir()
+    (folder / layout.DEMO_MODELS / ELSEWHERE).mkdir()
     described = f'{{"format": 1, "kind": "masks", "labels": {list(LABELS)}}}'.replace("'", '"')
-    (folder / "models/demo" / ELSEWHERE / ANSWERS).write_text(described)
+    (folder / layout.DEMO_MODELS / ELSEWHERE / ANSWERS).write_text(described)
     identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org")
     for command in (["init", "--quiet"], [*identity, "commit", "--quiet", "--allow-empty", "-m", "Start"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
@@ -173,7 +173,7 @@ def add(root: Path, places: range) -> None:
 def answer(folder: Path) -> None:
     """Write the answers of the model ELSEWHERE to all images that have none yet."""
     for row in image_index.read(folder / image_index.INDEX):
-        file = folder / "models/demo" / ELSEWHERE / f"{row['key']}.npz"
+        file = folder / layout.DEMO_MODELS / ELSEWHERE / f"{row['key']}.npz"
         if file.exists():
             continue
         rng = np.random.default_rng(int(row["key"][:12], 16))

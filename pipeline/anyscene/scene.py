@@ -14,6 +14,7 @@ from PIL import Image
 
 from anyscene.arrays import B1, F4, F8, I4, I8, U1, U2, Array, Floats
 from anyscene.errors import DataError
+from anyscene.resizing import Resize
 
 # Where results are given: in the scene's own world (metres, z up), or in that of the user's own files.
 World = Literal["scene", "source"]
@@ -22,11 +23,6 @@ RIGID_TOLERANCE = 1e-3  # poses are often written with four decimals
 # What the values of a depth file count: steps along the camera's axis, or along the ray of their pixel; or
 # steps along the axis whose 16 bits are rotated to the left by three (SUN RGB-D).
 DepthForm = Literal["axis", "ray", "rotated"]
-# How an image is resized. antialiased: Pillow's bilinear filter over all pixels that a new one covers, and
-# depth at the pixel in which the centre of the new one lies. nearest: as OpenCV's INTER_NEAREST, colour and
-# depth at the pixel in which the upper left corner of the new one lies. bilinear: as OpenCV's INTER_LINEAR,
-# between the four pixels around the centre, and depth as for antialiased.
-Resize = Literal["antialiased", "nearest", "bilinear"]
 # The largest value of 16 bits is no measured depth: Kinect and 7-Scenes write it where there is no reading,
 # renderers where the distance does not fit. Its bits are the same when they are rotated.
 NO_READING = 65535

@@ -4,15 +4,15 @@ import numpy as np
 import torch
 
 from anyscene.segmenters.seem.focal import Focal
-from anyscene.segmenters.seem.network import Architecture, Seem
+from anyscene.segmenters.seem.network import Seem, Sizes
 
 SIZES = ((30, 40), (40, 30), (32, 32), (45, 80), (24, 96), (61, 33))  # height, width of six images
 SIDE = 64
 CONFIDENCE, OVERLAP = 0.1, 0.3  # lower than SEEM's, so that there are several masks
 # both kinds of backbone; the names of the published files that they are small copies of
 ARCHITECTURES = {
-    "focall": Architecture(Focal(16, (1, 1, 2, 1), 4, False), 64, 8, 128, 2, 3, 12, 2),
-    "focalt": Architecture(Focal(24, (1, 1, 2, 1), 3, True), 64, 8, 128, 2, 3, 12, 2),
+    "focall": Sizes(Focal(16, (1, 1, 2, 1), 4, False), 64, 8, 128, 2, 3, 12, 2),
+    "focalt": Sizes(Focal(24, (1, 1, 2, 1), 3, True), 64, 8, 128, 2, 3, 12, 2),
 }
 GENERATOR_SEED = 5
 

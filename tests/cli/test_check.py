@@ -98,7 +98,7 @@ def test_the_settings_of_the_repository_are_right(refused):
     ("keys", "value"), [pytest.param(*leaf, id=".".join(leaf[0])) for leaf in leaves(VALUES)]
 )
 def test_no_key_takes_a_value_that_cannot_be_right(refused, keys, value):
-    for bad in wrong(value):
+    for bad in wrong(value)[value == "" :]:  # a text may be empty where it is
         said = refused(keys, bad)
         assert said and "\n" not in said, f"{'.'.join(keys)}: {bad!r} is taken"
         assert keys[-1] in said or (keys[-1] == "label_set" and "no label set" in said), said

@@ -538,7 +538,7 @@ def test_the_state_of_images_is_their_artefacts_and_how_they_are_resized():
     said = [image_index.state("a" * 20), image_index.state("b" * 20)]
     for width, height, resize in ((4, 3, "antialiased"), (5, 3, "antialiased"), (4, 2, "antialiased"),
                                   (4, 3, "nearest"), (4, 3, "bilinear")):  # fmt: skip
-        frames = parameters.Projection(width, height, resize, 0.1, 0)
+        frames = parameters.Projection(width, height, resize, 0.1, 0, "float16")
         said.append(image_index.state("a" * 20, frames))
     assert len(set(said)) == len(said)
     assert said[2] == "a" * 16 + " 4x3"  # as before there were other ways

@@ -123,7 +123,7 @@ def test_other_label_set_changes_labels_alone(three_scans):
 
 def test_alignment_moves_points_and_computes_scenes_again(three_scans):
     run(scenes)
-    three_scans.change(dataset={"scannet": {"axis_alignment": True}})
+    three_scans.change(dataset={"scannet": {"axis_alignment": True, "intrinsics": "own"}})
     assert "3 computed" in run(scenes).stderr
     xyz = store.open_scene(f"data/scenes/{VAL}.zarr")["xyz"][:]
     assert np.allclose(xyz[:, 2], grid(6)[0][:, 2] + 0.25, atol=1e-6)

@@ -15,7 +15,7 @@ from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
-from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter, masked, on_device
+from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter, looks_at_vocabulary, on_device
 from anyscene.segmenters.precomputed import image_index
 from anyscene.text import TextEncoder, load_text_encoder
 
@@ -67,9 +67,9 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
     """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
     elsewhere lacks answers, and ScenesFailed after all scenes were tried."""
     section = params.segmenters
-    masks = masked(model, section)
-    # dense models do not look at the vocabulary, so that another one leaves their projections as they are
-    named = params.vocabulary if masks else ()
+    looks = looks_at_vocabulary(model, section)
+    # of a model that does not, another vocabulary leaves the projections as they are
+    named = params.vocabulary if looks else ()
     on_gpu = on_device(model, section) and choose_device(params.runtime.device).type != "cpu"
     workers = 1 if on_gpu else params.runtime.workers
     memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
@@ -90,7 +90,7 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
             "captioner": section.captioner if captioned(model, section) else None,
             "text": params.text.encoder,
             "vocabulary": named,
-            "template": params.text.template if masks else None,
+            "template": params.text.template if looks else None,
         },
         fresh=fresh,
         workers=workers,

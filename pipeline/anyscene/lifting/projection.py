@@ -24,7 +24,8 @@ from anyscene.arrays import F4, F8, I4, I8, U1, U2, Floats
 from anyscene.errors import ProjectionError
 from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import Batches
-from anyscene.scene import Camera, Frame, Resize
+from anyscene.resizing import Resize
+from anyscene.scene import Camera, Frame
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 
 PENDING = 1 << 22  # sightings of captions that are kept before they are added up

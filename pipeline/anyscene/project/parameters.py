@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from anyscene.errors import ConfigError
 from anyscene.project import layout
 from anyscene.project.registry import Registry
+from anyscene.resizing import Resize
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
@@ -253,7 +254,7 @@ class Projection:
     height: int  # the height in pixels of the frames that 2D models see
     # how frames get that size: smoothed, or by the nearest pixel (OpenScene's and SAS's code indoors), or
     # between four pixels (OpenScene's for nuScenes); depth is never mixed
-    resize: Literal["antialiased", "nearest", "bilinear"]
+    resize: Resize
     tolerance: float  # a visible point lies at most this share of the measured depth away from it
     border: int  # the width in pixels of a frame's margin, in which no point counts as seen
     store: FeatureStore  # how features of points lie on disk (docs/notes/codecs.md)

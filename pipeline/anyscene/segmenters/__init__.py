@@ -36,7 +36,7 @@ __all__ = [
     "entry",
     "find",
     "load_segmenter",
-    "masked",
+    "looks_at_vocabulary",
     "modules",
     "on_device",
     "runs_elsewhere",
@@ -132,11 +132,11 @@ def find(name: str, params: Params) -> str:
     raise WeightsError(f"{folder} {'is empty' if empty else f'holds no {ANSWERS}'}: {remedy}")
 
 
-def masked(name: str, section: Segmenters) -> bool:
-    """Whether the model `name` answers with masks, which are named by the vocabulary and become sentences.
-    Others place pixels in text space, for which they look at neither."""
+def looks_at_vocabulary(name: str, section: Segmenters) -> bool:
+    """Whether what the model `name` finds depends on the vocabulary and the template, as the names of masks
+    do. Others place pixels in text space, for which they look at neither."""
     if not runs_elsewhere(name, section):
-        return entry(name).captioned
+        return entry(name).looks_at_vocabulary
     from anyscene.segmenters.precomputed.segmenter import are_masks
 
     return answered(name, section) and are_masks(Path(section.weights) / name)

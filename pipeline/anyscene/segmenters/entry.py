@@ -51,6 +51,9 @@ class Entry(ABC):
     settings: ClassVar[type | None] = None
     # Whether it answers with masks, which a captioner describes.
     captioned: ClassVar[bool] = False
+    # Whether what it finds in an image depends on the vocabulary or the template, as names of masks do. A
+    # model that places pixels in text space by itself says False; another vocabulary leaves its projections.
+    looks_at_vocabulary: ClassVar[bool] = True
     # Whether it is computed on `runtime.device`. One that is not runs in many processes also beside a GPU.
     on_device: ClassVar[bool] = True
 

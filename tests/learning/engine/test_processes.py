@@ -38,7 +38,9 @@ def distil(rank, world, folder):
     loop.join = double
     clouds = read_training_clouds(folder / "scenes", folder / "superpoints")
     network = training_rooms.network().double()
-    teacher = DoubleTargets(Settings(20_000), training_rooms.context(network, folder / "fusion"))
+    teacher = DoubleTargets(
+        Settings(points_per_scene=20_000), training_rooms.context(network, folder / "fusion")
+    )
     teacher.initialise(network, clouds)
     recipe = training_rooms.recipe(6, warmup=1, batch_norm="shared")
     processes = Processes(torch.device("cpu"), rank, world)

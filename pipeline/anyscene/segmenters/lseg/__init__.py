@@ -36,6 +36,7 @@ class Settings:
 
 class Lseg(Entry):
     settings = Settings
+    looks_at_vocabulary = False
 
     def weights(self, section: Segmenters) -> Sequence[Path]:
         return (self.folder(section),)

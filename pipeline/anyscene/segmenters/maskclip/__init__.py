@@ -26,6 +26,7 @@ class Settings:
 
 class MaskClip(Entry):
     settings = Settings
+    looks_at_vocabulary = False
 
     def find(self, params: Params) -> str:
         from anyscene.segmenters.maskclip.segmenter import require_tower

@@ -20,7 +20,7 @@ from anyscene.segmenters.seem.text import TextTower
 LEVELS = 3  # maps that queries look at in turn
 
 
-class Decoder(nn.Module):
+class QueryDecoder(nn.Module):
     """Maps of the pixel decoder to masks and their features."""
 
     def __init__(

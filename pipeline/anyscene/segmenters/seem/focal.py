@@ -37,7 +37,7 @@ class FocalNet(nn.Module):
         super().__init__()
         stem = nn.Conv2d(3, focal.width, 7, stride=4, padding=3 if focal.depthwise else 2)
         self.patch_embed = Downsample(stem)
-        self.layers = nn.ModuleList(Stage(focal, number) for number in range(len(focal.depths)))
+        self.layers = nn.ModuleList(FocalStage(focal, number) for number in range(len(focal.depths)))
         for number in range(len(focal.depths)):
             self.add_module(f"norm{number}", nn.LayerNorm(focal.width << number))
 
@@ -62,7 +62,7 @@ class Downsample(nn.Module):
         return smaller
 
 
-class Stage(nn.Module):
+class FocalStage(nn.Module):
     """Blocks of one width, and what leads to the next width, but for the last."""
 
     def __init__(self, focal: Focal, number: int) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from anyscene.errors import WeightsError
-from anyscene.segmenters.seem.decoder import Decoder
+from anyscene.segmenters.seem.decoder import QueryDecoder
 from anyscene.segmenters.seem.focal import FOCAL_L, FOCAL_T, Focal, FocalNet
 from anyscene.segmenters.seem.pixel_decoder import PixelDecoder
 from anyscene.segmenters.seem.text import TextTower
@@ -30,7 +30,7 @@ UNUSED = (
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Sizes:
     """The sizes of SEEM. The defaults are those of all published files; smaller ones serve tests."""
 
     focal: Focal
@@ -43,20 +43,20 @@ class Architecture:
     text: int = 12  # layers
 
 
-PUBLISHED = (Architecture(FOCAL_L), Architecture(FOCAL_T))
+PUBLISHED = (Sizes(FOCAL_L), Sizes(FOCAL_T))
 
 
 class Seem(nn.Module):
     """SEEM with its object queries. Modules have the names of the published files."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Sizes) -> None:
         super().__init__()
         own, focal = architecture, architecture.focal
         channels = [focal.width << number for number in range(len(focal.depths))]
         self.backbone = FocalNet(focal)
         self.sem_seg_head = Head(
             PixelDecoder(channels, own.width, own.heads, own.feedforward, own.encoder),
-            Decoder(
+            QueryDecoder(
                 own.width,
                 own.heads,
                 own.feedforward,
@@ -92,12 +92,12 @@ class Seem(nn.Module):
 class Head(nn.Module):
     """Both decoders."""
 
-    def __init__(self, pixel_decoder: PixelDecoder, predictor: Decoder) -> None:
+    def __init__(self, pixel_decoder: PixelDecoder, predictor: QueryDecoder) -> None:
         super().__init__()
         self.pixel_decoder, self.predictor = pixel_decoder, predictor
 
     def forward(self, maps: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Maps at strides 4, 8, 16, 32 -> what Decoder gives."""
+        """Maps at strides 4, 8, 16, 32 -> what QueryDecoder gives."""
         found: tuple[torch.Tensor, torch.Tensor] = self.predictor(*self.pixel_decoder(maps))
         return found
 
@@ -106,7 +106,7 @@ def load(
     tensors: Mapping[str, torch.Tensor],
     file: Path,
     source: str,
-    architectures: tuple[Architecture, ...] = PUBLISHED,
+    architectures: tuple[Sizes, ...] = PUBLISHED,
 ) -> Seem:
     """SEEM for inference with `tensors`, the content of `file`. The backbone is told by its first layer.
 

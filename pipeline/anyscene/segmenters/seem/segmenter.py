@@ -74,7 +74,7 @@ class SeemSegmenter(MaskModel):
         text: TextEncoder,
         settings: Settings,
         device: torch.device,
-        architectures: tuple[network.Architecture, ...] = network.PUBLISHED,
+        architectures: tuple[network.Sizes, ...] = network.PUBLISHED,
         captioner: Captioner = ColourCaptioner(),
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,

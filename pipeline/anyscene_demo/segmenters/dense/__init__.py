@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Dense(DemoEntry):
     """The registry entry of the dense model."""
 
+    looks_at_vocabulary = False
+
     def load(self, params: Params, captions: bool) -> Segmenter:
         from anyscene.text import load_text_encoder
         from anyscene_demo.segmenters.dense.segmenter import DenseSegmenter
