@@ -10,7 +10,7 @@ from torch import distributed, multiprocessing
 from anyscene.errors import TrainingError
 from anyscene.learning.engine import loop
 from anyscene.learning.engine.processes import Processes
-from anyscene.learning.objectives.distillation import Settings
+from anyscene.learning.objectives.superpoint import Settings
 from anyscene.learning.objectives.superpoint.objective import SuperpointDistillation
 from anyscene.learning.views.clouds import read_training_clouds
 from tests.builders import training_rooms
