@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from anyscene import text
 from anyscene.errors import TextError
@@ -45,6 +46,21 @@ def opened(asked, tmp_path):
         return kept.KeptEncoder(identity, load, tmp_path / "texts")
 
     return open_encoder
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_texts_are_embedded_by_one_thread_whoever_asks(threads, opened, monkeypatch):
+    """With two a product has other last bits, and what is kept is for all processes."""
+    seen = []
+    embed = Letters.embed
+    monkeypatch.setattr(Letters, "embed", lambda *of: seen.append(torch.get_num_threads()) or embed(*of))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        opened().encode(["a chair"])
+        assert (seen, torch.get_num_threads()) == ([1], threads)
+    finally:
+        torch.set_num_threads(before)
 
 
 def refuse():

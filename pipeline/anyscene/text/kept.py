@@ -6,8 +6,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +47,19 @@ def identity(encoder: str, weights: Sequence[Path]) -> str:
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Within this context torch computes with one thread: with two, products have other last bits."""
+    import torch  # only here: what is kept needs none
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class KeptEncoder(Remembering):
     """A text encoder that is loaded only for what is not known of it yet.
 
@@ -72,7 +85,9 @@ class KeptEncoder(Remembering):
         if kept is not None and len(kept) >= size:
             self._left_out[text] = kept[size:].decode(errors="replace")
             return np.frombuffer(kept[:size], "<f4").copy()
-        vector, left_out = self._encoder.embed(text), self._encoder.beyond(text)
+        with _one_thread():  # whichever process asks first, others get its bits
+            vector = self._encoder.embed(text)
+        left_out = self._encoder.beyond(text)
         self._memory.set(f"\0{text}", vector.astype("<f4").tobytes() + left_out.encode())
         self._left_out[text] = left_out
         return vector
