@@ -257,7 +257,7 @@ class Projection:
     resize: Resize
     tolerance: float  # a visible point lies at most this share of the measured depth away from it
     border: int  # the width in pixels of a frame's margin, in which no point counts as seen
-    store: FeatureStore  # how features of points lie on disk (docs/notes/codecs.md)
+    store: FeatureStore  # how features of points lie on disk (docs/notes/feature-stores.md)
 
     def __post_init__(self) -> None:
         _positive("projection", self, "width", "height")
