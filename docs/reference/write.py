@@ -184,16 +184,14 @@ def meanings(kind: Any) -> dict[str, str]:
         for node in definition.body:
             if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
                 continue
-            comment = comments.get(node.end_lineno or node.lineno)
-            above = comments.get(node.lineno - 1)
-            if (
-                comment is None
-                and above is not None
-                and not source.splitlines()[above.start[0] - 1][:4].strip()
-            ):
-                comment = above
-            if comment is not None:
-                found[node.target.id] = comment.string.lstrip("# ")
+            beside = comments.get(node.end_lineno or node.lineno)
+            said = [] if beside is None else [beside]
+            line = node.lineno - 1
+            while beside is None and line in comments and comments[line].line.lstrip().startswith("#"):
+                said.insert(0, comments[line])
+                line -= 1
+            if said:
+                found[node.target.id] = " ".join(comment.string.lstrip("# ") for comment in said)
     shown = [field.name for field in dataclasses.fields(kind) if field.name not in ("sections", "objective")]
     if missing := [name for name in shown if name not in found]:
         raise ValueError(f"{kind.__name__}.{missing[0]}: write beside the field what it means")

@@ -283,6 +283,7 @@ UNSEEN = {  # (stage, a parameter that it declares) that changes no key -> why
         "projection",
         "text.template",
     ): "captions are encoded as they are; a package's own 2D model may ask for it",
+    ("projection", "vocabulary"): "captions of masks say it only where segmenters.nouns does",
 }
 
 

@@ -8,7 +8,7 @@ from anyscene.project import parameters
 from anyscene.segmenters import CaptionMap, FeatureMap, Segmenter, load_segmenter
 from anyscene.testing import SegmenterTests
 from anyscene.testing.segmenters import SHAPES, noise
-from anyscene_demo.segmenters.mask.segmenter import EmbeddedMasks, MaskSegmenter
+from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter, ScoredMasks
 from tests.builders.small_segmenters import NAMES
 
 pytestmark = pytest.mark.integration
@@ -27,8 +27,25 @@ class TestDense(SegmenterTests):
         assert found.feature.shape[2] == minilm.width
 
 
-class TestMasks(SegmenterTests):
-    @pytest.fixture(scope="class", params=[name for name in NAMES if name != "dense"])
+LABELLED = ("mask", "mask2former", "oneformer")  # models with labels of their own
+
+
+class TestMasksThatLookForTheVocabulary(SegmenterTests):
+    @pytest.fixture(scope="class", params=[name for name in NAMES if name not in ("dense", *LABELLED)])
+    def segmenter(self, request, build):
+        return build(request.param)
+
+
+class TestMasksOfTheVocabulary(SegmenterTests):
+    @pytest.fixture(scope="class", params=LABELLED)
+    def segmenter(self, request, build):
+        return build(request.param, nouns="vocabulary")
+
+
+class TestMasksWithLabels(SegmenterTests):
+    own_labels = True
+
+    @pytest.fixture(scope="class", params=LABELLED)
     def segmenter(self, request, build):
         return build(request.param)
 
@@ -59,9 +76,8 @@ def with_masks(random_weights, minilm, monkeypatch):
 
     def find(owner):
         count = int(owner.max()) + 1
-        embedding = torch.nn.functional.one_hot(torch.arange(count), 384).float()
         monkeypatch.setattr(
-            segmenter, "masks", lambda image: EmbeddedMasks(owner, embedding, torch.ones(count))
+            segmenter, "masks", lambda image: ScoredMasks(owner, np.arange(count), torch.ones(count))
         )
         return segmenter
 
@@ -84,11 +100,14 @@ def test_one_pixel_masks(with_masks):
     assert (model.label(noise((30, 40), 1), VOCABULARY) >= 0).sum() == 2
 
 
-def test_masks_of_one_caption_share_it(with_masks):
+def test_masks_of_one_caption_share_it(with_masks, monkeypatch):
     owner = np.zeros((10, 10), np.int32)
     owner[5:] = 1
     model = with_masks(owner)
     white = np.full((1, 10, 10, 3), 255, np.uint8)
+    first, second = model.labels[:2]
+    assert model.describe(white)[0].text == (f"a white {first} in a scene", f"a white {second} in a scene")
+    monkeypatch.setattr(model, "nouns", "vocabulary")
     found = model.describe(white, ("chair",))[0]
     assert found.text == ("a white chair in a scene",) and (found.caption == 0).all()
 

@@ -143,7 +143,10 @@ def test_settings_are_the_sections_of_their_models(load):
         ({"lseg": {"base": 640, "crop": 650}}, r"segmenters\.lseg: .* crop a multiple of 32"),
         ({"maskclip": {"base": "640"}}, r"segmenters\.maskclip\.base: expected int"),
         ({"seem": {"side": 512, "nouns": "both"}}, r"segmenters\.seem\.nouns: .*both"),
-        ({"sam3": {"base": 640}}, "segmenters: unknown key 'sam3'; known: .*captioner, lseg, maskclip"),
+        (
+            {"sam3": {"base": 640}},
+            "segmenters: unknown key 'sam3'; known: .*captioner, nouns, lseg, maskclip",
+        ),
         ({"clipseg": {"base": 640}}, "segmenters: unknown key 'clipseg'; known: names"),
     ],
 )

@@ -15,6 +15,7 @@ from anyscene.project import parameters
 from anyscene.segmenters import maskclip
 from anyscene.segmenters.lseg import segmenter as lseg
 from anyscene.segmenters.maskclip import segmenter as maskclip_segmenter
+from anyscene.segmenters.named_masks import LabelledMaskModel
 from anyscene.segmenters.precomputed.image_index import image_key
 from anyscene.segmenters.protocol import CaptionMap
 from anyscene.segmenters.sam3 import segmenter as sam3
@@ -71,7 +72,7 @@ def load(params, tmp_path, folder_of, monkeypatch):
             classmethod(lambda cls, *given, **asked: plain(cls, *given, **{**settings, **asked})),
         )
 
-    def load(name):
+    def load(name, params=params):
         encoder = Noting(384 if name in ("dense", "mask") else 512)
         monkeypatch.setattr("anyscene.text.load_text_encoder", lambda section: encoder)
         if name == "lseg":
@@ -134,3 +135,19 @@ def test_the_template_reaches_the_model(load, name):
     if isinstance(described, CaptionMap):
         assert described.text, "this test wants a mask"
         assert all(text.startswith("one ") and text.endswith(" please") for text in described.text)
+
+
+@pytest.mark.parametrize("nouns", ["own", "vocabulary"])
+@pytest.mark.parametrize("name", NAMES)
+def test_captions_say_what_the_setting_says(load, params, name, nouns):
+    """Labels of the model's own, where it has any, or names of the vocabulary."""
+    section = dataclasses.replace(params.segmenters, nouns=nouns)
+    model, _ = load(name, dataclasses.replace(params, segmenters=section))
+    (described,) = model.describe(IMAGE[None], VOCABULARY)
+    labelled = isinstance(model, LabelledMaskModel)
+    assert segmenters.has_own_labels(name, section) == labelled
+    if isinstance(described, CaptionMap):
+        wanted = model.labels if labelled and nouns == "own" else VOCABULARY
+        assert segmenters.looks_at_vocabulary(name, section) == (wanted is VOCABULARY)
+        endings = tuple(f" {noun} please" for noun in wanted)
+        assert described.text and all(text.endswith(endings) for text in described.text)

@@ -145,16 +145,27 @@ def test_projection_of_both_kinds_of_models(two_kinds):
     assert mask["times"][:].tolist() == mask["count"][:][mask["count"][:] > 0].tolist()
 
 
-def test_another_vocabulary_is_shown_only_to_models_that_look_at_it(two_kinds):
+@pytest.mark.parametrize(
+    ("nouns", "again", "shown"), [("own", 0, {()}), ("vocabulary", 2, {VOCABULARY, VOCABULARY[:2]})]
+)
+def test_another_vocabulary_is_shown_only_to_models_that_look_at_it(two_kinds, nouns, again, shown):
+    """A mask model with labels of its own looks at it where captions do not say these."""
+    edit("segmenters", nouns=nouns)
     run_all()
     write_capability("dense", [0.5, 0.1], VOCABULARY[:2])
     write_capability("mask", [0.5, 0.1], VOCABULARY[:2])
     edit_vocabulary(VOCABULARY[:2])
-    assert computed(run_all()) == [0, 0, 0, 2, 2]  # scenes, superpoints, dense, mask, fusion
+    assert computed(run_all()) == [0, 0, 0, again, 2]  # scenes, superpoints, dense, mask, fusion
     edit("text", template="a photo of a {}")
     assert computed(run_all()) == [0, 0, 0, 2, 2]
-    assert two_kinds["mask"].shown == {VOCABULARY, VOCABULARY[:2]}
+    assert two_kinds["mask"].shown == shown
     assert two_kinds["dense"].shown == {()}
+
+
+def test_what_captions_say_is_part_of_the_key_of_masks_alone(two_kinds):
+    run_all()
+    edit("segmenters", nouns="vocabulary")
+    assert computed(run_all()) == [0, 0, 0, 2, 2]
 
 
 def test_fusion_writes_what_the_library_computes(two_kinds):
@@ -370,6 +381,8 @@ def test_fusion_in_blocks_writes_the_same_bytes(two_kinds, monkeypatch):
 def test_texts_are_part_of_the_keys(two_kinds):
     run_all()
     edit("text", template="this is a {}")
+    assert computed(run_all()) == [0, 0, 0, 2, 2]
+    edit("segmenters", nouns="vocabulary")
     assert computed(run_all()) == [0, 0, 0, 2, 2]
     Project(Path.cwd()).change(vocabulary=[*VOCABULARY, "lamp"])
     assert computed([run(projection, model).splitlines()[-1] for model in ("dense", "mask")]) == [0, 2]

@@ -23,7 +23,7 @@ from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Text
 from anyscene.segmenters.precomputed import converters
 from anyscene.segmenters.precomputed.converters import Options
-from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
+from anyscene.segmenters.precomputed.segmenter import load as load_answers
 from anyscene.tasks.instances import proposals
 from anyscene.tasks.instances.scoring import score_proposals
 from anyscene.tasks.segmentation.scoring import score_on_files
@@ -125,7 +125,7 @@ def _elsewhere(source: str, folder: Path) -> None:
 
 
 def _used(source: str, folder: Path) -> Answer:
-    model = PrecomputedSegmenter(source, folder / "out", Letters())
+    model = load_answers(source, folder / "out", Letters())
     answer: dict[str, object] = {}
     for file in sorted((folder / "frames").glob("*.png")):
         image = np.asarray(Image.open(file))[None]

@@ -15,7 +15,16 @@ from anyscene.project.caption_counts import CaptionCounts
 from anyscene.project.device import choose_device
 from anyscene.project.freshness import Freshness
 from anyscene.project.parameters import Params, plain
-from anyscene.segmenters import Segmenter, answers, captioned, load_segmenter, looks_at_vocabulary, on_device
+from anyscene.segmenters import (
+    Segmenter,
+    answers,
+    captioned,
+    has_own_labels,
+    load_segmenter,
+    looks_at_template,
+    looks_at_vocabulary,
+    on_device,
+)
 from anyscene.segmenters.precomputed import image_index
 from anyscene.text import TextEncoder, load_text_encoder
 
@@ -28,7 +37,7 @@ class Project:
     model: str
     params: Params
     memory: float  # bytes that one process may use
-    names: tuple[str, ...] = ()  # the vocabulary, for a model that names its masks by it
+    names: tuple[str, ...] = ()  # the vocabulary, for a model whose captions say its names
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
         params, settings = self.params, self.params.projection
@@ -67,9 +76,8 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
     """Bring data/projection/MODEL up to date. Raises DataError, before any scene, where a model that ran
     elsewhere lacks answers, and ScenesFailed after all scenes were tried."""
     section = params.segmenters
-    looks = looks_at_vocabulary(model, section)
-    # of a model that does not, another vocabulary leaves the projections as they are
-    named = params.vocabulary if looks else ()
+    # of a model that does not look at it, another vocabulary leaves the projections as they are
+    named = params.vocabulary if looks_at_vocabulary(model, section) else ()
     on_gpu = on_device(model, section) and choose_device(params.runtime.device).type != "cpu"
     workers = 1 if on_gpu else params.runtime.workers
     memory = params.runtime.memory_gib * 2**30 / per_scene.worker_count(workers)
@@ -90,7 +98,8 @@ def project_scenes(model: str, params: Params, fresh: Freshness) -> per_scene.Ru
             "captioner": section.captioner if captioned(model, section) else None,
             "text": params.text.encoder,
             "vocabulary": named,
-            "template": params.text.template if looks else None,
+            "nouns": section.nouns if has_own_labels(model, section) else None,
+            "template": params.text.template if looks_at_template(model, section) else None,
         },
         fresh=fresh,
         workers=workers,

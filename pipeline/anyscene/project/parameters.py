@@ -37,6 +37,7 @@ PaperOrCode = Literal["paper", "code"]  # which of the two is followed where the
 AttentionLayers = Literal["all", "last"]
 AttentionRecipe = Literal["paper", "code", "resolutions"]
 Precision = Literal["float32", "bfloat16", "float16"]
+CaptionNouns = Literal["own", "vocabulary"]
 NetworkPrecision = Literal["float32", "bfloat16"]
 Learnt = Literal["fusion", "labels", "scenes"]
 NetworkInput = Literal["geometry", "colour"]
@@ -206,6 +207,9 @@ class Segmenters:
     precision: Precision
     # what gives the masks of mask models their adjectives: a module of segmenters/captions
     captioner: Literal["colour", "blip"]
+    # what captions call a mask of a model with labels of its own: own, that label (paper, code); vocabulary,
+    # the name of the vocabulary that is closest to it
+    nouns: CaptionNouns
     sections: Sections = Sections()  # of registered models, by their names
 
     ENTRIES: ClassVar[Registry] = Registry("anyscene.segmenters")

@@ -35,7 +35,9 @@ __all__ = [
     "captioned",
     "entry",
     "find",
+    "has_own_labels",
     "load_segmenter",
+    "looks_at_template",
     "looks_at_vocabulary",
     "modules",
     "on_device",
@@ -132,14 +134,28 @@ def find(name: str, params: Params) -> str:
     raise WeightsError(f"{folder} {'is empty' if empty else f'holds no {ANSWERS}'}: {remedy}")
 
 
-def looks_at_vocabulary(name: str, section: Segmenters) -> bool:
-    """Whether what the model `name` finds depends on the vocabulary and the template, as the names of masks
-    do. Others place pixels in text space, for which they look at neither."""
+def looks_at_template(name: str, section: Segmenters) -> bool:
+    """Whether how the model `name` describes images depends on the template, as captions of masks do. Others
+    place pixels in text space."""
     if not runs_elsewhere(name, section):
         return entry(name).looks_at_vocabulary
     from anyscene.segmenters.precomputed.segmenter import are_masks
 
     return answered(name, section) and are_masks(Path(section.weights) / name)
+
+
+def looks_at_vocabulary(name: str, section: Segmenters) -> bool:
+    """Whether how the model `name` describes images depends on the vocabulary, as captions of masks do that
+    say its names."""
+    own = section.nouns == "own" and has_own_labels(name, section)
+    return looks_at_template(name, section) and not own
+
+
+def has_own_labels(name: str, section: Segmenters) -> bool:
+    """Whether the masks of the model `name` have labels of its own, as those of files always have."""
+    if not runs_elsewhere(name, section):
+        return entry(name).own_labels
+    return looks_at_template(name, section)
 
 
 def captioned(name: str, section: Segmenters) -> bool:
@@ -173,10 +189,9 @@ def _require_known(name: str, section: Segmenters) -> None:
 
 
 def _precomputed(name: str, params: Params, captions: bool) -> Segmenter:
-    from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter, wants_captioner
+    from anyscene.segmenters.precomputed.segmenter import load, wants_captioner
     from anyscene.text import load_text_encoder
 
     folder = Path(params.segmenters.weights) / name
     captioner = captioners.load_captioner(params, captions and wants_captioner(folder))
-    text = load_text_encoder(params.text)
-    return PrecomputedSegmenter(name, folder, text, captioner, params.text.template)
+    return load(name, folder, load_text_encoder(params.text), captioner, params.segmenters.nouns)

@@ -51,6 +51,9 @@ class Entry(ABC):
     settings: ClassVar[type | None] = None
     # Whether it answers with masks, which a captioner describes.
     captioned: ClassVar[bool] = False
+    # Whether its masks have labels of its own. Captions say these where `segmenters.nouns` is own, and then
+    # another vocabulary leaves its projections.
+    own_labels: ClassVar[bool] = False
     # Whether what it finds in an image depends on the vocabulary or the template, as names of masks do. A
     # model that places pixels in text space by itself says False; another vocabulary leaves its projections.
     looks_at_vocabulary: ClassVar[bool] = True

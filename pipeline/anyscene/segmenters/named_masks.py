@@ -1,14 +1,22 @@
-"""What mask models share: masks with names of the vocabulary become labels and captions."""
+"""What mask models share: masks with names become labels and captions.
+
+Some models look for the names of the vocabulary. Others have labels of their own, which they were trained
+with. Where an answer over the vocabulary is wanted, a label becomes the closest name of it. A caption has the
+model's own label as its noun, as in the paper (section 3.1) and in SAS's code (seem_feat/fusion_util.py:85),
+so that a pillow is called a pillow also where the vocabulary has none (`segmenters.nouns: own`).
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from anyscene.arrays import B1, F4, I2, I4, I8, U1
+from anyscene.project.parameters import CaptionNouns
 from anyscene.segmenters.captions.captioner import Captioner, caption_map
 from anyscene.segmenters.protocol import CaptionMap
 
@@ -23,12 +31,21 @@ def owners(mask: B1, score: F4) -> I4:
 
 
 @dataclass(frozen=True)
+class WholeMasks:
+    """Masks of which each is described once, although its parts have several names."""
+
+    owner: I4  # i4[H, W], the whole mask that each pixel belongs to, -1 = none
+    of: I8  # i8[n], the whole mask of each part, -1 = none: the part is not described
+
+
+@dataclass(frozen=True)
 class NamedMasks:
     """Masks of one image."""
 
     owner: I4  # i4[H, W], the mask that each pixel belongs to, -1 = none
-    name: I8  # i8[n], index into the vocabulary
+    name: I8  # i8[n], index into the vocabulary, or into the model's own labels
     modifiers: tuple[str, ...] | None = None  # what stands before each name, where the model itself says so
+    whole: WholeMasks | None = None  # where these masks are parts, each with a name of its own
 
     def labels(self) -> I2:
         """i2[H, W]: the name of the mask that each pixel belongs to, -1 in none."""
@@ -41,8 +58,15 @@ class NamedMasks:
         """ "a brown table in a scene" for each mask of `image` u1[H, W, 3]. The captioner gives the
         adjectives where the model has none of its own."""
 
+        @cache
+        def of_whole(mask: int) -> str:
+            assert self.whole is not None
+            return captioner.modifiers(image, self.whole.owner == mask) if mask >= 0 else ""
+
         def modifiers(mask: int, inside: B1) -> str:
-            return captioner.modifiers(image, inside) if self.modifiers is None else self.modifiers[mask]
+            if self.modifiers is not None:
+                return self.modifiers[mask]
+            return captioner.modifiers(image, inside) if self.whole is None else of_whole(self.whole.of[mask])
 
         names = [vocabulary[index] for index in self.name]
         return caption_map(self.owner, names, modifiers, captioner.template)
@@ -69,3 +93,31 @@ class MaskModel(ABC):
         for row, masks in zip(labels, self.named(images, vocabulary), strict=True):
             row[...] = masks.labels()
         return labels
+
+
+class LabelledMaskModel(MaskModel):
+    """A mask model with labels of its own."""
+
+    labels: tuple[str, ...]  # L labels, as captions say them
+    nouns: CaptionNouns = "own"  # what captions say
+
+    @abstractmethod
+    def labelled(self, images: U1) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], named by `labels`."""
+
+    @abstractmethod
+    def closest(self, vocabulary: Sequence[str]) -> I8:
+        """i8[L]: the name of the vocabulary that is closest to each label."""
+
+    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3], named by what is closest to their labels."""
+        name = self.closest(vocabulary)
+        return (replace(masks, name=name[masks.name]) for masks in self.labelled(images))
+
+    def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[CaptionMap]:
+        """One CaptionMap for each image u1[B, H, W, 3]: "a grey pillow in a scene" for each mask. The
+        vocabulary counts only where captions say its names."""
+        if self.nouns == "vocabulary":
+            return super().describe(images, vocabulary)
+        found = zip(self.labelled(images), images, strict=True)
+        return [masks.captions(image, self.labels, self.captioner) for masks, image in found]

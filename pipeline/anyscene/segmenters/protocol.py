@@ -56,7 +56,8 @@ class Segmenter(Protocol):
     """A 2D open-vocabulary model.
 
     images: u1[B, H, W, 3] RGB. vocabulary: the names to choose from, without a sentence around them. The
-    results do not depend on how images are put into batches.
+    results do not depend on how images are put into batches. A model may be described without a vocabulary
+    where its entry says that it does not look at it.
     """
 
     name: str
@@ -66,8 +67,8 @@ class Segmenter(Protocol):
         ...
 
     def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image. A mask model names its masks by `vocabulary`; a dense model does not need
-        it."""
+        """One map for each image. A mask model without labels of its own names its masks by `vocabulary`; one
+        that has any does so where `segmenters.nouns` says it."""
         ...
 
 

@@ -40,7 +40,9 @@ class SegmenterTests:
     unit_features: ClassVar[bool] = True
     # Whether the features of a dense model depend on the vocabulary, as its entry says.
     looks_at_vocabulary: ClassVar[bool] = False
-    # The end of every caption of a mask model, with {} for the name; None: captions are not tested.
+    # Whether captions say labels of the model's own, as its entry says, and not names of the vocabulary.
+    own_labels: ClassVar[bool] = False
+    # The end of every caption of a mask model, with {} for what it says; None: captions are not tested.
     sentence: ClassVar[str | None] = " {} in a scene"
 
     @pytest.fixture
@@ -75,21 +77,22 @@ class SegmenterTests:
             for caption, words in enumerate(found.text):
                 names = {self.vocabulary[k] for k in np.unique(label[found.caption == caption])}
                 assert len(names) == 1
-                assert self.sentence is None or words.endswith(self.sentence.format(names.pop()))
+                if self.sentence is not None and not self.own_labels:
+                    assert words.endswith(self.sentence.format(names.pop()))
 
     def _check_features(self, found: FeatureMap) -> None:
         length = found.feature.float().norm(dim=2).cpu()
         assert torch.isfinite(length).all()
         assert not self.unit_features or torch.allclose(length, torch.ones(()), atol=1e-5)
 
-    def test_a_dense_model_does_not_look_at_the_vocabulary(self, segmenter: Segmenter) -> None:
-        """But where it says so. The stage `projection` shows it none: another one leaves its features."""
+    def test_a_model_does_not_look_at_the_vocabulary(self, segmenter: Segmenter) -> None:
+        """But where it says so. The stage `projection` shows it none: another one leaves what it says."""
         images = noise((60, 80), 1)
         (found,) = segmenter.describe(images, self.vocabulary)
-        if isinstance(found, FeatureMap) and not self.looks_at_vocabulary:
-            for other in ((), self.vocabulary[:1]):
-                (again,) = segmenter.describe(images, other)
-                assert isinstance(again, FeatureMap) and torch.equal(found.feature, again.feature)
+        if self.looks_at_vocabulary or (isinstance(found, CaptionMap) and not self.own_labels):
+            return
+        for other in ((), self.vocabulary[:1]):
+            _require_equal(found, segmenter.describe(images, other)[0])
 
     def test_all_features_are_of_one_width(self, segmenter: Segmenter) -> None:
         described = [segmenter.describe(noise(shape, 1), self.vocabulary)[0] for shape in SHAPES[:3]]
@@ -104,12 +107,7 @@ class SegmenterTests:
 
     def test_the_same_image_gets_the_same_answer(self, segmenter: Segmenter) -> None:
         images = noise((60, 80), 1)
-        first, second = (segmenter.describe(images, self.vocabulary)[0] for _ in range(2))
-        assert type(first) is type(second)
-        if isinstance(first, FeatureMap) and isinstance(second, FeatureMap):
-            assert torch.equal(first.feature, second.feature)
-        if isinstance(first, CaptionMap) and isinstance(second, CaptionMap):
-            assert np.array_equal(first.caption, second.caption) and first.text == second.text
+        _require_equal(*(segmenter.describe(images, self.vocabulary)[0] for _ in range(2)))
 
     def test_images_are_left_as_they_are(self, segmenter: Segmenter) -> None:
         images = noise((60, 80), 1)
@@ -122,3 +120,11 @@ class SegmenterTests:
         none = np.zeros((0, 48, 64, 3), np.uint8)
         assert segmenter.label(none, self.vocabulary).shape == (0, 48, 64)
         assert segmenter.describe(none, self.vocabulary) == []
+
+
+def _require_equal(first: FeatureMap | CaptionMap, second: FeatureMap | CaptionMap) -> None:
+    assert type(first) is type(second)
+    if isinstance(first, FeatureMap) and isinstance(second, FeatureMap):
+        assert torch.equal(first.feature, second.feature)
+    if isinstance(first, CaptionMap) and isinstance(second, CaptionMap):
+        assert np.array_equal(first.caption, second.caption) and first.text == second.text

@@ -15,7 +15,7 @@ from anyscene.project import parameters
 from anyscene.segmenters import load_segmenter
 from anyscene.segmenters.captions import blip
 from anyscene.segmenters.captions.blip import BlipCaptioner
-from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
+from anyscene.segmenters.precomputed.segmenter import PrecomputedFeatures
 from anyscene_demo.segmenters.mask.segmenter import MaskSegmenter
 from tests.builders import small_blip
 
@@ -142,7 +142,7 @@ def test_mask_models_are_captioned_by_it_without_network(params, offline, monkey
     plain = load_segmenter("mask", colours(params))
     (wanted,) = plain.describe(IMAGE[None], VOCABULARY)
     assert np.array_equal(found.caption < 0, wanted.caption < 0)
-    assert found.text and set(found.text) <= {f"an old {name} in a scene" for name in VOCABULARY}
+    assert found.text and set(found.text) <= {f"an old {label} in a scene" for label in segmenter.labels}
     assert np.array_equal(segmenter.label(IMAGE[None], VOCABULARY), plain.label(IMAGE[None], VOCABULARY))
 
 
@@ -156,7 +156,7 @@ def test_only_captions_need_its_weights(params, monkeypatch):
             ):
                 load_segmenter(name, params)
             load_segmenter(name, params, captions=False)
-        assert isinstance(load_segmenter("features", params), PrecomputedSegmenter)
+        assert isinstance(load_segmenter("features", params), PrecomputedFeatures)
     finally:
         shutil.move(Path(section.weights) / "away", Path(section.weights) / "blip")
 

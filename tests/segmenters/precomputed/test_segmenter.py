@@ -18,7 +18,7 @@ from anyscene.project import parameters, store
 from anyscene.scene import Camera, Frame, Scene
 from anyscene.segmenters import CaptionMap, Segmenter, load_segmenter
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
-from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter, digests, require
+from anyscene.segmenters.precomputed.segmenter import PrecomputedMasks, digests, load, require
 from tests.builders import REPOSITORY
 from tests.builders.small_lseg import Text
 
@@ -53,12 +53,12 @@ def describe(folder, **content):
     (folder / "precomputed.json").write_text(json.dumps({"format": 1, **content}))
 
 
-def load(folder):
-    return PrecomputedSegmenter("seem", folder, Text())
+def seem(folder, **options):
+    return load("seem", folder, Text(), **options)
 
 
 def test_masks_are_named_and_the_better_one_owns_what_both_hold(folder):
-    segmenter = load(folder)
+    segmenter = seem(folder)
     assert isinstance(segmenter, Segmenter)
     wanted = np.full(IMAGE.shape[:2], -1)
     wanted[0:4, 0:5] = VOCABULARY.index("chair")
@@ -72,6 +72,18 @@ def test_masks_are_named_and_the_better_one_owns_what_both_hold(folder):
         (name,) = np.unique(wanted[captions.caption == number])
         assert words.endswith(f" {VOCABULARY[name]} in a scene")
     assert none.text == () and (none.caption == -1).all()
+
+
+def test_a_caption_says_the_label_of_the_mask_or_the_closest_name(folder):
+    """A pillow is a pillow where the vocabulary has none, as in SAS's seem_feat/fusion_util.py:85."""
+    describe(folder, kind="masks", labels=["desk", "pillow", "wall"])
+    few = ("desk", "wall")
+    own, closest = (seem(folder, nouns=nouns) for nouns in ("own", "vocabulary"))
+    said, of_the_vocabulary = (model.describe(IMAGE[None], few)[0].text for model in (own, closest))
+    assert [text.split()[2] for text in said] == ["pillow", "desk"]
+    assert {text.split()[2] for text in of_the_vocabulary} <= set(few)
+    assert own.describe(IMAGE[None], ())[0].text == own.describe(IMAGE[None], few[:1])[0].text == said
+    assert np.array_equal(own.label(IMAGE[None], few), closest.label(IMAGE[None], few))
 
 
 class Unasked:
@@ -95,7 +107,7 @@ def captioned(folder):
 
 
 def test_adjectives_are_those_of_the_masks_own_captions(captioned):
-    segmenter = PrecomputedSegmenter("seem", captioned, Text(), Unasked())
+    segmenter = seem(captioned, captioner=Unasked())
     found, none = segmenter.describe(np.stack([IMAGE, OTHER]), VOCABULARY)
     assert found.text == ("a red chair in a scene", "an old wooden table in a scene")
     label = segmenter.label(IMAGE[None], VOCABULARY)[0]
@@ -107,7 +119,7 @@ def test_captions_of_their_own_need_no_captioner(captioned, monkeypatch):
     params = parameters.load()
     section = dataclasses.replace(params.segmenters, weights=str(captioned.parent), captioner="blip")
     found = load_segmenter("seem", dataclasses.replace(params, segmenters=section))  # without BLIP's weights
-    assert isinstance(found, PrecomputedSegmenter)
+    assert isinstance(found, PrecomputedMasks)
     describe(captioned, kind="masks", labels=["table", "chair", "wall"])
     with pytest.raises(WeightsError, match="blip"):
         load_segmenter("seem", dataclasses.replace(params, segmenters=section))
@@ -130,13 +142,13 @@ def test_wrong_captions_are_refused(captioned, caption, message):
         arrays = {**stored, "caption": caption}
     np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(DataError, match=rf"{file.name}: {message}"):
-        load(captioned).describe(IMAGE[None], VOCABULARY)
+        seem(captioned).describe(IMAGE[None], VOCABULARY)
 
 
 def test_one_pixel_masks(folder):
     found = answers([block(5, 7), block(0, 0)], [0, 1], [1, 1])
     np.savez(folder / f"{image_key(IMAGE)}.npz", **found)
-    label = load(folder).label(IMAGE[None], VOCABULARY)[0]
+    label = seem(folder).label(IMAGE[None], VOCABULARY)[0]
     assert label[5, 7] == VOCABULARY.index("table") and label[0, 0] == VOCABULARY.index("chair")
     assert (label >= 0).sum() == 2
 
@@ -144,7 +156,7 @@ def test_one_pixel_masks(folder):
 def test_of_equal_scores_the_first_mask_owns(folder):
     everywhere = block(slice(None), slice(None))
     np.savez(folder / f"{image_key(IMAGE)}.npz", **answers([everywhere, everywhere], [1, 0], [0.5, 0.5]))
-    assert (load(folder).label(IMAGE[None], VOCABULARY) == VOCABULARY.index("chair")).all()
+    assert (seem(folder).label(IMAGE[None], VOCABULARY) == VOCABULARY.index("chair")).all()
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
@@ -152,7 +164,7 @@ def test_features_are_those_of_the_file(folder, kind):
     describe(folder, kind="features")
     feature = np.random.default_rng(1).normal(size=(3, 4, 512)).astype(kind)
     np.savez(folder / f"{image_key(IMAGE)}.npz", feature=feature)
-    segmenter = load(folder)
+    segmenter = seem(folder)
     assert torch.equal(segmenter.describe(IMAGE[None], ())[0].feature, torch.from_numpy(feature).float())
     target = Text().encode([f"a {name} in a scene" for name in VOCABULARY])
     best = (feature.astype(np.float32) @ target.T).argmax(2)
@@ -162,7 +174,7 @@ def test_features_are_those_of_the_file(folder, kind):
 def test_a_missing_image_is_named(folder):
     unknown = IMAGE + 1
     with pytest.raises(DataError, match=rf"{image_key(unknown)}\.npz: seem has no answer .*8x6.*frames"):
-        load(folder).label(unknown[None], VOCABULARY)
+        seem(folder).label(unknown[None], VOCABULARY)
 
 
 GOOD = answers([block(0, 0)], [0], [1])
@@ -187,7 +199,7 @@ def test_wrong_masks_are_refused_by_name(folder, change, message):
     arrays = {name: array for name, array in {**GOOD, **change}.items() if array is not None}
     np.savez(folder / f"{image_key(IMAGE)}.npz", **arrays)
     with pytest.raises(DataError, match=rf"{image_key(IMAGE)}\.npz: {message}"):
-        load(folder).describe(IMAGE[None], VOCABULARY)
+        seem(folder).describe(IMAGE[None], VOCABULARY)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +216,7 @@ def test_wrong_features_are_refused(folder, feature, message):
     describe(folder, kind="features")
     np.savez(folder / f"{image_key(IMAGE)}.npz", feature=feature)
     with pytest.raises(DataError, match=message):
-        load(folder).label(IMAGE[None], VOCABULARY)
+        seem(folder).label(IMAGE[None], VOCABULARY)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -212,14 +224,14 @@ def test_a_damaged_byte_is_noticed_or_makes_no_difference(folder, save):
     file = folder / f"{image_key(IMAGE)}.npz"
     with np.load(file) as stored:
         save(file, **dict(stored))
-    whole, wanted = file.read_bytes(), load(folder).label(IMAGE[None], VOCABULARY)
+    whole, wanted = file.read_bytes(), seem(folder).label(IMAGE[None], VOCABULARY)
     noticed = 0
     for place in range(0, len(whole), 7):
         content = bytearray(whole)
         content[place] ^= 0xFF
         file.write_bytes(content)
         try:
-            assert np.array_equal(load(folder).label(IMAGE[None], VOCABULARY), wanted), place
+            assert np.array_equal(seem(folder).label(IMAGE[None], VOCABULARY), wanted), place
         except DataError as error:
             assert str(file) in str(error)
             noticed += 1
@@ -231,7 +243,7 @@ def test_truncated_files(folder, keep):
     file = folder / f"{image_key(IMAGE)}.npz"
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"npz: not readable"):
-        load(folder).label(IMAGE[None], VOCABULARY)
+        seem(folder).label(IMAGE[None], VOCABULARY)
 
 
 def npy(array):
@@ -290,7 +302,7 @@ def test_what_is_no_answer_is_named(folder, content, message):
         file.mkdir()
     else:
         file.write_bytes(content)
-    segmenter = load(folder)
+    segmenter = seem(folder)
     with pytest.raises(DataError, match=rf"{file}: {message}"):
         segmenter.label(IMAGE[None], VOCABULARY)
 
@@ -305,7 +317,7 @@ def test_a_folder_is_no_answer(folder):
 def test_objects_are_not_unpickled(folder):
     np.savez(folder / f"{image_key(IMAGE)}.npz", **{**GOOD, "label": np.array([{}], object)})
     with pytest.raises(DataError, match="not readable"):
-        load(folder).label(IMAGE[None], VOCABULARY)
+        seem(folder).label(IMAGE[None], VOCABULARY)
 
 
 @pytest.mark.parametrize(
@@ -321,14 +333,14 @@ def test_objects_are_not_unpickled(folder):
 def test_wrong_descriptions(folder, content):
     (folder / "precomputed.json").write_text(content)
     with pytest.raises(DataError, match=r"precomputed\.json"):
-        load(folder)
+        seem(folder)
 
 
 def test_any_name_with_answers_is_a_model(folder):
     params = parameters.load()
     section = dataclasses.replace(params.segmenters, weights=str(folder.parent))
     found = load_segmenter("seem", dataclasses.replace(params, segmenters=section))
-    assert isinstance(found, PrecomputedSegmenter) and found.name == "seem"
+    assert isinstance(found, PrecomputedMasks) and found.name == "seem"
 
 
 def test_keys_are_of_pixels_and_shape():

@@ -63,12 +63,16 @@ def with_settings(model, *settings):
 
 
 class TestNounsOfMasks(SegmenterTests):
+    own_labels = True
+
     @pytest.fixture(scope="class")
     def segmenter(self, model):
         return with_settings(model, 32, "panoptic")
 
 
 class TestNounsOfPixels(SegmenterTests):
+    own_labels = True
+
     @pytest.fixture(scope="class")
     def segmenter(self, model):
         return with_settings(model, 32, "semantic")

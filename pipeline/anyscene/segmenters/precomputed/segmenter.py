@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from anyscene.arrays import F4, I2, U1, Array
+from anyscene.arrays import F4, I2, I8, U1, Array
 from anyscene.errors import DataError
 from anyscene.project import layout
 from anyscene.project.digests import Digests
+from anyscene.project.parameters import CaptionNouns
 from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
-from anyscene.segmenters.named_masks import NamedMasks, owners
+from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks, owners
 from anyscene.segmenters.precomputed import archive
-from anyscene.segmenters.precomputed.answer import FORMAT, MaskAnswer
+from anyscene.segmenters.precomputed.answer import FORMAT
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
-from anyscene.segmenters.protocol import CaptionMap, FeatureMap, nearest
-from anyscene.text import TEMPLATE, TextEncoder, embeddings
+from anyscene.segmenters.protocol import FeatureMap, nearest
+from anyscene.text import TextEncoder, embeddings
 from anyscene.weights.catalogue import ANSWERS
 
 FIRST = 5  # the number of missing answers that a message names
@@ -77,64 +78,87 @@ def digests(folder: Path, images: Iterable[IndexedImage], of: Iterable[str]) -> 
         return {one: digest.of_files(folder, sorted(own)) if own else every() for one, own in files.items()}
 
 
-class PrecomputedSegmenter:
-    """The files in a folder behind the Segmenter protocol."""
+def load(
+    name: str,
+    folder: Path,
+    text: TextEncoder,
+    captioner: Captioner = ColourCaptioner(),
+    nouns: CaptionNouns = "own",
+) -> PrecomputedMasks | PrecomputedFeatures:
+    """The answers in `folder` behind the Segmenter protocol. It holds precomputed.json and a file KEY.npz for
+    every image. Raises DataError where the description is missing or wrong; the files of images are checked
+    when they are read."""
+    description = _description(folder / ANSWERS)
+    if description["kind"] == "features":
+        return PrecomputedFeatures(name, folder, text, captioner.template)
+    labels, captioned = tuple(description["labels"]), bool(description.get("captions"))
+    return PrecomputedMasks(name, folder, text, labels, captioned, captioner, nouns)
+
+
+class PrecomputedFeatures:
+    """Features in files behind the Segmenter protocol."""
+
+    def __init__(self, name: str, folder: Path, text: TextEncoder, template: str) -> None:
+        """template: the sentence in which names are encoded."""
+        self.name, self._folder, self._text, self._template = name, folder, text, template
+
+    def describe(self, images: U1, vocabulary: Sequence[str] = ()) -> list[FeatureMap]:
+        """One FeatureMap for each image u1[B, H, W, 3]. Raises DataError where an answer is missing or
+        wrong."""
+        return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
+
+    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
+        """i2[B, H, W]: the name most similar to the nearest cell. Raises DataError as `describe`."""
+        labels = np.empty(images.shape[:3], np.int16)
+        target = embeddings(self._text, vocabulary, self._template)  # [K, C]
+        for row, image in zip(labels, images, strict=True):
+            row[...] = nearest((self._feature(image) @ target.T).argmax(2), row.shape)
+        return labels
+
+    def _feature(self, image: U1) -> F4:
+        file, arrays = _read(self.name, self._folder, image, ("feature",))
+        feature = arrays["feature"]
+        fits = feature.ndim == 3 and feature.shape[2] == self._text.width and 0 not in feature.shape
+        _check(
+            file, feature.dtype.kind == "f" and fits, "feature", f"floats [h, w, {self._text.width}]", feature
+        )
+        kept: F4 = _single(feature)
+        if not np.isfinite(kept).all():
+            raise DataError(f"{file}: features contain NaN or infinity, or more than a float32 holds")
+        return kept
+
+
+class PrecomputedMasks(LabelledMaskModel):
+    """Masks in files behind the Segmenter protocol. Their adjectives are those of their own captions, where
+    the files have any, or else the captioner's."""
 
     def __init__(
         self,
         name: str,
         folder: Path,
         text: TextEncoder,
-        captioner: Captioner = ColourCaptioner(),
-        template: str = TEMPLATE,
+        labels: tuple[str, ...],
+        captioned: bool,
+        captioner: Captioner,
+        nouns: CaptionNouns,
     ) -> None:
-        """folder: it holds precomputed.json and a file KEY.npz for every image; template: the sentence in
-        which names are encoded. Raises DataError where the description is missing or wrong; the files of
-        images are checked when they are read."""
-        self.name, self._captioner, self._template = name, captioner, template
-        self._folder, self._text = folder, text
-        description = _description(folder / ANSWERS)
-        self._kind = description["kind"]
-        if self._kind == "masks":
-            self._labels = tuple(description["labels"])
-            self._own = dict(zip(self._labels, self._embeddings(self._labels), strict=True))  # f4[C] each
-        self._captions = description.get("captions", False)
+        """captioned: whether the files have captions."""
+        self.name, self.captioner, self.nouns, self.labels = name, captioner, nouns, labels
+        self._folder, self._text, self._captioned = folder, text, captioned
+        self._own = embeddings(text, labels, captioner.template)  # f4[L, C]
 
-    def describe(self, images: U1, vocabulary: Sequence[str]) -> list[FeatureMap] | list[CaptionMap]:
-        """One map for each image u1[B, H, W, 3]. A mask becomes "a brown table in a scene", with the
-        adjectives of its own caption, or else of the captioner, and the name of the vocabulary that is
-        closest to the model's label. Raises DataError where an answer is missing or wrong."""
-        if self._kind == "features":
-            return [FeatureMap(torch.from_numpy(self._feature(image))) for image in images]
-        return [
-            self._named(image, vocabulary).captions(image, vocabulary, self._captioner) for image in images
-        ]
+    def labelled(self, images: U1) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3]. Raises DataError where an answer is missing or wrong."""
+        return map(self._masks, images)
 
-    def label(self, images: U1, vocabulary: Sequence[str]) -> I2:
-        """i2[B, H, W]: for masks the name closest to their label, -1 outside all; for features the name most
-        similar to the nearest cell. Raises DataError as `describe`."""
-        labels = np.empty(images.shape[:3], np.int16)
-        target = self._embeddings(vocabulary)  # [K, C]
-        for row, image in zip(labels, images, strict=True):
-            if self._kind == "features":
-                row[...] = nearest((self._feature(image) @ target.T).argmax(2), row.shape)
-            else:
-                row[...] = self._named(image, vocabulary).labels()
-        return labels
+    def closest(self, vocabulary: Sequence[str]) -> I8:
+        """i8[L]: the name of the vocabulary that is closest to each label."""
+        name: I8 = (self._own @ embeddings(self._text, vocabulary, self.captioner.template).T).argmax(1)
+        return name
 
-    def _embeddings(self, names: Sequence[str]) -> F4:
-        return embeddings(self._text, names, self._template)
-
-    def _named(self, image: U1, vocabulary: Sequence[str]) -> NamedMasks:
-        found = self._masks(image)
-        own = np.array([self._own[name] for name in found.name], np.float32).reshape(-1, self._text.width)
-        name = (own @ self._embeddings(vocabulary).T).argmax(1)
-        modifiers = None if found.caption is None else tuple(map(noun_phrase.modifiers, found.caption))
-        return NamedMasks(owners(found.mask, found.score), name, modifiers)
-
-    def _masks(self, image: U1) -> MaskAnswer:
-        names = ("mask", "label", "score", *(("caption",) if self._captions else ()))
-        file, arrays = self._read(image, names)
+    def _masks(self, image: U1) -> NamedMasks:
+        names = ("mask", "label", "score", *(("caption",) if self._captioned else ()))
+        file, arrays = _read(self.name, self._folder, image, names)
         mask, label, score = (arrays[name] for name in names[:3])
         count, size = len(mask) if mask.ndim else 0, image.shape[:2]
         _check(
@@ -150,41 +174,30 @@ class PrecomputedSegmenter:
         _check(file, score.dtype.kind == "f" and score.shape == (count,), "score", f"floats [{count}]", score)
         if count and not (0 <= score.min() and score.max() <= 1):  # this refuses NaN too
             raise DataError(f"{file}: scores must lie in 0..1")
-        if count and not (0 <= label.min() and label.max() < len(self._labels)):
+        if count and not (0 <= label.min() and label.max() < len(self.labels)):
             raise DataError(
                 f"{file}: label {label.min() if label.min() < 0 else label.max()} is unknown; "
-                f"{ANSWERS} lists {len(self._labels)} labels, counted from 0"
+                f"{ANSWERS} lists {len(self.labels)} labels, counted from 0"
             )
-        caption, stored = None, arrays.get("caption")
+        modifiers, stored = None, arrays.get("caption")
         if stored is not None:
             fine = stored.dtype.kind == "U" and stored.shape == (count,)
             _check(file, fine, "caption", f"texts [{count}]", stored)
-            caption = _texts(file, stored)
-        return MaskAnswer(mask, tuple(self._labels[one] for one in label), score.astype(np.float32), caption)
+            modifiers = tuple(map(noun_phrase.modifiers, _texts(file, stored)))
+        return NamedMasks(owners(mask, score.astype(np.float32)), label.astype(np.int64), modifiers)
 
-    def _feature(self, image: U1) -> F4:
-        file, arrays = self._read(image, ("feature",))
-        feature = arrays["feature"]
-        fits = feature.ndim == 3 and feature.shape[2] == self._text.width and 0 not in feature.shape
-        _check(
-            file, feature.dtype.kind == "f" and fits, "feature", f"floats [h, w, {self._text.width}]", feature
-        )
-        kept: F4 = _single(feature)
-        if not np.isfinite(kept).all():
-            raise DataError(f"{file}: features contain NaN or infinity, or more than a float32 holds")
-        return kept
 
-    def _read(self, image: U1, names: Sequence[str]) -> tuple[Path, dict[str, Array]]:
-        file = self._folder / f"{image_key(image)}.npz"
-        try:
-            return file, archive.read(file, names)
-        except KeyError as error:
-            raise DataError(f"{file}: array {error} is missing; see docs/precomputed.md") from error
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{file}: {self.name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
-                "`anyscene frames` writes the images of all answers that are wanted"
-            ) from error
+def _read(name: str, folder: Path, image: U1, arrays: Sequence[str]) -> tuple[Path, dict[str, Array]]:
+    file = folder / f"{image_key(image)}.npz"
+    try:
+        return file, archive.read(file, arrays)
+    except KeyError as error:
+        raise DataError(f"{file}: array {error} is missing; see docs/precomputed.md") from error
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{file}: {name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "
+            "`anyscene frames` writes the images of all answers that are wanted"
+        ) from error
 
 
 def _single(values: Array) -> F4:

@@ -35,6 +35,7 @@ class Settings:
 class SeemEntry(Entry):
     settings = Settings
     captioned = True
+    own_labels = True
 
     def weights(self, section: Segmenters) -> Sequence[Path]:
         return (self.folder(section),)
@@ -57,8 +58,8 @@ class SeemEntry(Entry):
             settings,
             device_of(params),
             captioner=captioner,
+            nouns=section.nouns,
             precision=section.precision,
-            template=params.text.template,
         )
 
 

@@ -14,8 +14,8 @@ class of the mask, as the paper says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,15 +23,15 @@ from PIL import Image
 
 from anyscene.arrays import F4, I4, I8, U1
 from anyscene.project.device import autocast, passes
-from anyscene.project.parameters import Precision
+from anyscene.project.parameters import CaptionNouns, Precision
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.class_names import COUNTABLE, SEEM, names
-from anyscene.segmenters.named_masks import MaskModel, NamedMasks
+from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks, WholeMasks
 from anyscene.segmenters.panoptic import panoptic
-from anyscene.segmenters.protocol import CaptionMap, nearest, require_finite
+from anyscene.segmenters.protocol import nearest, require_finite
 from anyscene.segmenters.seem import SOURCE, Settings, network
-from anyscene.text import TEMPLATE, TextEncoder, embeddings
+from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import reading
 
 CONFIDENCE = 0.4  # OBJECT_MASK_THRESHOLD
@@ -41,7 +41,7 @@ OVERLAP = 0.8  # OVERLAP_THRESHOLD
 NOTHING_IN_CODE = 133
 
 
-class SeemSegmenter(MaskModel):
+class SeemSegmenter(LabelledMaskModel):
     """SEEM behind the Segmenter protocol."""
 
     def __init__(
@@ -52,19 +52,19 @@ class SeemSegmenter(MaskModel):
         settings: Settings,
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
+        nouns: CaptionNouns = "own",
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
-        template: str = TEMPLATE,
     ) -> None:
-        """network: for inference on `device`. template: the sentence in which names are compared."""
-        self.name, self.captioner, self.network = name, captioner, network
+        """network: for inference on `device`."""
+        self.name, self.captioner, self.nouns, self.network = name, captioner, nouns, network
         self.settings, self._device, self._precision = settings, device, precision
-        self._confidence, self._overlap = confidence, overlap
-        self._text, self._template = text, template
+        self._confidence, self._overlap, self._text = confidence, overlap, text
         with torch.inference_mode():
             self._names = network.text.names(SEEM)  # [L, T]
-        self._own = embeddings(text, [names(label)[0] for label in SEEM], template)  # [L, C]
+        self.labels = tuple(names(label)[0] for label in SEEM)
+        self._own = embeddings(text, self.labels, captioner.template)  # [L, C]
 
     @classmethod
     def load(
@@ -75,33 +75,27 @@ class SeemSegmenter(MaskModel):
         settings: Settings,
         device: torch.device,
         architectures: tuple[network.Sizes, ...] = network.PUBLISHED,
-        captioner: Captioner = ColourCaptioner(),
-        confidence: float = CONFIDENCE,
-        overlap: float = OVERLAP,
-        precision: Precision = "float32",
-        template: str = TEMPLATE,
+        **options: Any,
     ) -> SeemSegmenter:
-        """The model in the checkpoint `file`. Raises WeightsError where it cannot be loaded."""
+        """The model in the checkpoint `file`. options: those of the constructor. Raises WeightsError where it
+        cannot be loaded."""
         loaded = network.load(reading.read(file, SOURCE), file, SOURCE, architectures).to(device)
-        return cls(name, loaded, text, settings, device, captioner, confidence, overlap, precision, template)
+        return cls(name, loaded, text, settings, device, **options)
 
-    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+    @torch.inference_mode()
+    def labelled(self, images: U1) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]; with `nouns: semantic`, the parts of masks that have one
-        noun."""
-        return (masks for masks, _, _ in self._answers(images, vocabulary))
+        noun. The captioner sees whole masks."""
+        for some in passes(images, self._device):
+            for classes, logits in zip(*self.queries(some), strict=True):
+                whole, part, of, label = self._parts(classes, logits)
+                size = some.shape[1:3]
+                yield NamedMasks(nearest(part, size), label, whole=WholeMasks(nearest(whole, size), of))
 
-    def describe(self, images: U1, vocabulary: Sequence[str]) -> list[CaptionMap]:
-        """One CaptionMap for each image u1[B, H, W, 3]: "a brown table in a scene". The captioner sees whole
-        masks, also where their parts have several nouns."""
-        found = []
-        for (masks, whole, of), image in zip(self._answers(images, vocabulary), images, strict=True):
-            said = {
-                number: self.captioner.modifiers(image, whole == number) for number in {*of.tolist()} - {-1}
-            }
-            said[-1] = ""  # what is in no mask
-            modifiers = tuple(said[number] for number in of.tolist())
-            found.append(replace(masks, modifiers=modifiers).captions(image, vocabulary, self.captioner))
-        return found
+    def closest(self, vocabulary: Sequence[str]) -> I8:
+        """i8[L]: the name of the vocabulary that is closest to each label."""
+        name: I8 = (self._own @ embeddings(self._text, vocabulary, self.captioner.template).T).argmax(1)
+        return name
 
     def queries(self, images: U1) -> tuple[torch.Tensor, torch.Tensor]:
         """The logits f4[B, Q, L] of SEEM and those of the masks f4[B, Q, h, w], for images u1[B, H, W, 3]
@@ -112,17 +106,6 @@ class SeemSegmenter(MaskModel):
         classes = self.network.text.compare(feature, self._names)
         require_finite(self.name, "masks", classes, masks)
         return classes, masks
-
-    @torch.inference_mode()
-    def _answers(self, images: U1, vocabulary: Sequence[str]) -> Iterator[tuple[NamedMasks, I4, I8]]:
-        """For each image u1[B, H, W, 3] the parts with one noun, the mask i4[H, W] of each pixel, -1 = none,
-        and the mask i8[n] of each part."""
-        name = (self._own @ embeddings(self._text, vocabulary, self._template).T).argmax(1)  # [L]
-        for some in passes(images, self._device):
-            for classes, logits in zip(*self.queries(some), strict=True):
-                whole, part, of, label = self._parts(classes, logits)
-                size = some.shape[1:3]
-                yield NamedMasks(nearest(part, size), name[label]), nearest(whole, size), of
 
     def _parts(self, classes: torch.Tensor, logits: torch.Tensor) -> tuple[I4, I4, I8, I8]:
         """From the logits [Q, L] and [Q, h, w] of one image (the mask i4[h, w] of each pixel, its part

@@ -18,6 +18,7 @@ FILES = ("config.json", "preprocessor_config.json", catalogue.TENSORS)
 
 class Universal(Entry):
     captioned = True
+    own_labels = True
 
     def weights(self, section: Segmenters) -> Sequence[Path]:
         return (self.folder(section),)
@@ -38,8 +39,8 @@ class Universal(Entry):
             text,
             device_of(params),
             captioner=captioner,
+            nouns=params.segmenters.nouns,
             precision=params.segmenters.precision,
-            template=params.text.template,
         )
 
 

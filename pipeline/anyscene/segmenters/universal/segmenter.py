@@ -1,7 +1,8 @@
 """Mask2Former (Cheng et al. 2022) and OneFormer (Jain et al. 2023), through transformers.
 
 Both answer with queries, each of which is a class and a mask. Their classes are those that they were trained
-with (COCO, ADE20K); each of them becomes the name of the vocabulary that is closest to it in text space.
+with (COCO, ADE20K). Where a class has several names, captions say the first, and the closest of them counts
+when it becomes a name of the vocabulary.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from anyscene.arrays import U1
+from anyscene.arrays import I8, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import autocast, passes
-from anyscene.project.parameters import Precision
+from anyscene.project.parameters import CaptionNouns, Precision
 from anyscene.segmenters import pretrained
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.class_names import names
-from anyscene.segmenters.named_masks import MaskModel, NamedMasks
+from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks
 from anyscene.segmenters.panoptic import panoptic
 from anyscene.segmenters.protocol import require_finite
 from anyscene.segmenters.universal import FILES
-from anyscene.text import TEMPLATE, TextEncoder, embeddings
+from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import catalogue
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ CONFIDENCE = 0.8  # of the class of a query; this and the next are as in both of
 OVERLAP = 0.8  # the share of a mask that better ones must leave to it
 
 
-class UniversalSegmenter(MaskModel):
+class UniversalSegmenter(LabelledMaskModel):
     """Mask2Former or OneFormer behind the Segmenter protocol."""
 
     def __init__(
@@ -47,22 +48,23 @@ class UniversalSegmenter(MaskModel):
         text: TextEncoder,
         device: torch.device,
         captioner: Captioner = ColourCaptioner(),
+        nouns: CaptionNouns = "own",
         confidence: float = CONFIDENCE,
         overlap: float = OVERLAP,
         precision: Precision = "float32",
-        template: str = TEMPLATE,
     ) -> None:
         """name: mask2former or oneformer. network, prepare: transformers' model for inference on `device`,
-        and its image processor. template: the sentence in which names are encoded."""
-        self.name, self.captioner = name, captioner
+        and its image processor."""
+        self.name, self.captioner, self.nouns = name, captioner, nouns
         self._confidence, self._overlap = confidence, overlap
         self._text, self._device, self._precision = text, device, precision
-        self._template = template
         self.network, self._prepare = network, prepare
         config = network.config
         own = [names(config.id2label[number]) for number in range(len(config.id2label))]
         self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
-        self._own = embeddings(text, [one for some in own for one in some], template)  # [names, C]
+        self.labels = tuple(some[0] for some in own)
+        every = [one for some in own for one in some]
+        self._own = embeddings(text, every, captioner.template)  # [names, C]
         self._extra = {}
         if name == "oneformer":
             # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; their table comes with
@@ -83,14 +85,18 @@ class UniversalSegmenter(MaskModel):
         return cls(name, network.to(device), prepare, text, device, **options)
 
     @torch.inference_mode()
-    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
+    def labelled(self, images: U1) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]. A pixel that no mask is sure of is in none."""
-        similarity = self._own @ embeddings(self._text, vocabulary, template=self._template).T  # [names, K]
-        name = np.maximum.reduceat(similarity, self._first).argmax(1)  # [L]
         for some in passes(images, self._device):
             for classes, masks in zip(*self.queries(some), strict=True):
                 owner, label = panoptic(classes, masks, some.shape[1:3], self._confidence, self._overlap)
-                yield NamedMasks(owner, name[label])
+                yield NamedMasks(owner, label)
+
+    def closest(self, vocabulary: Sequence[str]) -> I8:
+        """i8[L]: the name of the vocabulary that is closest to any name of each class."""
+        similarity = self._own @ embeddings(self._text, vocabulary, self.captioner.template).T  # [names, K]
+        name: I8 = np.maximum.reduceat(similarity, self._first).argmax(1)
+        return name
 
     def queries(self, images: U1) -> tuple[torch.Tensor, torch.Tensor]:
         """The logits of the classes [B, Q, L + 1] and of the masks [B, Q, h, w] for images u1[B, H, W, 3]."""

@@ -15,6 +15,7 @@ class Mask(DemoEntry):
     """The registry entry of the mask model."""
 
     captioned = True
+    own_labels = True
 
     def load(self, params: Params, captions: bool) -> Segmenter:
         from anyscene.segmenters.captions import load_captioner
@@ -23,8 +24,9 @@ class Mask(DemoEntry):
 
         section, text = params.segmenters, load_text_encoder(params.text)
         captioner = load_captioner(params, captions)
-        folder, template = self.folder(section), params.text.template
-        return MaskSegmenter(self.name, folder, text, captioner, section.precision, template)
+        return MaskSegmenter(
+            self.name, self.folder(section), text, captioner, section.nouns, section.precision
+        )
 
 
 ENTRY = Mask("mask")

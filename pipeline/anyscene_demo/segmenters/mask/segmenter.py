@@ -16,14 +16,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from anyscene.arrays import I4, U1
+from anyscene.arrays import I4, I8, U1
 from anyscene.errors import WeightsError
 from anyscene.project.device import autocast
-from anyscene.project.parameters import Precision
+from anyscene.project.parameters import CaptionNouns, Precision
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
-from anyscene.segmenters.named_masks import MaskModel, NamedMasks
-from anyscene.text import TEMPLATE, TextEncoder, embeddings
+from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks
+from anyscene.text import TextEncoder, embeddings
 from anyscene.weights import described
 from anyscene_demo.segmenters import loading
 from anyscene_demo.segmenters.backbone import CHANNELS, Backbone, Pyramid, prepare
@@ -179,15 +179,15 @@ def _coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @dataclass(frozen=True)
-class EmbeddedMasks:
+class ScoredMasks:
     """The masks of one image."""
 
     owner: I4  # i4[H, W], the mask to which each pixel belongs, -1 = none
-    embedding: torch.Tensor  # f4[n, C], of each mask, in text space
+    label: I8  # i8[n], index into the model's labels
     score: torch.Tensor  # f4[n], of each mask, in 0..1
 
 
-class MaskSegmenter(MaskModel):
+class MaskSegmenter(LabelledMaskModel):
     """MaskNetwork behind the Segmenter protocol."""
 
     def __init__(
@@ -196,14 +196,11 @@ class MaskSegmenter(MaskModel):
         folder: Path,
         text: TextEncoder,
         captioner: Captioner = ColourCaptioner(),
+        nouns: CaptionNouns = "own",
         precision: Precision = "float32",
-        template: str = TEMPLATE,
     ) -> None:
-        """Load the model from `folder`. Raises WeightsError where that is not possible.
-
-        template: the sentence in which names are encoded."""
-        self.name, self.captioner, self._precision = name, captioner, precision
-        self._template = template
+        """Load the model from `folder`. Raises WeightsError where that is not possible."""
+        self.name, self.captioner, self.nouns, self._precision = name, captioner, nouns, precision
         self.description, architecture, tensors = loading.read(folder, "mask", text)
         self._text = text
         names = self.description.get("names")
@@ -212,8 +209,9 @@ class MaskSegmenter(MaskModel):
                 f"{folder / described.DESCRIPTION}: damaged, lists no names; restore the folder from the "
                 "repository or run `make zoo`"
             )
+        self.labels = tuple(names)
         self._own = torch.from_numpy(embeddings(text, names))  # [K, C], in the sentence of its training
-        self._said = torch.from_numpy(embeddings(text, names, template))  # [K, C]
+        self._said = embeddings(text, names, captioner.template)  # [K, C]
         self._side = architecture["side"]
         self._network = described.build(
             lambda: MaskNetwork(
@@ -225,30 +223,28 @@ class MaskSegmenter(MaskModel):
         self._network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def masks(self, image: U1) -> EmbeddedMasks:
-        """The masks of one image u1[H, W, 3]. A pixel belongs to the likeliest of the masks that hold it.
-
-        A mask model has names of its own. Each mask gets the embedding of the name that fits best.
-        """
+    def masks(self, image: U1) -> ScoredMasks:
+        """The masks of one image u1[H, W, 3], each with the label that fits best. A pixel belongs to the
+        likeliest of the masks that hold it."""
         with autocast(torch.device("cpu"), self._precision):
             found = self._network(prepare(image[None], self._side, grey=True))
         proposals = ProposedMasks(**{part: value.float() for part, value in vars(found).items()})
         logits, score = cover(proposals, 0)
         height, width = image.shape[:2]
         if len(logits) == 0:
-            return EmbeddedMasks(
-                np.full((height, width), -1, np.int32), torch.zeros(0, self._text.width), score
-            )
+            return ScoredMasks(np.full((height, width), -1, np.int32), np.zeros(0, np.int64), score)
         soft = shrink(logits.sigmoid(), proposals.region.shape[2:])
         own = self._network.embed(proposals.region[0], soft) @ self._own.T  # [n, K]
         full = functional.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
         best, owner = full.max(0)
         owner = torch.where(best > HELD, owner, -1)
-        return EmbeddedMasks(owner.to(torch.int32).numpy(), self._said[own.argmax(1)], score)
+        return ScoredMasks(owner.to(torch.int32).numpy(), own.argmax(1).numpy(), score)
 
-    def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
-        """Yield the masks of each image u1[B, H, W, 3]. Each gets the name in `vocabulary` that is closest to
-        its own."""
-        target = torch.from_numpy(embeddings(self._text, vocabulary, self._template))  # [K, C]
-        for found in map(self.masks, images):
-            yield NamedMasks(found.owner, (found.embedding @ target.T).argmax(1).numpy())
+    def labelled(self, images: U1) -> Iterator[NamedMasks]:
+        """The masks of each image u1[B, H, W, 3]."""
+        return (NamedMasks(found.owner, found.label) for found in map(self.masks, images))
+
+    def closest(self, vocabulary: Sequence[str]) -> I8:
+        """i8[L]: the name of the vocabulary that is closest to each label."""
+        name: I8 = (self._said @ embeddings(self._text, vocabulary, self.captioner.template).T).argmax(1)
+        return name

@@ -23,7 +23,7 @@ from anyscene.segmenters.named_masks import MaskModel, NamedMasks
 from anyscene.segmenters.precomputed import converters
 from anyscene.segmenters.precomputed.converters import Options, torch_file
 from anyscene.segmenters.precomputed.converters.openseg import corners
-from anyscene.segmenters.precomputed.segmenter import PrecomputedSegmenter
+from anyscene.segmenters.precomputed.segmenter import load as load_answers
 from anyscene.text import embeddings
 from tests.builders import REPOSITORY, official_answers
 from tests.builders.small_lseg import Text
@@ -46,7 +46,7 @@ def run(tmp_path, found):
         wanted = converters.wanted(tmp_path / "frames")
         summary = converters.write(reader, wanted, tmp_path / source, missing_is_empty=missing)
         assert summary.images == len(found)
-        return PrecomputedSegmenter(source, tmp_path / source, text)
+        return load_answers(source, tmp_path / source, text, nouns="vocabulary")
 
     return run
 
