@@ -54,7 +54,7 @@ STAGE = Stage(
     files=named.together(
         named.labelling_files,
         named.text_file,
-        named.label_table,
+        named.label_tables,
         named.official_splits,
         named.reader_files,
         named.task_files,

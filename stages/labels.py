@@ -12,8 +12,8 @@ STAGE = Stage(
     by_scene=True,
     reads=("${dataset.root}", layout.SCENES),
     writes=(layout.LABELS,),
-    parameters=("dataset.label_set", "dataset.reader"),
-    files=named.together(named.reader_files, named.label_table),
+    parameters=("dataset.label_set", "dataset.reader", "evaluation.label_sets"),
+    files=named.together(named.reader_files, named.label_tables),
     modules=named.reader_code,
     settings=named.reader_settings,
 )

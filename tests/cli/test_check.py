@@ -48,6 +48,9 @@ KNOWN = [
     ("evaluation.bootstrap", 0, "evaluation.bootstrap: must be at least 1, not 0"),
     ("dataset.label_set", "scannet21", "no label set 'scannet21'; known are matterport160"),
     ("dataset.label_set", "mine.csv", "no label set 'mine.csv'"),
+    ("evaluation.label_sets", ["scannet21"], "no label set 'scannet21'; known are matterport160"),
+    ("evaluation.label_sets", ["nyu40", "nyu40"], "evaluation.label_sets: 'nyu40' stands there twice"),
+    ("evaluation.label_sets", ["nyu40"], "evaluation.label_sets: scans in the form rgbd are annotated by"),
     ("dataset.reader", "scanet", "dataset.reader: no reader is called 'scanet'"),
     ("text.encoder", "minilm2", "text.encoder is 'minilm2'; use minilm or open_clip"),
     ("text.encoder", "open_clip:", "text.encoder is 'open_clip:'"),
@@ -98,7 +101,7 @@ def test_the_settings_of_the_repository_are_right(refused):
     ("keys", "value"), [pytest.param(*leaf, id=".".join(leaf[0])) for leaf in leaves(VALUES)]
 )
 def test_no_key_takes_a_value_that_cannot_be_right(refused, keys, value):
-    for bad in wrong(value)[value == "" :]:  # a text may be empty where it is
+    for bad in wrong(value)[value in ("", []) :]:  # a text or a list may be empty where it is
         said = refused(keys, bad)
         assert said and "\n" not in said, f"{'.'.join(keys)}: {bad!r} is taken"
         assert keys[-1] in said or (keys[-1] == "label_set" and "no label set" in said), said
@@ -158,3 +161,14 @@ def test_settings_are_checked_without_torch():
         "check(parameters.load()); assert 'torch' not in sys.modules and 'scipy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+
+
+def test_a_label_set_is_scored_once():
+    """By a reader that finds the classes of any label set."""
+    values = copy.deepcopy(VALUES)
+    values["dataset"] |= {"reader": "scannet", "label_set": "scannet20"}
+    values["evaluation"]["label_sets"] = ["nyu40", "scannet200"]
+    check(parameters.parse(values, "here"))
+    values["evaluation"]["label_sets"] = ["scannet20"]
+    with pytest.raises(PipelineError, match="evaluation.label_sets: scannet20 is dataset.label_set already"):
+        check(parameters.parse(values, "here"))

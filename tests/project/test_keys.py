@@ -240,6 +240,7 @@ CHOICES = {  # keys whose text is one of some -> another one; the rest of their 
     "training.distilled.kind": "pixel",
     "vocabulary": [*miniature.VOCABULARY, "lamp"],
     "training.distilled.from": "random",
+    "evaluation.label_sets": ["nyu40"],
     "training.distilled.superpoint_mean": "voxels",
 }
 

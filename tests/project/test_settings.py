@@ -48,6 +48,7 @@ SEES = {  # a setting -> the test that would fail if it were ignored
     "segmenters.precision": (
         "segmenters/test_protocol.py::test_half_precision_computes_with_halves_and_answers_in_single"
     ),
+    "evaluation.label_sets": "study/test_evaluation.py::test_rows_are_scored_by_other_label_sets",
     "segmenters.nouns": "segmenters/test_templates.py::test_captions_say_what_the_setting_says",
     "segmenters.captioner": "segmenters/test_segmenters.py::test_modules_and_weights_follow_the_captioner",
     **dict.fromkeys(

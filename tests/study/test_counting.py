@@ -14,7 +14,7 @@ from tests.builders import miniature
 
 pytestmark = pytest.mark.integration
 
-EVERY = {"dense", "mask", "add", "linear", "capability", "superpoint", *miniature.NETWORKS}
+EVERY = {"dense", "mask", "add", "linear", "capability", "superpoint", *miniature.NETWORKS, "2d-3d"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,8 @@ def flat(measured, workers=1, device="cpu", **options):
             one.points,
             {row: [(v.every.tolist(), v.foreground.tolist()) for v in of] for row, of in one.of_row.items()},
         )
-        for one in found
+        for by_set in found
+        for one in by_set
     ]
 
 

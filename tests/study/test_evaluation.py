@@ -17,6 +17,7 @@ from anyscene.capability import measured
 from anyscene.errors import CheckpointError, StoreError
 from anyscene.fusion import fuse
 from anyscene.networks import checkpoint
+from anyscene.networks.trained import TrainedNetwork
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.show.report import scores
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.integration
 SCANNET = datasets.label_set("scannet20")
 FUSIONS = ("add", "linear", "capability")
 CONTROLS = ("max", "vocabulary", "shuffled", "swapped", "oracle")
-EVERY = ("dense", "mask", *FUSIONS, "superpoint", *miniature.NETWORKS, *CONTROLS)
+EVERY = ("dense", "mask", *FUSIONS, "superpoint", *miniature.NETWORKS, "2d-3d", *CONTROLS)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,68 @@ def test_each_row_equals_an_independent_computation(finished, result):
     assert found["capability"]["mIoU"] > max(found[row]["mIoU"] for row in ("dense", "mask", "swapped"))
 
 
+@pytest.mark.parametrize("kept", ["points", "superpoints"])
+def test_an_ensemble_takes_the_surer_of_fusion_and_network(copied, kept):
+    """OpenScene's run/evaluate.py:302-321, from the full features and without the reduction."""
+    folder, params = copied
+    labels = embeddings(miniature.Spelling(), SCANNET.prompts, params.text.template)
+    stages = ("fusion", "superpoints")
+    group, superpoints = (store.open_scene(folder / f"data/{stage}/room0.zarr") for stage in stages)
+    if kept == "superpoints":
+        place = superpoints["superpoint"][:]
+        fused, valid = group["superpoint_feature"][:][place], group["superpoint_valid"][:][place]
+        shutil.rmtree(folder / "data/fusion/room0.zarr/feature")
+    else:
+        fused, valid = group["feature"][:], group["valid"][:]
+    found = Ablation(Inputs.of(params, Artefacts(folder)))
+    scene = found.features("room0")
+    last = next(row for row in found.rows if row.name == "ensembled")
+    feature = TrainedNetwork.load(folder / "models/ensembled").features(scene.cloud, 1)
+    both = []
+    for one in (fused.astype(np.float32), feature):
+        length = np.linalg.norm(one, axis=1, keepdims=True)
+        both.append(one / np.where(length == 0, 1, length) @ labels.T)
+    surer = valid & (both[0].max(1) > both[1].max(1))
+    assert surer.any() and not surer.all()
+    wanted = np.where(surer, both[0].argmax(1), both[1].argmax(1))
+    (said,) = next(row for row in found.rows if row.name == "2d-3d").predict(scene)
+    assert (said.label == wanted).mean() > 0.999  # but for rounding between two classes
+    assert (said.label != last.predict(scene)[0].label).any()
+
+
+def test_rows_are_scored_by_other_label_sets(copied, result):
+    """Each as where it is the label set of the project; nothing else changes."""
+    folder, params = copied
+    wider = replace(params, evaluation=replace(params.evaluation, label_sets=("nyu40",)))
+    for scene in ("room0", "room1"):
+        group = zarr.open_group(store.scene_path(folder / "data/labels", scene), mode="r+")
+        label = group["label"][:]
+        ids = np.append(SCANNET.ids["nyu40"], 0)[label]  # nyu40 lists them all, from 1 on
+        store.write(group, "label_nyu40", (ids - 1).astype(np.int16))
+    found = evaluation.run(wider, Artefacts(folder)).metrics
+    semantic = {row: of["mIoU"] for row, of in found["semantic"].items()}
+    assert semantic == pytest.approx({k: v["mIoU"] for k, v in result.metrics["semantic"].items()}, abs=0.05)
+    (other,) = found["label_sets"].values()
+    assert "label_sets" not in result.metrics and other["points"] == found["points"]
+    for scene in ("room0", "room1"):
+        group = zarr.open_group(store.scene_path(folder / "data/labels", scene), mode="r+")
+        group["label"][:] = group["label_nyu40"][:]
+    alone = replace(params, dataset=replace(params.dataset, label_set="nyu40"))
+    wanted = evaluation.run(alone, Artefacts(folder)).metrics
+    assert other["absent"] == wanted["absent"] and set(other["semantic"]) == set(EVERY)
+    for row, own in wanted["semantic"].items():
+        for name in ("mIoU", "mAcc", "f_mIoU", "f_mAcc"):
+            assert other["semantic"][row][name] == pytest.approx(own[name], abs=0.05), (row, name)
+        assert other["bootstrap"]["mIoU"][row]["low"] == pytest.approx(
+            wanted["bootstrap"]["mIoU"][row]["low"], abs=0.1
+        )
+    out = io.StringIO()
+    Console(file=out, width=250).print(tables(found))
+    assert "nyu40: mIoU" in out.getvalue()
+    shown = scores.label_sets(found)
+    assert shown["names"] == ["nyu40"] and len(shown["lines"]) == len(EVERY)
+
+
 def test_capability_section_has_true_iou_of_the_frames(result):
     section = result.metrics["capability"]
     assert section["model"]["dense"]["true_iou"]["bed"] == 100  # what the painter never confuses
@@ -143,11 +206,14 @@ def test_two_runs_give_the_same_metrics(finished, result):
 @pytest.mark.parametrize(
     ("gone", "rows"),
     [
-        (["data/fusion"], {"superpoint"}),
+        (["data/fusion"], {"superpoint", "2d-3d"}),
         (["models/ensembled", "models/pixelwise"], {"ensembled", "pixelwise"}),
-        (["data/capability/mask.json", "data/fusion"], {"capability", "shuffled", "swapped", "superpoint"}),
+        (
+            ["data/capability/mask.json", "data/fusion"],
+            {"capability", "shuffled", "swapped", "superpoint", "2d-3d"},
+        ),
         (["models/demo/mask/model.json"], {"vocabulary"}),
-        (["data/projection/mask", "data/fusion"], {"mask", "superpoint", *FUSIONS, *CONTROLS}),
+        (["data/projection/mask", "data/fusion"], {"mask", "superpoint", "2d-3d", *FUSIONS, *CONTROLS}),
         (["data/world/room0/truth", "data/world/room1/truth"], {"oracle"}),
     ],
 )
@@ -300,7 +366,7 @@ def test_a_row_reads_what_it_predicts_from_alone(copied):
             row.predict(features)
         except StoreError:
             silent.add(row.name)
-    assert silent == {"dense", "add", "linear", "capability", "superpoint"}
+    assert silent == {"dense", "add", "linear", "capability", "superpoint", "2d-3d"}
 
 
 def test_without_controls_there_are_none(finished):
@@ -328,7 +394,7 @@ def test_any_network_is_a_row_and_what_came_of_labels_is_said(copied):
         "one more",
         "+ after the probe",
     )
-    assert metrics["supervised"] == ["probe", "after"]
+    assert metrics["supervised"] == ["probe", "after", "2d-3d"]  # which takes the features of the last
     assert metrics["semantic"]["linear"] != metrics["semantic"]["network linear"]
     differences = metrics["bootstrap"]["difference"]
     assert {"after - probe", "probe - capability", "probe - distilled"} <= set(differences)
@@ -374,7 +440,7 @@ def test_every_setting_changes_what_is_measured(finished, result, key, value, se
     if section == "bootstrap":
         before, after = before[rows], after[rows]
     differs = {row for row in before if before[row] != after[row]}
-    wanted = {"turns": set(miniature.NETWORKS), "shuffles": {"shuffled"}}.get(key)
+    wanted = {"turns": {*miniature.NETWORKS, "2d-3d"}, "shuffles": {"shuffled"}}.get(key)
     if (key, section) == ("seed", "semantic"):
         wanted = {"shuffled"}
     assert differs == wanted if wanted else differs
@@ -461,7 +527,7 @@ def test_metrics_say_what_each_network_was_trained_on(copied):
     out = io.StringIO()
     Console(file=out, width=200).print(tables(metrics))
     table, _, notes = out.getvalue().partition("capability / true IoU")
-    assert table.count("(trained on 1 of these scenes)") == 2
+    assert table.count("(trained on 1 of these scenes)") == 3
     assert "trained on 2 scenes of demo" in " ".join(notes.split())
     page = {line["title"] for line in scores.table(metrics)["lines"]}
     assert titles["distilled"] in page

@@ -19,7 +19,18 @@ def check(params: Params) -> None:
         raise ConfigError("segmenters.names: name at least one 2D model")
     for name in params.segmenters.names:
         segmenters.require_known(name, params.segmenters)
-    datasets.label_set(params.dataset.label_set)
+    label_sets = [datasets.label_set(params.dataset.label_set)]
+    label_sets += [datasets.label_set(name) for name in params.evaluation.label_sets]
+    if len(label_sets) > 1:
+        if not datasets.entry(params.dataset.reader).by_category:
+            raise ConfigError(
+                f"evaluation.label_sets: scans in the form {params.dataset.reader} are annotated by rows of "
+                "one label set, dataset.label_set; write []"
+            )
+        if any(other.name == label_sets[0].name for other in label_sets[1:]):
+            raise ConfigError(
+                f"evaluation.label_sets: {label_sets[0].name} is dataset.label_set already; leave it out"
+            )
     text.require_known(params.text)
     for name, path in parameters.missing_starts(params, layout.NETWORKS).items():
         raise ConfigError(

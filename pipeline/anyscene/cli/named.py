@@ -45,6 +45,12 @@ def label_table(params: Params, item: Item) -> Sequence[Path]:
     return (label_sets.table(params.dataset.label_set),)
 
 
+def label_tables(params: Params, item: Item) -> Sequence[Path]:
+    """The csv files of all label sets by which rows are scored."""
+    others = (label_sets.table(name) for name in params.evaluation.label_sets)
+    return [*label_table(params, item), *others]
+
+
 def reader_splits(params: Params, item: Item) -> Sequence[Path]:
     """The official lists of scenes of the data set that `dataset.reader` reads, if it has any."""
     return sorted(raw_files.SPLITS.glob(f"{params.dataset.reader}_*.txt"))

@@ -54,6 +54,9 @@ class Entry(ABC):
     # What scenes come from that are alike, such as the regions of a house: what `origin` names. Intervals of
     # scores are over these, because scenes of one are not drawn independently.
     origins: ClassVar[str] = "scenes"
+    # Whether its scans are annotated by categories, from which the classes of any label set are found. One
+    # that says False is annotated by rows of one label set, `dataset.label_set`.
+    by_category: ClassVar[bool] = True
 
     @property
     def module(self) -> str:

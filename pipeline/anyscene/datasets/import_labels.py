@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import zarr
 from rich.console import Console
 
 from anyscene import datasets
+from anyscene.datasets.truth import Truth
 from anyscene.errors import DataError, FailedBefore, PipelineError, StoreError
 from anyscene.project import layout, per_scene, store
 from anyscene.project.freshness import Freshness
@@ -21,23 +23,28 @@ class Annotate:
     set."""
 
     dataset: datasets.Dataset
-    classes: int  # K, of the label set
+    label_set: datasets.LabelSet
+    others: Sequence[tuple[datasets.Dataset, datasets.LabelSet]] = ()  # the same scans, by other label sets
 
     def __call__(self, scene: str, group: zarr.Group) -> None:
-        truth = self.dataset.read_truth(scene)
+        truth = self._read(self.dataset, self.label_set, scene)
+        store.write(group, "label", truth.label)
+        store.write(group, "instance", truth.instance)
+        if truth.unknown:
+            group.attrs["unknown"] = dict(truth.unknown)
+        for dataset, label_set in self.others:
+            store.write(group, label_set.array, self._read(dataset, label_set, scene).label)
+
+    def _read(self, dataset: datasets.Dataset, label_set: datasets.LabelSet, scene: str) -> Truth:
+        truth, classes = dataset.read_truth(scene), len(label_set)
         points = store.open_scene(store.scene_path(layout.SCENES, scene))["xyz"].shape[0]
         if len(truth.label) != points:
             raise DataError(
                 f"{truth.file}: {len(truth.label)} labels for {points} vertices; export both from one mesh"
             )
-        if np.any((truth.label < -1) | (truth.label >= self.classes)):
-            raise DataError(
-                f"{truth.file}: labels must lie in -1..{self.classes - 1}, rows of dataset.label_set"
-            )
-        store.write(group, "label", truth.label)
-        store.write(group, "instance", truth.instance)
-        if truth.unknown:
-            group.attrs["unknown"] = dict(truth.unknown)
+        if np.any((truth.label < -1) | (truth.label >= classes)):
+            raise DataError(f"{truth.file}: labels must lie in -1..{classes - 1}, rows of {label_set.name}")
+        return truth
 
 
 def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
@@ -45,13 +52,16 @@ def import_labels(params: Params, fresh: Freshness) -> per_scene.RunSummary:
     known. Raises ScenesFailed after all were tried."""
     dataset = datasets.open_dataset(params.dataset, params.scenes)
     label_set = datasets.label_set(params.dataset.label_set)
+    sets = [datasets.label_set(name) for name in params.evaluation.label_sets]
+    sections = [replace(params.dataset, label_set=name) for name in params.evaluation.label_sets]
+    opened = [datasets.open_dataset(section, params.scenes) for section in sections]
     truth, cloud = dataset.truth_keys(), store.keys(layout.SCENES)
     keys = {scene: _label_key(scene, key, cloud.get(scene)) for scene, key in truth.items()}
     summary = per_scene.run(
-        Annotate(dataset, len(label_set)),
+        Annotate(dataset, label_set, tuple(zip(opened, sets, strict=True))),
         keys,
         layout.LABELS,
-        parameters={"label_set": label_set.names},
+        parameters={"label_set": label_set.names, "others": {one.name: one.names for one in sets}},
         fresh=fresh,
         workers=params.runtime.workers,
         failures=params.runtime.failures,

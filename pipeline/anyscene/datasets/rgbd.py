@@ -346,6 +346,8 @@ def _array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
 
 
 class _Entry(Entry):
+    by_category = False
+
     def open(self, section: parameters.Dataset, scenes: parameters.Scenes, memory: Path) -> Rgbd:
         return Rgbd(
             Path(section.root), section.name, scenes.frame_stride, scenes.voxel, memory, scenes.farthest

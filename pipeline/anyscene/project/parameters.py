@@ -418,11 +418,14 @@ class Evaluation:
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
     seed: int  # the seed of the bootstrap and of the shuffles
     turns: int  # the number of equal turns about the vertical over which predictions are averaged; 1: off
+    # further label sets by which the same rows are scored, as the paper scores one network by four
+    label_sets: tuple[str, ...]
     sections: Sections = Sections()  # of tasks, by their names
 
     ENTRIES: ClassVar[Registry] = Registry("anyscene.tasks")
 
     def __post_init__(self) -> None:
+        _different("evaluation.label_sets", tuple(Path(name).stem for name in self.label_sets))
         _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")
         _between("evaluation", self, 0, INFINITE, "shuffles", "seed")
 

@@ -20,10 +20,10 @@ from anyscene.project import store
 from anyscene.project.artefact import Artefact
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Fusion, FusionMethod, Params
-from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row
+from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row, last_step
 from anyscene.study.trained_on import marked, shown
 from anyscene.text import TextEncoder, load_text_encoder
-from anyscene.text.text_space import Prediction, TextSpace
+from anyscene.text.text_space import Prediction, TextSpace, together
 
 CPU = torch.device("cpu")
 
@@ -60,13 +60,14 @@ class Inputs:
     def of(cls, params: Params, artefacts: Artefacts, device: torch.device = CPU) -> Inputs:
         """The inputs of a project with these parameters."""
         label_set = datasets.label_set(params.dataset.label_set)
-        encoder = load_text_encoder(params.text)
+        others = [datasets.label_set(name) for name in params.evaluation.label_sets]
+        encoder, vocabulary = load_text_encoder(params.text), (*params.vocabulary, *params.others)
         return cls(
             artefacts,
             params.segmenters.names,
             params.vocabulary,
             encoder,
-            TextSpace.of(encoder, label_set, (*params.vocabulary, *params.others), params.text.template),
+            TextSpace.of(encoder, label_set, vocabulary, params.text.template, others),
             params.fusion,
             params.training,
             params.evaluation.turns,
@@ -93,6 +94,7 @@ class SceneFeatures:
     def __init__(self, inputs: Inputs, scene: str) -> None:
         self.scene, self._inputs = scene, inputs
         self._lifted: dict[str, tuple[F4, B1]] = {}
+        self._answers: dict[str, F4] = {}
 
     def of_model(self, model: str) -> tuple[F4, B1]:
         """(feature f4[N, r+1] in the text space, valid b1[N]): those of a 2D model at every point."""
@@ -100,6 +102,13 @@ class SceneFeatures:
             group = self.open(f"projection/{model}")
             self._lifted[model] = self._inputs.space.reduce(group["feature"]), group["count"][:] > 0
         return self._lifted[model]
+
+    def of_network(self, name: str, answer: Callable[[Cloud], F4]) -> F4:
+        """f4[N, r+1]: the features of a trained network at every point, in the text space. answer: gives its
+        features [N, C]."""
+        if name not in self._answers:
+            self._answers[name] = self._inputs.space.reduce(answer(self.cloud))
+        return self._answers[name]
 
     @cached_property
     def cloud(self) -> Cloud:
@@ -116,7 +125,8 @@ class SceneFeatures:
 class PredictingRow(Row):
     """A row that can predict."""
 
-    predict: Callable[[SceneFeatures], list[Prediction]]  # of a scene; several where the row has variants
+    # of a scene, by all label sets; several where the row has variants
+    predict: Callable[[SceneFeatures], list[Prediction]]
     missing: str | None = None  # why it cannot be computed; None where it can
     network: Description | None = None  # of a row of a trained network
 
@@ -137,6 +147,7 @@ class Ablation:
         rows = [*_single(inputs), *_fusions(inputs, controls)]
         rows.append(_superpoints(inputs, {row.name: row for row in rows}))
         rows += _networks(inputs, self.networks, {row.name: row for row in rows}, scored)
+        rows += _ensembles(inputs, rows)
         self.candidates = tuple(sorted(rows, key=lambda row: row.control))
 
     @property
@@ -319,7 +330,7 @@ def _predict_superpoints(inputs: Inputs, scene: SceneFeatures) -> list[Predictio
         inputs.space.reduce(fused["superpoint_feature"]), fused["superpoint_valid"][:]
     )
     superpoint = scene.open("superpoints")["superpoint"][:]
-    return [Prediction(of_superpoint.label[superpoint], of_superpoint.foreground[superpoint])]
+    return [of_superpoint.at(superpoint)]
 
 
 def _networks(
@@ -376,9 +387,60 @@ class _NetworkAnswer:
     def _network(self) -> TrainedNetwork:
         return TrainedNetwork.load(self._description.folder).on(self._inputs.device)
 
+    def reduced(self, scene: SceneFeatures) -> F4:
+        """f4[N, r+1]: its features in the text space."""
+        return scene.of_network(
+            self._description.name, lambda cloud: self._network.features(cloud, self._inputs.turns)
+        )
+
     def __call__(self, scene: SceneFeatures) -> list[Prediction]:
-        feature = self._network.features(scene.cloud, self._inputs.turns)
-        return [self._inputs.space.predict(self._inputs.space.reduce(feature))]
+        return [self._inputs.space.predict(self.reduced(scene))]
+
+
+def _ensembles(inputs: Inputs, rows: Sequence[PredictingRow]) -> Iterator[PredictingRow]:
+    """The fused features and the most refined network together, as OpenScene's "2D-3D ensemble"."""
+    last = last_step([row for row in rows if row.missing is None])
+    if last is None or not isinstance(last, PredictingRow) or not isinstance(last.predict, _NetworkAnswer):
+        return
+    fused = inputs.artefacts.has(inputs.artefacts.data("fusion"))
+    yield PredictingRow(
+        name="2d-3d",
+        title=f"surer of fusion and {last.plain_title}",
+        role="ensemble",
+        kind="ensemble",
+        summary=False,
+        start=last.name,
+        fused=last.fused,
+        supervised=last.supervised,
+        against=(last.name,),
+        predict=partial(_predict_surer, inputs, last.predict),
+        missing=None if fused else "nothing was fused",
+        network=last.network,
+    )
+
+
+def _predict_surer(inputs: Inputs, network: _NetworkAnswer, scene: SceneFeatures) -> list[Prediction]:
+    """At each point the fused feature or the network's, whichever has the larger cosine with a prompt of the
+    label set (OpenScene's run/evaluate.py:302-321)."""
+    own, space, group = network.reduced(scene), inputs.space, scene.open("fusion")
+    if "feature" in group:
+        fused, valid = space.reduce(group["feature"]), group["valid"][:]
+    else:  # only means are kept
+        superpoint = scene.open("superpoints")["superpoint"][:]
+        fused = space.reduce(group["superpoint_feature"])[superpoint]
+        valid = group["superpoint_valid"][:][superpoint]
+    found = []
+    for prompts in space.prompts:
+        surer = valid & (_cosine(fused, prompts.text) > _cosine(own, prompts.text))
+        found.append(prompts.closest(np.where(surer[:, None], fused, own)))
+    return [together(found)]
+
+
+def _cosine(reduced: F4, prompts: F4) -> F4:
+    """f4[N]: the largest cosine of each row f4[N, r+1] with a prompt of length 1."""
+    length = np.maximum(np.linalg.norm(reduced, axis=1), 1e-12)
+    cosine: F4 = (reduced @ prompts.T).max(1) / length
+    return cosine
 
 
 def _predict_nothing(scene: SceneFeatures) -> list[Prediction]:

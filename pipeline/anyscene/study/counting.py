@@ -5,7 +5,7 @@ rest. The counts do not depend on who computes what."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,10 +22,10 @@ from anyscene.tasks.segmentation.metrics import Tally, tally
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What is counted in one scene."""
+    """What is counted in one scene, by one label set."""
 
     points: int  # with a label
-    of_row: Mapping[str, list[Tally]]  # of each row that was asked: one of each of its variants
+    of_row: dict[str, list[Tally]]  # of each row that was asked: one of each of its variants
 
 
 def counted(
@@ -35,9 +35,12 @@ def counted(
     scenes: Sequence[str],
     device: torch.device = CPU,
     apart: bool = False,
-) -> Iterator[Counts]:
-    """Yield the counts of every scene, in order, with `runtime.workers` processes. device: of the networks.
-    apart: whether these are asked in this process, and all other rows in the others."""
+) -> Iterator[list[Counts]]:
+    """Yield the counts of every scene, in order, with `runtime.workers` processes: first those by
+    `dataset.label_set`, then those by each of `evaluation.label_sets`.
+
+    device: of the networks. apart: whether these are asked in this process, and all other rows in the
+    others."""
     there = per_scene.each(
         partial(_counting, params, artefacts, controls, networks=None if not apart else False),
         scenes,
@@ -48,7 +51,8 @@ def counted(
         return
     here = _counting(params, artefacts, controls, networks=True, device=device)
     for scene, others in zip(scenes, there, strict=True):
-        yield Counts(others.points, {**others.of_row, **here(scene).of_row})
+        both = zip(others, here(scene), strict=True)
+        yield [Counts(other.points, {**other.of_row, **own.of_row}) for other, own in both]
 
 
 def _counting(
@@ -57,17 +61,25 @@ def _counting(
     controls: Controls,
     networks: bool | None,
     device: torch.device = CPU,
-) -> Callable[[str], Counts]:
+) -> Callable[[str], list[Counts]]:
     """A function that counts one scene. networks: whether by the rows of networks, by all others, or (None)
     by all rows."""
-    label_set = datasets.label_set(params.dataset.label_set)
+    names = (params.dataset.label_set, *params.evaluation.label_sets)
+    label_sets = [datasets.label_set(name) for name in names]
     ablation = Ablation(Inputs.of(params, artefacts, device), controls)
-    rows = [row for row in ablation.rows if networks is None or (row.role == "network") == networks]
+    rows = [row for row in ablation.rows if networks is None or (row.network is not None) == networks]
 
-    def count(scene: str) -> Counts:
-        label = store.open_scene(store.scene_path(artefacts.data("labels"), scene))["label"][:]
+    def count(scene: str) -> list[Counts]:
+        group = store.open_scene(store.scene_path(artefacts.data("labels"), scene))
+        labels = [group["label"][:], *(group[other.array][:] for other in label_sets[1:])]
         features = ablation.features(scene)
-        said = {row.name: [tally(label, one, label_set) for one in row.predict(features)] for row in rows}
-        return Counts(int(np.count_nonzero(label >= 0)), said)
+        found = [Counts(int(np.count_nonzero(label >= 0)), {}) for label in labels]
+        for row in rows:
+            said = [(one, *one.others) for one in row.predict(features)]  # by variant, by label set
+            for counts, label, label_set, of_set in zip(
+                found, labels, label_sets, zip(*said, strict=True), strict=True
+            ):
+                counts.of_row[row.name] = [tally(label, one, label_set) for one in of_set]
+        return found
 
     return count

@@ -69,15 +69,23 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     ablation = Ablation(inputs, controls, scenes)
     if not ablation.rows:
         raise EvaluationError("nothing predicts yet: run `dvc repro`, or projection for a start")
-    tallies, points = metrics_json.SceneTallies(settings.unpredicted), 0
+    others = [datasets.label_set(name) for name in settings.label_sets]
+    by_set = [metrics_json.SceneTallies(settings.unpredicted) for _ in (label_set, *others)]
+    points = [0] * len(by_set)
     device = choose_device(params.runtime.device, params.runtime.device_memory_gib)
     with progress("evaluation", len(scenes)) as advance:
-        for counts in counted(params, artefacts, controls, scenes, device, apart=device.type != "cpu"):
-            points += counts.points
-            for row in ablation.rows:
-                tallies.add(row.name, counts.of_row[row.name])
+        for found in counted(params, artefacts, controls, scenes, device, apart=device.type != "cpu"):
+            for place, counts in enumerate(found):
+                points[place] += counts.points
+                for row in ablation.rows:
+                    by_set[place].add(row.name, counts.of_row[row.name])
             advance()
+    tallies = by_set[0]
     scores = tallies.metrics(label_set)
+    origins = [reader.origin(scene) for scene in scenes]
+    doubt = partial(
+        metrics_json.doubt, rows=ablation.rows, settings=settings, origins=origins, drawn=reader.origins
+    )
     folder = artefacts.data("capability")
     measured = {model: read_capability(folder, model, vocabulary) for model in params.segmenters.names}
     problems: list[str] = []
@@ -85,14 +93,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     metrics = {
         "rows": rows.section(ablation.candidates),
         "semantic": metrics_json.semantic(scores),
-        "bootstrap": metrics_json.doubt(
-            tallies,
-            scores,
-            ablation.rows,
-            settings,
-            [reader.origin(scene) for scene in scenes],
-            reader.origins,
-        ),
+        "bootstrap": doubt(tallies, scores),
         "capability": metrics_json.capability(measured, controls.truth, vocabulary),
         "tasks": score_tasks(artefacts, params, inputs.encoder, scenes, _beside_rows()),
         "label_set": label_set.name,
@@ -101,7 +102,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "problems": problems,
         "parameters": _recorded(params),
         "trained_on": trained_on.section(
-            {row.name: row.network for row in ablation.rows if row.network is not None},
+            {row.name: row.network for row in ablation.rows if row.network and row.role == "network"},
             scenes,
             store.splits(artefacts.data("scenes")),
         ),
@@ -110,12 +111,22 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "scenes": scenes,
         "unannotated": unannotated,
         "failed": failed,
-        "points": points,
+        "points": points[0],
         "unpredicted": settings.unpredicted,
         "turns": settings.turns,
         "backend": {network.name: network.backend for network in ablation.networks},
         "seed": settings.seed,
     }
+    if others:
+        metrics["label_sets"] = {
+            other.name: {
+                "semantic": metrics_json.semantic(of_rows := counts.metrics(other)),
+                "bootstrap": doubt(counts, of_rows),
+                "absent": list(next(iter(of_rows.values())).absent) if of_rows else [],
+                "points": of_points,
+            }
+            for other, counts, of_points in zip(others, by_set[1:], points[1:], strict=True)
+        }
     return Study(metrics_json.rounded(metrics), tallies, losses)
 
 

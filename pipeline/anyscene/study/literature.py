@@ -58,7 +58,7 @@ FUSION: Mapping[str, Any] = {"tau": 0.05, "normalise": True}
 
 def _long_tail(classes: int, openscene: float, sas: float) -> LiteratureScores:
     """Without scores of rows: the paper scores one network with all label sets of Matterport3D (section 4.2),
-    and here ensembling is towards the texts of the label set that is scored."""
+    as `evaluation.label_sets` does. Where it is `dataset.label_set`, ensembling is towards its texts."""
     methods = {"OpenScene": openscene, "SAS": sas}
     remark = "by one network for all label sets, not trained towards this one"
     return LiteratureScores(
@@ -162,13 +162,15 @@ def beside(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> flo
     return None if row.name in unlike(metrics, known) else known.of(row)
 
 
-def note(metrics: Mapping[str, Any]) -> str | None:
-    """The published scores as a sentence; None where `published` has none."""
-    if (known := published(metrics)) is None:
+def note(metrics: Mapping[str, Any], other: str | None = None) -> str | None:
+    """The published scores as a sentence; None where `published` has none. other: one of
+    `evaluation.label_sets`, towards which nothing was trained, just as there; None: `dataset.label_set`."""
+    if (known := published(metrics if other is None else {**metrics, "label_set": other})) is None:
         return None
     scores = ", ".join(f"{method} {score:.1f}" for method, score in known.methods.items())
-    remark = f" ({known.remark})" if known.remark else ""
-    return f"published mIoU on these scenes: {scores}{remark}"
+    remark = f" ({known.remark})" if known.remark and other is None else ""
+    where = "" if other is None else f" with {other}"
+    return f"published mIoU on these scenes{where}: {scores}{remark}"
 
 
 def differences(metrics: Mapping[str, Any]) -> str | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-# a 2D model alone, a rule that fuses all of them, means over superpoints, or a trained network
-Role = Literal["2d_model", "fusion", "superpoints", "network"]
+# a 2D model alone, a rule that fuses all of them, means over superpoints, a trained network, or the surer of
+# fusion and a network at each point
+Role = Literal["2d_model", "fusion", "superpoints", "network", "ensemble"]
 CAPABILITY = "capability"  # the name of the row that is fused by the measured capability
 BEST_SINGLE = "best single"  # stands for the 2D model with the highest mIoU in names of differences
 
@@ -56,8 +57,9 @@ def measured(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
 
 
 def last_step(rows: Sequence[Row]) -> Row | None:
-    """The last row that is not a control, which is the most refined network where there is one."""
-    return next((row for row in reversed(rows) if not row.control), None)
+    """The last row that is neither a control nor an ensemble, which is the most refined network where there
+    is one."""
+    return next((row for row in reversed(rows) if not row.control and row.role != "ensemble"), None)
 
 
 def steps(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -77,4 +79,8 @@ def pictured(rows: Sequence[R]) -> tuple[R, ...]:
     """The rows of which there are pictures: 2D models, fusion by capability or what others were built on, and
     what follows it."""
     fused = {CAPABILITY, *(row.fused for row in rows)}
-    return tuple(row for row in rows if not row.control and (row.role != "fusion" or row.name in fused))
+    return tuple(
+        row
+        for row in rows
+        if not row.control and row.role != "ensemble" and (row.role != "fusion" or row.name in fused)
+    )

@@ -54,7 +54,13 @@ def tables(metrics: Mapping[str, Any]) -> Group:
     """The ablation with its controls, then capability beside true IoU, then the tasks, for rich to print."""
     if not metrics["semantic"]:
         return Group(Text(UNANNOTATED.format(metrics["split"])), *_capability(metrics))
-    return Group(_ablation(metrics), *_capability(metrics), *_tasks(metrics), *_notes(metrics))
+    return Group(
+        _ablation(metrics),
+        *_label_sets(metrics),
+        *_capability(metrics),
+        *_tasks(metrics),
+        *_notes(metrics),
+    )
 
 
 def _ablation(metrics: Mapping[str, Any]) -> Table:
@@ -92,6 +98,32 @@ def _ablation(metrics: Mapping[str, Any]) -> Table:
             cells.append("" if theirs is None else f"{theirs:.1f}")
         table.add_row(row.title, *cells, style="bold" if row is best else None)
     return table
+
+
+def _label_sets(metrics: Mapping[str, Any]) -> list[Table | Text]:
+    """The same rows by other label sets."""
+    sets = metrics.get("label_sets", {})
+    if not sets:
+        return []
+    table = Table(title="the same by other label sets", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for name in sets:
+        table.add_column(f"{name}: mIoU", justify="right")
+        table.add_column(f"95 % over {drawn(metrics)}", justify="right")
+        table.add_column("mAcc", justify="right")
+        table.add_column("f-mIoU", justify="right")
+    for row in rows.measured(metrics):
+        cells = []
+        for of_set in sets.values():
+            scores, doubt = of_set["semantic"][row.name], of_set["bootstrap"]["mIoU"][row.name]
+            cells += [
+                f"{scores['mIoU']:.1f}",
+                f"{doubt['low']:.1f} to {doubt['high']:.1f}",
+                f"{scores['mAcc']:.1f}",
+                f"{scores['f_mIoU']:.1f}",
+            ]
+        table.add_row(row.title, *cells)
+    return [Text(), table]
 
 
 def _capability(metrics: Mapping[str, Any]) -> list[Table | Text]:
@@ -152,7 +184,12 @@ def _notes(metrics: Mapping[str, Any]) -> list[Text]:
         notes.append(f"left out, no annotation: {', '.join(metrics['unannotated'])}")
     notes += [
         sentence
-        for sentence in (supervised(metrics), note(metrics), differences(metrics))
+        for sentence in (
+            supervised(metrics),
+            note(metrics),
+            *(note(metrics, name) for name in metrics.get("label_sets", {})),
+            differences(metrics),
+        )
         if sentence is not None
     ]
     notes += said(metrics)

@@ -47,6 +47,11 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def array(self) -> str:
+        """The array of data/labels that holds these classes, where they are not `dataset.label_set`."""
+        return f"label_{self.name}"
+
     def of_prompts(self, prompt: Integers) -> Integers:
         """The class that each prompt asks for, in the shape of `prompt`: indices of prompts, -1 for none."""
         return prompt if self.prompt_class is None else np.append(self.prompt_class, -1)[prompt]

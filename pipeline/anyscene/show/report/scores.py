@@ -22,10 +22,15 @@ FROM_PERCENT = 1.0  # columns of the confusion matrix that stay below it for eve
 def shown(metrics: dict[str, Any] | None) -> dict[str, Any]:
     """What the sections of the page show of metrics.json, by their names in the template."""
     if metrics is None:
-        return {"headline": [], "table": None, "differences": [], "classes": None, "scatters": []}
+        return dict.fromkeys(("table", "label_sets", "classes")) | {
+            "headline": [],
+            "differences": [],
+            "scatters": [],
+        }
     return {
         "headline": headline(metrics),
         "table": table(metrics),
+        "label_sets": label_sets(metrics),
         "differences": differences(metrics),
         "classes": classes(metrics),
         "scatters": scatters(metrics),
@@ -73,6 +78,25 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         "supervised": supervised(metrics),
         "networks": said(metrics),
     }
+
+
+def label_sets(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """The scores of the rows by other label sets; None where there are none."""
+    sets = metrics.get("label_sets", {})
+    if not sets or not metrics["semantic"]:
+        return None
+    lines = [
+        (
+            row.title,
+            [
+                of_set["semantic"][row.name] | of_set["bootstrap"]["mIoU"][row.name]
+                for of_set in sets.values()
+            ],
+        )
+        for row in rows.measured(metrics)
+    ]
+    notes = [said for name in sets if (said := note(metrics, name)) is not None]
+    return {"names": list(sets), "lines": lines, "drawn": drawn(metrics), "notes": notes}
 
 
 def differences(metrics: dict[str, Any]) -> list[dict[str, Any]]:
