@@ -25,7 +25,7 @@ from anyscene.learning.entry import Entry
 from anyscene.learning.objective import Context
 from anyscene.learning.older import Older, is_trained
 from anyscene.learning.views.clouds import Clouds, read_labelled_clouds, read_training_clouds
-from anyscene.networks import MinkUNet, load_weights, save
+from anyscene.networks import MinkUNet, save
 from anyscene.networks.checkpoint import (
     DESCRIPTION,
     WEIGHTS,
@@ -33,6 +33,7 @@ from anyscene.networks.checkpoint import (
     describe_anew,
     description,
     digest,
+    fill,
     note_scenes,
     read_weights,
     record,
@@ -193,8 +194,9 @@ def _network(name: str, params: Params, width: int, artefacts: Artefacts) -> Min
             f"{key}: {path} is not there; give a trained network or a file of weights under models/, or "
             f"{RANDOM} to start from random ones"
         )
-    network = built(bias="final.bias" in read_weights(path))  # as the file has it
-    load_weights(network, path)
+    state = read_weights(path)
+    network = built(bias="final.bias" in state)  # as the file has it
+    fill(network, state, path)
     return network
 
 

@@ -153,9 +153,13 @@ def _undescribed(folder: Path, error: Exception) -> CheckpointError:
 
 
 def load_weights(network: MinkUNet, path: Path) -> None:
-    """Load the weights that `read_weights` returns into `network`. Raises CheckpointError with the keys that
-    are missing, unknown or of another shape, and what `read_weights` raises."""
-    state = read_weights(path)
+    """Load the weights in `path` into `network`. Raises what `read_weights` and `fill` raise."""
+    fill(network, read_weights(path), path)
+
+
+def fill(network: MinkUNet, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Load `state`, which was read from `path`, into `network`. Raises CheckpointError with the keys that are
+    missing, unknown or of another shape."""
     wanted = network.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"unknown {name}" for name in state if name not in wanted]

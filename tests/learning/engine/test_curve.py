@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 
 from anyscene.errors import TrainingError
@@ -13,3 +15,15 @@ def test_curves_are_what_dvc_plots_reads(tmp_path):
     assert [column.tolist() for column in curves.read(tmp_path, "rate")] == [[0, 1], [0.1, 0.05]]
     with pytest.raises(TrainingError, match=r"nothing\.tsv"):
         curves.read(tmp_path, "nothing")
+
+
+def test_a_repository_without_a_commit_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    with pytest.raises(
+        TrainingError, match=r"models/net: DVCLive needs a commit .*`git commit --allow-empty"
+    ):
+        Curve(tmp_path / "models/net")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *who, "commit", "--quiet", "--allow-empty", "-m", "begin"], check=True)
+    Curve(tmp_path / "models/net").add({"step": 0, "loss": 1.0})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from dvclive.live import Live
+from scmrepo.exceptions import SCMError
 
 from anyscene.arrays import F8
 from anyscene.errors import TrainingError
@@ -17,10 +18,17 @@ Row = dict[str, float]  # step, and its figures by name
 
 
 class Curve:
-    """The curve of the network that will lie in `folder`."""
+    """The curve of the network that will lie in `folder`. Raises TrainingError in a Git repository without a
+    commit, in which DVCLive does not start."""
 
     def __init__(self, folder: Path):
-        self._live = Live(str(Path(folder) / FOLDER), dvcyaml=None, report=None, save_dvc_exp=False)
+        try:
+            self._live = Live(str(Path(folder) / FOLDER), dvcyaml=None, report=None, save_dvc_exp=False)
+        except SCMError as error:
+            raise TrainingError(
+                f"{folder}: DVCLive needs a commit in the Git repository around it ({error}); make one, such "
+                "as `git commit --allow-empty -m begin`, and run this again"
+            ) from error
 
     def add(self, row: Row) -> None:
         """Append the row of one step, and write it."""
