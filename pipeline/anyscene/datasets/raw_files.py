@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,11 @@ from anyscene.scene import Camera
 
 SPLITS = Path(__file__).parent / "splits"  # the official lists of scenes
 IMAGES = (".png", ".jpg", ".jpeg")
+UNREADABLE = (  # what reading an image, numbers, or a part of an archive raises
+    *(OSError, SyntaxError, ValueError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    RuntimeError,  # zipfile's for a password, and for a kind of encryption or compression that it cannot undo
+)
 ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9")  # of PNG and JPEG files that are whole
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from anyscene.arrays import Array
-from anyscene.datasets import contradictions, imports, left_out, placement
+from anyscene.datasets import contradictions, imports, left_out, placement, raw_files
 from anyscene.datasets.geometry import colours, formats
 from anyscene.datasets.geometry.normals import cloud_normals, vertex_normals
 from anyscene.datasets.imports import ExportOptions
@@ -29,7 +27,6 @@ NOTHING_SAID = ExportOptions()
 UPRIGHT = Said(up=np.array([0.0, 0.0, 1.0]))  # of points whose z is up
 MESH = "mesh.ply"  # of a scan; a folder that holds it and no images is a mesh
 ARCHIVE = ".zip"
-UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 OTHERS = {".txt", ".npy"}  # endings that a folder holds for other reasons too
 
 
@@ -110,7 +107,7 @@ def _bare(path: Path) -> Iterator[Path | None]:
         with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
             try:
                 zipfile.ZipFile(path).extractall(temporary)
-            except UNREADABLE as error:
+            except raw_files.UNREADABLE as error:
                 raise DataError(f"{path}: not a readable archive ({error}); export it again") from error
             yield _only_mesh(Path(temporary), path)
     elif path.is_dir() and not (path / "color").is_dir() and not imports.is_export(path):

@@ -70,6 +70,15 @@ def test_a_header_that_counts_more_points_than_there_are(tmp_path, ending):
         las.read(path)
 
 
+def test_memory_is_not_taken_for_points_that_no_file_holds(tmp_path):
+    path = write_las(tmp_path / "room.las")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, 107, 4_000_000_000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"says that it holds 4,000,000,000 points, and has [\d,]+ bytes"):
+        las.read(path)
+
+
 def test_las_without_colours(tmp_path):
     assert las.read(write_las(tmp_path / "room.las", form=1)).rgb is None
     assert las.read(write_las(tmp_path / "room.las", rgb=0 * RGB)).rgb is None

@@ -190,6 +190,22 @@ def test_depth_that_is_damaged(tmp_path):
     assert summary.left_out == (LeftOut("00001", "depth not readable"),)
 
 
+@pytest.mark.parametrize("flag", [0x01, 0x40])  # encrypted with a password, and strongly
+def test_a_frame_whose_depth_is_encrypted_is_left_out(tmp_path, flag):
+    """A bit that flips in the table of a zip file says so of any part."""
+    path = tmp_path / "room.r3d"
+    write(path, views(POSES))
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("rgbd/1.depth").header_offset
+    of_table = content.rindex(b"rgbd/1.depth") - 46  # the entry there
+    for place in (start + 6, of_table + 8):
+        content[place] |= flag
+    path.write_bytes(content)
+    summary = imports.write(read(path), tmp_path / "out")
+    assert summary.left_out == (LeftOut("00001", "depth not readable"),)
+
+
 # ------------------------------------------------------------------------------ the export EXR + JPG sequence
 
 

@@ -32,10 +32,12 @@ def read(path: Path) -> Geometry:
             _require_chunks(path)
         with laspy.open(path) as file:
             count = file.header.point_count
+            if not unpacking:
+                _require_points(path, count, file.header.point_format.size)
             las = file.read()
         if len(las.points) != count:
             raise ValueError(f"{len(las.points):,} points, and its header counts {count:,}")
-    except (OSError, ValueError, EOFError, laspy.errors.LaspyException, *unpacking) as error:
+    except (OSError, ValueError, EOFError, MemoryError, laspy.errors.LaspyException, *unpacking) as error:
         raise DataError(f"{path}: not a readable LAS file ({error}); export it again") from error
     kept = np.asarray(las.withheld) == 0
     rgb = None
@@ -43,6 +45,14 @@ def read(path: Path) -> Geometry:
         values = np.stack([np.asarray(las[name]) for name in ("red", "green", "blue")], 1)[kept]
         rgb = as_bytes(values) if values.any() else None
     return Geometry(np.array(las.xyz, np.float64).reshape(-1, 3)[kept], np.zeros((0, 3), np.int32), rgb)
+
+
+def _require_points(path: Path, count: int, size: int) -> None:
+    """Raise ValueError where a LAS file says that it holds more points, of `size` bytes each, than it has
+    bytes for. laspy takes memory for as many as it says."""
+    there = path.stat().st_size
+    if count * size > there:
+        raise ValueError(f"it says that it holds {count:,} points, and has {there:,} bytes")
 
 
 def _require_chunks(path: Path) -> None:

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
-from anyscene.datasets.imports.source_frame import UNREADABLE, ExportFile
+from anyscene.datasets.imports.source_frame import ExportFile
+from anyscene.datasets.raw_files import UNREADABLE
 from anyscene.errors import DataError
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from scipy import ndimage
 
 from anyscene.arrays import F4, F8, U1, Array
 from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE
-from anyscene.datasets.raw_files import camera_of, centred
+from anyscene.datasets.raw_files import UNREADABLE, camera_of, centred
 from anyscene.datasets.readings import OPENGL as OPENGL  # of the importers
 from anyscene.errors import DataError, FrameError
 from anyscene.project import array_files
@@ -26,7 +25,6 @@ from anyscene.scene import NO_READING, Camera, DepthForm, in_colour, turned_back
 ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels are stored as they are to be seen
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new axes in the old
 WIDEST = np.radians(80)  # from the axis of a lens; a pinhole image of more is mostly blur
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Value = TypeVar("Value", bound=np.generic)
 ExportFile = Path | zipfile.Path  # a file, or one inside an archive

@@ -7,7 +7,8 @@ import re
 import numpy as np
 
 from anyscene.arrays import F8
-from anyscene.datasets.imports.source_frame import UNREADABLE, ExportFile
+from anyscene.datasets.imports.source_frame import ExportFile
+from anyscene.datasets.raw_files import UNREADABLE
 from anyscene.errors import DataError
 
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)

@@ -221,7 +221,7 @@ def _frame_ids(folder: Path, frame: str) -> I4 | None:
             return None
         with Image.open(io.BytesIO(data)) as image:
             pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+    except raw_files.UNREADABLE as error:
         path = loose if loose.is_file() else packed
         raise DataError(f"{path}: frame {frame} is not readable ({error}); download it again") from error
     if pixels.ndim != 2 or pixels.dtype.kind not in "iu":

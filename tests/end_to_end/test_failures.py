@@ -1,0 +1,113 @@
+"""Scans that fail among many: the others are through, and the report names those that are left out."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.builders.capture import write_scan, write_splits
+
+pytestmark = pytest.mark.integration
+
+
+def cut_mesh(scan):
+    mesh = scan / "mesh.ply"
+    mesh.write_bytes(mesh.read_bytes()[:-9])
+
+
+def no_poses(scan):
+    shutil.rmtree(scan / "pose")
+    (scan / "pose").mkdir()
+
+
+def lost_poses(scan):
+    for pose in (scan / "pose").iterdir():
+        np.savetxt(pose, np.full((4, 4), np.nan))
+
+
+def no_numbers(scan):
+    (scan / "intrinsics.txt").write_text("see the camera's manual\n")
+
+
+def false_unit(scan):
+    (scan / "capture.json").write_text('{"depth_scale": 400}')
+
+
+def looks_away(scan):
+    shutil.rmtree(scan / "depth")
+    for pose in (scan / "pose").iterdir():
+        np.savetxt(pose, np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.loadtxt(pose))
+
+
+def labels_of_another_mesh(scan):
+    label = scan / "truth" / "vertex_label.npy"
+    np.save(label, np.load(label)[:-1])
+
+
+WAYS = {  # -> (the stage that cannot go on, what it says)
+    cut_mesh: ("scenes", r"mesh\.ply"),
+    no_poses: ("scenes", "pose"),
+    lost_poses: ("scenes", "pose"),
+    no_numbers: ("scenes", r"intrinsics\.txt"),
+    false_unit: ("scenes", "depth"),
+    looks_away: ("projection of", "no view sees any point"),  # of both models, one of which is named
+    labels_of_another_mesh: ("labels", r"vertex_label\.npy: 35 labels for 36 vertices"),
+}
+
+
+@pytest.fixture(params=[20, pytest.param(300, marks=pytest.mark.slow)])
+def scans(request):
+    """The names of the scans, of which those of WAYS are broken."""
+    return [f"scan{index:03}" for index in range(request.param)]
+
+
+@pytest.fixture
+def broken(workspace, scans):
+    """A project with these scans, and {scan: its way}: three for validation, the others for training."""
+    root = workspace.folder / "data/captures"
+    for seed, scan in enumerate(scans):
+        write_scan(root, scan, frames=2, seed=seed)
+    ways = dict(zip(scans[2::2], WAYS, strict=False))
+    for scan, damage in ways.items():
+        damage(root / scan)
+    write_splits(root, scans[8:], scans[:8])
+    workspace.set(
+        {
+            "dataset": {"name": "many", "root": "data/captures"},
+            "projection": {"width": 32, "height": 24, "border": 1},
+            "scenes": {"contradictions": "refuse"},
+            "superpoints": {"min_vertices": 5},
+        }
+    )
+    shutil.rmtree(workspace.folder / "data/scenes")  # of other scans
+    return workspace, ways
+
+
+def test_the_others_are_through_and_what_failed_is_named(broken, scans):
+    workspace, ways = broken
+    # None may fail: everything is tried, nothing is lost, and the exit says so
+    first = workspace.dvc("repro", "report")
+    assert first.code != 0
+    of_scenes = [scan for scan, way in ways.items() if WAYS[way][0] == "scenes"]
+    assert f"{len(of_scenes)} of {len(scans)} scenes failed" in first.output
+    imported = {path.stem for path in (workspace.folder / "data/scenes").glob("*.zarr")}
+    assert imported == set(scans) - set(of_scenes)
+
+    workspace.set({"runtime": {"failures": len(of_scenes)}})
+    result = workspace.dvc("repro", "report")
+    assert result.code == 0, result.output
+    said = re.findall(r"^scenes: (\d+) computed, (\d+) unchanged", result.output, re.MULTILINE)
+    assert said == [("0", str(len(scans) - len(of_scenes)))]  # what was imported then
+    failed = json.loads((workspace.folder / "reports/metrics.json").read_text())["failed"]
+    page = (workspace.folder / "reports/index.html").read_text()
+    assert failed.keys() == ways.keys()
+    for scan, way in ways.items():
+        stage, words = WAYS[way]
+        assert failed[scan].startswith(stage) and re.search(words, failed[scan]), failed[scan]
+        assert re.search(rf"^  {scan}: ", result.output, re.MULTILINE), scan
+        assert scan in page
+    for stage, left_out in (("scenes", 5), ("superpoints", 5), ("fusion", 6), ("labels", 6)):
+        there = list((workspace.folder / "data" / stage).glob("*.zarr"))
+        assert len(there) == len(scans) - left_out, stage
