@@ -128,6 +128,25 @@ def test_each_row_equals_an_independent_computation(finished, result):
     assert found["capability"]["mIoU"] > max(found[row]["mIoU"] for row in ("dense", "mask", "swapped"))
 
 
+def test_what_a_network_began_from_is_a_control(copied):
+    """Its own weights, which no stage of the project trained."""
+    folder, params = copied
+    (folder / "models/pixelwise").rename(folder / "models/demo/before")
+    checkpoint.describe(folder / "models/distilled", {"start": "demo/before"})
+    metrics = evaluation.run(params, Artefacts(folder)).metrics
+    (row,) = (row for row in rows.measured(metrics) if row.name == "demo/before")
+    assert (row.control, row.role, row.title) == (True, "network", "first weights of superpoint distillation")
+    assert metrics["trained_on"]["distilled"]["from"] == "demo/before"
+    assert "demo/before" not in metrics["trained_on"]
+    same = TrainedNetwork.load(folder / "models/demo/before")
+    found = Ablation(Inputs.of(params, Artefacts(folder)), Controls({}, {}))
+    scene = found.features("room0")
+    (said,) = next(one for one in found.rows if one.name == "demo/before").predict(scene)
+    labels = embeddings(miniature.Spelling(), SCANNET.prompts, params.text.template)
+    assert (said.label == (same.features(scene.cloud, 1) @ labels.T).argmax(1)).mean() > 0.999
+    assert scores.table(metrics)["first_weights"]
+
+
 @pytest.mark.parametrize("kept", ["points", "superpoints"])
 def test_an_ensemble_takes_the_surer_of_fusion_and_network(copied, kept):
     """OpenScene's run/evaluate.py:302-321, from the full features and without the reduction."""

@@ -155,6 +155,15 @@ def passes(network: MinkUNet, view: View, most: int = AT_ONCE) -> Iterator[tuple
         yield tile.own, rows[torch.from_numpy(tile.answered).to(device)]
 
 
+def first_weights(network: Description, models: Path) -> Description | None:
+    """The network in a folder of `models` whose weights `network` began from, under its path there, such as
+    "demo/student"; None where it began from random weights or a file, or the folder is gone."""
+    folder = models / (network.start or "")
+    if not network.start or not (folder / DESCRIPTION).is_file():
+        return None
+    return replace(_described(folder, description(folder)), name=network.start)
+
+
 def described(models: Path) -> tuple[Description, ...]:
     """The networks in the folders of `models`, the most refined one last. They are ordered by how many
     networks stand before each in the chain that it began from, then as in `training:`, then by name.

@@ -15,7 +15,7 @@ from anyscene.arrays import B1, F4, F8
 from anyscene.capability.measured import read as read_capability
 from anyscene.fusion import fuse
 from anyscene.networks.cloud import Cloud, read_cloud
-from anyscene.networks.trained import Description, TrainedNetwork, described
+from anyscene.networks.trained import Description, TrainedNetwork, described, first_weights
 from anyscene.project import store
 from anyscene.project.artefact import Artefact
 from anyscene.project.layout import Artefacts
@@ -148,6 +148,8 @@ class Ablation:
         rows.append(_superpoints(inputs, {row.name: row for row in rows}))
         rows += _networks(inputs, self.networks, {row.name: row for row in rows}, scored)
         rows += _ensembles(inputs, rows)
+        if controls is not None:
+            rows += _first_weights(inputs, self.networks)
         self.candidates = tuple(sorted(rows, key=lambda row: row.control))
 
     @property
@@ -374,6 +376,26 @@ def _networks(
                 kind=training.kind,
                 predict=_predict_nothing,
                 missing="the network was not trained",
+            )
+
+
+def _first_weights(inputs: Inputs, trained: Sequence[Description]) -> Iterator[PredictingRow]:
+    """Networks elsewhere under models/ that trained ones began from: what the trainings added to."""
+    known = {network.name for network in trained}
+    for network in trained:
+        first = None if network.start in known else first_weights(network, inputs.artefacts.networks)
+        if first is not None and first.name not in known:
+            known.add(first.name)
+            yield PredictingRow(
+                name=first.name,
+                title=f"first weights of {network.title.removeprefix('+ ')}",
+                network=first,
+                role="network",
+                kind="first weights",
+                control=True,
+                summary=False,
+                supervised=first.supervised,
+                predict=_NetworkAnswer(inputs, first),
             )
 
 

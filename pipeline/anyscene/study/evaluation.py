@@ -102,7 +102,11 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "problems": problems,
         "parameters": _recorded(params),
         "trained_on": trained_on.section(
-            {row.name: row.network for row in ablation.rows if row.network and row.role == "network"},
+            {
+                row.name: row.network
+                for row in ablation.rows
+                if row.network and row.role == "network" and not row.control
+            },
             scenes,
             store.splits(artefacts.data("scenes")),
         ),

@@ -77,6 +77,7 @@ def table(metrics: dict[str, Any]) -> dict[str, Any] | None:
         "unlike": differences_from_published(metrics),
         "supervised": supervised(metrics),
         "networks": said(metrics),
+        "first_weights": any(row.control and row.role == "network" for row in measured),
     }
 
 
