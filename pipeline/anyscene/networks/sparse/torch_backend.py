@@ -131,9 +131,10 @@ def _share_out(work: Callable[[range], T], blocks: int) -> list[T]:
     if shares == 1:
         return [work(range(blocks))]
     bounds = [blocks * i // shares for i in range(shares + 1)]
+    mode = torch.inference_mode() if torch.is_inference_mode_enabled() else torch.no_grad()
     try:
         with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(torch.no_grad()(work), map(range, bounds, bounds[1:])))
+            return list(pool.map(mode(work), map(range, bounds, bounds[1:])))  # threads begin without a mode
     finally:
         torch.set_num_threads(threads)  # the number holds for the whole process
 
