@@ -285,3 +285,16 @@ def test_what_is_no_surface(tmp_path):
     path.write_text(text)
     with pytest.raises(DataError, match="strips of triangles"):
         ply.read(path)
+
+
+@pytest.mark.parametrize("element", ["vertex", "face"])
+@pytest.mark.parametrize("count", [10**12, 10**30])
+def test_a_header_that_counts_what_no_file_holds_is_refused(tmp_path, element, count):
+    path = tmp_path / "room.ply"
+    ply.write_mesh(path, np.eye(3), np.zeros((3, 3), np.uint8), np.array([[0, 1, 2]]))
+    before = f"element {element} {3 if element == 'vertex' else 1}\n".encode()
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, f"element {element} {count}\n".encode()))
+    with pytest.raises(DataError, match=r"room\.ply: (not a readable PLY mesh|needs vertices)"):
+        ply.read(path)

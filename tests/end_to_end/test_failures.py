@@ -53,7 +53,7 @@ WAYS = {  # -> (the stage that cannot go on, what it says)
     no_numbers: ("scenes", r"intrinsics\.txt"),
     false_unit: ("scenes", "depth"),
     looks_away: ("projection of", "no view sees any point"),  # of both models, one of which is named
-    labels_of_another_mesh: ("labels", r"vertex_label\.npy: 35 labels for 36 vertices"),
+    labels_of_another_mesh: ("labels", r"vertex_instance\.npy: 36 instances for 35 labels"),
 }
 
 

@@ -28,6 +28,8 @@ COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_b
 COORDINATES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
 ENDING = ".ply"
 END, EMPTY = re.compile(rb"(?<=\n)(?=end_header\b)"), re.compile(rb"(\r?\n)([ \t]*\r?\n)+")  # of a header
+# what plyfile raises for a damaged file; the last two where its header counts more than any file holds
+DAMAGED = (OSError, PlyParseError, UnicodeDecodeError, OverflowError, MemoryError)
 GAUSSIAN = "f_dc_0"  # a colour of 3D Gaussian splatting
 
 
@@ -67,7 +69,7 @@ def read(path: Path) -> Geometry:
         xyz = _places(np.column_stack([vertex[axis] for axis in "xyz"]))
         corner, slot = _faces(mesh)
         rgb = _colours(vertex)
-    except (OSError, PlyParseError, UnicodeDecodeError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: not a readable PLY mesh ({error}); export it again") from error
     except (KeyError, ValueError) as error:
         raise DataError(

@@ -22,7 +22,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from plyfile import PlyData, PlyParseError
+from plyfile import PlyData
 
 from anyscene.arrays import I4, I8, Integers
 from anyscene.datasets import ply, raw_files
@@ -121,7 +121,7 @@ def _faces(path: Path) -> tuple[I8, I8, I8, int]:
         points = len(mesh["vertex"].data)
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; unzip the house's region_segmentations") from error
-    except (OSError, PlyParseError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (*ply.DAMAGED, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: not a readable mesh with category_id and segment_id per face ({error}); unzip it again"
         ) from error

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from plyfile import PlyData, PlyParseError
+from plyfile import PlyData
 
 from anyscene.arrays import I2, I4, I8, U1
-from anyscene.datasets import raw_files
+from anyscene.datasets import ply, raw_files
 from anyscene.datasets.label_sets import LabelSet
 from anyscene.datasets.truth import MOSTLY, Truth
 from anyscene.datasets.whole_numbers import whole
@@ -116,7 +116,7 @@ def _vertex_ids(path: Path) -> tuple[I8, dict[str, int]]:
         id = np.asarray(PlyData.read(path, known_list_len={"face": {"vertex_indices": 3}})["vertex"]["label"])
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; download it beside aggregation.json") from error
-    except (OSError, PlyParseError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (*ply.DAMAGED, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: not a readable PLY with a label per vertex ({error}); download it again"
         ) from error
