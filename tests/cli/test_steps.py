@@ -46,3 +46,12 @@ def test_steps_leave_out_what_is_there(params, tmp_path):
         "run odise on data/frames",
         "anyscene convert FOLDER --from odise --out weights/odise",
     ]
+
+
+def test_steps_fetch_no_other_weights_of_a_model_that_has_some(params, tmp_path):
+    """SEEM was published in several files, of which one is enough."""
+    fetched = [step.do for step in steps("scannet", params, at_hand=True)][1]
+    assert fetched.startswith("anyscene weights fetch") and "seem" in fetched.split()
+    (tmp_path / "weights/seem").mkdir(parents=True)
+    (tmp_path / "weights/seem/seem_focalt_v1.pt").touch()
+    assert "seem" not in [step.do for step in steps("scannet", params, at_hand=True)][1].split()

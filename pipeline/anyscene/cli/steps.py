@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from anyscene import segmenters
+from anyscene.errors import PipelineError
 from anyscene.project.parameters import Params
 from anyscene.segmenters.precomputed import converters
 from anyscene.study import cost
@@ -38,7 +40,11 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
         if weights.is_dir():
             found.append(Step(f"mv {weights} {preset}/", "takes along the weights that are here"))
         found.append(Step(f"cd {preset}", "all that follows is done there"))
-    missing = [entry for entry in needed.of(params) if not entry.complete(weights)]
+    missing = [
+        entry
+        for entry in needed.of(params)
+        if not entry.complete(weights) and not _is_there(entry.folder, params)
+    ]
     if fetched := " ".join(entry.name for entry in missing if entry.fetchable):
         found.append(Step(f"anyscene weights fetch {fetched}", f"into {weights}"))
     for entry in missing:
@@ -58,3 +64,15 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
     found.append(Step('git add --all && git commit --message "First run"', "what an experiment goes back to"))
     found.append(Step("anyscene evaluation --show", "prints the table"))
     return found
+
+
+def _is_there(model: str, params: Params) -> bool:
+    """Whether a 2D model of the parameters has weights, also others than the catalogue's first: SEEM has
+    several files, of which one is used."""
+    if model not in params.segmenters.names:
+        return False
+    try:
+        segmenters.find(model, params)
+    except PipelineError:
+        return False
+    return True
