@@ -50,7 +50,8 @@ that is unknown, missing, of another type or out of bounds ends a command at onc
 it. The columns after the meaning hold the value of the demo and those of the [presets](../presets.md); an
 empty cell means that the preset leaves the key alone. `dvc exp run -S SECTION.KEY=VALUE` tries another value,
 and [experiments](../how-to/experiments.md) says how to go back. What some of them change in the demo's scores
-stands in [worlds](../notes/worlds.md).
+stands in [worlds](../notes/worlds.md), and how sensitive results are in
+[sensitivity](../notes/sensitivity.md).
 """
 
 COMMANDS = """# Commands

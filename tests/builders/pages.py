@@ -14,7 +14,8 @@ from markdown_it.token import Token
 from tests.builders import REPOSITORY
 
 PARSER = MarkdownIt("commonmark").enable("table")
-MARK = re.compile(r"<!-- not run: (.+?) -->\s*", re.DOTALL)
+# "checked, not run": what it calls must be there
+MARK = re.compile(r"<!-- (checked, )?not run: (.+?) -->\s*", re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.py)\n")  # the first line of code that is a file
 TARGET = re.compile(r"""(?:src|srcset|href)=["']([^"']+)["']""")
 
@@ -28,6 +29,7 @@ class Block:
     language: str  # "" where the page does not say
     code: str
     reason: str | None  # why it is not run, by the comment above it
+    checked: bool  # whether it is checked, although it is not run
 
     @property
     def file(self) -> str | None:
@@ -51,8 +53,9 @@ def blocks(page: Path) -> list[Block]:
         if token.type in ("fence", "code_block"):
             mark = MARK.fullmatch(before.content) if before is not None else None
             language = token.info.strip().partition(" ")[0]
-            reason = mark.group(1) if mark else None
-            found.append(Block(page, token.map[0] + 1, language, token.content, reason))
+            reason = mark.group(2) if mark else None
+            checked = reason is None or bool(mark.group(1))
+            found.append(Block(page, token.map[0] + 1, language, token.content, reason, checked))
         before = token if token.type == "html_block" else None
     return found
 

@@ -133,6 +133,15 @@ def test_with_a_warning_it_goes_on():
     assert both.warning == findings.warning and both.surface.contradiction > 0.3  # one cause is said once
 
 
+def test_a_doubt_about_the_depth_does_not_hide_that_the_mesh_cannot_be_right():
+    """As of frames that hardly see the same things, whose depth is in another unit, beside a right mesh."""
+    taken = sample(deep(box_room.frames(), lambda depth: 5 * depth))
+    doubt = Findings(warning="room: its frames hardly see the same things")
+    with pytest.raises(DataError, match="its mesh contradicts its depth maps"):
+        judge().surface(taken, box_room.surface(), doubt)
+    assert judge().surface(sample(box_room.frames()), box_room.surface(), doubt).warning == doubt.warning
+
+
 def test_what_no_reading_explains_is_refused_too():
     poses = [one.camera.pose for one in box_room.frames()]
     others = iter([poses[k] for k in (7, 2, 11, 4, 0, 9, 1, 6, 10, 3, 5, 8)])  # poses of other images

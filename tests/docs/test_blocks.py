@@ -2,7 +2,8 @@
 
 python   runs in a small finished project, the blocks of a page one after the other; a block that begins with
          the name of a file, `# my_package/model.py`, is that file of a package (test_how_to)
-sh       every command is one that there is, with arguments and options that it takes
+sh       runs in that project, beside a scan and predictions; of what is only checked, every command is one
+         that there is, with arguments and options that it takes
 yaml     is a part of params.yaml that is accepted
 toml     offers entry points of the groups that there are
 json     is JSON
@@ -24,9 +25,10 @@ from typer.testing import CliRunner
 from anyscene.cli import checkpoint, main
 from anyscene.errors import ConfigError
 from anyscene.networks import MinkUNet, TrainedNetwork
-from anyscene.project import parameters
+from anyscene.project import parameters, store
 from anyscene.text import minilm_encoder
 from tests.builders import REPOSITORY, miniature, pages
+from tests.builders.capture import write_scan
 from tests.builders.command_lines import WrongCommandError, check, commands
 
 KNOWN = {"sh", "python", "yaml", "toml", "json"}
@@ -35,7 +37,7 @@ BLOCKS = [block for page in pages.pages() for block in pages.blocks(page)]
 
 
 def of(language):
-    found = [block for block in BLOCKS if block.language == language and block.reason is None]
+    found = [block for block in BLOCKS if block.language == language and block.checked]
     return pytest.mark.parametrize("block", found, ids=str)
 
 
@@ -92,6 +94,36 @@ def test_python_runs(page, world, monkeypatch):
         exec(compile("\n" * block.line + block.code, str(block), "exec"), names)
 
 
+def shell(page):
+    return [b for b in pages.blocks(page) if b.language == "sh" and b.reason is None]
+
+
+SHELL = [page for page in pages.pages() if shell(page)]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("page", SHELL, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_commands_run(page, world, monkeypatch):
+    """Each of them, in the order of the page, in the project in which its blocks in Python run."""
+    monkeypatch.chdir(world)
+    for block in shell(page):
+        for words in commands(block.code):
+            assert words[0] == "anyscene", f"{block}: {words[0]} is not run here"
+            if words[1] == "view":  # it stays open; tests/show/viewer looks at what it shows
+                continue
+            result = CliRunner().invoke(main.app, words[1:])
+            assert result.exit_code == 0, f"{block}: {' '.join(words)}\n{result.output}"
+
+
+def write_predictions(folder):
+    """A class for every point of the annotated scenes, once as predictions and once as the truth."""
+    for scene in store.scene_ids(folder / "data/labels"):
+        label = store.open_scene(store.scene_path(folder / "data/labels", scene))["label"][:]
+        for name in ("predictions", "ground_truth"):
+            (folder / name).mkdir(exist_ok=True)
+            np.save(folder / name / f"{scene}.npy", label)
+
+
 def write_foreign_checkpoint(file):
     """A network of random weights as OpenScene saves one: names with prefixes, no bias in the last layer, an
     optimiser and a score beside the weights."""
@@ -110,6 +142,8 @@ def world(tmp_path_factory):
     encoder = minilm_encoder(Path(package.origin).parent / "model")
     miniature.write(folder, encoder=encoder, named="val_00{}")
     write_foreign_checkpoint(folder / "scannet_lseg.pth.tar")
+    write_predictions(folder)
+    write_scan(folder, "my_scan", annotated=False)
     return folder
 
 

@@ -106,6 +106,7 @@ def test_pointcept_folder(rooms, stored, label, tmp_path):
         "color": scenes["rgb"][:],
         "normal": scenes["normal"][:],
         "segment": stored["labels"]["label"][:].astype(np.int32),
+        "segment20": stored["labels"]["label"][:].astype(np.int32),  # what ScanNetDataset reads
         "instance": stored["labels"]["instance"][:],
         "prediction": label.astype(np.int32),
         "feature": stored["fusion"]["feature"][:],
@@ -120,7 +121,7 @@ def test_pointcept_folder(rooms, stored, label, tmp_path):
 
 def test_pointcept_without_annotation_has_predictions_alone(rooms, label, tmp_path):
     run(rooms, "pointcept", tmp_path)
-    annotation = [tmp_path / f"room0/{name}.npy" for name in ("segment", "instance")]
+    annotation = [tmp_path / f"room0/{name}.npy" for name in ("segment", "segment20", "instance")]
     assert all(file.is_file() for file in annotation)
     labels = rooms / "data/labels"
     labels.rename(rooms / "data/elsewhere")

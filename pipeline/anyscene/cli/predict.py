@@ -38,7 +38,7 @@ def predict(
             "refined one",
         ),
     ] = None,
-    turns: Annotated[int, typer.Option(help="average over so many turns about the vertical")] = 1,
+    turns: Annotated[int, typer.Option(help="number of turns about the vertical to average over")] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
     world: In = Worlds.scene,
     *,

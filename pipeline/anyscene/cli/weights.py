@@ -81,7 +81,8 @@ def fetch(
 ) -> None:
     """Download weights to where they are expected, whole and checked or not at all.
 
-    Without NAMES all that the parameters name, or those of --preset, and which of them are to be had by hand.
+    Without NAMES all that the parameters name, or those of --preset, and which of them must be fetched by
+    hand.
     """
     settings = _settings(params, preset)
     root = _root(settings)

@@ -119,8 +119,10 @@ class Judge:
         found = taken.surface(points)
         findings, said = replace(findings, surface=found), f"its mesh contradicts its depth maps ({found})"
         whole = _enlarged(taken, points) <= 1
-        if findings.warning or (_is_fine(found, ROUGH) and whole):
+        if _is_fine(found, ROUGH) and whole:
             return findings
+        if findings.warning and not (self.refuse and found.contradiction > REFUSED):
+            return findings  # one word on what may have one cause
         if (other := _placed(taken, points, found)) is not None:
             return self._wrong(findings, f"{said}; as {other[0]} it does not ({other[1]}): write it so")
         if found.open < ENOUGH:

@@ -28,7 +28,8 @@ from anyscene.tasks.truth import Annotation
 from anyscene.text import TextEncoder
 
 WRITTEN = ".written"  # the folder of a scene's arrays until all of them are there
-ANNOTATION = ("segment", "instance")  # arrays of Pointcept's that are never the pipeline's answer
+# arrays of Pointcept's that are never the pipeline's answer; its classes for ScanNet read those with a number
+ANNOTATION = ("segment", "segment20", "segment200", "instance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,9 @@ def write_pointcept(result: Result, out: Path, world: World = "scene") -> Path:
     }
     if result.truth is not None:
         arrays["segment"] = result.truth.label.astype(np.int32)
+        numbered = f"segment{len(result.truth.label_set)}"
+        if result.truth.label_set.name.startswith("scannet") and numbered in ANNOTATION:
+            arrays[numbered] = arrays["segment"]
         arrays["instance"] = result.truth.instance.astype(np.int32)
     with outputs.replaced(folder / WRITTEN) as partial:  # all of it, before anything of an older export goes
         partial.mkdir()

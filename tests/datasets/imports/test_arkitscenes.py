@@ -105,3 +105,15 @@ def test_what_is_missing_or_said_already(tmp_path):
     (tmp_path / VIDEO / "lowres_wide.traj").write_text("")
     with pytest.raises(DataError, match=r"lowres_wide\.traj: no pose; download it again"):
         read(tmp_path / VIDEO)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("number", ["nan", "-3", "inf"])
+def test_a_frame_whose_camera_has_no_numbers_is_left_out(tmp_path, place, number):
+    write_arkitscenes(tmp_path / VIDEO, views(POSES))
+    first = min((tmp_path / VIDEO / "lowres_wide_intrinsics").iterdir())
+    numbers = first.read_text().split()
+    numbers[place] = number
+    first.write_text(" ".join(numbers))
+    summary = imported(tmp_path / VIDEO, tmp_path / "out")[0]
+    assert [one.why for one in summary.left_out] == ["intrinsics of no camera"]

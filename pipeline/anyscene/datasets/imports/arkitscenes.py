@@ -93,6 +93,11 @@ def _camera(path: ExportFile) -> tuple[tuple[int, int], F8]:
         raise FrameError(
             f"{path}: {len(numbers)} numbers, not 6; download it again", "intrinsics of no camera"
         )
+    if not (np.isfinite(numbers).all() and (numbers[:4] > 0).all()):
+        raise FrameError(
+            f"{path}: sizes and focal lengths must be positive, and no number NaN; download it again",
+            "intrinsics of no camera",
+        )
     width, height, fx, fy, cx, cy = numbers
     return (int(width), int(height)), np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
