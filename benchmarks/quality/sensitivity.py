@@ -168,6 +168,9 @@ def table(shown: Sequence[str], found: Iterable[tuple[str, str, Sequence[Effect]
 
 
 def _cell(effect: Effect) -> str:
+    """Empty where the row does not depend on the parameter."""
+    if effect.after == effect.before and effect.doubt.low == effect.doubt.high == 0:
+        return ""
     found = f"{effect.after - effect.before:+.1f} ({effect.doubt.low:+.1f} to {effect.doubt.high:+.1f})"
     return found if effect.doubt.low <= 0 <= effect.doubt.high else f"**{found}**"
 
