@@ -253,6 +253,16 @@ def test_unknown_number_of_a_camera_model(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
+@pytest.mark.parametrize("count", [2**40, 2**63, 2**64 - 1])
+def test_a_count_that_no_file_holds(tmp_path, name, count):
+    write_workspace(tmp_path / "in", views(POSES), WORLD)
+    path = tmp_path / "in" / "sparse" / f"{name}.bin"
+    path.write_bytes(struct.pack("<Q", count) + path.read_bytes()[8:])
+    with pytest.raises(DataError, match=rf"{name}\.bin: .*says that {count:,} follow"):
+        read(tmp_path / "in")
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
 @pytest.mark.parametrize("kept", [0, 0.5, 0.99])
 def test_truncated_binary_files(tmp_path, name, kept):
     write_workspace(tmp_path / "in", views(POSES), WORLD)

@@ -1,5 +1,6 @@
 """Proposals in the benchmark's format: read, named by their features, scored."""
 
+import contextlib
 import json
 from dataclasses import asdict
 
@@ -53,6 +54,10 @@ def test_reads_what_was_written(tmp_path):
         ("pred_mask/a_9.txt 1 0.5\n", r"a_9\.txt: missing, .*a\.txt: line 1 names it"),
         ("../elsewhere.txt 1 0.5\n", r"line 1: \.\./elsewhere\.txt is not inside"),
         ("pred_mask/bad.txt 1 0.5\n", r"bad\.txt: not a mask of one integer per point"),
+        (
+            "pred_mask/a\0.txt 1 0.5\n",
+            r"a\.txt: line 1: 'pred_mask/a\\x00\.txt' cannot be the name of a file",
+        ),
         ("pred_mask/a_0.txt 1 0.5\n", r"a_0\.txt: 39 lines for 40 points; export it of the mesh"),
     ],
 )
@@ -69,6 +74,19 @@ def test_bad_files(tmp_path, text, message):
         Proposals.from_scannet(folder, "a", 40)
     with pytest.raises(DataError, match=r"b\.txt: missing; export the proposals of every annotated scene"):
         Proposals.from_scannet(folder, "b", 40)
+
+
+def test_a_damaged_file_of_masks_is_named_whatever_it_ends_in(tmp_path):
+    """One bit in the pickle of a tensor ends in errors of all kinds."""
+    torch.save(torch.ones(40, 2), tmp_path / "a_masks.pt")
+    whole = (tmp_path / "a_masks.pt").read_bytes()
+    start = whole.index(b"\x80\x02ctorch")
+    for place in range(start, start + 120):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        (tmp_path / "a_masks.pt").write_bytes(damaged)
+        with contextlib.suppress(DataError):  # or it makes no difference
+            Proposals.from_mask3d(tmp_path, "a", 40)
 
 
 @pytest.mark.parametrize("scored", [False, True])

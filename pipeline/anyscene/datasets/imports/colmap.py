@@ -252,7 +252,10 @@ class _Stream:
         return found
 
     def count(self) -> range:
-        return range(*self.values("Q"))
+        (found,) = self.values("Q")
+        if found > len(self._data):
+            raise ValueError(f"it says that {found:,} follow, and has {len(self._data):,} bytes")
+        return range(found)
 
     def name(self) -> str:
         end = self._data.index(b"\0", self._at)

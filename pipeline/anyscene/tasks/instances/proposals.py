@@ -57,6 +57,8 @@ class Proposals:
             if not np.isfinite(scores[-1]):
                 raise DataError(f"{where}: the score {score} is not finite; export it again")
             file = folder / name
+            if "\0" in name:
+                raise DataError(f"{where}: {name!r} cannot be the name of a file; export it again")
             if Path(name).is_absolute() or not file.resolve().is_relative_to(folder.resolve()):
                 raise DataError(f"{where}: {name} is not inside {folder}; masks must lie beside the list")
             files.append((file, where))
@@ -134,8 +136,6 @@ def _mask(path: Path, where: str, points: int) -> B1:
 
 def _tensors(path: Path) -> tuple[Array, F8]:
     """(masks [N, P], scores f8[P])."""
-    import pickle
-
     import torch
 
     try:
@@ -143,13 +143,5 @@ def _tensors(path: Path) -> tuple[Array, F8]:
         mask, score = content if isinstance(content, tuple | list) else (content, None)
         mask = mask.numpy()
         return mask, np.ones(mask.shape[-1]) if score is None else score.double().numpy()
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except Exception as error:  # a damaged pickle ends in any
         raise DataError(f"{path}: not a tensor of masks, or of masks and scores ({error})") from error
