@@ -79,6 +79,19 @@ def test_memory_is_not_taken_for_points_that_no_file_holds(tmp_path):
         las.read(path)
 
 
+@pytest.mark.parametrize(("place", "version"), [(100, "1.2"), (243, "1.4")])
+@pytest.mark.parametrize("ending", [".las", ".laz"])
+def test_records_that_no_file_holds(tmp_path, ending, place, version):
+    """The library would read on for minutes."""
+    form = 7 if version == "1.4" else 3
+    path = write_las(tmp_path / f"room{ending}", form=form, version=version)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, place, 4_000_000_000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"says that it holds 4,000,000,000 records, and has [\d,]+ bytes"):
+        las.read(path)
+
+
 def test_las_without_colours(tmp_path):
     assert las.read(write_las(tmp_path / "room.las", form=1)).rgb is None
     assert las.read(write_las(tmp_path / "room.las", rgb=0 * RGB)).rgb is None

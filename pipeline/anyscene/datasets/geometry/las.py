@@ -13,6 +13,8 @@ from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.errors import DataError
 
 POINTS = 96  # the place in the header of where points begin; in LAZ with where the table of chunks is
+RECORDS, EXTENDED, MINOR = 100, 243, 25  # places of how many records there are, and of the version
+SHORTEST = 54  # bytes of a record without content
 AT_THE_END = -1  # then that stands in the last bytes of the file
 SMALLEST = 20  # bytes of a chunk: its first point is stored as it is, and no point is smaller
 
@@ -28,6 +30,7 @@ def read(path: Path) -> Geometry:
 
         unpacking = (lazrs.LazrsError,)
     try:
+        _require_records(path)
         if unpacking:
             _require_chunks(path)
         with laspy.open(path) as file:
@@ -53,6 +56,18 @@ def _require_points(path: Path, count: int, size: int) -> None:
     there = path.stat().st_size
     if count * size > there:
         raise ValueError(f"it says that it holds {count:,} points, and has {there:,} bytes")
+
+
+def _require_records(path: Path) -> None:
+    """Raise ValueError where a file says that it holds more records of variable length than it has bytes
+    for. laspy reads on beyond the end."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        counts = [_number(file, RECORDS, "<I")]
+        if _number(file, MINOR, "<B") >= 4:
+            counts.append(_number(file, EXTENDED, "<I"))
+    if max(counts) * SHORTEST > size:
+        raise ValueError(f"it says that it holds {max(counts):,} records, and has {size:,} bytes")
 
 
 def _require_chunks(path: Path) -> None:
