@@ -135,10 +135,12 @@ def ranks(scene: str, params: Params, texts: Texts, encoder: TextEncoder) -> Ite
         right = np.isin(instance, numbers)
         if not (right & seen_by_it.valid).any():
             continue
-        yield Asked(scene, text, {
+        rank = {
             (nouns, by): _rank(session, encoder, text, by, right)
-            for nouns, session in sessions.items() for by in By
-        })  # fmt: skip
+            for nouns, session in sessions.items()
+            for by in By
+        }
+        yield Asked(scene, text, rank)
 
 
 def features(scene: str, params: Params, model: TrueMasks, encoder: TextEncoder) -> Features:
