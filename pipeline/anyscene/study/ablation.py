@@ -22,6 +22,7 @@ from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Fusion, FusionMethod, Params
 from anyscene.study.rows import BEST_SINGLE, CAPABILITY, Row, last_step
 from anyscene.study.trained_on import marked, shown
+from anyscene.tasks.features import stored
 from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.text.text_space import Prediction, TextSpace, together
 
@@ -444,16 +445,14 @@ def _ensembles(inputs: Inputs, rows: Sequence[PredictingRow]) -> Iterator[Predic
 def _predict_surer(inputs: Inputs, network: _NetworkAnswer, scene: SceneFeatures) -> list[Prediction]:
     """At each point the fused feature or the network's, whichever has the larger cosine with a prompt of the
     label set (OpenScene's run/evaluate.py:302-321)."""
-    own, space, group = network.reduced(scene), inputs.space, scene.open("fusion")
-    if "feature" in group:
-        fused, valid = space.reduce(group["feature"]), group["valid"][:]
-    else:  # only means are kept
-        superpoint = scene.open("superpoints")["superpoint"][:]
-        fused = space.reduce(group["superpoint_feature"])[superpoint]
-        valid = group["superpoint_valid"][:][superpoint]
+    own, space = network.reduced(scene), inputs.space
+    features = stored(inputs.artefacts, scene.scene, "fusion", "fusion")
+    fused = space.reduce(features.values)
+    if features.row is not None:  # those of superpoints
+        fused = fused[features.row]
     found = []
     for prompts in space.prompts:
-        surer = valid & (_cosine(fused, prompts.text) > _cosine(own, prompts.text))
+        surer = features.valid & (_cosine(fused, prompts.text) > _cosine(own, prompts.text))
         found.append(prompts.closest(np.where(surer[:, None], fused, own)))
     return [together(found)]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anyscene.arrays import B1, F4, I2, Floats, Integers
+from anyscene.arrays import B1, F4, I2, I8, Floats, Integers
 from anyscene.datasets import LabelSet
 from anyscene.text import TextEncoder, embeddings
 
@@ -41,10 +42,13 @@ class Prompts:
     label_set: LabelSet
     text: F4  # f4[P, r+1], in the basis of the space
 
+    @cached_property
+    def _foreground(self) -> I8:
+        return self.label_set.prompts_among(np.flatnonzero(self.label_set.foreground))
+
     def closest(self, reduced: F4, valid: B1 | None = None) -> Prediction:
         """The class of the most similar prompt for each row f4[N, r+1]; -1 where not `valid` b1[N]."""
-        score = reduced @ self.text.T  # [N, P]
-        among = self.label_set.prompts_among(np.flatnonzero(self.label_set.foreground))
+        score, among = reduced @ self.text.T, self._foreground  # [N, P]
         prompt, foreground = score.argmax(1), np.full(len(score), -1)
         if len(among):
             foreground = among[score[:, among].argmax(1)]
