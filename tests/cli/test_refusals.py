@@ -93,3 +93,20 @@ def test_what_an_encoding_lacks_is_escaped(encoding, written, fails):
         env=os.environ | {"PYTHONIOENCODING": encoding},
     )
     assert (done.returncode, (done.stderr if fails else done.stdout).strip()) == (int(fails), written)
+
+
+@pytest.mark.parametrize(
+    "command", ["query {} lamp", "predict {} --out room.ply", "view {}", "export {} --out a"]
+)
+def test_a_path_that_leads_nowhere_is_refused_before_heavy_packages_are_imported(command, tmp_path):
+    code = f"""
+import sys
+from anyscene.cli.main import app
+try:
+    app({command.format("nowhere.ply").split()})
+finally:
+    print(sorted({{"torch", "scipy", "numba", "trimesh", "open_clip"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == "[]\n"

@@ -8,11 +8,14 @@ features are formed when they are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from anyscene.arrays import F4, U2, Array
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ def joined(distinct: Array, caption: Array, times: Array, embedding: F4) -> Capt
     """The counts of N points from lists. distinct: integers [N], how many captions each point has; caption,
     times: integers [S], these captions and how often, point after point. Raises ValueError where the lists do
     not fit."""
+    from scipy import sparse  # only here: commands read scenes without it
+
     start = np.concatenate([[0], np.cumsum(distinct, dtype=np.int64)])
     if start[-1] != len(caption) or len(caption) != len(times):
         raise ValueError(f"{start[-1]} captions of points, {len(caption)} ids and {len(times)} counts")

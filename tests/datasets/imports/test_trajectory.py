@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from anyscene.datasets import rotations
 from anyscene.datasets.imports.trajectory import Trajectory, nearest
 from anyscene.errors import FrameError
 
@@ -12,7 +13,7 @@ def trajectory(times, near=0.02, gap=0.1):
     """A camera that moves 1 m/s along x and turns 1 rad/s about z."""
     times = np.array(times, float)
     position = np.stack([times, 0 * times, 0 * times], 1)
-    return Trajectory.of(times, position, Rotation.from_rotvec(times[:, None] * [0, 0, 1.0]), near, gap)
+    return Trajectory.of(times, position, rotations.of_vectors(times[:, None] * [0, 0, 1.0]), near, gap)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -37,7 +38,7 @@ def test_in_a_gap_only_what_is_near_counts():
 
 def test_of_poses_at_one_time_the_first_counts():
     position = np.array([[5.0, 0, 0], [6, 0, 0]])
-    both = Trajectory.of(np.array([1.0, 1.0]), position, Rotation.identity(2), 0.02, 0.1)
+    both = Trajectory.of(np.array([1.0, 1.0]), position, np.tile(np.eye(3), (2, 1, 1)), 0.02, 0.1)
     assert both.at(1.0, "file")[0, 3] == 5
 
 

@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F8, I8, U1, Array
+from anyscene.datasets import rotations
 from anyscene.datasets.geometry.colours import GREY
 from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.geometry.texture import sampled
@@ -188,7 +188,7 @@ def _local(node: dict[str, Any]) -> F8:
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T
     matrix = np.eye(4)
-    turn = Rotation.from_quat(node.get("rotation", [0, 0, 0, 1])).as_matrix()
+    turn = rotations.of_quaternions(node.get("rotation", [0, 0, 0, 1]))
     matrix[:3, :3] = turn * np.array(node.get("scale", [1, 1, 1]), np.float64)
     matrix[:3, 3] = node.get("translation", [0, 0, 0])
     return matrix

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F8
+from anyscene.datasets import rotations
 from anyscene.datasets.imports.archive import above, matching
 from anyscene.datasets.imports.confidence import sure
 from anyscene.datasets.imports.export_options import ExportOptions
@@ -82,8 +82,9 @@ def _trajectory(path: ExportFile) -> Trajectory:
     values = values[np.isfinite(values).all(1)]
     if not len(values):
         raise DataError(f"{path}: no pose; download it again")
-    inverse = Rotation.from_rotvec(values[:, 1:4]).inv()
-    return Trajectory.of(values[:, 0], -inverse.apply(values[:, 4:]), inverse, NEAR, GAP)
+    rotation = rotations.of_vectors(-values[:, 1:4])  # camera to world
+    position = -(rotation @ values[:, 4:, None])[..., 0]
+    return Trajectory.of(values[:, 0], position, rotation, NEAR, GAP)
 
 
 def _camera(path: ExportFile) -> tuple[tuple[int, int], F8]:

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8
+from anyscene.datasets import rotations
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.rgbd_writer import PLAUSIBLE
@@ -335,6 +335,6 @@ def _view(values: list[float], camera: int, name: str) -> RegisteredImage:
     """values: QW, QX, QY, QZ, TX, TY, TZ, world to camera."""
     w, x, y, z, *translation = values
     pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat([x, y, z, w]).as_matrix().T
+    pose[:3, :3] = rotations.of_quaternions([x, y, z, w]).T
     pose[:3, 3] = -pose[:3, :3] @ translation
     return RegisteredImage(name, camera, pose)

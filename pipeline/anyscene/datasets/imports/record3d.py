@@ -30,10 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F4, F8
-from anyscene.datasets import raw_files
+from anyscene.datasets import raw_files, rotations
 from anyscene.datasets.imports.archive import above, read_json
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
@@ -126,7 +125,7 @@ def _cameras(metadata: dict[str, Any], source: ExportFile) -> tuple[F8, F8, Size
         poses = np.tile(np.eye(4), (len(stored), 1, 1))
         lost = ~(np.isfinite(stored).all(1) & (np.linalg.norm(stored[:, :4], axis=1) > 0))
         poses[lost] = np.nan
-        poses[~lost, :3, :3] = Rotation.from_quat(stored[~lost, :4]).as_matrix()
+        poses[~lost, :3, :3] = rotations.of_quaternions(stored[~lost, :4])
         poses[~lost, :3, 3] = stored[~lost, 4:]
         intrinsics = np.tile(np.array(metadata["K"], np.float64).reshape(3, 3).T, (len(stored), 1, 1))
         if each := metadata.get("perFrameIntrinsicCoeffs"):

@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from scipy import ndimage
 
 from anyscene.arrays import F4, F8, U1, Array
 from anyscene.datasets.left_out import NO_DEPTH, NO_IMAGE
@@ -245,6 +244,8 @@ def resampled(
 
     order: 1 samples bilinearly, 0 takes the nearest pixel. What lies outside the image is 0.
     """
+    from scipy import ndimage  # only here: commands look at their paths without it
+
     row, column = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float64)
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
     bent = shown(np.stack([(column - cx) / fx, (row - cy) / fy], -1))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from anyscene.arrays import F8
+from anyscene.datasets import rotations
 from anyscene.datasets.left_out import NO_POSE
 from anyscene.errors import FrameError
 
@@ -36,12 +36,12 @@ class Trajectory:
     gap: float  # seconds: how far apart two poses may be that are interpolated
 
     @classmethod
-    def of(cls, time: F8, position: F8, rotation: Rotation, near: float, gap: float) -> Trajectory:
-        """time: f8[N] in any order; position: f8[N,3]; rotation: N of them, camera to world. Of poses with
+    def of(cls, time: F8, position: F8, rotation: F8, near: float, gap: float) -> Trajectory:
+        """time: f8[N] in any order; position: f8[N,3]; rotation: f8[N,3,3], camera to world. Of poses with
         the same time the first is kept."""
         time, first = np.unique(time, return_index=True)
         pose = np.tile(np.eye(4), (len(time), 1, 1))
-        pose[:, :3, :3] = rotation.as_matrix()[first]
+        pose[:, :3, :3] = rotation[first]
         pose[:, :3, 3] = position[first]
         return cls(time, pose, near, gap)
 
@@ -60,7 +60,7 @@ class Trajectory:
     def _between(self, around: list[int], time: float) -> F8:
         before, after = around
         pose, span = np.eye(4), self.time[around]
-        pose[:3, :3] = Slerp(span, Rotation.from_matrix(self.pose[around, :3, :3]))(time).as_matrix()
         share = (time - span[0]) / (span[1] - span[0])
+        pose[:3, :3] = rotations.between(self.pose[around, :3, :3], share)
         pose[:3, 3] = (1 - share) * self.pose[before, :3, 3] + share * self.pose[after, :3, 3]
         return pose

@@ -18,9 +18,9 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anyscene.arrays import F8
+from anyscene.datasets import rotations
 from anyscene.datasets.imports.export_options import ExportOptions
 from anyscene.datasets.imports.orientation import Capture, oriented
 from anyscene.datasets.imports.source_frame import Depth, ExportFile, SourceFrame, framed, named
@@ -73,7 +73,7 @@ def _trajectory(path: ExportFile) -> Trajectory:
     values = values[np.isfinite(values).all(1) & (np.linalg.norm(values[:, 4:], axis=1) > 0)]
     if not len(values):
         raise DataError(f"{path}: no pose; write time tx ty tz qx qy qz qw, a line for each")
-    return Trajectory.of(values[:, 0], values[:, 1:4], Rotation.from_quat(values[:, 4:]), NEAR, GAP)
+    return Trajectory.of(values[:, 0], values[:, 1:4], rotations.of_quaternions(values[:, 4:]), NEAR, GAP)
 
 
 def _intrinsics(folder: ExportFile) -> F8:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anyscene.arrays import F8
+from anyscene.datasets import rotations
 from anyscene.errors import DataError
 
 TABLES = ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "sensor")
@@ -238,8 +239,6 @@ def _rigid(placement: Placement, where: str) -> F8:
             f"{where}: not rigid, it takes a translation of three numbers and a unit quaternion; {AGAIN}"
         )
     matrix = np.eye(4)
-    from scipy.spatial.transform import Rotation  # only here: the entry is imported to check params.yaml
-
-    matrix[:3, :3] = Rotation.from_quat(np.roll(rotation, -1)).as_matrix()  # scipy puts w last
+    matrix[:3, :3] = rotations.of_quaternions(np.roll(rotation, -1))  # w last
     matrix[:3, 3] = translation
     return matrix

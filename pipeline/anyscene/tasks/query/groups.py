@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from anyscene.arrays import B1, F4, F8, I4, I8, Floats, Integers
 from anyscene.lifting.places import distinct
@@ -63,6 +60,8 @@ def touching(superpoint: I4, xyz: F4, face: I4) -> I8:
         corner = superpoint[face]
         edges += [(corner[:, a], corner[:, b]) for a, b in ((0, 1), (1, 2), (2, 0))]
     else:
+        from scipy.spatial import cKDTree  # only here: `anyscene query` looks at its path before
+
         xyz, there = xyz[first], superpoint[first]
         _, near = cKDTree(xyz).query(xyz, min(NEIGHBOURS + 1, len(xyz)))
         near = near.reshape(len(xyz), -1)
@@ -77,6 +76,9 @@ def objects(shown: I8, pair: I8) -> I4:
     shown: i8[L], the class that each superpoint shows, -1 without a feature; such superpoints stay alone.
     pair: i8[E, 2], as `touching` returns it.
     """
+    from scipy.sparse import coo_matrix  # only here: `anyscene query` looks at its path before
+    from scipy.sparse.csgraph import connected_components
+
     one, other = pair.T
     same = (shown[one] == shown[other]) & (shown[one] >= 0)
     graph = coo_matrix((np.ones(same.sum(), bool), (one[same], other[same])), (len(shown), len(shown)))
