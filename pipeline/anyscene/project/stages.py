@@ -124,15 +124,31 @@ def before(name: str, stages: Mapping[str, Stage], params: Params) -> tuple[str,
     )
 
 
-def _in_order(stages: dict[str, Stage]) -> Iterator[Stage]:
-    """Yield every stage after all those whose outputs it reads; otherwise by name."""
-    left = dict(stages)
+def _in_order(stages: Mapping[str, Stage]) -> Iterator[Stage]:
+    """Yield every stage after all those whose outputs it reads. Of several that may come next, the one on
+    which most others depend is first, so that the raw scans come before what is beside; then by name."""
+    following = {name: _following(stage, stages) for name, stage in stages.items()}
+    left = sorted(stages.values(), key=lambda stage: (-len(following[stage.name]), stage.name))
     while left:
-        ready = [stage for stage in left.values() if not any(_reads(stage, other) for other in left.values())]
-        if not ready:
-            raise StoreError(f"stages {', '.join(left)} read what they write, in a circle; correct `reads`")
-        for stage in ready:
-            yield left.pop(stage.name)
+        ready = (stage for stage in left if not any(stage.name in following[other.name] for other in left))
+        stage = next(ready, None)
+        if stage is None:
+            names = ", ".join(sorted(one.name for one in left))
+            raise StoreError(f"stages {names} read what they write, in a circle; correct `reads`")
+        left.remove(stage)
+        yield stage
+
+
+def _following(stage: Stage, stages: Mapping[str, Stage]) -> set[str]:
+    """The names of the stages that read what `stage` writes, or what one of these writes, and so on."""
+    found: set[str] = set()
+    new = [stage]
+    while new:
+        one = new.pop()
+        more = [other for other in stages.values() if other.name not in found and _reads(other, one)]
+        found |= {other.name for other in more}
+        new += more
+    return found
 
 
 def _reads(stage: Stage, other: Stage, root: Path = WORLD) -> bool:
