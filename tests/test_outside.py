@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plyfile import PlyData
 from typer.testing import CliRunner
 
 from anyscene import datasets, segmenters
-from anyscene.cli import doctor
+from anyscene.cli import doctor, query
 from anyscene.errors import ConfigError
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.project import layout, store
@@ -99,17 +100,22 @@ def test_features_and_capability_come_from_the_model(extended):
     assert measured["capability"] == [1.0, 0.0, 0.0]  # all masks are of the dark half
 
 
-def test_the_reader_and_the_model_are_scored_and_in_the_report(extended, monkeypatch):
+@pytest.fixture
+def fused(extended):
     """What is dark is the first class and what is bright the third, as it is annotated."""
     words = ["wall", "chair", "floor"]
     extended.change(vocabulary=words)
-    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
     for stage, *item in ((scenes,), (labels,), (superpoints,), (projection, "brightness")):
         run(stage, *item)
     layout.CAPABILITY.mkdir()
     record = {"model": "brightness", "vocabulary": words, "capability": [1.0, 0.0, 0.0]}
     (layout.CAPABILITY / "brightness.json").write_text(json.dumps(record))
     run(fusion)
+    return extended
+
+
+def test_the_reader_and_the_model_are_scored_and_in_the_report(fused, monkeypatch):
+    monkeypatch.setattr(drawn_scene, "SIZE", (80, 60))
     run(evaluation)
     metrics = json.loads(Path("reports/metrics.json").read_text())
     assert metrics["scenes"] == ["attic", "cellar"] and metrics["rows"]["brightness"]["role"] == "2d_model"
@@ -119,6 +125,31 @@ def test_the_reader_and_the_model_are_scored_and_in_the_report(extended, monkeyp
     run(report)
     page = Path("reports/index.html").read_text()
     assert "2D model brightness" in page and all(f">{scene}<" in page for scene in ("attic", "cellar"))
+
+
+@pytest.mark.parametrize("source", ["fusion", "projection/brightness"])
+def test_a_query_finds_what_the_model_sees_in_scenes_of_the_reader(fused, source):
+    written = ("--out", "found.ply", "--json", "found.json")
+    run(query, "attic", "a wall in a scene", "--source", source, *written)
+    found = json.loads(Path("found.json").read_text())
+    assert (found["scene"], found["source"]) == ("attic", source) and found["queries"][0]["matches"]
+    vertex = PlyData.read("found.ply")["vertex"]
+    apart = np.abs(vertex["x"]) > 0.15  # from the edge in the image
+    dark = vertex["x"][apart] < 0
+    score = vertex["similarity"][apart]
+    assert 60 < dark.sum() < 160 and score[dark].min() > score[~dark].max() + 0.1
+
+
+def test_the_viewer_shows_the_model_in_scenes_of_the_reader(fused):
+    params = fused.params
+    view = SceneView(Artefacts(), "attic", params, load_text_encoder(params.text), "fusion")
+    assert "2D model brightness" in view.layers, view.layers
+    left, right = (int(np.argmax(side * view.xyz[view.drawn, 0])) for side in (-1, 1))
+    assert [
+        dict(view.describe(int(view.drawn[point])).said)["2D model brightness"] for point in (left, right)
+    ] == ["wall", "floor"]
+    score = view.ask("a floor in a scene").score
+    assert score[right] > score[left] + 0.1
 
 
 def test_its_code_and_settings_are_its_own(extended):

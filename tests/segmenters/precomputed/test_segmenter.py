@@ -19,6 +19,8 @@ from anyscene.scene import Camera, Frame, Scene
 from anyscene.segmenters import CaptionMap, Segmenter, load_segmenter
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
 from anyscene.segmenters.precomputed.segmenter import PrecomputedMasks, digests, load, require
+from anyscene.testing import SegmenterTests
+from anyscene.testing.segmenters import SHAPES, noise
 from tests.builders import REPOSITORY
 from tests.builders.small_lseg import Text
 
@@ -407,3 +409,53 @@ def test_the_answers_to_a_scene_are_its_own(two_scenes):
     (folder / f"{'3' * 32}.npz").write_text("of a scene that is new")
     last = found()
     assert {of for of in "abc" if last[of] != after[of]} == {"c"}
+
+
+def answer_noise(folder, answer):
+    """Answer each image that SegmenterTests show. answer: (image, generator) -> the arrays of its file."""
+    folder.mkdir()
+    for shape in SHAPES:
+        for count in (1, 2, 4):
+            for image in noise(shape, count):
+                rng = np.random.default_rng(image.reshape(-1)[:16].tolist())
+                np.savez(folder / f"{image_key(image)}.npz", **answer(image, rng))
+
+
+def random_masks(image, rng):
+    """Three masks that overlap and leave out a part of the image."""
+    size, count = image.shape[:2], 3
+    mask = rng.random((count, *size)) < 0.4
+    return {"mask": mask, "label": rng.integers(0, 3, count), "score": rng.random(count, np.float32)}
+
+
+class TestMasksWithLabels(SegmenterTests):
+    own_labels = True
+    nouns = "own"
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("answers") / "seem"
+        answer_noise(folder, random_masks)
+        describe(folder, kind="masks", labels=["table", "pillow", "wall"])
+        return seem(folder, nouns=self.nouns)
+
+
+class TestMasksOfTheVocabulary(TestMasksWithLabels):
+    own_labels = False
+    nouns = "vocabulary"
+
+
+class TestFeatures(SegmenterTests):
+    labels_everywhere = True
+    unit_features = False  # they are as they were handed over
+
+    @pytest.fixture(scope="class")
+    def segmenter(self, tmp_path_factory):
+        def features(image, rng):
+            height, width = (-(-side // 4) for side in image.shape[:2])
+            return {"feature": rng.normal(size=(height, width, Text.width)).astype(np.float16)}
+
+        folder = tmp_path_factory.mktemp("answers") / "odise"
+        answer_noise(folder, features)
+        describe(folder, kind="features")
+        return load("odise", folder, Text())
