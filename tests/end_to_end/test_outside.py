@@ -3,6 +3,7 @@ file of the project is edited but params.yaml."""
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -33,10 +34,17 @@ def site(tmp_path):
     return install(tmp_path / "site")
 
 
+def changed(workspace):
+    """The files of the project that differ from those in Git."""
+    command = ["git", "diff", "--name-only", "HEAD"]
+    return subprocess.check_output(command, cwd=workspace.folder, text=True).splitlines()
+
+
 def test_a_network_and_a_task_are_trained_scored_reported_and_asked(workspace, site):
     distilled = workspace.params()["training"]["distilled"]
     entry = {key: value for key, value in distilled.items() if key not in PASSED} | EVENED
     workspace.set({"training": {"evened": entry}})
+    assert changed(workspace) == ["params.yaml"]
     result = workspace.dvc("repro", path=site)
     assert result.code == 0, result.output
     assert {"training@evened", "evaluation", "report"} <= set(result.stages)
@@ -79,6 +87,7 @@ def test_a_reader_and_a_2d_model_carry_scans_to_fused_features(workspace, site):
             "projection": {"width": 32, "height": 24, "border": 0},
         }
     )
+    assert changed(workspace) == ["params.yaml"]
     assert workspace.run("-m", "stages.scenes", "--replace", path=site).code == 0
     result = workspace.dvc("repro", "fusion", path=site)
     assert result.code == 0, result.output
