@@ -373,6 +373,20 @@ def test_each_says_that_a_process_was_killed(tmp_path):
         list(per_scene.each(Doubling(tmp_path / "log", deadly=5), range(8), 2))
 
 
+def test_processes_stay_for_several_calls_and_make_each_function_once(tmp_path):
+    with per_scene.Processes(2) as processes:
+        for name in ("one", "other"):
+            found = per_scene.each(Doubling(tmp_path / name, bad=30), range(20), processes)
+            assert list(found) == [2 * item for item in range(20)]
+        with pytest.raises(DataError, match="3: is bad"):
+            list(per_scene.each(Doubling(tmp_path / "raising", bad=3), range(20), processes))
+        assert list(per_scene.each(Doubling(tmp_path / "last"), range(2), processes)) == [0, 2]
+    logs = [(tmp_path / name).read_text().split() for name in ("one", "other", "raising", "last")]
+    assert all(len(made) == len(set(made)) for made in logs)
+    started = set().union(*logs)
+    assert len(started) <= 2 and str(os.getpid()) not in started
+
+
 class Asked(Sequence):
     """Numbers that note how many of them were taken."""
 

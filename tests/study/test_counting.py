@@ -27,13 +27,13 @@ def measured(tmp_path_factory, minilm):
 
 def flat(measured, workers=1, device="cpu", **options):
     params, artefacts = measured
-    params = dataclasses.replace(params, runtime=dataclasses.replace(params.runtime, workers=workers))
     taught = {model: np.ones(len(params.vocabulary)) for model in params.segmenters.names}
     found = counted(
         params,
         artefacts,
         Controls(taught, {}, shuffles=2),
         ["room0", "room1"],
+        workers,
         torch.device(device),
         **options,
     )

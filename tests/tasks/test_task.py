@@ -15,6 +15,7 @@ import pytest
 from anyscene.errors import ConfigError
 from anyscene.project import parameters, stages, store
 from anyscene.project.layout import Artefacts
+from anyscene.project.per_scene import Processes
 from anyscene.show.report import drawn_scene
 from anyscene.show.report import run as run_of_report
 from anyscene.show.viewer.scene_view import SceneView
@@ -183,13 +184,13 @@ def test_a_query_is_heat_and_has_no_score(rooms):
 def test_every_task_is_scored_on_every_source(rooms, package, monkeypatch):
     monkeypatch.setattr(average_precision, "SMALLEST", 5)
     params = parameters.load(rooms / "params.yaml")
-    found = score_tasks(Artefacts(rooms), params, miniature.Spelling())
+    found = score_tasks(Artefacts(rooms), params, miniature.Spelling(), Processes(1))
     assert found.keys() == {"floors", "instances", "segmentation"}  # a query has no score
     for scores in found.values():
         assert list(scores) == ["fusion", *miniature.NETWORKS]
     assert 0.5 < found["floors"]["fusion"]["recall"] < found["floors"]["ensembled"]["recall"] == 1
     assert found["segmentation"]["fusion"]["mIoU"] > found["segmentation"]["ensembled"]["mIoU"]
-    assert score_tasks(Artefacts(rooms), params, miniature.Spelling(), scenes=[]) == {}
+    assert score_tasks(Artefacts(rooms), params, miniature.Spelling(), Processes(1), scenes=[]) == {}
 
 
 def with_section(params, **settings):
@@ -208,7 +209,12 @@ def test_a_task_has_settings_of_its_own(rooms, package):
     )
     assert low.name == high.name == "floors" and low.values.sum() < high.values.sum()
     found = score_tasks(
-        Artefacts(rooms), with_section(params, height=9.0), miniature.Spelling(), None, ["floors"]
+        Artefacts(rooms),
+        with_section(params, height=9.0),
+        miniature.Spelling(),
+        Processes(1),
+        None,
+        ["floors"],
     )
     assert found["floors"]["ensembled"]["recall"] == 1
     with pytest.raises(ConfigError, match="height: 0"):

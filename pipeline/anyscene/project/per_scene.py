@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import zarr
 from filelock import BaseFileLock, Timeout
@@ -150,33 +151,62 @@ def run(
     return summary
 
 
-def each(make: Callable[[], Callable[[Item], Found]], items: Sequence[Item], workers: int) -> Iterator[Found]:
+class Processes:
+    """Processes that stay for several calls of `each`, since one takes seconds to start and to import
+    PyTorch. They start when they are first needed, and end with the context."""
+
+    def __init__(self, workers: int) -> None:
+        """workers: as for `run`."""
+        self.count = worker_count(workers)
+        self._pool: ProcessPoolExecutor | None = None
+        self._asked = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def each(self, make: Callable[[], Callable[[Item], Found]], items: Sequence[Item]) -> Iterator[Found]:
+        """As the function `each`."""
+        if self.count == 1 or len(items) < 2:
+            yield from map(_Made(make), items)
+            return
+        number = next(self._asked)
+        ahead: deque[Future[Found]] = deque()
+        with _thread_limit(max(1, worker_count(0) // self.count)):
+            self._pool = self._pool or _started(_Latest(), self.count)
+            try:
+                for item in items:
+                    ahead.append(self._pool.submit(_work, number, make, item))
+                    if len(ahead) > AHEAD * self.count:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            except BrokenProcessPool as error:
+                raise PipelineError(
+                    "a process was killed (out of memory?); lower runtime.workers and run again"
+                ) from error
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+
+def each(
+    make: Callable[[], Callable[[Item], Found]], items: Sequence[Item], workers: int | Processes
+) -> Iterator[Found]:
     """Yield make()(item) of each of the `items`, in their order. Each process calls `make` once, when it has
     something to do.
 
-    make: picklable, and so are items and results, where workers != 1. workers: as for `run`. What a call
-    raises is raised here. Raises PipelineError where a process was killed.
+    make: picklable, and so are items and results, where workers != 1. workers: as for `run`, or processes
+    that stay. What a call raises is raised here. Raises PipelineError where a process was killed.
     """
-    made, count = _Made(make), worker_count(workers)
-    if count == 1 or len(items) < 2:
-        yield from map(made, items)
+    if isinstance(workers, Processes):
+        yield from workers.each(make, items)
         return
-    count = min(count, len(items))
-    with _thread_limit(max(1, worker_count(0) // count)), _started(made, count) as pool:
-        ahead: deque[Future[Found]] = deque()
-        try:
-            for item in items:
-                ahead.append(pool.submit(_work, item))
-                if len(ahead) > AHEAD * count:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        except BrokenProcessPool as error:
-            raise PipelineError(
-                "a process was killed (out of memory?); lower runtime.workers and run again"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with Processes(min(worker_count(workers), max(1, len(items)))) as processes:
+        yield from processes.each(make, items)
 
 
 class _Made(Generic[Item, Found]):
@@ -190,6 +220,21 @@ class _Made(Generic[Item, Found]):
         if self._work is None:
             self._work = self._make()
         return self._work(item)
+
+
+class _Latest:
+    """In a process: the function of the last call of `each`, made once."""
+
+    def __init__(self) -> None:
+        self._number = -1
+        self._work: Callable[[Any], Any] | None = None
+
+    def __call__(self, number: int, make: Callable[[], Callable[[Item], Found]], item: Item) -> Found:
+        if self._work is None or number != self._number:
+            self._work = None  # what it holds is freed before the next is made
+            self._number, self._work = number, make()
+        found: Found = self._work(item)
+        return found
 
 
 def _adopt(

@@ -33,18 +33,19 @@ def counted(
     artefacts: Artefacts,
     controls: Controls,
     scenes: Sequence[str],
+    processes: int | per_scene.Processes,
     device: torch.device = CPU,
     apart: bool = False,
 ) -> Iterator[list[Counts]]:
-    """Yield the counts of every scene, in order, with `runtime.workers` processes: first those by
-    `dataset.label_set`, then those by each of `evaluation.label_sets`.
+    """Yield the counts of every scene, in order: first those by `dataset.label_set`, then those by each of
+    `evaluation.label_sets`.
 
-    device: of the networks. apart: whether these are asked in this process, and all other rows in the
-    others."""
+    processes: as for `per_scene.each`. device: of the networks. apart: whether these are asked in this
+    process, and all other rows in the others."""
     there = per_scene.each(
         partial(_counting, params, artefacts, controls, networks=None if not apart else False),
         scenes,
-        params.runtime.workers,
+        processes,
     )
     if not apart:
         yield from there

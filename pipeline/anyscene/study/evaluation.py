@@ -52,6 +52,11 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     """Evaluate everything that exists. Where no scene of the split is annotated, the result has no scores,
     but all that is known without annotation. Raises EvaluationError where nothing predicts, and StoreError or
     CheckpointError where something is lost that there was."""
+    with per_scene.Processes(params.runtime.workers) as processes:
+        return _run(params, artefacts, processes)
+
+
+def _run(params: Params, artefacts: Artefacts, processes: per_scene.Processes) -> Study:
     require_recorded(artefacts)
     _require_fused(params, artefacts)
     settings, vocabulary = params.evaluation, params.vocabulary
@@ -60,7 +65,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     scenes, unannotated = split_by_annotation(artefacts, settings.split, failed)
     controls = Controls(
         taught={model: _taught(params, model) for model in params.segmenters.names},
-        truth=_truths(params, artefacts, scenes, label_set.names),
+        truth=_truths(params, artefacts, scenes, label_set.names, processes),
         shuffles=settings.shuffles,
         seed=settings.seed,
     )
@@ -74,7 +79,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     points = [0] * len(by_set)
     device = choose_device(params.runtime.device, params.runtime.device_memory_gib)
     with progress("evaluation", len(scenes)) as advance:
-        for found in counted(params, artefacts, controls, scenes, device, apart=device.type != "cpu"):
+        for found in counted(params, artefacts, controls, scenes, processes, device, device.type != "cpu"):
             for place, counts in enumerate(found):
                 points[place] += counts.points
                 for row in ablation.rows:
@@ -95,7 +100,7 @@ def run(params: Params, artefacts: Artefacts) -> Study:
         "semantic": metrics_json.semantic(scores),
         "bootstrap": doubt(tallies, scores),
         "capability": metrics_json.capability(measured, controls.truth, vocabulary),
-        "tasks": score_tasks(artefacts, params, inputs.encoder, scenes, _beside_rows()),
+        "tasks": score_tasks(artefacts, params, inputs.encoder, processes, scenes, _beside_rows()),
         "label_set": label_set.name,
         "absent": list(next(iter(scores.values())).absent) if scores else [],
         "missing": ablation.missing,
@@ -176,7 +181,11 @@ def _beside_rows() -> list[str]:
 
 
 def _truths(
-    params: Params, artefacts: Artefacts, scenes: Sequence[str], names: Sequence[str]
+    params: Params,
+    artefacts: Artefacts,
+    scenes: Sequence[str],
+    names: Sequence[str],
+    processes: per_scene.Processes,
 ) -> dict[str, F8 | None]:
     """f8[V] of each 2D model: its true IoU on the annotated frames of the scenes; None where there are
     none."""
@@ -185,7 +194,7 @@ def _truths(
         return dict.fromkeys(section.names)
     matrix: dict[str, I8] = {}
     gpu = choose_device(params.runtime.device).type != "cpu"
-    for on_gpu, workers in ((True, 1), (False, params.runtime.workers)):
+    for on_gpu, workers in ((True, 1), (False, processes)):
         models = [model for model in section.names if (gpu and on_device(model, section)) == on_gpu]
         pairs = [(model, scene) for model in models for scene in scenes]
         of_each = per_scene.each(partial(_comparing, params, artefacts, names), pairs, workers)

@@ -10,7 +10,7 @@ from typing import Any
 from anyscene.project.device import choose_device
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
-from anyscene.project.per_scene import each, worker_count
+from anyscene.project.per_scene import Processes, each
 from anyscene.project.progress import progress
 from anyscene.tasks import TASKS, sources
 from anyscene.tasks.features import Features
@@ -24,14 +24,15 @@ def score_tasks(
     artefacts: Artefacts,
     settings: Params,
     encoder: TextEncoder,
+    processes: Processes,
     scenes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of each task and source: {task: {source: {figure: value}}}.
 
-    encoder: the one that `settings.text` names. scenes: annotated ones; None: those of `evaluation.split`.
-    names: of tasks; None: all. A task without a score is left out. Each of `runtime.workers` processes scores
-    one source by one task, with one scene in memory at a time; networks on a GPU are asked in this process.
+    encoder: the one that `settings.text` names. processes: each scores one source by one task, with one scene
+    in memory at a time; networks on a GPU are asked in this process. scenes: annotated ones; None: those of
+    `evaluation.split`. names: of tasks; None: all. A task without a score is left out.
     """
     if scenes is None:
         scenes, _ = split_by_annotation(artefacts, settings.evaluation.split)
@@ -45,11 +46,9 @@ def score_tasks(
     with progress("tasks", len(pairs)) as advance:
         for apart in (True, False):
             some = [pair for pair in pairs if (on_gpu and not sources.is_stored(pair[0])) == apart]
-            workers = 1 if apart else settings.runtime.workers
-            make = partial(
-                _scoring, artefacts, settings, encoder if worker_count(workers) == 1 else None, scenes
-            )
-            for pair, figures in zip(some, each(make, some, workers), strict=True):
+            here = apart or processes.count == 1
+            make = partial(_scoring, artefacts, settings, encoder if here else None, scenes)
+            for pair, figures in zip(some, each(make, some, 1 if here else processes), strict=True):
                 score[pair] = figures
                 advance()
     found: dict[str, dict[str, dict[str, float]]] = {}
