@@ -26,7 +26,7 @@ COMMANDS = (  # what every command does, whatever passes
         f"project/{name}.py"
         for name in ("timing", "progress", "device", "digests", "freshness", "stages", "outputs", "caches")
     ),
-    "project/console.py",
+    *("project/console.py", "project/index.py"),
     "weights/reading.py",  # hashes of weights
 )
 CHECKS = (  # of all parameters, when they are read

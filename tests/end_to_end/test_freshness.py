@@ -43,7 +43,7 @@ def test_a_changed_formula_runs_what_reaches_it_and_gives_new_bytes(workspace):
     after = workspace.artefacts("data/fusion", "data/projection")
     changed = {path.split("/")[1] for path in before if before[path] != after[path]}
     assert changed == {"fusion"} and any(
-        before[path] != after[path] for path in before if "/weight/c/" in path
+        before[path] != after[path] for path in before if "/weight/c." in path
     )
 
 
@@ -61,9 +61,8 @@ def test_a_refactoring_is_adopted_and_nothing_after_it_is_computed(workspace):
     result = workspace.run("-m", "anyscene.cli.main", "adopt", "superpoints", "--check", "2")
     assert result.code == 0 and "superpoints: 2 compared, 3 adopted" in result.output, result.output
     result = workspace.dvc("repro", "fusion")
-    assert result.stages == ["superpoints", "fusion"], result.output
-    for stage in result.stages:
-        assert f"{stage}: 0 computed, 3 unchanged" in result.output
+    assert result.stages == ["superpoints"], result.output
+    assert "superpoints: 0 computed, 3 unchanged" in result.output
     after = workspace.artefacts("data/superpoints", "data/fusion")
     changed = [path for path in before if before[path] != after[path]]
     assert len(changed) == 3 and all(path.endswith(".zarr/zarr.json") for path in changed)
@@ -81,7 +80,7 @@ def test_what_a_formula_changes_is_not_adopted(workspace):
 def test_a_damaged_artefact_is_made_again_and_not_recorded(workspace):
     """How a file is damaged makes no difference: tests of `per_scene` try them all."""
     whole = workspace.artefacts("data/fusion")
-    file = next(path for path in sorted(whole) if "/superpoint_feature/c/" in path)
+    file = next(path for path in sorted(whole) if "/superpoint_feature/c." in path)
     path = workspace.folder / file
     path.write_bytes(path.read_bytes()[:-1])
     locked = workspace.lock()["fusion"]

@@ -33,6 +33,6 @@ def test_the_number_of_points_needs_no_array_to_be_opened(tmp_path, monkeypatch)
     scenes, superpoints, _ = training_rooms.write(tmp_path, [0])
     monkeypatch.setattr(zarr, "open_array", lambda *_, **__: pytest.fail("opened"))
     assert check_cloud(scenes, superpoints, "room0") == len(training_rooms.room(0)[0].xyz)
-    (superpoints / "room0.zarr/superpoint/c/0").unlink()
+    (superpoints / "room0.zarr/superpoint/c.0").unlink()
     with pytest.raises(StoreError, match="0 of its 1 files are there"):
         check_cloud(scenes, superpoints, "room0")

@@ -49,6 +49,7 @@ PARTS = {
     "learning/engine/history.py checksum": {
         "content.data": "learning/engine/test_history.py::test_missing_and_damaged_files_are_named",
     },
+    "project/index.py _values": {"artefact": "project/test_index.py::test_another_value_is_another_name"},
     "networks/checkpoint.py save": {
         "network": "networks/test_trained.py::test_a_flipped_bit_is_refused_by_name",
         "meta": "networks/test_trained.py::test_an_altered_description_is_refused_by_name",

@@ -112,7 +112,7 @@ def test_what_is_stored(tmp_path):
     np.testing.assert_array_equal((place[:] @ axes[:]).astype(np.float16), group["feature"][:])
     assert [file.name for file in tmp_path.iterdir()] == ["a.zarr"]
     again = written(tmp_path / "again", features(0, decay=0.3))
-    for file in path.rglob("c/**/*"):
+    for file in path.rglob("c.*"):
         assert file.is_dir() or file.read_bytes() == (again / file.relative_to(path)).read_bytes()
 
 

@@ -126,8 +126,9 @@ def test_what_is_computed_scene_by_scene_persists():
     by_scene = {"scenes", "labels", "superpoints", "projection", "synthesis", "fusion"}
     assert {stage.name for stage in DECLARED.values() if stage.by_scene} == by_scene
     for name in by_scene:
-        body = DECLARED[name].dvc()
-        assert all(options["persist"] for out in body["outs"] for options in out.values())
+        folder, index = DECLARED[name].dvc()["outs"]
+        assert [options["persist"] for options in folder.values()] == [True]
+        assert index == str(layout.index(*folder))  # DVC removes it before the stage runs
 
 
 def test_annotation_is_read_by_evaluation_report_and_by_what_asks_for_it():
@@ -441,12 +442,28 @@ def test_an_entry_of_dvc_yaml():
     stage = Stage(
         "made_up", writes=("data/made_up",), reads=("data/scenes",), parameters=("scenes",), by_scene=True
     )
-    assert stage.dvc() == {
+    assert stage.dvc([layout.SCENES]) == {
         "cmd": "python -m stages.made_up",
-        "deps": ["data/scenes"],
+        "deps": ["data/index/scenes.json"],
         "params": ["scenes", {"data/freshness.json": ["made_up"]}],
-        "outs": [{"data/made_up": {"persist": True}}],
+        "outs": [{"data/made_up": {"persist": True}}, "data/index/made_up.json"],
     }
+
+
+def test_stages_depend_on_the_index_of_artefacts_and_on_all_else_as_it_is():
+    written = yaml.safe_load(stages.dvc_yaml(DECLARED))["stages"]
+    assert written["fusion"]["deps"] == [
+        "data/capability",
+        "data/index/projection",
+        "data/index/superpoints.json",
+    ]
+    assert written["training"]["do"]["deps"] == [
+        *("data/index/scenes.json", "data/index/superpoints.json"),
+        *("data/index/${item.target}.json", "data/index/${item.beside}.json"),
+        "models/${item.from}",
+    ]
+    assert written["projection"]["deps"] == ["${dataset.root}", "data/index/scenes.json"]
+    assert written["world"]["deps"] == ["data/demo"]
 
 
 @pytest.mark.parametrize(

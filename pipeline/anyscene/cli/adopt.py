@@ -10,7 +10,7 @@ import typer
 
 from anyscene.cli.command import command
 from anyscene.errors import PipelineError
-from anyscene.project import freshness, layout, parameters
+from anyscene.project import freshness, index, layout, parameters
 from anyscene.project.stages import declared
 
 
@@ -51,6 +51,8 @@ def adopt(
     fresh = dataclasses.replace(fresh, check=check, seed=seed)
     run = getattr(importlib.import_module(f"stages.{stage}"), stage)
     run(*([] if item is None else [item]), settings, fresh)
+    for folder in chosen.artefacts(item):
+        index.write(folder)
 
 
 app = command(adopt)

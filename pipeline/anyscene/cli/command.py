@@ -57,7 +57,12 @@ def stage_command(
             known = ", ".join(map(str, stage.items(params)))
             raise PipelineError(f"{stage.each}: no {item!r} there; there are {known}")
         fresh = freshness.of(stage, params, item)
-        return run(*([item] if items else []), params, fresh, **arguments)
+        said = run(*([item] if items else []), params, fresh, **arguments)
+        for folder in stage.artefacts(item):
+            from anyscene.project import index  # only here: other commands need no zarr
+
+            index.write(folder)
+        return said
 
     file = inspect.Parameter(
         "params", inspect.Parameter.KEYWORD_ONLY, default=layout.PARAMETERS, annotation=Path

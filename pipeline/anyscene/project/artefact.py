@@ -104,7 +104,7 @@ class InFiles(Stored):
             self._dtype: np.dtype[Any] = np.dtype(about["data_type"])
             files = about["chunk_grid"]["configuration"]["chunk_shape"]
             wanted = prod(ceil(size / file) for size, file in zip(self._shape, files, strict=True))
-            found = _files(path / "c")
+            found = _files(path) - 1  # beside zarr.json
             if found != wanted:
                 raise ValueError(f"{found} of its {wanted} files are there")
 

@@ -20,6 +20,7 @@ SYNTHESIS = Path("data/synthesis")
 CAPABILITY = Path("data/capability")  # a file for each 2D model
 FUSION = Path("data/fusion")
 FRAMES = Path("data/frames")  # the images that 2D models are shown, for those that run elsewhere
+INDEX = Path("data/index")  # a file for each folder of artefacts, which says when their values are others
 TRAINED = Path("data/networks")  # a file for each trained network, which says when another one is in models/
 FRESHNESS = Path("data/freshness.json")  # what the stages are made by now
 NETWORKS = Path("models")  # a folder for each trained network
@@ -38,6 +39,13 @@ DIGESTS = Path(".cache/digests")  # the hashes of files
 CODE = Path(".cache/code.json")  # what is known of source files, by path, size and time
 TIMES = Path(".cache/timings")  # how long stages took, a file for each
 ZOO = Path(".cache/zoo")  # what the models of the demo are trained on
+
+
+def index(folder: Path | str) -> Path:
+    """The file of a folder of artefacts in INDEX: data/index/scenes.json of data/scenes. Of data/projection,
+    which holds a folder for each 2D model, the folder of their files."""
+    below = INDEX / Path(folder).relative_to(DATA)
+    return below if Path(folder) == PROJECTION else below.with_name(f"{below.name}.json")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ of stages/, and `anyscene stages --write` writes dvc.yaml from them."""
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from anyscene.errors import StoreError
-from anyscene.project.layout import FRESHNESS, STAGES, WORLD
+from anyscene.project import layout
+from anyscene.project.layout import DATA, FRESHNESS, STAGES, WORLD
 from anyscene.project.parameters import Params
 
 Item = str | None  # a 2D model or a training, for a stage that runs once for each
@@ -62,10 +63,21 @@ class Stage:
 
     def written(self, params: Params) -> tuple[Path, ...]:
         """The paths of all that it writes with these parameters, for each of its items."""
-        paths = [str(path) for path in (*self.writes, *self.metrics)]
         return tuple(
-            Path(path.replace(self._variable, item or "")) for item in self.items(params) for path in paths
+            Path(path.replace(self._variable, item or ""))
+            for item in self.items(params)
+            for path in map(str, (*self.writes, *self._indices, *self.metrics))
         )
+
+    def artefacts(self, item: Item) -> tuple[Path, ...]:
+        """The folders of artefacts that it writes for an item; empty where it does not work by scenes."""
+        paths = map(str, self.writes if self.by_scene else ())
+        return tuple(Path(path.replace(self._variable, item or "")) for path in paths)
+
+    @property
+    def _indices(self) -> tuple[Path, ...]:
+        """What it writes of its artefacts, for the stages that read them."""
+        return tuple(map(layout.index, self.writes)) if self.by_scene else ()
 
     @property
     def _variable(self) -> str:
@@ -77,17 +89,19 @@ class Stage:
         """Whether its items are a list; else they are a mapping, if there are any."""
         return self.each is not None and self.each.endswith("names")
 
-    def dvc(self) -> dict[str, Any]:
-        """Its entry in dvc.yaml."""
+    def dvc(self, artefacts: Collection[Path] = ()) -> dict[str, Any]:
+        """Its entry in dvc.yaml. artefacts: the folders of them that stages write, of which it depends on the
+        index."""
         item = self._variable
         fresh = self.name if self.each is None else f"{self.name}.{item}"
         body: dict[str, Any] = {"cmd": f"python -m stages.{self.name}{f' {item}' if self.each else ''}"}
         if self.reads:
-            body["deps"] = [str(path) for path in self.reads]
+            body["deps"] = [str(_dependency(path, artefacts)) for path in self.reads]
         body["params"] = [*self.parameters, {str(FRESHNESS): [fresh]}]
         options = {} if self.cached else {"cache": False}
         options |= {"persist": True} if self.by_scene or self.resumes else {}
         body["outs"] = [{str(path): dict(options)} if options else str(path) for path in self.writes]
+        body["outs"] += map(str, self._indices)
         if self.metrics:
             body["metrics"] = [{str(path): {"cache": False}} for path in self.metrics]
         if self.each is None:
@@ -164,6 +178,14 @@ def _reads(stage: Stage, other: Stage, root: Path = WORLD) -> bool:
     return False
 
 
+def _dependency(path: Path | str, artefacts: Collection[Path]) -> Path | str:
+    """What a stage that reads `path` depends on in DVC. A path below data/ that is a variable is one of the
+    folders of artefacts."""
+    fixed = _fixed(path, WORLD)
+    named = fixed in artefacts or (str(fixed) != str(path) and fixed == DATA)
+    return layout.index(path) if named else path
+
+
 def _fixed(path: Path | str, root: Path) -> Path:
     """The part of a path before the first variable of DVC. The folder of raw scans becomes `root`."""
     if path == "${dataset.root}":
@@ -174,7 +196,8 @@ def _fixed(path: Path | str, root: Path) -> Path:
 HEAD = """# Written by `anyscene stages --write` from the declarations in stages/; edit those.
 # `persist` keeps finished scenes, so that a stage that runs again computes only what changed. What a stage is
 # made by, its code, packages and the files that parameters name, stands in {freshness}, looked up
-# anew each time.
+# anew each time. A stage that reads artefacts depends on their file in {index}, which says when their
+# values are others.
 """
 
 
@@ -185,7 +208,10 @@ def dvc_yaml(stages: Mapping[str, Stage]) -> str:
         "always_changed": True,
         "outs": [{str(FRESHNESS): {"cache": False}}],
     }
-    entries = {"freshness": looked_up, **{stage.name: stage.dvc() for stage in stages.values()}}
+    artefacts = {_fixed(path, WORLD) for stage in stages.values() if stage.by_scene for path in stage.writes}
+    entries = {"freshness": looked_up, **{stage.name: stage.dvc(artefacts) for stage in stages.values()}}
     plots = [dict(plot) for stage in stages.values() for plot in stage.plots]
     content = {"stages": entries, **({"plots": plots} if plots else {})}
-    return HEAD.format(freshness=FRESHNESS) + yaml.safe_dump(content, sort_keys=False, width=110)
+    return HEAD.format(freshness=FRESHNESS, index=layout.INDEX) + yaml.safe_dump(
+        content, sort_keys=False, width=110
+    )

@@ -280,6 +280,7 @@ def _allocate(
         shards=tuple(shards) or None,
         compressors=[_codec(dtype), Crc32cCodec()],
         filters=[TransposeCodec(order=(1, 0))] if by_column else None,
+        chunk_key_encoding={"name": "default", "separator": "."},  # DVC looks at every folder, which is slow
         config={"write_empty_chunks": True},  # so that a file that is missing is known to be lost
     )
     return stored, shards[0] if shards else 1
