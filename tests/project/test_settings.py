@@ -114,6 +114,9 @@ SEES = {  # a setting -> the test that would fail if it were ignored
         )
     },
     **{f"evaluation.{key}": MEASURED for key in ("turns", "unpredicted", "bootstrap", "seed", "shuffles")},
+    "evaluation.controls": (
+        "study/test_evaluation.py::test_without_controls_the_other_rows_are_the_same_and_no_2d_model_is_asked"
+    ),
     "evaluation.split": "study/test_evaluation.py::test_only_scenes_of_the_split_are_measured",
     "report.scenes": (
         "show/report/test_page.py::test_a_hundred_scenes_stay_below_twenty_megabytes_and_it_says_so"

@@ -18,7 +18,9 @@ from anyscene.text.text_space import Prediction
 from tests.builders import figures
 
 SCANNET = label_set("scannet20")
-RESAMPLED = Evaluation("val", "error", bootstrap=50, shuffles=3, seed=0, turns=1, label_sets=())
+RESAMPLED = Evaluation(
+    "val", "error", bootstrap=50, controls=True, shuffles=3, seed=0, turns=1, label_sets=()
+)
 
 
 def a_prediction(target, right, rng):

@@ -465,6 +465,23 @@ def test_every_setting_changes_what_is_measured(finished, result, key, value, se
     assert differs == wanted if wanted else differs
 
 
+def test_without_controls_the_other_rows_are_the_same_and_no_2d_model_is_asked(finished, result, monkeypatch):
+    folder, params = finished
+    monkeypatch.setattr(evaluation, "load_segmenter", None)  # it fails where it is called
+    changed = replace(params, evaluation=replace(params.evaluation, controls=False))
+    found = evaluation.run(changed, Artefacts(folder)).metrics
+    controls = {name for name, row in result.metrics["rows"].items() if row["control"]}
+    assert {"shuffled", "swapped", "oracle", "vocabulary"} <= controls
+    assert found["rows"].keys() == result.metrics["rows"].keys() - controls
+    for row in found["semantic"]:
+        assert found["semantic"][row] == result.metrics["semantic"][row]
+    for model, entry in found["capability"]["model"].items():
+        assert entry["capability"] == result.metrics["capability"]["model"][model]["capability"]
+        assert "true_iou" not in entry
+    assert not controls & found["missing"].keys()
+    Console(file=io.StringIO(), width=400).print(tables(found))
+
+
 def test_only_scenes_of_the_split_are_measured(copied):
     folder, params = copied
     path = folder / "data/scenes/room1.zarr"

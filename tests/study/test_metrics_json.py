@@ -14,7 +14,9 @@ from anyscene.tasks.segmentation import mean_iou
 from tests.builders import figures
 
 SCANNET = label_set("scannet20")
-RESAMPLED = Evaluation("val", "error", bootstrap=50, shuffles=3, seed=0, turns=1, label_sets=())
+RESAMPLED = Evaluation(
+    "val", "error", bootstrap=50, controls=True, shuffles=3, seed=0, turns=1, label_sets=()
+)
 
 
 def test_variants_are_averaged_and_scenes_summed(tallies, scenes):

@@ -24,7 +24,9 @@ from tests.builders import REPOSITORY, figures
 from tests.builders.workspace import Workspace
 
 SCANNET = label_set("scannet20")
-RESAMPLED = Evaluation("val", "error", bootstrap=50, shuffles=3, seed=0, turns=1, label_sets=())
+RESAMPLED = Evaluation(
+    "val", "error", bootstrap=50, controls=True, shuffles=3, seed=0, turns=1, label_sets=()
+)
 
 
 def test_dvc_draws_the_loss_of_every_network_without_knowing_one(tmp_path):

@@ -415,6 +415,8 @@ class Evaluation:
     # points without a prediction count as errors (ScanNet), or are left out (as of OpenScene's IoU)
     unpredicted: Unpredicted
     bootstrap: int  # how often scenes are drawn again for the intervals
+    # whether rows of controls are scored too, and true IoU is measured, by 2D models on all annotated frames
+    controls: bool
     shuffles: int  # permutations of the capability over which the control "shuffled" is averaged
     seed: int  # the seed of the bootstrap and of the shuffles
     turns: int  # the number of equal turns about the vertical over which predictions are averaged; 1: off

@@ -31,7 +31,7 @@ class Counts:
 def counted(
     params: Params,
     artefacts: Artefacts,
-    controls: Controls,
+    controls: Controls | None,
     scenes: Sequence[str],
     processes: int | per_scene.Processes,
     device: torch.device = CPU,
@@ -40,8 +40,8 @@ def counted(
     """Yield the counts of every scene, in order: first those by `dataset.label_set`, then those by each of
     `evaluation.label_sets`.
 
-    processes: as for `per_scene.each`. device: of the networks. apart: whether these are asked in this
-    process, and all other rows in the others."""
+    controls: None: the rows of controls are not asked. processes: as for `per_scene.each`. device: of the
+    networks. apart: whether these are asked in this process, and all other rows in the others."""
     there = per_scene.each(
         partial(_counting, params, artefacts, controls, networks=None if not apart else False),
         scenes,
@@ -59,7 +59,7 @@ def counted(
 def _counting(
     params: Params,
     artefacts: Artefacts,
-    controls: Controls,
+    controls: Controls | None,
     networks: bool | None,
     device: torch.device = CPU,
 ) -> Callable[[str], list[Counts]]:

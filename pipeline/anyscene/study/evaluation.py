@@ -63,12 +63,7 @@ def _run(params: Params, artefacts: Artefacts, processes: per_scene.Processes) -
     label_set = datasets.label_set(params.dataset.label_set)
     failed = failed_scenes(artefacts)
     scenes, unannotated = split_by_annotation(artefacts, settings.split, failed)
-    controls = Controls(
-        taught={model: _taught(params, model) for model in params.segmenters.names},
-        truth=_truths(params, artefacts, scenes, label_set.names, processes),
-        shuffles=settings.shuffles,
-        seed=settings.seed,
-    )
+    controls = _controls(params, artefacts, scenes, label_set.names, processes)
     reader = datasets.entry(params.dataset.reader)
     inputs = Inputs.of(params, artefacts)
     ablation = Ablation(inputs, controls, scenes)
@@ -99,7 +94,7 @@ def _run(params: Params, artefacts: Artefacts, processes: per_scene.Processes) -
         "rows": rows.section(ablation.candidates),
         "semantic": metrics_json.semantic(scores),
         "bootstrap": doubt(tallies, scores),
-        "capability": metrics_json.capability(measured, controls.truth, vocabulary),
+        "capability": metrics_json.capability(measured, controls.truth if controls else {}, vocabulary),
         "tasks": score_tasks(artefacts, params, inputs.encoder, processes, scenes, _beside_rows()),
         "label_set": label_set.name,
         "absent": list(next(iter(scores.values())).absent) if scores else [],
@@ -137,6 +132,24 @@ def _run(params: Params, artefacts: Artefacts, processes: per_scene.Processes) -
             for other, counts, of_points in zip(others, by_set[1:], points[1:], strict=True)
         }
     return Study(metrics_json.rounded(metrics), tallies, losses)
+
+
+def _controls(
+    params: Params,
+    artefacts: Artefacts,
+    scenes: Sequence[str],
+    names: Sequence[str],
+    processes: per_scene.Processes,
+) -> Controls | None:
+    """The weights of the controls; None where there shall be none."""
+    if not params.evaluation.controls:
+        return None
+    return Controls(
+        taught={model: _taught(params, model) for model in params.segmenters.names},
+        truth=_truths(params, artefacts, scenes, names, processes),
+        shuffles=params.evaluation.shuffles,
+        seed=params.evaluation.seed,
+    )
 
 
 def _recorded(params: Params) -> dict[str, Any]:
