@@ -11,7 +11,6 @@ STAGE = Stage(
     "training",
     each="training",
     by_step=True,
-    resumes=True,
     reads=(
         layout.SCENES,
         layout.SUPERPOINTS,

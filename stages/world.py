@@ -8,7 +8,6 @@ from anyscene.project.stages import Stage
 
 STAGE = Stage(
     "world",
-    resumes=True,
     reads=(layout.DEMO,),
     writes=(layout.WORLD,),
     parameters=("world",),

@@ -1,4 +1,5 @@
-"""Scans that fail among many: the others are through, and the report names those that are left out."""
+"""Scans that fail among many: the others are through, and the report names those that are left out. A stage
+that fails leaves what it wrote before."""
 
 import json
 import re
@@ -111,3 +112,45 @@ def test_the_others_are_through_and_what_failed_is_named(broken, scans):
     for stage, left_out in (("scenes", 5), ("superpoints", 5), ("fusion", 6), ("labels", 6)):
         there = list((workspace.folder / "data" / stage).glob("*.zarr"))
         assert len(there) == len(scans) - left_out, stage
+
+
+OUTPUTS = {  # of stages that write no artefact by scene
+    "capability@dense": ("data/capability/dense.json",),
+    "evaluation": ("reports/metrics.json", "reports/summary.json", "reports/plots"),
+    "report": ("reports/index.html",),
+}
+FULL_DISK = """import resource, sys
+if "stages.{stage}" in sys.orig_argv:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+"""
+
+
+def contents(workspace, stage):
+    paths = [workspace.folder / name for name in OUTPUTS[stage]]
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return {file.relative_to(workspace.folder).as_posix(): file.read_bytes() for file in files}
+
+
+def test_a_stage_that_fails_keeps_what_it_wrote_before(workspace, tmp_path):
+    """DVC removes what does not persist before a stage runs."""
+    result = workspace.dvc("repro", "report")
+    assert result.code == 0, result.output
+    for stage in OUTPUTS:
+        before = contents(workspace, stage)
+        (tmp_path / stage).mkdir()
+        full = FULL_DISK.format(stage=stage.partition("@")[0])
+        (tmp_path / stage / "sitecustomize.py").write_text(full)
+        stale = workspace.folder / "reports/plots/of_another_version.csv"
+        if stage == "evaluation":
+            stale.write_text("of,another\n")
+        result = workspace.dvc("repro", "--force", "--single-item", stage, path=tmp_path / stage)
+        assert result.code != 0 and "cannot be written (File too large)" in result.output
+        assert contents(workspace, stage).items() >= before.items(), stage
+        result = workspace.dvc("repro", "--force", "--single-item", stage)
+        assert result.code == 0, result.output
+        assert contents(workspace, stage) == before and not stale.exists(), stage
+        for name in before:
+            (workspace.folder / name).unlink()
+        result = workspace.dvc("repro", "--force", "--single-item", stage)
+        assert result.code == 0, result.output
+        assert contents(workspace, stage) == before, stage  # as where nothing was

@@ -19,7 +19,6 @@ from anyscene.networks import MinkUNet, checkpoint
 from anyscene.project import freshness, layout, outputs, presets, store, timing
 from anyscene.segmenters.precomputed import image_index
 from anyscene.show import export, feature_files, picture_files
-from anyscene.study import reports
 from tests.builders.full_disk import full_disk
 from tests.builders.project import Project
 
@@ -96,6 +95,22 @@ def test_a_folder_appears_as_a_whole(tmp_path):
         with outputs.replaced(tmp_path / "made") as partial:
             partial.mkdir()
     assert names(tmp_path) == ["made"] and names(tmp_path / "made") == ["a"]
+
+
+def test_a_folder_takes_the_place_of_another_one_wholly_or_not_at_all(tmp_path):
+    folder = tmp_path / "made"
+    for content in ("one", "two"):
+        with outputs.replaced(folder, wholly=True) as partial:
+            partial.mkdir()
+            (partial / content).write_text(content)
+        assert names(tmp_path) == ["made"] and names(folder) == [content]
+    with pytest.raises(OutputError, match="made: cannot be written"):
+        with outputs.replaced(folder, wholly=True):
+            pass  # nothing was made
+    with pytest.raises(KeyError), outputs.replaced(folder, wholly=True) as partial:
+        partial.mkdir()
+        raise KeyError
+    assert names(tmp_path) == ["made"] and names(folder) == ["two"]
 
 
 def test_what_is_no_file_is_written_itself(tmp_path, monkeypatch):
@@ -242,20 +257,6 @@ def test_a_full_disk_keeps_older_settings_reports_and_notes(tmp_path, monkeypatc
     with full_disk(5), timing.recorded("fusion", folder=tmp_path / "times"):
         pass  # a stage does not fail for a note
     assert names(tmp_path / "times") == []
-
-
-class Result:
-    """What the evaluation hands on, as far as metrics.json is written."""
-
-    def __init__(self, metrics):
-        self.metrics = metrics
-
-
-def test_a_full_disk_keeps_older_scores(tmp_path):
-    (tmp_path / "metrics.json").write_text(OLD)
-    with full_disk(), pytest.raises(OutputError, match=r"metrics\.json: cannot be written"):
-        reports.write(Result({"rows": ["x" * 1000]}), (), tmp_path)
-    assert (tmp_path / "metrics.json").read_text() == OLD and names(tmp_path) == ["metrics.json"]
 
 
 def test_every_final_file_is_written_by_this_module():

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from anyscene import networks
 from anyscene.cli import adopt, predict, query
+from anyscene.errors import OutputError
 from anyscene.learning.engine import curve
 from anyscene.learning.engine.checkpoint import Checkpoints
 from anyscene.learning.engine.curve import Curve
@@ -239,6 +240,39 @@ def test_a_comment_clears_no_checkpoint_and_a_formula_does(own, monkeypatch):
     assert [path.name for path in Path(".cache/training/distilled").glob("step-*")] == ["step-5"]
     edit(own, "self.factor = 1", "self.factor = 1 + 0")
     assert begun_at(monkeypatch) == 0
+
+
+def halve(key):
+    params = parameters.read()
+    params["training"]["distilled"][key] /= 2
+    write(Path.cwd(), params)
+
+
+def test_a_training_that_stops_keeps_the_network_of_before(own, monkeypatch):
+    run(training.app, "distilled")
+    params, before = parameters.read(), files(Path("models/distilled"))
+    halve("learning_rate")
+    stop(monkeypatch, 3)
+    assert files(Path("models/distilled")) == before
+    write(Path.cwd(), params)
+    assert begun_at(monkeypatch) is None and files(Path("models/distilled")) == before
+
+
+def test_a_network_that_cannot_be_saved_leaves_its_checkpoint_and_the_network_of_before(own, monkeypatch):
+    run(training.app, "distilled")
+    before = files(Path("models/distilled"))
+    halve("learning_rate")
+
+    def fail(network, folder, meta):
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("anyscene.learning.train.save", fail)
+        assert "the disk is full" in run(training.app, "distilled").stderr
+    assert files(Path("models/distilled")) == before
+    assert [path.name for path in Path(".cache/training/distilled").glob("step-*")] == ["step-7"]
+    assert begun_at(monkeypatch) == 7 and not Path(".cache/training/distilled").exists()
+    assert not Path(".cache/curves/distilled").exists()
 
 
 def test_a_stopped_training_is_adopted_and_goes_on(own, monkeypatch):

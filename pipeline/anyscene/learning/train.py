@@ -38,7 +38,7 @@ from anyscene.networks.checkpoint import (
     read_weights,
     record,
 )
-from anyscene.project import layout, store
+from anyscene.project import layout, outputs, store
 from anyscene.project.freshness import Freshness
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import OBJECTIVES, RANDOM, Network, Params, Training
@@ -112,13 +112,17 @@ def train_network(name: str, params: Params, artefacts: Artefacts, fresh: Freshn
                 record(folder, trained)
                 Console(stderr=True).print(f"{label}: unchanged", highlight=False)
             return
-        curve = Curve(folder) if processes.first else None
+        drawn = artefacts.root / layout.CURVES / name  # so that a training that fails leaves the older curve
+        curve = Curve(drawn) if processes.first else None
         learn(label=label, checkpoints=checkpoints, curve=curve)
         if processes.first:
-            save(network, folder, meta | {"curve": curves.digest(folder)})
+            with outputs.replaced(folder / curves.FOLDER, wholly=True) as partial:
+                shutil.copytree(drawn / curves.FOLDER, partial)
+                save(network, folder, meta | {"curve": curves.digest(drawn)})
             note_scenes(folder, clouds.ids)
             record(folder, trained)
             checkpoints.clear()
+            shutil.rmtree(drawn)
 
 
 @contextmanager

@@ -29,14 +29,16 @@ PREFIXES = ("module.", "net3d.")  # added by data-parallel training and by OpenS
 
 
 def save(network: MinkUNet, folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write model.safetensors and network.json to `folder`; each file is replaced as a whole.
+    """Write model.safetensors and network.json to `folder`; none takes its place before both are written.
 
     network.json holds `meta`, the network's settings under "network", the sha256 of its weights, and a digest
     of itself."""
     folder = Path(folder)
     weights = _serialised(network)
-    outputs.write(folder / WEIGHTS, weights)
-    write_description(folder, {**_settings(network), "sha256": hashlib.sha256(weights).hexdigest(), **meta})
+    described = {**_settings(network), "sha256": hashlib.sha256(weights).hexdigest(), **meta}
+    with outputs.replaced(folder / WEIGHTS) as partial:
+        partial.write_bytes(weights)
+        write_description(folder, described)
 
 
 def digest(network: MinkUNet) -> str:

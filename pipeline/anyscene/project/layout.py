@@ -35,6 +35,7 @@ INSTANCES = Path("reports/instances.json")
 THROUGHPUT = Path("reports/throughput.json")
 # These may be deleted at any time: what they hold is found again.
 CHECKPOINTS = Path(".cache/training")  # a folder for each training that is not finished
+CURVES = Path(".cache/curves")  # likewise: what is known of its curve, until its network is saved
 DIGESTS = Path(".cache/digests")  # the hashes of files
 CODE = Path(".cache/code.json")  # what is known of source files, by path, size and time
 TIMES = Path(".cache/timings")  # how long stages took, a file for each

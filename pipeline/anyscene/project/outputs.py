@@ -24,13 +24,13 @@ STREAMS = (Path("/dev"), Path("/proc"))  # /dev/stdout may lead to a file, in wh
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, *, wholly: bool = False) -> Iterator[Path]:
     """A context that yields a path beside `path`, for a file or a folder that takes the place of `path` when
     the block ends. Folders that are missing are made.
 
     Where the block raises, `path` stays what it was, and nothing is left beside it. A folder takes the place
-    of an empty one only. What is no file, such as /dev/stdout, is yielded itself. Raises OutputError as
-    `explained`."""
+    of an empty one only; `wholly`: of any folder, and what that held is removed. What is no file, such as
+    /dev/stdout, is yielded itself. Raises OutputError as `explained`."""
     if _is_stream(path):
         with explained(path):
             yield path
@@ -41,7 +41,10 @@ def replaced(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
         with _own_folder(path) as folder:
             yield folder / path.name
-            (folder / path.name).replace(path)
+            if wholly and path.is_dir():
+                _swap(folder / path.name, path)
+            else:
+                (folder / path.name).replace(path)
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -160,6 +163,18 @@ def held(folder: Path) -> BaseFileLock:
 
 def _beside(path: Path, place: int = 0) -> Path:
     return path.with_name(f".{path.name}.{place}.partial")
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put the folder `new` in the place of the folder `path`, and that beside `new`. Where it cannot be,
+    `path` stays."""
+    older = new.with_name(f"{new.name}.older")
+    path.replace(older)
+    try:
+        new.replace(path)
+    except OSError:
+        older.replace(path)
+        raise
 
 
 def _remove(path: Path) -> None:

@@ -17,6 +17,7 @@ from anyscene.project.layout import DATA, FRESHNESS, STAGES, WORLD
 from anyscene.project.parameters import Params
 
 Item = str | None  # a 2D model or a training, for a stage that runs once for each
+KEPT = {"persist": True}  # options of every output: DVC does not remove it before the stage runs again
 
 
 def nothing(params: Params, item: Item) -> Sequence[Any]:
@@ -42,7 +43,6 @@ class Stage:
     settings: Callable[[Params, Item], Sequence[Any]] = nothing  # JSON-like, of entries of a registry
     by_scene: bool = False  # whether it writes an artefact for each scene, by `per_scene.run`
     by_step: bool = False  # whether it trains a network, and can compare its first steps with earlier ones
-    resumes: bool = False  # whether it keeps what an earlier run wrote; all stages by scene do
     plots: tuple[Mapping[str, Any], ...] = ()  # for `dvc plots`, as dvc.yaml has them
     cached: bool = True  # by DVC; else what it writes is kept by git
     metrics: tuple[Path | str, ...] = ()  # of what it writes, figures for `dvc metrics`; never cached
@@ -98,12 +98,13 @@ class Stage:
         if self.reads:
             body["deps"] = [str(_dependency(path, artefacts)) for path in self.reads]
         body["params"] = [*self.parameters, {str(FRESHNESS): [fresh]}]
-        options = {} if self.cached else {"cache": False}
-        options |= {"persist": True} if self.by_scene or self.resumes else {}
-        body["outs"] = [{str(path): dict(options)} if options else str(path) for path in self.writes]
-        body["outs"] += map(str, self._indices)
+        options = KEPT if self.cached else {"cache": False, **KEPT}
+        body["outs"] = [{str(path): dict(options)} for path in self.writes]
+        body["outs"] += map(
+            str, self._indices
+        )  # DVC removes it before the stage runs, so it is never of before
         if self.metrics:
-            body["metrics"] = [{str(path): {"cache": False}} for path in self.metrics]
+            body["metrics"] = [{str(path): {"cache": False, **KEPT}} for path in self.metrics]
         if self.each is None:
             return body
         if self._listed:
@@ -194,10 +195,10 @@ def _fixed(path: Path | str, root: Path) -> Path:
 
 
 HEAD = """# Written by `anyscene stages --write` from the declarations in stages/; edit those.
-# `persist` keeps finished scenes, so that a stage that runs again computes only what changed. What a stage is
-# made by, its code, packages and the files that parameters name, stands in {freshness}, looked up
-# anew each time. A stage that reads artefacts depends on their file in {index}, which says when their
-# values are others.
+# `persist` keeps what an earlier run wrote: a stage by scenes computes only what changed, and one that fails
+# loses nothing. What a stage is made by, its code, packages and the files that parameters name, stands in
+# {freshness}, looked up anew each time. A stage that reads artefacts depends on their file in {index},
+# which says when their values are others.
 """
 
 
@@ -206,12 +207,11 @@ def dvc_yaml(stages: Mapping[str, Stage]) -> str:
     looked_up = {
         "cmd": "python -m stages",
         "always_changed": True,
-        "outs": [{str(FRESHNESS): {"cache": False}}],
+        "outs": [{str(FRESHNESS): {"cache": False, **KEPT}}],
     }
     artefacts = {_fixed(path, WORLD) for stage in stages.values() if stage.by_scene for path in stage.writes}
     entries = {"freshness": looked_up, **{stage.name: stage.dvc(artefacts) for stage in stages.values()}}
     plots = [dict(plot) for stage in stages.values() for plot in stage.plots]
     content = {"stages": entries, **({"plots": plots} if plots else {})}
-    return HEAD.format(freshness=FRESHNESS, index=layout.INDEX) + yaml.safe_dump(
-        content, sort_keys=False, width=110
-    )
+    head = HEAD.format(freshness=FRESHNESS, index=layout.INDEX)
+    return head + yaml.safe_dump(content, sort_keys=False, width=110)

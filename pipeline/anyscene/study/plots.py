@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from anyscene.arrays import I8
-from anyscene.project import outputs
 from anyscene.study import rows
 from anyscene.study.evaluation import Study
 from anyscene.study.losses import Loss
@@ -20,9 +20,11 @@ CLASS = ("class", "IoU", "precision", "recall")
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
-    """Write the tables to `folder`: {rows, per_class, capability, losses}.csv; {classes, confusion}.csv of
-    the last step; and confusion.json with all matrices. names: of the label set's K classes."""
+    """Write the tables to `folder`, which is made: {rows, per_class, capability, losses}.csv; {classes,
+    confusion}.csv of the last step; and confusion.json with all matrices. names: of the label set's K
+    classes."""
     metrics = study.metrics
+    folder.mkdir(parents=True, exist_ok=True)
     _csv(folder / "rows.csv", ("row", "mIoU", "low", "high"), _rows(metrics))
     each = {row: list(_per_class(scores)) for row, scores in metrics["semantic"].items()}
     _csv(
@@ -40,7 +42,7 @@ def write(study: Study, names: Sequence[str], folder: Path) -> None:
     matrices = {row: matrix.tolist() for row, matrix in study.confusion.items()}
     of_last = last.name if last else None
     text = json.dumps({"row": of_last, "names": list(names), "confusion": matrices}, separators=(",", ":"))
-    outputs.write(folder / "confusion.json", text + "\n")
+    _write(folder / "confusion.json", text + "\n")
 
 
 def _rows(metrics: dict[str, Any]) -> Iterable[tuple[str, float, float, float]]:
@@ -83,7 +85,12 @@ def _hundredths(matrix: I8, names: Sequence[str]) -> Iterable[tuple[str, str]]:
 
 
 def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
-    with outputs.replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with io.StringIO() as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+        _write(path, file.getvalue())
+
+
+def _write(partial: Path, text: str) -> None:
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # in a folder that appears whole

@@ -18,10 +18,19 @@ CONFUSION = Path(PLOTS.name, "confusion.json")
 
 
 def write(study: Study, names: Sequence[str], folder: Path) -> None:
-    """Write the files to `folder`, which is reports/ in a project. names: of the label set's classes."""
-    outputs.write(folder / METRICS.name, json.dumps(study.metrics, indent=2) + "\n")
-    outputs.write(folder / SUMMARY.name, json.dumps(summary(study.metrics), indent=2) + "\n")
-    plots.write(study, names, folder / PLOTS.name)
+    """Write the files to `folder`, which is reports/ in a project. names: of the label set's classes.
+
+    None takes its place before all are written, so where one cannot be, the older ones stay together."""
+    with outputs.replaced(folder / PLOTS.name, wholly=True) as tables:
+        plots.write(study, names, tables)
+        with outputs.replaced(folder / SUMMARY.name) as partial:
+            _dump(summary(study.metrics), partial)
+            with outputs.replaced(folder / METRICS.name) as partial:
+                _dump(study.metrics, partial)
+
+
+def _dump(content: Any, partial: Path) -> None:
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read(folder: Path) -> dict[str, Any]:

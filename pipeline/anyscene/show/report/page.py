@@ -35,10 +35,10 @@ UNSHOWN = ("report", "runtime")  # parameters that shape no result
 def write(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> None:
     """Write the page, and beside it timings.html with a line for each of `stages`; print where the page
     is."""
-    text = build(params, artefacts, stages)
+    text, lines = build(params, artefacts, stages), timings.build(stages, artefacts)
     path = artefacts.root / layout.PAGE
+    outputs.write(artefacts.root / layout.TIMINGS, lines)
     outputs.write(path, text)
-    outputs.write(artefacts.root / layout.TIMINGS, timings.build(stages, artefacts))
     stdout().print(f"report: {path.resolve()} ({len(text) / 1e6:.1f} MB)")
 
 
