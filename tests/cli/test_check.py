@@ -45,7 +45,7 @@ KNOWN = [
     ("text.template", "a {name}", "text.template: wants one {}"),
     ("text.template", "a {} in {", "text.template: wants one {}"),
     ("synthesis.prompt", "a photo", "synthesis.prompt: wants one {}"),
-    ("evaluation.bootstrap", 0, "evaluation.bootstrap: must be at least 1, not 0"),
+    ("evaluation.bootstrap", 0, "evaluation.bootstrap: must be 1 to 1000000, not 0"),
     ("dataset.label_set", "scannet21", "no label set 'scannet21'; known are matterport160"),
     ("dataset.label_set", "mine.csv", "no label set 'mine.csv'"),
     ("evaluation.label_sets", ["scannet21"], "no label set 'scannet21'; known are matterport160"),
@@ -62,14 +62,14 @@ KNOWN = [
     ("segmenters.names", ["dense", "dense"], "segmenters.names: 'dense' stands there twice"),
     ("projection.border", 60, "projection.border: 60 pixels on each side leave nothing of 160x120"),
     ("projection.height", 4, "projection.border: 2 pixels on each side leave nothing of 160x4"),
-    ("network.width", 0.03, "network.width: must be at least 0.0625, not 0.03"),
+    ("network.width", 0.03, "network.width: must be 0.0625 to 16, not 0.03"),
     ("runtime.device", "gpu", "runtime.device: 'gpu' is not a device; use auto, cpu, cuda"),
     ("runtime.device", "cuda:99", "runtime.device: 'cuda:99', but torch finds"),
     ("training.distilled.from", "distild", "training.distilled.from: models/distild is not there"),
-    ("training.distilled.seed", -1, "training.distilled.seed: must be 0 or more, not -1"),
-    ("fusion.tau", 0.0, "fusion.tau: must be more than 0"),
-    ("training.ensembled.momentum", 2.0, "training.ensembled.momentum: 2.0"),
-    ("segmenters.lseg.crop", 100, "segmenters.lseg: base must be positive and crop a multiple of 32"),
+    ("training.distilled.seed", -1, "training.distilled.seed: must be 0 to 9223372036854775807, not -1"),
+    ("fusion.tau", 0.0, "fusion.tau: must be 1e-12 to 1e+12, not 0.0"),
+    ("training.ensembled.momentum", 2.0, "training.ensembled.momentum: must be 0 to 1, not 2.0"),
+    ("segmenters.lseg.crop", 100, "segmenters.lseg.crop: must be a multiple of 32, not 100"),
 ]
 
 

@@ -107,8 +107,8 @@ def test_a_scan_in_millimetres_without_depth(without_depth):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ({"scale": 0}, "scale must be a positive number"),
-        ({"scale": "mm"}, "scale must be a positive number"),
+        ({"scale": 0}, "scale must be 1e-09 to"),
+        ({"scale": "mm"}, "scale must be 1e-09 to"),
         ({"up": [0, 0, 0]}, "up must be 3 numbers, not all 0"),
         ({"up": "y"}, "up must be 3 numbers, not all 0"),
         ({"up": [0, 1]}, "up must be 3 numbers, not all 0"),

@@ -103,10 +103,12 @@ def test_others_are_many_and_each_is_another(now):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"depth_scale": 0}, "here: depth_scale must be a positive number"),
-        ({"depth_scale": True}, "here: depth_scale must be a positive number"),
-        ({"scale": "m"}, "here: scale must be a positive number"),
-        ({"scale": float("nan")}, "here: scale must be a positive number"),
+        ({"depth_scale": 0}, "here: depth_scale must be 1e-09 to"),
+        ({"depth_scale": True}, "here: depth_scale must be 1e-09 to"),
+        ({"scale": "m"}, "here: scale must be 1e-09 to"),
+        ({"scale": 1e-46}, "here: scale must be 1e-09 to 1e\\+09 .*, not 1e-46"),
+        ({"depth_scale": 1e30}, "here: depth_scale must be 1e-09 to"),
+        ({"scale": float("nan")}, "here: scale must be 1e-09 to"),
         ({"poses": "inverse"}, "here: poses must be camera-to-world or world-to-camera, not 'inverse'"),
         ({"axes": ["opencv"]}, r"here: axes must be opencv or opengl, not \['opencv'\]"),
         ({"depth_form": None}, "here: depth_form must be axis or ray or rotated, not None"),

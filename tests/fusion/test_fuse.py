@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -197,8 +199,9 @@ def test_what_does_not_fit_is_an_error():
         fuse(features, valid[:1], capability, text)
     with pytest.raises(FusionError, match=r"capability is \[2, 4\]"):
         fuse(features, valid, capability[:, :4], text)
-    with pytest.raises(FusionError, match="tau = 0"):
-        fuse(features, valid, capability, text, tau=0)
+    for tau in (0, 1e-46, 1e-30, 1e30, np.nan):
+        with pytest.raises(FusionError, match=rf"tau = {re.escape(str(tau))}: it must be 1e-12 to"):
+            fuse(features, valid, capability, text, tau=tau)
     with pytest.raises(FusionError, match="'best': expected capability, add"):
         fuse(features, valid, capability, text, method="best")
     many = np.ones((256, 8))

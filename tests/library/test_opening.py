@@ -307,6 +307,9 @@ def test_values_that_cannot_be(elsewhere):
     refused("normals must be finite", points, colours, normals=points[1:])
     refused("longest side would be 0.0009", points / 1000, colours)
     refused("15 points without normals or faces; to tell", points[:15], colours[:15])
+    for scale in (0, -1.0, np.nan, 1e-46, 1e30):
+        with pytest.raises(DataError, match=r"a scale of .*: give 1e-09 to 1e\+09, the metres of a unit"):
+            anyscene.from_points(points, colours, scale=scale)
     assert len(anyscene.from_points(points / 1000, colours, scale=1.0)) == 20
 
 

@@ -52,8 +52,9 @@ def test_turned_predictions_are_averaged(tmp_path):
     same = torch.isclose(mean, sum(each) / 4, atol=1e-4).all(1).float().mean()
     assert same > 0.98  # a rounded coordinate may fall into the next voxel
     assert not torch.allclose(mean, each[0], atol=1e-3)
-    with pytest.raises(ConfigError, match="turns: 0"):
-        found.hidden(cloud, turns=0)
+    for turns in (0, 1001, 2**64):
+        with pytest.raises(ConfigError, match=f"turns: {turns}; predictions are averaged over 1 to 1000"):
+            found.hidden(cloud, turns=turns)
 
 
 def test_the_most_refined_network_comes_last(tmp_path):

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import functools
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -175,13 +176,22 @@ def test_sections_are_frozen():
         ),
         (
             {"training__ensembled__momentum": 2.0},
-            r"yaml: training\.ensembled\.momentum: 2\.0 is the history's",
+            r"yaml: training\.ensembled\.momentum: must be 0 to 1, not 2\.0",
         ),
-        ({"training__ensembled__temperature": 0.0}, r"training\.ensembled\.temperature: 0\.0 divides logits"),
-        ({"training__ensembled__balance": -1.0}, r"training\.ensembled\.balance: -1\.0; it is at least 0"),
-        ({"training__distilled__points_per_scene": 0}, r"training\.distilled\.points_per_scene: 0; the loss"),
-        ({"training__ensembled__points_per_scene": 0}, r"training\.ensembled\.points_per_scene: 0; the loss"),
-        ({"training__distilled__steps": 0}, r"training\.distilled\.steps: 0; training takes at least 1"),
+        (
+            {"training__ensembled__temperature": 0.0},
+            r"training\.ensembled\.temperature: must be 1e-06 to 1e\+06, not 0\.0",
+        ),
+        ({"training__ensembled__balance": -1.0}, r"training\.ensembled\.balance: must be 0 to 10, not -1\.0"),
+        (
+            {"training__distilled__points_per_scene": 0},
+            r"training\.distilled\.points_per_scene: must be 1 to",
+        ),
+        (
+            {"training__ensembled__points_per_scene": 0},
+            r"training\.ensembled\.points_per_scene: must be 1 to",
+        ),
+        ({"training__distilled__steps": 0}, r"training\.distilled\.steps: must be 1 to 2147483647, not 0"),
         ({"training__distilled__ema": 1.0}, r"training\.distilled\.ema: 1\.0 is not a share"),
         (
             {"training__distilled__weight_decay": 0.1},
@@ -224,15 +234,21 @@ def test_sections_are_frozen():
         ({"training__distilled__from": "distilled"}, "no network comes first in distilled from distilled$"),
         ({"training__distilled": 3}, r"training\.distilled: expected a section, not 3"),
         ({"training": [1]}, "training: expected a mapping"),
-        ({"network__voxel": 0.0}, r"network\.voxel: must be more than 0"),
-        ({"network__width": -1.0}, r"network\.width: must be at least 0\.0625"),
+        ({"network__voxel": 0.0}, r"network\.voxel: must be 0\.001 to 10, not 0\.0"),
+        ({"network__width": -1.0}, r"network\.width: must be 0\.0625 to 16, not -1\.0"),
         ({"augmentation__elastic": 1.5}, r"augmentation\.elastic: must be 0 to 1, not 1\.5"),
         (
             {"dataset__nuscenes__sweep_seconds": -0.5},
-            r"dataset\.nuscenes\.sweep_seconds: -0\.5 is not a time",
+            r"dataset\.nuscenes\.sweep_seconds: must be 0 to 60, not -0\.5",
         ),
-        ({"dataset__nuscenes__sweep_seconds": float("nan")}, r"nuscenes\.sweep_seconds: nan is not a time"),
-        ({"runtime__device_memory_gib": -1.0}, r"device_memory_gib: -1\.0 is not a size; 0 is all"),
+        (
+            {"dataset__nuscenes__sweep_seconds": float("nan")},
+            r"nuscenes\.sweep_seconds: must be 0 to 60, not nan",
+        ),
+        (
+            {"runtime__device_memory_gib": -1.0},
+            r"device_memory_gib: must be 0, which is off, or 0\.1 to 100000, not -1\.0",
+        ),
         ({"segmenters__precision": "half"}, r"segmenters\.precision: 'half' is not one of 'float32', 'bf"),
         ({"dataset__name": " "}, r"dataset\.name: must not be empty"),
         ({"dataset__root": ""}, r"dataset\.root: must not be empty"),
@@ -243,11 +259,11 @@ def test_sections_are_frozen():
         ({"synthesis__sam": ""}, r"synthesis\.sam: must not be empty"),
         ({"training__distilled__title": ""}, r"training\.distilled\.title: must not be empty"),
         ({"training__distilled__from": " "}, r"training\.distilled\.from: must not be empty"),
-        ({"segmenters__batch": 0}, r"segmenters\.batch: must be more than 0, not 0"),
-        ({"synthesis__batch": -1}, r"synthesis\.batch: must be more than 0, not -1"),
-        ({"scenes__frame_stride": 0}, r"scenes\.frame_stride: must be more than 0"),
-        ({"scenes__voxel": float("nan")}, r"scenes\.voxel: must be more than 0, not nan"),
-        ({"projection__height": 0}, r"projection\.height: must be more than 0"),
+        ({"segmenters__batch": 0}, r"segmenters\.batch: must be 1 to 2147483647, not 0"),
+        ({"synthesis__batch": -1}, r"synthesis\.batch: must be 1 to 2147483647, not -1"),
+        ({"scenes__frame_stride": 0}, r"scenes\.frame_stride: must be 1 to"),
+        ({"scenes__voxel": float("nan")}, r"scenes\.voxel: must be 0\.001 to 10, not nan"),
+        ({"projection__height": 0}, r"projection\.height: must be 1 to 16384, not 0"),
         ({"segmenters__names": ["dense", 3]}, r"segmenters\.names\[1\]: expected str"),
     ],
 )
@@ -274,6 +290,78 @@ def test_a_path_from_home_is_refused_with_what_to_write(tmp_path, key, said):
 def test_a_text_encoder_from_home_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=rf"text.encoder: ~/clip.pt: .* write {Path.home()}/clip.pt$"):
         parameters.load(write(tmp_path, text__encoder="open_clip:ViT-B-32:~/clip.pt"))
+
+
+EXTREME = (1e-46, 1e-30, 1e30, 1e308, 2**64, -(2**64))
+HARMLESS = {  # settings -> why no number that the others refuse is too small for them
+    "projection.tolerance": "as 0: points at their depth are seen",
+    "synthesis.guidance": "as 0: the prompt does not count",
+    "synthesis.guidance_rescale": "as 0",
+    "synthesis.attention_threshold": "as 0: all that has attention is in the mask",
+    "augmentation.elastic": "as 0: no scene is distorted",
+    "augmentation.mirror": "as 0: no scene is mirrored",
+    "learning_rate": "as 0: weights stay",
+    "final_learning_rate": "as 0",
+    "weight_decay": "as 0: weights do not decay",
+    "ema": "as 0: the average is the last weights",
+    "momentum": "as 0: the history is the last answer",
+    "balance": "as 0: all classes weigh alike",
+    "runtime.checkpoint_seconds": "as 0: one after every step",
+    "dataset.nuscenes.sweep_seconds": "as 0: no sweep joins",
+}
+
+
+def numbers():
+    """(keys, whether it is whole) of every number of params.yaml and of the sections that entries declare."""
+    for keys, value in leaves(parameters.read(REPOSITORY / "params.yaml")):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield keys, isinstance(value, int)
+
+
+def test_the_settings_of_all_entries_are_walked():
+    walked = {keys[:-1] for keys, _ in numbers()}
+    for section in (parameters.Dataset, parameters.Segmenters, parameters.Evaluation):
+        for name in section.ENTRIES.names():
+            kind = getattr(section.ENTRIES.get(name), "settings", None)
+            if kind is not None and {"int", "float"} & {field.type for field in dataclasses.fields(kind)}:
+                assert (section.__name__.lower(), name) in walked
+    trained = parameters.load(REPOSITORY / "params.yaml").training.values()
+    fields = {one.kind: dataclasses.fields(one.objective) for one in trained}
+    assert {field.name for kind in OBJECTIVES.names() for field in fields.get(kind, ())} >= {
+        field.name
+        for kind in OBJECTIVES.names()
+        for field in dataclasses.fields(OBJECTIVES.get(kind).settings)
+    }
+
+
+@pytest.mark.parametrize("keys", dict(numbers()), ids=".".join)
+def test_numbers_that_make_no_sense_are_refused_with_their_bounds(keys, monkeypatch):
+    """Far below and far above all that is meant, also where types still hold them."""
+    monkeypatch.setattr(metadata, "entry_points", functools.cache(metadata.entry_points))
+    committed = parameters.read(REPOSITORY / "params.yaml")
+    for entry in committed["training"].values():
+        entry["optimiser"] = "adamw"  # with which weights may decay
+    key = keys[-1] if keys[0] == "training" else ".".join(keys)
+    whole = dict(numbers())[keys]
+    for value in map(int, EXTREME[2:]) if whole else EXTREME:
+        said = rf"yaml: {re.escape('.'.join(keys))}: "
+        if 0 < value < 1 and key in HARMLESS:
+            parameters.parse(put(committed, keys, value), "params.yaml")
+            continue
+        bound = r"must be .* to .*, not|must be less than|is not a share of 0"
+        with pytest.raises(ConfigError, match=rf"({said}|{re.escape(key)}: ).*({bound})") as raised:
+            parameters.parse(put(committed, keys, value), "params.yaml")
+        assert str(value) in str(raised.value) or str(float(value)) in str(raised.value)
+
+
+def test_a_whole_number_that_no_float_holds_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"fusion\.tau: expected a number below 1\.8e308, not one of 401"):
+        parameters.load(write(tmp_path, fusion__tau=10**400))
+
+
+def test_what_is_harmless_is_a_setting():
+    known = {keys[-1] if keys[0] == "training" else ".".join(keys) for keys, _ in numbers()}
+    assert known > HARMLESS.keys()
 
 
 def test_integers_serve_as_floats(tmp_path):
@@ -388,14 +476,14 @@ def test_parameters_are_read_without_torch():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"batch": 0}, "batch: 0; training takes at least 1"),
-        ({"accumulate": 0}, "accumulate: 0; training takes at least 1"),
-        ({"steps": 0}, "steps: 0; training takes at least 1"),
-        ({"learning_rate": math.nan}, "learning_rate: must be 0 or more, not nan"),
-        ({"final_learning_rate": -1.0}, r"final_learning_rate: must be 0 or more, not -1\.0"),
-        ({"warmup": -1}, "warmup: must be 0 or more"),
-        ({"clip": -1.0}, "clip: must be 0 or more"),
-        ({"optimiser": "adamw", "weight_decay": -0.1}, "weight_decay: must be 0 or more"),
+        ({"batch": 0}, "batch: must be 1 to 2147483647, not 0"),
+        ({"accumulate": 0}, "accumulate: must be 1 to 2147483647, not 0"),
+        ({"steps": 0}, "steps: must be 1 to 2147483647, not 0"),
+        ({"learning_rate": math.nan}, "learning_rate: must be 0 to 1, not nan"),
+        ({"final_learning_rate": -1.0}, r"final_learning_rate: must be 0 to 1, not -1\.0"),
+        ({"warmup": -1}, "warmup: must be 0 to 2147483647, not -1"),
+        ({"clip": -1.0}, "clip: must be 0, which is off, or 1e-06 to"),
+        ({"optimiser": "adamw", "weight_decay": -0.1}, "weight_decay: must be 0 to 100"),
         ({"weight_decay": 0.1}, r"weight_decay: 0\.1 needs the optimiser adamw"),
         ({"ema": 1.0}, r"ema: 1\.0 is not a share"),
     ],

@@ -19,7 +19,9 @@ def main(
     file: Annotated[Path, typer.Argument(help="such as scannet_lseg.pth.tar or model_best.pth.tar")],
     out: Annotated[Path, typer.Option(help="folder to write: models/NAME")],
     title: Annotated[str | None, typer.Option(help="its name in tables; default: that of the folder")] = None,
-    voxel: Annotated[float, typer.Option(min=0.001, help="side of a voxel in metres; nuScenes: 0.05")] = 0.02,
+    voxel: Annotated[
+        float, typer.Option(min=0.001, max=10, help="side of a voxel in metres; nuScenes: 0.05")
+    ] = 0.02,
 ) -> None:
     """Take over a trained network of OpenScene or SAS. `query`, `view`, `predict` and evaluation take it by
     its name, and a training can begin from it."""

@@ -10,6 +10,7 @@ import typer
 from anyscene.cli.command import command
 from anyscene.errors import DataError
 from anyscene.project import layout, outputs
+from anyscene.project.parameters import LONGEST_SIDE
 from anyscene.segmenters.precomputed import converters
 
 # its members are known once the readers are
@@ -22,7 +23,9 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write: NAME under segmenters.weights")],
     frames: Annotated[Path, typer.Option(help="images that `anyscene frames` wrote")] = layout.FRAMES,
     labels: Annotated[Path | None, typer.Option(help="JSON list of the names of its classes")] = None,
-    stride: Annotated[int, typer.Option(min=1, help="pixels from one feature to the next")] = 1,
+    stride: Annotated[
+        int, typer.Option(min=1, max=LONGEST_SIDE, help="pixels from one feature to the next")
+    ] = 1,
     missing_is_empty: Annotated[
         bool, typer.Option("--missing-is-empty", help="images without a file have no masks")
     ] = False,

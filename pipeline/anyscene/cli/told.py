@@ -159,8 +159,10 @@ def export_options(
     scale: float | None, depth_unit: str | None, up: str | None, confidence: str
 ) -> ExportOptions:
     """The options in the form of the library. Raises DataError for what is not a unit or not a direction."""
-    if scale is not None and not 0 < scale < float("inf"):
-        raise DataError(f"--scale {scale:g}: must be positive, the metres of a unit")
+    if scale is not None and not readings.SMALLEST <= scale <= readings.LARGEST:
+        raise DataError(
+            f"--scale {scale:g}: must be {readings.SMALLEST:g} to {readings.LARGEST:g}, the metres of a unit"
+        )
     direction = None if up is None else imports.direction(up)
     sure = list(Confidence).index(Confidence(confidence))
     return ExportOptions(scale, _unit(depth_unit), direction, confidence=sure)
@@ -175,6 +177,6 @@ def _unit(text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
+    if not readings.SMALLEST <= value <= readings.LARGEST:
         raise DataError(f"--depth-unit {text}: give mm, m, or the metres of one step (0.00025)")
     return value

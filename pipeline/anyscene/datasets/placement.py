@@ -14,6 +14,7 @@ import numpy as np
 
 from anyscene.arrays import F8, Floats
 from anyscene.datasets import up, walls
+from anyscene.datasets.readings import LARGEST, SMALLEST
 from anyscene.datasets.walls import Walls
 from anyscene.errors import DataError
 from anyscene.scene import Scene
@@ -56,6 +57,10 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
     and as `refuse_strays`.
     """
     scale = 1.0 if said.scale is None else said.scale
+    if not SMALLEST <= scale <= LARGEST:
+        raise DataError(
+            f"{where}: a scale of {scale:g}: give {SMALLEST:g} to {LARGEST:g}, the metres of a unit"
+        )
     refuse_strays(where, places, scale)
     low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
     longest = float((high - low).max())

@@ -20,6 +20,7 @@ AXES: tuple[Axes, ...] = get_args(Axes)
 FORMS: tuple[DepthForm, ...] = get_args(DepthForm)
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # from camera axes x right, y up, z back to OpenCV's, and back
 
+SMALLEST, LARGEST = 1e-9, 1e9  # metres in a unit of length, and units in a metre
 # Steps of a depth file in a metre. 5000: "File Formats" of TUM RGB-D; 6553.5: png_depth_scale of NICE-SLAM's
 # Replica; 4000: Matterport3D's data_organization.md; 256: the development kit of KITTI's depth benchmark;
 # 10000: RealSense D405, whose default unit is 0.1 mm.
@@ -123,8 +124,8 @@ def reading_of(values: Mapping[str, Any], where: object) -> Reading:
     reading = Reading(**{field.name: values[field.name] for field in fields(Reading) if field.name in values})
     for name, said in (("depth_scale", "depth value of one metre"), ("scale", "metres of a unit")):
         value = getattr(reading, name)
-        if type(value) not in (int, float) or not 0 < value < float("inf"):
-            raise DataError(f"{where}: {name} must be a positive number ({said})")
+        if type(value) not in (int, float) or not SMALLEST <= value <= LARGEST:
+            raise DataError(f"{where}: {name} must be {SMALLEST:g} to {LARGEST:g} ({said}), not {value!r}")
     for name, known in (("depth_form", FORMS), ("poses", POSES), ("axes", AXES)):
         if getattr(reading, name) not in known:
             raise DataError(f"{where}: {name} must be {' or '.join(known)}, not {getattr(reading, name)!r}")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from anyscene.arrays import B1, F4, F8, I8, Integers
 from anyscene.errors import FusionError
-from anyscene.project.parameters import FusionMethod
+from anyscene.project.parameters import TAU, FusionMethod
 
 UNSEEN = 255  # the prediction of a model that has no feature at a point
 BLOCK_ELEMENTS = 1 << 24  # the default number of elements in a block of all models' features
@@ -60,7 +60,7 @@ def fuse(
 
     The result has the kind of the features, NumPy arrays or tensors. It is computed in single precision, or
     in double where the features are double. Raises FusionError for shapes that do not fit, more than 255
-    classes, and tau <= 0.
+    classes, and a tau outside of `parameters.TAU`.
 
     At a point one model sees the first class and another the second; the first one knows both better:
 
@@ -106,8 +106,10 @@ def fuse_blocks(
         raise FusionError(f"other is {list(other.shape)} for features of width {width}: expected [C]")
     if len(text) + (other is not None) > UNSEEN:
         raise FusionError(f"{len(text)} classes: at most {UNSEEN} fit into a prediction's byte")
-    if method == "capability" and not tau > 0:
-        raise FusionError(f"fusion.tau = {tau}: it must be positive (towards 0 the most capable model wins)")
+    if method == "capability" and not TAU[0] <= tau <= TAU[1]:
+        raise FusionError(
+            f"fusion.tau = {tau}: it must be {TAU[0]:g} to {TAU[1]:g} (towards 0 the most capable model wins)"
+        )
     if method not in get_args(FusionMethod):
         raise FusionError(f"fusion.method {method!r}: expected {', '.join(get_args(FusionMethod))}")
     rows = rows or max(1, BLOCK_ELEMENTS // max(1, models * width))

@@ -23,7 +23,7 @@ from anyscene.networks.voxels import Voxels
 from anyscene.project import layout
 from anyscene.project.device import enough_memory
 from anyscene.project.layout import Artefacts
-from anyscene.project.parameters import Backend, NetworkInput
+from anyscene.project.parameters import MOST_TURNS, Backend, NetworkInput
 
 ROWS = 1 << 17  # rows of which features are formed at a time
 
@@ -87,7 +87,8 @@ class TrainedNetwork:
 
     def hidden(self, cloud: Cloud, turns: int = 1) -> torch.Tensor:
         """f4[N, H]: the input of the network's last layer at every point, the mean over `turns` views of the
-        cloud that are turned about the vertical in equal steps. Raises ConfigError for fewer than one."""
+        cloud that are turned about the vertical in equal steps. Raises ConfigError where they are not 1 to
+        MOST_TURNS."""
         return hidden(self.network, cloud, self.voxel, self.inputs, turns)
 
     @torch.inference_mode()
@@ -123,8 +124,8 @@ def hidden(
     network: MinkUNet, cloud: Cloud, voxel: float, inputs: NetworkInput, turns: int = 1
 ) -> torch.Tensor:
     """f4[N, H]: as `TrainedNetwork.hidden`, of a network that may still be in training and then stays so."""
-    if turns < 1:
-        raise ConfigError(f"turns: {turns}; predictions are averaged over at least 1")
+    if not 1 <= turns <= MOST_TURNS:
+        raise ConfigError(f"turns: {turns}; predictions are averaged over 1 to {MOST_TURNS}")
     was_training = network.training
     network.eval()
     device = network.final.kernel.device

@@ -22,7 +22,12 @@ from anyscene.resizing import Resize
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
-INFINITE = float("inf")
+# Bounds of numbers. A setting has its own where sense has some; these are those of types and of memory.
+MOST = 2**31 - 1  # of anything that is counted
+LARGEST_SEED = 2**63 - 1
+LONGEST_SIDE = 1 << 14  # pixels of an image
+MOST_TURNS = 1000  # of a cloud over which predictions are averaged
+TAU = (1e-12, 1e12)  # in single precision similarities divided by less are infinite
 MOST_CLASSES = 255  # of the vocabulary: their numbers, and one for none, fit into a byte (fusion.UNSEEN)
 LONGEST_CLASS = 80  # bytes of a name in the vocabulary: it names a folder, with some of them escaped
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what can name a file or a folder
@@ -50,21 +55,19 @@ OBJECTIVES = Registry("anyscene.objectives")  # the kinds of entries of `trainin
 RANDOM = "random"  # where an entry of `training` begins from random weights
 
 
-def _positive(section: str, values: object, *names: str) -> None:
-    """Raise ConfigError where a value is not above 0, or is infinite."""
+def within(section: str, values: object, low: float, high: float, *names: str, off: bool = False) -> None:
+    """Raise ConfigError where a setting of `values` is outside `low`..`high`, both included. `off`: it may be
+    0 as well. section: where it stands in params.yaml; empty for an entry of `training`."""
     for name in names:
         value = getattr(values, name)
-        if not 0 < value < INFINITE:
-            raise ConfigError(f"{section}.{name}: must be more than 0, not {value}")
+        if not (low <= value <= high or (off and value == 0)):
+            key = f"{section}.{name}" if section else name
+            least = f"0, which is off, or {_short(low)}" if off else _short(low)
+            raise ConfigError(f"{key}: must be {least} to {_short(high)}, not {value}")
 
 
-def _between(section: str, values: object, low: float, high: float, *names: str) -> None:
-    """Raise ConfigError where a value is outside `low`..`high`, both included, or is infinite."""
-    for name in names:
-        value = getattr(values, name)
-        if not (low <= value <= high and value < INFINITE):
-            bounds = f"at least {low:g}" if high == INFINITE else f"{low:g} to {high:g}"
-            raise ConfigError(f"{section}.{name}: must be {bounds}, not {value}")
+def _short(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _not_empty(section: str, values: object, *names: str) -> None:
@@ -177,8 +180,10 @@ class World:
     height: int  # the height of a frame in pixels
 
     def __post_init__(self) -> None:
-        _between("world", self, 0, INFINITE, "seed", "train_rooms", "val_rooms")
-        _positive("world", self, "views", "width", "height")
+        within("world", self, 0, LARGEST_SEED, "seed")
+        within("world", self, 0, 100_000, "train_rooms", "val_rooms")
+        within("world", self, 1, 100_000, "views")
+        within("world", self, 1, LONGEST_SIDE, "width", "height")
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ class Segmenters:
     ENTRIES: ClassVar[Registry] = Registry("anyscene.segmenters")
 
     def __post_init__(self) -> None:
-        _positive("segmenters", self, "batch")
+        within("segmenters", self, 1, MOST, "batch")
         _not_empty("segmenters", self, "weights")
         _in_full("segmenters.weights", self.weights)
         _different("segmenters.names", self.names)
@@ -237,7 +242,9 @@ class Scenes:
     contradictions: Literal["refuse", "warn"]
 
     def __post_init__(self) -> None:
-        _positive("scenes", self, "frame_stride", "voxel", "farthest")
+        within("scenes", self, 1, MOST, "frame_stride")
+        within("scenes", self, 0.001, 10.0, "voxel")
+        within("scenes", self, 0.1, 100_000.0, "farthest")
 
 
 @dataclass(frozen=True)
@@ -249,7 +256,9 @@ class Superpoints:
     neighbours: int  # the number of neighbours of each point in the graph, if there are no faces
 
     def __post_init__(self) -> None:
-        _positive("superpoints", self, "k", "min_vertices", "neighbours")
+        within("superpoints", self, 1e-9, 1e9, "k")
+        within("superpoints", self, 1, MOST, "min_vertices")
+        within("superpoints", self, 1, 1000, "neighbours")
 
 
 @dataclass(frozen=True)
@@ -264,8 +273,9 @@ class Projection:
     store: FeatureStore  # how features of points lie on disk (docs/notes/feature-stores.md)
 
     def __post_init__(self) -> None:
-        _positive("projection", self, "width", "height")
-        _between("projection", self, 0, INFINITE, "tolerance", "border")
+        within("projection", self, 1, LONGEST_SIDE, "width", "height")
+        within("projection", self, 0, 1, "tolerance")
+        within("projection", self, 0, LONGEST_SIDE, "border")
         if 2 * self.border >= min(self.width, self.height):
             raise ConfigError(
                 f"projection.border: {self.border} pixels on each side leave nothing of "
@@ -295,9 +305,12 @@ class Synthesis:
     sam_channels: Literal["rgb", "bgr"]  # the order in which SAM gets colours: its own, or that of SAS's code
 
     def __post_init__(self) -> None:
-        _positive("synthesis", self, "images", "batch", "steps")
-        _between("synthesis", self, 0, INFINITE, "seed", "guidance")
-        _between("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
+        within("synthesis", self, 1, 100_000, "images")
+        within("synthesis", self, 0, LARGEST_SEED, "seed")
+        within("synthesis", self, 1, MOST, "batch")
+        within("synthesis", self, 1, 1000, "steps")  # those that a model was trained with
+        within("synthesis", self, 0, 1000, "guidance")
+        within("synthesis", self, 0, 1, "guidance_rescale", "attention_threshold")
         _one_place("synthesis.prompt", self.prompt)
         _not_empty("synthesis", self, "diffusion", "sam")
         _in_full("synthesis.diffusion", self.diffusion)
@@ -320,7 +333,7 @@ class Fusion:
     point_features: bool  # whether features of points are kept beside those of superpoints
 
     def __post_init__(self) -> None:
-        _positive("fusion", self, "tau")
+        within("fusion", self, *TAU, "tau")
 
 
 @dataclass(frozen=True)
@@ -334,9 +347,9 @@ class Network:
     voxel: float  # the side of a voxel in metres
 
     def __post_init__(self) -> None:
-        _positive("network", self, "voxel")
+        within("network", self, 0.001, 10.0, "voxel")
         # the narrowest layer of any variant has 16 channels (networks.minkunet.VARIANTS)
-        _between("network", self, 1 / 16, INFINITE, "width")
+        within("network", self, 1 / 16, 16, "width")
 
 
 @dataclass(frozen=True)
@@ -348,7 +361,7 @@ class Augmentation:
     enabled: bool = True  # false: clouds and their colours stay as they are
 
     def __post_init__(self) -> None:
-        _between("augmentation", self, 0, 1, "elastic", "mirror")
+        within("augmentation", self, 0, 1, "elastic", "mirror")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,12 +385,12 @@ class Recipe:
     batch_norm: Statistics = "own"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)}; training takes at least 1")
-        for name in ("seed", "learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name}: must be 0 or more, not {getattr(self, name)}")
+        within("", self, 1, MOST, "steps", "batch", "accumulate")
+        within("", self, 0, LARGEST_SEED, "seed")
+        within("", self, 0, 1, "learning_rate", "final_learning_rate")
+        within("", self, 0, MOST, "warmup")
+        within("", self, 0, 100, "weight_decay")
+        within("", self, 1e-6, 1e6, "clip", off=True)
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema: {self.ema} is not a share of 0 (none) or more and less than 1")
         if self.weight_decay and self.optimiser != "adamw":
@@ -428,8 +441,10 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         _different("evaluation.label_sets", tuple(Path(name).stem for name in self.label_sets))
-        _between("evaluation", self, 1, INFINITE, "bootstrap", "turns")
-        _between("evaluation", self, 0, INFINITE, "shuffles", "seed")
+        within("evaluation", self, 1, 1_000_000, "bootstrap")
+        within("evaluation", self, 1, MOST_TURNS, "turns")
+        within("evaluation", self, 0, 10_000, "shuffles")
+        within("evaluation", self, 0, LARGEST_SEED, "seed")
 
 
 @dataclass(frozen=True)
@@ -437,7 +452,7 @@ class Report:
     scenes: int  # the number of scenes that the page shows
 
     def __post_init__(self) -> None:
-        _between("report", self, 0, INFINITE, "scenes")
+        within("report", self, 0, MOST, "scenes")
 
 
 @dataclass(frozen=True)
@@ -450,17 +465,14 @@ class Runtime:
     failures: int  # how many scenes may fail in a stage; they are left out and named
 
     def __post_init__(self) -> None:
-        if not 0 <= self.device_memory_gib < float("inf"):
-            raise ConfigError(
-                f"runtime.device_memory_gib: {self.device_memory_gib} is not a size; 0 is all of a GPU's "
-                "memory"
-            )
-        _between("runtime", self, 0, INFINITE, "workers", "checkpoint_seconds", "failures")
+        within("runtime", self, 0.1, 100_000.0, "device_memory_gib", off=True)
+        within("runtime", self, 0, 4096, "workers")
+        within("runtime", self, 0, MOST, "checkpoint_seconds", "failures")
         if not DEVICE.fullmatch(self.device):
             raise ConfigError(
                 f"runtime.device: {self.device!r} is not a device; use auto, cpu, cuda or cuda:1"
             )
-        _positive("runtime", self, "memory_gib")
+        within("runtime", self, 0.001, 1_000_000.0, "memory_gib")
 
 
 @dataclass(frozen=True)
@@ -599,7 +611,13 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
         key, item = arguments
         return Named({_typed(k, key, where): _typed(v, item, f"{where}.{k}") for k, v in value.items()})
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            digits = len(str(abs(value)))
+            raise ConfigError(
+                f"{where}: expected a number below 1.8e308, not one of {digits} digits"
+            ) from error
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(f"{where}: expected {kind.__name__}, not {value!r}")
     return value

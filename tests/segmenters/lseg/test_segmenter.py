@@ -253,9 +253,15 @@ def test_found_by_its_name_in_the_parameters(checkpoint, tmp_path):
         load_segmenter("lseg", settings_of(tmp_path, "minilm"))
 
 
-@pytest.mark.parametrize(("base", "crop"), [(640, 650), (640, 0), (0, 640), (640, -32)])
-def test_protocols_that_cannot_be(base, crop):
-    with pytest.raises(
-        ConfigError, match=r"segmenters\.lseg: base must be positive and crop a multiple of 32"
-    ):
+@pytest.mark.parametrize(
+    ("base", "crop", "said"),
+    [
+        (640, 650, "crop: must be a multiple of 32, not 650"),
+        (640, 0, "crop: must be 32 to 16384, not 0"),
+        (0, 640, "base: must be 1 to 16384, not 0"),
+        (640, -32, "crop: must be 32 to 16384, not -32"),
+    ],
+)
+def test_protocols_that_cannot_be(base, crop, said):
+    with pytest.raises(ConfigError, match=rf"segmenters\.lseg\.{said}"):
         Settings(base, crop)

@@ -238,7 +238,7 @@ def test_one_checkpoint_is_found(tmp_path):
 
 
 def test_a_side_out_of_bounds_is_refused():
-    with pytest.raises(ConfigError, match=r"segmenters\.seem: side must be at least 32, not 31"):
+    with pytest.raises(ConfigError, match=r"segmenters\.seem\.side: must be 32 to 16384, not 31"):
         Settings(31, "panoptic")
 
 

@@ -34,7 +34,7 @@ from anyscene.datasets.nuscenes import tables as nuscenes_tables
 from anyscene.datasets.nuscenes import truth as nuscenes_truth
 from anyscene.datasets.nuscenes.tables import SampleData, Tables
 from anyscene.datasets.truth import Truth
-from anyscene.errors import ConfigError, DataError
+from anyscene.errors import DataError
 from anyscene.project import parameters
 from anyscene.project.digests import Digests
 from anyscene.scene import Camera, Frame, Scene
@@ -310,10 +310,7 @@ class Settings:
     sweep_seconds: float  # LiDAR sweeps of so many seconds before a keyframe join it; 0: none do
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sweep_seconds < float("inf"):
-            raise ConfigError(
-                f"dataset.nuscenes.sweep_seconds: {self.sweep_seconds} is not a time of 0 or more"
-            )
+        parameters.within("dataset.nuscenes", self, 0, 60, "sweep_seconds")
 
 
 class _Entry(Entry):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from anyscene.errors import ConfigError
+from anyscene.project.parameters import MOST, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,8 @@ class Settings:
     superpoint_mean: Literal["points", "voxels"] = "points"
 
     def __post_init__(self) -> None:
-        if self.points_per_scene < 1:
-            raise ConfigError(f"points_per_scene: {self.points_per_scene}; the loss takes at least 1")
-        if self.points_per_process < 0:
-            raise ConfigError(f"points_per_process: {self.points_per_process}; at least 0, which is off")
+        within("", self, 1, MOST, "points_per_scene")
+        within("", self, 1, MOST, "points_per_process", off=True)
 
 
 @dataclass(frozen=True, kw_only=True)

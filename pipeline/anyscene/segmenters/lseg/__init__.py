@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyscene.errors import ConfigError, WeightsError
+from anyscene.project.parameters import LONGEST_SIDE, within
 from anyscene.segmenters.entry import Entry, device_of
 from anyscene.segmenters.protocol import Segmenter
 from anyscene.weights import catalogue
@@ -27,11 +28,10 @@ class Settings:
     crop: int  # the side in pixels of the square that the network sees at a time
 
     def __post_init__(self) -> None:
-        if self.base < 1 or self.crop < 32 or self.crop % 32:
-            raise ConfigError(
-                f"segmenters.lseg: base must be positive and crop a multiple of 32, not {self.base} and "
-                f"{self.crop}"
-            )
+        within("segmenters.lseg", self, 1, LONGEST_SIDE, "base")
+        within("segmenters.lseg", self, 32, LONGEST_SIDE, "crop")
+        if self.crop % 32:
+            raise ConfigError(f"segmenters.lseg.crop: must be a multiple of 32, not {self.crop}")
 
 
 class Lseg(Entry):

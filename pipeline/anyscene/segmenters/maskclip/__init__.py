@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from anyscene.errors import ConfigError
+from anyscene.project.parameters import LONGEST_SIDE, within
 from anyscene.segmenters.entry import Entry, device_of
 from anyscene.segmenters.protocol import Segmenter
 
@@ -20,8 +20,7 @@ class Settings:
     base: int  # pixels to which the longer side of a frame is resized, rounded to whole patches
 
     def __post_init__(self) -> None:
-        if self.base < 1:
-            raise ConfigError(f"segmenters.maskclip: base must be positive, not {self.base}")
+        within("segmenters.maskclip", self, 1, LONGEST_SIDE, "base")
 
 
 class MaskClip(Entry):

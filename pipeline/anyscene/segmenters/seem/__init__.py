@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from anyscene.errors import ConfigError, WeightsError
+from anyscene.errors import WeightsError
+from anyscene.project.parameters import LONGEST_SIDE, within
 from anyscene.segmenters.entry import Entry, device_of
 from anyscene.segmenters.protocol import Segmenter
 from anyscene.weights import catalogue
@@ -28,8 +29,7 @@ class Settings:
     nouns: Nouns  # the class of a pixel: panoptic, that of its mask; semantic, the best over all queries
 
     def __post_init__(self) -> None:
-        if self.side < 32:
-            raise ConfigError(f"segmenters.seem: side must be at least 32, not {self.side}")
+        within("segmenters.seem", self, 32, LONGEST_SIDE, "side")
 
 
 class SeemEntry(Entry):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anyscene.errors import ConfigError
 from anyscene.learning.entry import Entry
 from anyscene.learning.objectives.distillation import Settings as Distillation
-from anyscene.project.parameters import PaperOrCode
+from anyscene.project.parameters import PaperOrCode, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +23,9 @@ class Settings(Distillation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.momentum <= 1:
-            raise ConfigError(f"momentum: {self.momentum} is the history's share, 0 to 1")
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"temperature: {self.temperature} divides logits, it is above 0")
-        if not 0 <= self.balance < float("inf"):
-            raise ConfigError(f"balance: {self.balance}; it is at least 0, which weighs all alike")
+        within("", self, 0, 1, "momentum")
+        within("", self, 1e-6, 1e6, "temperature")  # logits are divided by it, in single precision
+        within("", self, 0, 10, "balance")
 
 
 ENTRY = Entry(
