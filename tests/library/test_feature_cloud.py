@@ -75,7 +75,7 @@ def test_every_point_has_a_score_also_where_a_sample_ranks(cloud, monkeypatch):
 
 
 def test_what_is_not_meant_has_no_score(cloud):
-    found = cloud.query("a bed in a scene", negative=["a bed in a scene "])
+    found = cloud.query("a bed in a scene", negative=["a chair in a scene"])
     assert np.isnan(found.scores[cloud.valid]).any()
 
 
@@ -147,10 +147,17 @@ def test_what_cannot_be_asked(cloud):
     for classes, wrong in (
         ([], "0 classes; give 1 to 32767"),
         ([str(n) for n in range(32768)], "32768 classes; give 1 to"),
-        (["bed", "chair", "bed"], "'bed' appears twice"),
+        (["bed", "chair", "bed"], "the classes 'bed' and 'bed' are one; give each once"),
+        (["bed", "chair", "Bed "], "the classes 'bed' and 'Bed ' are one"),
+        (["bed", "b\u200bed"], "are one; give each once"),
+        (["", "bed"], "'': an empty text means nothing"),
+        (["bed", "\u200b"], "'.u200b': an empty text means nothing"),
     ):
-        with pytest.raises(DataError, match=wrong):
+        with pytest.raises((DataError, TextError), match=wrong):
             cloud.segment(classes)
+    for text, negative in (("\u200b", []), ("a bed", ["\u200b"]), ("", [])):
+        with pytest.raises(TextError, match="an empty text means nothing"):
+            cloud.query(text, negative=negative)
     with pytest.raises(TypeError, match=r"not one string: \['bed'\]"):
         cloud.segment("bed")
     with pytest.raises(TypeError, match="one text, not list"):

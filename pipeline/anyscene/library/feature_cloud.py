@@ -14,7 +14,7 @@ from anyscene.arrays import B1, F4, F8, I2, I4, I8, U1
 from anyscene.datasets import LabelSet, label_set
 from anyscene.errors import DataError, TextError
 from anyscene.library.ranking import Ranking
-from anyscene.project.parameters import Params
+from anyscene.project.parameters import Params, same_words
 from anyscene.scene import World
 from anyscene.show import export
 from anyscene.tasks.features import Features
@@ -26,7 +26,7 @@ from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
 from anyscene.tasks.truth import Annotation
-from anyscene.text import TextEncoder, load_text_encoder
+from anyscene.text import TextEncoder, limits, load_text_encoder
 from anyscene.text.glosses import Vocabulary
 
 MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
@@ -161,8 +161,8 @@ class FeatureCloud:
         where a point has no feature.
 
         classes: names of any things, or a label set (`anyscene.label_set`); None: the label set of the
-        project. Raises DataError where there is no class, where one appears twice, and where there are more
-        than an i2 can count.
+        project. Raises DataError where there is no class, where two say the same, and where there are more
+        than an i2 can count; and TextError for a class without anything to read.
 
         >>> label = anyscene.open("val_000").segment(["bed", "chair", "something else"])
         >>> label.dtype.name, set(label.tolist()) <= {-1, 0, 1, 2}
@@ -243,7 +243,9 @@ def _label_set(names: Sequence[str]) -> LabelSet:
     names = tuple(names)
     if not 0 < len(names) <= MOST_CLASSES:
         raise DataError(f"{len(names)} classes; give 1 to {MOST_CLASSES}")
-    if twice := next((name for index, name in enumerate(names) if name in names[:index]), None):
-        raise DataError(f"the class {twice!r} appears twice; give each once")
+    for name in names:
+        limits.require_text(name)
+    if twins := same_words(names):
+        raise DataError(f"the classes {twins[0]!r} and {twins[1]!r} are one; give each once")
     colours = distinct_colours(np.arange(len(names)))
     return LabelSet("classes", names, names, colours, np.ones(len(names), bool))

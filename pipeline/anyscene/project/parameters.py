@@ -7,6 +7,7 @@ import dataclasses
 import re
 import types
 import typing
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ MOST_TURNS = 1000  # of a cloud over which predictions are averaged
 TAU = (1e-12, 1e12)  # in single precision similarities divided by less are infinite
 MOST_CLASSES = 255  # of the vocabulary: their numbers, and one for none, fit into a byte (fusion.UNSEEN)
 LONGEST_CLASS = 80  # bytes of a name in the vocabulary: it names a folder, with some of them escaped
+BLANK = re.compile(  # letters and marks that show nothing, beside all control and format characters
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what can name a file or a folder
 DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 # suffixes of checkpoint files; no tag of open_clip ends in one of them
@@ -70,10 +74,34 @@ def _short(bound: float) -> str:
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
+def words(text: str) -> str:
+    r"""What a person reads in a text, by which it is compared with others: with small letters, one space for
+    all spaces and underscores, and without what shows nothing. Empty where nothing is to be read.
+
+    >>> words("Shower_curtain\u200b "), words("\u200b\n")
+    ('shower curtain', '')
+    """
+    said = BLANK.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("_", " ")
+    seen = "".join(
+        one for one in said if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf", "Cs")
+    )
+    return " ".join(seen.split()) if any(unicodedata.category(one)[0] not in "MZ" for one in seen) else ""
+
+
+def same_words(texts: Iterable[str]) -> tuple[str, str] | None:
+    """The first two of `texts` that say the same."""
+    known: dict[str, str] = {}
+    for text in texts:
+        if (said := words(text)) in known:
+            return known[said], text
+        known[said] = text
+    return None
+
+
 def _not_empty(section: str, values: object, *names: str) -> None:
     """Raise ConfigError where a text is empty."""
     for name in names:
-        if not getattr(values, name).strip():
+        if not words(getattr(values, name)):
             raise ConfigError(f"{section}.{name}: must not be empty")
 
 
@@ -86,23 +114,20 @@ def _in_full(key: str, path: str) -> None:
 def _different(key: str, names: Sequence[str]) -> None:
     """Raise ConfigError where one of `names` is empty, or stands there twice."""
     for place, name in enumerate(names):
-        if not name.strip() or name in names[:place]:
-            raise ConfigError(f"{key}: {name!r} {'stands there twice' if name.strip() else 'is no name'}")
+        if not words(name) or name in names[:place]:
+            raise ConfigError(f"{key}: {name!r} {'stands there twice' if words(name) else 'is no name'}")
 
 
 def _classes(names: Sequence[str], where: str = "vocabulary") -> None:
     """Raise ConfigError where a name of the vocabulary cannot be that of a class and of its folder, or two
     name one class."""
-    known: dict[str, str] = {}
     for name in names:
-        words = " ".join(name.replace("_", " ").casefold().split())
-        if not words or not name.isprintable() or len(name.encode()) > LONGEST_CLASS:
+        if not words(name) or not name.isprintable() or len(name.encode()) > LONGEST_CLASS:
             raise ConfigError(
                 f"{where}: {name!r} is no name of a class: of 1 to {LONGEST_CLASS} bytes, in one line"
             )
-        if words in known:
-            raise ConfigError(f"{where}: {known[words]!r} and {name!r} are one class; leave one out")
-        known[words] = name
+    if twins := same_words(names):
+        raise ConfigError(f"{where}: {twins[0]!r} and {twins[1]!r} are one class; leave one out")
 
 
 def _one_place(key: str, template: str) -> None:
@@ -413,7 +438,7 @@ class Training(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         for key, text in {"title": self.title, "from": self.start}.items():
-            if not text.strip():
+            if not words(text):
                 raise ConfigError(f"{key}: must not be empty")
         if self.batch_norm == "frozen" and self.start == RANDOM:
             raise ConfigError(

@@ -22,7 +22,7 @@ from anyscene.arrays import B1, F4, I4, I8
 from anyscene.errors import TextError
 from anyscene.project.digests import sha256
 from anyscene.project.parameters import WEIGHT_FILES
-from anyscene.text import kept
+from anyscene.text import kept, limits
 from anyscene.text.remembering import Remembering, of_length_1
 from anyscene.weights import catalogue
 
@@ -259,11 +259,13 @@ def open_clip_model(model: str, pretrained: str | None) -> CLIP:
 
 def embeddings(encoder: TextEncoder, names: Sequence[str], template: str = TEMPLATE) -> F4:
     """f4[K, C]: the embeddings of `names` in the sentence `template` (with one `{}`), as rows of length 1.
-    "other" is encoded without the sentence.
+    "other" is encoded without the sentence. Raises TextError as `limits.require_text`.
 
     >>> encoder = anyscene.open("val_000").encoder
     >>> text = anyscene.embeddings(encoder, ["bed", "chair"])
     >>> text.shape == (2, encoder.width), np.linalg.norm(text, axis=1).round(4).tolist()
     (True, [1.0, 1.0])
     """
+    for name in names:
+        limits.require_text(name)
     return encoder.encode([name if name in BARE else template.format(name) for name in names])

@@ -1,12 +1,14 @@
-"""Texts that an encoder does not take as they are: empty ones, bytes that are no text, and those that are
-longer than it reads."""
+"""Texts that an encoder does not take as they are: those without anything to read, bytes that are no text,
+and those that are longer than it reads."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from anyscene.errors import CutText, TextError
+from anyscene.project.parameters import words
 
 SHOWN = 40  # characters of a text in a message
 
@@ -26,8 +28,17 @@ def require_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise TextError(f"{text!r}: has bytes that are no UTF-8; write it in UTF-8") from error
-    if not text.strip():
+    if not words(text):
         raise TextError(f"{text!r}: an empty text means nothing; say what to find")
+
+
+def require_question(text: str, negative: Iterable[str] = ()) -> None:
+    """Raise TextError where `text` or a `negative` one is no text, or one of these says the same as it."""
+    require_text(text)
+    for one in negative:
+        require_text(one)
+        if words(one) == words(text):
+            raise TextError(f"{text!r} is looked for, and {one!r} is not meant: they are one; leave one out")
 
 
 def beyond(encoder: object, text: str) -> str:

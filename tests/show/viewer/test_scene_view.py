@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from anyscene import datasets
 from anyscene.cli import query
-from anyscene.errors import StoreError
+from anyscene.errors import StoreError, TextError
 from anyscene.library import feature_cloud, opening
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
@@ -150,6 +150,12 @@ def test_one_class_alone_is_told_apart_whatever_its_neighbours_colours(room):
         np.testing.assert_array_equal(room.only(layer, name), room.colours(layer))
     absent = room.only("labels", "toilet")
     assert (absent.max(1) == absent.min(1)).all() and absent.max() <= 127
+
+
+@pytest.mark.parametrize("asked", [("\u200b",), ("a bed in a scene", ["\u2800"])])
+def test_a_text_without_anything_to_read_is_refused(room, asked):
+    with pytest.raises(TextError, match="an empty text means nothing"):
+        room.ask(*asked)
 
 
 def test_a_partly_computed_scene_has_the_layers_that_there_are(detailed, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 from anyscene.arrays import B1, I4, I8, U1, Integers
 from anyscene.datasets import raw_files
 from anyscene.errors import DataError
+from anyscene.project.parameters import same_words, words
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("index", "name", "prompt", "red", "green", "blue", "foreground")
@@ -104,10 +105,10 @@ def label_set(name: str | Path) -> LabelSet:
     except (ValueError, KeyError) as error:
         raise DataError(f"{path}: {error}") from error
     names = tuple(row["name"] for row in rows)
-    if not all(name.strip() for name in names):
+    if not all(map(words, names)):
         raise DataError(f"{path}: a class has no name")
-    if len(set(names)) < len(names):
-        raise DataError(f"{path}: a class name appears twice")
+    if twins := same_words(names):
+        raise DataError(f"{path}: the classes {twins[0]!r} and {twins[1]!r} are one; leave one out")
     for name, numbers in ids.items():
         if len(np.unique(numbers)) < len(numbers) or numbers.min() < 1:
             raise DataError(f"{path}: {name}{ID} must be positive and different in every row; 0 is no class")
@@ -160,7 +161,7 @@ def _whole(row: dict[str, str], column: str, most: int) -> int:
 
 def _several(value: str, column: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in value.split(SEVERAL))
-    if "" in parts:
+    if not all(map(words, parts)):
         raise ValueError(f"{column} {value!r} has an empty part; separate several by one {SEVERAL!r}")
     return parts
 

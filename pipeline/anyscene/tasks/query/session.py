@@ -76,7 +76,9 @@ class Session:
     ) -> Answer:
         """Where in the scene `text` is. What is closer to one of the `negative` texts is left out.
 
-        top: how many groups to find; by: how points are compared with texts."""
+        top: how many groups to find; by: how points are compared with texts. Raises TextError as
+        `limits.require_question`."""
+        limits.require_question(text, negative)
         texts = encoder.encode([text, *negative])
         sample, drawn = self.index.sample, self.index.drawn
         positive, *others = np.ascontiguousarray(sample.scores(texts, by).T)
