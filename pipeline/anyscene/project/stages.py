@@ -100,9 +100,7 @@ class Stage:
         body["params"] = [*self.parameters, {str(FRESHNESS): [fresh]}]
         options = KEPT if self.cached else {"cache": False, **KEPT}
         body["outs"] = [{str(path): dict(options)} for path in self.writes]
-        body["outs"] += map(
-            str, self._indices
-        )  # DVC removes it before the stage runs, so it is never of before
+        body["outs"] += map(str, self._indices)  # DVC removes these before the stage runs
         if self.metrics:
             body["metrics"] = [{str(path): {"cache": False, **KEPT}} for path in self.metrics]
         if self.each is None:
