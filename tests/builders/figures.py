@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from anyscene.study.rows import CAPABILITY, Row, section
 
 FUSIONS = {"add": "add", "linear": "linear", CAPABILITY: "capability fusion"}
@@ -75,3 +77,10 @@ def metrics(
         "problems": [],
         "points": 10,
     }
+
+
+def close(value: Any, within: float = 6e-5) -> Any:
+    """A structure to compare with metrics.json: its floats may differ by what is lost to four decimals."""
+    if isinstance(value, dict):
+        return {key: close(item, within) for key, item in value.items()}
+    return pytest.approx(value, abs=within) if isinstance(value, float) else value

@@ -10,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import zarr
+from PIL import Image
 from rich.console import Console
+from scipy.stats import rankdata
 
 from anyscene import datasets
 from anyscene.capability import measured
@@ -24,9 +26,11 @@ from anyscene.show.report import scores
 from anyscene.study import ablation, evaluation, plots, rows
 from anyscene.study.ablation import Ablation, Controls, Inputs
 from anyscene.study.table import tables
+from anyscene.tasks.scoring import score_tasks
 from anyscene.tasks.segmentation import EvaluationError, evaluate
 from anyscene.text import embeddings
 from tests.builders import miniature
+from tests.builders.figures import close
 
 pytestmark = pytest.mark.integration
 
@@ -580,3 +584,231 @@ def test_metrics_record_the_parameters(finished, result):
     assert said["training"]["ensembled"]["objective"]["momentum"] == 0.9999
     assert said["dataset"] == {"name": "demo", "reader": "rgbd", "label_set": "scannet20"}
     assert json.loads(json.dumps(said)) == json.loads(json.dumps(said, sort_keys=True))
+
+
+@pytest.fixture(scope="module")
+def by_loops(tmp_path_factory):
+    """(metrics.json, what it has to be) of four scenes: two that are scored by two label sets, one without
+    annotation, and one that failed. Only what the rows predict is taken from the evaluation."""
+    folder = tmp_path_factory.mktemp("by_loops")
+    params = miniature.write(folder, scenes=4, spacing=0.3)
+    params = replace(params, evaluation=replace(params.evaluation, label_sets=("nyu40",), seed=5))
+    shutil.rmtree(folder / "data/labels/room2.zarr")
+    shutil.rmtree(folder / "data/fusion/room3.zarr")
+    store.note_failed(folder / "data/fusion", {"room3": "fusion: its disk is full"})
+    checkpoint.note_scenes(folder / "models/distilled", ["room1", "elsewhere"])
+    target = {"scannet20": [], "nyu40": []}
+    for scene in ("room0", "room1"):
+        group = zarr.open_group(store.scene_path(folder / "data/labels", scene), mode="r+")
+        label = group["label"][:]
+        label[::7] = -1
+        group["label"][:] = label
+        nyu40 = np.append(SCANNET.ids["nyu40"], 0)[label] - 1  # nyu40 lists them all, from 1 on
+        store.write(group, "label_nyu40", nyu40.astype(np.int16))
+        target["scannet20"].append(label)
+        target["nyu40"].append(nyu40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
+        patch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
+        found = evaluation.run(params, Artefacts(folder)).metrics
+        return found, restated(folder, params, target)
+
+
+def restated(folder, params, target):
+    """metrics.json, but for its sections `rows` and `parameters`."""
+    truth = {model: iou_of_frames(folder, model) for model in ("dense", "mask")}
+    taught = {
+        model: np.array([float(name not in confused) for name in miniature.VOCABULARY])
+        for model, confused in miniature.CONFUSED.items()
+    }
+    inputs = Inputs.of(params, Artefacts(folder))
+    every = Ablation(inputs, Controls(taught, truth, shuffles=2, seed=5), ["room0", "room1"])
+    said = {"scannet20": {}, "nyu40": {}}  # row -> scene -> variant
+    for row in every.rows:
+        scenes = [row.predict(every.features(scene)) for scene in ("room0", "room1")]
+        said["scannet20"][row.name] = scenes
+        said["nyu40"][row.name] = [[one.others[0] for one in variants] for variants in scenes]
+    pairs = {row.name: row.against for row in every.rows}
+    sets = {name: of_label_set(datasets.label_set(name), target[name], said[name], pairs) for name in target}
+    measured = {
+        model: json.loads((folder / f"data/capability/{model}.json").read_text())["capability"]
+        for model in ("dense", "mask")
+    }
+
+    def percent(values):
+        return {name: 100 * float(v) for name, v in zip(miniature.VOCABULARY, values, strict=True)}
+
+    def rank(a, b):
+        return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+
+    between = [np.subtract(of["dense"], of["mask"]) for of in (measured, truth)]
+    trained = {"splits": {}, "official": None, "variant": "14A", "input": "geometry", "voxel": 0.2}
+    return {
+        **sets["scannet20"],
+        "capability": {
+            "model": {
+                model: {
+                    "capability": percent(measured[model]),
+                    "true_iou": percent(truth[model]),
+                    "spearman": rank(measured[model], truth[model]),
+                }
+                for model in measured
+            },
+            "difference": {"dense - mask": {"spearman": rank(*between)}},
+        },
+        "tasks": score_tasks(Artefacts(folder), params, inputs.encoder, ["room0", "room1"], ["instances"]),
+        "label_set": "scannet20",
+        "missing": {},
+        "problems": [],
+        "trained_on": {
+            "pixelwise": {**trained, "from": None, "scored": []},
+            "distilled": {
+                **trained,
+                "from": "demo/student",
+                "scored": ["room1"],
+                "splits": {"unknown": 1, "val": 1},
+            },
+            "ensembled": {**trained, "from": "distilled", "scored": ["room1"]},
+        },
+        "supervised": [],
+        "split": "val",
+        "scenes": ["room0", "room1"],
+        "unannotated": ["room2"],
+        "failed": {"room3": "fusion: its disk is full"},
+        "unpredicted": "error",
+        "turns": 1,
+        "backend": dict.fromkeys(miniature.NETWORKS, "torch"),
+        "seed": 5,
+        "label_sets": {"nyu40": sets["nyu40"]},
+    }
+
+
+def iou_of_frames(folder, model):
+    """f8[V] in 0..1, pixel by pixel."""
+    right, annotated, called = (dict.fromkeys(miniature.VOCABULARY, 0) for _ in range(3))
+    for truth in sorted((folder / "data/world").glob("room[01]/truth/frame/*.png")):
+        image = np.asarray(Image.open(truth.parents[2] / "color" / truth.name))
+        for true, red in zip(np.asarray(Image.open(truth)).flat, image[..., 0].flat, strict=True):
+            if true < 255:
+                word = miniature.VOCABULARY[red]
+                word = miniature.CONFUSED[model].get(word, word)
+                called[word] += 1
+                annotated[SCANNET.names[true]] += 1
+                right[word] += word == SCANNET.names[true]
+    return np.array([right[k] / (annotated[k] + called[k] - right[k]) for k in miniature.VOCABULARY])
+
+
+def of_label_set(label_set, target, said, pairs):
+    """What metrics.json has of a label set. target: of each scene; said: row -> scene -> variant."""
+    present = [k for k in range(len(label_set)) if any((one == k).any() for one in target)]
+    drawn = np.random.default_rng(5).multinomial(2, [0.5, 0.5], 30)
+
+    def mean(values):
+        return float(np.mean([*values]))
+
+    def variants(row):
+        return range(len(said[row][0]))
+
+    def miou(row, times):
+        """Over scenes that count so often."""
+        chosen = np.repeat([0, 1], times)
+        truth = np.concatenate([target[s] for s in chosen])
+        return mean(mean(iou(truth, one).values()) for one in labels(row, chosen))
+
+    def labels(row, chosen=(0, 1), of="label"):
+        return [np.concatenate([getattr(said[row][s][v], of) for s in chosen]) for v in variants(row)]
+
+    def iou(truth, label, among=None):
+        among = [k for k in range(len(label_set)) if (truth == k).any()] if among is None else among
+        known = truth >= 0
+        return {
+            label_set.names[k]: 100 * (known & (truth == k) & (label == k)).sum()
+            / (known & ((truth == k) | (label == k))).sum()
+            for k in among
+        }  # fmt: skip
+
+    def recall(truth, label, among):
+        return {label_set.names[k]: 100 * (label[truth == k] == k).mean() for k in among}
+
+    def precision(truth, label):
+        called = {k: truth[(truth >= 0) & (label == k)] for k in present}
+        return {label_set.names[k]: 100 * (of == k).mean() if len(of) else 0.0 for k, of in called.items()}
+
+    def scores(row):
+        truth = np.concatenate(target)
+        front = np.where((truth >= 0) & label_set.foreground[truth], truth, -1)
+        inside = [k for k in present if label_set.foreground[k]]
+        found = []
+        for label, foreground in zip(labels(row), labels(row, of="foreground"), strict=True):
+            own, right = iou(truth, label, present), recall(truth, label, present)
+            of_front = iou(front, foreground, inside)
+            right_front = recall(front, foreground, inside)
+            found.append(
+                {
+                    **{"mIoU": mean(own.values()), "mAcc": mean(right.values())},
+                    **{"f_mIoU": mean(of_front.values()), "f_mAcc": mean(right_front.values())},
+                    **{"per_class": own, "precision": precision(truth, label), "recall": right},
+                }
+            )
+        return {
+            name: {k: mean(one[name][k] for one in found) for k in value}
+            if isinstance(value, dict)
+            else mean(one[name] for one in found)
+            for name, value in found[0].items()
+        }
+
+    kinds = {row: {(a, 2 - a): miou(row, (a, 2 - a)) for a in (0, 1, 2)} for row in said}
+    samples = {row: np.array([kinds[row][tuple(times)] for times in drawn.tolist()]) for row in said}
+
+    def interval(values):
+        low, high = np.quantile(values, 0.025), np.quantile(values, 0.975)
+        return {"mean": mean(values), "low": float(low), "high": float(high)}
+
+    semantic = {row: scores(row) for row in said}
+    best = "dense" if semantic["dense"]["mIoU"] > semantic["mask"]["mIoU"] else "mask"
+    differences = {}
+    for row, against in pairs.items():
+        for other in against:
+            to = best if other == "best single" else other
+            differences[f"{row} - {other}"] = {
+                "value": semantic[row]["mIoU"] - semantic[to]["mIoU"],
+                **interval(samples[row] - samples[to]),
+            }
+    return {
+        "semantic": semantic,
+        "bootstrap": {
+            "scenes": 2,
+            "drawn": {"what": "scenes", "count": 2},
+            "resamples": 30,
+            "mIoU": {row: interval(values) for row, values in samples.items()},
+            "best_single": best,
+            "difference": differences,
+        },
+        "absent": [name for k, name in enumerate(label_set.names) if k not in present],
+        "points": sum(int((one >= 0).sum()) for one in target),
+    }
+
+
+def test_every_key_of_a_run_is_known_and_every_figure_restated(by_loops):
+    """A new key needs a line in `restated`: nobody would notice if it held another figure."""
+    found, expected = by_loops
+    found = {**found}
+    said, parameters = found.pop("rows"), found.pop("parameters")
+    assert tuple(said) == EVERY
+    of_row = {"title", "role", "kind", "control", "summary", "start", "fused", "supervised", "against"}
+    assert all(set(row) == of_row for row in said.values())
+    assert set(parameters) == {"dataset", "text", "segmenters", "fusion", "training", "vocabulary"}
+    assert set(found) == set(expected)
+    for section, value in expected.items():
+        assert found[section] == close(value), section
+
+
+@pytest.mark.parametrize("which", ["scannet20", "nyu40"])
+def test_a_figure_lies_in_its_interval(by_loops, which):
+    """low <= mean <= high of each interval, and low < high where scenes differ."""
+    found = by_loops[0] if which == "scannet20" else by_loops[0]["label_sets"][which]
+    doubt = found["bootstrap"]
+    for interval in (*doubt["mIoU"].values(), *doubt["difference"].values()):
+        assert interval["low"] <= interval["mean"] <= interval["high"]
+    for row, interval in doubt["mIoU"].items():
+        assert interval["low"] <= found["semantic"][row]["mIoU"] <= interval["high"]
