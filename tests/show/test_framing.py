@@ -38,3 +38,31 @@ def test_a_picture_is_as_large_with_strays_as_without():
     assert view.point.max() < len(xyz)
     covered, expected = ((one.point != NOTHING).sum() for one in (view, alone))
     assert covered == expected
+
+
+def test_a_point_is_in_frame_up_to_twice_the_longest_half_side():
+    """A line of 101 points from 0 to 100: 96 % of them lie from 2 to 98, so up to 96 from its middle 50 on
+    every axis. The axes without a side have the same reach around their middles."""
+    line = np.zeros((101, 3))
+    line[:, 1] = np.arange(101)
+    line[:, 2] = 7
+    assert in_frame(line).all()
+    for place, inside in (
+        ((0, 145.9, 7), True),
+        ((0, 146.1, 7), False),
+        ((0, -45.9, 7), True),
+        ((0, -46.1, 7), False),
+        ((95.9, 50, 7), True),
+        ((96.1, 50, 7), False),
+        ((0, 50, -88.9), True),
+        ((0, 50, -89.1), False),
+    ):
+        two = np.array([place, (0, 2.0, 7)])  # far more points of the line leave the percentiles as they are
+        found = in_frame(np.concatenate([np.repeat(line, 1000, axis=0), two]))
+        assert found[-2] == inside and found[:-2].all()
+
+
+def test_in_a_speck_ten_centimetres_are_the_half_side():
+    speck = np.zeros((1000, 3))
+    speck[-2:, 0] = 0.19, 0.21
+    assert in_frame(speck)[-2:].tolist() == [True, False]

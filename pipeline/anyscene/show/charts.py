@@ -153,5 +153,5 @@ def nice_ticks(low: float, high: float) -> F8:
     raw = (high - low) / 4
     power = 10 ** np.floor(np.log10(raw))
     step = max(s for s in (1, 2, 2.5, 5, 10) if s * power <= raw * 1.0001) * power
-    ticks: F8 = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    ticks: F8 = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step + 0.0  # no -0
     return ticks

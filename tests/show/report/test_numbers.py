@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from anyscene.show.report import numbers
 
@@ -39,3 +40,32 @@ def test_the_number_is_that_of_the_legend_and_can_be_read():
     assert (drawn == 255).all(-1).any() and (drawn == 0).all(-1).any() and (drawn != other).any()
     far = np.abs(np.mgrid[:40, :40] - 19.5).max(0) > 14
     assert (drawn[far] == 200).all()
+
+
+def test_the_number_is_one_more_than_the_label_and_stands_at_its_place():
+    """In a patch from row 10 to 50 and from column 100 to 160 the middle row is 30; the first column that is
+    as far from the left edge as from the upper one is 120."""
+    label = np.full((60, 200), -1)
+    label[10:51, 100:161] = 11
+    (place,) = numbers.places(label)
+    assert place == (11, 30, 120)
+    ground = np.full((60, 200, 3), 90, np.uint8)
+    expected = Image.fromarray(ground)
+    ImageDraw.Draw(expected).text(
+        (120, 30), "12", (255, 255, 255), ImageFont.load_default(17), anchor="mm", stroke_width=2,
+        stroke_fill=(0, 0, 0),
+    )  # fmt: skip
+    np.testing.assert_array_equal(numbers.numbered(ground, label), np.asarray(expected))
+
+
+def test_a_patch_needs_room_on_both_sides_of_its_number():
+    """Of a strip the number is 9 pixels or more from the edge, where its width is 17 or more; its area must
+    be more than 324."""
+    for height, width, found in ((17, 60, True), (16, 60, False), (60, 17, True), (60, 16, False)):
+        label = np.full((80, 80), -1)
+        label[3 : 3 + height, 5 : 5 + width] = 2
+        assert bool(numbers.places(label)) == found, (height, width)
+    for side, found in ((18, False), (19, True)):  # 18 x 18 = 324
+        label = np.full((40, 40), -1)
+        label[:side, :side] = 0
+        assert bool(numbers.places(label)) == found
