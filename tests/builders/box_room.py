@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from anyscene.scene import Camera
+from anyscene.errors import DataError
+from anyscene.scene import Camera, thumbnail
 from tests.builders.wall import View, unbent
 
 ROOM = np.array([4.0, 3.0, 2.5])
@@ -25,12 +26,18 @@ class Measured:
     camera: Camera
     depth: np.ndarray | None  # f4[H, W] in metres along the axis
     id: str = ""
+    rgb: np.ndarray | None = None  # u1[H, W, 3]; None where its image cannot be read
 
     def read_depth(self):
         return self.depth
 
+    def thumbnail(self, width):
+        if self.rgb is None:
+            raise DataError(f"{self.id}: not a readable image")
+        return thumbnail(Image.fromarray(self.rgb), width)
 
-def pose_of(k: int, count: int) -> np.ndarray:
+
+def pose_of(k: float, count: int) -> np.ndarray:
     """f8[4, 4], camera to world, OpenCV axes: the k-th of cameras round a circle, which look over its middle
     and down by 15 degrees."""
     turn, pitch = 2 * np.pi * k / count, np.radians(15)
@@ -70,15 +77,44 @@ def depth_of(pose: np.ndarray, size=(WIDTH, HEIGHT), bends=None) -> np.ndarray:
     return np.where((near < far) & (near > 0), np.minimum(near, walls), walls)
 
 
+def colours_at(xyz: np.ndarray) -> np.ndarray:
+    """u1[..., 3]: the colours of places, by a pattern of waves that is nowhere the same."""
+    waves = 2.5 * xyz @ np.array([[1.9, -1.1, 0.7], [0.8, 2.3, -1.7], [-1.3, 0.9, 2.6]]).T
+    return np.rint(127.5 + 127.5 * np.sin(waves + [0.3, 1.1, 2.5])).astype(np.uint8)
+
+
+def image_of(pose: np.ndarray, size=(WIDTH, HEIGHT)) -> np.ndarray:
+    """u1[H, W, 3]: what the camera sees of `colours_at`."""
+    along = (rays(size) * depth_of(pose, size)[..., None]) @ pose[:3, :3].T
+    return colours_at(along + pose[:3, 3])
+
+
 def frames(count: int = 12, size=(WIDTH, HEIGHT)) -> list[Measured]:
     """The room, read rightly."""
     return frames_at([pose_of(k, count) for k in range(count)], size)
 
 
+def walk(count: int) -> list[Measured]:
+    """The room, read rightly, by someone who walks round it twice, unevenly: no motion of the room takes
+    images to those of other frames, as it does on a circle."""
+    poses = []
+    for k in range(count):
+        t = k / count
+        pose = pose_of(2 * (k + 0.02 * count * np.sin(10 * np.pi * t)), count)
+        pose[:3, 3] += 0.3 * np.array([np.sin(14 * t), np.cos(11 * t), np.sin(9 * t)])
+        poses.append(pose)
+    return frames_at(poses)
+
+
 def frames_at(poses, size=(WIDTH, HEIGHT)) -> list[Measured]:
     """The room from these poses, read rightly."""
     return [
-        Measured(Camera(matrix_of(size), pose, *size), depth_of(pose, size).astype(np.float32), str(k))
+        Measured(
+            Camera(matrix_of(size), pose, *size),
+            depth_of(pose, size).astype(np.float32),
+            str(k),
+            image_of(pose, size),
+        )
         for k, pose in enumerate(poses)
     ]
 
@@ -106,15 +142,24 @@ def surface(step: float = 0.1) -> np.ndarray:
     return np.concatenate(points).astype(np.float32)
 
 
-def write_scan(folder: Path, count: int = 12, *, pose=lambda one: one, steps=lambda metres: 1000 * metres):
-    """FOLDER in the rgbd form. pose: what is written of a pose; steps: what is written of depth [H, W]."""
-    for name in ("color", "depth", "pose"):
+def write_scan(
+    folder: Path,
+    count: int = 12,
+    *,
+    pose=lambda one: one,
+    steps=lambda metres: 1000 * metres,
+    image=lambda rgb: np.full_like(rgb, 90),
+):
+    """FOLDER in the rgbd form. pose: what is written of a pose; steps: what is written of depth [H, W], None
+    for no depth; image: what is written of a colour image [H, W, 3]."""
+    for name in ("color", "pose", *(("depth",) if steps else ())):
         (folder / name).mkdir(parents=True)
     np.savetxt(folder / "intrinsics.txt", matrix_of())
     for k, frame in enumerate(frames(count)):
-        Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)).save(folder / "color" / f"{k}.png")
-        stored = np.rint(steps(frame.depth.astype(np.float64))).astype(np.uint16)
-        Image.fromarray(stored).save(folder / "depth" / f"{k}.png")
+        Image.fromarray(image(frame.rgb)).save(folder / "color" / f"{k}.png")
+        if steps:
+            stored = np.rint(steps(frame.depth.astype(np.float64))).astype(np.uint16)
+            Image.fromarray(stored).save(folder / "depth" / f"{k}.png")
         np.savetxt(folder / "pose" / f"{k}.txt", pose(frame.camera.pose), fmt="%.12g")
     return folder
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anyscene.datasets import contradictions
-from anyscene.datasets.agreement import WHOLE, completed, sample
+from anyscene.datasets.agreement import WHOLE, Pairs, completed, sample
 from anyscene.datasets.contradictions import DOUBTFUL, Findings, Judge
 from anyscene.datasets.readings import Reading
 from anyscene.datasets.rgbd import Rgbd
@@ -469,3 +469,82 @@ def test_a_scan_that_contradicts_itself_can_be_read_all_the_same(tmp_path):
     box_room.write_scan(tmp_path / "room", pose=lambda one: one @ OPENGL)
     scene, findings = contradictions.read(Rgbd(tmp_path, "test"), "room", refuse=False)
     assert len(scene.xyz) and "opengl" in findings.warning
+
+
+# -------------------------------------------------------------- of another lens, and of frames in a row
+
+
+def bent(measured, factor):
+    """The frames with depth maps of a lens whose focal length is `factor` times as long as it is said."""
+    for one in measured:
+        matrix = box_room.matrix_of() * [[1 / factor, 1, 1], [1, 1 / factor, 1], [1, 1, 1]]
+        yield replace(one, camera=replace(one.camera, intrinsics=matrix))
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.85, 1.2, 1.5])
+def test_depth_of_another_lens_is_told_from_another_unit(factor):
+    findings = judged(list(bent(box_room.walk(40), factor)), refuse=False)
+    assert "register depth to colour, or correct the intrinsics" in findings.warning
+    assert "steps of depth" not in findings.warning
+    named = float(findings.warning.partition("focal lengths of depth ")[2].partition(" times")[0])
+    assert named == pytest.approx(factor, rel=0.04)
+
+
+def test_where_nothing_tells_a_lens_from_a_unit_both_are_named():
+    """On a circle a room of another size looks much the same."""
+    warning = judged(list(bent(box_room.frames(), 1.15)), refuse=False).warning
+    assert "focal lengths of depth 1.1" in warning and "; or with" in warning and "steps of depth" in warning
+
+
+def test_depth_of_far_another_lens_is_refused():
+    with pytest.raises(DataError, match=r"focal lengths of depth 0\.5\d times as long"):
+        judged(list(bent(box_room.walk(40), 0.55)))
+
+
+@pytest.mark.parametrize(
+    ("count", "part", "cut"),
+    [
+        (50, (0.8, 1.0), "jump at frame"),
+        (50, (0.0, 0.24), "jump before frame"),
+        (50, (0.3, 0.6), "and back before frame"),
+        (100, (0.8, 1.0), "jump at frame"),
+        (100, (0.0, 0.25), "jump before frame"),
+    ],
+)
+def test_frames_after_a_jump_are_named(count, part, cut):
+    first, end = (round(share * count) for share in part)
+    step = np.eye(4)
+    step[0, 3] = 0.6
+    right = in_use(box_room.walk(count))
+    lost = [posed([one], lambda p: step @ p)[0] if first <= k < end else one for k, one in enumerate(right)]
+    warning = of_each(lost)
+    named = warning.partition("frames ")[2].split(" contradict")[0].split(" to ")
+    near = 1 if count <= WHOLE else count // 8  # frames that are compared are so far apart
+    assert abs(int(named[0]) - first) <= near and abs(int(named[1]) - (end - 1)) <= near
+    assert cut in warning and "tracking was lost" in warning
+    assert of_each(right) == ""
+
+
+def test_a_jump_is_not_taken_for_many_odd_frames():
+    step = np.eye(4)
+    step[:3, 3] = 1.4, 0.9, 0
+    half = [
+        posed([one], lambda p: step @ p)[0] if k >= 25 else one for k, one in enumerate(box_room.walk(50))
+    ]
+    taken = sample(half)
+    warning = judge().each(completed(taken, half), judge().frames(taken)).warning
+    assert "did the poses jump before frame 25" in warning and "swapped" not in warning
+
+
+def test_parts_by_hand():
+    """Of six frames the last two see past a half of what they have in common with the others."""
+    confirmed, past = np.full((6, 6), 10.0), np.zeros((6, 6))
+    confirmed[4:, :4] = past[4:, :4] = 5
+    confirmed[:4, 4:] = past[:4, 4:] = 5
+    for one in (confirmed, past):
+        np.fill_diagonal(one, 0)
+    pairs = Pairs(confirmed, past)
+    assert pairs.parted(2, 10) == (0, 4, 0.5, 0.0)  # or the last two: the first is given
+    assert pairs.parted(2, 100) is None
+    assert pairs.without([4, 5]).parted(2, 10)[2] == 0
+    assert np.isnan(pairs.contradictions()).all()  # all of fewer than 16 points

@@ -41,6 +41,7 @@ FREE = {  # what runs besides, by the reason that the page gives
         *(
             "datasets/geometry/*.py",
             "datasets/seen_by_frames.py",
+            "datasets/colour_agreement.py",
             "datasets/up.py",
             "datasets/walls.py",
         ),  # the points, from the side

@@ -137,7 +137,7 @@ class Sample:
     def points(self, change: Change = AS_READ, every: int = 1) -> F8:
         """f8[K, P, 3]: where in the world the pixels measure something, once cameras and depth are changed.
         every: of so many pixels one is taken."""
-        poses, ray = change.poses(self.poses), self.ray[:, ::every]
+        poses, ray = change.poses(self.poses), self.ray[:, ::every] / [change.focal, change.focal, 1]
         z = self.metres[:, ::every] * change.depth * np.linalg.norm(ray, axis=2) ** change.along
         xyz: F8 = (ray * z[..., None]) @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
         return xyz
@@ -154,9 +154,24 @@ class Sample:
         points, poses = xyz.astype(np.float64), change.poses(self.poses)
         return sum((self._seen(k, poses[k], points, change) for k in range(len(poses))), NONE)
 
-    def pairs(self) -> F8:
-        """f8[K, K]: the contradiction of each two frames, in 0..1; NaN where that can be said of fewer points
-        than PAIR, and of a frame with itself."""
+    def places(self) -> F8:
+        """f8[K, K * P, 2]: where in the images of frames its points are (`points`), from 0 in the middle of
+        the first pixel to 1 in the middle of the last, along and down; NaN where a frame does not confirm
+        one."""
+        xyz = self.points().reshape(-1, 3)
+        places = np.full((len(self.poses), len(xyz), 2), np.nan)
+        for k, pose in enumerate(self.poses):
+            which, beyond = self._beyond(k, pose, xyz, AS_READ)
+            which = which[np.abs(beyond) <= TOLERANCE]
+            x, y, z = ((xyz[which] - pose[:3, 3]) @ pose[:3, :3]).T
+            (fx, _, cx), (_, fy, cy), _ = self.intrinsics[k]
+            height, width = self.depth[k].shape
+            at = np.stack([(x / z * fx + cx) / max(width - 1, 1), (y / z * fy + cy) / max(height - 1, 1)], 1)
+            places[k, which] = np.clip(at, 0, 1)
+        return places
+
+    def pairs(self) -> Pairs:
+        """What each two frames make of each other."""
         xyz, count = self.points(), len(self.poses)
         confirmed, past = np.zeros((2, count, count))
         for k, pose in enumerate(self.poses):
@@ -164,10 +179,8 @@ class Sample:
             other = which // xyz.shape[1]
             past[k] = np.bincount(other[beyond > TOLERANCE], minlength=count)
             confirmed[k] = np.bincount(other[np.abs(beyond) <= TOLERANCE], minlength=count)
-        past += past.T
-        asked = past + confirmed + confirmed.T
-        says = (asked >= PAIR) & ~np.eye(count, dtype=bool)
-        return np.divide(past, asked, out=np.full_like(past, np.nan), where=says)
+        apart = ~np.eye(count, dtype=bool)
+        return Pairs((confirmed + confirmed.T) * apart, (past + past.T) * apart)
 
     def _seen(self, k: int, pose: F8, xyz: F8, change: Change) -> Agreement:
         """What frame k makes of points [..., 3] in the world, if `pose` is its pose."""
@@ -178,7 +191,7 @@ class Sample:
     def _beyond(self, k: int, pose: F8, xyz: F8, change: Change) -> tuple[I8, F8]:
         """(i8[M]: which of the points [..., 3] in the world frame k has a reading at, if `pose` is its pose;
         f8[M]: how far beyond each this lies, a share of the distance)."""
-        depth, matrix = self.depth[k], self.intrinsics[k]
+        depth, matrix = self.depth[k], self.intrinsics[k] * _lens(change.focal)
         height, width = depth.shape
         x, y, z = ((xyz.reshape(-1, 3) - pose[:3, 3]) @ pose[:3, :3]).T
         with np.errstate(divide="ignore", invalid="ignore"):  # for points in the camera's plane
@@ -193,6 +206,63 @@ class Sample:
         return inside[read], found[read] * change.depth / z[read] - 1
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """How many points of each other K frames confirm, and see past: symmetric, 0 of a frame with itself."""
+
+    confirmed: F8  # f8[K, K]
+    past: F8  # f8[K, K]
+
+    def contradictions(self) -> F8:
+        """f8[K, K]: the contradiction of each two frames, in 0..1; NaN where that can be said of fewer points
+        than PAIR."""
+        asked = self.confirmed + self.past
+        return np.divide(self.past, asked, out=np.full_like(asked, np.nan), where=asked >= PAIR)
+
+    def without(self, frames: Iterable[int]) -> Pairs:
+        """As if these frames saw nothing of the others."""
+        kept = np.ones(len(self.past), bool)
+        kept[list(frames)] = False
+        both = kept[:, None] & kept
+        return Pairs(self.confirmed * both, self.past * both)
+
+    def within(self, first: int, end: int) -> Pairs:
+        """As if the frames from `first` to before `end` and the others saw nothing of each other."""
+        part = (np.arange(len(self.past)) >= first) & (np.arange(len(self.past)) < end)
+        same = part[:, None] == part
+        return Pairs(self.confirmed * same, self.past * same)
+
+    def parted(self, least: int, points: int) -> tuple[int, int, float, float] | None:
+        """(first frame, end, contradiction of these with the others, contradiction among these or among the
+        others, whichever is larger): those frames in a row for which the number of points at which they
+        contradict the rest is most above what it would be if they did as each part does itself. None where no
+        part of at least `least` frames can be compared in so many `points`."""
+        count = len(self.past)
+        first, end = (
+            one.ravel() for one in np.meshgrid(np.arange(count), np.arange(count + 1), indexing="ij")
+        )
+        fits = (end - first >= least) & (count - (end - first) >= least)
+        first, end = first[fits], end[fits]
+        past, asked = (_of_parts(one, first, end) for one in (self.past, self.past + self.confirmed))
+        told = (asked >= points).all(0)
+        if not told.any():
+            return None
+        inside, across, outside = past / np.maximum(asked, 1)
+        among = np.maximum(inside, outside)
+        worst = int(np.argmax(np.where(told, past[1] - among * asked[1], -np.inf)))
+        return int(first[worst]), int(end[worst]), float(across[worst]), float(among[worst])
+
+
+def _of_parts(pairs: F8, first: I8, end: I8) -> F8:
+    """f8[3, B], of symmetric numbers f8[K, K] and parts from `first` to before `end`: the sum within a part,
+    between it and the rest, and within the rest; each pair once."""
+    total = np.zeros((len(pairs) + 1,) * 2)
+    total[1:, 1:] = pairs.cumsum(0).cumsum(1)
+    inside = total[end, end] - total[first, end] - total[end, first] + total[first, first]
+    across = total[end, -1] - total[first, -1] - inside
+    return np.array([inside / 2, across, (total[-1, -1] - inside - 2 * across) / 2])
+
+
 def sample(frames: Sequence[DepthFrame]) -> Sample | None:
     """Some of the frames, with depth and some pixels of each; None where fewer than two have any readings.
 
@@ -202,19 +272,23 @@ def sample(frames: Sequence[DepthFrame]) -> Sample | None:
 
 
 def completed(taken: Sample, frames: Sequence[DepthFrame]) -> Sample:
-    """A sample of the frames with all others that have readings, where they are at most WHOLE; else the
-    sample, because to read all depth maps takes long. Raises DataError where one cannot be read."""
+    """A sample of the frames with all others that have readings, in their order, where they are at most
+    WHOLE; else the sample, because to read all depth maps takes long. Raises DataError where one cannot be
+    read."""
     if len(frames) > WHOLE:
         return taken
     there = set(taken.ids)
     more = _read(frames, [k for k, frame in enumerate(frames) if frame.id not in there])
+    ids, depth = taken.ids + more.ids, taken.depth + more.depth
+    place = {frame.id: k for k, frame in enumerate(frames)}
+    order = sorted(range(len(ids)), key=lambda k: place[ids[k]])
     return Sample(
-        taken.ids + more.ids,
-        np.concatenate([taken.poses, more.poses]),
-        np.concatenate([taken.intrinsics, more.intrinsics]),
-        taken.depth + more.depth,
-        np.concatenate([taken.ray, more.ray]),
-        np.concatenate([taken.metres, more.metres]),
+        tuple(ids[k] for k in order),
+        np.concatenate([taken.poses, more.poses])[order],
+        np.concatenate([taken.intrinsics, more.intrinsics])[order],
+        tuple(depth[k] for k in order),
+        np.concatenate([taken.ray, more.ray])[order],
+        np.concatenate([taken.metres, more.metres])[order],
     )
 
 
@@ -293,6 +367,11 @@ def _next(fits: B1, anchor: int, gap: int) -> int:
     if len(after):
         return int(anchor + after[0])
     return int(before[-1]) if len(before) else int(min(anchor + gap, len(fits) - 1))
+
+
+def _lens(focal: float) -> F8:
+    """f8[3, 3]: by what intrinsics are multiplied, so that their focal lengths are `focal` times as long."""
+    return np.array([[focal, 1, 1], [1, focal, 1], [1, 1, 1]])
 
 
 def _ray(row: Floats | I8, column: Floats | I8, intrinsics: F8) -> F8:

@@ -7,14 +7,15 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from anyscene.arrays import F8, I8, Floats
-from anyscene.datasets.agreement import Agreement, Sample, completed, in_words, points_of, sample
+from anyscene.datasets.agreement import Agreement, Pairs, Sample, completed, in_words, points_of, sample
+from anyscene.datasets.colour_agreement import LITTLE, ColourFrame, Painted, of_images, painted
 from anyscene.datasets.protocol import Correctable, Dataset
-from anyscene.datasets.readings import Change, Reading, others
+from anyscene.datasets.readings import AXES, POSES, Change, Reading, others
 from anyscene.errors import DataError
 from anyscene.scene import Frame, Scene, inverse, moved
 
@@ -24,12 +25,16 @@ ROUGH = 0.25  # the same of a mesh, which has holes and smooth edges
 REFUSED = 0.35  # one that cannot be right
 FAR = 0.5  # by so much more a frame contradicts the others than these each other, and is named
 NAMED = 6  # frames, at most
-LITTLE = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
+ROW = 4  # frames in a row, or more, that contradict the rest
+JUMP = 0.08  # by so much more than each part itself; in right scans it is up to .03
+HALF = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
 FEW = 0.03  # of what is asked: where less is covered, frames hardly overlap
 ENOUGH = 200  # points that nothing hides; of fewer nothing can be said
 CLEARLY = 2.0  # by so many times the right reading is better
 COARSE = 4  # of so many pixels one is taken to compare readings
 EQUAL = 0.03  # readings that differ by less are equally good
+# Factors on focal lengths that are tried, for depth that is that of another lens, and their steps
+NARROW, LENS_STEP = 2.5, 0.05
 # Factors on depth that are tried, for units that no table knows: up to so many times, in steps of this share.
 MOST, STEP = 30.0, 0.025
 TENTH = (1 / 1.1, 1.1)
@@ -38,13 +43,21 @@ TENTH = (1 / 1.1, 1.1)
 MORE = 1.15
 USUAL = 2.0  # metres, the median depth of a room
 PLAUSIBLE = (0.15, 25.0)  # metres, of median depths to which a reading may lead
+ROOM = 6.0  # metres, the longest side of a room
 SMALLEST = 0.3  # times the spread of what was measured: a surface is at least as large, or a part of it
+# Correlations of colours. Right scans have .73 and more between images, .83 and more between a mesh and
+# images.
+UNLIKE, ALIKE = 0.5, 0.6
+REST = 0.5  # of what colours lack to agree, so much is left at most by a reading that is better
+BETTER = 0.1  # by so much more images agree in the right way than in a wrong one in which they agree too
+SEEN = 0.3  # of an image: a mesh that is read rightly fills more
 UNITS = (1.0, 0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)  # metres, of a surface
 
 REGISTERED = (
     "is depth registered to colour, each pose that of its image, and the unit of depth another one "
     "(--depth-unit of an export, depth_scale of capture.json)?"
 )
+LENS = "register depth to colour, or correct the intrinsics"
 TURNS = [  # the first of them none; the turns that take axes to axes
     turn
     for order in itertools.permutations(np.eye(3))
@@ -60,11 +73,14 @@ class Findings:
     frames: Agreement | None = None  # depth with depth; None where fewer than two frames have depth
     surface: Agreement | None = None  # the surface with depth
     warning: str = ""  # what a person should look into
+    colours: float | None = None  # -1..1, their correlation; None where it is not told
 
     def record(self) -> dict[str, Any]:
         """As JSON-like values for a store."""
         found = {"frames": self.frames, "surface": self.surface}
         record: dict[str, Any] = {name: one.shares() for name, one in found.items() if one is not None}
+        if self.colours is not None:
+            record["colours"] = round(self.colours, 4)
         return record | ({"warning": self.warning} if self.warning else {})
 
     def __str__(self) -> str:
@@ -74,7 +90,8 @@ class Findings:
 def lines(record: Mapping[str, Any]) -> list[str]:
     """The numbers of `Findings.record`, as a person reads them."""
     named = {"frames": "depth against depth", "surface": "surface against depth"}
-    return [f"{words}: {in_words(record[name])}" for name, words in named.items() if name in record]
+    said = [f"{words}: {in_words(record[name])}" for name, words in named.items() if name in record]
+    return said + ([f"colours: correlation {record['colours']:.2f}"] if "colours" in record else [])
 
 
 @dataclass(frozen=True)
@@ -95,11 +112,13 @@ class Judge:
         fine = found.covered >= FEW * found.asked and _is_fine(found, DOUBTFUL)
         if fine and not _is_better_by_a_tenth(taken):
             return findings
-        if (other := _explained(taken, self.reading, found)) is not None:
-            words, changed = self.reading.in_words(other.reading), self.reading.different(other.reading)
+        if others := _explained(taken, self.reading, found):
             contrast = "they agree better" if fine else "they do not"
-            said = f"{said}; with {words} {contrast} ({other.agreement}): {self.correction(changed)}"
-            return (self._wrong if other.sure else self._doubtful)(findings, said)
+            ways = [
+                f"with {self._words(one)} {contrast} ({one.agreement}): {self._remedy(one)}" for one in others
+            ]
+            said = f"{said}; {'; or '.join(ways)}"
+            return (self._wrong if others[0].sure else self._doubtful)(findings, said)
         if fine:
             return findings
         if found.open < ENOUGH:
@@ -134,11 +153,95 @@ class Judge:
             return self._wrong(findings, said)
         return self._doubtful(findings, said) if found.contradiction > ROUGH else findings
 
+    def images(self, taken: Sample | None, frames: Sequence[ColourFrame], findings: Findings) -> Findings:
+        """Of the images, with each other, where depth maps tell what they see. taken: of these frames;
+        findings: of depth; where this is doubtful, colours say nothing."""
+        found = None if taken is None or findings.warning else of_images(taken, frames)
+        if found is None:
+            return findings
+        findings = replace(findings, colours=found.value)
+        said = f"its images show other colours in the same places (correlation {found.value:.2f})"
+        rest = (1 - found.best) / max(1 - found.value, 1e-9)  # of what colours lack to agree
+        clearly = found.value < ALIKE or (rest <= REST / 2 and found.best - found.value > BETTER)
+        if found.best >= ALIKE and rest <= REST and clearly:
+            said = f"{said}; with images that are {found.way} they do not ({found.best:.2f}): write them so"
+            return self._wrong(findings, said)
+        if found.value < UNLIKE:
+            said = f"{said}; is each image that of its depth map and pose, as it was taken?"
+            return self._doubtful(findings, said)
+        if rest <= REST:
+            said = (
+                f"its images agree on colours (correlation {found.value:.3f}), but would better if they were "
+                f"{found.way} ({found.best:.3f}); are they in the order of depth maps and poses?"
+            )
+            return self._doubtful(findings, said)
+        return findings
+
+    def painted(self, shown: Painted | None, findings: Findings) -> Findings:
+        """Of a mesh with images, where there is no depth."""
+        if shown is None:
+            return findings
+        value, filled = shown.seen()
+        findings = replace(findings, colours=value)
+        blind = int(np.count_nonzero(filled < LITTLE))
+        if 2 * blind <= len(filled) and (value is None or value >= ALIKE):
+            return findings
+        agree = "" if value is None else f", with a correlation of colours of {value:.2f}"
+        said = f"its frames do not show its mesh ({len(filled) - blind} of {len(filled)} see it{agree})"
+        if (other := self._seen_otherwise(shown, value)) is not None:
+            return self._wrong(findings, f"{said}; {other}")
+        world = "export both in one world and one unit"
+        if blind == len(filled) or 10 * filled.mean() < 1:
+            return self._wrong(findings, f"{said}; {world}")
+        if 2 * blind > len(filled) or (value is not None and value < UNLIKE):
+            return self._doubtful(findings, f"{said}; {world}")
+        return findings
+
+    def _seen_otherwise(self, shown: Painted, value: float | None) -> str | None:
+        """In words the reading of poses and mesh under which images show the mesh, with what makes it so;
+        None where there is none."""
+        now, coarse = self.reading, shown.some()
+        ways = [
+            (replace(now, poses=poses, axes=axes, scale=now.scale * factor), turn)
+            for poses, axes in itertools.product(POSES, AXES)
+            for factor in UNITS
+            for turn in range(len(TURNS) if (poses, axes) == (now.poses, now.axes) else 1)
+        ]
+
+        def worth(way: tuple[Reading, int]) -> float:
+            like, filled = coarse.seen(now.to(way[0]), TURNS[way[1]])
+            return 0.0 if like is None else like * float(filled.mean())
+
+        reading, turn = max(ways, key=worth)
+        like, filled = shown.seen(now.to(reading), TURNS[turn])
+        if (reading, turn) == (now, 0) or like is None or like < ALIKE or filled.mean() < SEEN:
+            return None
+        if value is not None and 1 - like > REST * (1 - value):
+            return None
+        factor, changed = reading.scale / now.scale, now.different(replace(reading, scale=now.scale))
+        said, todo = [], []
+        if changed:
+            said.append(now.in_words(replace(reading, scale=now.scale)))
+            todo.append(self.correction(changed))
+        if turn:
+            said.append(f"a mesh that lies as {_axes(turn)}")
+            todo.append("write the mesh so")
+        if factor != 1:
+            said.append(f"positions of cameras {factor:g} times as large")
+            todo.append(_in_one_unit(factor, float(np.ptp(shown.xyz, axis=0).max())))
+        return f"with {' and '.join(said)} they do (correlation {like:.2f}): {'; '.join(todo)}"
+
     def each(self, taken: Sample | None, findings: Findings) -> Findings:
-        """Of each frame with the others: those are named that contradict them. findings: of the whole."""
+        """Of each frame with the others, and of frames in a row with the rest: those are named that
+        contradict them. findings: of the whole."""
         if taken is None:
             return findings
-        odd, among = _odd(taken.pairs())
+        pairs = taken.pairs()
+        odd, among = _odd(pairs.contradictions())
+        jump = _jump(pairs if len(odd) >= ROW else pairs.without(odd))
+        if jump is not None:
+            findings = self._doubtful(findings, _jump_in_words(taken.ids, *jump))
+            odd, among = _odd(pairs.within(*jump[:2]).contradictions())
         if not odd:
             return findings
         in_order = sorted(odd, key=lambda k: (len(taken.ids[k]), taken.ids[k]))
@@ -153,6 +256,14 @@ class Judge:
             question = "are their depth maps or poses swapped?"
         said = f"{who} the others, which contradict each other by {100 * among:.0f} %; {question}"
         return self._doubtful(findings, said)
+
+    def _words(self, other: _Explanation) -> str:
+        if other.focal == 1:
+            return self.reading.in_words(other.reading)
+        return f"focal lengths of depth {other.focal:.2f} times as long as its intrinsics say"
+
+    def _remedy(self, other: _Explanation) -> str:
+        return LENS if other.focal != 1 else self.correction(self.reading.different(other.reading))
 
     def _wrong(self, findings: Findings, said: str) -> Findings:
         if self.refuse:
@@ -172,8 +283,11 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         found = dataset.read(scene)
         judge = Judge(where, _of_format(found.frames), in_files, refuse)
         taken = sample(found.frames)
+        if taken is None:
+            return found, Findings()
         findings = judge.surface(taken, points_of(found.xyz, found.face), judge.frames(taken))
-        return found, findings if taken is None else judge.each(completed(taken, found.frames), findings)
+        findings = judge.each(completed(taken, found.frames), findings)
+        return found, judge.images(taken, found.frames, findings)
     reading = dataset.reading(scene)
     judge = Judge(where, reading, functools.partial(dataset.correction, scene), refuse)
     frames, lost = dataset.frames(scene)
@@ -182,12 +296,14 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
     taken = sample(in_metres)
     findings = judge.frames(taken)  # before points are made of depth, which takes minutes
     found = dataset.read(scene, (frames, lost))
-    if taken is None:
-        return found, findings
     # to the axes of the files, of which messages speak
     back = in_metres[0].camera.pose @ inverse(found.frames[0].camera.pose)
+    if taken is None:
+        rgb = None if found.rgb_of_frames else found.rgb
+        return found, judge.painted(painted(moved(found.xyz, back), found.face, rgb, in_metres), findings)
     findings = judge.surface(taken, moved(points_of(found.xyz, found.face), back), findings)
-    return found, judge.each(completed(taken, in_metres), findings)
+    findings = judge.each(completed(taken, in_metres), findings)
+    return found, judge.images(taken, in_metres, findings)
 
 
 def _of_format(frames: Sequence[Frame]) -> Reading:
@@ -206,12 +322,13 @@ class _Explanation:
     reading: Reading
     agreement: Agreement
     sure: bool  # whether that by which they were read cannot be right
+    focal: float = 1.0  # a factor on the focal lengths of depth maps
 
 
-def _explained(taken: Sample, now: Reading, found: Agreement) -> _Explanation | None:
-    """The reading under which the depth maps agree; None where there is none, or it is no better than that by
-    which they were read. Where a unit of depth that no table knows is clearly better than all others, it is
-    that."""
+def _explained(taken: Sample, now: Reading, found: Agreement) -> list[_Explanation]:
+    """The reading under which the depth maps agree; none where there is none, or it is no better than that by
+    which they were read. Where a unit of depth that no table knows is clearly better than all others, or
+    another lens of depth, it is that; or both, where nothing tells between them."""
     readings: dict[Change, list[Reading]] = {}
     for reading in others(now):
         change = now.to(reading)
@@ -220,13 +337,20 @@ def _explained(taken: Sample, now: Reading, found: Agreement) -> _Explanation | 
     worth = {change: _worth(taken.frames(change, COARSE)) for change in readings}
     best = max(worth.values(), default=0)
     alike = [one for change in readings if worth[change] >= (1 - EQUAL) * best for one in readings[change]]
-    unknown = _in_another_unit(taken, now)
-    if unknown is not None and unknown[1] > MORE * max(best, _worth(found) / COARSE):
-        better = taken.frames(now.to(unknown[0]))
-        far = found.contradiction > REFUSED or 2 * found.share < LITTLE
-        return _Explanation(unknown[0], better, far) if _is_worth_more(better, found) else None
+    unknown, lens = _in_another_unit(taken, now), _in_another_lens(taken)
+    least = MORE * max(best, _worth(found) / COARSE)
+    far = found.contradiction > REFUSED or 2 * found.share < HALF
+    rare = []
+    if unknown is not None and unknown[1] > max(least, lens[1] / MORE):
+        rare.append((unknown[1], _Explanation(unknown[0], taken.frames(now.to(unknown[0])), far)))
+    if lens[1] > max(least, 0 if unknown is None else unknown[1] / MORE):
+        seen = taken.frames(Change(focal=lens[0]))
+        rare.append((lens[1], _Explanation(now, seen, far, lens[0])))
+    if rare:
+        in_order = [one for _, one in sorted(rare, key=lambda pair: -pair[0])]
+        return [one for one in in_order if _is_worth_more(one.agreement, found)]
     if not alike:
-        return None
+        return []
 
     def likely(reading: Reading) -> tuple[int, float]:
         metres = taken.median * now.to(reading).depth
@@ -235,9 +359,9 @@ def _explained(taken: Sample, now: Reading, found: Agreement) -> _Explanation | 
     reading = min(alike, key=likely)
     better = taken.frames(now.to(reading))
     if _is_better(better, found, DOUBTFUL):
-        return _Explanation(reading, better, True)
+        return [_Explanation(reading, better, True)]
     of_unit = set(now.different(reading)) <= {"depth_scale", "scale"}
-    return _Explanation(reading, better, False) if of_unit and _is_worth_more(better, found) else None
+    return [_Explanation(reading, better, False)] if of_unit and _is_worth_more(better, found) else []
 
 
 def _in_another_unit(taken: Sample, now: Reading) -> tuple[Reading, int] | None:
@@ -254,17 +378,52 @@ def _in_another_unit(taken: Sample, now: Reading) -> tuple[Reading, int] | None:
     return replace(now, depth_scale=_short(now.depth_scale / factor)), int(worth.max())
 
 
-def _worths(taken: Sample, factors: F8) -> I8:
-    """i8[F]: what depth maps are worth in a coarse look, once depth is multiplied by factors f8[F]."""
-    found = [_worth(taken.frames(Change(depth=float(factor)), COARSE)) for factor in factors]
-    return np.array(found, np.int64)
+def _in_another_lens(taken: Sample) -> tuple[float, int]:
+    """(the factor on focal lengths of depth maps with which they agree best, what it is worth in a coarse
+    look)."""
+    factors = np.exp(np.arange(-np.log(NARROW), np.log(NARROW), LENS_STEP))
+    worth = _worths(taken, factors, "focal")
+    near = factors[worth.argmax()] * np.exp(LENS_STEP / 4 * np.arange(-4, 5))
+    worth = _worths(taken, near, "focal")
+    alike = near[worth >= (1 - EQUAL) * worth.max()] if worth.max() > 0 else near
+    return float(np.exp(np.log(alike).mean())), int(worth.max())
+
+
+def _worths(taken: Sample, factors: F8, of: Literal["depth", "focal"] = "depth") -> I8:
+    """i8[F]: what depth maps are worth in a coarse look, once depth or focal lengths are multiplied by
+    factors f8[F]."""
+    depth = of == "depth"
+    changes = [Change(depth=float(one)) if depth else Change(focal=float(one)) for one in factors]
+    return np.array([_worth(taken.frames(change, COARSE)) for change in changes], np.int64)
 
 
 def _is_better_by_a_tenth(taken: Sample) -> bool:
-    """Whether depth maps agree clearly better if depth is a tenth larger or smaller: a look that takes half
-    of the time of one comparison."""
-    least = MORE * _worth(taken.frames(every=COARSE))
-    return bool((_worths(taken, np.array(TENTH)) > least).any())
+    """Whether depth maps agree clearly better if depth, or their focal lengths, are a tenth larger or
+    smaller: a look that takes the time of one comparison."""
+    tenth = np.array(TENTH)
+    found = np.concatenate([_worths(taken, tenth), _worths(taken, tenth, "focal")])
+    return bool((found > MORE * _worth(taken.frames(every=COARSE))).any())
+
+
+def _jump(pairs: Pairs) -> tuple[int, int, float, float] | None:
+    """As `Pairs.parted`: frames in a row that clearly contradict the rest; None where none do."""
+    found = pairs.parted(ROW, ENOUGH)
+    if found is None or found[2] - found[3] < JUMP or found[2] < CLEARLY * found[3]:
+        return None
+    return found
+
+
+def _jump_in_words(ids: Sequence[str], first: int, end: int, across: float, among: float) -> str:
+    """That some frames in a row contradict the rest, as where tracking was lost and found again."""
+    if first == 0 and 2 * end > len(ids):  # the shorter part is named
+        first, end = end, len(ids)
+    cut = [f"at frame {ids[first]}"] if first > 0 else []
+    cut += [f"{'back ' if cut else ''}before frame {ids[end]}"] if end < len(ids) else []
+    return (
+        f"frames {ids[first]} to {ids[end - 1]} contradict the others ({100 * across:.0f} %), but each part "
+        f"itself by no more than {100 * among:.0f} %: did the poses jump {' and '.join(cut)}, because "
+        "tracking was lost? leave out one part, or align it"
+    )
 
 
 def _odd(pairs: F8) -> tuple[dict[int, float], float]:
@@ -310,9 +469,23 @@ def _placed(taken: Sample, points: Floats, found: Agreement) -> tuple[str, Agree
     right = _is_fine(better, ROUGH) if least > 1 else _is_better(better, found, ROUGH)
     if (unit, turn) == (1.0, 0) or not right:
         return None
-    axes = [f"{'-' if row.sum() < 0 else ''}{'xyz'[np.abs(row).argmax()]}" for row in TURNS[turn]]
-    said = [f"({', '.join(axes)})"] if turn else []
+    said = [_axes(turn)] if turn else []
     return " ".join([*said, *([f"points whose unit is {unit:g} m"] if unit != 1 else [])]), better
+
+
+def _axes(turn: int) -> str:
+    """One of TURNS in words: what x, y and z become."""
+    axes = [f"{'-' if row.sum() < 0 else ''}{'xyz'[np.abs(row).argmax()]}" for row in TURNS[turn]]
+    return f"({', '.join(axes)})"
+
+
+def _in_one_unit(factor: float, longest: float) -> str:
+    """What to do where the positions of cameras should be `factor` times as large, or the mesh, whose longest
+    side is so many metres, that many times smaller. Which is wrong is told by the size of rooms."""
+    both = '"scale" in capture.json, or --scale, is for both'
+    if abs(np.log(longest / factor / ROOM)) < abs(np.log(longest / ROOM)):
+        return f"multiply the mesh by {1 / factor:g}; {both}"
+    return f"multiply the positions in the poses by {factor:g}; {both}"
 
 
 def _enlarged(taken: Sample, points: Floats) -> float:
@@ -331,7 +504,7 @@ def _is_fine(found: Agreement, doubtful: float) -> bool:
 
 
 def _agrees(found: Agreement, doubtful: float) -> bool:
-    return found.contradiction <= doubtful and found.share >= LITTLE
+    return found.contradiction <= doubtful and found.share >= HALF
 
 
 def _is_worth_more(better: Agreement, found: Agreement) -> bool:

@@ -49,6 +49,7 @@ class Change:
     positions: float = 1.0  # a factor on those of cameras
     inverse: bool = False  # of poses
     flipped: bool = False  # camera axes, after that
+    focal: float = 1.0  # a factor on the focal lengths of depth maps
 
     def poses(self, poses: F8) -> F8:
         """f8[K, 4, 4] for poses f8[K, 4, 4], camera to world. Raises numpy.linalg.LinAlgError where one is to

@@ -117,10 +117,12 @@ class Rgbd:
         mesh = folder / "mesh.ply"
         said = _said(folder / "capture.json", self.said)
         with_depth = all(frame.depth for frame in found)
+        plain = True  # whether colours have to come from frames
         if mesh.is_file():
             surface = ply.read(mesh)
             step = placement.near(mesh, surface.xyz, said, sized=not with_depth)
             found = tuple(frame.moved(step) for frame in found)
+            plain = surface.rgb is None
             xyz, rgb, normal, face = seen_by_frames.completed(surface.moved(step), found, mesh)
         elif with_depth:
             centres = np.array([frame.camera.pose[:3, 3] for frame in found])
@@ -134,7 +136,7 @@ class Rgbd:
             )
         world, split = said.world @ inverse(step), self.splits().get(scene, "val")
         remarks = tuple(_capture(folder / "capture.json")["remarks"])
-        read = Scene(scene, xyz, rgb, normal, face, found, split, self.name, lost, world, remarks)
+        read = Scene(scene, xyz, rgb, normal, face, found, split, self.name, lost, world, remarks, plain)
         return placement.upright(folder, read, said)
 
     def reading(self, scene: str) -> Reading:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from anyscene.arrays import B1, F4, F8, I4, I8, U1
+from anyscene.arrays import B1, F4, F8, I4, I8, U1, Floats
 from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.geometry.normals import NEIGHBOURS, cloud_normals, vertex_normals
 from anyscene.datasets.geometry.pixels import bilinear
 from anyscene.errors import DataError
-from anyscene.scene import Frame
+from anyscene.scene import Camera, Frame
 
 MOST = 200  # frames that are asked, evenly chosen: more tell nothing new of a room
 BEHIND = 0.05  # a share of the distance: what is further behind what a frame sees is hidden
@@ -50,9 +50,9 @@ def colours(xyz: F4, frames: Sequence[Frame], path: Path) -> U1:
     DataError that begins with `path` where fewer than SEEN of the points are seen.
     """
     total, count = np.zeros((len(xyz), 3)), np.zeros(len(xyz))
-    apart = _spacing(xyz)
+    apart = spacing(xyz)
     for frame in _evenly(frames):
-        index, u, v, z = _pixels(xyz, frame)
+        index, u, v, z = pixels(xyz, frame.camera)
         there = _visible(frame, u, v, z, apart)
         index, u, v = index[there], u[there], v[there]
         total[index] += bilinear(frame.read_color(), u, v)
@@ -92,9 +92,8 @@ def _evenly(frames: Sequence[Frame]) -> list[Frame]:
     return list(frames[:: -(-len(frames) // MOST)]) if frames else []
 
 
-def _pixels(xyz: F4, frame: Frame) -> tuple[I8, F8, F8, F8]:
+def pixels(xyz: Floats, camera: Camera) -> tuple[I8, F8, F8, F8]:
     """(index i8[M] of the points inside the image, column f8[M], row f8[M], depth f8[M] in metres)."""
-    camera = frame.camera
     x, y, z = np.linalg.inv(camera.pose)[:3] @ np.vstack([xyz.T, np.ones(len(xyz))])
     with np.errstate(divide="ignore", invalid="ignore"):  # for points in the camera's plane
         u = x * camera.intrinsics[0, 0] / z + camera.intrinsics[0, 2]
@@ -118,19 +117,20 @@ def _visible(frame: Frame, u: F8, v: F8, z: F8, apart: float) -> B1:
             np.clip(np.rint(column), 0, width - 1).astype(np.intp),
         ]
         return np.asarray((before > 0) & (np.abs(z - before) <= BEHIND * z))
-    return _nearest(frame, u, v, z, apart)
+    return nearest(frame.camera, u, v, z, apart)
 
 
-def _nearest(frame: Frame, u: F8, v: F8, z: F8, apart: float) -> B1:
-    """b1[M]: whether no point stands before another one. Each covers a square that reaches to its neighbours,
-    on a grid over the image whose cells are as far apart as points at the median distance."""
+def nearest(camera: Camera, u: F8, v: F8, z: F8, apart: float) -> B1:
+    """b1[M]: whether no point stands before another one, of those that a camera has at pixels (u, v), at a
+    depth z. Each covers a square that reaches to its neighbours at the distance `apart`, on a grid over the
+    image whose cells are as far apart as points at the median depth."""
     if len(z) == 0:
         return np.zeros(0, bool)
-    focal = float(frame.camera.intrinsics[0, 0])
+    focal = float(camera.intrinsics[0, 0])
     side = max(1.0, apart * focal / float(np.median(z)))  # of a cell, pixels
     cells = np.ceil(REACH * apart * focal / (z * side))  # that a point must cover to leave no gap
     radius = np.clip(np.ceil((cells - 1) / 2), 0, WIDEST).astype(np.int64)
-    columns, rows = (int(size / side) + 1 + 2 * WIDEST for size in (frame.camera.width, frame.camera.height))
+    columns, rows = (int(size / side) + 1 + 2 * WIDEST for size in (camera.width, camera.height))
     cell = ((v + 0.5) / side).astype(np.int64) * columns + ((u + 0.5) / side).astype(np.int64)
     cell += WIDEST * (columns + 1)  # a margin, into which squares at the edge reach
     before = np.full(columns * rows, np.inf)
@@ -141,7 +141,7 @@ def _nearest(frame: Frame, u: F8, v: F8, z: F8, apart: float) -> B1:
     return np.asarray(z <= before[cell] * (1 + BEHIND) + apart)
 
 
-def _spacing(xyz: F4) -> float:
+def spacing(xyz: F4) -> float:
     """The median distance of a point to the nearest at another place, in metres, by a sample."""
     from scipy.spatial import cKDTree
 

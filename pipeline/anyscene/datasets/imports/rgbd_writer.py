@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from anyscene.arrays import B1, F4
+from anyscene.arrays import B1, F4, U1
 from anyscene.datasets import ply
 from anyscene.datasets.agreement import Sample, completed, points_of, sample
+from anyscene.datasets.colour_agreement import painted
 from anyscene.datasets.contradictions import Findings, Judge, in_files
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.geometry.geometry import Geometry
@@ -61,7 +62,7 @@ class Summary:
         lines = [f"{self.frames} frames of {sizes}; {', '.join(said)}"]
         if self.left_out:
             lines.append(summary(self.left_out, self.frames + len(self.left_out)))
-        return "\n".join([*lines, *self.remarks, *([str(self.findings)] if self.findings.frames else [])])
+        return "\n".join([*lines, *self.remarks, *([str(self.findings)] if self.findings.record() else [])])
 
 
 def check(out: Path) -> None:
@@ -222,6 +223,10 @@ class _Unwritten:
         except FrameError:
             return None
 
+    def thumbnail(self, width: int) -> U1:
+        """u1[h, w, 3]: the image without distortion, so many pixels wide. Raises FrameError."""
+        return self.frame.thumbnail(width)
+
 
 def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: bool) -> Findings:
     """How far the depth maps agree with each other and with the mesh. Raises DataError where they cannot be
@@ -249,10 +254,14 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
     if surface is not None:
         points = moved(points_of(surface.xyz, surface.face), back)
         findings = judge.surface(taken, points, findings)
+        if not any(frame.frame.depth for frame in frames):
+            xyz = moved(surface.xyz, back)
+            return judge.painted(painted(xyz, surface.face, surface.rgb, frames), findings)
     if read is None or taken is None:
         return findings
     whole = completed(read, frames)
-    return judge.each(whole.of(_plausible(whole)), findings)
+    findings = judge.each(whole.of(_plausible(whole)), findings)
+    return judge.images(taken, frames, findings)
 
 
 def _plausible(taken: Sample) -> B1:

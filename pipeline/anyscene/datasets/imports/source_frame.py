@@ -19,7 +19,7 @@ from anyscene.datasets.raw_files import UNREADABLE, camera_of, centred
 from anyscene.datasets.readings import OPENGL as OPENGL  # of the importers
 from anyscene.errors import DataError, FrameError
 from anyscene.project import array_files
-from anyscene.scene import NO_READING, Camera, DepthForm, in_colour, turned_back
+from anyscene.scene import NO_READING, Camera, DepthForm, in_colour, thumbnail, turned_back
 
 ORIENTATION = 0x0112  # EXIF tag; 1 or none: pixels are stored as they are to be seen
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # new axes in the old
@@ -100,6 +100,16 @@ class SourceFrame:
         if self.depth.form == "ray":
             depth /= self.pinhole.resized(depth.shape[1], depth.shape[0]).ray_lengths()
         return depth
+
+    def thumbnail(self, width: int) -> U1:
+        """u1[h, w, 3]: the image, straightened, so many pixels wide, not turned upright. Raises FrameError
+        naming the file."""
+        try:
+            with Image.open(io.BytesIO(self.color.read_bytes())) as image:
+                small = thumbnail(image, width, self.exif)
+        except UNREADABLE as error:
+            raise _unreadable(self.color, error) from error
+        return self.straightened(small, order=1)
 
 
 @dataclass(frozen=True, eq=False)
