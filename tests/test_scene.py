@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from anyscene.errors import DataError
-from anyscene.scene import Camera, Frame, resized, turned_back
+from anyscene.scene import Camera, Frame, in_colour, resized, thumbnail, turned_back
 from tests.twins import released_code
 
 K = np.array([[577.870605, 0, 319.5], [0, 577.870605, 239.5], [0, 0, 1]])
@@ -61,6 +61,14 @@ def test_camera_keeps_no_reference():
         (K, np.diag([1, 1, 1.01, 1]), (4, 4), "not rigid"),
         (K, np.diag([1, 1, 1, 2]), (4, 4), "not rigid"),
         (K, np.zeros((4, 4)), (4, 4), "singular"),
+        (
+            K,
+            np.diag([1.086, 1.086, 1.086, 1]),
+            (4, 4),
+            "is scaled by 1.086, .*: divide its 3x3 rotation by that",
+        ),
+        (K, np.diag([1.0, -1, 1, 1]), (4, 4), "mirrors, as axes of a left-handed world do"),
+        (K, np.eye(4) + np.eye(4, k=-3), (4, 4), "translation in the last row: it is transposed; write its"),
     ],
 )
 def test_bad_cameras(intrinsics, pose, size, message):
@@ -177,6 +185,35 @@ def test_the_largest_value_of_16_bits_is_no_depth(tmp_path):
     Image.fromarray(np.array([[0, 1, 65534, 65535]] * 2, np.uint16)).save(tmp_path / "d.png")
     depth = frame_of(tmp_path / "c.png", tmp_path / "d.png").read_depth()
     assert np.allclose(depth[0], [0, 0.001, 65.534, 0]) and depth.dtype == np.float32
+
+
+def test_grey_images_of_twelve_bits_keep_their_upper_eight():
+    grey = np.array([[0, 15, 16, 0x123], [0x800, 0xABC, 0xFF0, 0xFFF]], np.uint16)
+    rgb = np.asarray(in_colour(Image.fromarray(grey)))
+    assert rgb[..., 0].tolist() == [[0, 0, 1, 0x12], [0x80, 0xAB, 0xFF, 0xFF]]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_thumbnails_are_small_and_of_the_image(tmp_path, ending):
+    rows = np.linspace(0, 255, 480).astype(np.uint8)
+    image = np.broadcast_to(rows[:, None, None], (480, 640, 3))
+    Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"c.{ending}", quality=95)
+    frame = Frame("0", tmp_path / f"c.{ending}", None, 1000.0, Camera(K, np.eye(4), 640, 480))
+    small = frame.thumbnail(80)
+    assert small.shape == (60, 80, 3)
+    np.testing.assert_allclose(small[..., 0], np.broadcast_to(image[4::8, ::8, 0], (60, 80)), atol=3)
+    (tmp_path / f"c.{ending}").write_bytes(b"no image")
+    with pytest.raises(DataError, match="not a readable image"):
+        frame.thumbnail(80)
+
+
+def test_thumbnails_are_turned_as_exif_says():
+    image = Image.fromarray(np.zeros((30, 40, 3), np.uint8))
+    image.putpixel((0, 0), (255, 255, 255))
+    image.getexif()[0x0112] = 6  # stored on its side: to be turned to the right
+    assert thumbnail(image, 30, exif=True).shape == (40, 30, 3)
+    assert thumbnail(image, 30, exif=True)[0, -1, 0] == 255
+    assert thumbnail(image, 40)[0, 0, 0] == 255
 
 
 SIZES = [((11, 7), (4, 3)), ((12, 8), (6, 4)), ((5, 4), (9, 10)), ((27, 20), (20, 15))]

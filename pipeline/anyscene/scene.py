@@ -26,6 +26,7 @@ DepthForm = Literal["axis", "ray", "rotated"]
 # The largest value of 16 bits is no measured depth: Kinect and 7-Scenes write it where there is no reading,
 # renderers where the distance does not fit. Its bits are the same when they are rotated.
 NO_READING = 65535
+TWELVE_BITS = 4095  # as many machine-vision and infrared cameras have, stored in 16 bits
 
 
 def moved(xyz: Floats, step: F8) -> F8:
@@ -57,6 +58,25 @@ def inverse(step: F8) -> F8:
 
 def _stays(step: F8) -> bool:
     return np.array_equal(step, np.eye(4))
+
+
+def _not_rigid(pose: F8, error: float) -> str:
+    """Why f8[4, 4] is no pose, by the mistakes that are made with them, and what to do."""
+    rotation, to_give = pose[:3, :3], "give camera-to-world [R t; 0 0 0 1] with R a rotation"
+    if np.abs(pose[:3, 3]).max() < 1e-6 < np.abs(pose[3, :3]).max():
+        return "has its translation in the last row: it is transposed; write its transpose"
+    scale = float(np.cbrt(abs(np.linalg.det(rotation))))
+    if np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6 and scale > 0:
+        row = ", ".join(f"{value:g}" for value in pose[3])
+        return f"ends in the row {row}, not 0, 0, 0, 1, so that it is not rigid: {to_give}"
+    unscaled = rotation / max(scale, 1e-12)
+    if error > RIGID_TOLERANCE and np.abs(unscaled.T @ unscaled - np.eye(3)).max() <= RIGID_TOLERANCE:
+        return (
+            f"is scaled by {scale:.4g}, not rigid: divide its 3x3 rotation by that, and keep the translation"
+        )
+    if error <= RIGID_TOLERANCE:
+        return f"mirrors, as axes of a left-handed world do, and is not rigid: {to_give}"
+    return f"is singular or not rigid (rotation is off by {error:.2g}): {to_give}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +115,7 @@ class Camera:
             or np.linalg.det(rotation) < 0
             or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6
         ):
-            raise DataError(
-                f"camera pose is singular or not rigid (rotation is off by {error:.2g}): "
-                "give camera-to-world [R t; 0 0 0 1] with R a rotation"
-            )
+            raise DataError(f"camera pose {_not_rigid(pose, error)}")
         intrinsics.flags.writeable = pose.flags.writeable = False
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "pose", pose)
@@ -341,12 +358,15 @@ def thumbnail(image: Image.Image, width: int, exif: bool = False) -> U1:
 
 
 def in_colour(image: Image.Image) -> Image.Image:
-    """The image with three channels of 8 bits. Grey of 16 bits keeps its upper byte; Pillow makes all above
-    255 white. Raises ValueError where pixels are floating-point numbers, whose range is not known."""
+    """The image with three channels of 8 bits. Grey of 16 bits keeps its upper byte, or the upper eight of
+    twelve bits where none of its pixels has more; Pillow makes all above 255 white. Raises ValueError where
+    pixels are floating-point numbers, whose range is not known."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        steps = np.asarray(image)
+        more = 8 if steps.max(initial=0) > TWELVE_BITS else 4
+        image = Image.fromarray((steps >> more).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")
 
 

@@ -548,3 +548,19 @@ def test_parts_by_hand():
     assert pairs.parted(2, 100) is None
     assert pairs.without([4, 5]).parted(2, 10)[2] == 0
     assert np.isnan(pairs.contradictions()).all()  # all of fewer than 16 points
+
+
+def test_poses_that_are_all_the_same_are_refused_if_depth_is_not():
+    with pytest.raises(DataError, match=r"all its poses are one and the same: did tracking run\?"):
+        judged(posed(box_room.frames(), lambda pose: np.eye(4)))
+    still = [replace(one, id=str(k)) for k, one in enumerate(12 * box_room.frames()[:1])]
+    assert not judged(still).warning  # a camera on a tripod
+
+
+def test_left_handed_poses_are_named():
+    """Those of Unity: x right, y up, z forward, in cameras and world."""
+    hand = np.diag([1.0, -1, 1, 1])
+    with pytest.raises(
+        DataError, match=r"left-handed axes, as Unity's .* they do not .*second row and of the"
+    ):
+        judged(posed(box_room.walk(30), lambda pose: hand @ pose @ hand))

@@ -11,6 +11,7 @@ from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import Scene, inverse, moved
+from tests.builders import box_room
 from tests.builders.capture import grid, write_ply, write_scan
 
 UTM = np.array([693000.25, 5337000.5, 520.125])  # eastern and northern metres, height
@@ -56,7 +57,11 @@ def say(folder, **said):
     ("longest", "said"),
     [
         (4000, "4000 m, 4 m in millimetres (0.001), 40 m in centimetres (0.01); say the metres of a unit"),
-        (400, "400 m, 0.4 m in millimetres (0.001), 4 m in centimetres (0.01); say"),
+        (400, "400 m, 4 m in centimetres (0.01), 10.2 m in inches (0.0254), 40 m in decimetres (0.1); say"),
+        (
+            157.48,
+            "157.5 m, 4 m in inches (0.0254), 15.7 m in decimetres (0.1), 1.57 m in centimetres (0.01); say",
+        ),
         (0.004, "0.004 m, 4 m in kilometres (1000); say"),
         (1e9, '1e+09 m; say the metres of a unit by --scale (scale in Python), or as "scale" in the'),
     ],
@@ -65,6 +70,49 @@ def test_a_size_that_nothing_has_is_refused_with_the_unit_that_would_do(longest,
     with pytest.raises(DataError) as error:
         placement.near("room.ply", CORNERS * longest / 4, Said(), sized=True)
     assert f"room.ply: its longest side would be {said}" in str(error.value)
+
+
+def test_a_mesh_alone_in_millimetres_is_not_told_a_scale_for_the_poses_too():
+    way = np.array([[1.0, 1, 1.5], [2.5, 1.2, 1.6]])
+    with pytest.raises(
+        DataError, match=r"would be 4000 m, .*went no farther than 1\.5 m: the mesh alone is in"
+    ):
+        placement.near("room.ply", CORNERS * 1000, Said(), True, way)
+    with pytest.raises(DataError, match=r"4 m in millimetres \(0\.001\)"):
+        placement.near("room.ply", CORNERS * 1000, Said(), True, 1000 * way)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_coordinates_of_a_map_in_single_precision_are_refused(kind):
+    rounded = (np.random.default_rng(0).random((500, 3)) * CORNERS[1] + UTM).astype(np.float32).astype(kind)
+    with pytest.raises(DataError, match=r"room\.ply: .* single precision, whose steps are 0\.5 m .*double"):
+        placement.near("room.ply", rounded, Said(), True)
+    exact = np.random.default_rng(0).random((500, 3)) * CORNERS[1] + UTM
+    assert np.abs(moved(exact, placement.near("room.ply", exact, Said(), True))).max() < 10
+    near_by = (exact - UTM + 5000).astype(np.float32)  # steps of half a millimetre
+    placement.near("room.ply", near_by, Said(), True)
+
+
+def empty_room(unit):
+    """A scene of a room of 4 x 3 x 2.5 m without cameras, in a unit of so many metres."""
+    xyz = box_room.surface(0.1)
+    normal = np.zeros_like(xyz)
+    for axis in range(3):
+        normal[xyz[:, axis] == 0, axis] = 1
+        normal[xyz[:, axis] == np.float32(box_room.ROOM[axis]), axis] = -1
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    none = np.zeros((0, 3), np.int32)
+    return Scene(
+        "room", (xyz / unit).astype(np.float32), np.zeros(xyz.shape, np.uint8), normal, none, (), "val", "x"
+    )
+
+
+@pytest.mark.parametrize(("unit", "name"), [(0.3048, "feet (0.3048)"), (0.1, "decimetres (0.1)")])
+def test_a_room_of_the_height_of_a_hall_is_asked_for_its_unit(unit, name):
+    remarks = placement.upright("room.ply", empty_room(unit), Said()).remarks
+    assert any(f"from floor to ceiling; in {name} they would be 2.5 m; say" in one for one in remarks)
+    assert not placement.upright("room.ply", empty_room(unit), Said(scale=1.0)).remarks
+    assert not placement.upright("room.ply", empty_room(1.0), Said()).remarks
 
 
 @pytest.mark.parametrize("longest", [0.3, 4, 100])
@@ -90,7 +138,9 @@ def without_depth(tmp_path):
 
 def test_a_scan_in_millimetres_without_depth(without_depth):
     root, (xyz, _) = without_depth.parent, grid(6)
-    with pytest.raises(DataError, match=r"a/mesh.ply: its longest side would be 1000 m, 1 m in millimetres"):
+    with pytest.raises(
+        DataError, match=r"a/mesh.ply: its longest side would be 1000 m, .*, 1 m in millimetres"
+    ):
         read(root)
     scene = read(root, Said(scale=0.001))
     np.testing.assert_allclose(scene.xyz, xyz, atol=1e-6)

@@ -569,7 +569,7 @@ def test_depth_without_readings(tmp_path):
     folder = write_scan(tmp_path, "a", mesh=False)
     for file in (folder / "depth").iterdir():
         Image.fromarray(np.zeros((24, 32), np.uint16)).save(file)
-    with pytest.raises(DataError, match="hardly any depth readings"):
+    with pytest.raises(DataError, match=r"depth/0\.png: has no reading"):
         Rgbd(tmp_path, "test").read("a")
 
 
@@ -623,8 +623,10 @@ def test_pixels_without_a_reading_say_nothing(tmp_path):
     folder = write_scan(tmp_path, "a", mesh=False, frames=3)
     write_depth(folder, 0, np.full((24, 32), 2.0))
     for frame in (1, 2):
-        write_depth(folder, frame, np.zeros((24, 32)))
-    assert len(Rgbd(tmp_path, "test", voxel=0.01).read("a").xyz) == 24 * 32
+        one = np.zeros((24, 32))
+        one[12, 16] = 2.0
+        write_depth(folder, frame, one)
+    assert 0 <= len(Rgbd(tmp_path, "test", voxel=0.01).read("a").xyz) - 24 * 32 <= 2
 
 
 def test_what_most_views_see_past_goes(tmp_path):
@@ -688,3 +690,61 @@ def test_a_capture_json_of_another_kind(root, content, said):
     (root / "a" / "capture.json").write_bytes(content)
     with pytest.raises(DataError, match=said):
         Rgbd(root, "test").read("a")
+
+
+# ---------------------------------------------------------------------------------- of other files
+
+
+@pytest.mark.parametrize("ending", ["tiff", "tif", "webp", "bmp"])
+def test_images_of_other_forms_are_frames_too(tmp_path, ending):
+    folder = write_scan(tmp_path, "a")
+    path = folder / "color" / "1.png"
+    with Image.open(path) as image:
+        image.save(path.with_suffix(f".{ending}"))
+    path.unlink()
+    assert [frame.id for frame in Rgbd(tmp_path, "test").read("a").frames] == ["0", "1", "2"]
+
+
+def test_depth_in_tiff_is_read(tmp_path):
+    folder = write_scan(tmp_path, "a")
+    for path in sorted((folder / "depth").iterdir()):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".tiff"))
+        path.unlink()
+    assert Rgbd(tmp_path, "test").read("a").frames[1].read_depth().max() == 2
+
+
+@pytest.mark.parametrize("ending", ["exr", "heic", "npy"])
+def test_images_of_a_form_that_is_not_read_are_named(tmp_path, ending):
+    folder = write_scan(tmp_path, "a")
+    (folder / "color" / f"7.{ending}").write_bytes(b"?")
+    with pytest.raises(DataError, match=rf"color/7\.{ending}: images of this form are not read .*as a PNG"):
+        Rgbd(tmp_path, "test").read("a")
+
+
+def test_images_of_another_size_are_left_out_where_intrinsics_are_shared(tmp_path):
+    folder = write_scan(tmp_path, "a", frames=5)
+    for kind in ("color", "depth"):
+        path = folder / kind / "3.png"
+        with Image.open(path) as image:
+            larger = image.resize((40, 30))
+        larger.save(path)
+    scene = Rgbd(tmp_path, "test").read("a")
+    why = "image of another size than others that share its intrinsics"
+    assert scene.lost == (LeftOut("3", why),) and len(scene.frames) == 4
+    (folder / "intrinsics").mkdir()
+    matrix = [[37.5, 0, 19.5], [0, 37.5, 14.5], [0, 0, 1]]
+    np.savetxt(folder / "intrinsics" / "3.txt", matrix)
+    assert not Rgbd(tmp_path, "test").read("a").lost
+
+
+def test_depth_maps_without_a_reading_are_left_out(tmp_path):
+    folder = write_scan(tmp_path, "a", frames=5)
+    for k, value in ((1, 0), (2, 65535)):
+        Image.fromarray(np.full((HEIGHT, WIDTH), value, np.uint16)).save(folder / "depth" / f"{k}.png")
+    scene = Rgbd(tmp_path, "test").read("a")
+    assert scene.lost == (LeftOut("1", "depth without a reading"), LeftOut("2", "depth without a reading"))
+    for k in (0, 3):
+        Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)).save(folder / "depth" / f"{k}.png")
+    with pytest.raises(DataError, match=r"depth/0\.png: has no reading.*\(as 4 of 5 frames\)"):
+        Rgbd(tmp_path, "test").read("a")

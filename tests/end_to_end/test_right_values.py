@@ -1,15 +1,21 @@
 """A room of the demo as other tools and captures would store it: the answers are those of the room itself."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from plyfile import PlyData
+from typer.testing import CliRunner
 
 import anyscene
+from anyscene.cli import predict, query, view
 from anyscene.datasets import ply
 from anyscene.project import parameters
+from anyscene.show.viewer import page as viewer_page
 from anyscene_demo.world import make_world
 from tests.builders import REPOSITORY
+from tests.builders.clouds_of_other_tools import WRITERS
 
 pytestmark = pytest.mark.integration
 
@@ -108,3 +114,40 @@ def test_coordinates_of_a_map_change_nothing(room, mesh, truth, settings, tmp_pa
     assert len(np.unique(cloud.superpoints)) == pytest.approx(SUPERPOINTS, abs=3)
     there, here = cloud.query("a chair", world="source")[0], at_home.query("a chair", world="source")[0]
     np.testing.assert_allclose(there.centre - UTM, here.centre, atol=0.01)
+
+
+# Points without faces are grouped by their neighbours, into larger groups with other edges.
+OTHER_TOOLS = {".glb": (SUPERPOINTS, CHAIRS), ".las": (300, 2.22), ".e57": (300, 2.22)}
+
+
+@pytest.mark.parametrize("ending", OTHER_TOOLS)
+def test_the_room_of_other_tools_is_labelled_asked_and_looked_at(
+    ending, mesh, truth, settings, tmp_path, monkeypatch
+):
+    superpoints, area = OTHER_TOOLS[ending]
+    path, known, shown = tmp_path / f"room{ending}", truth >= 0, []
+    WRITERS[ending](path, mesh.xyz, mesh.rgb, mesh.face)
+
+    def page(scenes, scene, open_view, port, dark):
+        shown.append(open_view(scene))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(viewer_page, "Page", page)
+    monkeypatch.chdir(tmp_path)
+
+    def run(command, *more):
+        words = [str(path), *more, "--source", str(STUDENT), "--params", str(REPOSITORY / "params.yaml")]
+        return CliRunner().invoke(command.app, words)
+
+    done = run(predict, "--out", "labels.ply")
+    assert done.exit_code == 0, done.output
+    found = np.asarray(PlyData.read(tmp_path / "labels.ply")["vertex"]["label"])
+    assert 100 * np.mean(found[known] == truth[known]) == pytest.approx(ACCURACY, abs=0.5)
+    done = run(query, "a chair", "--json", "found.json")
+    assert done.exit_code == 0, done.output
+    (answer,) = json.loads((tmp_path / "found.json").read_text())["queries"]
+    assert answer["matches"][0]["area"] == pytest.approx(area, abs=0.02)
+    run(view)
+    assert len(shown[0].xyz) == len(mesh.xyz)
+    cloud = opened(path)
+    assert len(np.unique(cloud.superpoints)) == pytest.approx(superpoints, abs=0 if ending == ".glb" else 10)

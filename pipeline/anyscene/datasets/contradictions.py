@@ -12,7 +12,15 @@ from typing import Any, Literal
 import numpy as np
 
 from anyscene.arrays import F8, I8, Floats
-from anyscene.datasets.agreement import Agreement, Pairs, Sample, completed, in_words, points_of, sample
+from anyscene.datasets.agreement import (
+    Agreement,
+    Pairs,
+    Sample,
+    completed,
+    in_words,
+    points_of,
+    sample,
+)
 from anyscene.datasets.colour_agreement import LITTLE, ColourFrame, Painted, of_images, painted
 from anyscene.datasets.protocol import Correctable, Dataset
 from anyscene.datasets.readings import AXES, POSES, Change, Reading, others
@@ -25,6 +33,7 @@ ROUGH = 0.25  # the same of a mesh, which has holes and smooth edges
 REFUSED = 0.35  # one that cannot be right
 FAR = 0.5  # by so much more a frame contradicts the others than these each other, and is named
 NAMED = 6  # frames, at most
+MOVED = 3  # frames whose poses are not one and the same by chance
 ROW = 4  # frames in a row, or more, that contradict the rest
 JUMP = 0.08  # by so much more than each part itself; in right scans it is up to .03
 HALF = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
@@ -57,6 +66,7 @@ REGISTERED = (
     "is depth registered to colour, each pose that of its image, and the unit of depth another one "
     "(--depth-unit of an export, depth_scale of capture.json)?"
 )
+HANDS = "change the sign of the second row and of the second column of each pose, and of y of a mesh"
 LENS = "register depth to colour, or correct the intrinsics"
 TURNS = [  # the first of them none; the turns that take axes to axes
     turn
@@ -112,6 +122,11 @@ class Judge:
         fine = found.covered >= FEW * found.asked and _is_fine(found, DOUBTFUL)
         if fine and not _is_better_by_a_tenth(taken):
             return findings
+        if not fine and len(taken.ids) >= MOVED and not np.ptp(taken.poses, axis=0).any():
+            said = (
+                f"{said}, and all its poses are one and the same: did tracking run? write that of each frame"
+            )
+            return self._wrong(findings, said)
         if others := _explained(taken, self.reading, found):
             contrast = "they agree better" if fine else "they do not"
             ways = [
@@ -179,7 +194,7 @@ class Judge:
 
     def painted(self, shown: Painted | None, findings: Findings) -> Findings:
         """Of a mesh with images, where there is no depth."""
-        if shown is None:
+        if shown is None or findings.warning:
             return findings
         value, filled = shown.seen()
         findings = replace(findings, colours=value)
@@ -258,11 +273,15 @@ class Judge:
         return self._doubtful(findings, said)
 
     def _words(self, other: _Explanation) -> str:
+        if other.mirrored:
+            return "poses of left-handed axes, as Unity's (x right, y up, z forward)"
         if other.focal == 1:
             return self.reading.in_words(other.reading)
         return f"focal lengths of depth {other.focal:.2f} times as long as its intrinsics say"
 
     def _remedy(self, other: _Explanation) -> str:
+        if other.mirrored:
+            return HANDS
         return LENS if other.focal != 1 else self.correction(self.reading.different(other.reading))
 
     def _wrong(self, findings: Findings, said: str) -> Findings:
@@ -323,6 +342,7 @@ class _Explanation:
     agreement: Agreement
     sure: bool  # whether that by which they were read cannot be right
     focal: float = 1.0  # a factor on the focal lengths of depth maps
+    mirrored: bool = False  # whether poses have left-handed axes
 
 
 def _explained(taken: Sample, now: Reading, found: Agreement) -> list[_Explanation]:
@@ -339,6 +359,10 @@ def _explained(taken: Sample, now: Reading, found: Agreement) -> list[_Explanati
     alike = [one for change in readings if worth[change] >= (1 - EQUAL) * best for one in readings[change]]
     unknown, lens = _in_another_unit(taken, now), _in_another_lens(taken)
     least = MORE * max(best, _worth(found) / COARSE)
+    mirror = Change(mirrored=True)
+    if _worth(taken.frames(mirror, COARSE)) > max(least, lens[1], 0 if unknown is None else unknown[1]):
+        seen = taken.frames(mirror)
+        return [_Explanation(now, seen, True, mirrored=True)] if _is_better(seen, found, DOUBTFUL) else []
     far = found.contradiction > REFUSED or 2 * found.share < HALF
     rare = []
     if unknown is not None and unknown[1] > max(least, lens[1] / MORE):

@@ -17,13 +17,32 @@ from anyscene.datasets import up, walls
 from anyscene.datasets.readings import LARGEST, SMALLEST
 from anyscene.datasets.walls import Walls
 from anyscene.errors import DataError
-from anyscene.scene import Scene
+from anyscene.scene import Scene, moved
 
 # Metres from the origin up to which coordinates are kept as they are. There the steps of an f4 are 0.06 mm,
 # at the coordinates of a map (UTM: northings of millions) half a metre.
 FAR = 1000.0
 PLAUSIBLE = (0.3, 100.0)  # metres: the longest side of something that was scanned
-UNITS = {"millimetres": 0.001, "centimetres": 0.01, "metres": 1.0, "kilometres": 1000.0}
+UNITS = {
+    "millimetres": 0.001,
+    "centimetres": 0.01,
+    "inches": 0.0254,
+    "decimetres": 0.1,
+    "feet": 0.3048,
+    "metres": 1.0,
+    "kilometres": 1000.0,
+}
+ROOM = 5.0  # metres, a usual longest side
+OFFERED = 3  # units
+HEIGHT, HALL = (2.1, 3.5), 7.0  # metres, of rooms; above HALL another unit is asked for
+EDGES, CLOSE, FLAT = (
+    (1, 99),
+    0.02,
+    0.08,
+)  # percentiles; shares of the height and of the points near floor and ceiling
+STEP = 0.02  # metres of rounding that no room stands
+MANY = 100  # places that are all of single precision by no chance
+ALONE = 100.0  # times as large as the way of the cameras: no room is
 TINY = 1e-12
 MOST = (2, 98)  # percentiles between which a scan lies on each axis
 STRAY = 50.0  # times half the longest side of that box: no window of a room shows anything so far off
@@ -40,21 +59,25 @@ class Said:
     # f8[3], of any length; up.IMAGES: what the cameras alone say; None: z, unless surfaces and cameras say
     # something else
     up: F8 | str | None = None
+    # f8[3], as the format of the file has it, which many tools do not keep to: so where surfaces clearly say
+    # something else, that counts
+    usual: F8 | None = None
     walls: Walls | None = None  # None: "align"
     # f8[4,4], from the world of these files to that of the export that they were made from
     world: F8 = field(default_factory=lambda: np.eye(4))
 
 
-def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
+def near(where: str | Path, places: Floats, said: Said, sized: bool, centres: Floats | None = None) -> F8:
     """f8[4,4]: the step from the world of the files to metres near the origin, which `scene.moved` takes. It
     is the identity where metres are said or believed, and the places lie within FAR of the origin; else they
     are moved by whole metres.
 
     places: f4|f8[N, 3], the points, or the cameras' where there are none yet. sized: whether their extent
-    tells the unit, so that one is refused which nothing can have.
+    tells the unit, so that one is refused which nothing can have. centres: f8[K, 3], those of cameras in the
+    same world, which tell whether they are in the same unit.
 
     Raises DataError that begins with `where`, and names the unit under which the extent would be plausible;
-    and as `refuse_strays`.
+    as `refuse_strays`; and where single precision has lost digits that a room needs.
     """
     scale = 1.0 if said.scale is None else said.scale
     if not SMALLEST <= scale <= LARGEST:
@@ -62,17 +85,41 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool) -> F8:
             f"{where}: a scale of {scale:g}: give {SMALLEST:g} to {LARGEST:g}, the metres of a unit"
         )
     refuse_strays(where, places, scale)
+    _refuse_rounded(where, places, scale)
     low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
     longest = float((high - low).max())
     unlikely = sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]
     if unlikely or scale * longest > WIDEST:
+        alone = longest
         longest *= scale
-        raise DataError(f"{where}: its longest side would be {longest:.4g} m{_otherwise(longest)}")
+        said_of_it = f"{where}: its longest side would be {longest:.4g} m"
+        way = 0.0 if centres is None else float(np.ptp(centres, axis=0).max())
+        if 0 < ALONE * way < alone and PLAUSIBLE[0] <= longest:
+            raise DataError(
+                f"{said_of_it}, and its cameras went no farther than {scale * way:.3g} m: the mesh alone is "
+                "in another unit; save it in that of the poses (a scale would be for both)"
+            )
+        raise DataError(f"{said_of_it}{_otherwise(longest)}")
     step = np.diag([scale, scale, scale, 1.0])
     if scale * max(np.abs(low).max(), np.abs(high).max()) > FAR:
         middle = np.median(places.astype(np.float64), axis=0)
         step[:3, 3] = -np.rint(scale * middle)
     return step
+
+
+def _refuse_rounded(where: str | Path, places: Floats, scale: float) -> None:
+    """Raise DataError where places f4|f8[N, 3] are those of a map in single precision: all are numbers of it,
+    and there it has steps beyond STEP."""
+    far = float(np.abs(places).max())
+    step = scale * float(np.spacing(np.float32(far)))
+    single = places.dtype == np.float32 or (
+        len(places) >= MANY and np.array_equal(places, places.astype(np.float32))
+    )
+    if scale * far > FAR and step > STEP and single:
+        raise DataError(
+            f"{where}: coordinates up to {far:.6g} in single precision, whose steps are {step:.2g} m there, "
+            "so that its points fell together; export it in double precision, or move it to the origin first"
+        )
 
 
 def refuse_strays(where: str | Path, places: Floats, scale: float = 1.0) -> None:
@@ -111,6 +158,21 @@ def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
     direction = said.up
     if isinstance(direction, str):
         direction = _by_images(where, scene)
+    elif direction is None and said.usual is not None:
+        direction = said.usual
+        usual = turn(said.usual)
+        found = up.estimate(scene.moved(usual))
+        if found is not None and found.direction[2] < LEVEL:
+            direction = usual[:3, :3].T @ found.direction
+            remarks.append(
+                f"{where}: its {found.by} say that up is {_three(direction)}, not {_three(said.usual)} as "
+                "its format has it; --up y keeps that"
+            )
+        elif found is None:
+            remarks.append(
+                f"{where}: its surfaces do not tell what is up; {_three(said.usual)} was taken, as its format"
+                " has it; --up z if it was written as it is in most programs"
+            )
     elif direction is None:
         found = up.estimate(scene)
         if found is not None and found.direction[2] < LEVEL:
@@ -118,7 +180,7 @@ def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
             angle = np.degrees(np.arccos(np.clip(direction[2], -1, 1)))
             remarks.append(
                 f"{where}: turned by {angle:.0f} degrees: its {found.by} say that up is "
-                f"{','.join(f'{value + 0:.3f}' for value in direction.round(3))}; --up z keeps it"
+                f"{_three(direction)}; --up z keeps it"
             )
     step = np.eye(4) if direction is None else turn(direction)
     if said.walls != "keep":
@@ -135,11 +197,32 @@ def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
                 f"{where}: its upright surfaces do not tell how its walls stand, so it is not turned along "
                 "them; --walls keep says that this is right"
             )
+    if said.scale is None and len(scene.xyz) and not any(frame.depth for frame in scene.frames):
+        remarks += _high(where, moved(scene.xyz, step)[:, 2])
     if np.abs(scene.world[:3, 3]).max() > FAR:
         place = ",".join(f"{value + 0:.0f}" for value in scene.world[:3, 3].round())
         remarks.append(f"{where}: moved to the origin from {place}; --world source gives results there")
     scene = scene.moved(step)
     return replace(scene, remarks=(*scene.remarks, *remarks)) if remarks else scene
+
+
+def _three(direction: F8) -> str:
+    return ",".join(f"{value + 0:.3f}" for value in direction.round(3))
+
+
+def _high(where: str | Path, z: F8) -> list[str]:
+    """That a room has the height of one in another unit, if it does: much lies at its floor and its ceiling,
+    far apart. z: f8[N], heights in metres."""
+    low, high = np.percentile(z, EDGES)
+    height = float(high - low)
+    both = [np.mean(np.abs(z - edge) < CLOSE * height) for edge in (low, high)]
+    for name in ("feet", "decimetres", "inches"):
+        if min(both) >= FLAT and HEIGHT[0] <= height * UNITS[name] <= HEIGHT[1] and height > HALL:
+            return [
+                f"{where}: {height:.3g} m from floor to ceiling; in {name} ({UNITS[name]:g}) they would be "
+                f"{height * UNITS[name]:.2g} m; say the metres of its unit by --scale, 1 if it is right"
+            ]
+    return []
 
 
 def _by_images(where: str | Path, scene: Scene) -> F8:
@@ -176,6 +259,7 @@ def _about_z(degrees: float) -> F8:
 def _otherwise(longest: float) -> str:
     """Which units would make the extent plausible, as part of a message."""
     able = [(name, unit) for name, unit in UNITS.items() if PLAUSIBLE[0] <= longest * unit <= PLAUSIBLE[1]]
+    able = sorted(able, key=lambda one: abs(np.log(longest * one[1] / ROOM)))[:OFFERED]
     would = ", ".join(f"{longest * unit:,.3g} m in {name} ({unit:g})" for name, unit in able)
     return (
         f"{f', {would}' if would else ''}; say the metres of a unit by --scale (scale in Python), or as "

@@ -20,15 +20,28 @@ from anyscene.datasets.left_out import NO_POSE
 from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError, FrameError
 from anyscene.project.digests import Digests
-from anyscene.scene import Camera
+from anyscene.scene import NO_READING, Camera
 
 SPLITS = Path(__file__).parent / "splits"  # the official lists of scenes
-IMAGES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+UNREAD = (
+    ".exr",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".gif",
+    ".pgm",
+    ".ppm",
+    ".npy",
+    ".raw",
+)  # of images and depth
 UNREADABLE = (  # what reading an image, numbers, or a part of an archive raises
     *(OSError, SyntaxError, ValueError, EOFError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     RuntimeError,  # zipfile's for a password, and for a kind of encryption or compression that it cannot undo
 )
+EMPTY = 10  # a file that is smaller than its pixels by more may hold a single value; measured ones are not
 ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9")  # of PNG and JPEG files that are whole
 
 
@@ -87,12 +100,17 @@ def listed_splits(root: Path, names: Sequence[str] = ("train", "val")) -> dict[s
 
 def images_by_id(folder: Path) -> dict[str, Path]:
     """The image files in `folder`, by their names without suffix; files are hidden where their names begin
-    with a dot, as those that macOS leaves beside copies. Raises DataError where the folder is missing, or two
-    files have one name."""
+    with a dot, as those that macOS leaves beside copies. Raises DataError where the folder is missing, two
+    files have one name, or images are of a form that is not read."""
     files: dict[str, Path] = {}
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; the scan's images belong there")
     for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in UNREAD and not path.name.startswith("."):
+            raise DataError(
+                f"{path}: images of this form are not read ({', '.join(IMAGES)} are); write it as a PNG, "
+                "depth with 16 bits"
+            )
         if path.suffix.lower() in IMAGES and not path.name.startswith("."):
             if path.stem in files:
                 raise DataError(
@@ -150,6 +168,19 @@ def depth_size(path: Path) -> tuple[int, int]:
             "depth not in steps of 16 bits",
         )
     return size
+
+
+def refuse_empty(path: Path) -> None:
+    """Raise FrameError naming the file where a depth map has no reading at all. Its pixels are decoded only
+    where the file is as small as one that holds one value."""
+    with Image.open(path) as image:
+        if path.stat().st_size * EMPTY > 2 * image.width * image.height:
+            return
+        steps = np.asarray(image)
+    if not ((steps > 0) & (steps != NO_READING)).any():
+        raise FrameError(
+            f"{path}: has no reading; export it again or delete the frame", "depth without a reading"
+        )
 
 
 def pose(path: Path) -> F8:

@@ -19,6 +19,9 @@ POSES: tuple[Poses, ...] = get_args(Poses)
 AXES: tuple[Axes, ...] = get_args(Axes)
 FORMS: tuple[DepthForm, ...] = get_args(DepthForm)
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # from camera axes x right, y up, z back to OpenCV's, and back
+MIRROR = np.diag(
+    [1.0, -1.0, 1.0, 1.0]
+)  # from Unity's axes, x right, y up, z forward, to right-handed ones, and back
 
 SMALLEST, LARGEST = 1e-9, 1e9  # metres in a unit of length, and units in a metre
 # Steps of a depth file in a metre. 5000: "File Formats" of TUM RGB-D; 6553.5: png_depth_scale of NICE-SLAM's
@@ -50,12 +53,15 @@ class Change:
     inverse: bool = False  # of poses
     flipped: bool = False  # camera axes, after that
     focal: float = 1.0  # a factor on the focal lengths of depth maps
+    mirrored: bool = False  # y, in cameras and in the world, where both are left-handed
 
     def poses(self, poses: F8) -> F8:
         """f8[K, 4, 4] for poses f8[K, 4, 4], camera to world. Raises numpy.linalg.LinAlgError where one is to
         be inverted and has no inverse."""
         changed: F8 = np.linalg.inv(poses).astype(np.float64) if self.inverse else poses.copy()
         changed[:, :3, 3] *= self.positions
+        if self.mirrored:
+            changed = MIRROR @ changed @ MIRROR
         return changed @ OPENGL if self.flipped else changed
 
     def rounded(self) -> Change:

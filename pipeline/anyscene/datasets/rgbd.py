@@ -22,8 +22,10 @@ another unit that is said, and another up, and turns it along its walls.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -120,13 +122,12 @@ class Rgbd:
         plain = True  # whether colours have to come from frames
         if mesh.is_file():
             surface = ply.read(mesh)
-            step = placement.near(mesh, surface.xyz, said, sized=not with_depth)
+            step = placement.near(mesh, surface.xyz, said, not with_depth, _centres(found))
             found = tuple(frame.moved(step) for frame in found)
             plain = surface.rgb is None
             xyz, rgb, normal, face = seen_by_frames.completed(surface.moved(step), found, mesh)
         elif with_depth:
-            centres = np.array([frame.camera.pose[:3, 3] for frame in found])
-            step = placement.near(folder / "pose", centres, said, sized=False)
+            step = placement.near(folder / "pose", _centres(found), said, sized=False)
             found = tuple(frame.moved(step) for frame in found)
             xyz, rgb, normal = cloud_from_depth.from_frames(found, self.voxel, self.farthest)
             face = np.zeros((0, 3), np.int32)
@@ -188,12 +189,18 @@ class Rgbd:
             )
         depth = raw_files.images_by_id(folder / "depth") if (folder / "depth").is_dir() else None
         ids = sorted(color, key=raw_files.natural)[:: self.stride]
+        usual = _usual_size([color[id] for id in ids])
         found, lost = left_out.usable(
-            [(id, id) for id in ids], lambda id: _frame(folder, id, color[id], depth, capture, reading)
+            [(id, id) for id in ids], lambda id: _frame(folder, id, color[id], usual, depth, capture, reading)
         )
         if depth is not None:
             _check_scale(found, folder / "capture.json")
         return found, lost
+
+
+def _centres(frames: Sequence[Frame]) -> F8:
+    """f8[K, 3]: where the cameras are."""
+    return np.array([frame.camera.pose[:3, 3] for frame in frames]).reshape(-1, 3)
 
 
 def _is_input(file: Path) -> bool:
@@ -208,10 +215,12 @@ def _frame(
     folder: Path,
     id: str,
     color: Path,
+    usual: tuple[int, int],
     depth: dict[str, Path] | None,
     capture: dict[str, Any],
     reading: Reading,
 ) -> Frame:
+    """usual: the size (width, height) of images of which intrinsics that frames share are."""
     pose_file = folder / "pose" / f"{id}.txt"
     pose = raw_files.pose(pose_file)
     if depth is not None and id not in depth:
@@ -222,6 +231,7 @@ def _frame(
     size = raw_files.image_size(color)
     if depth is not None:
         _check_size(depth[id], size, capture["depth_size"] or [size])
+        raw_files.refuse_empty(depth[id])
     shared, own = folder / "intrinsics.txt", folder / "intrinsics" / f"{id}.txt"
     intrinsics = own if own.is_file() else shared
     if not intrinsics.is_file():
@@ -231,11 +241,26 @@ def _frame(
     matrix = raw_files.matrix(intrinsics, ((3, 3), (4, 4)))[:3, :3]
     if np.isfinite(matrix).all() and matrix[0, 0] > 0:  # otherwise Camera raises the error
         raw_files.centred(matrix, size, intrinsics, f"colour images such as {color.name}", CENTRE)
+    if intrinsics == shared and size != usual:
+        raise FrameError(
+            f"{color}: {size[0]}x{size[1]}, most images are {usual[0]}x{usual[1]}, and {shared.name} is of "
+            f"all of them; write its own intrinsics to {own}, or resize it",
+            "image of another size than others that share its intrinsics",
+        )
     raw_files.camera_of(matrix, np.eye(4), size, intrinsics)  # so that an error names the file that is wrong
     placed = raw_files.placed(reading, pose, pose_file)
     camera = raw_files.camera_of(matrix, placed, size, pose_file)
     stored = None if depth is None else depth[id]
     return Frame(id, color, stored, reading.depth_scale, camera, reading.depth_form)
+
+
+def _usual_size(images: Sequence[Path]) -> tuple[int, int]:
+    """(width, height) of most images; of damaged ones nothing is said here."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for path in images:
+        with contextlib.suppress(FrameError):
+            sizes[raw_files.image_size(path)] += 1
+    return sizes.most_common(1)[0][0] if sizes else (0, 0)
 
 
 def _check_size(depth: Path, size: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
@@ -319,8 +344,8 @@ def _said(path: Path, said: placement.Said) -> placement.Said:
     return placement.Said(
         capture["scale"] if said.scale is None else said.scale,
         up if said.up is None else said.up,
-        capture["walls"] if said.walls is None else said.walls,
-        said.world @ world,
+        walls=capture["walls"] if said.walls is None else said.walls,
+        world=said.world @ world,
     )
 
 

@@ -69,7 +69,7 @@ def as_scene(
             more = [remark.replace(str(folder), str(path)) for remark in more]  # what a person gave
             yield scene, "\n".join([str(summary), *more])
             return
-        scans = _scans_beside(folder, settings, Said(options.scale, options.up, options.walls))
+        scans = _scans_beside(folder, settings, Said(options.scale, options.up, walls=options.walls))
         scene, findings = contradictions.read(scans, folder.resolve().name, refuse)
         said = [left_out.summary(scene.lost, len(scene.frames) + len(scene.lost))] if scene.lost else []
         said += [str(findings)] if findings.record() else []
@@ -103,6 +103,8 @@ def _bare(path: Path) -> Iterator[Path | None]:
     """A context with the file of a mesh or a cloud without images; None where `path` is something else."""
     if formats.is_known(path):
         yield path
+    elif imports.scan_in_archive(path) is not None:
+        yield None
     elif path.suffix.lower() == ARCHIVE and path.is_file() and not imports.is_export(path):
         with tempfile.TemporaryDirectory(prefix="anyscene_") as temporary:
             try:
@@ -144,7 +146,7 @@ def _read(file: Path, name: str, options: ExportOptions) -> tuple[Scene, str]:
         remarks.append(
             f"{file.name} has no colours: its points are grey, and a network that knows colours errs"
         )
-    said = Said(options.scale, found.up if options.up is None else options.up, options.walls)
+    said = Said(options.scale, options.up, found.up, options.walls)
     scene = of_points(file, name, found.xyz, rgb, found.normal, found.face, said, found.seen_from)
     return scene, "\n".join([*remarks, *scene.remarks])
 

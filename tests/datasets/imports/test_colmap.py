@@ -141,9 +141,7 @@ def test_mesh_in_the_world_of_the_reconstruction(tmp_path):
     assert frames[0].depth is None
     assert np.allclose(as_written(tmp_path / "out").xyz, xyz @ became[:3, :3].T + became[:3, 3], atol=1e-5)
     write_ply(mesh, moved + [0, 0, 100], np.zeros((len(xyz), 3), np.uint8), face)
-    with pytest.raises(
-        DataError, match=r"poisson\.ply: the cameras look at 0 % of it; export it in the world"
-    ):
+    with pytest.raises(DataError, match=r"do not show its mesh \(0 of 3 see it\); export both in one world"):
         imported(tmp_path / "in", tmp_path / "other", mesh)
 
 

@@ -60,6 +60,12 @@ def test_other_archives_are_to_be_unpacked(tmp_path):
         read(tmp_path / archive)
 
 
+def test_a_file_of_another_form_is_told_what_is_read(tmp_path):
+    (tmp_path / "room.pcd").write_text("# .PCD v0.7\n")
+    with pytest.raises(DataError, match=r"room\.pcd: of no form that is read here; .* as \.ply .*\.laz"):
+        read(tmp_path / "room.pcd")
+
+
 def test_two_forms_in_one_folder_are_asked_about(tmp_path):
     write_frames(tmp_path / "room", views(POSES))
     write_tum(tmp_path / "room", views(POSES))

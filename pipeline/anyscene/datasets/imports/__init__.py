@@ -2,7 +2,7 @@
 `rgbd` takes."""
 
 from anyscene.datasets.imports.export_options import ExportOptions, direction, refuse
-from anyscene.datasets.imports.formats import READERS, is_export, read
+from anyscene.datasets.imports.formats import READERS, is_export, read, scan_in_archive
 from anyscene.datasets.imports.orientation import Capture
 from anyscene.datasets.imports.rgbd_writer import Summary, check, write
 from anyscene.datasets.imports.source_frame import SourceFrame
@@ -20,5 +20,6 @@ __all__ = [
     "is_export",
     "read",
     "refuse",
+    "scan_in_archive",
     "write",
 ]  # fmt: skip

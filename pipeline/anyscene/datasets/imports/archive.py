@@ -9,9 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
+from anyscene.datasets.geometry.formats import READERS
 from anyscene.datasets.imports.source_frame import ExportFile
 from anyscene.datasets.raw_files import UNREADABLE
 from anyscene.errors import DataError
+
+ARCHIVES = (".zip", ".r3d")
+OTHERS = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")  # which a person has to unpack
 
 
 def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
@@ -24,6 +28,11 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
             top = zipfile.Path(path)
             folders = [top, *(child for child in top.iterdir() if child.is_dir())]
         except UNREADABLE as error:
+            if path.suffix.lower() not in (*ARCHIVES, *OTHERS):
+                raise DataError(
+                    f"{path}: of no form that is read here; save a mesh or a cloud as .ply "
+                    f"({', '.join(READERS)} are read), an export as a folder or {' or '.join(ARCHIVES)}"
+                ) from error
             raise DataError(
                 f"{path}: not a readable archive ({error}); export it again, or unpack it and "
                 "give the folder (.zip and .r3d are read)"

@@ -22,6 +22,7 @@ from anyscene.datasets.imports import (
 )
 from anyscene.datasets.imports.export_options import READING, ExportOptions
 from anyscene.datasets.imports.orientation import Capture
+from anyscene.datasets.imports.source_frame import ExportFile
 from anyscene.errors import DataError
 
 READERS = {
@@ -62,6 +63,15 @@ def read(path: Path, source: str | None, options: ExportOptions, every: int = 1)
 def is_scan(path: Path) -> bool:
     """Whether `path` is a scan in plain files; folders of Open3D have color/ too, and no pose/."""
     return (path / "color").is_dir() and ((path / "pose").is_dir() or not is_export(path))
+
+
+def scan_in_archive(path: Path) -> ExportFile | None:
+    """The folder of a scan in plain files in a .zip file: its top, or its only folder; None where it is none.
+    Raises DataError where the archive cannot be read."""
+    if not path.is_file() or path.suffix.lower() not in archive.ARCHIVES:
+        return None
+    folder = archive.root(path, ("color",))
+    return folder if folder is not None and archive.holds(folder, "pose") else None
 
 
 def is_export(path: Path) -> bool:

@@ -167,7 +167,9 @@ def _write_capture(folder: Path, sizes: Set[Size], capture: Capture) -> None:
 def _write_depth(path: Path, depth: F4, stored: Depth, same: bool) -> None:
     """Write a depth map. same: whether the file that is stored will do, which takes half of the time."""
     readings = depth[depth > 0]
-    if len(readings) and not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
+    if not len(readings):
+        raise FrameError(f"{stored.source}: has no reading; export it again", "depth without a reading")
+    if not PLAUSIBLE[0] <= np.median(readings) <= PLAUSIBLE[1]:
         raise FrameError(
             f"{stored.source}: half of it is beyond {np.median(readings):.3g} m, which is no room; "
             f"check the unit (a step was taken for {stored.unit:g} m: --depth-unit, --scale for COLMAP)",
@@ -183,6 +185,8 @@ def _write_depth(path: Path, depth: F4, stored: Depth, same: bool) -> None:
 def _read_mesh(mesh: Path, capture: Capture) -> Geometry:
     """What a file of a mesh or a cloud holds, in the world of the frames. Raises DataError."""
     found = formats.read(mesh).moved(capture.world)
+    if not any(frame.depth for frame in capture.frames):
+        return found  # what images show of it tells more
     xyz = points_of(found.xyz, found.face)
     looked_at = np.zeros(len(xyz), bool)
     for frame in capture.frames:
