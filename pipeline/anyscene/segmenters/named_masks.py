@@ -11,7 +11,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
@@ -57,19 +56,19 @@ class NamedMasks:
     def captions(self, image: U1, vocabulary: Sequence[str], captioner: Captioner) -> CaptionMap:
         """ "a brown table in a scene" for each mask of `image` u1[H, W, 3]. The captioner gives the
         adjectives where the model has none of its own."""
-
-        @cache
-        def of_whole(mask: int) -> str:
-            assert self.whole is not None
-            return captioner.modifiers(image, self.whole.owner == mask) if mask >= 0 else ""
-
-        def modifiers(mask: int, inside: B1) -> str:
-            if self.modifiers is not None:
-                return self.modifiers[mask]
-            return captioner.modifiers(image, inside) if self.whole is None else of_whole(self.whole.of[mask])
-
         names = [vocabulary[index] for index in self.name]
+        modifiers = self._described(image, captioner) if self.modifiers is None else self.modifiers
         return caption_map(self.owner, names, modifiers, captioner.template)
+
+    def _described(self, image: U1, captioner: Captioner) -> list[str]:
+        """What the captioner says of each mask, or of the whole mask of each part; "" of masks without pixels
+        and of parts that are not described."""
+        whole = self.whole or WholeMasks(self.owner, np.arange(len(self.name)))
+        seen = np.unique(self.owner[self.owner >= 0])
+        asked = np.unique(whole.of[seen][whole.of[seen] >= 0])
+        said = captioner.modifiers(image, [whole.owner == mask for mask in asked])
+        text = dict(zip(asked.tolist(), said, strict=True))
+        return [text.get(mask, "") for mask in whole.of.tolist()]
 
 
 class MaskModel(ABC):

@@ -108,9 +108,10 @@ def test_only_adjectives_of_what_is_under_the_mask_are_kept(captioner, monkeypat
     monkeypatch.setattr(captioner, "caption", say)
     mask = np.zeros((30, 40), bool)
     mask[10:20, 10:30] = True
-    assert captioner.modifiers(IMAGE, mask) == "small wooden"
+    assert captioner.modifiers(IMAGE, [mask]) == ["small wooden"]
     assert len(seen) == 1 and np.array_equal(seen[0], IMAGE[9:21, 8:32])
-    assert captioner.modifiers(IMAGE, np.zeros((30, 40), bool)) == "" and len(seen) == 1
+    nothing = np.zeros((30, 40), bool)
+    assert captioner.modifiers(IMAGE, [nothing, mask]) == ["", "small wooden"] and len(seen) == 2
 
 
 @pytest.fixture

@@ -44,14 +44,16 @@ def test_captions_look_under_the_mask_alone():
     owner[0, 0] = 2  # one pixel
     colours = colour.ColourCaptioner()
     names = ["chair", "unseen", "table"]
-    found = captioner.caption_map(owner, names, lambda mask, inside: colours.modifiers(image, inside))
+    said = colours.modifiers(image, [owner == number for number in range(3)])
+    assert said == ["orange", "", "black"]
+    found = captioner.caption_map(owner, names, said)
     assert found.text == ("an orange chair in a scene", "a black table in a scene")
     assert np.array_equal(found.caption, np.where(owner == 2, 1, owner))
 
 
 def test_no_pixels_no_adjectives():
     image, nothing = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool)
-    assert colour.ColourCaptioner().modifiers(image, nothing) == ""
+    assert colour.ColourCaptioner().modifiers(image, [nothing]) == [""]
 
 
 def test_cielab_equals_scikit_image():

@@ -93,7 +93,7 @@ class Unasked:
 
     template = "a {} in a scene"
 
-    def modifiers(self, image, mask):
+    def modifiers(self, image, masks):
         raise AssertionError("asked")
 
 

@@ -145,9 +145,9 @@ def test_the_captioner_sees_whole_masks(model, official, monkeypatch):
     class Captioner:
         template = TEMPLATE
 
-        def modifiers(self, image, mask):
-            seen.append(mask)
-            return "red"
+        def modifiers(self, image, masks):
+            seen.extend(masks)
+            return ["red"] * len(masks)
 
     monkeypatch.setattr(model, "captioner", Captioner())
     image = np.array([*small_seem.images()][3])

@@ -1,5 +1,5 @@
 """BLIP (Li et al. 2022) as a captioner, through transformers. It describes the part of the image around a
-mask, and the adjectives of what it says are kept. It stands in for TAP, which the paper uses."""
+mask, and the adjectives of what it says are kept."""
 
 from __future__ import annotations
 
@@ -94,10 +94,12 @@ class BlipCaptioner:
         network = pretrained.network(BlipForConditionalGeneration, folder, SOURCE).to(device)
         return cls(network, tokenizer, prepare, device, precision, template)
 
-    def modifiers(self, image: U1, mask: B1) -> str:
-        """The adjectives of the caption of `image` u1[H, W, 3] around `mask` b1[H, W]: "brown wooden"; "" for
-        an empty mask."""
-        return noun_phrase.modifiers(self.caption(image[crop(mask)])) if mask.any() else ""
+    def modifiers(self, image: U1, masks: Sequence[B1]) -> list[str]:
+        """The adjectives of the caption of `image` u1[H, W, 3] around each of `masks` b1[H, W]: "brown
+        wooden"; "" for an empty mask."""
+        return [
+            noun_phrase.modifiers(self.caption(image[crop(mask)])) if mask.any() else "" for mask in masks
+        ]
 
     @torch.inference_mode()
     def caption(self, image: U1) -> str:

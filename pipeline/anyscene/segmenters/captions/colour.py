@@ -80,8 +80,8 @@ class ColourCaptioner:
 
     template: str = TEMPLATE
 
-    def modifiers(self, image: U1, mask: B1) -> str:
-        return " and ".join(adjectives(image[mask]))
+    def modifiers(self, image: U1, masks: Sequence[B1]) -> list[str]:
+        return [" and ".join(adjectives(image[mask])) for mask in masks]
 
 
 def weights(section: Segmenters) -> Sequence[Path]:
