@@ -4,6 +4,7 @@ that read them: one message, exit code 1, nothing run, nothing written, no scene
 import functools
 import hashlib
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,15 @@ from anyscene.project import digests, per_scene
 from anyscene.weights import catalogue, reading
 from anyscene.weights.catalogue import File, PublishedWeights
 from stages import capability, projection, synthesis
-from tests.builders import REPOSITORY, small_blip, small_grounded, small_lseg, small_sam3, small_universal
+from tests.builders import (
+    REPOSITORY,
+    small_blip,
+    small_grounded,
+    small_lseg,
+    small_sam3,
+    small_tap,
+    small_universal,
+)
 from tests.builders.malice import Code
 from tests.builders.project import Project
 
@@ -224,6 +233,25 @@ def test_of_the_sam_beside_grounding_dino_nothing_runs(weightless, small_weights
     assert f"{file.name}: holds more than tensors" in refused(projection, "grounded")
     file.unlink()
     assert "no checkpoint of SAM" in refused(projection, "grounded")
+
+
+def test_tap_is_missing_cut_or_a_pickle_of_code(weightless):
+    shutil.copytree(REPOSITORY / "models/demo/mask", weightless / "weights/mask")
+    change("mask", captioner="tap")
+    said = refused(projection, "mask")
+    assert "tap_vit_h_v1_1.pkl: no such weights" in said and "`anyscene weights fetch tap`" in said
+    folder = small_tap.write(weightless / "weights/tap")
+    file = folder / "models/tap_vit_h_v1_1.pkl"
+    assert "weights of another architecture: image_encoder" in refused(projection, "mask")
+    content = file.read_bytes()
+    file.write_bytes(content[:-20])
+    assert f"{file.name}: damaged" in refused(projection, "mask")
+    file.write_bytes(pickle.dumps({"a": Code(Path("ran").resolve())}))
+    said = refused(projection, "mask")
+    assert f"{file.name}: damaged, or holds more than tensors; nothing of it ran" in said
+    file.write_bytes(content)
+    (folder / "text_tokenizer.model").unlink()
+    assert "text_tokenizer.model: no such weights" in refused(projection, "mask")
 
 
 # --- answers of models that ran elsewhere ------------------------------------------------------------
@@ -430,7 +458,7 @@ def test_fetch_for_a_preset_puts_files_where_it_will_look(weightless, monkeypatc
     for names in (["sam_vit_h"], []):
         result = CliRunner().invoke(weights.app, ["fetch", *names, "--preset", "scannet"])
         assert result.exit_code == 0, result.output
-    found = ["sam_vit_h", "seem", "blip", "clip-vit-b32", "stable-diffusion-v1-5", "sam_vit_h"]
+    found = ["sam_vit_h", "seem", "tap", "clip-vit-b32", "stable-diffusion-v1-5", "sam_vit_h"]
     assert asked == [(name, Path("weights")) for name in found]
     assert (weightless / "params.yaml").read_bytes() == before
     listed = json.loads(CliRunner().invoke(weights.app, ["list", "--preset", "scannet", "--json"]).stdout)

@@ -7,7 +7,7 @@ import pytest
 
 from anyscene.errors import ConfigError
 from anyscene.segmenters import REGISTRY, grounded, lseg, sam3, universal
-from anyscene.segmenters.captions import blip
+from anyscene.segmenters.captions import blip, tap
 from anyscene.weights import catalogue
 from anyscene.weights.catalogue import CATALOGUE
 
@@ -33,6 +33,8 @@ def test_what_the_hub_has_can_be_fetched_from_there():
 
 def test_the_models_read_what_is_listed():
     assert {file.name for file in catalogue.get("lseg").files} <= set(lseg.FILES)
+    listed = [entry for entry in CATALOGUE if entry.folder == "tap"]
+    assert {file.name for entry in listed for file in entry.files} == {*tap.FILES, tap.TOKENIZER}
     for name in ("mask2former", "oneformer"):
         assert {file.name for file in catalogue.get(name).files} == set(universal.FILES)
     for name, model in (("blip", blip), ("grounded", grounded), ("sam3", sam3)):
@@ -61,6 +63,8 @@ def test_every_model_is_listed():
         ("weights/odise/precomputed.json", "odise"),
         ("weights/seem/seem_focall_v0.pt", "seem"),
         ("weights/seem/seem_focalt_v1.pt", "seem-focalt-v1"),
+        ("weights/tap/models/tap_vit_l_v1_1.pkl", "tap-vit-l"),
+        ("weights/tap/text_tokenizer.model", "tap"),
     ],
 )
 def test_a_path_tells_its_entry(path, entry):

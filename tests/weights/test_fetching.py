@@ -1,5 +1,6 @@
 """Fetching from servers on this machine: a plain one, and one that speaks as the hub does."""
 
+import dataclasses
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -130,6 +131,18 @@ def test_from_the_hub_in_folders(server, tmp_path):
     assert sorted(sums) == sorted([f"{sha256(SMALL)}  c.json", f"{sha256(BIG)}  unet/m.safetensors"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
     assert reading.intact(tmp_path / "b/unet/m.safetensors")
+
+
+def test_a_file_that_lies_elsewhere(server, tmp_path):
+    """TAP's tokenizer is not beside its weights."""
+    serve(server, **{"models/m.safetensors": BIG})
+    server.files["/other/commit/t.model"] = SMALL
+    there = File("t.model", sha256(SMALL), url=f"{server.url}/other/commit/t.model")
+    entry = dataclasses.replace(of_hub(File("models/m.safetensors"), there), sha256_from="them")
+    said = []
+    fetching.fetch(entry, tmp_path, said.append, server.url)
+    assert (tmp_path / "b/t.model").read_bytes() == SMALL and "sha256 by them" in said[1]
+    assert (tmp_path / "b/models/m.safetensors").read_bytes() == BIG
 
 
 @pytest.mark.parametrize("name", ["c.json", "m.safetensors"])

@@ -235,8 +235,8 @@ class Segmenters:
     batch: int  # the number of frames at a time; fewer if a GPU's memory does not suffice
     # the precision of the products in the models; half precision is faster on a GPU and changes labels
     precision: Precision
-    # what gives the masks of mask models their adjectives: a module of segmenters/captions
-    captioner: Literal["colour", "blip"]
+    # what gives the masks of mask models their adjectives: a module of segmenters/captions (paper, code: tap)
+    captioner: Literal["colour", "blip", "tap"]
     # what captions call a mask of a model with labels of its own: own, that label (paper, code); vocabulary,
     # the name of the vocabulary that is closest to it
     nouns: CaptionNouns

@@ -24,6 +24,7 @@ class File:
     name: str  # its path inside the entry's folder
     sha256: str | None = None  # where it was published
     size: int | None = None  # in bytes, where it was published
+    url: str | None = None  # of the file itself, where it is not beside the others
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,28 @@ def _seem(name: str, what: str, file: str) -> PublishedWeights:
     )
 
 
+def _tap(name: str, what: str, file: str) -> PublishedWeights:
+    return PublishedWeights(
+        name=name,
+        what=f"TAP {what}: segmenters.captioner",
+        source="https://huggingface.co/BAAI/tokenize-anything",
+        licence="Apache-2.0",
+        folder="tap",
+        files=(
+            File(f"models/{file}"),
+            File(
+                "text_tokenizer.model",
+                "9e556afd44213b6bd1be2b850ebbbd98f5481437a8021afaf58ee7fb1818d347",
+                499723,
+                "https://raw.githubusercontent.com/baaivision/tokenize-anything/"
+                "9cefd56ab79438b8087e79cd1ca54efa0b9c27a8/tokenize_anything/modeling/text_tokenizer.model",
+            ),
+        ),
+        repository="BAAI/tokenize-anything",
+        sha256_from="the file at commit 9cefd56 of baaivision/tokenize-anything",
+    )
+
+
 def _elsewhere(name: str, what: str, source: str, licence: str) -> PublishedWeights:
     return PublishedWeights(name, what, source, licence, name, (File(ANSWERS),), elsewhere=True)
 
@@ -185,6 +208,11 @@ CATALOGUE = (
         "tokenizer.json",
         "tokenizer_config.json",
     ),
+    _tap("tap", "v1.1, ViT-H, as in SAS", "tap_vit_h_v1_1.pkl"),
+    _tap("tap-vit-l", "v1.1, ViT-L", "tap_vit_l_v1_1.pkl"),
+    _tap("tap-vit-l-v1-0", "v1.0, ViT-L", "tap_vit_l_v1_0.pkl"),
+    _tap("tap-vit-b", "v1.1, ViT-B", "tap_vit_b_v1_1.pkl"),
+    _tap("tap-vit-b-v1-0", "v1.0, ViT-B", "tap_vit_b_v1_0.pkl"),
     PublishedWeights(
         name="sam3",
         what="SAM 3: segmenters.names",

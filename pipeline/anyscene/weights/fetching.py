@@ -67,9 +67,10 @@ def _is_known(path: Path) -> bool:
 def _download(entry: PublishedWeights, file: File, partial: Path, endpoint: str | None) -> tuple[Path, str]:
     """Download `file` into the folder `partial`; returns its path, and what it was checked by. Raises
     FetchError where it is not what was published."""
-    if entry.repository is None:
+    if entry.repository is None or file.url is not None:
         arrived = partial / file.name
-        torch.hub.download_url_to_file(f"{entry.url}/{file.name}", str(arrived))
+        arrived.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(file.url or f"{entry.url}/{file.name}", str(arrived))
         etag = None
     else:
         repository, revision = entry.repository, entry.revision

@@ -1,5 +1,5 @@
-"""Reading published weights: safetensors, or PyTorch files of which only tensors are ever loaded. Where it is
-known what was published, nothing else is read."""
+"""Reading published weights: safetensors, pickles and PyTorch files, of which only tensors are ever loaded.
+Where it is known what was published, nothing else is read."""
 
 from __future__ import annotations
 
@@ -17,30 +17,35 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from anyscene.errors import WeightsError
 from anyscene.project import outputs
 from anyscene.project.digests import sha256
-from anyscene.weights import catalogue
+from anyscene.weights import catalogue, pickled_arrays
 
 # In a folder of weights, in the form of sha256sum. `anyscene weights fetch` writes it, and `make zoo`.
 SUMS = "SHA256SUMS"
 ABOVE = 3  # folders in which it may lie: that of a file, and those above
 BLOCK = 1 << 20  # bytes that are read at a time
 LIGHTNING = "pytorch_lightning."  # its checkpoints refer to its classes, in the keys of what callbacks store
+READERS: dict[str, Callable[[Path], dict[str, torch.Tensor]]] = {
+    ".safetensors": load_file,
+    ".pkl": pickled_arrays.read,
+}
 
 
 def read(file: Path, source: str) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file, or of a PyTorch file that holds a state dict, or has one under
-    "state_dict".
+    """The tensors of a .safetensors file, of a .pkl file that holds a dict of NumPy's arrays, or of a PyTorch
+    file that holds a state dict, or has one under "state_dict".
 
-    No code in a PyTorch file is run, and none of Lightning's. source: where to get the file, for the message.
+    No code in a file is run, and none of Lightning's. source: where to get the file, for the message.
     Raises WeightsError where the file is missing, truncated, not weights, not what was published, or holds
     anything but plain tensors of real numbers.
     """
     again = f"; get the file again from {source}"
     if not file.is_file():
         raise WeightsError(f"{file}: no such weights; get them from {source} and put them there")
+    zipped = False
     try:
-        if file.suffix == ".safetensors":
+        if file.suffix in READERS:
             intact(file)
-            return _plain(load_file(file), file, again)
+            return _plain(READERS[file.suffix](file), file, again)
         with file.open("rb") as stream:
             zipped = stream.read(2) == b"PK"
         # torch.load itself looks through the format from before PyTorch 1.6

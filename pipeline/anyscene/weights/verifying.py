@@ -60,7 +60,7 @@ def _open(path: Path, entry: PublishedWeights) -> str:
                 return f"{len(tensors.keys())} tensors"
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{path}: truncated or damaged ({error})") from error
-    if path.suffix in (".pth", ".ckpt", ".pt", ".bin"):
+    if path.suffix in (".pth", ".ckpt", ".pt", ".bin", ".pkl"):
         return f"{len(reading.read(path, entry.source))} tensors"
     if path.suffix == ".json":
         try:

@@ -15,6 +15,7 @@ from anyscene.segmenters.seem.decoder import QueryDecoder
 from anyscene.segmenters.seem.focal import FOCAL_L, FOCAL_T, Focal, FocalNet
 from anyscene.segmenters.seem.pixel_decoder import PixelDecoder
 from anyscene.segmenters.seem.text import TextTower
+from anyscene.weights import fitting
 
 MEAN, DEVIATION = (123.675, 116.280, 103.530), (58.395, 57.120, 57.375)  # of pixels in 0..255
 STRIDE = 32  # of the coarsest map; sides are padded to its multiples
@@ -122,14 +123,4 @@ def load(
     with torch.device("meta"):  # random values would take seconds to draw
         network = Seem(fits[0])
     kept = {name: value for name, value in tensors.items() if not name.startswith(UNUSED)}
-    own = network.state_dict()
-    missing, left = sorted(own.keys() - kept.keys()), sorted(kept.keys() - own.keys())
-    odd = [name for name in own if name in kept and kept[name].shape != own[name].shape]
-    if missing or left or odd:
-        said = {"missing": missing, "left over": left, "of another shape": odd}
-        parts = "; ".join(f"{what}: {', '.join(names)}" for what, names in said.items() if names)
-        raise WeightsError(f"{file}: weights of another architecture ({parts}){again}")
-    if wrong := [name for name, value in kept.items() if not value.is_floating_point()]:
-        raise WeightsError(f"{file}: {wrong[0]} holds integers{again}")
-    network.load_state_dict({name: value.float() for name, value in kept.items()}, assign=True)
-    return network.eval().requires_grad_(False)
+    return fitting.fill(network, kept, file, again)

@@ -1,0 +1,37 @@
+"""Weights into a network whose parameters have the names of the published files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from anyscene.errors import WeightsError
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+def fill(network: Network, tensors: Mapping[str, torch.Tensor], file: Path, again: str) -> Network:
+    """`network`, which may be without memory, for inference with `tensors`, the content of `file`, in single
+    precision.
+
+    again: the end of messages, what was wanted and where to get it. Raises WeightsError where names or shapes
+    differ, or integers stand for real numbers or the other way round; the message lists what is missing and
+    what is left over.
+    """
+    own = network.state_dict()
+    missing, left = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    odd = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
+    if missing or left or odd:
+        said = {"missing": missing, "left over": left, "of another shape": odd}
+        parts = "; ".join(f"{what}: {', '.join(names)}" for what, names in said.items() if names)
+        raise WeightsError(f"{file}: weights of another architecture ({parts}){again}")
+    for name, value in tensors.items():
+        if value.is_floating_point() != own[name].is_floating_point():
+            what = "real numbers" if value.is_floating_point() else "integers"
+            raise WeightsError(f"{file}: {name} holds {what}{again}")
+    single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    network.load_state_dict(single, assign=True)
+    return network.eval().requires_grad_(False)
