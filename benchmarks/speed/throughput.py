@@ -86,6 +86,44 @@ def segmenter(name: str, images: int, height: int, width: int, encoder: str = "m
     return load
 
 
+def tap(height: int, width: int, across: int, down: int) -> Callable:
+    """Adjectives of across x down masks in one frame. Random weights end no text before its 38th word, the
+    last that there can be."""
+
+    def load(folder: Path, device: torch.device) -> Work:
+        from anyscene.segmenters.captions.tap import captioner, network
+        from anyscene.weights import reading
+
+        class Words:
+            """In the place of the tokenizer, which has no random weights."""
+
+            def bos_id(self) -> int:
+                return 1
+
+            def eos_id(self) -> int:
+                return 2
+
+            def decode(self, words: list[int]) -> str:
+                return " ".join(map(str, words))
+
+        file = folder / "tap.safetensors"
+        model = captioner.TapCaptioner(
+            network.load(reading.read(file, ""), file, "").to(device), Words(), device
+        )
+        (frame,) = _noise(1, height, width)
+        row, column = np.mgrid[:height, :width]
+        owner = row * down // height * across + column * across // width
+        masks = [owner == number for number in range(across * down)]
+
+        def work() -> int:
+            model.modifiers(frame, masks)
+            return 1
+
+        return work
+
+    return load
+
+
 def painter(name: str, steps: int, side: int, dtype: torch.dtype, images: int = 1) -> Callable:
     """Images of `side` pixels with attention, from the full-sized pipeline `name`, by the paper's recipe."""
 
@@ -244,6 +282,26 @@ def write_seem(folder: Path) -> None:
     torch.save(state, folder / "seem" / "seem_focall_v0.pt")
 
 
+def write_tap(kind: int, folder: Path) -> None:
+    """The published network of that number: ViT-H, ViT-L, ViT-B."""
+    from safetensors.torch import save_file
+
+    from anyscene.segmenters.captions.tap.network import PUBLISHED, Tap
+
+    with torch.device("meta"):
+        own = Tap(PUBLISHED[kind]).state_dict()
+    drawn = torch.Generator().manual_seed(0)
+    state = {
+        name: 0.02 * torch.randn(value.shape, generator=drawn)
+        if value.is_floating_point()
+        else torch.tensor(0)
+        for name, value in own.items()
+    }
+    for name in [name for name in state if name.endswith("running_var")]:
+        state[name] = torch.ones_like(state[name])
+    save_file(state, folder / "tap.safetensors")
+
+
 def write_mask2former(folder: Path) -> None:
     """Swin-L, 200 queries and 133 classes, as facebook/mask2former-swin-large-coco-panoptic has them."""
     import transformers
@@ -299,6 +357,16 @@ SUBJECTS = {
         write_lseg,
     ),
     "seem": Subject("Focal-L, frames of 320x240 seen at 682x512", segmenter("seem", 1, 240, 320), write_seem),
+    "tap": Subject(
+        "ViT-H, frames of 320x240 seen at 1024x768, 12 masks in each, texts of 38 words",
+        tap(240, 320, 4, 3),
+        partial(write_tap, 0),
+    ),
+    "tap vit_l": Subject(
+        "ViT-L, frames of 320x240 seen at 1024x768, 12 masks in each, texts of 38 words",
+        tap(240, 320, 4, 3),
+        partial(write_tap, 1),
+    ),
     "mask2former": Subject(
         "Swin-L, frames of 320x240 seen at 384x384", segmenter("mask2former", 1, 240, 320), write_mask2former
     ),

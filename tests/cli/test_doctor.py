@@ -68,7 +68,8 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "seem                  125,000 views, ",
         "1,000 images, hours: not measured",
         "distilled: 70.0 epochs of 1,201 scenes",
-        "125,000 views, each mask of them, hours: not measured",
+        "weights/tap/models/tap_vit_h_v1_1.pkl: no such weights",
+        "125,000 views, each mask of them, ",
         # 37 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
         "up to 3.12 GB a million points",
         "708 GB if a scene has 150,000",
@@ -78,7 +79,7 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
     assert result.stdout.partition("in this order\n")[2].splitlines() == [
         "    anyscene init scannet --preset scannet --root scans/scannet  # makes a project of its own",
         "    cd scannet  # all that follows is done there",
-        "    anyscene weights fetch seem blip clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
+        "    anyscene weights fetch seem tap clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
         "    # put demo_e200.ckpt into weights/lseg: from https://github.com/isl-org/lang-seg "
         '("Download Demo Model")',
         "    anyscene doctor  # says what is still missing",
@@ -129,8 +130,8 @@ def test_doctor_of_a_preset_as_json():
     assert record["data"]["scenes"] == 1513 and record["disk"]["bytes"] == 1513 * 150_000 * 3120
     seem = next(one for one in record["work"] if one["what"] == "seem")
     assert seem["count"] == 125_000 and seem["hours"] > 0  # by the rate in reports/throughput.json
-    blip = next(one for one in record["work"] if one["what"] == "blip")
-    assert (blip["count"], blip["rate"], blip["hours"]) == (125_000, None, None)
+    tap = next(one for one in record["work"] if one["what"] == "tap")
+    assert tap["count"] == 125_000 and tap["hours"] > 0
     assert [step["by_hand"] for step in record["steps"]].count(True) == 1
 
 

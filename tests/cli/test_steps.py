@@ -36,11 +36,11 @@ def test_steps_leave_out_what_is_there(params, tmp_path):
         'git add --all && git commit --message "First run"',
         "anyscene evaluation --show",
     ]
-    (tmp_path / "weights/blip/model.safetensors").unlink()
+    (tmp_path / "weights/tap/text_tokenizer.model").unlink()
     section = dataclasses.replace(params.segmenters, names=("lseg", "odise"))
     params = dataclasses.replace(params, segmenters=section)
     assert [step.do for step in steps("scannet", params, at_hand=True)][1:6] == [
-        "anyscene weights fetch blip",
+        "anyscene weights fetch tap",
         "dvc repro scenes synthesis",
         "anyscene frames",
         "run odise on data/frames",
@@ -49,9 +49,14 @@ def test_steps_leave_out_what_is_there(params, tmp_path):
 
 
 def test_steps_fetch_no_other_weights_of_a_model_that_has_some(params, tmp_path):
-    """SEEM was published in several files, of which one is enough."""
-    fetched = [step.do for step in steps("scannet", params, at_hand=True)][1]
-    assert fetched.startswith("anyscene weights fetch") and "seem" in fetched.split()
-    (tmp_path / "weights/seem").mkdir(parents=True)
-    (tmp_path / "weights/seem/seem_focalt_v1.pt").touch()
-    assert "seem" not in [step.do for step in steps("scannet", params, at_hand=True)][1].split()
+    """SEEM and TAP were published in several files, of which one is enough."""
+
+    def fetched():
+        return [step.do for step in steps("scannet", params, at_hand=True)][1].split()
+
+    assert fetched()[:5] == ["anyscene", "weights", "fetch", "seem", "tap"]
+    for file in ("seem/seem_focalt_v1.pt", "tap/models/tap_vit_l_v1_1.pkl", "tap/text_tokenizer.model"):
+        path = tmp_path / "weights" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert fetched()[3] == "clip-vit-b32"

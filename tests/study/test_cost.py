@@ -82,7 +82,7 @@ def test_hours_only_of_what_was_measured(tmp_path):
         ("sam vit_h", 1000, "masks"),
         ("lseg", 1000, "synthesised images"),
         ("seem", 1000, "synthesised images"),
-        ("blip", 125_000, "views, each mask of them"),
+        ("tap", 125_000, "views, each mask of them"),
         ("superpoint 18A, 2 cm", 7006 * 12, "scenes"),
         ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from anyscene import segmenters
 from anyscene.errors import PipelineError
 from anyscene.project.parameters import Params
+from anyscene.segmenters import captions
 from anyscene.segmenters.precomputed import converters
 from anyscene.study import cost
 from anyscene.weights import needed
@@ -66,13 +67,17 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
     return found
 
 
-def _is_there(model: str, params: Params) -> bool:
-    """Whether a 2D model of the parameters has weights, also others than the catalogue's first: SEEM has
-    several files, of which one is used."""
-    if model not in params.segmenters.names:
-        return False
+def _is_there(name: str, params: Params) -> bool:
+    """Whether a 2D model or the captioner of the parameters has weights, also others than the catalogue's
+    first: SEEM has several files, of which one is used, and so has TAP."""
+    section = params.segmenters
     try:
-        segmenters.find(model, params)
+        if name == section.captioner:
+            captions.find(section)
+        elif name in section.names:
+            segmenters.find(name, params)
+        else:
+            return False
     except PipelineError:
         return False
     return True
