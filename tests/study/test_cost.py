@@ -16,7 +16,7 @@ from benchmarks.speed.throughput import SUBJECTS
 from tests.builders import REPOSITORY
 from tests.builders.scannet import write_root
 
-UNMEASURED = ("grounded", "oneformer", "sam3")  # the benchmark has no subject for them
+UNMEASURED = ("grounded", "oneformer", "openseg", "sam3")  # the benchmark has no subject for them
 SCANS = tuple(f"scene{number:04d}_00" for number in (0, 1, 2, 5, 11))
 
 
@@ -126,6 +126,13 @@ def test_answers_on_disk_take_no_hours(tmp_path):
         "superpoint 18A, 2 cm",
     ]
     assert cost.awaited(params) == [] and cost.frame_bytes(params, size) == 0
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_no_preset_names_a_model_that_runs_elsewhere(tmp_path, name):
+    params = presets.load(name, Path("params.yaml"))
+    section = dataclasses.replace(params.segmenters, weights=str(tmp_path))
+    assert cost.awaited(dataclasses.replace(params, segmenters=section)) == []
 
 
 def test_a_captioner_costs_where_masks_are_made_here(tmp_path):

@@ -171,11 +171,18 @@ CATALOGUE = (
     _seem("seem-focall-v1", "SEEM v1, Focal-L", "seem_focall_v1.pt"),
     _seem("seem-focalt-v0", "SEEM v0, Focal-T", "seem_focalt_v0.pt"),
     _seem("seem-focalt-v1", "SEEM v1, Focal-T", "seem_focalt_v1.pt"),
-    _elsewhere(
-        "openseg",
-        "OpenSeg, EfficientNet-B7",
-        "https://github.com/tensorflow/tpu/tree/master/models/official/detection/projects/openseg",
-        "Apache-2.0",
+    PublishedWeights(
+        name="openseg",
+        what="OpenSeg, EfficientNet-B7: segmenters.names",
+        source="https://github.com/tensorflow/tpu/tree/master/models/official/detection/projects/openseg",
+        licence="Apache-2.0",
+        folder="openseg",
+        files=(
+            File("saved_model.pb"),
+            File("variables/variables.index"),
+            File("variables/variables.data-00000-of-00001"),
+        ),
+        url="https://storage.googleapis.com/cloud-tpu-checkpoints/detection/projects/openseg/colab/exported_model",
     ),
     _elsewhere(
         "odise", "ODISE", "https://github.com/NVlabs/ODISE", "NVIDIA Source Code License (non-commercial)"

@@ -20,9 +20,9 @@ from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.class_names import SEEM
 from anyscene.segmenters.named_masks import MaskModel, NamedMasks
+from anyscene.segmenters.openseg.answer import corners
 from anyscene.segmenters.precomputed import converters
 from anyscene.segmenters.precomputed.converters import Options, torch_file
-from anyscene.segmenters.precomputed.converters.openseg import corners
 from anyscene.segmenters.precomputed.segmenter import load as load_answers
 from anyscene.text import embeddings
 from tests.builders import REPOSITORY, official_answers
