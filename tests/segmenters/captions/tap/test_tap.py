@@ -292,7 +292,8 @@ def test_a_copy_in_safetensors_says_the_same(folder, captioner, tmp_path):
 
 def test_another_tokenizer_is_refused(folder, captioner, tmp_path, monkeypatch):
     """One that was not published, one of other words, and what is none."""
-    file = tmp_path / tap.TOKENIZER
+    file = tmp_path / "tap" / tap.TOKENIZER
+    file.parent.mkdir()
     with pytest.raises(WeightsError, match=r"model: no such tokenizer; `anyscene weights fetch tap`"):
         tap_captioner.tokenizer(file, captioner.network)
     shutil.copy(folder / tap.TOKENIZER, file)
