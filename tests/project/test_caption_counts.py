@@ -105,16 +105,15 @@ def test_counts_that_do_not_fit_are_damage(tmp_path):
     path = written(tmp_path, random_counts(1))
     distinct = store.open_scene(path)["distinct"][:]
     store.write(zarr.open_group(path, mode="r+"), "other", distinct + 1)
-    for file in (path / "distinct/c").rglob("*"):
-        if file.is_file():
-            file.write_bytes((path / "other" / file.relative_to(path / "distinct")).read_bytes())
+    for file in (path / "distinct").glob("c.*"):
+        file.write_bytes((path / "other" / file.name).read_bytes())
     with pytest.raises(StoreError, match=r"a\.zarr: damaged, its counts of captions do not fit .* remove "):
         store.open_scene(path)["feature"][:]
 
 
 def test_a_lost_file_is_named(tmp_path):
     path = written(tmp_path, random_counts(1))
-    next(file for file in (path / "times/c").rglob("*") if file.is_file()).unlink()
+    next((path / "times").glob("c.*")).unlink()
     with pytest.raises(StoreError, match=r"a\.zarr: damaged, times cannot be read \(0 of its 1 files"):
         store.open_scene(path)["feature"]
 

@@ -140,7 +140,7 @@ def _tap(name: str, what: str, file: str) -> PublishedWeights:
         licence="Apache-2.0",
         folder="tap",
         files=(
-            File(f"models/{file}"),
+            File("/".join(("models", file))),  # a folder of its repository
             File(
                 "text_tokenizer.model",
                 "9e556afd44213b6bd1be2b850ebbbd98f5481437a8021afaf58ee7fb1818d347",
