@@ -104,7 +104,7 @@ ROWS = (
         summary=False,
     ),
 )
-DRAWN = Evaluation("val", "error", bootstrap=1000, shuffles=2, seed=3, turns=1, label_sets=())
+DRAWN = Evaluation("val", "error", bootstrap=1000, controls=True, shuffles=2, seed=3, turns=1, label_sets=())
 CAPABILITY = {"dense": np.array([0.5, 0.25, 0.75, 0.125]), "mask": np.array([0.25, 0.875, 0.5, 0.0625])}
 TRUTH = {"dense": np.array([0.5, 0.375, 0.25, np.nan]), "mask": np.array([0.125, 0.75, 0.625, np.nan])}
 

@@ -12,10 +12,11 @@ import torch
 
 from anyscene import segmenters
 from anyscene.project import parameters
-from anyscene.segmenters import maskclip
+from anyscene.segmenters import maskclip, openseg
 from anyscene.segmenters.lseg import segmenter as lseg
 from anyscene.segmenters.maskclip import segmenter as maskclip_segmenter
 from anyscene.segmenters.named_masks import LabelledMaskModel
+from anyscene.segmenters.openseg import segmenter as openseg_segmenter
 from anyscene.segmenters.precomputed.image_index import image_key
 from anyscene.segmenters.protocol import CaptionMap
 from anyscene.segmenters.sam3 import segmenter as sam3
@@ -90,6 +91,9 @@ def load(params, tmp_path, folder_of, monkeypatch):
             open_clip.add_model_config(tmp_path)
             tower = open_clip.create_model("ViT-noting", pretrained=None).visual.eval()
             monkeypatch.setattr(maskclip_segmenter, "load_tower", lambda encoder: tower)
+        elif name == "openseg":  # without TensorFlow; its own tests load a SavedModel
+            monkeypatch.setattr(openseg, "find", lambda folder: folder)
+            monkeypatch.setattr(openseg_segmenter.OpenSegSegmenter, "load", classmethod(of_ones))
         elif name.endswith("elsewhere"):
             write_answers(tmp_path / name, name.split()[0])
         else:
@@ -99,6 +103,17 @@ def load(params, tmp_path, folder_of, monkeypatch):
         return segmenters.load_segmenter(name, params), encoder
 
     return load
+
+
+def of_ones(cls, name, folder, text, device, template):
+    """OpenSeg that answers with a feature of ones for each pixel of IMAGE."""
+    size = IMAGE.shape[:2]
+    info = np.array([size, size, (1, 1), (0, 0)], np.float32)
+
+    def answer(image):
+        return np.ones((1, *size, text.width), np.float32), info
+
+    return cls(name, answer, text, device, template)
 
 
 def write_answers(folder, kind):
@@ -117,7 +132,9 @@ def write_answers(folder, kind):
 
 
 def test_all_models_are_here():
-    assert {"lseg", "maskclip", "seem", *small_segmenters.NAMES} == set(segmenters.REGISTRY.names())
+    assert {"lseg", "maskclip", "openseg", "seem", *small_segmenters.NAMES} == set(
+        segmenters.REGISTRY.names()
+    )
     assert maskclip.ENTRY.name == "maskclip"
 
 

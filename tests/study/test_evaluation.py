@@ -22,6 +22,7 @@ from anyscene.networks import checkpoint
 from anyscene.networks.trained import TrainedNetwork
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
+from anyscene.project.per_scene import Processes
 from anyscene.show.report import scores
 from anyscene.study import ablation, evaluation, plots, rows
 from anyscene.study.ablation import Ablation, Controls, Inputs
@@ -656,7 +657,9 @@ def restated(folder, params, target):
             },
             "difference": {"dense - mask": {"spearman": rank(*between)}},
         },
-        "tasks": score_tasks(Artefacts(folder), params, inputs.encoder, ["room0", "room1"], ["instances"]),
+        "tasks": score_tasks(
+            Artefacts(folder), params, inputs.encoder, Processes(1), ["room0", "room1"], ["instances"]
+        ),
         "label_set": "scannet20",
         "missing": {},
         "problems": [],

@@ -39,4 +39,4 @@ def test_dvc_reads_the_summary_alone():
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
     files = [file for stage in stages.values() for entry in stage.get("metrics", []) for file in entry]
     assert files == ["reports/summary.json"]
-    assert {"reports/metrics.json": {"cache": False}} in stages["evaluation"]["outs"]
+    assert {"reports/metrics.json": {"cache": False, "persist": True}} in stages["evaluation"]["outs"]
