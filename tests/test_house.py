@@ -17,6 +17,7 @@ TESTS = REPOSITORY / "tests"
 ROOTS = {"anyscene_demo": "pipeline", "benchmarks": "", "stages": ""}  # top folders of tests -> of modules
 APART = {  # tests that are not of one module -> of what they are
     "cli/test_extras.py": "every command where an extra is missing",
+    "cli/test_long_names.py": "names in every command",
     "cli/test_outputs.py": "where every command writes",
     "cli/test_outside_a_project.py": "the tools where there is no project",
     "cli/test_worlds.py": "every command in the world of the files",

@@ -1,4 +1,7 @@
-"""The errors that a user of the pipeline can act on: one tree, in the order in which data flow."""
+"""The errors that a user of the pipeline can act on: one tree, in the order in which data flow;
+and what is said of paths that cannot be."""
+
+import errno
 
 
 class PipelineError(Exception):
@@ -124,3 +127,24 @@ class EvaluationError(PipelineError):
 
 class ViewpointError(PipelineError):
     """A scene has nothing to show."""
+
+
+# paths
+
+PATHS = {  # errors of which a path that was given is the cause -> what to do
+    errno.ENAMETOOLONG: "a name of more than 255 bytes, which no file system takes; give a shorter one",
+    errno.EACCES: "nothing there may be read or written; ask whose it is, or give another path",
+    errno.EPERM: "nothing there may be read or written; ask whose it is, or give another path",
+    errno.EROFS: "nothing can be written there; give another path",
+    errno.ELOOP: "its links lead in a circle; mend them, or give another path",
+}
+SHOWN = 120  # characters of a path in a message
+
+
+def blamed(error: OSError) -> str | None:
+    """What a user is told of an error that a path is to blame for; None for any other."""
+    if error.errno not in PATHS or error.filename is None:
+        return None
+    path = str(error.filename)
+    shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}..."
+    return f"{shown}: {PATHS[error.errno]} ({error.strerror})"

@@ -35,6 +35,23 @@ def test_a_full_disk_is_no_fault_of_the_code(number, capsys):
     assert refused(OSError(number, "full"), capsys).startswith("anyscene query: cannot be written (full)")
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENAMETOOLONG, "a name of more than 255 bytes, which no file system takes; give a shorter one"),
+        (errno.EACCES, "nothing there may be read or written; ask whose it is, or give another path"),
+        (errno.EPERM, "nothing there may be read or written; ask whose it is, or give another path"),
+        (errno.EROFS, "nothing can be written there; give another path"),
+        (errno.ELOOP, "its links lead in a circle; mend them, or give another path"),
+    ],
+)
+def test_a_path_that_cannot_be_is_no_fault_of_the_code(number, said, capsys):
+    assert refused(OSError(number, "why", "/a/b"), capsys) == f"/a/b: {said} (why)\n"
+    assert refused(OSError(number, "why", "n" * 4000), capsys).startswith(f"{'n' * 120}...: {said}")
+    with pytest.raises(OSError), refusals("anyscene query"):
+        raise OSError(number, "of no path")
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file", "a"), ValueError("a")])
 def test_a_fault_of_the_code_is_raised(error):
     with pytest.raises(type(error)), refusals("anyscene query"):

@@ -298,3 +298,40 @@ def test_a_header_that_counts_what_no_file_holds_is_refused(tmp_path, element, c
     path.write_bytes(content.replace(before, f"element {element} {count}\n".encode()))
     with pytest.raises(DataError, match=r"room\.ply: (not a readable PLY mesh|needs vertices)"):
         ply.read(path)
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_face_that_names_a_vertex_by_no_whole_number_is_refused(tmp_path, text, size):
+    """A cast would make vertex 0 of 0.9."""
+    vertex = np.zeros(
+        4, [(name, "f4") for name in "xyz"] + [(name, "u1") for name in ("red", "green", "blue")]
+    )
+    vertex["x"], vertex["y"] = [0, 1, 0, 1], [0, 0, 1, 1]
+    for index, wrong in (
+        (1.0, None),
+        (0.9, r"0\.(9|89)"),
+        (np.nan, "nan"),
+        (1e20, r"1[.\d]*e\+20"),
+    ):
+        face = np.zeros(1, [("vertex_indices", "O")])
+        face["vertex_indices"][0] = np.array([0, index, 2, 3][:size], "f4")
+        elements = [
+            PlyElement.describe(vertex, "vertex"),
+            PlyElement.describe(face, "face", {}, {"vertex_indices": "f4"}),
+        ]
+        PlyData(elements, text=text).write(tmp_path / "a.ply")
+        if wrong is None:
+            assert len(ply.read(tmp_path / "a.ply").face) == size - 2
+            continue
+        with pytest.raises(
+            DataError, match=rf"a\.ply: a face names a vertex by no number of one \(({wrong}).*whole"
+        ):
+            ply.read(tmp_path / "a.ply")
+
+
+def test_a_list_of_a_length_that_is_no_whole_number_is_refused(tmp_path):
+    path = tmp_path / "a.ply"
+    path.write_text(HEAD + LIST + END + BODY + "3 0 1 2\n3.5 0 1 2\n")
+    with pytest.raises(DataError, match=r"element face: a list of 3\.5 numbers"):
+        ply.read(path)

@@ -148,7 +148,8 @@ BAD = [
     ("a.foo", r"a\.foo: give a name that ends in \.ply or \.PLY"),
     ("file/a.ply", "file: is a file, where a folder is to be; give another path"),
     ("file/deep/a.ply", "file: is a file, where a folder is to be; give another path"),
-    (f"{'n' * 250}.ply", r"cannot be written \(File name too long\)"),
+    (f"{'n' * 250}.ply", r"cannot be written \(File name too long\); give a shorter name; what was there"),
+    (f"{'n' * 300}.ply", r"cannot be written \(File name too long\); give a shorter name; what was there"),
 ]
 
 
@@ -179,6 +180,17 @@ def test_what_may_not_be_written_is_refused(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=said):
         outputs.check(tmp_path / "a.ply")
     assert not outputs.can_write(tmp_path)
+
+
+@pytest.mark.parametrize("looks", ["exists", "is_symlink", "is_dir"])
+def test_a_folder_above_that_may_not_be_entered_is_refused(tmp_path, monkeypatch, looks):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(outputs.Path, looks, refuse)  # root may enter everywhere
+    for write in (outputs.check, lambda path: outputs.write(path, "a")):
+        with pytest.raises(OutputError, match=r"(cannot|nothing can) be written .*\(Permission denied\)"):
+            write(tmp_path / "a" / "a.ply")
 
 
 @pytest.fixture

@@ -410,7 +410,7 @@ def test_an_entry_of_training_is_a_recipe_and_its_objectives_settings():
     assert parameters.plain(ensembled)["objective"]["points_per_scene"] == 10_000
 
 
-@pytest.mark.parametrize("name", ["random", "fusion", "two words", "a/b", ""])
+@pytest.mark.parametrize("name", ["random", "fusion", "two words", "a/b", "", "n" * 101])
 def test_a_network_needs_a_name_of_its_own(tmp_path, name):
     values = parameters.read(REPOSITORY / "params.yaml")
     values["training"][name] = values["training"]["distilled"]

@@ -267,6 +267,16 @@ def test_a_scene_whose_key_cannot_be_had_keeps_its_older_artefact(task, output):
     assert tree_hash(output) == before
 
 
+def test_an_id_that_is_too_long_for_what_is_made_of_it_is_listed(task, output):
+    with pytest.raises(
+        ScenesFailed, match=r"n{20}\.\.\. is too long to name a folder: give at most 200 bytes"
+    ):
+        go(task, output, KEYS | {"n" * 201: "k"})
+    assert store.scene_ids(output) == list(KEYS)
+    go(task, output, KEYS | {"ü" * 100: "k"})
+    assert store.scene_ids(output) == [*KEYS, "ü" * 100]
+
+
 @pytest.mark.parametrize("scene", ["a/b", "..", ".hidden", "", "two words", "back\\slash"])
 def test_ids_that_cannot_name_a_folder_are_listed(task, output, scene):
     with pytest.raises(ScenesFailed, match="cannot name a folder"):

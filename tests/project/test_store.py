@@ -85,6 +85,30 @@ def test_altered_attributes_are_refused_by_whoever_reads_them(tmp_path):
             read(path)
 
 
+def test_an_attribute_that_is_gone_is_named_with_the_remedy(tmp_path):
+    """Older artefacts have no digest that would tell."""
+    path = tmp_path / "room.zarr"
+    store.create(path, "k").attrs["frames"] = [{"id": "0"}]
+    for read, name in (
+        (store.geometry_keys, "geometry"),
+        (store.splits, "split"),
+        (lambda folder: store.split_ids(folder, "val"), "split"),
+        (lambda folder: store.open_scene(path).attrs["captions"], "captions"),
+    ):
+        with pytest.raises(StoreError, match=rf"room\.zarr: damaged, its attribute '{name}' is gone; remove"):
+            read(tmp_path)
+    with pytest.raises(StoreError, match=r"room\.zarr: damaged, a frame lacks or has something else"):
+        store.read_frames(store.open_scene(path), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"attributes": null}', '{"attributes": 3}', "3"])
+def test_what_is_no_artefact_has_no_attributes(tmp_path, content):
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr" / "zarr.json").write_text(content)
+    with pytest.raises(StoreError, match="not an artefact of this project"):
+        store.key(tmp_path / "b.zarr")
+
+
 def test_scene_ids_are_sorted_and_whole(tmp_path):
     for name in ("b.zarr", "a.zarr", ".c.zarr", "d"):
         (tmp_path / name).mkdir()

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from anyscene.errors import CutText, PipelineError
+from anyscene.errors import CutText, PipelineError, blamed
 from anyscene.project import extras
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk: never a fault of the code
@@ -37,9 +37,12 @@ def refusals(name: str) -> Iterator[None]:
             raise
         said = f"{name} {needed}"
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno in FULL:
+            said = f"{error.filename or name}: cannot be written ({error.strerror}); make room and run again"
+        elif (told := blamed(error)) is not None:
+            said = told
+        else:
             raise
-        said = f"{error.filename or name}: cannot be written ({error.strerror}); make room and run again"
     else:
         return
     _print(said, "red")

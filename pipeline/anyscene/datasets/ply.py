@@ -67,7 +67,7 @@ def read(path: Path) -> Geometry:
         mesh = _load(path)
         vertex = mesh["vertex"]
         xyz = _places(np.column_stack([vertex[axis] for axis in "xyz"]))
-        corner, slot = _faces(mesh)
+        corner, slot = _faces(path, mesh)
         rgb = _colours(vertex)
     except DAMAGED as error:
         raise DataError(f"{path}: not a readable PLY mesh ({error}); export it again") from error
@@ -177,13 +177,19 @@ def _normals(vertex: PlyElement) -> F4 | None:
     return normal if normal.any() else None
 
 
-def _faces(mesh: PlyData) -> tuple[I8, I8]:
-    """As `fans` of the faces."""
+def _faces(path: Path, mesh: PlyData) -> tuple[I8, I8]:
+    """As `fans` of the faces. Raises DataError where a face names a vertex by what is no whole number."""
     if "face" not in mesh or not mesh["face"].count:
         return fans(np.zeros((0, 3), np.int64))
     face = mesh["face"]
     named = face.data.dtype.names
-    return fans(face[next((name for name in INDICES if name in named), INDICES[0])])
+    indices = face[next((name for name in INDICES if name in named), INDICES[0])]
+    try:
+        return fans(indices)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: a face names a vertex by no number of one ({error}); export again"
+        ) from error
 
 
 def _texture(path: Path, mesh: PlyData) -> Path | None:

@@ -17,7 +17,7 @@ from anyscene.datasets import imports, label_set
 from anyscene.datasets.geometry import formats
 from anyscene.datasets.imports import ExportOptions
 from anyscene.datasets.walls import Walls
-from anyscene.errors import DataError, StoreError
+from anyscene.errors import DataError, StoreError, blamed
 from anyscene.library.scanned import NOTHING_SAID, UPRIGHT, as_scene, of_points
 from anyscene.project import layout, parameters, store
 from anyscene.project.layout import Artefacts
@@ -70,6 +70,8 @@ def open(
     True
     """
     path, mesh = Path(scene), None if mesh is None else Path(mesh)
+    for one in (path, mesh):
+        _refuse_unreachable(one)
     if path.suffix == store.SUFFIX and path.is_dir():
         imports.refuse(exporter, options, mesh, every, because=f"{path} is an artefact")
         return _artefact(path, source, project, encoder)
@@ -127,6 +129,7 @@ def located(project: str | Path | None) -> tuple[Params, Artefacts]:
     current folder. Outside any project the parameters are built-in ones; scans and networks are then found by
     their paths. Raises ConfigError where the parameters are missing or wrong."""
     path = Path(project or ".")
+    _refuse_unreachable(path)
     path = path / layout.PARAMETERS if path.is_dir() else path
     named = project is not None and not Path(project).is_dir()
     settings = parameters.load(path) if named or path.is_file() else parameters.defaults()
@@ -135,7 +138,10 @@ def located(project: str | Path | None) -> tuple[Params, Artefacts]:
 
 def is_imported(artefacts: Artefacts, scene: str) -> bool:
     """Whether `scene` is the id of an imported scene, and not the path of a scan."""
-    return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+    try:
+        return scene == Path(scene).name and store.scene_path(artefacts.data("scenes"), scene).is_dir()
+    except OSError:  # longer than an id can be; the file or folder may be there
+        return False
 
 
 def home(artefact: Path) -> tuple[Path, str] | None:
@@ -153,6 +159,7 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
     """Raise StoreError or DataError, which say what to do, where `scene` is neither the id of an imported
     scene nor a path."""
     path, imported = Path(scene), artefacts.data("scenes")
+    _refuse_unreachable(path)
     if path.exists() or is_imported(artefacts, str(scene)):
         return
     remedy = "check the path"
@@ -165,6 +172,15 @@ def require(artefacts: Artefacts, scene: str | Path) -> None:
         if (artefacts.root / layout.PARAMETERS).is_file():
             remedy = "run `dvc repro` (`make demo` in a clone), which imports the scenes, or check the path"
     raise DataError(f"{path}: no such file or folder, and no scene of a project; {remedy}")
+
+
+def _refuse_unreachable(path: Path | None) -> None:
+    """Raise DataError where it cannot even be looked whether the path is there."""
+    try:
+        if path is not None:
+            path.exists()
+    except OSError as error:
+        raise DataError(blamed(error) or f"{path}: cannot be read ({error}); check the path") from error
 
 
 def require_features(scene: str | Path, source: str | Path | None, project: str | Path | None) -> None:

@@ -31,7 +31,9 @@ def replaced(path: Path, *, wholly: bool = False) -> Iterator[Path]:
     Where the block raises, `path` stays what it was, and nothing is left beside it. A folder takes the place
     of an empty one only; `wholly`: of any folder, and what that held is removed. What is no file, such as
     /dev/stdout, is yielded itself. Raises OutputError as `explained`."""
-    if _is_stream(path):
+    with explained(path):
+        stream = _is_stream(path)
+    if stream:
         with explained(path):
             yield path
         return
@@ -64,17 +66,19 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None and not _is_near(Path(error.filename), path):
             raise
+        remedy = "give a shorter name; " if error.errno == errno.ENAMETOOLONG else ""
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); what was there before is unchanged"
+            f"{path}: cannot be written ({error.strerror or error}); {remedy}what was there before is "
+            "unchanged"
         ) from error
 
 
 def check(path: Path, *endings: str) -> None:
     """Raise OutputError where `path` cannot be the file to write: it ends in none of `endings` (any will do
     without), is a folder, lies below a file, or may not be written. A missing folder will be made."""
-    if _is_stream(path):
-        return
     with explained(path):
+        if _is_stream(path):
+            return
         if path.is_dir() and path.suffix not in endings:
             raise OutputError(f"{path}: is a folder; give the file to write")
         if endings and path.suffix.lower() not in endings:

@@ -544,9 +544,10 @@ def _check_names(params: Params) -> None:
     """Raise ConfigError where the name of an entry of `training` cannot be a folder of its own in models/."""
     others = (params.segmenters.weights, params.synthesis.diffusion, params.synthesis.sam)
     for name in params.training:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in (RANDOM, "fusion"):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name) or name in (RANDOM, "fusion"):
             raise ConfigError(
-                f"training: {name!r} cannot name a network; take another word of letters and digits"
+                f"training: {name!r} cannot name a network; take another word of letters and digits, at "
+                "most 100"
             )
         for path in others:
             if Path(path).is_relative_to(layout.NETWORKS / name):

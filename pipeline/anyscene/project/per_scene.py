@@ -47,6 +47,7 @@ class Later:
 
 HOLDER = "holder"  # a file in the workspace that names the process which holds it
 LOCK_RETRY = 0.01  # seconds
+LONGEST_ID = 200  # bytes of a scene id: names that are made of it have more, and at most 255
 AHEAD = 2  # results that may wait for each process, so that memory does not grow with the scenes
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -338,6 +339,8 @@ def join(**upstream: Mapping[str, str | FailedBefore]) -> store.Keys:
 def _unusable_id(scene: str) -> str | None:
     if not scene or scene.startswith(".") or any(c in "/\\\0" or c.isspace() for c in scene):
         return f"scene id {scene!r} cannot name a folder: no '/', no spaces, no leading '.'"
+    if len(os.fsencode(scene)) > LONGEST_ID:
+        return f"scene id {scene[:20]}... is too long to name a folder: give at most {LONGEST_ID} bytes"
     return None
 
 

@@ -97,7 +97,7 @@ def _digest(attributes: Mapping[str, Any]) -> str:
 def made(path: Path) -> Made:
     """How the artefact at `path` was made. Raises StoreError where there is no artefact, or it does not
     say."""
-    attributes = _attributes(Path(path))
+    attributes = dict(_attributes(Path(path)))
     try:
         return Made(attributes["key"], attributes["given"], attributes["made_by"], attributes["content"])
     except KeyError as error:
@@ -421,7 +421,7 @@ def write_scene(group: zarr.Group, scene: Scene, root: Path) -> None:
 def read_scene(path: Path, root: Path) -> Scene:
     """The scene that is stored at `path`; `root` is the folder in which the raw scans lie now."""
     group = open_scene(path)
-    frames = tuple(Frame.from_attributes(record, Path(root)) for record in group.attrs["frames"])
+    frames = tuple(read_frames(group, Path(root)))
     return Scene(
         Path(path).name.removesuffix(SUFFIX),
         group["xyz"][:],
@@ -435,6 +435,15 @@ def read_scene(path: Path, root: Path) -> Scene:
         world(group),
         tuple(group.attrs.get("remarks", ())),
     )
+
+
+def read_frames(group: Artefact, root: Path) -> list[Frame]:
+    """The frames of a scene of data/scenes; `root` is the folder in which the raw scans lie now. Raises
+    StoreError where what is said of one is damaged."""
+    try:
+        return [Frame.from_attributes(record, root) for record in group.attrs["frames"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(group.path, f"a frame lacks or has something else ({error!r})") from error
 
 
 def world(group: Artefact) -> F8:
@@ -474,15 +483,30 @@ def fused_points(path: Path) -> tuple[F2, B1]:
     )
 
 
+class _Attributes(dict[str, Any]):
+    """The attributes of an artefact. One that is asked for and is gone is a damage of the artefact."""
+
+    path: Path
+
+    def __missing__(self, name: str) -> Any:
+        raise _damaged(self.path, f"its attribute {name!r} is gone")
+
+
+def _damaged(path: Path, what: str) -> StoreError:
+    return StoreError(f"{path}: damaged, {what}; remove {path} and run its stage again (`dvc repro`)")
+
+
 def _attributes(path: Path) -> Mapping[str, Any]:
     try:
-        attributes: dict[str, Any] = json.loads((path / ROOT).read_text(encoding="utf-8"))["attributes"]
+        found = json.loads((path / ROOT).read_text(encoding="utf-8"))["attributes"]
+        attributes = _Attributes(found)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no artefact here; run the stage that writes it (`dvc repro`)") from error
-    except (NotADirectoryError, ValueError, KeyError) as error:
+    except (NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}: not an artefact of this project; delete it and run its stage again"
         ) from error
+    attributes.path = path
     if "key" not in attributes or "format" not in attributes:
         raise StoreError(f"{path}: not an artefact of this project; delete it and run its stage again")
     if attributes["format"] != FORMAT:
@@ -491,8 +515,5 @@ def _attributes(path: Path) -> Mapping[str, Any]:
             "run its stage again"
         )
     if attributes.get("digest", wanted := _digest(attributes)) != wanted:  # those of before have none
-        raise StoreError(
-            f"{path}: damaged, its attributes were altered; remove {path} and run its stage again "
-            "(`dvc repro`)"
-        )
+        raise _damaged(path, "its attributes were altered")
     return attributes

@@ -23,6 +23,7 @@ from anyscene.datasets import rotations
 from anyscene.datasets.geometry.colours import GREY
 from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.geometry.texture import sampled
+from anyscene.datasets.whole_numbers import whole
 from anyscene.errors import DataError
 
 UP = np.array([0.0, 1.0, 0.0])  # 3.4
@@ -212,7 +213,7 @@ def _part(file: _File, primitive: dict[str, Any]) -> _Part:
     if mode == POINTS:
         return _Part(xyz, np.zeros((0, 3), np.int64), rgb)
     corner = file.values(primitive["indices"])[:, 0] if "indices" in primitive else np.arange(len(xyz))
-    face = _triangles(corner.astype(np.int64), mode)
+    face = _triangles(whole(corner, np.int64), mode)
     if face.size and face.max() >= len(xyz):
         raise ValueError("a face names a vertex that is not there")
     used, face = np.unique(face, return_inverse=True)  # primitives often share all vertices of a mesh

@@ -132,7 +132,9 @@ def _row_by_row(element: _Element, values: F8, start: int) -> tuple[dict[str, Ar
     found: dict[str, list[Array]] = {name: [] for name, _, _ in element.properties}
     for _ in range(element.count):
         for name, _, listed in element.properties:
-            size = int(_taken(element, values, start, 1)[0]) if listed else 1
+            size = int(said := _taken(element, values, start, 1)[0]) if listed else 1
+            if listed and size != said:
+                raise ValueError(f"element {element.name}: a list of {said:g} numbers")
             start += listed
             found[name].append(_taken(element, values, start, size))
             start += size

@@ -113,7 +113,7 @@ def _faces(path: Path) -> tuple[I8, I8, I8, int]:
     try:
         mesh = PlyData.read(path, known_list_len=ply.TRIANGLES)
         element = mesh["face"]
-        face = np.asarray(element["vertex_indices"], np.int64)
+        face = whole(np.asarray(element["vertex_indices"]), np.int64)
         category, instance = (
             whole(np.asarray(element[name]), np.int32).astype(np.int64)
             for name in ("category_id", "segment_id")

@@ -120,7 +120,9 @@ def _vertex_ids(path: Path) -> tuple[I8, dict[str, int]]:
         raise DataError(
             f"{path}: not a readable PLY with a label per vertex ({error}); download it again"
         ) from error
-    id = id.astype(np.int64)  # of NaN the lowest, which is strange too
+    if id.dtype.kind == "f":
+        id = np.where(id == np.rint(id), id, -1)  # what is no whole number is strange, too
+    id = id.astype(np.int64)
     strange = (id < 0) | (id > NYU40)
     if strange.mean() > MOSTLY:
         raise DataError(

@@ -218,7 +218,7 @@ class SceneView:
         images are gone. Only depth images that may show the point are read, the closest first."""
         section, root = self._settings.projection, Path(self._settings.dataset.root)
         size, place = (section.width, section.height), self.xyz[point : point + 1]
-        frames = [Frame.from_attributes(record, root) for record in self._group.attrs["frames"]]
+        frames = store.read_frames(self._group, root)
         distance = [float(np.linalg.norm(frame.camera.pose[:3, 3] - place[0])) for frame in frames]
         found: list[Sighting] = []
         for index in np.argsort(distance):
