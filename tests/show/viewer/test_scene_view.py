@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from plyfile import PlyData
 from typer.testing import CliRunner
 
@@ -23,6 +24,7 @@ from anyscene.project.layout import Artefacts
 from anyscene.scene import Camera, Frame
 from anyscene.show import palette
 from anyscene.show.viewer import panel_html
+from anyscene.show.viewer.page import PICTURE, picture
 from anyscene.show.viewer.picking import hit
 from anyscene.show.viewer.scene_view import SceneView, Sighting
 from anyscene.tasks import sources
@@ -410,6 +412,31 @@ def test_views_see_the_point_where_the_projection_says(detailed):
     assert [view.frame.id for view in room.views(0)] == ["1"]
 
 
+@pytest.mark.parametrize("resize", ["antialiased", "nearest", "bilinear"])
+def test_a_frame_is_shown_as_2d_models_saw_it(detailed, monkeypatch, resize):
+    """It is resized as projection.resize says: depth in the search, colours in the picture."""
+    folder, params = detailed
+    params = replace(params, projection=replace(params.projection, border=0, resize=resize))
+    room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+    room.xyz[0] = (0, 0, 2)
+    depth, used = Frame.read_depth, []
+
+    def noted(self, size=None, resize="antialiased"):
+        used.append(resize)
+        return depth(self, size, resize)
+
+    monkeypatch.setattr(Frame, "read_depth", noted)
+    (seen, *_) = room.views(0)
+    assert set(used) == {resize}
+    rows, columns = np.indices((61, 83))
+    image = np.stack([(37 * rows + 101 * columns) % 256] * 3, 2).astype(np.uint8)
+    Image.fromarray(image).save(folder / "odd.png")
+    seen = replace(seen, frame=replace(seen.frame, color=folder / "odd.png"), row=0, column=0, size=(20, 15))
+    read = Image.fromarray(seen.frame.read_color((20, 15), resize))
+    expected = np.asarray(read.resize((PICTURE, PICTURE * 15 // 20)))
+    assert np.array_equal(picture(seen)[60:, 60:], expected[60:, 60:])  # the ring is around pixel 0, 0
+
+
 def test_the_panel_never_takes_names_for_markup(room):
     heat = room.ask("<script>alert(1)</script>")
     assert "<script" not in panel_html.matches(heat, "fusion")
@@ -435,7 +462,7 @@ def test_names_of_frames_and_classes_are_no_markup_either(room):
     found = room.describe(int(room.drawn[0]))
     odd = "<b>"
     frame = Frame(odd, Path("0.png"), None, 1000.0, Camera(np.eye(3), np.eye(4), 4, 3))
-    camera = Sighting(frame, 0, 0, (4, 3), 1.0)
+    camera = Sighting(frame, 0, 0, (4, 3), 1.0, "antialiased")
     shown = panel_html.point(
         replace(
             found,

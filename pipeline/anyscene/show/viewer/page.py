@@ -289,7 +289,7 @@ def free_port(first: int) -> int:
 
 def picture(view: Sighting) -> U1:
     """u1[H, W, 3]: the frame, with a ring around the pixel that shows the point."""
-    image = Image.fromarray(view.frame.read_color(view.size))
+    image = Image.fromarray(view.frame.read_color(view.size, view.resize))
     scale = PICTURE / view.size[0]
     image = image.resize((PICTURE, max(1, round(view.size[1] * scale))))
     x, y = (view.column + 0.5) * scale, (view.row + 0.5) * scale

@@ -17,6 +17,7 @@ from anyscene.lifting.projection import visible_pixels
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
+from anyscene.resizing import Resize
 from anyscene.scene import Frame
 from anyscene.show import palette
 from anyscene.show.framing import in_frame
@@ -44,6 +45,7 @@ class Sighting:
     column: int
     size: tuple[int, int]  # width and height of the image in pixels
     distance: float  # from the camera to the point, metres
+    resize: Resize  # how the image gets that size, as 2D models saw it
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,11 @@ class SceneView:
             )
             if len(sees()[0]) == 0 or not _has_files(frame):
                 continue
-            _, row, column = sees(frame.read_depth(size))
+            _, row, column = sees(frame.read_depth(size, section.resize))
             if len(row):
-                found.append(Sighting(frame, int(row[0]), int(column[0]), size, distance[index]))
+                found.append(
+                    Sighting(frame, int(row[0]), int(column[0]), size, distance[index], section.resize)
+                )
             if len(found) == VIEWS:
                 break
         return found
