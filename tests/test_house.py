@@ -390,3 +390,40 @@ def test_every_text_of_the_project_is_read_and_written_in_utf8():
     texts = [(where, node) for where, node in files if node.func.attr in ("read_text", "write_text")]
     assert len(texts) > 50
     assert [where for where, node in texts if "encoding" not in {key.arg for key in node.keywords}] == []
+    opened = [
+        (path.relative_to(REPOSITORY).as_posix(), line)
+        for folder in ("pipeline", "stages")
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for line in opened_without_encoding(path.read_text())
+    ]
+    assert [path for path, _ in opened] == ["pipeline/anyscene/scene.py"]  # a part of a file, as bytes
+
+
+MODE = re.compile(r"[rwax+bt]+")  # the second argument of `open`, the first of `Path.open`
+
+
+def opened_without_encoding(source: str) -> Iterator[int]:
+    """The lines in which a file of text is opened, or read by NumPy, and no encoding is named."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        given = {key.arg: key.value for key in node.keywords}
+        if name == "open":
+            builtin = isinstance(node.func, ast.Name)
+            place = node.args[builtin:] or [given.get("mode", ast.Constant("r"))]
+            mode = place[0].value if isinstance(place[0], ast.Constant) else None
+            text = isinstance(mode, str) and MODE.fullmatch(mode) and "b" not in mode
+        else:
+            text = name in ("loadtxt", "genfromtxt")
+        if text and "encoding" not in given and None not in given:
+            yield node.lineno
+
+
+def test_files_without_encoding_are_noticed():
+    code = (
+        "a.open()\na.open('w', newline='')\nopen(b)\nopen(b, 'w')\nopen(b, mode='a')\nnp.loadtxt(c)\n"
+        "a.open('rb')\nopen(b, 'rb')\na.open(encoding='utf-8')\nd.open('fusion')\nImage.open(e)\n"
+        "np.loadtxt(c, encoding='utf-8')"
+    )
+    assert list(opened_without_encoding(code)) == [1, 2, 3, 4, 5, 6]

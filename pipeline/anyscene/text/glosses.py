@@ -20,7 +20,7 @@ FILE = Path(__file__).parent / "wordnet" / "glosses.csv"
 def glosses() -> dict[str, str]:
     """The definition of each class of the indoor label sets that has one, by its name: for "bed", "a piece of
     furniture that provides a place to sleep"."""
-    with FILE.open(newline="") as file:
+    with FILE.open(newline="", encoding="utf-8") as file:
         return {row["name"]: row["gloss"] for row in csv.DictReader(file)}
 
 

@@ -286,7 +286,7 @@ def _fit(
             recent = []
         if step % max(1, steps // 5) == 0 or step == steps:
             described.write(output, average.module, description)
-            with (output / "log.csv").open("w", newline="") as file:
+            with (output / "log.csv").open("w", newline="", encoding="utf-8") as file:
                 rows = csv.writer(file, lineterminator="\n")
                 rows.writerow(("step", "loss"))
                 rows.writerows((at, f"{value:.5f}") for at, value in log)

@@ -66,7 +66,7 @@ def read(folder: Path, name: str = "loss") -> tuple[F8, F8]:
     TrainingError where it was not recorded."""
     path = Path(folder) / FOLDER / "plots" / "metrics" / f"{name}.tsv"
     try:
-        table = np.loadtxt(path, skiprows=1, ndmin=2)
+        table = np.loadtxt(path, skiprows=1, ndmin=2, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path}: not readable as a curve ({error}); train again") from error
     return table[:, 0], table[:, 1]
