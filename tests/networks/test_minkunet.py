@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from anyscene.networks import VARIANTS, CheckpointError, MinkUNet, load, load_weights, save
-from anyscene.networks.minkunet import resolve
+from anyscene.networks.minkunet import Convolution, resolve
 
 OPENSCENE = Path(__file__).with_name("openscene_18a.txt")  # names and shapes of its 768-d ScanNet checkpoint
 
@@ -78,3 +78,20 @@ def test_damaged_and_missing_checkpoints_are_named(tmp_path):
 def test_auto_takes_the_torch_backend():
     assert resolve("auto") == "torch"
     assert MinkUNet("14A", 3, 4, "minkowski", width=0.25).backend == "minkowski"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "up", "fan"),
+    [
+        (4, 400, 3, False, 400 * 27),
+        (4, 400, 5, False, 400 * 125),
+        (4, 400, 2, False, 400 * 8),
+        (4, 400, 2, True, 400),
+        (400, 4, 1, False, 4),
+    ],
+)
+def test_kernels_begin_with_the_variance_of_their_fan_out(inputs, outputs, size, up, fan):
+    torch.manual_seed(0)
+    kernel = Convolution(inputs, outputs, size, up=up).kernel
+    assert kernel.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.06)  # of 1,600 values and more
+    assert abs(kernel.mean().item()) < 0.1 * (2 / fan) ** 0.5

@@ -14,6 +14,7 @@ from anyscene.datasets import ply
 from anyscene.datasets.geometry import formats
 from anyscene.library.opening import located, require_features
 from anyscene.project import outputs
+from anyscene.project.parameters import MOST_TURNS
 from anyscene.text import embeddings, load_text_encoder
 
 
@@ -38,7 +39,9 @@ def predict(
             "refined one",
         ),
     ] = None,
-    turns: Annotated[int, typer.Option(help="number of turns about the vertical to average over")] = 1,
+    turns: Annotated[
+        int, typer.Option(min=1, max=MOST_TURNS, help="number of turns about the vertical to average over")
+    ] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
     world: In = Worlds.scene,
     *,

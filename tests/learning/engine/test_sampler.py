@@ -15,3 +15,15 @@ def test_places_share_the_scenes_out():
     assert (again[0], again[1].random()) == (batches[7][1], sampler(7, 1)[1].random())
     assert sampler(7, 1)[1].random() != sampler(7, 2)[1].random()
     assert Sampler(1, 4, seed=0).batch == 1
+
+
+def test_every_step_and_place_and_seed_has_an_augmentation_of_its_own():
+    """Also where they show the same scene."""
+    drawn = [
+        Sampler(scenes, 2, seed)(step, place)[1].random(3).tolist()
+        for scenes, seed in ((2, 0), (2, 1))
+        for step in range(8)
+        for place in range(2)
+    ]
+    assert len({tuple(numbers) for numbers in drawn}) == len(drawn) == 32
+    assert len({Sampler(2, 2, 0)(step, 0)[0] for step in range(8)}) == 1
