@@ -137,7 +137,7 @@ def test_a_doubt_about_the_depth_does_not_hide_that_the_mesh_cannot_be_right():
     """As of frames that hardly see the same things, whose depth is in another unit, beside a right mesh."""
     taken = sample(deep(box_room.frames(), lambda depth: 5 * depth))
     doubt = Findings(warning="room: its frames hardly see the same things")
-    with pytest.raises(DataError, match="its mesh contradicts its depth maps"):
+    with pytest.raises(DataError, match="same things; its mesh contradicts its depth maps"):
         judge().surface(taken, box_room.surface(), doubt)
     assert judge().surface(sample(box_room.frames()), box_room.surface(), doubt).warning == doubt.warning
 

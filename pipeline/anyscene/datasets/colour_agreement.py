@@ -27,7 +27,8 @@ WIDTH = 160  # pixels of an image: finer ones differ where depth or poses are a 
 ASKED = 8  # frames of a scan with depth: beyond, the correlation hardly changes
 LOOKING = 16  # frames of a scan without depth
 POINTS = 6000  # of a mesh
-FEWER, COARSE = 6, 4  # frames, and of so many points one, to compare readings
+FEW, COARSE = 6, 4  # frames, and of so many points one, to compare readings by the colours of a mesh
+AMONG, FINER = 16, 2  # the same among images: pairs that see the same are few
 COMMON = 16  # points that two frames see, of which a correlation tells anything
 APART = 0.1  # of an image: by so much points lie elsewhere in the other of two frames
 PAIRS = 3  # of frames, at least, where there is no mesh to compare with
@@ -46,6 +47,7 @@ WAYS: Mapping[str, Callable[[Places], Places]] = {
     "upside down": lambda places: np.stack([places[..., 0], 1 - places[..., 1]], -1),
     "turned by 180 degrees": lambda places: 1 - places,
 }
+AGREES = 0.6  # a correlation of right images; docs/notes/readings.md has measurements
 FARTHEST = 12  # frames by which images may be off
 
 
@@ -86,39 +88,44 @@ def of_images(taken: Sample, frames: Sequence[ColourFrame]) -> Compared | None:
         read.update({k: _thumbnail(frames[k]) for k in set(which) - read.keys()})
         return [read[k] for k in which]
 
-    now = correlation(places, images(0))
+    told = _pairs(places)
+    now = correlation(places, images(0), told=told)
     if now is None:
         return None
-    found = {way: correlation(places, images(0), change) for way, change in WAYS.items()}
-    found |= _of_others(now, lambda step: correlation(places, images(step)))
+    found = {way: correlation(places, images(0), change, told) for way, change in WAYS.items()}
+    found |= _of_others(now, lambda step: correlation(places, images(step), told=told))
     best, way = max((value, way) for way, value in found.items() if value is not None)
     return Compared(now, best, way)
 
 
 def _of_others(now: float, agree: Callable[[int], float | None]) -> dict[str, float | None]:
-    """How far frames agree with images so many frames later or before, in words: those beside them, and, as
-    long as that is better, those farther off. agree: says so of a number of frames."""
+    """How far frames agree with images so many frames later or before, in words: those beside them, and those
+    farther off as long as that is better, or nothing has agreed yet. agree: says so of a number of frames."""
     found: dict[str, float | None] = {}
     for sign, side in ((1, "later"), (-1, "before")):
         last = now
         for step in range(1, FARTHEST + 1):
             value = agree(sign * step)
             found[f"those of {step} frame{'s' if step > 1 else ''} {side}"] = value
-            if value is None or value <= last:
+            if value is None or (value <= last and max(now, last) >= AGREES):
                 break
-            last = value
+            last = max(value, last)
     return found
 
 
 def correlation(
-    places: Places, images: Sequence[U1 | None], change: Callable[[Places], Places] = lambda places: places
+    places: Places,
+    images: Sequence[U1 | None],
+    change: Callable[[Places], Places] = lambda places: places,
+    told: B1 | None = None,
 ) -> float | None:
     """-1..1: the correlation of the colours of points in K images u1[h, w, 3], over all pairs of frames that
     tell (`_pairs`), each with its own means. None where these are fewer than PAIRS, or colours vary by less
     than SPREAD.
 
-    change: of where points are in the images, once it is known which frames see them."""
-    return _pooled(_colours(change(places), images), _pairs(places), PAIRS)
+    change: of where points are in the images, once it is known which frames see them. told: `_pairs`, where
+    they are known."""
+    return _pooled(_colours(change(places), images), _pairs(places) if told is None else told, PAIRS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +140,10 @@ class Painted:
 
     def some(self) -> Painted:
         """A part of the points and of the frames, for a coarse look at many readings."""
-        frames, points = slice(None, None, -(-len(self.images) // FEWER)), slice(None, None, COARSE)
+        few, coarse = (AMONG, FINER) if self.rgb is None else (FEW, COARSE)
+        frames, points = slice(None, None, -(-len(self.images) // few)), slice(None, None, coarse)
         rgb = None if self.rgb is None else self.rgb[points]
-        apart = self.apart * np.sqrt(COARSE)  # of neighbours on a surface
+        apart = self.apart * np.sqrt(coarse)  # of neighbours on a surface
         return Painted(self.xyz[points], rgb, apart, self.cameras[frames], self.images[frames])
 
     def seen(self, change: Change = AS_READ, turn: F8 | None = None) -> tuple[float | None, F8]:

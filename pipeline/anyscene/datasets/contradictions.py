@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from anyscene.datasets.agreement import (
     points_of,
     sample,
 )
-from anyscene.datasets.colour_agreement import LITTLE, ColourFrame, Painted, of_images, painted
+from anyscene.datasets.colour_agreement import AGREES, LITTLE, ColourFrame, Painted, of_images, painted
 from anyscene.datasets.protocol import Correctable, Dataset
 from anyscene.datasets.readings import AXES, POSES, Change, Reading, others
 from anyscene.errors import DataError
@@ -38,6 +38,7 @@ ROW = 4  # frames in a row, or more, that contradict the rest
 JUMP = 0.08  # by so much more than each part itself; in right scans it is up to .03
 HALF = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
 FEW = 0.03  # of what is asked: where less is covered, frames hardly overlap
+SOME = 100  # points of a part of the frames that nothing hides
 ENOUGH = 200  # points that nothing hides; of fewer nothing can be said
 CLEARLY = 2.0  # by so many times the right reading is better
 COARSE = 4  # of so many pixels one is taken to compare readings
@@ -56,7 +57,7 @@ ROOM = 6.0  # metres, the longest side of a room
 SMALLEST = 0.3  # times the spread of what was measured: a surface is at least as large, or a part of it
 # Correlations of colours. Right scans have .73 and more between images, .83 and more between a mesh and
 # images.
-UNLIKE, ALIKE = 0.5, 0.6
+UNLIKE = 0.5  # below it a scan is warned of; above AGREES it is right
 REST = 0.5  # of what colours lack to agree, so much is left at most by a reading that is better
 BETTER = 0.1  # by so much more images agree in the right way than in a wrong one in which they agree too
 SEEN = 0.3  # of an image: a mesh that is read rightly fills more
@@ -177,8 +178,8 @@ class Judge:
         findings = replace(findings, colours=found.value)
         said = f"its images show other colours in the same places (correlation {found.value:.2f})"
         rest = (1 - found.best) / max(1 - found.value, 1e-9)  # of what colours lack to agree
-        clearly = found.value < ALIKE or (rest <= REST / 2 and found.best - found.value > BETTER)
-        if found.best >= ALIKE and rest <= REST and clearly:
+        clearly = found.value < AGREES or (rest <= REST / 2 and found.best - found.value > BETTER)
+        if found.best >= AGREES and rest <= REST and clearly:
             said = f"{said}; with images that are {found.way} they do not ({found.best:.2f}): write them so"
             return self._wrong(findings, said)
         if found.value < UNLIKE:
@@ -199,7 +200,7 @@ class Judge:
         value, filled = shown.seen()
         findings = replace(findings, colours=value)
         blind = int(np.count_nonzero(filled < LITTLE))
-        if 2 * blind <= len(filled) and (value is None or value >= ALIKE):
+        if 2 * blind <= len(filled) and (value is None or value >= AGREES):
             return findings
         agree = "" if value is None else f", with a correlation of colours of {value:.2f}"
         said = f"its frames do not show its mesh ({len(filled) - blind} of {len(filled)} see it{agree})"
@@ -208,7 +209,8 @@ class Judge:
         world = "export both in one world and one unit"
         if blind == len(filled) or 10 * filled.mean() < 1:
             return self._wrong(findings, f"{said}; {world}")
-        if 2 * blind > len(filled) or (value is not None and value < UNLIKE):
+        least = UNLIKE if shown.rgb is None else AGREES
+        if 2 * blind > len(filled) or (value is not None and value < least):
             return self._doubtful(findings, f"{said}; {world}")
         return findings
 
@@ -229,7 +231,7 @@ class Judge:
 
         reading, turn = max(ways, key=worth)
         like, filled = shown.seen(now.to(reading), TURNS[turn])
-        if (reading, turn) == (now, 0) or like is None or like < ALIKE or filled.mean() < SEEN:
+        if (reading, turn) == (now, 0) or like is None or like < AGREES or filled.mean() < SEEN:
             return None
         if value is not None and 1 - like > REST * (1 - value):
             return None
@@ -253,7 +255,7 @@ class Judge:
             return findings
         pairs = taken.pairs()
         odd, among = _odd(pairs.contradictions())
-        jump = _jump(pairs if len(odd) >= ROW else pairs.without(odd))
+        jump = _jump(pairs, odd)
         if jump is not None:
             findings = self._doubtful(findings, _jump_in_words(taken.ids, *jump))
             odd, among = _odd(pairs.within(*jump[:2]).contradictions())
@@ -285,9 +287,10 @@ class Judge:
         return LENS if other.focal != 1 else self.correction(self.reading.different(other.reading))
 
     def _wrong(self, findings: Findings, said: str) -> Findings:
+        doubtful = self._doubtful(findings, said)
         if self.refuse:
-            raise DataError(f"{self.where}: {said}")
-        return self._doubtful(findings, said)
+            raise DataError(doubtful.warning)  # with what was doubted before, which may be the cause
+        return doubtful
 
     def _doubtful(self, findings: Findings, said: str) -> Findings:
         more = f"{findings.warning}; {said}" if findings.warning else f"{self.where}: {said}"
@@ -429,12 +432,19 @@ def _is_better_by_a_tenth(taken: Sample) -> bool:
     return bool((found > MORE * _worth(taken.frames(every=COARSE))).any())
 
 
-def _jump(pairs: Pairs) -> tuple[int, int, float, float] | None:
-    """As `Pairs.parted`: frames in a row that clearly contradict the rest; None where none do."""
-    found = pairs.parted(ROW, ENOUGH)
-    if found is None or found[2] - found[3] < JUMP or found[2] < CLEARLY * found[3]:
-        return None
-    return found
+def _jump(pairs: Pairs, odd: Iterable[int]) -> tuple[int, int, float, float] | None:
+    """As `Pairs.parted`: frames in a row that clearly contradict the rest; None where none do. Where several
+    frames are odd, a jump may be why: then all of them are on one side of it. Else it is looked for without
+    them."""
+    several = set(odd)
+    for tried in (pairs, pairs.without(several)) if len(several) > 1 else (pairs.without(several),):
+        found = tried.parted(ROW, SOME)
+        if found is None or found[2] - found[3] < JUMP or found[2] < CLEARLY * found[3]:
+            continue
+        inside = several & set(range(*found[:2]))
+        if tried is not pairs or inside in (several, set()):
+            return found
+    return None
 
 
 def _jump_in_words(ids: Sequence[str], first: int, end: int, across: float, among: float) -> str:
