@@ -34,6 +34,14 @@ BESIDE = {  # files that are mostly tested elsewhere -> where, beside the tests 
     "networks/checkpoint.py": ("networks/test_trained.py", "library/test_opening.py"),
     "project/artefact.py": ("project/test_store.py",),
     "project/store.py": ("project/test_per_scene.py", "project/test_artefact.py"),
+    "segmenters/captions/tap/captioner.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/captions/tap/image_decoder.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/captions/tap/image_encoder.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/captions/tap/network.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/captions/tap/prompt_encoder.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/captions/tap/prompts.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/captions/tap/text_decoder.py": ("segmenters/captions/tap/test_tap.py",),
+    "segmenters/openseg/answer.py": ("segmenters/openseg/test_segmenter.py",),
     "segmenters/precomputed/archive.py": ("segmenters/precomputed/test_segmenter.py",),
     "segmenters/precomputed/converters/tap.py": ("segmenters/precomputed/converters/test_converters.py",),
     "segmenters/precomputed/converters/writing.py": ("segmenters/precomputed/converters/test_converters.py",),
@@ -57,6 +65,7 @@ BESIDE = {  # files that are mostly tested elsewhere -> where, beside the tests 
     "tasks/segmentation/scoring.py": ("cli/test_score.py",),
     "tasks/segmentation/task.py": ("tasks/test_task.py",),
     "text/known.py": ("cli/test_check.py",),
+    "weights/fitting.py": ("segmenters/seem/test_segmenter.py", "segmenters/captions/tap/test_tap.py"),
 }
 
 
