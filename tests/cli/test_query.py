@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -19,7 +20,7 @@ from anyscene.project.layout import Artefacts
 from anyscene.show import heat_map
 from anyscene.tasks import sources
 from anyscene.tasks.query.groups import Match
-from anyscene.tasks.query.session import Answer, Session
+from anyscene.tasks.query.session import Answer, FoundThrough, Session
 from anyscene.text.glosses import glosses
 from tests.builders import REPOSITORY, miniature
 
@@ -187,3 +188,68 @@ def test_sources_that_there_are_not_are_named_with_those_that_there_are(rooms, t
         shutil.copytree(rooms / "data" / stage, tmp_path / "data" / stage)
     with pytest.raises(StoreError, match="no features of nonsense; there are none, or give the folder"):
         sources.of_scene(Artefacts(tmp_path), "room0", "nonsense")
+
+
+def test_every_cell_of_the_table_and_every_value_of_the_file(rooms, tmp_path, monkeypatch):
+    box = ((-1.5, 0.25, 0.125), (2.5, 3.75, 4.5))
+    matches = (
+        Match((3, 8), 0.87654, 12345, 1.239, (1.236, -2.344, 0.004), (4.0, 3.5, 4.375), box),
+        Match((5,), 0.65432, 67, 23.456, (-0.001, 10.5, 3.25), (0.126, 0.5, 1.0), box),
+    )
+    through = (FoundThrough("sofa", "an upholstered seat"), None)
+    answer = Answer("a bed", ("a desk",), np.zeros(1, np.float32), matches, ("bed", "chair"), through, "")
+    monkeypatch.setattr(Session, "ask", lambda *arguments: answer)
+    monkeypatch.setenv("COLUMNS", "200")
+    found = tmp_path / "q.json"
+    result = run(rooms, "room0", "a bed", "--source", "fusion", "--json", str(found))
+    assert result.exit_code == 0, result.output
+    title, head, first, second, *_ = result.output.splitlines()
+    assert title.strip() == "'a bed' in room0 (fusion)"
+    columns = ["shows", "found as", "score", "area / m²", "points", "centre / m", "extent / m"]
+    assert re.split(r"\s{2,}", head.strip()) == columns
+    assert re.split(r"\s{2,}", first.strip()) == [
+        "1", "bed", "sofa*", "0.877", "1.24", "12,345", "1.24 -2.34 0.00", "4.00 3.50 4.38"
+    ]  # fmt: skip
+    assert re.split(r"\s{2,}", second.strip()) == [
+        "2", "chair", "0.654", "23.46", "67", "0.00 10.50 3.25", "0.13 0.50 1.00"
+    ]  # fmt: skip
+    common = {"box": [list(corner) for corner in box]}
+    assert json.loads(found.read_text()) == {
+        "scene": "room0",
+        "source": "fusion",
+        "group": "object",
+        "by": "both",
+        "world": "scene",
+        "queries": [
+            {
+                "text": "a bed",
+                "not": ["a desk"],
+                "matches": [
+                    {
+                        "rank": 1,
+                        "shows": "bed",
+                        "found_as": {"name": "sofa", "gloss": "an upholstered seat"},
+                        "superpoints": [3, 8],
+                        "score": 0.87654,
+                        "points": 12345,
+                        "area": 1.239,
+                        "centre": [1.236, -2.344, 0.004],
+                        "extent": [4.0, 3.5, 4.375],
+                        **common,
+                    },
+                    {
+                        "rank": 2,
+                        "shows": "chair",
+                        "found_as": None,
+                        "superpoints": [5],
+                        "score": 0.65432,
+                        "points": 67,
+                        "area": 23.456,
+                        "centre": [-0.001, 10.5, 3.25],
+                        "extent": [0.126, 0.5, 1.0],
+                        **common,
+                    },
+                ],
+            }
+        ],
+    }

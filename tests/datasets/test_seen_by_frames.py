@@ -1,5 +1,7 @@
 """What the frames of a scan tell of points that lack it. Colours of the room say where a point is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ from anyscene.datasets import ply, seen_by_frames
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.lifting.superpoints import segment_points
+from anyscene.scene import Camera
 from tests.builders import coloured_room
 
 
@@ -122,3 +125,130 @@ def test_few_points_have_no_normals(tmp_path):
     folder = coloured_room.write_scan(tmp_path / "room", frames=2)
     write_mesh(folder / "mesh.ply", np.eye(3), None, np.zeros((3, 3), np.uint8))
     assert not read(folder).normal.any()
+
+
+def seen_from(camera, shade, depth=None, read=None):
+    """A frame whose image has one grey, and maybe a depth map in metres."""
+    image = np.full((camera.height, camera.width, 3), shade, np.uint8)
+
+    def read_color():
+        if read is not None:
+            read.append(shade)
+        return image
+
+    depth = None if depth is None else np.asarray(depth, np.float32)
+    return SimpleNamespace(camera=camera, read_color=read_color, read_depth=lambda: depth)
+
+
+def camera(width, height, focal=1.0, centre=(0.0, 0.0), pose=None):
+    u, v = centre
+    return Camera(
+        np.array([[focal, 0, u], [0, focal, v], [0, 0, 1]]),
+        np.eye(4) if pose is None else pose,
+        width,
+        height,
+    )
+
+
+def both_and_other(points, first, second):
+    """Of each point whether the first of two frames sees it: then its grey is 150, else the 200 of the
+    second, which sees all."""
+    grey = seen_by_frames.colours(np.array(points, np.float32), [first, second], "mesh.ply")
+    assert set(np.unique(grey)) <= {150, 200}
+    return (grey[:, 0] == 150).tolist()
+
+
+BEHIND_ALL = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -9], [0, 0, 0, 1.0]])
+
+
+def test_a_frame_sees_half_a_pixel_beyond_the_centres_of_its_outermost_pixels():
+    points = {
+        (-0.49, 0, 1): True,
+        (-0.51, 0, 1): False,
+        (3.49, 1, 1): True,
+        (3.51, 1, 1): False,
+        (1, -0.49, 1): True,
+        (1, -0.51, 1): False,
+        (2, 2.49, 1): True,
+        (2, 2.51, 1): False,
+        (6.98, 0, 2): True,  # twice as far
+        (30, 0, -1): False,  # behind it
+    }
+    wide = seen_from(camera(41, 41, 1, (20, 20), BEHIND_ALL), 200)
+    assert both_and_other(list(points), seen_from(camera(4, 3), 100), wide) == list(points.values())
+
+
+def test_a_point_is_hidden_a_twentieth_of_its_distance_from_what_is_measured():
+    """Readings of 2 m, and none in the last column."""
+    depth = np.full((3, 8), 2.0)
+    depth[:, 7] = 0
+    distance = (2.0, 2.1, 2.11, 1.91, 1.9, 3, 1, 2.0)
+    points = [(column * z, z, z) for column, z in enumerate(distance)]  # each in its pixel of the middle row
+    wide = seen_from(camera(201, 201, 5, (100, 100), BEHIND_ALL), 200)
+    found = both_and_other(points, seen_from(camera(8, 3), 100, depth), wide)
+    assert found == [True, True, False, True, False, False, False, False]
+
+
+def test_a_depth_map_may_have_another_size_than_its_image():
+    """Twice as many pixels: the centres of the corner pixels stay in the corners. Seen by the image are
+    columns 0 to 3 and rows 0 to 2, which lie in the pixels 0, 2, 4 and 6 of the depth map, and 0, 2 and 4."""
+    depth = np.full((6, 8), 9.0)
+    depth[::2, ::2] = 1
+    depth[4, 6] = 9
+    points = [(column, row, 1) for row in range(3) for column in range(4)]
+    wide = seen_from(camera(41, 41, 1, (20, 20), BEHIND_ALL), 200)
+    assert both_and_other(points, seen_from(camera(4, 3), 100, depth), wide) == [True] * 11 + [False]
+
+
+def facing():
+    """A camera at 5 m that looks back."""
+    pose = np.diag([-1.0, 1, -1, 1])
+    pose[2, 3] = 5
+    return camera(129, 129, 100, (64, 64), pose)
+
+
+def wall():
+    """Points 2 m away that lie 2 cm apart: one in each pixel of the middle of an image of 65 x 65."""
+    u, v = np.meshgrid(np.arange(-20, 21), np.arange(-20, 21))
+    return np.stack([0.02 * u.ravel(), 0.02 * v.ravel(), np.full(u.size, 2.0)], 1)
+
+
+@pytest.mark.parametrize(("distance", "seen"), [(2.09, True), (2.11, True), (2.13, False), (2.5, False)])
+def test_without_depth_a_point_is_hidden_behind_those_before_it(distance, seen):
+    """A twentieth of 2 m and the 2 cm between points."""
+    points = np.concatenate([wall(), [(0, 0, distance)]])
+    first, second = seen_from(camera(65, 65, 100, (32, 32)), 100), seen_from(facing(), 200)
+    grey = seen_by_frames.colours(points.astype(np.float32), [first, second], "mesh.ply")
+    assert grey[-1].tolist() == ([150] * 3 if seen else [200] * 3)
+
+
+@pytest.mark.parametrize(
+    ("distance", "reach"),
+    [(1.0, 1), (0.5, 3), (0.3, 5), (0.2, 6)],  # one and a half of 2, 4, 6.7, 10 pixels, half to either side
+)
+def test_a_near_point_covers_what_lies_between_it_and_its_neighbours(distance, reach):
+    """At most six pixels to each side."""
+    points = np.concatenate([wall(), [(0, 0, distance)]])
+    first = seen_from(camera(65, 65, 100, (32, 32)), 100)
+    behind = np.eye(4)
+    behind[:3, 3] = 0, 0, 1.5  # sees the wall alone
+    second = seen_from(camera(201, 201, 100, (100, 100), behind), 200)
+    grey = seen_by_frames.colours(points.astype(np.float32), [first, second], "mesh.ply")[:-1, 0]
+    covered = np.abs(np.rint(points[:-1, :2] / 0.02)).max(1) <= reach
+    assert np.array_equal(grey == 200, covered) and set(grey) == {150, 200}
+
+
+def test_a_tenth_of_the_points_has_to_be_seen():
+    points = np.array([(0, 0, 1), *((50 + k, 0, 1) for k in range(10))], np.float32)
+    frame = seen_from(camera(4, 3), 100)
+    assert (seen_by_frames.colours(points[:10], [frame], "mesh.ply") == 100).all()
+    with pytest.raises(DataError, match="has no colours, and the frames see 9 % of it"):
+        seen_by_frames.colours(points, [frame], "mesh.ply")
+
+
+@pytest.mark.parametrize(("frames", "asked"), [(1, 1), (200, 200), (201, 101), (401, 134)])
+def test_at_most_two_hundred_frames_are_asked(frames, asked):
+    read = []
+    every = [seen_from(camera(4, 3), k % 256, read=read) for k in range(frames)]
+    seen_by_frames.colours(np.array([(0, 0, 1)], np.float32), every, "mesh.ply")
+    assert len(read) == asked and read[:2] == ([0] if frames == 1 else [0, -(-frames // 200)])

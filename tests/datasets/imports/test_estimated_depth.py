@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from anyscene.datasets import imports
 from anyscene.datasets.imports import ExportOptions, estimated_depth, nerfstudio
-from anyscene.datasets.imports.source_frame import OPENGL
+from anyscene.datasets.imports.source_frame import OPENGL, load
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
 from anyscene.scene import Camera
@@ -142,3 +142,45 @@ def test_what_cannot_be_estimated(capture):
     again = estimated_depth.added(replace(capture, seen=seen), Told(POSES, metric=True))
     with pytest.raises(DataError, match=r"has depth; --estimate-depth is for exports without"):
         estimated_depth.added(again, Told(POSES, metric=True))
+
+
+def test_eight_points_tell_the_scale_if_half_of_them_are_less_than_a_fifth_off():
+    """Four of 1 m and four of b: the scale is (1 + b) / 2, and half of them are (b - 1 / b) / 4 off."""
+    same = np.ones(8, np.float32)
+
+    def told(b, count=8):
+        return estimated_depth.by_points(same[:count], np.array([1, b] * 4)[:count], True)
+
+    assert told(1.47) == (pytest.approx(1.235), 0) and told(1.49) is None  # 0.197 and 0.205
+    assert told(1.2) is not None and told(1.2, 7) is None
+
+
+@pytest.mark.parametrize(("way", "told"), [(0.29, False), (0.31, True), (1.49, True), (1.51, False)])
+def test_two_cameras_tell_a_factor_that_went_thirty_centimetres_to_one_and_a_half_metres(way, told):
+    both = [camera(1.2, 1, 30), camera(1.2 + way, 1, 30)]
+    found = by_baseline(both, [inside(one) / np.float32(1.5) for one in both])
+    assert (found is not None) == told and (not told or found == pytest.approx(1.5, rel=0.05))
+
+
+@pytest.mark.parametrize("factor", [0.255, 3.9])
+def test_factors_are_looked_for_from_a_quarter_to_four(factor):
+    found = by_baseline(CAMERAS, [inside(one) / np.float32(factor) for one in CAMERAS])
+    assert found == pytest.approx(factor, rel=0.03)
+    assert estimated_depth.FACTORS[[0, 50, 100]] == pytest.approx([0.25, 1, 4])
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_what_is_farther_than_fifty_metres_is_no_reading(capture, metric):
+    class Far(Told):
+        def __call__(self, rgb):
+            found = super().__call__(rgb).copy()
+            for column, depth in enumerate((49.5, 50.5)):
+                found[0, column] = depth / 1.7 if metric else (1.7 / depth - 0.02) / 0.5
+            return found
+
+    seen = {frame.id: on_the_wall(capture, i) for i, frame in enumerate(capture.frames)}
+    estimated = estimated_depth.added(replace(capture, seen=seen), Far(POSES, metric, 1.7))
+    for pose, frame in zip(POSES, estimated.frames, strict=True):
+        found, wall = load(frame).depth, render(pose)[1]
+        assert found[0, :2] == pytest.approx([49.5, 0], abs=0.05)
+        np.testing.assert_allclose(found[1:], wall[1:], rtol=1e-3)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import viser
+from PIL import Image, ImageDraw
 from websockets.sync.client import connect
 
 from anyscene.errors import PipelineError, StoreError
 from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
+from anyscene.scene import Camera, Frame
 from anyscene.show.viewer import page as page_module
 from anyscene.show.viewer import panel_html
 from anyscene.show.viewer.page import HEAT, Page
-from anyscene.show.viewer.scene_view import SceneView
+from anyscene.show.viewer.scene_view import SceneView, Sighting
+from anyscene.tasks.layer import Layer
 from tests.builders import miniature
 
 
@@ -202,3 +206,86 @@ def test_no_button_hands_the_scene_to_others(page, monkeypatch):
 def test_it_is_said_how_many_points_are_drawn(page):
     assert "Click a point" in page.panel.point.content and "drawn" not in page.panel.point.content
     assert "50 of 1,000 points are drawn" in panel_html.hint(50, 1000)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(32, 24, 240), (640, 480, 240), (40, 30, 240), (30, 20, 213)]
+)
+def test_a_ring_lies_around_the_pixel_that_shows_the_point(tmp_path, width, height, shown):
+    """A view is 320 pixels across; the ring has a radius of 9 around the middle of the pixel."""
+    image = np.full((height, width, 3), 90, np.uint8)
+    Image.fromarray(image).save(tmp_path / "0.png")
+    camera = Camera(np.eye(3), np.eye(4), width, height)
+    frame = Frame("0", tmp_path / "0.png", None, 1000.0, camera)
+    row, column = height // 4, width // 2
+    found = page_module.picture(Sighting(frame, row, column, (width, height), 1.0))
+    assert found.shape == (shown, 320, 3)
+    ring = (found == (255, 0, 255)).all(-1)
+    assert (found[~ring] == 90).all()
+    scale = 320 / width
+    y, x = (row + 0.5) * scale, (column + 0.5) * scale
+    expected = Image.new("RGB", (320, shown), (90, 90, 90))
+    ImageDraw.Draw(expected).ellipse((x - 9, y - 9, x + 9, y + 9), outline=(255, 0, 255), width=3)
+    np.testing.assert_array_equal(found, np.asarray(expected))
+    places = np.argwhere(ring)
+    assert np.abs((places.min(0) + places.max(0)) / 2 - [y, x]).max() <= 0.7
+
+
+class Sheet:
+    """A scene of three points between (-1, 2, 0.3) and (3, 8, 2.6), as a page asks for it."""
+
+    scene, source = "a", None
+    xyz = np.array([[-1, 2, 0.3], [3, 8, 2.6], [0, 3, 1.9]], np.float32)
+    rgb = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8)
+    drawn, spacing, layers = np.arange(3), 0.25, ("colour",)
+    texts = SimpleNamespace(label_set=SimpleNamespace(names=("bed",)))
+
+    def bounds(self):
+        return self.xyz.min(0), self.xyz.max(0)
+
+    def open_height(self):
+        return 1.83
+
+    def below(self, height):
+        return np.flatnonzero(self.xyz[:, 2] <= height)
+
+    def only(self, layer, name):
+        return self.rgb
+
+    def layer(self, title):
+        return Layer("colour", "colour", self.rgb)
+
+    def prepare(self):
+        pass
+
+
+def test_heights_points_and_the_first_look():
+    """Heights are multiples of an eighth: the lowest point below the lower end, the highest below the upper,
+    and the scene is open from the next above 1.83 m. One looks at its middle (1, 5, 1.45) from a corner."""
+    page = Page(["a"], "a", lambda name: Sheet(), 0)
+    try:
+        height = page.panel.height
+        assert (height.min, height.max, height.value) == (0.25, 2.625, 1.875)
+        assert (page.panel.threshold.min, page.panel.threshold.max, page.panel.threshold.value) == (0, 1, 0)
+        size = page.panel.size
+        assert (size.min, size.max, size.value) == (0.5, 4, 1.2)
+        np.testing.assert_array_equal(page.cloud.points, Sheet.xyz[:1])
+        np.testing.assert_array_equal(page.cloud.colors, Sheet.rgb[:1])
+        assert page.cloud.point_size == pytest.approx(1.2 * 0.25)
+        size.value = 2.0
+        assert page.cloud.point_size == pytest.approx(0.5)
+        height.value = 2.0
+        np.testing.assert_array_equal(page.cloud.points, Sheet.xyz[[0, 2]])
+        reach = np.sqrt(4**2 + 6**2 + 2.3**2)
+        camera = page.server.initial_camera
+        np.testing.assert_allclose(camera.look_at, (1, 5, 1.45), rtol=1e-6)
+        expected = (1 + 0.5 * reach, 5 + 0.4 * reach, 1.45 + 0.75 * reach)
+        np.testing.assert_allclose(camera.position, expected, rtol=1e-6)
+    finally:
+        page.stop()
+
+
+def test_the_mark_of_a_point_is_twice_as_large_as_points_are_apart(page):
+    page.select(7)
+    marker = page.clicked_on[0]
+    assert marker.radius == pytest.approx(2 * page.view.spacing) and tuple(marker.color) == (255, 0, 255)

@@ -474,3 +474,75 @@ def test_names_of_frames_and_classes_are_no_markup_either(room):
         )
     )
     assert shown.count("&lt;b&gt;") >= 6 and not re.search(r"<b>(?!Point)", shown)
+
+
+@pytest.mark.parametrize(
+    ("resize", "seen"),
+    [("antialiased", [1]), ("bilinear", [1]), ("nearest", [0])],
+)
+def test_views_read_depth_as_the_stage_projection_does(detailed, tmp_path, resize, seen):
+    """Of four columns of readings two are left: by the corner of a pixel the first and the third, by its
+    centre the second and the fourth. One point lies at the depth of the former, one at that of the latter."""
+    folder, params = detailed
+    Image.fromarray(np.full((2, 4), (2000, 4000, 2000, 4000), np.uint16)).save(tmp_path / "depth.png")
+    Image.fromarray(np.zeros((2, 4, 3), np.uint8)).save(tmp_path / "color.png")
+    camera = Camera(np.array([[1.0, 0, 1.5], [0, 1, 0.5], [0, 0, 1]]), np.eye(4), 4, 2)
+    frame = Frame("f", tmp_path / "color.png", tmp_path / "depth.png", 1000.0, camera)
+    shutil.copytree(folder / "data/scenes", tmp_path / "data/scenes")
+    store.note(tmp_path / "data/scenes/room0.zarr", frames=[frame.to_attributes(tmp_path)])
+    values = replace(params.projection, width=2, height=1, border=0, resize=resize)
+    params = replace(params, projection=values, dataset=replace(params.dataset, root=str(tmp_path)))
+    room = SceneView(Artefacts(tmp_path), "room0", params, miniature.Spelling())
+    room.xyz[:2] = (0, 0, 2), (0, 0, 4)
+    assert [point for point in (0, 1) if room.views(point)] == seen
+
+
+def test_a_scene_is_open_at_four_fifths_of_its_height(detailed):
+    """Between the lowest and the highest half of a percent, without strays."""
+    folder, params = detailed
+    view = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+    view.xyz = np.zeros((1002, 3), np.float32)
+    view.xyz[:, 2] = np.linspace(2, 12, 1002)
+    view.drawn = np.array([0, 400, 1001])
+    # 5.005 of 1001 steps from either end: 2.05 and 11.95
+    assert view.open_height() == pytest.approx(2.05 + 0.8 * 9.9, abs=1e-4)
+    assert view.below(2.0).tolist() == [0] and view.below(6.1).tolist() == [0, 1]
+    assert [side.tolist() for side in view.bounds()] == [[0, 0, 2], [0, 0, 12]]
+    view.xyz[7] = 0, 0, 900  # a stray
+    assert view.open_height() == pytest.approx(2.05 + 0.8 * 9.9, abs=0.03)
+    assert view.bounds()[1].tolist() == [0, 0, 12]
+    view.xyz = np.zeros((0, 3), np.float32)
+    assert view.open_height() == 0.8
+    assert [side.tolist() for side in view.bounds()] == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_heat_is_shown_from_the_threshold_on_and_other_classes_in_half_their_grey(detailed):
+    folder, params = detailed
+    room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+    answer = room.ask("a bed in a scene")
+    heat = answer.heat
+    grey = np.rint(room.rgb @ [0.299, 0.587, 0.114])
+    threshold = float(heat[heat > 0].mean())
+    found = room.heat_colours(answer, threshold)
+    hot = heat >= threshold
+    assert hot.any() and not hot.all()
+    dark = 40 + 0.45 * grey[:, None]
+    assert np.abs(found[~hot] - dark[~hot]).max() <= 0.51
+    level = np.rint(heat * 255) / 255
+    expected = dark + (palette.heat(level) - dark) * np.sqrt(level)[:, None]
+    assert np.abs(found[hot] - expected[hot]).max() <= 0.51
+    bed = room.truth == NAMES.index("bed")
+    shown = room.only("labels", "bed")
+    np.testing.assert_array_equal(shown[~bed], np.repeat(grey[~bed, None] // 2, 3, 1))
+
+
+def test_the_weight_of_a_2d_model_is_that_of_its_column(detailed):
+    folder, params = detailed
+    room = SceneView(Artefacts(folder), "room0", params, miniature.Spelling(), "fusion")
+    group = store.open_scene(folder / "data/fusion/room0.zarr")
+    for column, model in enumerate(("dense", "mask")):
+        values = room.layer(f"weight of {model}").values
+        expected = np.where(group["valid"][:], group["weight"][:, column].astype(np.float32), np.nan)
+        np.testing.assert_array_equal(values, expected[room.drawn])
+    layer = room.layer("weight of mask")
+    assert (layer.legend.low, layer.legend.high, layer.name) == ("0", "1", "weight/mask")
