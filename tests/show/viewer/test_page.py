@@ -218,7 +218,7 @@ def test_a_ring_lies_around_the_pixel_that_shows_the_point(tmp_path, width, heig
     camera = Camera(np.eye(3), np.eye(4), width, height)
     frame = Frame("0", tmp_path / "0.png", None, 1000.0, camera)
     row, column = height // 4, width // 2
-    found = page_module.picture(Sighting(frame, row, column, (width, height), 1.0))
+    found = page_module.picture(Sighting(frame, row, column, (width, height), 1.0, "antialiased"))
     assert found.shape == (shown, 320, 3)
     ring = (found == (255, 0, 255)).all(-1)
     assert (found[~ring] == 90).all()

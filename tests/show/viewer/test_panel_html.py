@@ -37,7 +37,7 @@ def test_groups_are_listed_by_rank():
 
 def frame(name, distance):
     camera = Camera(np.eye(3), np.eye(4), 4, 3)
-    return Sighting(Frame(name, Path("0.png"), None, 1000.0, camera), 0, 0, (4, 3), distance)
+    return Sighting(Frame(name, Path("0.png"), None, 1000.0, camera), 0, 0, (4, 3), distance, "antialiased")
 
 
 POINT = PickedPoint(
