@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anyscene.cli import adopt
+from anyscene.project import layout
 from stages import superpoints
 from tests.builders import REPOSITORY
 
@@ -41,7 +42,9 @@ def test_what_cannot_be_adopted(clone, arguments, said):
 def test_a_stage_is_told_how_many_scenes_to_compare(clone, monkeypatch):
     told = []
     monkeypatch.setattr(superpoints, "superpoints", lambda params, fresh: told.append((params, fresh)))
+    layout.SUPERPOINTS.mkdir(parents=True)
     result = run("superpoints", "--check", "7", "--seed", "3")
     assert result.exit_code == 0, result.output
     ((params, fresh),) = told
     assert params == clone.params and (fresh.check, fresh.seed) == (7, 3)
+    assert layout.index(layout.SUPERPOINTS).is_file()  # of artefacts whose attributes are others now
