@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 
 from anyscene.arrays import B1, F4, F8, I2, I4, I8, U1, Array
 from anyscene.datasets import ply
-from anyscene.project import parameters
+from anyscene.project import outputs, parameters
 from anyscene.scene import Camera
 from anyscene_demo import rooms, scan
 from anyscene_demo.render import Rendered, Renderer, look_at, sensor_noise
@@ -110,12 +110,17 @@ def room_views(
 
 
 def make_world(section: parameters.World, output: Path, workers: int = 2) -> None:
-    """Write the demo's captures in the rgbd form to `output`, which is removed first.
+    """Write the demo's captures in the rgbd form to `output`, in the place of what is there once all
+    are made.
 
     There are `train_rooms` rooms "train_000", ... and `val_rooms` rooms "val_000", ..., with the kinds of
     rooms in turn.
     """
-    shutil.rmtree(output, ignore_errors=True)
+    with outputs.replaced(output, wholly=True) as made:
+        _make_world(section, made, workers)
+
+
+def _make_world(section: parameters.World, output: Path, workers: int) -> None:
     (output / "splits").mkdir(parents=True)
     counts = {"train": section.train_rooms, "val": section.val_rooms}
     tasks = [(split, index) for split, count in counts.items() for index in range(count)]

@@ -1,5 +1,6 @@
 """A world of two tiny rooms on disk, and how surfaces get their labels."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from anyscene_demo import world
 from anyscene_demo.generated import Parts
 from anyscene_demo.render import Renderer
 from anyscene_demo.rooms import CLASSES, assemble, shell_model
+from tests.builders.files import tree_hash
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +56,24 @@ def projected(scene, frame):
     column, row = np.rint(pixel[ahead, :2] / pixel[ahead, 2:]).astype(int).T
     inside = (row >= 0) & (row < frame.camera.height) & (column >= 0) & (column < frame.camera.width)
     return ahead[inside], row[inside], column[inside], local[ahead[inside], 2]
+
+
+def test_a_world_that_fails_leaves_the_one_before(tiny_world, tiny_section, tmp_path, monkeypatch):
+    shutil.copytree(tiny_world, tmp_path / "world")
+    before = tree_hash(tmp_path / "world")
+
+    def fail(*given):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "write_capture", fail)
+        with pytest.raises(MemoryError):
+            world.make_world(tiny_section, tmp_path / "world", workers=1)
+    assert tree_hash(tmp_path / "world") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["world"]
+    (tmp_path / "world/of_another_section").mkdir()
+    world.make_world(tiny_section, tmp_path / "world", workers=1)
+    assert tree_hash(tmp_path / "world") == before
 
 
 @pytest.mark.parametrize("name", SCENES)

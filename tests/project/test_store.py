@@ -95,7 +95,7 @@ def test_an_attribute_that_is_gone_is_named_with_the_remedy(tmp_path):
         (lambda folder: store.split_ids(folder, "val"), "split"),
         (lambda folder: store.open_scene(path).attrs["captions"], "captions"),
     ):
-        with pytest.raises(StoreError, match=rf"room\.zarr: damaged, its attribute '{name}' is gone; remove"):
+        with pytest.raises(StoreError, match=rf"room\.zarr: damaged, '{name}' is gone from its attributes"):
             read(tmp_path)
     with pytest.raises(StoreError, match=r"room\.zarr: damaged, a frame lacks or has something else"):
         store.read_frames(store.open_scene(path), tmp_path)

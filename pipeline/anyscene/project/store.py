@@ -489,7 +489,7 @@ class _Attributes(dict[str, Any]):
     path: Path
 
     def __missing__(self, name: str) -> Any:
-        raise _damaged(self.path, f"its attribute {name!r} is gone")
+        raise _damaged(self.path, f"{name!r} is gone from its attributes")
 
 
 def _damaged(path: Path, what: str) -> StoreError:

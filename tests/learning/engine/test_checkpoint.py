@@ -6,10 +6,12 @@ import time
 
 import numpy as np
 import pytest
+import safetensors.torch
 
-from anyscene.errors import TrainingError
+from anyscene.errors import OutputError, TrainingError
 from anyscene.learning.engine.checkpoint import Checkpoints
 from tests.builders import resumable, training_rooms
+from tests.builders.files import tree_hash
 
 pytestmark = pytest.mark.integration
 
@@ -91,8 +93,10 @@ def test_a_checkpoint_of_another_training_is_left_alone(world, stopped, tmp_path
 def test_a_damaged_checkpoint_is_named(world, stopped, tmp_path, file):
     damaged = next((stopped / "memory").iterdir()) if file == "memory" else stopped / "step-10" / file
     damaged.write_bytes(damaged.read_bytes()[:100])
+    left = tree_hash(stopped)
     with pytest.raises(TrainingError, match=r"(step-10|room).*remove .*checkpoints"):
         resumable.run(world, stopped, tmp_path / "out")
+    assert tree_hash(stopped) == left  # what can still be saved of it is its owner's to decide
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimiser.safetensors"])
@@ -101,8 +105,34 @@ def test_altered_bytes_are_noticed(world, stopped, tmp_path, file):
     content = bytearray(damaged.read_bytes())
     content[-40] ^= 1
     damaged.write_bytes(content)
+    left = tree_hash(stopped)
     with pytest.raises(TrainingError, match="its bytes have changed"):
         resumable.run(world, stopped, tmp_path / "out")
+    assert tree_hash(stopped) == left
+
+
+@pytest.mark.parametrize("file", range(4))
+def test_a_checkpoint_that_cannot_be_saved_leaves_the_older_one(world, stopped, tmp_path, monkeypatch, file):
+    """As where the disk is full at its first, second, ... file. The training goes on from the older one."""
+    save, saved = safetensors.torch.save, []
+
+    def full(tensors):
+        saved.append(tensors)
+        if len(saved) > file:
+            raise OSError(28, "No space left on device")
+        return save(tensors)
+
+    before = tree_hash(stopped / "step-10")
+    with monkeypatch.context() as patch:
+        patch.setattr(resumable, "SECONDS", 0)
+        patch.setattr(safetensors.torch, "save", full)
+        with pytest.raises(OutputError, match=r"step-11: cannot be written \(No space left"):
+            resumable.run(world, stopped, tmp_path / "out")
+    assert [path.name for path in stopped.glob("*step*")] == ["step-10"]
+    assert tree_hash(stopped / "step-10") == before
+    resumable.run(world, stopped, tmp_path / "resumed")
+    resumable.run(world, tmp_path / "fresh", tmp_path / "whole")
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_a_half_written_checkpoint_does_not_count(world, stopped, tmp_path, capsys):
