@@ -82,7 +82,9 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "    anyscene weights fetch seem tap clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
         "    # put demo_e200.ckpt into weights/lseg: from https://github.com/isl-org/lang-seg "
         '("Download Demo Model")',
+        "    anyscene weights verify  # says whether they are whole",
         "    anyscene doctor  # says what is still missing",
+        '    git add --all && git commit --message "Start"  # DVC\'s experiments want a commit',
         "    dvc repro  # computes everything",
         '    git add --all && git commit --message "First run"  # what an experiment goes back to',
         "    anyscene evaluation --show  # prints the table",

@@ -21,6 +21,7 @@ def test_steps_begin_with_a_project_of_its_own_where_none_is_at_hand(params, tmp
     (tmp_path / "weights").mkdir()
     found = [step.do for step in steps("scannet", params, at_hand=False)]
     assert found[:3] == [begin, "mv weights scannet/", "cd scannet"]
+    assert found.index('git add --all && git commit --message "Start"') + 1 == found.index("dvc repro")
 
 
 def test_steps_leave_out_what_is_there(params, tmp_path):
@@ -39,8 +40,9 @@ def test_steps_leave_out_what_is_there(params, tmp_path):
     (tmp_path / "weights/tap/text_tokenizer.model").unlink()
     section = dataclasses.replace(params.segmenters, names=("lseg", "odise"))
     params = dataclasses.replace(params, segmenters=section)
-    assert [step.do for step in steps("scannet", params, at_hand=True)][1:6] == [
+    assert [step.do for step in steps("scannet", params, at_hand=True)][1:7] == [
         "anyscene weights fetch tap",
+        "anyscene weights verify",
         "dvc repro scenes synthesis",
         "anyscene frames",
         "run odise on data/frames",

@@ -33,6 +33,8 @@ def init(
     typer.echo(f"{folder}: a project; its scans belong in {settings.dataset.root}. Next:")
     typer.echo(f"    cd {shlex.quote(str(folder))}")
     typer.echo('    git add --all && git commit --message "Start"')
+    if preset is not None:
+        typer.echo("    anyscene doctor    # which weights are missing, and the commands that get them")
     typer.echo("    dvc repro")
     typer.echo('    git add --all && git commit --message "First run"    # what an experiment goes back to')
 

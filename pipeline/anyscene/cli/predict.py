@@ -64,11 +64,12 @@ def predict(
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     label = label_set.of_prompts(trained.closest(cloud, text, turns))
     xyz, colours = scene.xyz_in(world.literal), label_set.colours[label]
-    ply.write_mesh(out, xyz, colours, scene.face, label=label.astype(np.int32))
+    comments = [f"label {index} {name}" for index, name in enumerate(label_set.names)]
+    ply.write_mesh(out, xyz, colours, scene.face, comments=comments, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))
     for index in np.argsort(-count, kind="stable"):
         if count[index]:
-            typer.echo(f"{label_set.names[index]:20} {100 * count[index] / len(label):5.1f} %")
+            typer.echo(f"{index:3} {label_set.names[index]:20} {100 * count[index] / len(label):5.1f} %")
     typer.echo(f"{len(label):,} points -> {out}")
 
 

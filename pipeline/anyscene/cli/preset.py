@@ -27,7 +27,7 @@ def main(
         typer.echo(json.dumps({"params": str(params), "preset": name, "changed": changed}, indent=2))
         return
     typer.echo(f"{params}: {name}, scans in {settings.dataset.root}. `anyscene doctor` says what is missing,")
-    typer.echo("`dvc repro report` computes; `git checkout params.yaml` takes it back.")
+    typer.echo("`dvc repro` computes; `git checkout HEAD -- params.yaml` takes back what was committed.")
 
 
 def _changed(

@@ -52,6 +52,8 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
         if not entry.fetchable and not entry.elsewhere:
             files = ", ".join(file.name for file in entry.files)
             found.append(Step(f"put {files} into {weights / entry.folder}", f"from {entry.source}", True))
+    if missing:
+        found.append(Step("anyscene weights verify", "says whether they are whole"))
     if awaited:
         found.append(Step("dvc repro scenes synthesis", "imports the scans, paints the classes"))
         found.append(Step("anyscene frames", "writes the images that models elsewhere are shown"))
@@ -61,6 +63,8 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
             taken = f"anyscene convert FOLDER --from {model} --out {weights / model}"
             found.append(Step(taken, "takes its answers"))
     found.append(Step("anyscene doctor", "says what is still missing"))
+    if not at_hand:
+        found.append(Step('git add --all && git commit --message "Start"', "DVC's experiments want a commit"))
     found.append(Step("dvc repro", "computes everything"))
     found.append(Step('git add --all && git commit --message "First run"', "what an experiment goes back to"))
     found.append(Step("anyscene evaluation --show", "prints the table"))

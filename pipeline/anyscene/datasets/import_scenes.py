@@ -85,6 +85,6 @@ def _require_kept(scenes: Iterable[str], root: str) -> None:
             f"{layout.SCENES}: holds {len(there)} scenes ({named}), none of which is in {root}: all would be "
             "removed, and what was made of them replaced. To keep them, make a project for the other scans: "
             f"`anyscene init FOLDER --root {root}`. To replace them, run `anyscene scenes --replace`, then "
-            "`dvc repro`; `git checkout params.yaml dvc.lock reports` and `dvc checkout` bring back what the "
-            "dvc.lock in git names"
+            "`dvc repro`; `git checkout HEAD -- params.yaml dvc.lock reports` and `dvc checkout` bring back "
+            "what the dvc.lock in git names"
         )

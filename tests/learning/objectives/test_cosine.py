@@ -121,7 +121,7 @@ def test_points_and_superpoints_without_target_do_not_count(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loss_of_no_points_is_refused(tmp_path, kind):
     context = training_rooms.context(training_rooms.network(), tmp_path)
-    with pytest.raises(ConfigError, match="points_per_scene: must be 1 to .*, not 0"):
+    with pytest.raises(ConfigError, match=r"points_per_scene: must be 1 to .*, not 0"):
         training_rooms.objective(kind, context, points_per_scene=0)
 
 
