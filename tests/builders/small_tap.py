@@ -8,11 +8,11 @@ import sentencepiece
 import torch
 
 from anyscene.segmenters.captions.tap import FILES, TOKENIZER
-from anyscene.segmenters.captions.tap.network import Sizes, Tap
+from anyscene.segmenters.captions.tap.network import Tap, TapSizes
 from tests.builders import small_seem
 
 WORDS = 96
-SIZES = Sizes(
+SIZES = TapSizes(
     width=32,
     depth=8,
     heads=2,

@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from plyfile import PlyData
 from typer.testing import CliRunner
 
 import anyscene
-from anyscene.cli import checkpoint
+from anyscene.cli import checkpoint, predict
+from anyscene.datasets import ply
 from anyscene.networks import MinkUNet, described
+from anyscene.project import parameters
+from anyscene.project.layout import Artefacts
+from anyscene.segmenters.precomputed.converters import torch_file
+from anyscene.study import ablation, evaluation
 from tests.builders import miniature
 
 pytestmark = pytest.mark.integration
@@ -67,3 +73,51 @@ def test_other_files_are_refused_and_nothing_is_written(file, tmp_path, content,
     result = run(tmp_path / "other.pth", "--out", WRITTEN)
     assert result.exit_code == 1
     assert said in " ".join(result.stderr.split()) and not (MODELS / "theirs").exists()
+
+
+def test_evaluation_and_predict_take_it(file, monkeypatch):
+    assert run(file, "--out", WRITTEN, "--title", "of others").exit_code == 0
+    monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
+    monkeypatch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
+    metrics = evaluation.run(parameters.load(), Artefacts()).metrics
+    assert metrics["rows"]["theirs"]["title"] == "of others"
+    assert set(metrics["semantic"]["theirs"]) >= {"mIoU", "mAcc", "f_mIoU"}
+
+    monkeypatch.setattr(predict, "load_text_encoder", lambda section: miniature.Spelling())
+    scene = anyscene.open("room0", source="theirs", encoder=miniature.Spelling())
+    ply.write_mesh(Path("room.ply"), scene.points, scene.colours, np.zeros((0, 3), np.int32))
+    asked = ["room.ply", "--source", WRITTEN, "--out", "labels.ply"]
+    result = CliRunner().invoke(predict.app, asked)
+    assert result.exit_code == 0, result.output
+    assert len(PlyData.read("labels.ply")["vertex"]["label"]) == len(scene)
+
+
+def flipped(path):
+    """One bit of the last convolution's weights."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def infinite(path):
+    content = torch_file.load(path)
+    content["state_dict"]["module.net3d.final.kernel"][0, 0] = torch.inf
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (flipped, "damaged, not readable (Bad CRC-32 for file"),
+        (infinite, "damaged, final.kernel has values that are no numbers; get it again"),
+        (lambda path: path.write_bytes(b""), "damaged, not readable"),
+        (lambda path: path.write_text("<html>404</html>"), "damaged, or holds more than tensors"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "get it again"),
+    ],
+)
+def test_a_damaged_download_is_refused_and_says_what_to_do(file, damage, said):
+    damage(file)
+    result = run(file, "--out", WRITTEN)
+    words = " ".join(result.stderr.split())
+    assert result.exit_code == 1 and said in words and words.endswith("get it again"), words
+    assert not (MODELS / "theirs").exists()

@@ -37,7 +37,7 @@ FREE = {  # what runs besides, by the reason that the page gives
     FRAME: (
         *("project/parameters.py", "project/layout.py", "capability/measured.py"),
         *("text/__init__.py", "text/kept.py", "text/limits.py", "text/remembering.py"),  # from the side
-        *("datasets/ply.py", "weights/described.py"),
+        *("datasets/ply.py", "datasets/whole_numbers.py", "weights/described.py"),
         *(
             "datasets/geometry/*.py",
             "datasets/seen_by_frames.py",

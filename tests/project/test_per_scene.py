@@ -384,7 +384,7 @@ def test_each_says_that_a_process_was_killed(tmp_path):
 
 
 def test_processes_stay_for_several_calls_and_make_each_function_once(tmp_path):
-    with per_scene.Processes(2) as processes:
+    with per_scene.WorkerPool(2) as processes:
         for name in ("one", "other"):
             found = per_scene.each(Doubling(tmp_path / name, bad=30), range(20), processes)
             assert list(found) == [2 * item for item in range(20)]

@@ -22,7 +22,7 @@ from anyscene.networks import checkpoint
 from anyscene.networks.trained import TrainedNetwork
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.project.per_scene import Processes
+from anyscene.project.per_scene import WorkerPool
 from anyscene.show.report import scores
 from anyscene.study import ablation, evaluation, plots, rows
 from anyscene.study.ablation import Ablation, Controls, Inputs
@@ -658,7 +658,7 @@ def restated(folder, params, target):
             "difference": {"dense - mask": {"spearman": rank(*between)}},
         },
         "tasks": score_tasks(
-            Artefacts(folder), params, inputs.encoder, Processes(1), ["room0", "room1"], ["instances"]
+            Artefacts(folder), params, inputs.encoder, WorkerPool(1), ["room0", "room1"], ["instances"]
         ),
         "label_set": "scannet20",
         "missing": {},

@@ -15,7 +15,7 @@ import pytest
 from anyscene.errors import ConfigError
 from anyscene.project import parameters, stages, store
 from anyscene.project.layout import Artefacts
-from anyscene.project.per_scene import Processes
+from anyscene.project.per_scene import WorkerPool
 from anyscene.show.report import drawn_scene
 from anyscene.show.report import run as run_of_report
 from anyscene.show.viewer.scene_view import SceneView
@@ -184,13 +184,13 @@ def test_a_query_is_heat_and_has_no_score(rooms):
 def test_every_task_is_scored_on_every_source(rooms, package, monkeypatch):
     monkeypatch.setattr(average_precision, "SMALLEST", 5)
     params = parameters.load(rooms / "params.yaml")
-    found = score_tasks(Artefacts(rooms), params, miniature.Spelling(), Processes(1))
+    found = score_tasks(Artefacts(rooms), params, miniature.Spelling(), WorkerPool(1))
     assert found.keys() == {"floors", "instances", "segmentation"}  # a query has no score
     for scores in found.values():
         assert list(scores) == ["fusion", *miniature.NETWORKS]
     assert 0.5 < found["floors"]["fusion"]["recall"] < found["floors"]["ensembled"]["recall"] == 1
     assert found["segmentation"]["fusion"]["mIoU"] > found["segmentation"]["ensembled"]["mIoU"]
-    assert score_tasks(Artefacts(rooms), params, miniature.Spelling(), Processes(1), scenes=[]) == {}
+    assert score_tasks(Artefacts(rooms), params, miniature.Spelling(), WorkerPool(1), scenes=[]) == {}
 
 
 def with_section(params, **settings):
@@ -212,7 +212,7 @@ def test_a_task_has_settings_of_its_own(rooms, package):
         Artefacts(rooms),
         with_section(params, height=9.0),
         miniature.Spelling(),
-        Processes(1),
+        WorkerPool(1),
         None,
         ["floors"],
     )

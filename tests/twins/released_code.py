@@ -148,7 +148,7 @@ def _farthest(component: set[tuple[int, int]], count: int, side: int) -> list[li
 def fused(
     lseg: np.ndarray, seem: np.ndarray, text: np.ndarray, capability: np.ndarray, other: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """SAS feat_fusion/fusion_scannet.py:26-47 with MCC/miou/cal_miou.py:107-120, point by point: features of
+    """SAS feat_fusion/fusion_scannet.py:26-47 with MCC/miou/cal_miou.py:58-66, point by point: features of
     both models [N, C], of all classes with "other" the texts [K, C] and the capability [2, K], which is 0 for
     it. Returns (fused [N, C], weights [N, 2])."""
     features, weights = [], []

@@ -49,7 +49,7 @@ def main(
 
 def _state(file: Path) -> Mapping[str, Any]:
     """The state dict in a checkpoint, which may hold an optimiser and scores beside it."""
-    content = torch_file.load(file)
+    content = torch_file.load(file, "get it again")
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = {} if state is None else {name: one for name, one in state.items() if hasattr(one, "shape")}
     if not tensors:

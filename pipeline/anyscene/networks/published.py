@@ -39,6 +39,9 @@ def network_of(tensors: Mapping[str, torch.Tensor], where: str) -> MinkUNet:
         raise CheckpointError(
             f"{where}: not the weights of a MinkUNet{variant}: {'; '.join(found[:8])}{more}"
         )
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{where}: damaged, {name} has values that are no numbers; get it again")
     network = built(variant)
     own = network.state_dict()
     network.load_state_dict({name: state[name].reshape(own[name].shape) for name in own})

@@ -497,7 +497,7 @@ class Runtime:
             raise ConfigError(
                 f"runtime.device: {self.device!r} is not a device; use auto, cpu, cuda or cuda:1"
             )
-        within("runtime", self, 0.001, 1_000_000.0, "memory_gib")
+        within("runtime", self, 1e-9, 1_000_000.0, "memory_gib")
 
 
 @dataclass(frozen=True)

@@ -152,8 +152,8 @@ def run(
     return summary
 
 
-class Processes:
-    """Processes that stay for several calls of `each`, since one takes seconds to start and to import
+class WorkerPool:
+    """WorkerPool that stay for several calls of `each`, since one takes seconds to start and to import
     PyTorch. They start when they are first needed, and end with the context."""
 
     def __init__(self, workers: int) -> None:
@@ -195,7 +195,7 @@ class Processes:
 
 
 def each(
-    make: Callable[[], Callable[[Item], Found]], items: Sequence[Item], workers: int | Processes
+    make: Callable[[], Callable[[Item], Found]], items: Sequence[Item], workers: int | WorkerPool
 ) -> Iterator[Found]:
     """Yield make()(item) of each of the `items`, in their order. Each process calls `make` once, when it has
     something to do.
@@ -203,10 +203,10 @@ def each(
     make: picklable, and so are items and results, where workers != 1. workers: as for `run`, or processes
     that stay. What a call raises is raised here. Raises PipelineError where a process was killed.
     """
-    if isinstance(workers, Processes):
+    if isinstance(workers, WorkerPool):
         yield from workers.each(make, items)
         return
-    with Processes(min(worker_count(workers), max(1, len(items)))) as processes:
+    with WorkerPool(min(worker_count(workers), max(1, len(items)))) as processes:
         yield from processes.each(make, items)
 
 

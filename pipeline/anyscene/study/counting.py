@@ -33,7 +33,7 @@ def counted(
     artefacts: Artefacts,
     controls: Controls | None,
     scenes: Sequence[str],
-    processes: int | per_scene.Processes,
+    processes: int | per_scene.WorkerPool,
     device: torch.device = CPU,
     apart: bool = False,
 ) -> Iterator[list[Counts]]:

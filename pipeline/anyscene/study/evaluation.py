@@ -52,11 +52,11 @@ def run(params: Params, artefacts: Artefacts) -> Study:
     """Evaluate everything that exists. Where no scene of the split is annotated, the result has no scores,
     but all that is known without annotation. Raises EvaluationError where nothing predicts, and StoreError or
     CheckpointError where something is lost that there was."""
-    with per_scene.Processes(params.runtime.workers) as processes:
+    with per_scene.WorkerPool(params.runtime.workers) as processes:
         return _run(params, artefacts, processes)
 
 
-def _run(params: Params, artefacts: Artefacts, processes: per_scene.Processes) -> Study:
+def _run(params: Params, artefacts: Artefacts, processes: per_scene.WorkerPool) -> Study:
     require_recorded(artefacts)
     _require_fused(params, artefacts)
     settings, vocabulary = params.evaluation, params.vocabulary
@@ -139,7 +139,7 @@ def _controls(
     artefacts: Artefacts,
     scenes: Sequence[str],
     names: Sequence[str],
-    processes: per_scene.Processes,
+    processes: per_scene.WorkerPool,
 ) -> Controls | None:
     """The weights of the controls; None where there shall be none."""
     if not params.evaluation.controls:
@@ -198,7 +198,7 @@ def _truths(
     artefacts: Artefacts,
     scenes: Sequence[str],
     names: Sequence[str],
-    processes: per_scene.Processes,
+    processes: per_scene.WorkerPool,
 ) -> dict[str, F8 | None]:
     """f8[V] of each 2D model: its true IoU on the annotated frames of the scenes; None where there are
     none."""

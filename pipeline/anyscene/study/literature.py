@@ -52,8 +52,9 @@ BASELINE, METHOD = "pixel", "superpoint"  # objectives of Table 3: distillation 
 BASELINE_TITLE = "pixel distillation"
 
 
-# what SAS's released code fuses by; the paper gives no value
-FUSION: Mapping[str, Any] = {"tau": 0.05, "normalise": True}
+# What SAS's released code fuses by; the paper gives no value. Whether capabilities are divided by their sum
+# is not compared: the paper's equation 8 does not, its code does, and neither says by which the scores came.
+FUSION: Mapping[str, Any] = {"tau": 0.05}
 
 
 def _long_tail(classes: int, openscene: float, sas: float) -> LiteratureScores:

@@ -10,7 +10,7 @@ from typing import Any
 from anyscene.project.device import choose_device
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
-from anyscene.project.per_scene import Processes, each
+from anyscene.project.per_scene import WorkerPool, each
 from anyscene.project.progress import progress
 from anyscene.tasks import TASKS, sources
 from anyscene.tasks.features import Features
@@ -24,7 +24,7 @@ def score_tasks(
     artefacts: Artefacts,
     settings: Params,
     encoder: TextEncoder,
-    processes: Processes,
+    processes: WorkerPool,
     scenes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:

@@ -51,7 +51,7 @@ def read(file: Path, source: str) -> dict[str, torch.Tensor]:
         # torch.load itself looks through the format from before PyTorch 1.6
         foreign = _foreign(file, again) if zipped else []
         if not intact(file) and zipped:
-            _require_sound(file)
+            require_sound(file)
         # in the place of Lightning's classes: takes items and attributes as they do, and does nothing.
         # Mapped, or it would be in memory twice.
         with safe_globals([(OrderedDict, name) for name in foreign]):
@@ -86,7 +86,7 @@ def _plain(state: dict[Any, torch.Tensor], file: Path, again: str) -> dict[str, 
     return state
 
 
-def _require_sound(file: Path) -> None:
+def require_sound(file: Path) -> None:
     """Raise BadZipFile where a part of a PyTorch file is not what its checksum says. PyTorch looks at no
     checksum, and writes 0 where it is told to compute none."""
     with zipfile.ZipFile(file) as archive:

@@ -477,4 +477,4 @@ def test_command(tmp_path):
     result = CliRunner().invoke(import_.app, [*arguments, "--depth-unit", "cm"])
     assert result.exit_code == 1 and "--depth-unit cm: give mm, m, or" in result.stderr
     result = CliRunner().invoke(import_.app, [*arguments[:-1], "0"])
-    assert result.exit_code == 1 and "--scale 0: must be positive" in result.stderr
+    assert result.exit_code == 1 and "--scale 0: must be 1e-09 to 1e+09" in result.stderr

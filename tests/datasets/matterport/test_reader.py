@@ -281,7 +281,7 @@ def test_label_set_without_ids_or_of_one_class_twice(root, tmp_path):
         ("scan ", "view ", r"line 7: not of a camera file \(unknown command 'view'"),
         ("intrinsics_matrix", "dataset", "line 7: .*no intrinsics_matrix before it"),
         ("intrinsics_matrix 30", "intrinsics_matrix -30", "line 7: focal lengths must be positive"),
-        (" 0 0 0 1 ", " 0 0 0 2 ", "line 7: camera pose is singular or not rigid"),
+        (" 0 0 0 1 ", " 0 0 0 2 ", "line 7: camera pose ends in the row 0, 0, 0, 2, not 0, 0, 0, 1"),
         (" 14.5 ", " 29.5 ", r"line 7: centre \(29\.5, 13\) is not near the middle of the depth images"),
     ],
 )

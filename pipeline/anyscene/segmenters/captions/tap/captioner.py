@@ -50,7 +50,7 @@ class TapCaptioner:
         device: torch.device,
         precision: Precision = "float32",
         template: str = TEMPLATE,
-        architectures: tuple[network.Sizes, ...] = network.PUBLISHED,
+        architectures: tuple[network.TapSizes, ...] = network.PUBLISHED,
     ) -> TapCaptioner:
         """TAP from `folder`, which holds a checkpoint and TOKENIZER. Raises WeightsError where they cannot be
         loaded."""

@@ -76,8 +76,10 @@ class TwoWay(nn.Module):
 
     def __init__(self, width: int, heads: int, feedforward: int, depth: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, feedforward, not number) for number in range(depth))
-        self.final_attn_token_to_image = Attention(width, heads, width // 2)
+        self.blocks = nn.ModuleList(
+            TwoWayBlock(width, heads, feedforward, not number) for number in range(depth)
+        )
+        self.final_attn_token_to_image = TwoWayAttention(width, heads, width // 2)
         self.norm = nn.LayerNorm(width)
 
     def forward(
@@ -92,16 +94,16 @@ class TwoWay(nn.Module):
         return query, key
 
 
-class Block(nn.Module):
+class TwoWayBlock(nn.Module):
     """Tokens look at each other and at the image, and the image at them."""
 
     def __init__(self, width: int, heads: int, feedforward: int, first: bool) -> None:
         super().__init__()
         self.first = first
-        self.self_attn = Attention(width, heads, width)
-        self.cross_attn_token_to_image = Attention(width, heads, width // 2)
+        self.self_attn = TwoWayAttention(width, heads, width)
+        self.cross_attn_token_to_image = TwoWayAttention(width, heads, width // 2)
         self.mlp = Mlp(width, feedforward, act_layer=nn.ReLU)
-        self.cross_attn_image_to_token = Attention(width, heads, width // 2)
+        self.cross_attn_image_to_token = TwoWayAttention(width, heads, width // 2)
         self.norm1, self.norm2, self.norm3, self.norm4 = (nn.LayerNorm(width) for _ in range(4))
 
     def forward(
@@ -119,7 +121,7 @@ class Block(nn.Module):
         return query, key
 
 
-class Attention(nn.Module):
+class TwoWayAttention(nn.Module):
     """Attention with heads that may be narrower than the tokens."""
 
     def __init__(self, width: int, heads: int, inner: int) -> None:

@@ -25,7 +25,7 @@ class ImageEncoder(nn.Module):
         self.window = window
         self.patch_embed = Patches(patch, width)
         self.pos_embed = Positions((image // patch) ** 2, width)
-        self.blocks = nn.ModuleList(Block(width, heads, window) for _ in range(depth))
+        self.blocks = nn.ModuleList(WindowBlock(width, heads, window) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.cross_conv = nn.ModuleList(Crossing(width) for _ in range(CROSSINGS))
         self.neck = Neck(width, out)
@@ -66,7 +66,7 @@ class Positions(nn.Module):
         self.weight = nn.Parameter(torch.empty(patches, width))
 
 
-class Block(nn.Module):
+class WindowBlock(nn.Module):
     """A transformer block over the patches of a window."""
 
     def __init__(self, width: int, heads: int, window: int) -> None:

@@ -23,7 +23,7 @@ UNUSED_ENDINGS = ("pixel_mean", "pixel_rsig", "rel_pos_embed.index")
 
 
 @dataclass(frozen=True)
-class Sizes:
+class TapSizes:
     """The sizes of TAP. The defaults are those of all published files; smaller ones serve tests."""
 
     width: int  # of the image encoder
@@ -44,13 +44,13 @@ class Sizes:
     words: int = 32000
 
 
-PUBLISHED = (Sizes(1280, 32, 16), Sizes(1024, 24, 16), Sizes(768, 12, 12))  # ViT-H, -L, -B
+PUBLISHED = (TapSizes(1280, 32, 16), TapSizes(1024, 24, 16), TapSizes(768, 12, 12))  # ViT-H, -L, -B
 
 
 class Tap(nn.Module):
     """TAP. Modules have the names of the published files."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: TapSizes) -> None:
         super().__init__()
         own = sizes
         self.sizes = own
@@ -86,7 +86,10 @@ class Tap(nn.Module):
 
 
 def load(
-    tensors: Mapping[str, torch.Tensor], file: Path, source: str, architectures: tuple[Sizes, ...] = PUBLISHED
+    tensors: Mapping[str, torch.Tensor],
+    file: Path,
+    source: str,
+    architectures: tuple[TapSizes, ...] = PUBLISHED,
 ) -> Tap:
     """TAP for inference with `tensors`, the content of `file`. The encoder is told by its first layer.
 

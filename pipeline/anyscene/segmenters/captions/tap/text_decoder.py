@@ -21,7 +21,7 @@ class TextDecoder(nn.Module):
         super().__init__()
         self.length = length
         self.encoder = nn.Linear(prompt, width, bias=False)
-        self.transformer = Transformer(width, heads, depth, words)
+        self.transformer = CausalTransformer(width, heads, depth, words)
 
     def forward(self, regions: torch.Tensor, begin: int, end: int) -> list[list[int]]:
         """The words of each of regions f4[N, D] up to the first `end`, each the likeliest after those before
@@ -42,13 +42,13 @@ class TextDecoder(nn.Module):
         return [text[: text.index(end)] if end in text else text for text in texts]
 
 
-class Transformer(nn.Module):
+class CausalTransformer(nn.Module):
     """What follows a sequence."""
 
     def __init__(self, width: int, heads: int, depth: int, words: int) -> None:
         super().__init__()
         self.tok_embeddings = nn.Embedding(words, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.text_proj = nn.Linear(width, words, bias=False)
 
@@ -61,13 +61,13 @@ class Transformer(nn.Module):
         return found
 
 
-class Block(nn.Module):
+class CausalBlock(nn.Module):
     """A transformer block."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attn = Attention(width, heads)
+        self.attn = CausalAttention(width, heads)
         self.mlp = Mlp(width, 4 * width)
 
     def forward(self, x: torch.Tensor, past: Past | None) -> tuple[torch.Tensor, Past]:
@@ -76,7 +76,7 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x)), past
 
 
-class Attention(nn.Module):
+class CausalAttention(nn.Module):
     """Attention to what came before, with rotary embeddings."""
 
     def __init__(self, width: int, heads: int) -> None:

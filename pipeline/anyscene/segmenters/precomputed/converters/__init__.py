@@ -26,15 +26,15 @@ def _odise(folder: Path, options: Options) -> Reader:
 
 
 def _openseg(folder: Path, options: Options) -> Reader:
-    from anyscene.segmenters.precomputed.converters.openseg import OpenSeg
+    from anyscene.segmenters.precomputed.converters.openseg import OpenSegAnswers
 
-    return OpenSeg(folder, options.stride)
+    return OpenSegAnswers(folder, options.stride)
 
 
 def _tap(folder: Path, options: Options) -> Reader:
-    from anyscene.segmenters.precomputed.converters.tap import Tap
+    from anyscene.segmenters.precomputed.converters.tap import TapAnswers
 
-    return Tap(folder)
+    return TapAnswers(folder)
 
 
 # each imports its module, and so PyTorch, only when it is called

@@ -23,7 +23,7 @@ LARGEST = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
-class OpenSeg:
+class OpenSegAnswers:
     """Answers in `folder`: KEY.npz, as the SavedModel gives them, or f2[C, h, w] in KEY.pt or KEY.pth, as
     extract_openseg_img_feature makes them. Of `stride` x `stride` pixels the feature of the middle one is
     kept."""

@@ -22,7 +22,7 @@ from anyscene.segmenters.protocol import nearest
 
 
 @dataclass(frozen=True)
-class Tap:
+class TapAnswers:
     """TAP alone as a mask model, from KEY.pth in `folder`. The names of masks are their concepts."""
 
     folder: Path
