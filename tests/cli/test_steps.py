@@ -62,3 +62,12 @@ def test_steps_fetch_no_other_weights_of_a_model_that_has_some(params, tmp_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert fetched()[3] == "clip-vit-b32"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_tensorflow_is_installed_first_where_openseg_wants_it(params, monkeypatch, there):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if there else None)
+    section = dataclasses.replace(params.segmenters, names=("openseg", "seem"))
+    found = steps("nuscenes", dataclasses.replace(params, segmenters=section), at_hand=True)
+    asked = [step.do for step in found if step.do.startswith("pip")]
+    assert asked == ([] if there else ['pip install "anyscene[openseg]"'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
         if weights.is_dir():
             found.append(Step(f"mv {weights} {preset}/", "takes along the weights that are here"))
         found.append(Step(f"cd {preset}", "all that follows is done there"))
+    if "openseg" in params.segmenters.names and importlib.util.find_spec("tensorflow") is None:
+        found.append(Step('pip install "anyscene[openseg]"', "TensorFlow, which runs it"))
     missing = [
         entry
         for entry in needed.of(params)
