@@ -34,20 +34,23 @@ LOOP = {"scannet": 5, "matterport3d": 5, "nuscenes": 1}  # passes of an epoch: `
 FIRST = [name for name in presets.names() if presets.is_first(name)]
 READINGS = {"paper": "", "code": "-code"}  # of a data set; the ending of its preset
 FREE = {  # keys of presets that no source can give -> why
-    "dataset": "names, folders and readers of ours",
+    **{f"dataset.{key}": "names, folders and readers of ours" for key in ("name", "root", "reader")},
+    "dataset.scannet.axis_alignment": "the scans' own axes, as both codes read them",
+    "dataset.label_set": "what is scored",
     "text.encoder": "CLIP's size is that of the 2D models' text space",
-    "segmenters": "where weights lie, and what the models have for settings (docs/segmenters.md)",
+    **{
+        f"segmenters.{key}": "where weights lie, and how many frames at a time"
+        for key in ("weights", "batch")
+    },
+    "segmenters.lseg": "off ScanNet no code has LSeg",
     "synthesis.diffusion": "where weights lie",
     "synthesis.sam": "where weights lie",
-    "synthesis.seed": "ours",
+    "synthesis.seed": "ours; the code has seeds 0 to 49, one for each image (generate_any_class.py:344)",
     "synthesis.attention_layers": "of the paper's recipe: all, as it says",
     "fusion.point_features": "what is stored",
     "network.precision": "how products are computed",
     **{f"training.*.{key}": "of the training loop" for key in ("kind", "target", "beside", "clip", "ema")},
     "training.*.batch_norm": "that of MinkowskiEngine in each process, as both codes have it",
-    "augmentation.turn": "off with augmentation",
-    "augmentation.elastic": "off with augmentation",
-    "augmentation.mirror": "off with augmentation",
 }
 
 
