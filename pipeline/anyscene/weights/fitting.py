@@ -11,6 +11,26 @@ import torch
 from anyscene.errors import WeightsError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+Architecture = TypeVar("Architecture")
+
+
+def architecture(
+    tensors: Mapping[str, torch.Tensor],
+    stem: str,
+    by_width: Mapping[int, Architecture],
+    file: Path,
+    again: str,
+) -> Architecture:
+    """The one of several architectures, by the width of their first layer, that `tensors` are weights of, the
+    content of `file`. stem: the name of that layer's weights. again: the end of the message.
+
+    Raises WeightsError where there is no such layer, or it has another width.
+    """
+    first = tensors.get(stem)
+    if first is None or len(first) not in by_width:
+        what = "is missing" if first is None else f"has the shape {list(first.shape)}"
+        raise WeightsError(f"{file}: weights of another architecture: {stem} {what}{again}")
+    return by_width[len(first)]
 
 
 def fill(network: Network, tensors: Mapping[str, torch.Tensor], file: Path, again: str) -> Network:

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from anyscene.errors import WeightsError
 from anyscene.segmenters.seem.decoder import QueryDecoder
 from anyscene.segmenters.seem.focal import FOCAL_L, FOCAL_T, Focal, FocalNet
 from anyscene.segmenters.seem.pixel_decoder import PixelDecoder
@@ -115,12 +114,9 @@ def load(
     one of `architectures`; the message lists what is missing and what is left over.
     """
     again = f"; SEEM with Focal-L or Focal-T was wanted, from {source}"
-    stem = tensors.get(STEM)
-    fits = [one for one in architectures if stem is not None and len(stem) == one.focal.width]
-    if not fits:
-        what = "is missing" if stem is None else f"has the shape {list(stem.shape)}"
-        raise WeightsError(f"{file}: weights of another architecture: {STEM} {what}{again}")
+    by_width = {one.focal.width: one for one in architectures}
+    sizes = fitting.architecture(tensors, STEM, by_width, file, again)
     with torch.device("meta"):  # random values would take seconds to draw
-        network = Seem(fits[0])
+        network = Seem(sizes)
     kept = {name: value for name, value in tensors.items() if not name.startswith(UNUSED)}
     return fitting.fill(network, kept, file, again)

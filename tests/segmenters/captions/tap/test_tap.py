@@ -257,7 +257,12 @@ def test_constants_of_the_published_files_are_not_asked_for():
         "pixel_mean": torch.ones(3),
         "image_encoder.blocks.0.attn.rel_pos_embed.index": torch.ones(256, 256).long(),
     }
-    network.load(state, Path("tap.pkl"), "there", (small_tap.SIZES,))
+    with_them, without = (
+        network.load(tensors, Path("tap.pkl"), "there", (small_tap.SIZES,)).state_dict()
+        for tensors in (state, small_tap.state())
+    )
+    assert with_them.keys() == without.keys()
+    assert all(torch.equal(with_them[name], without[name]) for name in without)
 
 
 def test_one_checkpoint_and_its_tokenizer_are_found(folder, tmp_path):

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from anyscene.errors import WeightsError
 from anyscene.segmenters.captions.tap.image_decoder import ImageDecoder, Regions
 from anyscene.segmenters.captions.tap.image_encoder import ImageEncoder
 from anyscene.segmenters.captions.tap.prompt_encoder import PromptEncoder
@@ -97,12 +96,9 @@ def load(
     one of `architectures`; the message lists what is missing and what is left over.
     """
     again = f"; TAP with ViT-H, ViT-L or ViT-B was wanted, from {source}"
-    stem = tensors.get(STEM)
-    fits = [one for one in architectures if stem is not None and len(stem) == one.width]
-    if not fits:
-        what = "is missing" if stem is None else f"has the shape {list(stem.shape)}"
-        raise WeightsError(f"{file}: weights of another architecture: {STEM} {what}{again}")
+    by_width = {one.width: one for one in architectures}
+    sizes = fitting.architecture(tensors, STEM, by_width, file, again)
     with torch.device("meta"):  # random values would take seconds to draw
-        network = Tap(fits[0])
+        network = Tap(sizes)
     kept = {name: value for name, value in tensors.items() if not name.endswith(UNUSED_ENDINGS)}
     return fitting.fill(network, kept, file, again)
