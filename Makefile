@@ -14,7 +14,7 @@ TESTERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 TOGETHER := --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install minkowski demo test cpus core lowest quick lint bench ablation zoo clean
+.PHONY: help install minkowski demo test coverage cpus core lowest quick lint bench ablation zoo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -44,8 +44,11 @@ demo: $(READY) ## the whole pipeline on the embedded world: features, table, rep
 	@git diff --quiet HEAD -- dvc.lock && echo "The same run as in Git: every artefact and figure has the hash that is committed (dvc.lock)." \
 		|| echo "Not byte for byte the run that is in Git, as on another processor: dvc diff HEAD lists what has another hash, dvc metrics diff HEAD the scores that differ. Commit dvc.lock and reports before an experiment, which goes back to them."
 
-test: lint $(MINKOWSKI) ## lint and tests, with the coverage of pipeline/ (the slow ones: pytest -m slow)
-	@$(TEST) python -m pytest $(TOGETHER) --cov --cov-report=term --durations=10
+test: lint $(MINKOWSKI) ## lint and tests (the slow ones: pytest -m slow)
+	@$(TEST) python -m pytest $(TOGETHER) --durations=10
+
+coverage: $(MINKOWSKI) ## the tests with the lines of pipeline/ that they run, at least 80 %: half as much processor time again
+	@$(TEST) python -m pytest $(TOGETHER) --cov --cov-report=term
 
 quick: $(READY) ## tests without dvc, browser, other processes, training: after every few lines
 	@$(TEST) python -m pytest $(TOGETHER) -m 'not slow and not integration and not minkowski'
