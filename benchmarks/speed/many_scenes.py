@@ -2,11 +2,11 @@
 
 The scans lie in the layout of ScanNet, each with a .sens file of its own. Three projects, of START, `few` and
 `scenes` scans, run stage by stage through DVC: with the demo's dense model, and with a model of masks whose
-answers lie in files. Of each stage the table has the memory of the largest process at its peak, the memory of
-all processes together, and the time of a scene: what more scans cost, divided by their number, so that the
-time to start a stage is not part of it. It is the processor's time, which other work on the machine hardly
-changes. Then one scan is added to the largest project; what the stages print says how many scenes each of
-them computed.
+answers lie in files. Of each stage the table has the memory of its largest process at its peak, that of DVC
+itself, which looks at the files of all scenes, that of all processes together, and the time of a scene: what
+more scans cost, divided by their number, so that the time to start a stage is not part of it. It is the
+processor's time, which other work on the machine hardly changes. Then one scan is added to the largest
+project; what the stages print says how many scenes each of them computed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class Usage:
 
     wall: float  # seconds
     processor: float  # seconds, of all cores together
-    largest: float  # GiB, of its largest process at its peak
+    itself: float  # GiB at its peak
+    largest: float  # GiB, of the largest process that it started, at its peak
     together: float  # GiB, of all its processes at their peak; what they share counts once
     said: str
 
@@ -91,14 +92,15 @@ class Usage:
 def run(folder: Path, *command: str) -> Usage:
     """Run a command of Python in `folder`. Raises RuntimeError with what it printed where it fails."""
     began, before = time.perf_counter(), os.times()
-    largest, together = 0.0, 0.0
+    itself, largest, together = 0.0, 0.0, 0.0
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=folder, stdout=said, stderr=subprocess.STDOUT, text=True
         )
         while process.poll() is None:
             of_each = [_memory(one) for one in _family(process.pid)]
-            largest = max([largest, *(peak for peak, _ in of_each)])
+            itself = max(itself, of_each[0][0])
+            largest = max([largest, *(peak for peak, _ in of_each[1:])])
             together = max(together, sum(share for _, share in of_each))
             time.sleep(SAMPLED)
         said.seek(0)
@@ -107,7 +109,7 @@ def run(folder: Path, *command: str) -> Usage:
         raise RuntimeError(f"{' '.join(command)}:\n{text}")
     after = os.times()
     used = sum(getattr(after, kind) - getattr(before, kind) for kind in ("children_user", "children_system"))
-    return Usage(time.perf_counter() - began, used, largest / GIB, together / GIB, text)
+    return Usage(time.perf_counter() - began, used, itself / GIB, largest / GIB, together / GIB, text)
 
 
 def _family(process: int) -> list[int]:
@@ -199,11 +201,16 @@ def round_of(folder: Path, console: Console) -> dict[str, Usage]:
         used = found[stage] = run(folder, *command)
         console.print(
             f"{folder.name} {stage}: {used.wall:.1f} s, {used.processor:.1f} s of the processor, largest "
-            f"{used.largest:.3f} GiB, together {used.together:.3f} GiB {used.counts}"
+            f"{used.largest:.3f} GiB, DVC {used.itself:.3f} GiB, together {used.together:.3f} GiB "
+            f"{used.counts}"
         )
         if stage == FRAMES_WRITTEN:
             answer(folder)
     return found
+
+
+def _grown(before: float, after: float) -> tuple[str, str]:
+    return f"{before:.3f}", f"{after:.3f} ({after / before - 1:+.0%})" if before else f"{after:.3f}"
 
 
 def main(scenes: int = 2000, few: int = 200, folder: Path | None = None) -> None:
@@ -216,7 +223,8 @@ def main(scenes: int = 2000, few: int = 200, folder: Path | None = None) -> None
             create(project := Path(place) / f"of{count}", count)
             took[count] = round_of(project, console)
         table = Table(
-            "stage", "largest, GiB", "", "together, GiB", "", "a scene, ms", "", title=f"{few} {scenes}"
+            *("stage", "largest, GiB", "", "DVC, GiB", "", "together, GiB", "", "a scene, ms", ""),
+            title=f"{few} {scenes}",
         )
         for stage in STAGES:
             least, less, more = (took[count][stage] for count in (START, few, scenes))
@@ -224,10 +232,9 @@ def main(scenes: int = 2000, few: int = 200, folder: Path | None = None) -> None
             of_many = 1000 * (more.processor - less.processor) / (scenes - few)
             table.add_row(
                 stage,
-                f"{less.largest:.3f}",
-                f"{more.largest:.3f} ({more.largest / less.largest - 1:+.0%})",
-                f"{less.together:.3f}",
-                f"{more.together:.3f} ({more.together / less.together - 1:+.0%})",
+                *_grown(less.largest, more.largest),
+                *_grown(less.itself, more.itself),
+                *_grown(less.together, more.together),
                 f"{of_few:.1f}",
                 f"{of_many:.1f}",
             )
