@@ -243,8 +243,11 @@ def main(scenes: int = 2000, few: int = 200, folder: Path | None = None) -> None
         added = round_of(project, console)
         until = sum(added[stage].wall for stage in STAGES[:UNTIL])
         console.print(f"one more scan: {until:.0f} s until training")
-        again = run(project, "-m", "dvc", "status")
-        console.print(f"dvc status: {again.wall:.1f} s")
+        for name in ("status", "repro"):
+            again = run(project, "-m", "dvc", name)
+            console.print(
+                f"dvc {name}, nothing to do: {again.wall:.1f} s, {again.processor:.1f} s of the processor"
+            )
 
 
 if __name__ == "__main__":

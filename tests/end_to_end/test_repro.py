@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import time
 
 import pytest
 
@@ -44,10 +43,8 @@ def test_the_cache_is_no_second_copy(finished, tmp_path):
 
 
 def test_second_repro_runs_nothing(finished):
-    start = time.monotonic()
     result = finished.dvc("repro", *FINISHED)
     assert result.code == 0 and result.stages == [], result.output
-    assert time.monotonic() - start < 15  # 3.3 seconds, all stages, on a calm machine
 
 
 def test_a_deleted_scene_is_computed_alone(workspace):
