@@ -5,12 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from anyscene.cli import doctor, main
-from anyscene.project import parameters, presets
+from anyscene.project import parameters, presets, store
+from anyscene.study import disk
+from tests.builders import REPOSITORY
+from tests.builders.capture import write_scans
+from tests.builders.project import Project
 
 pytestmark = pytest.mark.integration
 
@@ -115,6 +120,52 @@ def test_doctor_does_not_plan_another_project_where_one_is_at_hand(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     presets.write("scannet", Path("params.yaml"), Path("scans"))
     assert planned("--root", "scans")[1]["steps"][0]["do"] == "anyscene preset scannet --root scans"
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """A project of three scans, one of which is imported."""
+    Project.create(tmp_path, dataset={"name": "mine", "root": "scans"})
+    write_scans(tmp_path / "scans", train=["a", "b"], val=["c"])
+    (tmp_path / "stages").symlink_to(REPOSITORY / "stages")
+    group = store.create(tmp_path / "data/scenes/a.zarr", "key")
+    store.write(group, "xyz", np.random.default_rng(0).random((100_000, 3), np.float32))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("models", "data/demo"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+
+
+def test_doctor_foretells_the_disk_from_the_scenes_that_are_there(scans):
+    result = CliRunner().invoke(doctor.app, [])
+    assert result.exit_code == 0, result.stdout
+    rows = {
+        row.split()[0]: row.split()[1:] for row in result.stdout.partition("lies on disk")[2].splitlines()[1:]
+    }
+    assert rows["data/scenes"] == ["0.003", "0.001", "by", "1", "of", "3"]
+    # 3 scenes of 100,000 points, 384 channels of f2, and a count; histories of two: 20 classes, f4, twice
+    assert rows["data/projection/dense"] == ["0.231", "0.000", "at", "most,", "for", "3"]
+    assert rows[".cache/training/ensembled"] == ["0.032", "0.000", "at", "most,", "for", "2"]
+    record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
+    dense = next(one for one in record["disk"] if one["folder"] == "data/projection/dense")
+    assert dense == {
+        "folder": "data/projection/dense", "bytes": 231_000_000, "there": 0, "measured": 0, "of": 3
+    }  # fmt: skip
+    (found,) = [one for one in record["checks"] if one["what"] == "disk"]
+    whole, there = (sum(one[key] for one in record["disk"]) / 1e9 for key in ("bytes", "there"))
+    assert f"takes at most {whole:.1f} GB, of which {there:.1f} are there" in found["found"] and found["fine"]
+
+
+def test_a_disk_is_too_small_for_what_was_measured_not_for_an_upper_bound(scans, monkeypatch):
+    usage = shutil.disk_usage(".")
+
+    def fine(free):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+        record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
+        return next(one["fine"] for one in record["checks"] if one["what"] == "disk")
+
+    scenes = 2 * disk.taken(Path("data/scenes/a.zarr"))  # two are still to come
+    assert fine(scenes) and not fine(scenes - 1)
 
 
 def test_doctor_as_json():

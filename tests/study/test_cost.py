@@ -10,7 +10,7 @@ from anyscene.datasets.scannet.reader import ScanNet, official_splits
 from anyscene.errors import DataError, PipelineError
 from anyscene.project import parameters, presets
 from anyscene.segmenters import REGISTRY
-from anyscene.study import cost
+from anyscene.study import cost, disk
 from anyscene.text import width_of
 from benchmarks.speed.throughput import SUBJECTS
 from tests.builders import REPOSITORY
@@ -149,9 +149,9 @@ def test_a_captioner_costs_where_masks_are_made_here(tmp_path):
 
 def test_disk_supposes_points_where_none_were_counted(tmp_path):
     params = settings(tmp_path / "none")
-    each = cost.bytes_per_point(params)
+    each = sum(disk.bytes_of_point(params).values())
     assert cost.disk_bytes(params, cost.Extent(3, 2, 10, 1000, "counted")) == 1000 * each
-    assert cost.disk_bytes(params, cost.Extent(3, 2, 10, None, "published")) == 3 * cost.SUPPOSED * each
+    assert cost.disk_bytes(params, cost.Extent(3, 2, 10, None, "published")) == 3 * disk.SUPPOSED * each
     assert cost.disk_bytes(params, cost.Extent(None, None, 10, None, "published")) is None
 
 
@@ -176,17 +176,6 @@ def test_rates_are_those_that_the_benchmark_writes():
         assert all(work.rate and work.what in SUBJECTS and work.unit == "scenes" for work in trained)
     for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *REGISTRY.names()):
         assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
-
-
-def test_bytes_of_a_point_are_those_of_the_arrays():
-    """xyz, normal f4[3] each, rgb u1[3], label i2, instance and superpoint i4; of two models features f2[C]
-    and counts u2; fused features f2[C], valid b1, weights f2[2], predictions u1[2]."""
-    params = presets.load("scannet", REPOSITORY / "params.yaml")
-    assert cost.bytes_per_point(params) == 37 + 2 * (1024 + 2) + 1024 + 1 + 4 + 2
-    lean = dataclasses.replace(params, fusion=dataclasses.replace(params.fusion, point_features=False))
-    assert cost.bytes_per_point(params) - cost.bytes_per_point(lean) == 1024
-    alone = dataclasses.replace(lean, superpoints=dataclasses.replace(params.superpoints, method="identity"))
-    assert cost.bytes_per_point(alone) == cost.bytes_per_point(params)
 
 
 def test_width_of_text_encoders():

@@ -6,6 +6,7 @@ import json
 import locale
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from anyscene import segmenters
+from anyscene import datasets, segmenters
 from anyscene.cli.command import command
 from anyscene.cli.options import Json
 from anyscene.cli.steps import Step, steps
@@ -26,8 +27,9 @@ from anyscene.errors import PipelineError
 from anyscene.library.opening import located
 from anyscene.project import extras, layout, new_project, parameters, presets
 from anyscene.project.console import stdout
+from anyscene.project.stages import declared
 from anyscene.segmenters import captions
-from anyscene.study import cost
+from anyscene.study import cost, disk
 from anyscene.weights import catalogue
 
 DISK_GB = 4  # of data and models after `make demo`: 1.7, and as much again in a cache without hard links
@@ -95,10 +97,13 @@ def doctor(
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
     checks.append(_encoding())
+    shares = _shares(settings) if preset is None and settings is not None else []
     if preset is None:
-        checks.append(_space())
+        checks.append(_space(shares))
     if as_json:
         record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
+        if shares:
+            record["disk"] = [asdict(share) | {"folder": str(share.folder)} for share in shares]
         if preset is not None and settings is not None:
             record |= _cost_record(settings, rates)
             record["steps"] = [asdict(step) for step in steps(preset, settings, at_hand)]
@@ -106,6 +111,8 @@ def doctor(
     else:
         console = stdout()
         console.print(_table(checks))
+        if shares:
+            console.print(_shares_table(shares))
         if preset is not None and settings is not None:
             console.print(_cost(settings, rates))
             console.print(
@@ -214,9 +221,41 @@ def _encoding() -> Check:
     return Check(fine, "encoding", found if fine else f"{found}: set PYTHONUTF8=1, or a locale with UTF-8")
 
 
-def _space() -> Check:
+def _shares(settings: parameters.Params) -> list[disk.Share]:
+    """What a run of the project at hand takes on disk; empty where there is none, or its scans are not there
+    yet."""
+    try:
+        splits = datasets.open_dataset(settings.dataset, settings.scenes).splits()
+        sys.path.insert(0, str(Path.cwd()))  # where the project's stages are
+        training = sum(split == "train" for split in splits.values())
+        return disk.foretold(settings, declared(), len(splits), training)
+    except PipelineError:
+        return []
+
+
+def _space(shares: list[disk.Share]) -> Check:
+    """Whether the disk is large enough. What is an upper bound alone does not make it too small."""
     free = _free_gb()
-    return Check(free >= DISK_GB, "disk", f"{free:.0f} GB free; the demo's run takes up to {DISK_GB} GB")
+    if not shares:
+        return Check(free >= DISK_GB, "disk", f"{free:.0f} GB free; the demo's run takes up to {DISK_GB} GB")
+    whole, there = (
+        sum(sizes) / 1e9 for sizes in zip(*((one.bytes, one.there) for one in shares), strict=True)
+    )
+    sure = sum(one.bytes - one.there for one in shares if one.measured) / 1e9
+    most = "" if all(one.measured for one in shares) else "at most "
+    said = f"{free:,.0f} GB free; a whole run takes {most}{whole:,.1f} GB, of which {there:,.1f} are there"
+    return Check(free >= sure, "disk", said)
+
+
+def _shares_table(shares: list[disk.Share]) -> Table:
+    table = Table("what lies on disk", box=None)
+    for name in ("GB in the end", "GB now"):
+        table.add_column(name, justify="right")
+    table.add_column("known")
+    for share in shares:
+        sizes = (f"{size / 1e9:,.3f}" for size in (share.bytes, share.there))
+        table.add_row(str(share.folder), *sizes, share.known)
+    return table
 
 
 def _free_gb() -> float:
@@ -247,21 +286,21 @@ def _cost_record(settings: parameters.Params, rates: dict[str, cost.Rate]) -> di
     """What `_cost` prints, for JSON."""
     size = cost.extent(settings)
     works = cost.work(settings, size, rates)
-    disk = {
-        "bytes_per_point": cost.bytes_per_point(settings),
+    held = {
+        "bytes_per_point": sum(disk.bytes_of_point(settings).values()),
         "bytes": cost.disk_bytes(settings, size),
         "frames_bytes": cost.frame_bytes(settings, size),
     }
     return {
         "data": asdict(size),
         "work": [asdict(work) | {"hours": work.hours} for work in works],
-        "disk": disk,
+        "disk": held,
     }
 
 
 def _disk(settings: parameters.Params, size: Extent) -> Iterator[tuple[str, str]]:
     """Rows of the table: what lies on disk, and how much it takes."""
-    each, whole = cost.bytes_per_point(settings), cost.disk_bytes(settings, size)
+    each, whole = sum(disk.bytes_of_point(settings).values()), cost.disk_bytes(settings, size)
     if size.points is not None and whole is not None:
         yield "disk", f"up to {whole / 1e9:,.0f} GB, {size.points:,} points of {each:,} bytes"
     else:
@@ -269,9 +308,14 @@ def _disk(settings: parameters.Params, size: Extent) -> Iterator[tuple[str, str]
             f"up to {each / 1000:.2f} GB a million points; how many there are is not known without the scans"
         )
         if whole is not None:
-            said += f": {whole / 1e9:,.0f} GB if a scene has {cost.SUPPOSED:,}"
+            said += f": {whole / 1e9:,.0f} GB if a scene has {disk.SUPPOSED:,}"
         yield "disk", said
     yield "", "and nothing more in DVC's cache, or as much again on a file system without hard links"
+    if size.scenes and size.training:
+        points = (size.points or size.scenes * disk.SUPPOSED) * size.training / size.scenes
+        for name, kept in disk.memories(settings).items():
+            yield "", f"up to {kept * points / 1e9:,.0f} GB for what {name} remembers, until it is trained"
+    yield "", "`anyscene doctor` in the project says it more closely once some scenes are computed"
     if frames := cost.frame_bytes(settings, size):
         yield "", f"images of `anyscene frames`: {frames / 1e9:,.1f} GB before PNG's compression"
     yield "", f"{_free_gb():,.0f} GB are free"

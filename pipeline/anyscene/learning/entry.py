@@ -36,6 +36,11 @@ class Entry:
         it trained becomes stale. A class of its own overrides this."""
         return ()
 
+    def memory(self, classes: int) -> int:
+        """The bytes that a training keeps on disk for each point of its scenes until it ends, with so many
+        classes of the label set. A class of its own overrides this."""
+        return 0
+
     def load(self) -> type[Objective]:
         """The class of the objective. Raises ConfigError where it cannot be imported or is not what this
         entry says."""

@@ -20,11 +20,9 @@ from anyscene.datasets import Extent
 from anyscene.errors import DataError, PipelineError
 from anyscene.project.parameters import Params, Segmenters, Training
 from anyscene.segmenters import captions
-from anyscene.text import width_of
+from anyscene.study import disk
 
-SUPPOSED = 150_000  # points of a scene where no scan is there to count them: what throughput trains on
 SAMPLE = 3  # scenes that are read to estimate all scenes
-SCENE_BYTES = 4 * 3 + 3 + 4 * 3 + 2 + 4 + 4  # xyz, colour, normal, label, instance, superpoint of a point
 
 
 @dataclass(frozen=True)
@@ -140,23 +138,13 @@ def read_rates(file: Path) -> dict[str, Rate]:
         ) from error
 
 
-def bytes_per_point(params: Params) -> int:
-    """How many bytes the artefacts take for a point before compression, which is an upper bound. Features of
-    superpoints do not count, because a superpoint has some dozens of points."""
-    models, width = len(params.segmenters.names), width_of(params.text.encoder)
-    feature = 2 * width
-    of_points = params.fusion.point_features or params.superpoints.method == "identity"
-    fusion = 1 + 3 * models + (feature if of_points else 0)
-    return SCENE_BYTES + models * (feature + 2) + fusion
-
-
 def disk_bytes(params: Params, size: Extent) -> int | None:
-    """An upper bound of what the artefacts take. Where points were not counted, it supposes SUPPOSED a scene;
-    None where the number of scenes is not known either."""
+    """An upper bound of what the artefacts take. Where points were not counted, it supposes disk.SUPPOSED a
+    scene; None where the number of scenes is not known either."""
     points = size.points
     if points is None:
-        points = None if size.scenes is None else size.scenes * SUPPOSED
-    return None if points is None else points * bytes_per_point(params)
+        points = None if size.scenes is None else size.scenes * disk.SUPPOSED
+    return None if points is None else points * sum(disk.bytes_of_point(params).values())
 
 
 def frame_bytes(params: Params, size: Extent) -> int:
