@@ -16,7 +16,7 @@ from anyscene.errors import ConfigError, WeightsError
 from anyscene.project import parameters
 from anyscene.segmenters import captions as captioners
 from anyscene.segmenters.entry import Entry
-from anyscene.segmenters.precomputed import image_index
+from anyscene.segmenters.precomputed import description, image_index
 from anyscene.segmenters.protocol import CaptionMap, FeatureMap, Segmenter
 from anyscene.weights import catalogue
 from anyscene.weights.catalogue import ANSWERS
@@ -139,9 +139,7 @@ def looks_at_template(name: str, section: Segmenters) -> bool:
     place pixels in text space."""
     if not runs_elsewhere(name, section):
         return entry(name).looks_at_vocabulary
-    from anyscene.segmenters.precomputed.segmenter import are_masks
-
-    return answered(name, section) and are_masks(Path(section.weights) / name)
+    return answered(name, section) and description.are_masks(Path(section.weights) / name)
 
 
 def looks_at_vocabulary(name: str, section: Segmenters) -> bool:
@@ -162,9 +160,7 @@ def captioned(name: str, section: Segmenters) -> bool:
     """Whether the masks of the model `name` are described by `segmenters.captioner`."""
     if not runs_elsewhere(name, section):
         return entry(name).captioned
-    from anyscene.segmenters.precomputed.segmenter import wants_captioner
-
-    return answered(name, section) and wants_captioner(Path(section.weights) / name)
+    return answered(name, section) and description.wants_captioner(Path(section.weights) / name)
 
 
 def on_device(name: str, section: Segmenters) -> bool:
@@ -189,9 +185,9 @@ def _require_known(name: str, section: Segmenters) -> None:
 
 
 def _precomputed(name: str, params: Params, captions: bool) -> Segmenter:
-    from anyscene.segmenters.precomputed.segmenter import load, wants_captioner
+    from anyscene.segmenters.precomputed.segmenter import load
     from anyscene.text import load_text_encoder
 
     folder = Path(params.segmenters.weights) / name
-    captioner = captioners.load_captioner(params, captions and wants_captioner(folder))
+    captioner = captioners.load_captioner(params, captions and description.wants_captioner(folder))
     return load(name, folder, load_text_encoder(params.text), captioner, params.segmenters.nouns)

@@ -7,10 +7,8 @@ are found in the same way, and a frame that was exported again never passes for 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,27 +22,13 @@ from anyscene.segmenters.captions import noun_phrase
 from anyscene.segmenters.captions.captioner import Captioner
 from anyscene.segmenters.captions.colour import ColourCaptioner
 from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks, owners
-from anyscene.segmenters.precomputed import archive
-from anyscene.segmenters.precomputed.answer import FORMAT
+from anyscene.segmenters.precomputed import archive, description
 from anyscene.segmenters.precomputed.image_index import IndexedImage, image_key
 from anyscene.segmenters.protocol import FeatureMap, nearest
 from anyscene.text import TextEncoder, embeddings
 from anyscene.weights.catalogue import ANSWERS
 
 FIRST = 5  # the number of missing answers that a message names
-
-
-def are_masks(folder: Path) -> bool:
-    """Whether the answers in `folder` are masks. Raises DataError where the description is missing or
-    wrong."""
-    return bool(_description(folder / ANSWERS)["kind"] == "masks")
-
-
-def wants_captioner(folder: Path) -> bool:
-    """Whether the answers in `folder` are masks without captions of their own. Raises DataError where the
-    description is missing or wrong."""
-    description = _description(folder / ANSWERS)
-    return description["kind"] == "masks" and not description.get("captions")
 
 
 def require(name: str, folder: Path, images: Sequence[IndexedImage]) -> None:
@@ -88,10 +72,10 @@ def load(
     """The answers in `folder` behind the Segmenter protocol. It holds precomputed.json and a file KEY.npz for
     every image. Raises DataError where the description is missing or wrong; the files of images are checked
     when they are read."""
-    description = _description(folder / ANSWERS)
-    if description["kind"] == "features":
+    said = description.read(folder)
+    if said["kind"] == "features":
         return PrecomputedFeatures(name, folder, text, captioner.template)
-    labels, captioned = tuple(description["labels"]), bool(description.get("captions"))
+    labels, captioned = tuple(said["labels"]), bool(said.get("captions"))
     return PrecomputedMasks(name, folder, text, labels, captioned, captioner, nouns)
 
 
@@ -215,25 +199,6 @@ def _texts(file: Path, array: Array) -> tuple[str, ...]:
         return tuple(array.tolist())
     except (ValueError, SystemError) as error:  # its numbers are not letters
         raise DataError(f"{file}: caption is not text ({error}); write it again") from error
-
-
-def _description(file: Path) -> dict[str, Any]:
-    """The content of precomputed.json. Raises DataError where it is missing or wrong."""
-    try:
-        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not readable ({error}); docs/precomputed.md says what it holds") from error
-    fine = isinstance(description, dict) and description.get("format") == FORMAT
-    if not fine or description.get("kind") not in ("masks", "features"):
-        raise DataError(f'{file}: wanted "format": {FORMAT} and "kind": "masks" or "features"')
-    labels = description.get("labels")
-    if description["kind"] == "masks" and not (
-        isinstance(labels, list) and labels and all(isinstance(label, str) and label for label in labels)
-    ):
-        raise DataError(f'{file}: wanted "labels": the names that masks are labelled with')
-    if not isinstance(description.get("captions", False), bool):
-        raise DataError(f'{file}: wanted "captions": true where masks carry captions, or false')
-    return description
 
 
 def _files(folder: Path) -> list[Path]:
