@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from anyscene.cli import predict
 from anyscene.datasets import label_set, ply
 from anyscene.tasks import sources
+from tests.builders.capture import write_scan
 
 
 class Asked:
@@ -40,6 +41,20 @@ def test_answers_are_means_over_the_turns_that_are_asked_for(asked, given, turns
     result = CliRunner().invoke(predict.app, ["room.ply", *given])
     assert result.exit_code == 0, result.output
     assert asked.turns == [turns]
+
+
+def test_frames_of_a_scan_are_told_as_they_are_read(asked, tmp_path):
+    write_scan(tmp_path / "scans", "room", frames=30, mesh=False, annotated=False)
+    result = CliRunner().invoke(predict.app, ["scans/room"])
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    for label in ("frames read", "frames compared"):
+        tenths = [line.split(",")[0] for line in lines if line.startswith(label)]
+        assert tenths == [f"{label}: {done}/30" for done in range(3, 31, 3)]
+
+
+def test_what_has_no_frames_has_no_such_lines(asked):
+    assert not CliRunner().invoke(predict.app, ["room.ply"]).stderr
 
 
 @pytest.mark.parametrize("turns", ["0", "-1", "1001", str(2**64)])

@@ -237,6 +237,16 @@ def test_an_export_is_imported(network, elsewhere):
     assert len(opened("export", source=network)) == len(cloud)  # a mesh beside it makes it no bare mesh
 
 
+def test_progress_of_a_capture_is_shown_where_it_is_asked_for(network, elsewhere, capfd):
+    write_export(elsewhere / "export", views([rolled(yaw=yaw) for yaw in (-15, 0, 15)]))
+    opened("export", source=network)
+    assert "frames" not in capfd.readouterr().err
+    opened("export", source=network, show_progress=True)
+    lines = [line.split(",")[0] for line in capfd.readouterr().err.splitlines()]
+    labels = ("frames written", "frames read", "frames compared")
+    assert lines == [f"{label}: {done}/3" for label in labels for done in (1, 2, 3)]
+
+
 def test_the_most_refined_network_of_the_project(rooms, elsewhere):
     folder = write_scan(elsewhere, "scan")
     assert opened(folder, project=rooms).source == "ensembled"

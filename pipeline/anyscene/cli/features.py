@@ -32,7 +32,7 @@ def features(
     """
     feature_files.check(out)
     opening.require_features(scene, source, params)
-    cloud = opening.open(scene, source=source, project=params, **vars(told))
+    cloud = opening.open(scene, source=source, project=params, show_progress=True, **vars(told))
     if cloud.remarks:
         typer.echo(cloud.remarks)
     encoder, text = cloud.encoder, cloud.settings.text  # refused where it is of another width

@@ -18,7 +18,7 @@ def main(
     """Import a capture: distortion is taken out, images on their side are turned, units become metres."""
     imports.check(out)
     capture = imports.read(export, told.exporter, told.options, told.every)
-    typer.echo(f"{out}: {imports.write(capture, out, told.mesh, not told.options.anyway)}")
+    typer.echo(f"{out}: {imports.write(capture, out, told.mesh, not told.options.anyway, True)}")
 
 
 app = command(with_told(main, said=""))

@@ -81,7 +81,7 @@ def query(
         outputs.check(json_, ".json")
     opening.require_features(scene, source, params)
     console = stdout()
-    cloud = opening.open(scene, source=source, project=params, **vars(told))
+    cloud = opening.open(scene, source=source, project=params, show_progress=True, **vars(told))
     from anyscene.show import heat_map  # takes PyTorch
 
     if cloud.remarks:

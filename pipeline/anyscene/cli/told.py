@@ -99,8 +99,10 @@ class Told:
     every: int
 
     def as_scene(self, path: Path, settings: Params) -> AbstractContextManager[tuple[Scene, str]]:
-        """As `library.scanned.as_scene`."""
-        return as_scene(path, settings, self.exporter, self.options, self.mesh, self.every)
+        """As `library.scanned.as_scene`, with progress."""
+        return as_scene(
+            path, settings, self.exporter, self.options, self.mesh, self.every, show_progress=True
+        )
 
     def refuse(self, because: str) -> None:
         """Raise DataError where anything was told and there is nothing to import."""

@@ -10,10 +10,13 @@ import numpy as np
 from anyscene.arrays import F4, F8, U1
 from anyscene.datasets.geometry.normals import NEIGHBOURS, point_normals
 from anyscene.errors import DataError
+from anyscene.project.progress import progress
 from anyscene.scene import Frame
 
 
-def from_frames(frames: Sequence[Frame], voxel: float, farthest: float = np.inf) -> tuple[F4, U1, F4]:
+def from_frames(
+    frames: Sequence[Frame], voxel: float, farthest: float = np.inf, show_progress: bool = False
+) -> tuple[F4, U1, F4]:
     """(xyz f4[N,3] in metres, rgb u1[N,3], normal f4[N,3]): the cloud of all depth pixels of `frames` up to
     `farthest` metres, averaged in cubes of `voxel` metres.
 
@@ -26,13 +29,15 @@ def from_frames(frames: Sequence[Frame], voxel: float, farthest: float = np.inf)
     from anyscene.datasets.voxel_means import VoxelMeans
 
     cubes = VoxelMeans(voxel)
-    for frame in frames:
-        cubes.add(*back_project(frame, farthest), frame.camera.pose[:3, 3])
+    with progress("frames read", len(frames) if show_progress else 0) as advance:
+        for frame in frames:
+            cubes.add(*back_project(frame, farthest), frame.camera.pose[:3, 3])
+            advance()
     if len(cubes) <= NEIGHBOURS:
         raise DataError(f"{_folder(frames)}: hardly any depth readings; check depth_scale, or add mesh.ply")
     mean = cubes.means()
     points = mean[:, :3].astype(np.float32)
-    kept = supported(points, frames, farthest)
+    kept = supported(points, frames, farthest, show_progress)
     if np.count_nonzero(kept) <= NEIGHBOURS:
         raise DataError(
             f"{_folder(frames)}: the depth maps contradict each other; check the poses and depth_scale"

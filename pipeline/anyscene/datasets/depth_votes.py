@@ -8,12 +8,15 @@ import numba
 import numpy as np
 
 from anyscene.arrays import B1, F4, F8, I4, Floats
+from anyscene.project.progress import progress
 from anyscene.scene import Frame
 
 TOLERANCE = 0.05  # a share of the distance, more than the noise and drift of a device
 
 
-def supported(xyz: Floats, frames: Sequence[Frame], farthest: float = np.inf) -> B1:
+def supported(
+    xyz: Floats, frames: Sequence[Frame], farthest: float = np.inf, show_progress: bool = False
+) -> B1:
     """b1[N]: whether at least as many views see a point as see past it. xyz: [N,3] in metres; all frames have
     depth, of which readings beyond `farthest` metres are none.
 
@@ -23,13 +26,15 @@ def supported(xyz: Floats, frames: Sequence[Frame], farthest: float = np.inf) ->
     the edge of a thing. Pixels without a reading do not count.
     """
     votes = np.zeros(len(xyz), np.int32)
-    for frame in frames:
-        depth = frame.read_depth()
-        assert depth is not None
-        depth[depth > farthest] = 0
-        height, width = depth.shape
-        camera = frame.camera.resized(width, height)
-        _vote(votes, xyz, np.linalg.inv(camera.pose), camera.intrinsics, depth, TOLERANCE)
+    with progress("frames compared", len(frames) if show_progress else 0) as advance:
+        for frame in frames:
+            depth = frame.read_depth()
+            assert depth is not None
+            depth[depth > farthest] = 0
+            height, width = depth.shape
+            camera = frame.camera.resized(width, height)
+            _vote(votes, xyz, np.linalg.inv(camera.pose), camera.intrinsics, depth, TOLERANCE)
+            advance()
     return votes >= 0
 
 

@@ -75,6 +75,7 @@ class Rgbd:
     farthest: float = 50.0  # metres; clouds that are made from depth leave out readings beyond
     # of the world of all scans; what it leaves open their capture.json may say
     said: placement.Said = field(default_factory=placement.Said)
+    show_progress: bool = False  # on stderr, while the frames of a scan are read
 
     def splits(self) -> dict[str, str]:
         """The split of every scene, "train" or "val", sorted by id. Raises DataError where there are no
@@ -125,11 +126,15 @@ class Rgbd:
             step = placement.near(mesh, surface.xyz, said, not with_depth, _centres(found))
             found = tuple(frame.moved(step) for frame in found)
             plain = surface.rgb is None
-            xyz, rgb, normal, face = seen_by_frames.completed(surface.moved(step), found, mesh)
+            xyz, rgb, normal, face = seen_by_frames.completed(
+                surface.moved(step), found, mesh, self.show_progress
+            )
         elif with_depth:
             step = placement.near(folder / "pose", _centres(found), said, sized=False)
             found = tuple(frame.moved(step) for frame in found)
-            xyz, rgb, normal = cloud_from_depth.from_frames(found, self.voxel, self.farthest)
+            xyz, rgb, normal = cloud_from_depth.from_frames(
+                found, self.voxel, self.farthest, self.show_progress
+            )
             face = np.zeros((0, 3), np.int32)
         else:
             raise DataError(

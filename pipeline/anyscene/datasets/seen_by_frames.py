@@ -13,6 +13,7 @@ from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.datasets.geometry.normals import NEIGHBOURS, cloud_normals, vertex_normals
 from anyscene.datasets.geometry.pixels import bilinear
 from anyscene.errors import DataError
+from anyscene.project.progress import progress
 from anyscene.scene import Camera, Frame
 
 MOST = 200  # frames that are asked, evenly chosen: more tell nothing new of a room
@@ -22,7 +23,9 @@ REACH = 1.5  # distances of neighbouring points that a point covers where there 
 WIDEST = 6  # cells to each side that the nearest points cover
 
 
-def completed(geometry: Geometry, frames: Sequence[Frame], path: Path) -> tuple[F4, U1, F4, I4]:
+def completed(
+    geometry: Geometry, frames: Sequence[Frame], path: Path, show_progress: bool = False
+) -> tuple[F4, U1, F4, I4]:
     """(xyz f4[N,3], rgb u1[N,3], normal f4[N,3], face i4[F,3]) of the mesh of a scan in the world of its
     `frames`, metres.
 
@@ -31,7 +34,7 @@ def completed(geometry: Geometry, frames: Sequence[Frame], path: Path) -> tuple[
     with `path` where they cannot tell.
     """
     xyz = geometry.xyz.astype(np.float32)
-    rgb = colours(xyz, frames, path) if geometry.rgb is None else geometry.rgb
+    rgb = colours(xyz, frames, path, show_progress) if geometry.rgb is None else geometry.rgb
     if len(geometry.face):
         normal = vertex_normals(xyz, geometry.face)
     elif len(xyz) < NEIGHBOURS:
@@ -41,7 +44,7 @@ def completed(geometry: Geometry, frames: Sequence[Frame], path: Path) -> tuple[
     return xyz, rgb, normal, geometry.face
 
 
-def colours(xyz: F4, frames: Sequence[Frame], path: Path) -> U1:
+def colours(xyz: F4, frames: Sequence[Frame], path: Path, show_progress: bool = False) -> U1:
     """u1[N,3]: the mean colour of each point in the frames that see it, and where none does that of the
     nearest point that is seen.
 
@@ -51,12 +54,15 @@ def colours(xyz: F4, frames: Sequence[Frame], path: Path) -> U1:
     """
     total, count = np.zeros((len(xyz), 3)), np.zeros(len(xyz))
     apart = spacing(xyz)
-    for frame in _evenly(frames):
-        index, u, v, z = pixels(xyz, frame.camera)
-        there = _visible(frame, u, v, z, apart)
-        index, u, v = index[there], u[there], v[there]
-        total[index] += bilinear(frame.read_color(), u, v)
-        count[index] += 1
+    asked = _evenly(frames)
+    with progress("frames read", len(asked) if show_progress else 0) as advance:
+        for frame in asked:
+            index, u, v, z = pixels(xyz, frame.camera)
+            there = _visible(frame, u, v, z, apart)
+            index, u, v = index[there], u[there], v[there]
+            total[index] += bilinear(frame.read_color(), u, v)
+            count[index] += 1
+            advance()
     seen = count > 0
     if seen.mean() < SEEN:
         raise DataError(

@@ -39,6 +39,7 @@ def open(
     options: ExportOptions = NOTHING_SAID,
     mesh: str | Path | None = None,
     every: int = 1,
+    show_progress: bool = False,
 ) -> FeatureCloud:
     """Open a scene, to find things in it.
 
@@ -57,7 +58,7 @@ def open(
     place of the one that text.encoder names. exporter, options, mesh, every: what a capture does not tell by
     itself, as for `anyscene import`. For a scan, a mesh or a cloud, `options` may give the scale, which
     direction is up and whether walls are kept as they stand; without it these are found where points and
-    cameras agree, and stand in `remarks`.
+    cameras agree, and stand in `remarks`. show_progress: on stderr, while the frames of a capture are read.
 
     Raises StoreError where there is no such scene or `source`, and DataError naming the file that is wrong.
     The network is read when its features are first asked for: CheckpointError where it is damaged, and
@@ -81,7 +82,7 @@ def open(
         imports.refuse(exporter, options, mesh, every, because)
         return _imported(settings, artefacts, str(scene), source, encoder)
     require(artefacts, scene)
-    with as_scene(path, settings, exporter, options, mesh, every) as (scan, said):
+    with as_scene(path, settings, exporter, options, mesh, every, show_progress) as (scan, said):
         return _of_scan(scan, settings, artefacts, source, encoder, said)
 
 

@@ -38,6 +38,7 @@ def as_scene(
     options: ExportOptions = NOTHING_SAID,
     mesh: Path | None = None,
     every: int = 1,
+    show_progress: bool = False,
 ) -> Iterator[tuple[Scene, str]]:
     """A context with (the scene, what a person should know about how it was imported). The images of its
     frames are there as long as the context lasts.
@@ -45,7 +46,8 @@ def as_scene(
     path: a scan or an export, as for `imports.as_scan`; a file of a mesh or a cloud (`geometry.formats`); a
     folder or a .zip that holds one of these and no images of a scan; or an artefact of data/scenes, whose
     frames are left out. exporter, options, mesh, every: what an export does not say itself; of a scan, a mesh
-    or a cloud `options` may give the scale, which direction is up and what becomes of walls. Raises DataError
+    or a cloud `options` may give the scale, which direction is up and what becomes of walls. show_progress:
+    on stderr, while its frames are read. Raises DataError
     naming the file that is wrong, also where depth maps contradict each other, and StoreError for an artefact
     without points."""
     if path.suffix == store.SUFFIX and path.is_dir():
@@ -62,21 +64,22 @@ def as_scene(
             return
     refuse = settings.scenes.contradictions == "refuse" and not options.anyway
     options = replace(options, anyway=not refuse)
-    with imports.as_scan(path, exporter, options, mesh, every) as (folder, summary):
+    with imports.as_scan(path, exporter, options, mesh, every, show_progress) as (folder, summary):
         if summary is not None:  # depth was checked when it was imported
-            scene = _scans_beside(folder, settings, Said()).read(folder.name)
+            scene = _scans_beside(folder, settings, Said(), show_progress).read(folder.name)
             more = [remark for remark in scene.remarks if remark not in summary.remarks]
             more = [remark.replace(str(folder), str(path)) for remark in more]  # what a person gave
             yield scene, "\n".join([str(summary), *more])
             return
-        scans = _scans_beside(folder, settings, Said(options.scale, options.up, walls=options.walls))
+        said = Said(options.scale, options.up, walls=options.walls)
+        scans = _scans_beside(folder, settings, said, show_progress)
         scene, findings = contradictions.read(scans, folder.resolve().name, refuse)
-        said = [left_out.summary(scene.lost, len(scene.frames) + len(scene.lost))] if scene.lost else []
-        said += [str(findings)] if findings.record() else []
-        yield scene, "\n".join([*said, *scene.remarks])
+        lines = [left_out.summary(scene.lost, len(scene.frames) + len(scene.lost))] if scene.lost else []
+        lines += [str(findings)] if findings.record() else []
+        yield scene, "\n".join([*lines, *scene.remarks])
 
 
-def _scans_beside(folder: Path, settings: Params, said: Said) -> Rgbd:
+def _scans_beside(folder: Path, settings: Params, said: Said, show_progress: bool) -> Rgbd:
     """The scans in the folder that holds `folder`, which is one in the rgbd form. said: of its world."""
     section = settings.scenes
     return Rgbd(
@@ -86,6 +89,7 @@ def _scans_beside(folder: Path, settings: Params, said: Said) -> Rgbd:
         section.voxel,
         farthest=section.farthest,
         said=said,
+        show_progress=show_progress,
     )
 
 

@@ -29,6 +29,7 @@ from anyscene.datasets.left_out import NO_DEPTH, summary, usable
 from anyscene.datasets.readings import Reading
 from anyscene.errors import DataError, FrameError
 from anyscene.project import outputs
+from anyscene.project.progress import progress
 from anyscene.scene import Camera, LeftOut, inverse, moved, scale_of
 
 DEPTH_SCALE = 1000  # depth is written in millimetres
@@ -72,11 +73,18 @@ def check(out: Path) -> None:
     outputs.check_folder(out)
 
 
-def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = True) -> Summary:
+def write(
+    capture: Capture,
+    out: Path,
+    mesh: Path | None = None,
+    refuse: bool = True,
+    show_progress: bool = False,
+) -> Summary:
     """Create the folder `out`, whole or not at all.
 
     mesh: a mesh or a cloud (`geometry.formats`) in the world of the export; None: that of the capture, if it
     has one. refuse: whether depth maps that were measured must not contradict each other, nor the mesh.
+    show_progress: on stderr, while frames are written.
     Frames that are damaged, or lack depth where others have it, are left out. Raises DataError naming the
     file, where no camera looks at the mesh, where something is wrong with all frames, and as `check`;
     OutputError where the disk is full.
@@ -94,14 +102,21 @@ def write(capture: Capture, out: Path, mesh: Path | None = None, refuse: bool = 
     with outputs.replaced(out) as partial:
         for name in ("color", "pose", "intrinsics", *(("depth",) if with_depth else ())):
             (partial / name).mkdir(parents=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # what decodes and encodes images holds no lock
-            written, damaged = usable(
-                [
-                    (frame.id, pool.submit(_write_frame, partial, frame, with_depth))
-                    for frame in capture.frames
-                ],
-                Future.result,
-            )
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,  # what decodes and encodes images holds no lock
+            progress("frames written", len(capture.frames) if show_progress else 0) as advance,
+        ):
+            begun = [
+                (frame.id, pool.submit(_write_frame, partial, frame, with_depth)) for frame in capture.frames
+            ]
+
+            def done(writing: Future[_Written]) -> _Written:
+                try:
+                    return writing.result()
+                finally:
+                    advance()
+
+            written, damaged = usable(begun, done)
         _write_capture(partial, {frame.depth for frame in written if frame.depth is not None}, capture)
         if surface is not None:
             _write_mesh(partial / "mesh.ply", surface)
