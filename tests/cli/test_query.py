@@ -17,7 +17,6 @@ from anyscene.errors import StoreError
 from anyscene.library import feature_cloud
 from anyscene.project import store
 from anyscene.project.layout import Artefacts
-from anyscene.show import heat_map
 from anyscene.tasks import sources
 from anyscene.tasks.query.groups import Match
 from anyscene.tasks.query.session import Answer, FoundThrough, Session
@@ -42,7 +41,7 @@ def test_the_named_furniture_is_found_in_fused_features(rooms, tmp_path):
     score = PlyData.read(ply)["vertex"]["similarity"]
     label = store.open_scene(rooms / "data/labels/room0.zarr")["label"][:]
     assert score[label == 3].mean() > score[label != 3].mean() + 0.15
-    assert Image.open(png).size == (query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION)
+    assert Image.open(png).size == (960, 720 + 44 + 52)
     assert "'a bed in a scene' in room0 (fusion)" in result.output
     record = json.loads(found.read_text())
     assert (record["scene"], record["source"], record["group"]) == ("room0", "fusion", "object")
@@ -86,8 +85,7 @@ def test_several_texts_at_once_have_a_column_a_picture_and_a_list_each(rooms, tm
     for column, index in (("similarity_0", 3), ("similarity_3", 1)):
         score = content["vertex"][column]
         assert score[label == index].mean() > score[label != index].mean() + 0.15
-    width, height = query.PICTURE[0], query.PICTURE[1] + heat_map.CAPTION
-    assert Image.open(png).size == (2 * width, 2 * height)
+    assert Image.open(png).size == (2 * 960, 2 * (720 + 44 + 52))
 
 
 def test_what_is_not_meant_is_left_out_and_the_order_stays(rooms, tmp_path):

@@ -1,4 +1,5 @@
-"""Heat maps of queries: a picture for each text, in which the groups that it found are numbered by rank."""
+"""Heat maps of queries: a picture for each text, in which the groups that it found are numbered by rank, over
+the scale of its colours."""
 
 from __future__ import annotations
 
@@ -10,11 +11,15 @@ from PIL import Image, ImageDraw, ImageFont
 from anyscene.arrays import B1, U1
 from anyscene.show import palette
 from anyscene.show.viewpoint import OVERSAMPLING, Viewpoint, corner_viewpoint
+from anyscene.tasks.query.groups import DECIMALS
 from anyscene.tasks.query.session import Answer
+from anyscene.tasks.query.similarity import range_of
 from anyscene.tasks.surface import Surface
 
 COLUMNS = 3  # pictures in a row, at most
-CAPTION, MARGIN, DISC = 44, 14, 13  # pixels
+CAPTION, SCALE, MARGIN, DISC = 44, 52, 14, 13  # pixels
+BAR = 12  # of the scale, pixels high
+MIDDLE = 128  # grey of a point of middling lightness
 GROUND, INK, MARK = (255, 255, 255), (40, 44, 52), (255, 255, 255)
 
 
@@ -25,10 +30,10 @@ def colours(surface: Surface, answers: Sequence[Answer]) -> U1:
 
 
 def sheet(surface: Surface, answers: Sequence[Answer], size: tuple[int, int]) -> U1:
-    """u1[H, W, 3]: a picture of `size` (width, height) under each text, in rows. The answers must have scores
-    for all points."""
+    """u1[H, W, 3]: a picture of `size` (width, height) under each text and over the scale of its colours, in
+    rows. The answers must have scores for all points."""
     view = corner_viewpoint(surface.xyz, surface.normal, size)
-    width, height = size[0], size[1] + CAPTION
+    width, height = size[0], CAPTION + size[1] + SCALE
     columns = 2 if len(answers) == 4 else min(COLUMNS, len(answers))
     rows = -(-len(answers) // columns)
     image = Image.new("RGB", (columns * width, rows * height), GROUND)
@@ -38,6 +43,7 @@ def sheet(surface: Surface, answers: Sequence[Answer], size: tuple[int, int]) ->
         picture = Image.fromarray(view.picture(colours(surface, [answer]), shaded=False))
         image.paste(picture, (x, y + CAPTION), picture)
         _caption(draw, answer, x, y, width)
+        image.paste(_scale(answer, width), (x, y + CAPTION + size[1]))
         for rank, match in enumerate(answer.matches, 1):
             if place := _place(view, np.isin(surface.superpoint, match.superpoints)):
                 _number(draw, x + place[0], y + CAPTION + place[1], str(rank))
@@ -52,6 +58,24 @@ def _caption(draw: ImageDraw.ImageDraw, answer: Answer, x: int, y: int, width: i
             text = text[:-1]
         text += "..."
     draw.text((x + MARGIN, y + CAPTION / 2), text, INK, font, anchor="lm")
+
+
+def _scale(answer: Answer, width: int) -> Image.Image:
+    """What the colours mean, which is another score for each text, and the score of the best group."""
+    image, room = Image.new("RGB", (width, SCALE), GROUND), width - 2 * MARGIN
+    grey = np.full((room, 3), MIDDLE, np.uint8)
+    bar = np.tile(palette.heat_over(grey, np.linspace(0, 1, room)), (BAR, 1, 1))
+    image.paste(Image.fromarray(bar), (MARGIN, MARGIN))
+    low, high = range_of(answer.score)
+    best = f"best group {answer.matches[0].score:.{DECIMALS}f}" if answer.matches else "no group"
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(16)
+    for place, anchor, text in (
+        (MARGIN, "la", f"{low:.{DECIMALS}f} and less: half of all points"),
+        (width / 2, "ma", f"{best}; each text has its own scale"),
+        (width - MARGIN, "ra", f"{high:.{DECIMALS}f} and more"),
+    ):
+        draw.text((place, MARGIN + BAR + 4), text, INK, font, anchor)
+    return image
 
 
 def _place(view: Viewpoint, member: B1) -> tuple[float, float] | None:
