@@ -1,6 +1,8 @@
 """The table of published weights holds together, and with the models that read them."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from anyscene.errors import ConfigError
 from anyscene.segmenters import REGISTRY, grounded, lseg, sam3, universal
 from anyscene.segmenters.captions import blip, tap
-from anyscene.weights import catalogue
+from anyscene.weights import catalogue, reading
 from anyscene.weights.catalogue import CATALOGUE
+from tests.builders import REPOSITORY
 
 
 def test_every_entry_says_what_it_is():
@@ -22,6 +25,30 @@ def test_every_entry_says_what_it_is():
             assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
         hashed = [file for file in entry.files if file.sha256]
         assert bool(hashed) == bool(entry.sha256_from)
+
+
+def test_git_ignores_what_is_fetched_beside_the_models_of_the_demo(tmp_path):
+    """`segmenters.weights` of the demo is models/demo, of which git keeps the demo's own models."""
+    (tmp_path / "models").mkdir()
+    shutil.copy(REPOSITORY / "models/.gitignore", tmp_path / "models/.gitignore")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+
+    def ignored(paths):
+        asked = subprocess.run(
+            ["git", "-C", tmp_path, "check-ignore", *paths], check=False, capture_output=True, text=True
+        )
+        return set(asked.stdout.split())
+
+    fetched = {
+        f"models/demo/{entry.folder}/{name}"
+        for entry in CATALOGUE
+        for name in (*(file.name for file in entry.files), reading.SUMS)
+    }
+    assert ignored(fetched) == fetched
+    own = [
+        f"models/demo/{name}/model.safetensors" for name in ("dense", "diffusion", "mask", "sam", "student")
+    ]
+    assert not ignored([*own, "models/demo/diffusion/unet/config.json", f"models/demo/{reading.SUMS}"])
 
 
 def test_what_the_hub_has_can_be_fetched_from_there():
