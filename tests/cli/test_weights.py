@@ -423,6 +423,16 @@ def test_verify(sam):
     assert found.exit_code == 1 and "no published weights are called 'sam'" in found.stderr
 
 
+def test_verify_as_json(sam):
+    found = CliRunner().invoke(weights.app, ["verify", "--json"])
+    (record,) = json.loads(found.stdout)
+    assert found.exit_code == 0 and record["file"] == SAM and record["state"] == "fine"
+    sam.unlink()
+    found = CliRunner().invoke(weights.app, ["verify", "sam_vit_b", "--json"])
+    (record,) = json.loads(found.stdout)
+    assert found.exit_code == 1 and record["state"] == "missing" and "1 of 1 files" in found.stderr
+
+
 def test_fetch_without_a_network(weightless, monkeypatch):
     def unreachable(*_, **__):
         raise OSError(101, "Network is unreachable")
@@ -445,6 +455,19 @@ def test_fetch_without_names_takes_what_the_parameters_name(weightless, monkeypa
     assert result.exit_code == 0, result.output
     assert asked == [("blip", Path("weights")), ("clip-vit-b32", Path("weights"))]
     assert "lseg: by hand from https://github.com/isl-org/lang-seg" in result.stdout
+
+
+def test_fetch_as_json_says_what_is_there_and_tells_the_rest_on_stderr(weightless, monkeypatch):
+    from anyscene.weights import fetching
+
+    monkeypatch.setattr(fetching, "fetch", lambda entry, root, tell: tell(f"{root}: arrived"))
+    change(captioner="blip")
+    result = CliRunner().invoke(weights.app, ["fetch", "--json"])
+    assert result.exit_code == 0, result.output
+    found = {one["name"]: one for one in json.loads(result.stdout)}
+    assert list(found) == ["lseg", "blip"] and not found["lseg"]["there"]
+    assert found["lseg"]["remedy"].startswith("by hand from https://github.com/isl-org/lang-seg")
+    assert "weights: arrived" in result.stderr and "lseg: by hand" in result.stderr
 
 
 def test_fetch_for_a_preset_puts_files_where_it_will_look(weightless, monkeypatch):

@@ -54,7 +54,9 @@ def list_(params: Path = layout.PARAMETERS, preset: Preset = None, as_json: Json
 
 @app.command()
 @reporting
-def verify(names: Names = None, params: Path = layout.PARAMETERS, preset: Preset = None) -> None:
+def verify(
+    names: Names = None, params: Path = layout.PARAMETERS, preset: Preset = None, as_json: Json = False
+) -> None:
     """Check what is on disk: there, whole, and what was published, where that is known."""
     root = _root(_settings(params, preset))
     entries = [catalogue.get(name) for name in names or ()]
@@ -64,7 +66,11 @@ def verify(names: Names = None, params: Path = layout.PARAMETERS, preset: Preset
     from anyscene.weights import verifying  # takes PyTorch
 
     found = [finding for entry in entries for finding in verifying.verify(entry, root)]
-    _print(found)
+    if as_json:
+        records = [{"file": str(one.file), "state": one.state, "said": one.said} for one in found]
+        typer.echo(json.dumps(records, indent=2))
+    else:
+        _print(found)
     bad = [finding for finding in found if finding.state in ("missing", "damaged")]
     if bad:
         raise PipelineError(f"{len(bad)} of {len(found)} files are missing or damaged")
@@ -78,6 +84,7 @@ def fetch(
     ] = None,
     params: Path = layout.PARAMETERS,
     preset: Preset = None,
+    as_json: Json = False,
 ) -> None:
     """Download weights to where they are expected, whole and checked or not at all.
 
@@ -92,14 +99,18 @@ def fetch(
     by_hand = [] if names else [entry for entry in entries if not entry.fetchable]
     from anyscene.weights import fetching  # takes PyTorch
 
+    def tell(line: str) -> None:
+        typer.echo(line, err=as_json)
+
     for entry in entries:
         if entry not in by_hand:
-            typer.echo(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
-            fetching.fetch(entry, root, typer.echo)
+            tell(f"{entry.name}: {entry.source}, {entry.licence}, {_size(entry.size)}")
+            fetching.fetch(entry, root, tell)
     for entry in by_hand:
-        typer.echo(
-            f"{entry.name}: {'there' if entry.complete(root) else entry.remedy}: {root / entry.folder}"
-        )
+        tell(f"{entry.name}: {'there' if entry.complete(root) else entry.remedy}: {root / entry.folder}")
+    if as_json:
+        records = [_record(entry, root) | {"remedy": entry.remedy} for entry in entries]
+        typer.echo(json.dumps(records, indent=2))
 
 
 def _settings(params: Path, preset: str | None) -> parameters.Params:
