@@ -51,6 +51,11 @@ KNOWN = [
     ("evaluation.label_sets", ["scannet21"], "no label set 'scannet21'; known are matterport160"),
     ("evaluation.label_sets", ["nyu40", "nyu40"], "evaluation.label_sets: 'nyu40' stands there twice"),
     ("evaluation.label_sets", ["nyu40"], "evaluation.label_sets: scans in the form rgbd are annotated by"),
+    (
+        "dataset.root",
+        "nowhere/scans",
+        "dataset.root: nowhere/scans is not there; put the raw scans there, or",
+    ),
     ("dataset.reader", "scanet", "dataset.reader: no reader is called 'scanet'"),
     ("text.encoder", "minilm2", "text.encoder is 'minilm2'; use minilm or open_clip"),
     ("text.encoder", "open_clip:", "text.encoder is 'open_clip:'"),
@@ -144,6 +149,11 @@ def test_a_model_that_runs_elsewhere_needs_a_folder_or_a_name_that_is_known(refu
     values = copy.deepcopy(VALUES)
     values["segmenters"] |= {"names": ["ours"], "weights": str(tmp_path)}
     check(parameters.parse(values, "params.yaml"))
+
+
+def test_raw_scans_may_lie_anywhere_and_those_of_the_demo_are_yet_to_be_made(refused, tmp_path):
+    for root in (tmp_path, "data/world/", REPOSITORY / "data/world"):
+        assert refused(("dataset", "root"), str(root)) == ""
 
 
 def test_encoders_that_are_there_are_taken(refused):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from anyscene import datasets
 from anyscene.errors import ConfigError
 from anyscene.project import layout, parameters
@@ -15,6 +17,12 @@ def check(params: Params) -> None:
 
     Types and bounds are checked as the file is read (`parameters`). Weights that are missing are no error
     here: `anyscene doctor` lists them, and the stages before may run without."""
+    root = Path(params.dataset.root)
+    # a stage writes the demo's; DVC, which would miss another folder hours later, names no parameter
+    if root.resolve() != layout.WORLD.resolve() and not root.is_dir():
+        raise ConfigError(
+            f"dataset.root: {root} is not there; put the raw scans there, or name the folder that holds them"
+        )
     if not params.segmenters.names:
         raise ConfigError("segmenters.names: name at least one 2D model")
     for name in params.segmenters.names:
