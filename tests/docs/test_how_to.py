@@ -1,5 +1,5 @@
 """The packages of docs/how-to/add-a-*.md, installed as they stand there: their tests pass, and `anyscene`
-lists what they offer."""
+lists what they offer. The script of docs/how-to/many-machines.md runs what its preset names."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 
+from anyscene.project import presets
 from tests.builders import REPOSITORY, pages
 
 pytestmark = pytest.mark.integration
@@ -38,3 +39,15 @@ def test_the_package_works(page, tmp_path):
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
     said = subprocess.run([sys.executable, "-m", "anyscene.cli.main", "--help"], **run, check=True).stdout
     assert all(name in said for of in offered.values() for name in of)
+
+
+def test_the_script_for_four_gpus_runs_the_models_and_networks_of_the_preset():
+    settings = presets.load("scannet", REPOSITORY / "params.yaml")
+    page = (REPOSITORY / "docs/how-to/many-machines.md").read_text()
+    assert f'models="{" ".join(settings.segmenters.names)}" ' in page
+    assert f"for network in {' '.join(settings.training)}; do" in page
+    for entry in settings.training.values():
+        assert (4 * entry.batch, entry.accumulate) == (12, 4)
+    assert "set batch 12 and accumulate 1 in params.yaml" in page
+    shown = [line.split()[-2] for line in page.splitlines() if line.startswith("CUDA_VISIBLE_DEVICES")]
+    assert shown == list(settings.segmenters.names)
