@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from anyscene.cli import doctor, main
-from anyscene.project import parameters, presets, store
+from anyscene.project import extras, parameters, presets, store
 from anyscene.study import disk
 from tests.builders import REPOSITORY
 from tests.builders.capture import write_scans
@@ -28,8 +28,34 @@ def test_doctor(tmp_path, monkeypatch):
         and "GB free; the demo's run" in result.stdout
     )
     monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(doctor.app, ["--params", "other.yaml"])
+    assert result.exit_code == 1 and "other.yaml: no such file" in result.stdout
+
+
+def test_where_no_project_is_one_line_says_so_and_packages_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "PACKAGES", ("zarr", "dvc_of_nobody"))
+    monkeypatch.setattr(extras, "of_module", {"dvc_of_nobody": "pipeline"}.get)
     result = CliRunner().invoke(doctor.app, [])
-    assert result.exit_code == 1 and "no such file" in result.stdout
+    assert result.exit_code == 0, result.output
+    assert " project         none here; scans and networks are opened by their paths." in result.stdout
+    assert 'not installed: pip install "anyscene[pipeline]"' in result.stdout
+    assert "the demo's run" not in result.stdout
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    result = CliRunner().invoke(doctor.app, [])
+    assert result.exit_code == 1 and 'missing: pip install "anyscene[pipeline]"' in result.stdout
+
+
+def test_all_that_is_found_has_three_quarters_of_a_narrow_terminal(tmp_path):
+    """Names of what is looked for are short; paths stand beside them."""
+    file = tmp_path / ("a" * 60) / "params.yaml"
+    file.parent.mkdir()
+    shutil.copy(REPOSITORY / "params.yaml", file)
+    arguments = (("--params", str(file)), ("--preset", "scannet", "--params", str(file)), (str(file.parent),))
+    for given in arguments:
+        record = json.loads(CliRunner().invoke(doctor.app, [*given, "--json"]).stdout)
+        assert max(len(check["what"]) for check in record["checks"]) <= 20
+        assert any(str(file.parent) in check["found"] for check in record["checks"]) or "--preset" in given
 
 
 def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):

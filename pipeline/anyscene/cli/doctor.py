@@ -37,6 +37,9 @@ MEASURED_BY = (
     "not measured: in a clone `python -m benchmarks.speed.throughput --device cuda NAME ...` measures what "
     "runs here; time others on some frames"
 )
+NO_PROJECT = (
+    "none here; scans and networks are opened by their paths. `anyscene init FOLDER`, in a clone, makes one"
+)
 SAID = "Options from --from to --axes say what SCAN does not say itself, as for anyscene import."
 MISSING = "something is missing: see the lines marked 'no'"
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
@@ -80,8 +83,11 @@ def doctor(
         return
     told.refuse("no scan is checked")
     settings, refused, at_hand, rates = None, [], False, {}
+    bare = preset is None and params == layout.PARAMETERS and not params.exists()
     try:
-        if preset is None:
+        if bare:
+            refused.append(Check(True, "project", NO_PROJECT))
+        elif preset is None:
             settings = parameters.load(params)
         else:
             clone = new_project.CLONE / layout.PARAMETERS  # which a project begins from
@@ -92,13 +98,13 @@ def doctor(
     except PipelineError as error:
         if preset is not None:  # without its settings there is nothing to look for
             raise
-        refused.append(Check(False, str(params), str(error)))
-    checks = _packages() + refused
+        refused.append(Check(False, "parameters", str(error)))
+    checks = _packages(optional=bare) + refused
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
     checks.append(_encoding())
     shares = _shares(settings) if preset is None and settings is not None else []
-    if preset is None:
+    if preset is None and not bare:
         checks.append(_space(shares))
     if as_json:
         record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
@@ -135,7 +141,8 @@ def _table(checks: list[Check]) -> Table:
     return table
 
 
-def _packages() -> list[Check]:
+def _packages(optional: bool) -> list[Check]:
+    """Whether packages are there. optional: whether those of an extra may be missing."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device, works on CPU"
@@ -144,7 +151,9 @@ def _packages() -> list[Check]:
         found = importlib.util.find_spec(name) is not None
         extra = extras.of_module(name)
         remedy = "install anyscene again" if extra is None else f'pip install "anyscene[{extra}]"'
-        checks.append(Check(found, name, "installed" if found else f"missing: {remedy}"))
+        spare = optional and extra is not None
+        said = "installed" if found else f"{'not installed' if spare else 'missing'}: {remedy}"
+        checks.append(Check(found or spare, name, said))
     minkowski = importlib.util.find_spec("MinkowskiEngine") is not None
     backends = "MinkowskiEngine and torch" if minkowski else "torch (no MinkowskiEngine)"
     checks.append(Check(True, "sparse backend", backends))
@@ -157,14 +166,14 @@ def _scan(path: Path, told: Told, params: Path) -> Check:
         with told.as_scene(path, located(params if params.is_file() else None)[0]) as (scene, said):
             depth = sum(frame.depth is not None for frame in scene.frames)
             counts = f"{len(scene.frames)} frames, {depth} with depth; {len(scene.xyz):,} points"
-            return Check(True, str(path), "\n".join([counts, *filter(None, [said])]))
+            return Check(True, "scan", "\n".join([f"{path}: {counts}", *filter(None, [said])]))
     except PipelineError as error:
-        return Check(False, str(path), str(error))
+        return Check(False, "scan", str(error))
 
 
 def check_settings(settings: parameters.Params, file: Path) -> list[Check]:
     """Whether everything is there that the parameters of `file` name."""
-    checks = [Check(True, str(file), f"dataset {settings.dataset.name}")]
+    checks = [Check(True, "parameters", f"{file}: dataset {settings.dataset.name}")]
     checks += [check_model(model, settings) for model in settings.segmenters.names]
     section = settings.segmenters
     checks.append(_found(f"captioner {section.captioner}", lambda: captions.find(section)))
