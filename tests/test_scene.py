@@ -58,7 +58,7 @@ def test_camera_keeps_no_reference():
         (K, np.full((4, 4), -np.inf), (4, 4), "pose contains NaN or infinity"),
         (K * [[-1], [1], [1]], np.eye(4), (4, 4), "focal lengths must be positive"),
         (K, np.eye(4), (0, 4), "image size must be positive"),
-        (K, np.diag([1, 1, 1.01, 1]), (4, 4), "not rigid"),
+        (K, np.diag([1, 1, 1.01, 1]), (4, 4), "camera pose .*not rigid"),
         (K, np.diag([1, 1, 1, 2]), (4, 4), "not rigid"),
         (K, np.zeros((4, 4)), (4, 4), "singular"),
         (

@@ -41,8 +41,16 @@ def test_empty_masks(pooled):
     [
         (np.zeros((1, 2, 2), bool), np.zeros((2, 2, 2), bool), r"expected two stacks .* \(1, 2, 2\) and \(2"),
         (np.zeros((2, 2), bool), np.zeros((2, 2), bool), r"expected two stacks .* \(2, 2\)"),
-        (np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8), "uint8"),
-        (np.zeros((1, 2, 2), bool), np.zeros((1, 2, 2), np.uint8), "uint8"),
+        (
+            np.zeros((1, 2, 2), np.uint8),
+            np.zeros((1, 2, 2), bool),
+            "expected boolean masks, got uint8 and bool",
+        ),
+        (
+            np.zeros((1, 2, 2), bool),
+            np.zeros((1, 2, 2), np.uint8),
+            "expected boolean masks, got bool and uint8",
+        ),
     ],
 )
 def test_other_input_is_refused(pseudo, predicted, message):

@@ -391,7 +391,7 @@ def test_an_image_that_is_no_number_is_an_error(folders):
 def test_weights_that_are_not_there_are_named(tmp_path):
     with pytest.raises(SynthesisError, match="no weights here"):
         synthesis.require_weights(tmp_path / "none")
-    with pytest.raises(SynthesisError, match="empty"):
+    with pytest.raises(SynthesisError, match=r": no weights here \(empty folder\); "):
         synthesis.require_weights(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"0123")
     synthesis.require_weights(tmp_path)
@@ -411,22 +411,23 @@ def test_demo_models_give_a_class_its_pseudo_mask():
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "said"),
     [
-        b"\xe9",
-        b"{",
-        b"[]",
-        b"{}",
-        b'{"text_encoder": "miilm", "tokens": 12}',
-        b'{"text_encoder": 7, "tokens": 12}',
-        b'{"text_encoder": "minilm", "tokens": "12"}',
-        b'{"text_encoder": "minilm", "tokens": 2}',
-        b'{"text_encoder": "minilm", "tokens": 513}',
+        (b"\xe9", "utf-8"),
+        (b"{", "double quotes"),
+        (b"[]", "list indices"),
+        (b"{}", "text_encoder"),
+        (b'{"text_encoder": "miilm", "tokens": 12}', "miilm"),
+        (b'{"text_encoder": 7, "tokens": 12}', ""),
+        (b'{"text_encoder": "minilm", "tokens": "12"}', "tokens is '12', not 3 to 512"),
+        (b'{"text_encoder": "minilm", "tokens": 2}', "tokens is 2, not 3 to 512"),
+        (b'{"text_encoder": "minilm", "tokens": 513}', "tokens is 513, not 3 to 512"),
     ],
 )
-def test_a_damaged_condition_is_named(tmp_path, content):
+def test_a_damaged_condition_is_named(tmp_path, content, said):
     (tmp_path / "condition.json").write_bytes(content)
-    with pytest.raises(SynthesisError, match=r"condition\.json: damaged .*get the folder again"):
+    wanted = rf"condition\.json: damaged \(.*{said}.*\); get the folder again, or `make zoo`"
+    with pytest.raises(SynthesisError, match=wanted):
         synthesis.conditioning(tmp_path, types.SimpleNamespace())
 
 

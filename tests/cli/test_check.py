@@ -59,10 +59,11 @@ KNOWN = [
     ("dataset.reader", "scanet", "dataset.reader: no reader is called 'scanet'"),
     ("text.encoder", "minilm2", "text.encoder is 'minilm2'; use minilm or open_clip"),
     ("text.encoder", "open_clip:", "text.encoder is 'open_clip:'"),
-    ("text.encoder", "open_clip:ViT-B-33:openai", "open_clip knows no model 'ViT-B-33'"),
+    ("text.encoder", "open_clip:ViT-B-33:openai", "text.encoder: open_clip knows no model 'ViT-B-33'"),
     ("text.encoder", "open_clip:ViT-B-32:opnai", "no weights 'opnai' of ViT-B-32; give openai or"),
     ("text.template", "a thing in a scene", "text.template: wants one {}"),
     ("segmenters.names", ["dens"], "segmenters.names: no 2D model is called 'dens'; known: dense, "),
+    ("segmenters.names", [], "segmenters.names: name at least one 2D model"),
     ("segmenters.names", ["../dense"], "segmenters.names: '../dense' cannot be the name of a folder"),
     ("segmenters.names", ["dense", "dense"], "segmenters.names: 'dense' stands there twice"),
     ("projection.border", 60, "projection.border: 60 pixels on each side leave nothing of 160x120"),
@@ -70,7 +71,7 @@ KNOWN = [
     ("network.width", 0.03, "network.width: must be 0.0625 to 16, not 0.03"),
     ("runtime.device", "gpu", "runtime.device: 'gpu' is not a device; use auto, cpu, cuda"),
     ("runtime.device", "cuda:99", "runtime.device: 'cuda:99', but torch finds"),
-    ("training.distilled.from", "distild", "training.distilled.from: models/distild is not there"),
+    ("training.distilled.from", "distild", "models/distild is not there; name another entry, or a"),
     ("training.distilled.seed", -1, "training.distilled.seed: must be 0 to 9223372036854775807, not -1"),
     ("fusion.tau", 0.0, "fusion.tau: must be 1e-12 to 1e+12, not 0.0"),
     ("training.ensembled.momentum", 2.0, "training.ensembled.momentum: must be 0 to 1, not 2.0"),
@@ -180,5 +181,5 @@ def test_a_label_set_is_scored_once():
     values["evaluation"]["label_sets"] = ["nyu40", "scannet200"]
     check(parameters.parse(values, "here"))
     values["evaluation"]["label_sets"] = ["scannet20"]
-    with pytest.raises(PipelineError, match=r"evaluation\.label_sets: scannet20 is .* already"):
+    with pytest.raises(PipelineError, match=r"\.label_sets: scannet20 is dataset\.label_set already; leave"):
         check(parameters.parse(values, "here"))

@@ -119,6 +119,15 @@ def test_what_is_refused(rooms, said):
     assert "nowhere: no such folder" in refused("nowhere")
 
 
+def test_a_split_without_annotation_is_refused(rooms, said, tmp_path, monkeypatch):
+    miniature.copy(rooms, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    for scene in Path("data/labels").glob("*.zarr"):
+        shutil.rmtree(scene)
+    wanted = "no scene of val is annotated; run `dvc repro labels`, or give annotation by --truth"
+    assert wanted in " ".join(refused(said).split())
+
+
 def test_scenes_of_another_split_are_left_out(rooms, said, tmp_path, monkeypatch):
     miniature.copy(rooms, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")

@@ -413,7 +413,11 @@ def test_verify(sam):
     assert found.exit_code == 0 and "fine" in found.stdout and "sam_vit_b_01ec64.pth" in found.stdout
     alter(sam, sam.read_bytes().index(b"\x00" * 100))
     found = CliRunner().invoke(weights.app, ["verify", "sam_vit_b"])
-    assert found.exit_code == 1 and "damaged" in found.stdout and "1 of 1 files" in found.stderr
+    assert (
+        found.exit_code == 1
+        and "damaged" in found.stdout
+        and "1 of 1 files are missing or damaged" in found.stderr
+    )
     sam.unlink()
     found = CliRunner().invoke(weights.app, ["verify", "sam_vit_b"])
     assert found.exit_code == 1 and "missing" in found.stdout

@@ -72,6 +72,14 @@ def test_a_size_that_nothing_has_is_refused_with_the_unit_that_would_do(longest,
     assert f"room.ply: its longest side would be {said}" in str(error.value)
 
 
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), 1e10])
+def test_a_scale_of_no_unit_is_refused(scale):
+    with pytest.raises(
+        DataError, match=r"room\.ply: a scale of \S+: give 1e-09 to 1e\+09, the metres of a unit"
+    ):
+        placement.near("room.ply", CORNERS, Said(scale=scale), sized=True)
+
+
 def test_a_mesh_alone_in_millimetres_is_not_told_a_scale_for_the_poses_too():
     way = np.array([[1.0, 1, 1.5], [2.5, 1.2, 1.6]])
     with pytest.raises(
@@ -157,7 +165,7 @@ def test_a_scan_in_millimetres_without_depth(without_depth):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ({"scale": 0}, "scale must be 1e-09 to"),
+        ({"scale": 0}, r"scale must be 1e-09 to 1e\+09 \(metres of a unit\), not 0"),
         ({"scale": "mm"}, "scale must be 1e-09 to"),
         ({"up": [0, 0, 0]}, "up must be 3 numbers, not all 0"),
         ({"up": "y"}, "up must be 3 numbers, not all 0"),

@@ -59,7 +59,9 @@ def test_colours_by_any_name_and_type(tmp_path, order, names, kind, scale):
 
 @pytest.mark.parametrize("values", [-RGB - 1, RGB * 1e6])
 def test_colours_that_cannot_be(tmp_path, values):
-    with pytest.raises(DataError, match=r"m\.ply: needs .*colours from"):
+    with pytest.raises(
+        DataError, match=r"needs vertices with x, y, z, red, green, blue, and faces \(.*colours from"
+    ):
         ply.read(write(tmp_path / "m.ply", values=values, kind="f4"))
 
 
@@ -266,7 +268,7 @@ def test_textures_that_are_not_there(tmp_path):
         ply.read(path)
     (tmp_path / "the texture.png").write_bytes(b"no image")
     PlyData(elements, comments=comments).write(path)
-    with pytest.raises(DataError, match=r"the texture\.png: not a readable image"):
+    with pytest.raises(DataError, match=r"the texture\.png: not a readable image \(.*\); save it again$"):
         ply.read(path)
     (tmp_path / "the texture.png").unlink()
     with pytest.raises(DataError, match=r"the texture\.png: missing, the texture of m\.ply"):
@@ -328,6 +330,22 @@ def test_a_face_that_names_a_vertex_by_no_whole_number_is_refused(tmp_path, text
             DataError, match=rf"a\.ply: a face names a vertex by no number of one \(({wrong}).*whole"
         ):
             ply.read(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "said"),
+    [
+        ("property real red", BODY + "3 0 1 2\n3 1 3 2\n", r"\(property 'real red'\)"),
+        ("property", BODY + "3 0 1 2\n3 1 3 2\n", r"\(property ''\)"),
+        ("", BODY[: len(BODY) // 2], "element vertex: .* numbers are too few for it"),
+        ("", BODY + "3 0 1 2\n-4 1 3 2\n", "element face: .* numbers are too few for it"),
+    ],
+)
+def test_text_of_another_form_is_named(tmp_path, head, body, said):
+    path = tmp_path / "a.ply"
+    path.write_text(HEAD + LIST + head + "\n" + END + body)
+    with pytest.raises(DataError, match=rf"a\.ply: (not a readable PLY mesh|needs vertices).*{said}"):
+        ply.read(path)
 
 
 def test_a_list_of_a_length_that_is_no_whole_number_is_refused(tmp_path):

@@ -70,14 +70,14 @@ def test_splits_are_read(root):
 
 def test_scene_in_both_splits_is_refused(root):
     write_splits(root, ["a"], ["a"])
-    with pytest.raises(DataError, match=r"scene a is in train\.txt and in val\.txt"):
+    with pytest.raises(DataError, match=r": scene a is in train\.txt and in val\.txt; keep it in one"):
         Rgbd(root, "test").splits()
 
 
 def test_no_scenes(tmp_path):
     with pytest.raises(DataError, match="no scenes; each is a folder with color/"):
         Rgbd(tmp_path, "test").splits()
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match=r"none: no such folder; dataset\.root must hold the scans"):
         Rgbd(tmp_path / "none", "test").splits()
 
 
@@ -270,7 +270,7 @@ FRAMES = [
     (singular_pose, "pose not rigid", r"a/pose/1\.txt.*singular or not rigid.*R a rotation"),
     (scaled_pose, "pose not rigid", r"a/pose/1\.txt.*not rigid"),
     (mirrored_pose, "pose not rigid", r"a/pose/1\.txt.*not rigid"),
-    (three_by_four_pose, "pose not of 4x4 numbers", r"a/pose/1\.txt: expected 4x4 numbers"),
+    (three_by_four_pose, "pose not of 4x4 numbers", r"/1\.txt: expected 4x4 numbers, one row a line"),
     (words_for_pose, "pose not of 4x4 numbers", r"a/pose/1\.txt: not a matrix of numbers"),
     (empty_pose, "no pose", r"a/pose/1\.txt: expected 4x4 numbers"),
     (no_pose, "no pose", r"^[^:]*a/pose/1\.txt: missing; add it or delete the frame$"),
@@ -371,11 +371,11 @@ def test_what_is_no_size_of_depth(root, size):
     [
         (no_intrinsics, r"a/intrinsics\.txt: missing; write the 3x3"),
         (negative_focal, r"a/intrinsics\.txt: focal lengths must be positive"),
-        (duplicate_frame, r"a/color/1\.png: frame id 1 is also 1\.jpg; delete one"),
+        (duplicate_frame, r"a/color/1\.png: frame id 1 is also 1\.jpg; delete one of them"),
         (empty_color, r"a/color: no colour images"),
         (face_beyond, r"a/mesh\.ply: face 2 names vertex 9, but there are 9"),
         (empty_mesh, r"a/mesh\.ply: the mesh is empty"),
-        (nan_vertex, r"a/mesh\.ply: vertex 4 is NaN"),
+        (nan_vertex, r"a/mesh\.ply: vertex 4 is NaN or infinite"),
         (truncated_mesh, r"a/mesh\.ply: not a readable PLY mesh"),
         (mesh_elsewhere_without_colours, r"a/mesh\.ply: has no colours, and the frames see 0 % of it"),
         (odd_capture, r"a/capture\.json: unknown key 'depthscale'; known: depth_scale, depth_size"),
@@ -472,8 +472,30 @@ def test_scene_survives_the_store(root, tmp_path):
 
 def test_truth_of_another_length_is_refused(root):
     np.save(root / "a" / "truth" / "vertex_instance.npy", np.zeros(5, np.int32))
-    with pytest.raises(DataError, match="5 instances for 36 labels"):
+    with pytest.raises(DataError, match="5 instances for 36 labels; export both from one mesh"):
         Rgbd(root, "test").read_truth("a")
+
+
+def test_annotation_of_a_frame_is_an_image_of_bytes(root):
+    folder = root / "a" / "truth" / "frame"
+    folder.mkdir()
+    Image.fromarray(np.ones((24, 32), np.uint16)).save(folder / "0.png")
+    with pytest.raises(DataError, match=r"0\.png: expected one byte per pixel, not uint16\[24, 32\]"):
+        Rgbd(root, "test").read_frame_truth("a", "0")
+    Image.new("RGB", (32, 24)).save(folder / "0.png")
+    with pytest.raises(DataError, match=r"0\.png: expected one byte per pixel, not uint8\[24, 32, 3\]"):
+        Rgbd(root, "test").read_frame_truth("a", "0")
+    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:40])
+    with pytest.raises(DataError, match=r"0\.png: not a readable image \(.*\); write it again or delete it"):
+        Rgbd(root, "test").read_frame_truth("a", "0")
+
+
+def test_a_scan_without_images_or_that_is_not_there(root):
+    with pytest.raises(DataError, match="b: no such folder; take b off the split or add its scan"):
+        read(root, "b")
+    shutil.rmtree(root / "a" / "color")
+    with pytest.raises(DataError, match="a/color: no such folder; the scan's images belong there"):
+        read(root)
 
 
 def test_truth_must_be_integers(root):
@@ -679,7 +701,7 @@ def test_numbers_beyond_their_type_are_not_taken_for_others(root, file, value, s
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"[1]", "not a JSON object"),
+        (b"[1]", r"capture\.json: not a JSON object \("),
         (b'{"up": "\xfcber"}', r"line 1 is not UTF-8 \(byte 0xfc\); save it as UTF-8"),
         (b'{"world": [[1e400, 1, 1]]}', "world must be 4x4 numbers"),
         (b'{"remarks": "one"}', "remarks must be a list of texts"),

@@ -114,7 +114,7 @@ def test_the_tolerated_distance_has_the_precision_of_depth(depth_type, seen):
 
 
 def test_depth_of_another_size_is_an_error():
-    with pytest.raises(ProjectionError, match="depth is 160x100, the image 160x120"):
+    with pytest.raises(ProjectionError, match="is 160x100, the image 160x120: resize one of them"):
         visible_pixels(np.zeros((1, 3)), camera(), np.ones((100, 160)), tolerance=0.1, border=0)
 
 

@@ -263,6 +263,9 @@ def test_points_at_one_place_have_their_mean_normal():
 def test_a_face_outside_the_mesh_is_an_error_that_names_it(index):
     with pytest.raises(SuperpointError, match=f"vertex {index} of a mesh with 3"):
         segment_mesh(np.zeros((3, 3), f4), np.array([[0, 1, 2], [0, 1, index]]))
+    twice = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0]], f4)  # points that are one are joined first
+    with pytest.raises(SuperpointError, match=r"a face names a vertex outside 0\.\.2: repair the mesh"):
+        segment_places(twice, np.array([[0, 1, 2], [0, 1, index]]))
 
 
 def test_wrong_shapes_and_values_are_errors():
@@ -275,5 +278,5 @@ def test_wrong_shapes_and_values_are_errors():
         segment_points(points, np.zeros((2, 3), f4))
     with pytest.raises(SuperpointError, match="1 points have coordinates that are not finite"):
         segment_points(np.array([[0, 0, 0], [np.nan, 0, 0]], f4), np.zeros((2, 3), f4))
-    with pytest.raises(SuperpointError, match="neighbours = 0"):
+    with pytest.raises(SuperpointError, match="neighbours = 0: a graph needs at least one"):
         segment_points(points, points, neighbours=0)

@@ -48,6 +48,15 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path):
         load_weights(MinkUNet("14A", 3, 768, bias=False), tmp_path / "weights.pt")
 
 
+def test_weights_that_are_not_there_or_not_readable_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.pt: no such file; run the stage that trains it \(`dvc"):
+        load_weights(MinkUNet("14A", 3, 6), tmp_path / "none.pt")
+    for name in ("cut.pt", "cut.safetensors"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 no weights")
+        with pytest.raises(CheckpointError, match=rf"{name}: not readable as weights \("):
+            load_weights(MinkUNet("14A", 3, 6), tmp_path / name)
+
+
 def test_saved_network_comes_back(tmp_path):
     torch.manual_seed(0)
     network = MinkUNet("14A", 3, 6, "torch", width=0.25).eval()
@@ -68,7 +77,7 @@ def test_damaged_and_missing_checkpoints_are_named(tmp_path):
     save(MinkUNet("14A", 3, 6, width=0.25), tmp_path, {})
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not the weights that network\.json"):
         load(tmp_path)
     (tmp_path / "network.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"network\.json"):

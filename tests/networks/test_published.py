@@ -45,5 +45,7 @@ def test_what_is_missing_or_left_over_is_named():
 
 
 def test_weights_of_something_else_are_refused():
-    with pytest.raises(CheckpointError, match=r"here: has no conv0p1s1\.kernel or final\.kernel"):
+    with pytest.raises(
+        CheckpointError, match=r"has no conv0p1s1\.kernel or final\.kernel, so it holds no MinkUNet"
+    ):
         network_of({"weight": torch.zeros(3)}, "here")

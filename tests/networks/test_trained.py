@@ -88,7 +88,9 @@ def test_what_the_network_is_shown_must_be_said(tmp_path, missing):
     meta = json.loads(path.read_text())
     del meta[missing]
     checkpoint.write_description(tmp_path, meta)
-    with pytest.raises(CheckpointError, match=rf"network\.json: .*{missing}"):
+    with pytest.raises(
+        CheckpointError, match=rf"network\.json: does not say which input it takes \('{missing}'\)"
+    ):
         TrainedNetwork.load(tmp_path)
 
 

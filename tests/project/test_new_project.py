@@ -80,6 +80,19 @@ def test_in_a_repository_no_other_is_made(tmp_path):
     assert not (tmp_path / "below/.git").exists()
 
 
+def test_a_git_that_fails_is_said(tmp_path, monkeypatch):
+    """The project is there: only Git is left to be called."""
+    (tmp_path / "git").write_text("#!/bin/sh\necho no room for hooks >&2\nexit 1\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = initialise(tmp_path / "mine", "--preset", "scannet")
+    assert result.exit_code == 1 and (tmp_path / "mine/params.yaml").is_file()
+    assert "mine: is written, but `git init` failed: no room for hooks\n" in result.stderr
+    (tmp_path / "git").unlink()
+    result = initialise(tmp_path / "other", "--preset", "scannet")
+    assert result.exit_code == 1 and "other: is written, but git is not installed; then" in result.stderr
+
+
 def test_what_is_refused_changes_nothing(tmp_path, raw, monkeypatch):
     (tmp_path / "file").touch()
     cases = [

@@ -283,7 +283,9 @@ def test_wrong_keys_are_named(tmp_path, changes, message):
 )
 def test_a_path_from_home_is_refused_with_what_to_write(tmp_path, key, said):
     """DVC would look for a folder called ~ in the project."""
-    with pytest.raises(ConfigError, match=rf"{said}: ~/big: .* write {Path.home()}/big$"):
+    with pytest.raises(
+        ConfigError, match=rf"{said}: ~/big: DVC does not replace ~; write {Path.home()}/big$"
+    ):
         parameters.load(write(tmp_path, **{key: "~/big"}))
 
 
@@ -421,7 +423,9 @@ def test_a_network_needs_a_name_of_its_own(tmp_path, name):
 def test_a_network_may_not_lie_where_other_models_do():
     values = parameters.read(REPOSITORY / "params.yaml")
     values["training"]["demo"] = values["training"]["distilled"]
-    with pytest.raises(ConfigError, match=r"training\.demo: models/demo holds models/demo already"):
+    with pytest.raises(
+        ConfigError, match=r"training\.demo: models/demo holds models/demo already; take another name"
+    ):
         parameters.parse(values, "here")
 
 
@@ -462,6 +466,19 @@ def test_objectives_of_another_package_bring_their_keys(tmp_path, monkeypatch):
     }
     del values["training"]["probed"]["temperature"]
     with pytest.raises(ConfigError, match=r"here: training\.probed\.masked: 2\.0 is a share"):
+        parameters.parse(values, "here")
+
+
+@pytest.mark.parametrize("given", [[0.1], [0.1, 0.2, 0.3], []])
+def test_a_pair_of_another_package_has_two_values(tmp_path, monkeypatch, given):
+    monkeypatch.syspath_prepend(str(objectives.install(tmp_path / "site")))
+    monkeypatch.setitem(objectives.ProbeSettings.__annotations__, "temperature", "tuple[float, float]")
+    values = parameters.read(REPOSITORY / "params.yaml")
+    own = {field.name for field in dataclasses.fields(OBJECTIVES.get("superpoint").settings)}
+    common = {key: value for key, value in values["training"]["distilled"].items() if key not in own}
+    values["training"]["probed"] = common | {"kind": "probe", "target": "labels", "temperature": given}
+    wanted = rf"training\.probed\.temperature: expected 2 values, not {len(given)}$"
+    with pytest.raises(ConfigError, match=wanted):
         parameters.parse(values, "here")
 
 

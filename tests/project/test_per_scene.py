@@ -428,7 +428,7 @@ def test_join():
     joined = per_scene.join(one={"a": "1", "b": "2"}, two={"a": "3", "b": "4"})
     assert list(joined) == ["a", "b"]
     assert joined["a"] != per_scene.join(one={"a": "3"}, two={"a": "1"})["a"]
-    with pytest.raises(StoreError, match=r"two lacks scene b \(and 0 more\)"):
+    with pytest.raises(StoreError, match=r"two lacks scene b \(and 0 more\); run two again"):
         per_scene.join(one={"a": "1", "b": "2"}, two={"a": "3"})
 
 

@@ -51,7 +51,9 @@ def test_attributes(tmp_path):
 def test_missing_artefact(tmp_path):
     with pytest.raises(StoreError, match=r"a\.zarr: no artefact here; run the stage"):
         store.open_scene(tmp_path / "a.zarr")
-    with pytest.raises(StoreError, match="no such folder"):
+    with pytest.raises(
+        StoreError, match=r"none: no such folder; run the stage that writes it \(`dvc repro`\)"
+    ):
         store.scene_ids(tmp_path / "none")
 
 

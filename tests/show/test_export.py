@@ -222,7 +222,7 @@ def test_each_scene_has_its_own_folder_and_note(several):
         ((), "say which scenes: by their ids, by --all, or by --split"),
         (("room0", "--all"), "say which scenes"),
         (("--all", "--split", "val"), "say which scenes"),
-        (("--split", "test"), "no scene of the split test"),
+        (("--split", "test"), "data/scenes: no scene of the split test"),
         (("room0", "room7"), "room7: no such scene"),
     ],
 )

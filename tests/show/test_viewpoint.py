@@ -85,7 +85,7 @@ def test_one_point_is_a_view():
 
 
 def test_no_points_are_refused():
-    with pytest.raises(ViewpointError, match="no points"):
+    with pytest.raises(ViewpointError, match="the scene has no points to show"):
         corner_viewpoint(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), SIZE)
 
 

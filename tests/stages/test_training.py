@@ -437,7 +437,9 @@ def test_an_unknown_network_is_refused(trained, monkeypatch):
     monkeypatch.chdir(trained)
     result = run(training.app, "voxel")
     assert result.exit_code == 1
-    assert "there are distilled, ensembled, pixels" in " ".join((result.output + result.stderr).split())
+    assert "no 'voxel' there; there are distilled, ensembled, pixels" in " ".join(
+        (result.output + result.stderr).split()
+    )
 
 
 @pytest.fixture

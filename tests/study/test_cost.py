@@ -44,7 +44,7 @@ def test_an_empty_folder_has_no_data(tmp_path):
     assert cost.extent(settings(tmp_path)) == cost.extent(settings(tmp_path / "none"))
     own = settings(tmp_path)
     own = dataclasses.replace(own, dataset=dataclasses.replace(own.dataset, reader="rgbd"))
-    with pytest.raises(DataError, match=r"is empty; set dataset\.root"):
+    with pytest.raises(DataError, match=r"is empty; set dataset\.root to the scans"):
         cost.extent(own)
 
 
@@ -182,5 +182,5 @@ def test_width_of_text_encoders():
     assert width_of(parameters.load(REPOSITORY / "params.yaml").text.encoder) == 384
     assert width_of("open_clip:ViT-L-14-336-quickgelu:weights/none.safetensors") == 768
     for name in ("open_clip:none", "bert"):
-        with pytest.raises(PipelineError, match="not known"):
+        with pytest.raises(PipelineError, match="is not known; use minilm or open_clip:MODEL:PRETRAINED"):
             width_of(name)

@@ -256,7 +256,10 @@ def test_what_is_missing_is_left_out_and_named(copied, gone, rows):
 def test_what_was_fused_is_not_left_out(copied, part, stage):
     folder, params = copied
     (folder / "data" / part).rename(folder / "elsewhere")
-    with pytest.raises(StoreError, match=rf"data/{part}: lost, .*; run `dvc repro {stage}@mask`, or remove"):
+    with pytest.raises(
+        StoreError,
+        match=rf"data/{part}: lost, for there are fused features; run `dvc repro {stage}@mask`, or remove",
+    ):
         evaluation.run(params, Artefacts(folder))
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from anyscene.datasets import label_set
-from anyscene.errors import OutputError
+from anyscene.errors import OutputError, StoreError
 from anyscene.study import reports
 from tests.builders.full_disk import full_disk
 
@@ -31,6 +31,22 @@ def test_a_full_disk_keeps_all_older_files_together(study, tmp_path, file):
     assert contents(tmp_path / "reports") == older
     reports.write(study, NAMES, tmp_path / "reports")
     assert contents(tmp_path / "reports") == whole
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, ": nothing was evaluated yet; run `dvc repro`"),
+        ("{", r" is damaged \(.*\): run `dvc repro evaluation`"),
+        ("[1]", r" is damaged \(.*\): run `dvc repro evaluation`"),
+        ("{}", " says nothing of its rows: run `dvc repro evaluation`"),
+    ],
+)
+def test_what_was_not_written_by_an_evaluation_is_named(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(StoreError, match=rf"metrics\.json{said}$"):
+        reports.read(tmp_path)
 
 
 def test_figures_that_cannot_be_summed_up_replace_none(study, tmp_path):

@@ -65,7 +65,9 @@ def test_the_way_to_the_last_step_leads_through_what_its_network_began_from():
 )
 def test_damaged_metrics_are_named(study, tmp_path, damage):
     show(study.metrics, tmp_path)
-    with pytest.raises(StoreError, match=r"metrics\.json: damaged.*run `dvc repro evaluation`"):
+    with pytest.raises(
+        StoreError, match=r"metrics\.json: damaged, cannot be shown \(.*run `dvc repro evaluation`"
+    ):
         show(study.metrics | damage, tmp_path)
 
 

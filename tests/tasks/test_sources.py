@@ -42,6 +42,14 @@ def test_no_features_at_all_say_what_to_run(rooms, tmp_path):
         sources.of_scene(Artefacts(tmp_path), "room0")
 
 
+def test_where_nothing_is_fused_other_features_are_named(rooms, tmp_path):
+    shutil.copytree(rooms, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/data/fusion/room0.zarr")
+    wanted = r"fusion/room0\.zarr: no fused features; there are features of \w+"
+    with pytest.raises(StoreError, match=wanted):
+        sources.of_scene(Artefacts(tmp_path / "copy"), "room0", "fusion")
+
+
 def test_a_network_is_taken_by_the_path_of_its_folder(rooms, tmp_path):
     name = sources.names(Artefacts(rooms))[-1]
     shutil.copytree(rooms / "models" / name, tmp_path / "elsewhere")

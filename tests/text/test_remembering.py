@@ -38,7 +38,7 @@ def test_what_was_returned_may_be_changed():
 
 def test_no_texts_and_one_string():
     assert Lengths().encode([]).shape == (0, 2)
-    with pytest.raises(TypeError, match="sequence"):
+    with pytest.raises(TypeError, match="encode takes a sequence of texts, not one string"):
         Lengths().encode("abc")
 
 

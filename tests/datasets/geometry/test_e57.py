@@ -147,8 +147,16 @@ def test_e57_as_its_own_library_writes_it(tmp_path):
     assert np.allclose(found.xyz, XYZ, rtol=0, atol=1e-6) and found.rgb.tolist() == RGB.tolist()
 
 
+def test_a_file_whose_points_are_all_invalid(tmp_path):
+    path = write_e57(
+        tmp_path / "room.e57", (placed(XYZ) | {"cartesianInvalidState": np.array([1, 2, 2])}, None)
+    )
+    with pytest.raises(DataError, match=r"room\.e57: holds no points; export it again"):
+        e57.read(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"nothing", b"ASTM-E57" + bytes(100)])
 def test_damage_is_named(tmp_path, data):
     (tmp_path / "room.e57").write_bytes(data)
-    with pytest.raises(DataError, match=r"room\.e57"):
+    with pytest.raises(DataError, match=r"room\.e57: not a readable E57 file \("):
         formats.read(tmp_path / "room.e57")

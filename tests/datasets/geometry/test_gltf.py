@@ -211,12 +211,50 @@ def test_extensions_that_do_not_matter(tmp_path):
 
 @pytest.mark.parametrize("name", ["m.glb", "m.gltf"])
 @pytest.mark.parametrize(
-    "data", [b"", b"nothing", b"[1]", b"{}", b"glTF" + bytes(40), b"glTF\1\0\0\0" + bytes(40)]
+    ("data", "said"),
+    [
+        (b"", ""),
+        (b"nothing", ""),
+        (b"[1]", r"not a readable glTF file \(no JSON object\)"),
+        (b"{}", ""),
+        (b"glTF" + bytes(40), ""),
+        (b"glTF\1\0\0\0" + bytes(40), "glTF of version 1"),
+    ],
 )
-def test_damage_is_named(tmp_path, name, data):
+def test_damage_is_named(tmp_path, name, data, said):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+    with pytest.raises(DataError, match=name.replace(".", r"\.") + f".*{said}"):
         gltf.read(tmp_path / name)
+
+
+def test_positions_of_two_numbers_are_refused(tmp_path):
+    path = write_glb(tmp_path / "m.glb", [square(POSITION=XYZ[:, :2])])
+    with pytest.raises(DataError, match=r"m\.glb: .*\(positions that are not x, y, z\)"):
+        gltf.read(path)
+
+
+@pytest.mark.parametrize(("index", "said"), [(1.0, None), (0.9, r"0\.9|0\.89"), (np.nan, "nan")])
+@pytest.mark.parametrize("mode", [4, 5, 6])
+def test_a_face_that_names_a_vertex_by_no_whole_number_is_refused(tmp_path, mode, index, said):
+    """A cast would make vertex 0 of 0.9. The format allows integers alone, and what writes it may not."""
+    data = XYZ.tobytes() + np.array([0, index, 2], "<f4").tobytes()
+    tree = {
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "mode": mode}]}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "type": "VEC3", "count": 4},
+            {"bufferView": 0, "componentType": 5126, "type": "SCALAR", "count": 3, "byteOffset": XYZ.nbytes},
+        ],
+        "bufferViews": [{"buffer": 0, "byteLength": len(data)}],
+        "buffers": [{"byteLength": len(data), "uri": "data:;base64," + base64.b64encode(data).decode()}],
+    }
+    (tmp_path / "m.gltf").write_text(json.dumps(tree))
+    if said is None:
+        assert gltf.read(tmp_path / "m.gltf").face.tolist() == [[0, 1, 2]]
+        return
+    with pytest.raises(DataError, match=rf"m\.gltf: .*({said})\S* is no whole number"):
+        gltf.read(tmp_path / "m.gltf")
 
 
 def test_a_file_that_is_cut_anywhere(tmp_path):

@@ -50,6 +50,16 @@ def test_las_with_extra_bytes(tmp_path):
     assert las.read(path).rgb.tolist() == RGB.tolist() and np.abs(las.read(path).xyz - XYZ).max() < 0.00051
 
 
+def test_a_file_that_counts_more_points_than_it_has(tmp_path):
+    path = write_las(tmp_path / "room.las")
+    content = bytearray(path.read_bytes())
+    content[107:111] = struct.pack("<I", 5)  # few enough for the bytes that are there
+    path.write_bytes(content)
+    wanted = r"room\.las: not a readable LAS file \(3 points, and its header counts 5\); export it again"
+    with pytest.raises(DataError, match=wanted):
+        las.read(path)
+
+
 @pytest.mark.parametrize("form", [3, 7])
 def test_points_that_are_withheld_are_left_out(tmp_path, form):
     path = write_las(tmp_path / "room.las", form=form, version="1.4" if form > 5 else "1.2")

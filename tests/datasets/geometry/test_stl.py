@@ -68,8 +68,14 @@ def test_a_file_that_is_cut(path):
         stl.read(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"nothing", b"solid a\nendsolid a\n", bytes(84), b"vertex a b c"])
-def test_damage_is_named(tmp_path, data):
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        *((data, "file, or cut") for data in (b"", b"nothing", b"solid a\nendsolid a\n", bytes(84))),
+        (b"vertex a b c", r"m\.stl: not a readable STL file \(could not convert"),
+    ],
+)
+def test_damage_is_named(tmp_path, data, said):
     (tmp_path / "m.stl").write_bytes(data)
-    with pytest.raises(DataError, match=r"m\.stl: not a readable STL file"):
+    with pytest.raises(DataError, match=said):
         stl.read(tmp_path / "m.stl")

@@ -99,6 +99,12 @@ def test_what_is_missing_or_said_already(tmp_path):
     for given in ({"scale": 1.0}, {"depth_unit": 0.001}, {"up": "images"}):
         with pytest.raises(DataError, match=r"leave out --.*: ARKitScenes has metres"):
             read(tmp_path / VIDEO, **given)
+    named = next((tmp_path / VIDEO / "lowres_wide").iterdir())
+    other = named.with_name("a_second.png")
+    named.rename(other)
+    with pytest.raises(DataError, match=r"a_second\.png: its name is not VIDEO_TIME\.png; delete it"):
+        read(tmp_path / VIDEO)
+    other.rename(named)
     (tmp_path / VIDEO / "lowres_wide").rename(tmp_path / VIDEO / "ultrawide")
     with pytest.raises(DataError, match="no vga_wide/ or lowres_wide/ or wide/; download one of them"):
         read(tmp_path / VIDEO)

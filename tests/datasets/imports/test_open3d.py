@@ -143,7 +143,9 @@ def test_files_of_another_form(tmp_path):
         read(tmp_path / "in")
     path.write_text("\n".join(lines))
     (tmp_path / "in" / "intrinsic.json").write_text(json.dumps({"width": 96, "height": 64}))
-    with pytest.raises(DataError, match=r"intrinsic\.json: lacks or garbles 'intrinsic_matrix'"):
+    with pytest.raises(
+        DataError, match=r"intrinsic\.json: lacks or garbles 'intrinsic_matrix'; record it again"
+    ):
         read(tmp_path / "in")
     for content, lacks in (({}, "'extrinsic'"), ({"parameters": [{"extrinsic": [1]}]}, "cannot reshape")):
         (tmp_path / "in" / "camera_trajectory.json").write_text(json.dumps(content))

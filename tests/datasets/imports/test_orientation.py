@@ -167,7 +167,7 @@ def test_exports_that_are_not_recognised(tmp_path):
     (tmp_path / "sparse").mkdir()
     with pytest.raises(DataError, match="may be of colmap or of nerfstudio; say which, by --from"):
         recognised(tmp_path)
-    with pytest.raises(DataError, match="holds no keyframes; export the raw data"):
+    with pytest.raises(DataError, match=": holds no keyframes; export the raw data"):
         imports.read(tmp_path, "polycam", imports.ExportOptions())
     with pytest.raises(DataError, match="none: no such file or folder"):
         imports.read(tmp_path / "none", None, imports.ExportOptions())

@@ -180,7 +180,7 @@ def test_bad_cameras(tmp_path, values, message):
     with pytest.raises(DataError, match=rf"{ids[1]}\.json: not readable"):
         read(tmp_path / "in")
     path.write_text("[]")
-    with pytest.raises(DataError, match=rf"{ids[1]}\.json: not a JSON object"):
+    with pytest.raises(DataError, match=rf"{ids[1]}\.json: not a JSON object; export it again"):
         read(tmp_path / "in")
 
 

@@ -262,8 +262,13 @@ def test_what_is_wrong_with_the_sequence_is_named(tmp_path, openexr, monkeypatch
     with pytest.raises(DataError, match=r"depth/0\.exr: .*uint32, not metres"):
         imports.write(read(tmp_path / "in"), tmp_path / "out")
     for path in (tmp_path / "in" / "depth").iterdir():
+        write_exr(path, {name: np.ones((HEIGHT, WIDTH), np.float32) for name in ("G", "B")})
+    with pytest.raises(DataError, match=r"depth/0\.exr: .*its channels are \w, \w, without R"):
+        imports.write(read(tmp_path / "in"), tmp_path / "out")
+    for path in (tmp_path / "in" / "depth").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"depth/0\.exr: not a readable depth map .*as 3 of 3"):
+    wanted = r"depth/0\.exr: not a readable depth map \(0\.exr is damaged, or not of OpenEXR.*as 3 of 3"
+    with pytest.raises(DataError, match=wanted):
         imports.write(read(tmp_path / "in"), tmp_path / "out")
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     with pytest.raises(DataError, match=r"in: its depth is compressed by OpenEXR; pip install OpenEXR"):

@@ -85,12 +85,12 @@ def test_one_prompt_for_each_class():
     [
         ("index,name\n0,a\n", "lacks"),
         (HEAD, "lacks all"),
-        (HEAD + "1,a,a,1,1,1,1\n", "index 1 should be 0"),
+        (HEAD + "1,a,a,1,1,1,1\n", "index 1 should be 0: labels are row numbers"),
         (HEAD + "0,a,a,300,1,1,1\n", "red of a is '300', wanted a whole number from 0 to 255"),
         (HEAD + "0,a,a,1,-1,1,1\n", "green of a is '-1', wanted a whole number from 0 to 255"),
         (HEAD + "0,a,a,1,1,x,1\n", "blue of a is 'x', wanted"),
         (HEAD + "0,a,a,1,1,1,yes\n", "foreground of a is 'yes', wanted a whole number from 0 to 1"),
-        (HEAD + "0,a,a,1,1\n", "line 2 has 5 of 7 columns"),
+        (HEAD + "0,a,a,1,1\n", ": line 2 has 5 of 7 columns"),
         (HEAD + "0,a,a,1,1,1,1\n1,b\n", "line 3 has 2 of 7 columns"),
         (HEAD + "0,a,a,1,1,1,1,1,1\n", "line 2 has 9 of 7 columns"),
         (HEAD.replace(",", ";") + "0;a;a;1;1;1;1\n", "parted by commas; lacks"),
@@ -98,7 +98,7 @@ def test_one_prompt_for_each_class():
         (HEAD + "0, ,a,1,1,1,1\n", "a class has no name"),
         (IDS + "0,a,a,1,1,1,1,4294967297\n", "nyu40_id of a is '4294967297', wanted a whole number from 0"),
         (HEAD + "0,a,a,1,1,1,1\n1,a,b,1,1,1,1\n", "the classes 'a' and 'a' are one; leave"),
-        (HEAD + "0,a b,a,1,1,1,1\n1,A_b,b,1,1,1,1\n", "the classes 'a b' and 'A_b' are one; leave one out"),
+        (HEAD + "0,a b,a,1,1,1,1\n1,A_b,b,1,1,1,1\n", ": the classes 'a b' and 'A_b' are one; leave one out"),
         (HEAD + "0,\u200b,a,1,1,1,1\n", "a class has no name"),
         (HEAD + "0,a,\u200b,1,1,1,1\n", "has an empty part"),
         (IDS + "0,a,a,1,1,1,1,5\n1,b,b,1,1,1,1,5\n", "nyu40_id must be positive and different in every row"),
@@ -133,5 +133,7 @@ def test_a_table_that_is_a_folder_is_none(tmp_path):
 
 
 def test_unknown_name():
-    with pytest.raises(DataError, match=r"no label set 'scannet19'; known are .*scannet20"):
+    with pytest.raises(
+        DataError, match=r"'scannet19'; known are .*scannet20.*, or give the path of a csv file"
+    ):
         label_set("scannet19")

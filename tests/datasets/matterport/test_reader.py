@@ -7,6 +7,7 @@ not fit each other, by intrinsics whose centre is counted from the wrong edge (i
 
 import numpy as np
 import pytest
+from plyfile import PlyData, PlyElement
 
 from anyscene.datasets import label_set
 from anyscene.datasets.matterport import reader
@@ -76,7 +77,7 @@ def test_houses_in_no_list_are_an_error_until_one_lists_them(root):
 def test_no_houses(tmp_path):
     with pytest.raises(DataError, match="no houses; each is a folder with region_segmentations/"):
         Matterport(tmp_path, "test").splits()
-    with pytest.raises(DataError, match=r"no such folder; dataset\.root must hold"):
+    with pytest.raises(DataError, match=r"dataset\.root must hold the houses' folders"):
         Matterport(tmp_path / "none", "test").splits()
 
 
@@ -248,6 +249,7 @@ def test_missing_table(root):
     [
         (TABLE[:2], r"region0\.ply: 22 of 36 faces have categories that .*lacks, which has 1\.\.2; take the"),
         ((("wall", "one", "wall"), *TABLE[1:]), "not Matterport3D's table of categories"),
+        ((("wall", "0.9", "wall"), *TABLE[1:]), r"table of categories .*'0\.9'"),
     ],
 )
 def test_bad_tables(root, rows, message):
@@ -280,7 +282,11 @@ def test_label_set_without_ids_or_of_one_class_twice(root, tmp_path):
         ("intrinsics_matrix 30 0", "intrinsics_matrix 30", r"line 6: not of a camera file \(cannot reshape"),
         ("scan ", "view ", r"line 7: not of a camera file \(unknown command 'view'"),
         ("intrinsics_matrix", "dataset", "line 7: .*no intrinsics_matrix before it"),
-        ("intrinsics_matrix 30", "intrinsics_matrix -30", "line 7: focal lengths must be positive"),
+        (
+            "intrinsics_matrix 30",
+            "intrinsics_matrix -30",
+            "line 7: focal lengths must be positive.*; unzip the file again",
+        ),
         (" 0 0 0 1 ", " 0 0 0 2 ", "line 7: camera pose ends in the row 0, 0, 0, 2, not 0, 0, 0, 1"),
         (" 14.5 ", " 29.5 ", r"line 7: centre \(29\.5, 13\) is not near the middle of the depth images"),
     ],
@@ -315,7 +321,10 @@ def test_bad_house_files(root, old, new, message):
 def test_missing_images(root, kind):
     folder = ("undistorted_depth_images", "undistorted_color_images")[kind]
     (root / VAL / folder / image_names(0, 1, 1)[kind]).unlink()
-    with pytest.raises(DataError, match=rf"{folder}/.*1_1\.\w+: missing, .*conf: line \d+ names it"):
+    with pytest.raises(
+        DataError,
+        match=rf"{folder}/.*1_1\.\w+: missing, .*conf: line \d+ names it; unzip the house's {folder}",
+    ):
         Matterport(root, "test").read(f"{VAL}_region0")
 
 
@@ -329,6 +338,57 @@ def test_truncated_mesh_and_mesh_without_categories(root):
         Matterport(root, "test").read_truth(f"{VAL}_region0")
     mesh.write_bytes(content.replace(b"category_id", b"category_no"))
     with pytest.raises(DataError, match=r"category_id and segment_id per face"):
+        Matterport(root, "test").read_truth(f"{VAL}_region0")
+
+
+def test_a_table_that_lacks_a_row(root):
+    file = root.parent / "category_mapping.tsv"
+    head, _, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([head, *rows]))
+    with pytest.raises(DataError, match=r"table of categories .*index must count from 1"):
+        Matterport(root, "test").read_truth(f"{VAL}_region0")
+
+
+@pytest.mark.parametrize("corner", [-1, 32])
+def test_a_face_outside_the_mesh_of_annotation_is_refused(root, corner):
+    path = root / VAL / "region_segmentations" / "region0.ply"
+    xyz, face, category, instance = room(0)
+    face[5, 1] = corner
+    write_region(path, xyz, np.zeros((32, 3), np.uint8), face, category, instance)
+    with pytest.raises(
+        DataError, match=r"region0\.ply: a face names vertex \d+, there are 32; unzip it again"
+    ):
+        Matterport(root, "test").read_truth(f"{VAL}_region0")
+
+
+@pytest.mark.parametrize("name", ["vertex_indices", "category_id", "segment_id"])
+@pytest.mark.parametrize(
+    ("value", "said"), [(1.0, None), (0.9, r"0\.9|0\.89"), (np.nan, "nan"), (1e20, "1[.0-9]*e")]
+)
+def test_fractions_in_the_mesh_of_annotation_are_refused(root, name, value, said):
+    """A cast would make vertex 0, or no category, of 0.9."""
+    path = root / VAL / "region_segmentations" / "region0.ply"
+    mesh = PlyData.read(path, mmap=False)
+    old = mesh["face"].data
+    kinds = {each: "f4" if each == name else "i4" for each in ("segment_id", "category_id")}
+    face = np.empty(len(old), [("vertex_indices", "O"), *kinds.items()])
+    for each in ("vertex_indices", *kinds):
+        face[each] = old[each]
+    if name == "vertex_indices":
+        for row in range(len(face)):
+            face[name][row] = face[name][row].astype("f4")
+        face[name][3][1] = value
+    else:
+        face[name][3] = value
+    lists = {"vertex_indices": "f4" if name == "vertex_indices" else "i4"}
+    elements = [mesh["vertex"], PlyElement.describe(face, "face", {}, lists)]
+    PlyData(elements, byte_order="<").write(path)
+    if said is None:
+        assert Matterport(root, "test").read_truth(f"{VAL}_region0").label.any()
+        return
+    with pytest.raises(
+        DataError, match=rf"region0\.ply: not a readable mesh .*({said})\S* is no whole number"
+    ):
         Matterport(root, "test").read_truth(f"{VAL}_region0")
 
 

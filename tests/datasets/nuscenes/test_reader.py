@@ -303,7 +303,7 @@ def drop(name):
     ("table", "change", "message"),
     [
         ("sample_data", drop("is_key_frame"), r"sample_data\.json: object 0 has no field 'is_key_frame'"),
-        ("scene", lambda rows: rows.clear(), r"scene\.json: lacks \w+, which sample\.json names"),
+        ("scene", lambda rows: rows.clear(), r"scene\.json: lacks \w+, which sample\.json names; unpack"),
         ("sample", lambda rows: rows.pop(), r"sample\.json: lacks \w+, which sample_data\.json names"),
         ("sensor", lambda rows: rows.clear(), r"sensor\.json: lacks .*calibrated_sensor\.json names"),
         (
@@ -344,10 +344,19 @@ def test_the_metadata_of_lidarseg_alone(root):
         NuScenes(root, "test").splits()
 
 
-@pytest.mark.parametrize("content", ["", "3", '{"a": 1}', '[{"token": "a"}', "\x00"])
-def test_what_is_no_table(root, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "not a readable table .*it does not end as a list"),
+        ("3", "not a readable table .*it does not end as a list"),
+        ('{"a": 1}', "object 0 has no field"),
+        ('[{"token": "a"}', "object 0 has no field"),
+        ("\x00", "not a readable table"),
+    ],
+)
+def test_what_is_no_table(root, content, said):
     (root / RELEASE / "sensor.json").write_text(content)
-    with pytest.raises(DataError, match=r"sensor\.json: (not a readable table|object 0 has no field)"):
+    with pytest.raises(DataError, match=rf"sensor\.json: {said}"):
         NuScenes(root, "test").splits()
 
 
@@ -395,7 +404,7 @@ def test_bad_calibration(root, value, message):
 
 @pytest.mark.parametrize(
     ("channels", "message"),
-    [({"LIDAR_TOP"}, "has no file of LIDAR_TOP"), (set(CAMERAS), "has no image")],
+    [({"LIDAR_TOP"}, "has no file of LIDAR_TOP"), (set(CAMERAS), " has no image; unpack the metadata")],
 )
 def test_a_keyframe_without_a_sweep_or_images(root, channels, message):
     wanted = {token(VAL, "sample", 1)}
@@ -424,7 +433,7 @@ def test_bad_sweeps(root):
     with pytest.raises(DataError, match=r"pcd\.bin: 0 bytes are not points"):
         read(root)
     file.write_bytes(content[:20] + np.full(5, np.nan, "<f4").tobytes() + content[40:])
-    with pytest.raises(DataError, match=r"pcd\.bin: point 1 is NaN or infinite"):
+    with pytest.raises(DataError, match=r"pcd\.bin: point 1 is NaN or infinite; unpack it again"):
         read(root)
     file.write_bytes(content[:160])
     with pytest.raises(DataError, match=r"pcd\.bin: hardly any points, 8"):
@@ -468,6 +477,19 @@ def test_bad_labels(root):
     keys = dataset.truth_keys()
     assert "missing; unpack nuScenes-lidarseg" in str(keys[f"{VAL}_02"])
     assert isinstance(keys[f"{VAL}_01"], str)
+
+
+def test_a_keyframe_that_no_file_annotates(root):
+    edit(root, "lidarseg", lambda rows: rows.clear())
+    with pytest.raises(DataError, match=r"lidarseg\.json: names no labels of \w+; unpack nuScenes-lidarseg"):
+        NuScenes(root, "test").read_truth(f"{VAL}_02")
+
+
+@pytest.mark.parametrize("scene", [VAL, f"{VAL}_2x", "_02", ""])
+def test_names_of_no_keyframe_are_refused(scene):
+    wanted = rf"scene '{scene}': not a keyframe of a drive; name it like scene-0103_07"
+    with pytest.raises(DataError, match=wanted):
+        reader.drive_and_index(scene)
 
 
 def test_a_category_that_the_table_lacks_is_unlabelled_and_counted(root):

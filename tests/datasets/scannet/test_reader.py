@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from plyfile import PlyData, PlyElement
 
 from anyscene.datasets import contradictions
 from anyscene.datasets.scannet import reader
@@ -94,7 +95,7 @@ def test_scans_in_no_list_are_an_error_until_one_lists_them(root):
 def test_no_scans(tmp_path):
     with pytest.raises(DataError, match="no scenes; each is a folder named like scene0000_00"):
         ScanNet(tmp_path, "test").splits()
-    with pytest.raises(DataError, match=r"no such folder; dataset\.root must hold"):
+    with pytest.raises(DataError, match=r"dataset\.root must hold the folders scene0000_00, "):
         ScanNet(tmp_path / "none", "test").splits()
 
 
@@ -250,6 +251,20 @@ def test_annotated_frames(root, categories, packed):
     write_table(root.parent / "scannetv2-labels.combined.tsv", TABLE[:3])
     older = ScanNet(root, "test").read_frame_truth(VAL, "3")  # of a table that lacks office chairs
     assert [older[0, x] for x in (0, 10, 20)] == [255, 2, 255]
+
+
+def test_damaged_annotation_of_a_frame_is_named(root):
+    (root / VAL / "label-filt").mkdir()
+    file = root / VAL / "label-filt" / "3.png"
+    Image.new("RGB", (4, 3)).save(file)
+    with pytest.raises(DataError, match=r"3\.png: expected one integer per pixel, not uint8\[3, 4, 3\]"):
+        ScanNet(root, "test").read_frame_truth(VAL, "3")
+    Image.new("F", (4, 3), 0.9).save(file, "TIFF")
+    with pytest.raises(DataError, match=r"3\.png: expected one integer per pixel, not float32\[3, 4\]"):
+        ScanNet(root, "test").read_frame_truth(VAL, "3")
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(DataError, match=r"3\.png: frame 3 is not readable \(.*\); download it again"):
+        ScanNet(root, "test").read_frame_truth(VAL, "3")
 
 
 def test_a_category_without_nyu40id_is_no_label_of_a_frame(root):
@@ -429,6 +444,18 @@ def large_segment(folder):
     (folder / f"{VAL}_vh_clean_2.0.010000.segs.json").write_text('{"segIndices": [0, 1099511627776]}')
 
 
+def half_of_the_segments(folder):
+    (folder / f"{VAL}_vh_clean_2.0.010000.segs.json").write_text('{"segIndices": [7, 0.9]}')
+
+
+def half_a_row(folder):
+    file = folder.parent.parent / "scannetv2-labels.combined.tsv"
+    first, *rows = file.read_text().splitlines()
+    cells = rows[0].split("\t")
+    cells[first.split("\t").index("id")] = "0.9"
+    file.write_text("\n".join([first, "\t".join(cells), *rows[1:]]) + "\n")
+
+
 def segments_in_words(folder):
     (folder / f"{VAL}_vh_clean_2.0.010000.segs.json").write_text('{"segIndices": ["a", "b"]}')
 
@@ -451,7 +478,12 @@ def segments_in_words(folder):
         (half_an_object, r"aggregation\.json: not a list of objects .*5\.5 is no whole number"),
         (large_object, r"aggregation\.json: not a list of objects .*4294967297 is no whole number"),
         (half_a_segment, r"aggregation\.json: not a list of objects .*7\.5 is no whole number"),
-        (large_segment, r"segs\.json: not a segmentation of the mesh .*segment 1099511627776"),
+        (
+            large_segment,
+            r"segs\.json: not a segmentation of the mesh .*segment 1099511627776, ids go up to 16,777,216",
+        ),
+        (half_of_the_segments, r"segs\.json: not a segmentation of the mesh .*integers, one per vertex"),
+        (half_a_row, r"combined\.tsv: not ScanNet's table of categories .*'0\.9'"),
         (segments_in_words, r"segs\.json: not a segmentation of the mesh .*integers, one per vertex"),
     ],
 )
@@ -475,6 +507,23 @@ def test_ids_that_nyu40_has_not_are_unlabelled_and_counted(root, strange):
     assert truth.label[:7].tolist() == [-1] * 7 and np.array_equal(truth.label[7:], expected.label[7:])
     assert truth.unknown == {f"NYU40 id {strange}": 7} and expected.unknown == {}
     assert np.array_equal(truth.instance, expected.instance)
+
+
+@pytest.mark.parametrize("value", [0.9, 39.5, np.nan])
+def test_fractions_are_ids_that_nyu40_has_not(root, value):
+    """A cast would make class 39 of 39.5."""
+    expected = ScanNet(root, "test").read_truth(VAL)
+    file = root / VAL / f"{VAL}_vh_clean_2.labels.ply"
+    mesh = PlyData.read(file, mmap=False)
+    old = mesh["vertex"].data
+    vertex = np.empty(len(old), [(n, "f4" if n == "label" else old.dtype[n]) for n in old.dtype.names])
+    for each in old.dtype.names:
+        vertex[each] = old[each]
+    vertex["label"][:7] = value
+    PlyData([PlyElement.describe(vertex, "vertex"), mesh["face"]], byte_order="<").write(file)
+    truth = ScanNet(root, "test").read_truth(VAL)
+    assert truth.label[:7].tolist() == [-1] * 7 and np.array_equal(truth.label[7:], expected.label[7:])
+    assert sum(truth.unknown.values()) == 7
 
 
 def test_a_category_that_the_table_lacks_is_unlabelled_and_counted(root, categories):

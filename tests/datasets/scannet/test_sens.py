@@ -137,7 +137,7 @@ def test_what_is_no_stream_at_all(tmp_path):
     (tmp_path / "a.sens").write_bytes(struct.pack("<IQ", 4, 2**40) + bytes(2000))
     with pytest.raises(DataError, match=r"not a \.sens file \(sensor name of 1099511627776 bytes\)"):
         read_index(tmp_path / "a.sens")
-    with pytest.raises(DataError, match=r"b\.sens: missing; download it"):
+    with pytest.raises(DataError, match=r"missing; download it, or put extracted frames beside it"):
         read_index(tmp_path / "b.sens")
 
 

@@ -79,16 +79,16 @@ def test_rows_of_one_voxel_are_averaged():
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        np.zeros((3, 3), np.int32),
-        np.zeros((3, 4), np.float32),
-        np.array([[0, 70_000, 0, 0]], np.int32),
-        np.array([[-1, 0, 0, 0]], np.int32),
+        (np.zeros((3, 3), np.int32), r"must be integers \[V,4\] \(batch, x, y, z\), not int32 \[3, 3\]"),
+        (np.zeros((3, 4), np.float32), r"must be integers \[V,4\] \(batch, x, y, z\), not float32 \[3, 4\]"),
+        (np.array([[0, 70_000, 0, 0]], np.int32), r"must lie within \d+ of the origin"),
+        (np.array([[-1, 0, 0, 0]], np.int32), r"and the batch index in 0\.\.\d+"),
     ],
 )
-def test_unusable_coordinates_are_refused(wrong):
-    with pytest.raises(CoordinatesError):
+def test_unusable_coordinates_are_refused(wrong, said):
+    with pytest.raises(CoordinatesError, match=said):
         CoordinateMaps(wrong)
 
 

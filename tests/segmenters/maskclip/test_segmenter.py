@@ -250,6 +250,11 @@ def test_loads_by_name_in_the_space_of_the_text(encoder):
         ("minilm", TextError, "minilm has none: set `text.encoder`"),
         ("open_clip:ViT-small", WeightsError, "names no weights"),
         ("open_clip:ViT-small:weights/none.pt", WeightsError, "weights/none.pt: no such weights"),
+        (
+            "open_clip:ViT-small:none",
+            WeightsError,
+            "cannot load the image tower of open_clip:ViT-small:none: .*Give the path of a checkpoint in",
+        ),
     ],
 )
 def test_an_encoder_without_weights_is_refused(encoder, name, error, message):
@@ -262,6 +267,12 @@ def test_other_towers_are_refused(text, model):
     other = model == "convnext"
     tower = torch.nn.Conv2d(3, 16, 4) if other else open_clip.create_model(model, pretrained=None).visual
     with pytest.raises(TextError, match="last attention layer of a ViT"):
+        MaskClipSegmenter("maskclip", tower, text, Settings(48), CPU)
+
+
+def test_a_tower_of_another_width_than_the_text_is_refused(text):
+    tower = open_clip.create_model("ViT-B-32", pretrained=None).visual
+    with pytest.raises(TextError, match=f"is {text.width} wide, its image tower 512"):
         MaskClipSegmenter("maskclip", tower, text, Settings(48), CPU)
 
 

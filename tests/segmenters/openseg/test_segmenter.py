@@ -65,8 +65,11 @@ def test_each_pixel_has_the_nearest_feature_and_none_of_the_padding():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda feature, info: (feature, info + 1), "image_info says|is of an image of"),
-        (lambda feature, info: (feature[0], info), r"wanted ppixel_ave_feat \[1, h, w, C\]"),
+        (lambda feature, info: (feature, info + 1), "image_info says that the image covers"),
+        (
+            lambda feature, info: (feature[0], info),
+            r"wanted ppixel_ave_feat \[1, h, w, C\] and image_info \[4, 2\], found \[64, 64, 384\] and",
+        ),
         (lambda feature, info: (feature * np.nan, info), "features are NaN or infinite"),
     ],
 )

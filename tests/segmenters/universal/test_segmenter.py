@@ -274,6 +274,11 @@ def small(name, folder):
         ("config.json", {"hidden_dim": 64}, "damaged weights"),
         ("config.json", None, "not readable"),
         ("preprocessor_config.json", None, "not readable"),
+        (
+            "preprocessor_config.json",
+            {"image_std": [0, 0, 0]},
+            r"damaged weights \(image_std or image_mean make pixels NaN or infinite\)",
+        ),
         *(("preprocessor_config.json", change, "damaged weights") for change in small_universal.UNUSABLE),
     ],
 )

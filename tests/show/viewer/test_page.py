@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from types import SimpleNamespace
@@ -52,6 +53,15 @@ def test_a_port_that_is_taken_gives_the_next_and_the_last_is_refused(page):
             other.listen()
         with pytest.raises(PipelineError, match=r"port 65535: taken, and so are all after it"):
             Page(["room0"], "room0", page.open_view, 65535)
+
+
+def test_a_port_that_nobody_may_have_is_said(monkeypatch):
+    def refuse(self, address):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(PipelineError, match="port 80: Permission denied; give another with --port"):
+        page_module.free_port(80)
 
 
 def test_five_people_change_one_page(page):

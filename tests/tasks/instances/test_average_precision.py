@@ -210,7 +210,7 @@ def test_annotated_points_of_no_object_are_ignored():
         ({"instance": np.zeros(3)}, r"instances \[3\] for \[1\] proposals of \[1000\] points"),
         (
             {"masks": PointMasks.of(np.zeros((2, 1000), bool), 1000)},
-            r"masks \[2, 1000\] .* for \[1\] proposals",
+            r"masks \[2, 1000\] .* for \[1\] proposals of \[1000\] points; all must fit",
         ),
         ({"score": np.array([np.nan])}, "every proposal needs a finite score"),
     ],

@@ -50,7 +50,7 @@ def test_reads_what_was_written(tmp_path):
         ("pred_mask/a_0.txt 1\n", r"a\.txt: line 1: expected a mask's file, a class and a score"),
         ("\npred_mask/a_0.txt 1 high\n", r"a\.txt: line 2: expected"),
         ("pred_mask/a_0.txt 1 nan\n", "line 1: the score nan is not finite"),
-        ("pred_mask/a_9.txt 1 0.5\n", r"a_9\.txt: missing, .*a\.txt: line 1 names it"),
+        ("pred_mask/a_9.txt 1 0.5\n", r"a_9\.txt: missing, .*a\.txt: line 1 names it; export it again"),
         ("../elsewhere.txt 1 0.5\n", r"line 1: \.\./elsewhere\.txt is not inside"),
         ("pred_mask/bad.txt 1 0.5\n", r"bad\.txt: not a mask of one integer per point"),
         (
@@ -224,6 +224,13 @@ def test_scores_of_a_split_and_what_is_missing(furnished):
         (furnished / f"data/labels/{scene}.zarr").rename(furnished / f"{scene}.zarr")
     result = run(furnished)
     assert result.exit_code == 1 and "no scene of val is annotated; run labels first" in result.output
+
+
+def test_proposals_that_are_not_there(furnished):
+    (furnished / "proposals").rename(furnished / "elsewhere")
+    result = run(furnished)
+    assert result.exit_code == 1
+    assert "proposals: no such folder; give that of the proposals" in result.output
 
 
 def test_masks_of_either_format_have_the_same_scores(furnished):

@@ -116,7 +116,7 @@ def test_files_are_known_by_their_scene(tmp_path):
         "g": "vertex_label.npy",
     }
     (tmp_path / "a.txt").touch()
-    with pytest.raises(DataError, match=r"a\.npy and .*a\.txt are both of a"):
+    with pytest.raises(DataError, match=r"a\.npy and .*a\.txt are both of a; leave one of them"):
         label_files.files(tmp_path)
 
 

@@ -131,7 +131,7 @@ def test_everything_unannotated_is_zero_not_nan():
 @pytest.mark.parametrize(
     ("target", "prediction", "message"),
     [
-        (np.zeros(3, int), np.zeros(2, int), "must be"),
+        (np.zeros(3, int), np.zeros(2, int), r"\[2\] predictions for \[3\] labels; both must be \[N\]"),
         (np.zeros(2, int), np.array([0, 4]), "rows of the label set"),
         (np.zeros(2, int), np.array([0, -2]), "rows of the label set"),
     ],

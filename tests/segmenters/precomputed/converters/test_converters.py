@@ -299,11 +299,14 @@ def test_files_that_belong_together_must_be_there(run, found, tmp_path):
     ("change", "message"),
     [
         ({"masks": np.zeros((2, 24, 32), np.uint8)}, r"found \[2, 24, 32\], \[3, 2\], \[3\] and \[3\]"),
-        ({"masks": None}, "wanted masks"),
+        ({"masks": None}, r"wanted masks"),
         ({"scores": np.zeros(3)}, "wanted masks"),
         ({"scores": np.full((3, 2), np.nan)}, "scores contain NaN"),
         ({"concepts": np.array([1, 2, 3])}, "wanted 'concepts', one text"),
-        ({"captions": np.array(["a"])}, "wanted masks"),
+        (
+            {"captions": np.array(["a"])},
+            r"wanted masks \[n, h, w\], scores \[n, 2\], concepts \[n\] and captions \[n\], found",
+        ),
     ],
 )
 def test_wrong_answers_of_tap_are_refused(run, found, tmp_path, change, message):
@@ -323,7 +326,10 @@ def test_wrong_answers_of_tap_are_refused(run, found, tmp_path, change, message)
         ({"ppixel_ave_feat": np.zeros((40, 40, 8))}, "found .40, 40, 8."),
         ({"ppixel_ave_feat": np.full((1, 40, 40, 8), np.nan)}, "NaN or infinity"),
         ({"ppixel_ave_feat": np.full((1, 40, 40, 8), 7e4)}, "or more than a float16 holds"),  # infinity
-        ({"ppixel_ave_feat": np.zeros((1, 20, 40, 8))}, "covers 30 x 40 of 20 x 40"),
+        (
+            {"ppixel_ave_feat": np.zeros((1, 20, 40, 8))},
+            "image_info says that the image covers 30 x 40 of 20 x 40 features; run OpenSeg on the image",
+        ),
         (
             {"image_info": np.array([[48, 64], [40, 40], [0.5, 0.5], [0, 0]])},
             "of an image of 64x48, not 32x24",

@@ -1,0 +1,18 @@
+"""What a person says of an export by options."""
+
+import pytest
+
+from anyscene.cli.told import export_options
+from anyscene.errors import DataError
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_of_no_unit_is_refused(scale):
+    said = rf"^--scale {scale:g}: must be 1e-09 to 1e\+09, the metres of a unit$"
+    with pytest.raises(DataError, match=said):
+        export_options(scale, None, None, "medium")
+
+
+def test_options_are_those_of_the_library():
+    told = export_options(0.001, "mm", "-y", "high")
+    assert (told.scale, told.depth_unit, told.up.tolist(), told.confidence) == (0.001, 0.001, [0, -1, 0], 2)
