@@ -34,6 +34,7 @@ APART = {  # tests that are not of one module -> of what they are
     "project/test_keys.py": "every key and fingerprint",
     "project/test_settings.py": "every setting",
     "segmenters/test_templates.py": "every 2D model in another sentence",
+    "stages/test_as_released.py": "every stage beside the released code",
     "stages/test_matterport.py": "several stages on one data set",
     "stages/test_nuscenes.py": "several stages on one data set",
     "stages/test_scannet.py": "several stages on one data set",

@@ -71,21 +71,35 @@ def write_scan(folder: Path, frames: int = 8, depth: bool = True) -> Path:
     """Views of the room in the rgbd form, without mesh.ply; depth in millimetres."""
     for name in ("color", "pose", *(("depth",) if depth else ())):
         (folder / name).mkdir(parents=True)
+    size = WIDTH, HEIGHT
     middle = (WIDTH - 1) / 2, (HEIGHT - 1) / 2
-    np.savetxt(folder / "intrinsics.txt", [[FOCAL, 0, middle[0]], [0, FOCAL, middle[1]], [0, 0, 1]])
-    u, v = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
-    pixel = np.stack([(u - middle[0]) / FOCAL, (v - middle[1]) / FOCAL, np.ones(u.shape)], -1)
+    matrix = np.array([[FOCAL, 0, middle[0]], [0, FOCAL, middle[1]], [0, 0, 1]])
+    np.savetxt(folder / "intrinsics.txt", matrix)
     for index in range(frames):
         pose = camera(index, frames)
-        ray, eye = pixel @ pose[:3, :3].T, pose[:3, 3]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            away = np.where(ray > 0, (SIZE - eye) / ray, -eye / ray).min(-1)
-            ends = (BLOCK[0] - eye) / ray, (BLOCK[1] - eye) / ray
-        near, far = np.minimum(*ends).max(-1), np.maximum(*ends).min(-1)
-        away = np.where((near < far) & (near > 0), np.minimum(near, away), away)
-        Image.fromarray(colour(eye + away[..., None] * ray)).save(folder / "color" / f"{index}.png")
+        shown, metres = rendered(pose, matrix, size)
+        Image.fromarray(shown).save(folder / "color" / f"{index}.png")
         np.savetxt(folder / "pose" / f"{index}.txt", pose)
         if depth:
-            millimetres = np.rint(1000 * away).astype(np.uint16)
-            Image.fromarray(millimetres).save(folder / "depth" / f"{index}.png")
+            Image.fromarray(millimetres(metres)).save(folder / "depth" / f"{index}.png")
     return folder
+
+
+def rendered(pose: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(colour u1[H, W, 3], depth f8[H, W] in metres): room and block as a camera at `pose` [4, 4] sees them,
+    with the intrinsics `matrix` [3, 3] and images of `size` (width, height)."""
+    u, v = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    across, down = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
+    pixel = np.stack([across, down, np.ones(u.shape)], -1)
+    ray, eye = pixel @ pose[:3, :3].T, pose[:3, 3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = np.where(ray > 0, (SIZE - eye) / ray, -eye / ray).min(-1)
+        ends = (BLOCK[0] - eye) / ray, (BLOCK[1] - eye) / ray
+    near, far = np.minimum(*ends).max(-1), np.maximum(*ends).min(-1)
+    away = np.where((near < far) & (near > 0), np.minimum(near, away), away)
+    return colour(eye + away[..., None] * ray), away
+
+
+def millimetres(metres: np.ndarray) -> np.ndarray:
+    """u2[H, W] of depth in metres."""
+    return np.rint(1000 * metres).astype(np.uint16)

@@ -35,8 +35,8 @@ def halved(image: np.ndarray) -> np.ndarray:
 
 
 def intrinsics(size: tuple[int, int]) -> np.ndarray:
-    """SAS point_feat_extraction/lseg_feat/fusion_scannet.py:129-134 and 222-223, with fusion_util.py's
-    make_intrinsic and adjust_intrinsic: one camera at 640x480 for all scans."""
+    """SAS point_feat_extraction/lseg_feat/fusion_scannet.py:129-134 and 222-223, with make_intrinsic and
+    adjust_intrinsic of lseg_feat/fusion_util.py:8-30: one camera at 640x480 for all scans."""
     across = math.floor(size[1] * 640 / 480)
     return np.array(
         [
@@ -45,6 +45,123 @@ def intrinsics(size: tuple[int, int]) -> np.ndarray:
             [0, 0, 1],
         ]
     )
+
+
+def features_of_points(
+    xyz: np.ndarray,
+    views: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    matrix: np.ndarray,
+    tolerance: float,
+    border: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """SAS point_feat_extraction/lseg_feat/fusion_scannet.py:81-117 with fusion_util.py:76-113; the same lines
+    stand in seem_feat/fusion_scannet.py:77-118 and seem_feat/fusion_util.py:157-194. The points [N, 3] in the
+    pixels of views (pose [4, 4], depth [H, W] in metres, feature [H, W, C]) of one camera `matrix`. Returns
+    (mean feature f8[N, C], views of each point i8[N])."""
+    total, count = np.zeros((len(xyz), views[0][2].shape[2])), np.zeros(len(xyz), int)
+    for pose, depth, feature in views:
+        height, width = depth.shape
+        to_camera = np.linalg.inv(pose)
+        for n, point in enumerate(xyz.astype(float)):
+            x, y, z, _ = to_camera @ [*point, 1.0]
+            column, row = (
+                round(x * matrix[0, 0] / z + matrix[0, 2]),
+                round(y * matrix[1, 1] / z + matrix[1, 2]),
+            )
+            inside = border <= column < width - border and border <= row < height - border
+            if inside and abs(depth[row, column] - z) <= tolerance * depth[row, column]:
+                total[n] += feature[row, column]
+                count[n] += 1
+    return total / np.maximum(count, 1e-5)[:, None], count
+
+
+def sentences(adjectives: list[str], nouns: list[str]) -> list[str]:
+    """SAS point_feat_extraction/seem_feat/fusion_util.py:65-96: of the adjective of a mask, or "", and the
+    noun of a pixel in it."""
+    return [f"a {before} {noun} in a scene" if before else f"a {noun} in a scene"
+            for before, noun in zip(adjectives, nouns, strict=True)]  # fmt: skip
+
+
+CLASSES = (  # SAS MCC/miou/cal_miou.py:53-55, in the order of its numbers
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture",
+    "counter", "desk", "curtain", "refrigerator", "shower curtain", "toilet", "sink", "bathtub", "other",
+    "ceiling",
+)  # fmt: skip
+OTHER = CLASSES.index("other")
+
+
+def prompt(name: str) -> str:
+    """SAS MCC/lseg_util/generate_text_embedding.py:8-9."""
+    return "other" if name == "other" else f"a {name} in a scene"
+
+
+def closest_text(feature: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """SAS MCC/lseg_util/lseg_infer.py:135-136 and MCC/seem_util/seem_infer.py:138-146: the text [K, C]
+    of the largest product with each pixel [H, W, C]."""
+    return np.array([[max(range(len(text)), key=lambda k: text[k] @ one) for one in row] for row in feature])
+
+
+def capability(said: dict[str, np.ndarray], refined: dict[str, np.ndarray]) -> np.ndarray:
+    """SAS MCC/miou/cal_miou.py:32-47 and 58-69, with MCC/lseg_util/lseg_infer.py:138-144: f8[21] of what a
+    model says of the images of each class [m, H, W], as numbers of CLASSES, and of their masks b1[m, H, W]. A
+    class is judged by its own images alone."""
+    found = []
+    for number, name in enumerate(CLASSES):
+        if number == OTHER:
+            found.append(0.0)
+            continue
+        both = either = 0
+        for labels, mask in zip(said[name], refined[name], strict=True):
+            for label, inside in zip(labels.ravel(), mask.ravel(), strict=True):
+                both += bool(inside) and label == number
+                either += bool(inside) or label == number
+        found.append(both / either)
+    return np.array(found)
+
+
+def means(rows: torch.Tensor, owner: np.ndarray) -> dict[int, torch.Tensor]:
+    """{owner: mean of the rows that are its}: scatter_mean in run/distill_sp.py:334-336 and 353-355."""
+    places = {one: np.flatnonzero(owner == one) for one in np.unique(owner)}
+    return {one: torch.stack([rows[i] for i in of]).mean(0) for one, of in places.items()}
+
+
+def distillation(
+    output: torch.Tensor, feature: torch.Tensor, owner: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """SAS run/distill_sp.py:332-364: the two losses of sampled voxels, with the network's features [n, C],
+    the fused ones [n, C] and the superpoints i8[n]. The last two are those of the voxels' first points, and
+    voxels without a feature are left out (dataset/feature_loader.py:140-160)."""
+    target, answer = means(feature, owner), means(output, owner)
+
+    def distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return 1 - functional.cosine_similarity(one[None], other[None])[0]
+
+    point = torch.stack([distance(output[i], target[one]) for i, one in enumerate(owner)]).mean()
+    return point, torch.stack([distance(answer[one], target[one]) for one in target]).mean()
+
+
+def first_history(answer: torch.Tensor, superpoint: np.ndarray) -> torch.Tensor:
+    """SAS run/distill_EMA.py:547-558: of features of points [N, C] the mean over the superpoint of each. That
+    code keeps it in half precision, which is left out here."""
+    mean = means(answer, superpoint)
+    return torch.stack([mean[one] for one in superpoint])
+
+
+def next_history(history: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+    """SAS run/distill_EMA.py:354-366, of features of points [N, C], again without half precision."""
+    return 0.9999 * history + 0.0001 * answer
+
+
+def ensembling(
+    output: torch.Tensor, told: torch.Tensor, owner: np.ndarray, text: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """SAS run/distill_EMA.py:373-420: the two losses of sampled voxels, with the network's features [n, C],
+    their history [n, C] and the superpoints i8[n]. text: [K, C]."""
+    of_history, of_output = means(told, owner), means(output, owner)
+    label = {one: int((mean @ text.T).argmax()) for one, mean in of_history.items()}
+    point = functional.cross_entropy(output @ text.T, torch.tensor([label[one] for one in owner]))
+    mean = torch.stack([of_output[one] for one in label])
+    return point, functional.cross_entropy(mean @ text.T, torch.tensor(list(label.values())))
 
 
 def attention(maps: dict[str, np.ndarray], name: str, size: int) -> np.ndarray:

@@ -1,9 +1,8 @@
 """The objectives, as SAS's released code computes them, against a second statement of that code.
 
-It is peoplelu/SAS at 38764c2: run/distill_sp.py, lines 316 to 364, and run/distill_EMA.py, lines 339 to 427;
-which voxels have features, and whose, is in dataset/feature_loader.py, lines 134 to 154. The statement below
-forms features of all channels, goes voxel by voxel, and keeps histories of features, as that code does. What
-is drawn at random is taken from the objective: which voxels are sampled, and how clouds are varied.
+The statement in tests/twins forms features of all channels, goes voxel by voxel, and keeps histories of
+features, as that code does. What is drawn at random is taken from the objective: which voxels are sampled,
+and how clouds are varied.
 """
 
 import numpy as np
@@ -18,6 +17,7 @@ from anyscene.networks.batch import join
 from anyscene.project import store
 from tests.builders import training_rooms
 from tests.builders.training_rooms import WIDTH
+from tests.twins import released_code
 
 SAMPLED = {"all": 0, "some": 150}
 RELEASED = {"points_per_scene": 10**9, "superpoint_mean": "voxels"}
@@ -52,12 +52,6 @@ def owners(views):
         found.append(view.cloud.superpoint[view.voxels.point].astype(np.int64) + before)
         before += int(view.cloud.superpoint.max()) + 1
     return np.concatenate(found)
-
-
-def means(rows, owner):
-    """{owner: mean of the rows that are its}"""
-    of = {one: np.flatnonzero(owner == one) for one in np.unique(owner)}
-    return {one: torch.stack([rows[i] for i in places]).mean(0) for one, places in of.items()}
 
 
 def gradients(loss, trained):
@@ -104,13 +98,7 @@ def test_first_step_of_distillation(world, sampled):
         assert len(taken) == SAMPLED[sampled] < len(mask)
     feature = torch.from_numpy(np.concatenate(feature)[taken].astype(np.float32))
     output, owner = output[torch.from_numpy(taken)], owners(step.views)[taken]
-    target, answer = means(feature, owner), means(output, owner)
-
-    def distance(one, other):
-        return 1 - torch.nn.functional.cosine_similarity(one[None], other[None])[0]
-
-    point = torch.stack([distance(output[i], target[one]) for i, one in enumerate(owner)]).mean()
-    superpoint = torch.stack([distance(answer[one], target[one]) for one in target]).mean()
+    point, superpoint = released_code.distillation(output, feature, owner)
     torch.testing.assert_close(ours["point"], point, **CLOSE)
     torch.testing.assert_close(ours["superpoint"], superpoint, **CLOSE)
     assert_same(our_gradients, gradients(point + superpoint, trained))
@@ -138,7 +126,7 @@ def test_three_visits_of_ensembling(world, tmp_path, sampled):
         output, told = trained(step.maps, step.features), []
         for i, view in enumerate(step.views):
             answer = output[step.start[i] : step.start[i + 1]].detach()[torch.from_numpy(view.voxels.voxel)]
-            history[view.cloud.id] = MOMENTUM * history[view.cloud.id] + (1 - MOMENTUM) * answer
+            history[view.cloud.id] = released_code.next_history(history[view.cloud.id], answer)
             told.append(history[view.cloud.id][torch.from_numpy(view.voxels.point)])
         told, owner = torch.cat(told), owners(step.views)
         if limit:
@@ -146,12 +134,7 @@ def test_three_visits_of_ensembling(world, tmp_path, sampled):
             taken = smallest(keys, limit)
             assert len(taken) == limit < len(owner)
             told, output, owner = told[taken], output[torch.from_numpy(taken)], owner[taken]
-        of_history, of_output = means(told, owner), means(output, owner)
-        label = {one: int((mean @ text.T).argmax()) for one, mean in of_history.items()}
-        each = torch.tensor([label[one] for one in owner])
-        point = torch.nn.functional.cross_entropy(output @ text.T, each)
-        mean = torch.stack([of_output[one] for one in label])
-        superpoint = torch.nn.functional.cross_entropy(mean @ text.T, torch.tensor(list(label.values())))
+        point, superpoint = released_code.ensembling(output, told, owner, text)
         torch.testing.assert_close(ours["point"], point, **CLOSE)
         torch.testing.assert_close(ours["superpoint"], superpoint, **CLOSE)
         assert_same(our_gradients, gradients(point + superpoint, trained))
