@@ -68,8 +68,8 @@ CONSTANTS = """# Constants
 What SAS (Li et al. 2025) says of each constant, where its released code has it, and what the
 [presets](../presets.md) set: `NAME` is the paper's reading, and where the paper is silent the code's;
 `NAME-code` is that of the code. `scannet200` and `scannet200-code` are those of ScanNet with 200 classes.
-Lines are those of peoplelu/SAS at 38764c2 and pengsongyou/openscene at 0f369bc. A test compares the presets
-with this list.
+A name in capitals is no setting: it stands in that module below `anyscene`. Lines are those of peoplelu/SAS
+at 38764c2 and pengsongyou/openscene at 0f369bc. A test compares presets and modules with this list.
 """
 
 
@@ -93,8 +93,8 @@ def constants_page() -> str:
     """What paper, released code and presets say of each constant."""
     rows = []
     for one in constants():
-        keys = one["keys"]
-        both = {key: [_value(value) for value in values] for key, values in keys.items()}
+        both = {key: [_value(value) for value in values] for key, values in one.get("keys", {}).items()}
+        both |= {name: [_value(value)] * 2 for name, value in one.get("fixed", {}).items()}
         paper = "; ".join(f"`{key}` {values[0]}" for key, values in both.items())
         code = "; ".join(f"`{key}` {values[1]}" for key, values in both.items() if values[0] != values[1])
         rows.append([
@@ -211,7 +211,7 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return (
-        ", ".join(value)
+        ", ".join(map(str, value))
         if isinstance(value, list)
         else f"{value:g}"
         if isinstance(value, float)

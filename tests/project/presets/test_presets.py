@@ -1,12 +1,14 @@
 """The presets say what the paper does, and change nothing else of params.yaml."""
 
 import functools
+import importlib
 import json
 import math
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -36,17 +38,11 @@ READINGS = {"paper": "", "code": "-code"}  # of a data set; the ending of its pr
 FREE = {  # keys of presets that no source can give -> why
     **{f"dataset.{key}": "names, folders and readers of ours" for key in ("name", "root", "reader")},
     "dataset.scannet.axis_alignment": "the scans' own axes, as both codes read them",
-    "dataset.label_set": "what is scored",
-    "text.encoder": "CLIP's size is that of the 2D models' text space",
     **{
         f"segmenters.{key}": "where weights lie, and how many frames at a time"
         for key in ("weights", "batch")
     },
     "segmenters.lseg": "off ScanNet no code has LSeg",
-    "synthesis.diffusion": "where weights lie",
-    "synthesis.sam": "where weights lie",
-    "synthesis.seed": "ours; the code has seeds 0 to 49, one for each image (generate_any_class.py:344)",
-    "synthesis.attention_layers": "of the paper's recipe: all, as it says",
     "fusion.point_features": "what is stored",
     "network.precision": "how products are computed",
     **{f"training.*.{key}": "of the training loop" for key in ("kind", "target", "beside", "clip", "ema")},
@@ -65,13 +61,22 @@ def test_presets_say_what_the_sources_say(row, reading):
     place = list(READINGS).index(reading)
     for name in row["presets"]:
         found = presets.read(name + READINGS[reading])
-        for key, values in row["keys"].items():
+        for key, values in row.get("keys", {}).items():
             assert value(found, key) == values[place], (name, key)
+
+
+def test_what_is_no_setting_is_what_the_sources_say():
+    fixed = {name: number for row in constants() for name, number in row.get("fixed", {}).items()}
+    assert len(fixed) > 5
+    for name, number in fixed.items():
+        module, _, constant = name.rpartition(".")
+        found = getattr(importlib.import_module(f"anyscene.{module}"), constant)
+        assert np.array_equal(found, number), name
 
 
 @pytest.mark.parametrize("name", FIRST)
 def test_every_key_of_a_preset_has_a_source_or_a_reason(name):
-    listed = {key for row in constants() if name in row["presets"] for key in row["keys"]}
+    listed = {key for row in constants() if name in row["presets"] for key in row.get("keys", ())}
     for keys, _ in leaves(presets.read(name)):
         key = ".".join(keys)
         of_any = re.sub(r"^training\.\w+\.", "training.*.", key)
