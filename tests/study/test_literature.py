@@ -9,7 +9,7 @@ from rich.console import Console
 
 from anyscene.datasets import raw_files
 from anyscene.show.report import scores
-from anyscene.study.literature import PUBLISHED, TABLE_3, differences, note, published, unlike
+from anyscene.study.literature import PUBLISHED, TABLE_3, closest, differences, note, published, unlike
 from anyscene.study.table import tables
 from tests.builders import figures
 
@@ -61,7 +61,39 @@ def test_the_ablation_of_the_paper_beside_ours():
 def test_nothing_beside_other_scenes(other):
     found = metrics(**other)
     assert published(found) is None and note(found) is None
-    assert "SAS" not in printed(found) and scores.table(found)["literature"] is None
+    assert "mIoU in SAS" not in printed(found) and scores.table(found)["literature"] is None
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"scenes": SCANNET[1:]}, "not scored on all scenes of scannet_val and no others"),
+        ({"scenes": [*SCANNET, "scene0000_00"]}, "not scored on all scenes of scannet_val and no others"),
+        ({"unannotated": ["scene0011_00"]}, "1 scenes without labels"),
+        ({"split": "train"}, "split train, not val"),
+        ({"label_set": "scannet200"}, "label_set scannet200, not scannet20"),
+        ({"label_set": "matterport21", "split": "test", "scenes": HOUSES[:3]},
+         "not scored on all scenes of matterport_test and no others"),
+    ],
+)  # fmt: skip
+def test_where_others_are_scored_this_is_said_of_every_row_and_once_in_the_table(other, why):
+    found = metrics(**other)
+    known = closest(found)
+    said = unlike(found, known)
+    assert said.keys() == {"lseg", "capability", "ensembled"} and all(one[0] == why for one in said.values())
+    assert differences(found) == f"scored in another way than in SAS: {why}"
+    assert " ".join(printed(found).split()).count(why) == 1
+
+
+def test_nothing_is_said_of_another_data_set():
+    found = metrics(scenes=["val_000", "val_001"])
+    assert closest(found) is None and differences(found) is None and "SAS" not in printed(found)
+
+
+def test_fewer_keyframes_are_named():
+    drives = raw_files.lines(raw_files.SPLITS / "nuscenes_val.txt")
+    found = metrics("nuscenes16", "val", [f"{drive}_00" for drive in drives])
+    assert unlike(found, closest(found))["ensembled"] == ["scored on 150 keyframes, not 6019"]
 
 
 def test_regions_belong_to_the_houses_that_are_listed():
@@ -159,6 +191,37 @@ def test_where_a_network_was_made_in_another_way_this_is_said_in_place_of_the_sc
 def test_another_temperature_is_another_fusion():
     run = of_a_run(parameters={"fusion": {"tau": 0.2, "normalise": False}})
     assert unlike(run, TABLE_3) == {"capability": ["tau 0.2, not 0.05"]}  # paper and code differ in the other
+
+
+@pytest.mark.parametrize("row", ["lseg", "capability", "ensembled"])
+def test_another_sentence_is_said_of_every_row(row):
+    run = of_a_run(parameters={"text": {"encoder": "minilm", "template": "a photo of a {}"}})
+    assert unlike(run, TABLE_3)[row] == ["template a photo of a {}, not a {} in a scene"]
+    assert "51.2" not in printed(run).split("published")[0]
+
+
+def test_other_2d_models_are_another_fusion_and_leave_each_alone():
+    run = of_a_run(parameters={"segmenters": {"names": ["lseg", "seem", "odise"]}})
+    why = ["of lseg, seem, odise, not lseg, seem"]
+    assert unlike(run, TABLE_3) == {"capability": why, "ensembled": why}
+    assert unlike(of_a_run(parameters={"segmenters": {"names": ["seem", "lseg"]}}), TABLE_3) == {}
+
+
+def test_all_of_table_4_is_there_and_where_it_contradicts_table_3_this_is_said():
+    of = {entry.label_set: entry for entry in PUBLISHED if entry.table_4}
+    assert {name: dict(entry.table_4) for name, entry in of.items()} == {
+        "scannet20": {"lseg": 51.2, "seem": 47.3, "odise": 46.9},
+        "matterport21": {"lseg": 43.5, "seem": 46.1, "odise": 46.7},
+    }
+    for name, both in (("scannet20", (61.9, 62.5)), ("matterport21", (48.6, 49.8))):
+        assert (of[name].methods["SAS"], of[name].methods["SAS with ODISE"]) == both
+    assert of["scannet20"].of(figures.row("odise")) == 46.9 and of["scannet20"].contradiction == ""
+    assert of["matterport21"].of(figures.row("odise")) == 46.7
+    assert of["matterport21"].of(figures.row("lseg")) == 38.6
+    said = "its Table 4 has lseg 43.5, seem 46.1, odise 46.7, and its Table 3 lseg 38.6, seem 40.2"
+    regions = [f"{house}_region0" for house in HOUSES]
+    assert note(metrics("matterport21", "test", regions)).endswith(said)
+    assert "Table 4" not in note(metrics())
 
 
 def test_how_points_without_a_prediction_count_is_said():

@@ -1,20 +1,20 @@
 """Published scores, for evaluations on the same scenes.
 
 All are mIoU in percent, from SAS (Li et al. 2025, arXiv:2503.08512): its tables of zero-shot segmentation
-(Table 1), of Matterport3D's most frequent classes (2), of the ablation (3), and of three 2D models (4). For
-LSeg and SEEM on Matterport3D its Table 4 has 43.5 and 46.1, and its Table 3, which is taken here, 38.6 and
-40.2. In this room and the later ones, no other module knows objectives by their kind.
+(Table 1), of Matterport3D's most frequent classes (2), of the ablation (3), and of three 2D models (4). On
+Matterport3D its Table 4 contradicts its Table 3 (`LiteratureScores.contradiction`), whose figures are taken
+where both have one. In this room and the later ones, no other module knows objectives by their kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from anyscene.study import rows
 from anyscene.study.rows import CAPABILITY, Role, Row
-from anyscene.study.trained_on import official
+from anyscene.study.trained_on import listed, official
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class LiteratureScores:
     scenes: str  # name of the official list of their ids
     methods: Mapping[str, float]  # the final score of each method
     rows: Mapping[Role, Mapping[str, float]] = field(default_factory=dict)  # SAS's: role of the row -> kind
+    table_4: Mapping[str, float] = field(default_factory=dict)  # of each 2D model, which is not always rows'
     remark: str = ""  # how the methods were scored, where an evaluation here is not
     parts: int | None = None  # how many keyframes the listed drives have; None: scenes are listed themselves
     trained: str = "scannet_train"  # name of the official list of the scenes that networks were trained on
@@ -34,7 +35,20 @@ class LiteratureScores:
 
     def of(self, row: Row) -> float | None:
         """The score in SAS of a row like this; None where it has none."""
-        return None if row.control else self.rows.get(row.role, {}).get(row.kind)
+        if row.control:
+            return None
+        beside = self.table_4 if row.role == "2d_model" else {}
+        return self.rows.get(row.role, {}).get(row.kind, beside.get(row.kind))
+
+    @property
+    def contradiction(self) -> str:
+        """Which 2D models have another score in Table 4 than in Table 3, as a sentence; "" where none has."""
+        third = self.rows.get("2d_model", {})
+        if all(third.get(model, score) == score for model, score in self.table_4.items()):
+            return ""
+        both = (", ".join(f"{name} {score:.1f}" for name, score in table.items())
+                for table in (self.table_4, third))  # fmt: skip
+        return "its Table 4 has {}, and its Table 3 {}".format(*both)
 
 
 TABLE_3 = LiteratureScores(  # its column of ScanNet
@@ -47,6 +61,7 @@ TABLE_3 = LiteratureScores(  # its column of ScanNet
         "fusion": {"add": 48.6, "linear": 49.9, "capability": 55.5},
         "network": {"pixel": 56.7, "superpoint": 59.2, "ensembling": 61.9},
     },
+    table_4={"lseg": 51.2, "seem": 47.3, "odise": 46.9},
 )
 BASELINE, METHOD = "pixel", "superpoint"  # objectives of Table 3: distillation of points, and of superpoints
 BASELINE_TITLE = "pixel distillation"
@@ -55,6 +70,7 @@ BASELINE_TITLE = "pixel distillation"
 # What SAS's released code fuses by; the paper gives no value. Whether capabilities are divided by their sum
 # is not compared: the paper's equation 8 does not, its code does, and neither says by which the scores came.
 FUSION: Mapping[str, Any] = {"tau": 0.05}
+TEXT: Mapping[str, Any] = {"template": "a {} in a scene"}  # its section 4.1
 
 
 def _long_tail(classes: int, openscene: float, sas: float) -> LiteratureScores:
@@ -86,6 +102,7 @@ PUBLISHED = (
             "fusion": {"add": 39.1, "linear": 39.4, "capability": 43.6},
             "network": {"pixel": 45.1, "superpoint": 46.3, "ensembling": 48.6},
         },
+        table_4={"lseg": 43.5, "seem": 46.1, "odise": 46.7},
         trained="matterport_train",
     ),
     _long_tail(40, 22.9, 28.5),
@@ -120,6 +137,17 @@ def published(metrics: Mapping[str, Any]) -> LiteratureScores | None:
     return None
 
 
+def closest(metrics: Mapping[str, Any]) -> LiteratureScores | None:
+    """The published scores of rows on the data set of an evaluation, although its split, its label set or its
+    scenes may be others. None where no scene is of such a data set."""
+    if (known := published(metrics)) is not None:
+        return known
+    for entry in PUBLISHED:
+        if entry.rows and any(listed(metrics["scenes"], name) for name in (entry.scenes, entry.trained)):
+            return entry
+    return None
+
+
 def unlike(metrics: Mapping[str, Any], known: LiteratureScores) -> dict[str, list[str]]:
     """How rows of which SAS has a score were made in another way than there, by the row's name: their scores
     cannot be compared. Rows that were made alike are not among them."""
@@ -131,9 +159,13 @@ def unlike(metrics: Mapping[str, Any], known: LiteratureScores) -> dict[str, lis
 
 
 def _unlike(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> Iterator[str]:
-    fusion = metrics.get("parameters", {}).get("fusion", {})
+    yield from _scored(metrics, known)
+    parameters = metrics.get("parameters", {})
+    yield from _other(parameters.get("text", {}), TEXT)
+    if row.role != "2d_model":
+        yield from _models(parameters.get("segmenters", {}).get("names"), known)
     if row.role == "fusion" and row.kind == CAPABILITY:
-        yield from _other(fusion, FUSION)
+        yield from _other(parameters.get("fusion", {}), FUSION)
     if row.role != "network":
         return
     if row.fused not in (None, CAPABILITY):
@@ -150,6 +182,24 @@ def _unlike(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> It
         yield "trained on scenes that are scored"
     elif trained["official"] != known.trained:
         yield f"not trained on the scenes of {known.trained}"
+
+
+def _scored(metrics: Mapping[str, Any], known: LiteratureScores) -> Iterator[str]:
+    """How what is scored differs, which no row can help."""
+    yield from _other(metrics, {"split": known.split, "label_set": known.label_set})
+    if official(metrics["scenes"]) != known.scenes:
+        yield f"not scored on all scenes of {known.scenes} and no others"
+    elif known.parts not in (None, len(metrics["scenes"])):
+        yield f"scored on {len(metrics['scenes'])} keyframes, not {known.parts}"
+    if metrics["unannotated"]:
+        yield f"{len(metrics['unannotated'])} scenes without labels"
+
+
+def _models(names: Sequence[str] | None, known: LiteratureScores) -> Iterator[str]:
+    """Which 2D models were fused, where they are not those of the table."""
+    wanted = known.rows["2d_model"]
+    if names is not None and set(names) != set(wanted):
+        yield f"of {', '.join(names)}, not {', '.join(wanted)}"
 
 
 def _other(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
@@ -170,18 +220,22 @@ def note(metrics: Mapping[str, Any], other: str | None = None) -> str | None:
         return None
     scores = ", ".join(f"{method} {score:.1f}" for method, score in known.methods.items())
     remark = f" ({known.remark})" if known.remark and other is None else ""
+    doubt = f"; {known.contradiction}" if known.contradiction and other is None else ""
     where = "" if other is None else f" with {other}"
-    return f"published mIoU on these scenes{where}: {scores}{remark}"
+    return f"published mIoU on these scenes{where}: {scores}{remark}{doubt}"
 
 
 def differences(metrics: Mapping[str, Any]) -> str | None:
     """A sentence on the rows beside which SAS's scores do not stand, and on points without a prediction; None
     where there is nothing to say."""
-    if (known := published(metrics)) is None:
+    if (known := closest(metrics)) is None:
         return None
     titles = {row.name: row.plain_title for row in rows.of(metrics)}
-    said = [f"{titles[name]} ({', '.join(why)})" for name, why in unlike(metrics, known).items()]
-    parts = [f"made in another way than in SAS: {'; '.join(said)}"] if said else []
-    if known.rows and metrics.get("unpredicted") == "error":
+    all_rows = list(_scored(metrics, known))  # what is said once
+    own = {name: [one for one in why if one not in all_rows] for name, why in unlike(metrics, known).items()}
+    said = [f"{titles[name]} ({', '.join(why)})" for name, why in own.items() if why]
+    parts = [f"scored in another way than in SAS: {', '.join(all_rows)}"] if all_rows else []
+    parts += [f"made in another way than in SAS: {'; '.join(said)}"] if said else []
+    if not all_rows and known.rows and metrics.get("unpredicted") == "error":
         parts.append("points that no 2D model sees are errors here, and are left out in SAS's code")
     return "; ".join(parts) or None

@@ -33,11 +33,21 @@ def official(scenes: Collection[str]) -> str | None:
     """The official list whose scenes, and no others, these are: "scannet_train"; None where they are those of
     none. HOUSE_regionN is a region of a listed house, DRIVE_NN a keyframe of a listed drive."""
     for file in sorted(raw_files.SPLITS.glob("*.txt")):
-        listed = set(raw_files.lines(file))
-        found = {scene if scene in listed else scene.rpartition("_")[0] for scene in scenes}
-        if found and found == listed:
+        names = set(raw_files.lines(file))
+        if scenes and {_in_list(scene, names) for scene in scenes} == names:
             return file.stem
     return None
+
+
+def listed(scenes: Collection[str], name: str) -> bool:
+    """Whether any of the scenes is on the official list `name`."""
+    names = set(raw_files.lines(raw_files.SPLITS / f"{name}.txt"))
+    return any(_in_list(scene, names) in names for scene in scenes)
+
+
+def _in_list(scene: str, names: Collection[str]) -> str:
+    """What stands for a scene in an official list: the scene itself, or its house or drive."""
+    return scene if scene in names else scene.rpartition("_")[0]
 
 
 def marked(title: str, scored: Collection[str], seen: Collection[str]) -> str:
