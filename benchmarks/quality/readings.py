@@ -325,8 +325,10 @@ def table_of_jumps(rooms: Sequence[Sequence[Held]], console: Console) -> None:
     )
     for name in ("by", "warned", "cut named within 2 frames"):
         table.add_column(name, justify="left" if name == "by" else "right")
-    jumps = {"nothing": (0, 0), "0.25 m": (0.25, 0), "0.5 m": (0.5, 0), "1 m": (1, 0)}
-    for way, (metres, degrees) in (jumps | {"5 degrees": (0, 5), "20 degrees": (0, 20)}).items():
+    jumps: dict[str, tuple[float, float]] = {"nothing": (0, 0)}
+    jumps |= {f"{metres:g} m": (metres, 0) for metres in (0.05, 0.1, 0.25, 0.5, 1)}
+    jumps |= {f"{degrees:g} degrees": (0, degrees) for degrees in (1, 2, 3, 5, 20)}
+    for way, (metres, degrees) in jumps.items():
         warned, named = 0, 0
         for room in rooms:
             cut, middle = round(0.8 * len(room)), np.eye(4)
@@ -344,6 +346,21 @@ def table_of_jumps(rooms: Sequence[Sequence[Held]], console: Console) -> None:
             warned += told is not None
             named += told is not None and abs(order[told[1]] - cut) <= 2
         table.add_row(way, str(warned), str(named))
+    console.print(table)
+
+
+def table_of_scales(rooms: Sequence[Sequence[Held]], console: Console) -> None:
+    """Depth and poses in one wrong unit, which shares of a distance cannot tell."""
+    table = Table(title=f"depth and poses times as large, {len(rooms)} rooms", title_justify="left", box=None)
+    for name in ("times", "warned", "refused", "largest change of a share"):
+        table.add_column(name, justify="left" if name == "times" else "right")
+    right = [judged(Wrong("right"), room).agreement.shares() for room in rooms]
+    for factor in (0.1, 0.5, 0.8, 1.25, 2.0, 10.0):
+        found = [judged(Wrong("", scaled(factor), times(factor)), room) for room in rooms]
+        pairs = zip(right, (one.agreement.shares() for one in found), strict=True)
+        change = max(abs(one[name] - other[name]) for one, other in pairs for name in one)
+        said = (sum(one.warned for one in found), sum(one.refused for one in found))
+        table.add_row(f"{factor:g}", *map(str, said), f"{100 * change:.2f} %")
     console.print(table)
 
 
@@ -406,6 +423,7 @@ def main(
     table_of_readings(held, console)
     table_of_images(held, console)
     table_of_jumps(held, console)
+    table_of_scales(held, console)
     files = [(room, folder / name / "mesh.ply") for room, name in zip(held, names, strict=True)]
     meshes = [(room, ply.read(file)) for room, file in files if file.is_file()]
     if meshes:
