@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -130,6 +131,24 @@ def test_experiments_run_beside_the_workspace(own):
         assert min(seen["shared"].values()) > 0.999, seen  # all but .gitignore; nothing was copied
     assert files(own) == before
     assert own.damaged() == []  # nothing was written into what the cache shares
+
+
+def test_a_stopped_experiment_is_gone_back_from(workspace):
+    """What it had finished DVC does not know, and keeps unless it is told not to."""
+    commit(workspace)
+    before = workspace.artefacts("data/fusion")
+    stop = ("-m", "tests.builders.killed_dvc", "hash", "fusion")
+    command = ("exp", "run", "-S", "fusion.tau=0.1", "fusion")
+    stopped = workspace.run(*stop, *command, path=REPOSITORY, alone=True)
+    assert stopped.code == -signal.SIGKILL, stopped.output
+    assert workspace.params()["fusion"]["tau"] == 0.1 and workspace.artefacts("data/fusion") != before
+    subprocess.run(["git", "checkout", "-q", "HEAD", "--", "params.yaml", "dvc.lock"], cwd=workspace.folder)
+    refused = workspace.dvc("checkout", "--with-deps", "fusion")
+    assert refused.code != 0 and "Use `--force`" in refused.output, refused.output
+    assert f"{workspace.folder}/data/fusion/" in refused.output
+    assert workspace.dvc("checkout", "--force", "--with-deps", "fusion").code == 0
+    assert workspace.artefacts("data/fusion") == before
+    assert workspace.dvc("repro", "fusion").stages == []
 
 
 @pytest.mark.slow
