@@ -9,6 +9,7 @@ import torch
 from anyscene.errors import CheckpointError
 from anyscene.networks.checkpoint import bare
 from anyscene.networks.minkunet import VARIANTS, MinkUNet
+from anyscene.weights.fitting import without_numbers
 
 FIRST, LAST = "conv0p1s1.kernel", "final.kernel"
 
@@ -39,9 +40,8 @@ def network_of(tensors: Mapping[str, torch.Tensor], where: str) -> MinkUNet:
         raise CheckpointError(
             f"{where}: not the weights of a MinkUNet{variant}: {'; '.join(found[:8])}{more}"
         )
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise CheckpointError(f"{where}: damaged, {name} has values that are no numbers; get it again")
+    if name := without_numbers(state):
+        raise CheckpointError(f"{where}: damaged, {name} has values that are no numbers; get it again")
     network = built(variant)
     own = network.state_dict()
     network.load_state_dict({name: state[name].reshape(own[name].shape) for name in own})

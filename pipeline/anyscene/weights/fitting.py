@@ -39,7 +39,7 @@ def fill(network: Network, tensors: Mapping[str, torch.Tensor], file: Path, agai
 
     again: the end of messages, what was wanted and where to get it. Raises WeightsError where names or shapes
     differ, or integers stand for real numbers or the other way round; the message lists what is missing and
-    what is left over.
+    what is left over. Raises it too where a value is NaN or infinite.
     """
     own = network.state_dict()
     missing, left = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -52,6 +52,14 @@ def fill(network: Network, tensors: Mapping[str, torch.Tensor], file: Path, agai
         if value.is_floating_point() != own[name].is_floating_point():
             what = "real numbers" if value.is_floating_point() else "integers"
             raise WeightsError(f"{file}: {name} holds {what}{again}")
+    if odd_one := without_numbers(tensors):
+        raise WeightsError(f"{file}: damaged, {odd_one} has values that are no numbers{again}")
     single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     network.load_state_dict(single, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def without_numbers(tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of the first of `tensors` with a value that is NaN or infinite; None where none has any."""
+    odd = (name for name, one in tensors.items() if one.is_floating_point() and not one.isfinite().all())
+    return next(odd, None)

@@ -224,6 +224,16 @@ def test_weights_of_another_network_are_refused_by_name(load, checkpoint, tmp_pa
         load(file=tmp_path / "demo_e200.ckpt")
 
 
+def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded(load, checkpoint, tmp_path):
+    state = torch.load(checkpoint, weights_only=True)
+    state["state_dict"]["net.scratch.head1.weight"][0] = torch.nan
+    torch.save(state, tmp_path / "demo_e200.ckpt")
+    with pytest.raises(
+        WeightsError, match=r"demo_e200\.ckpt: damaged, scratch\.head1\.weight has values that"
+    ):
+        load(file=tmp_path / "demo_e200.ckpt")
+
+
 @pytest.mark.parametrize(
     ("name", "width"),
     [("minilm", 384), ("open_clip:ViT-L-14-336:openai", 768), ("open_clip:ViT-B-16:openai", 512)],

@@ -218,6 +218,16 @@ def test_weights_of_another_architecture_are_refused(change, said):
         load(state, Path("seem.pt"), "there", tuple(small_seem.ARCHITECTURES.values()))
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded(value):
+    state = small_seem.state("focall")
+    state["backbone.norm0.bias"][3] = value
+    with pytest.raises(
+        WeightsError, match=r"seem\.pt: damaged, backbone\.norm0\.bias has values that are no nu"
+    ):
+        load(state, Path("seem.pt"), "there", tuple(small_seem.ARCHITECTURES.values()))
+
+
 def test_half_precision_is_taken_as_single():
     state = {name: value.half() for name, value in small_seem.state("focall").items()}
     network = load(state, Path("x"), "y", tuple(small_seem.ARCHITECTURES.values()))

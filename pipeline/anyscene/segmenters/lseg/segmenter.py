@@ -29,7 +29,7 @@ from anyscene.segmenters.lseg import SOURCE, Settings
 from anyscene.segmenters.lseg.dpt import Architecture, DensePredictor
 from anyscene.segmenters.protocol import FeatureMap, nearest, require_finite
 from anyscene.text import TEMPLATE, TextEncoder, embeddings
-from anyscene.weights import reading
+from anyscene.weights import fitting, reading
 
 TEXT_MODELS = ("ViT-B-32", "ViT-B-32-quickgelu")  # of open_clip; others of width 512 have other spaces
 NETWORK, IGNORED = "net.", "clip_pretrained."
@@ -167,7 +167,8 @@ def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Pat
     """Make `tensors` the parameters of `network`.
 
     Names may begin with `net.`, as published. Then those that do not are ignored, as those of CLIP always
-    are. Raises WeightsError where names or shapes differ, or where integers stand for fractions.
+    are. Raises WeightsError where names or shapes differ, where integers stand for fractions, or where a
+    value is NaN or infinite.
     """
     if any(key.startswith(NETWORK) for key in tensors):
         tensors = {
@@ -186,6 +187,10 @@ def fill(network: DensePredictor, tensors: Mapping[str, torch.Tensor], file: Pat
                 f"{file}: weights of another architecture: {key} is {found}, wanted {wanted}; take "
                 f"demo_e200.ckpt from {SOURCE}"
             )
+    if name := fitting.without_numbers(tensors):
+        raise WeightsError(
+            f"{file}: damaged, {name} has values that are no numbers; get it again from {SOURCE}"
+        )
     network.load_state_dict(tensors, assign=True)
 
 

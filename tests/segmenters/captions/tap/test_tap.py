@@ -252,6 +252,15 @@ def test_weights_of_another_architecture_are_refused(change, said):
         network.load(state, Path("tap.pkl"), "there", (small_tap.SIZES,))
 
 
+def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded():
+    state = small_tap.state()
+    state["image_encoder.norm.bias"][1] = torch.nan
+    with pytest.raises(
+        WeightsError, match=r"tap\.pkl: damaged, image_encoder\.norm\.bias has values that are no n"
+    ):
+        network.load(state, Path("tap.pkl"), "there", (small_tap.SIZES,))
+
+
 def test_constants_of_the_published_files_are_not_asked_for():
     state = small_tap.state() | {
         "pixel_mean": torch.ones(3),
