@@ -146,6 +146,8 @@ SAID = re.compile(r"block|chunk|shard|at a time|one step|before they are", re.IG
 NO_BLOCKS = {  # constants that speak of blocks or are read by, and are the size of none
     "anyscene.datasets.geometry.las.POINTS": "a place in a file's header",
     "anyscene.datasets.geometry.las.SMALLEST": "the least bytes of a chunk",
+    "anyscene.weights.headers.LENGTH": "the bytes of a number in a file's header",
+    "anyscene.weights.headers.SHOWN": "the bytes of a file that a message shows",
 }
 LARGER = {  # blocks that no test makes smaller -> the test that has more than one of them
     "anyscene.lifting.introsort.BLOCK": "tests/lifting/test_introsort.py",  # numba has compiled it

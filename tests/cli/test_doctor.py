@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -66,7 +67,10 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     found, _, said = doctor.check_model("lseg", parameters.load())
     assert not found and "weights/lseg/demo_e200.ckpt" in said and "isl-org/lang-seg" in said
     (tmp_path / "weights/lseg").mkdir(parents=True)
-    (tmp_path / "weights/lseg/demo_e200.ckpt").touch()
+    (tmp_path / "weights/lseg/demo_e200.ckpt").write_text("<html>404</html>")
+    found, _, said = doctor.check_model("lseg", parameters.load())
+    assert not found and "demo_e200.ckpt: no file of PyTorch, it begins with '<html>404</html>'" in said
+    torch.save({}, tmp_path / "weights/lseg/demo_e200.ckpt")
     assert doctor.check_model("lseg", parameters.load())[0]
     found, _, said = doctor.check_model("oneformer", parameters.load())
     assert not found and "weights/oneformer/config.json" in said and "huggingface.co/shi-labs" in said

@@ -30,7 +30,7 @@ from anyscene.project.console import stdout
 from anyscene.project.stages import declared
 from anyscene.segmenters import captions
 from anyscene.study import cost, disk
-from anyscene.weights import catalogue
+from anyscene.weights import catalogue, headers
 
 DISK_GB = 4  # of data and models after `make demo`: 1.7, and as much again in a cache without hard links
 MEASURED_BY = (
@@ -67,6 +67,8 @@ def doctor(
     told: Told,
 ) -> None:
     """Check packages, sparse backends, weights, data and disk, and say what to do about what is missing.
+
+    Of weights only the beginning is read: `anyscene weights verify` reads them whole.
 
     With SCAN: whether it can be read, and how far its depth maps agree with each other and with its mesh.
 
@@ -200,9 +202,12 @@ def check_model(name: str, settings: parameters.Params) -> Check:
 
 
 def _found(what: str, find: Callable[[], str]) -> Check:
-    """A check by `find`, which says where something is, or raises PipelineError where it is missing."""
+    """A check by `find`, which says where something is, or raises PipelineError where it is missing. Files of
+    weights there must begin as such files do."""
     try:
-        return Check(True, what, find())
+        found = find()
+        headers.require(Path(found), "get it again, `anyscene weights verify` reads it whole")
+        return Check(True, what, found)
     except PipelineError as error:
         return Check(False, what, str(error))
 
@@ -217,7 +222,7 @@ def _text(encoder: str) -> Check:
 def _weights(what: str, path: Path, inside: str) -> Check:
     """Whether weights are at `path`, a file or a folder that holds the file `inside`."""
     if path.is_file() or (inside and (path / inside).is_file()):
-        return Check(True, what, str(path))
+        return _found(what, lambda: str(path))
     entry = catalogue.entry_of(path)
     remedy = f"`anyscene weights fetch {entry.name}`" if entry else "see params.yaml"
     return Check(False, what, f"{path}: not there; {remedy}")
