@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from anyscene.cli import doctor, main
 from anyscene.project import extras, parameters, presets, store
+from anyscene.segmenters import grounded
 from anyscene.study import disk
 from tests.builders import REPOSITORY
 from tests.builders.capture import write_scans
@@ -84,6 +86,38 @@ def test_doctor_says_where_missing_weights_are_had(tmp_path, monkeypatch):
     assert "docs/precomputed.md" in doctor.check_model("odise", parameters.load())[2]
     for name in ("maskclip", "grounded", "sam3", "mask2former", "seem"):
         assert f"`anyscene weights fetch {name}`" in doctor.check_model(name, parameters.load())[2]
+
+
+def test_doctor_looks_at_every_file_of_weights_that_a_model_reads(tmp_path, monkeypatch):
+    """Grounding DINO's beside SAM's, and those inside a pipeline that draws images."""
+    values = parameters.read()
+    values["segmenters"] |= {"names": ["grounded"], "weights": "weights"}
+    values["synthesis"] |= {"diffusion": "weights/drawing"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    for folder, files in (("grounded", grounded.FILES), ("drawing", ("model_index.json",))):
+        (tmp_path / "weights" / folder).mkdir(parents=True)
+        for name in files:
+            (tmp_path / "weights" / folder / name).write_text("<html>")
+    torch.save({}, tmp_path / "weights/grounded/sam_vit_b_01ec64.pth")
+    unet = tmp_path / "weights/drawing/unet/diffusion_pytorch_model.safetensors"
+    unet.parent.mkdir()
+    unet.write_text("version https://git-lfs.github.com/spec/v1")
+    checks = {what: (fine, said) for fine, what, said in
+              doctor.check_settings(parameters.load(), Path("params.yaml"))}  # fmt: skip
+    fine, said = checks["2D model grounded"]
+    assert (
+        not fine and "model.safetensors: no safetensors file, it begins with '<html>'; get it again" in said
+    )
+    fine, said = checks["text-to-image model"]
+    assert (
+        not fine and "diffusion_pytorch_model.safetensors: no safetensors file, it begins with 'ver" in said
+    )
+    (tmp_path / "weights/grounded/model.safetensors").unlink()
+    save_file({"a": torch.ones(1)}, tmp_path / "weights/grounded/model.safetensors")
+    save_file({"a": torch.ones(1)}, unet)
+    checks = {what: fine for fine, what, _ in doctor.check_settings(parameters.load(), Path("params.yaml"))}
+    assert checks["2D model grounded"] and checks["text-to-image model"]
 
 
 def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):

@@ -41,6 +41,7 @@ NO_PROJECT = (
     "none here; scans and networks are opened by their paths. `anyscene init FOLDER`, in a clone, makes one"
 )
 SAID = "Options from --from to --axes say what SCAN does not say itself, as for anyscene import."
+AGAIN = "get it again; `anyscene weights verify` reads files whole"
 MISSING = "something is missing: see the lines marked 'no'"
 PACKAGES = ("torchvision", "zarr", "dvc", "diffusers", "transformers", "segment_anything", "embreex")
 
@@ -198,7 +199,14 @@ def _scans(dataset: parameters.Dataset) -> Check:
 
 def check_model(name: str, settings: parameters.Params) -> Check:
     """Whether the 2D model `name` can be loaded."""
-    return _found(f"2D model {name}", lambda: segmenters.find(name, settings))
+
+    def find() -> str:
+        found = segmenters.find(name, settings)
+        for path in segmenters.weights(name, settings.segmenters, captions=False, answers=False):
+            headers.require(path, AGAIN)
+        return found
+
+    return _found(f"2D model {name}", find)
 
 
 def _found(what: str, find: Callable[[], str]) -> Check:
@@ -206,7 +214,7 @@ def _found(what: str, find: Callable[[], str]) -> Check:
     weights there must begin as such files do."""
     try:
         found = find()
-        headers.require(Path(found), "get it again, `anyscene weights verify` reads it whole")
+        headers.require(Path(found), AGAIN)
         return Check(True, what, found)
     except PipelineError as error:
         return Check(False, what, str(error))
