@@ -16,3 +16,16 @@ def test_a_scale_of_no_unit_is_refused(scale):
 def test_options_are_those_of_the_library():
     told = export_options(0.001, "mm", "-y", "high")
     assert (told.scale, told.depth_unit, told.up.tolist(), told.confidence) == (0.001, 0.001, [0, -1, 0], 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "metres"), [(None, None), ("m", 1.0), ("mm", 0.001), ("0.00025", 0.00025), ("1e-9", 1e-9)]
+)
+def test_the_unit_of_depth_by_name_or_in_metres(text, metres):
+    assert export_options(None, text, None, "medium").depth_unit == metres
+
+
+@pytest.mark.parametrize("text", ["cm", "", "0", "-0.001", "nan", "1e10"])
+def test_a_unit_of_depth_that_is_none(text):
+    with pytest.raises(DataError, match=rf"^--depth-unit {text}: give mm, m, or the metres of one step"):
+        export_options(None, text, None, "medium")

@@ -91,3 +91,29 @@ def test_a_text_in_another_encoding_is_named(tmp_path):
 def test_a_mark_of_the_encoding_is_no_number(tmp_path):
     (tmp_path / "room.xyz").write_bytes(b"\xef\xbb\xbf0 0 0\r\n1 2 3\r\n")
     assert columns.read_text(tmp_path / "room.xyz").xyz.tolist() == [[0, 0, 0], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int32])
+def test_an_array_of_places_and_colours(tmp_path, kind):
+    np.save(tmp_path / "room.npy", np.array([[0, 1, 2, 255, 0, 7], [3, 4, 5, 1, 2, 3]], kind))
+    found = columns.read_array(tmp_path / "room.npy")
+    assert found.xyz.tolist() == [[0, 1, 2], [3, 4, 5]] and found.rgb.tolist() == [[255, 0, 7], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((4, 3)), r"expected numbers \[N, 6\], .*not float64\[4, 3\]"),
+        (np.zeros((4, 7)), r"expected numbers \[N, 6\], .*not float64\[4, 7\]"),
+        (np.zeros(6), r"expected numbers \[N, 6\], .*not float64\[6\]"),
+        (np.zeros((4, 6), bool), r"expected numbers \[N, 6\], .*not bool\[4, 6\]"),
+        (np.full((4, 6), 256.0), "columns 3 to 5 must be colours, whole numbers"),
+        (np.full((4, 6), -1.0), "columns 3 to 5 must be colours, whole numbers"),
+        (np.full((4, 6), 1.5), "columns 3 to 5 must be colours, whole numbers"),
+        (np.full((4, 6), 1.0), "columns 3 to 5 must be colours, whole numbers"),  # in 0..1, as it seems
+    ],
+)
+def test_an_array_of_something_else_is_refused(tmp_path, array, said):
+    np.save(tmp_path / "room.npy", array)
+    with pytest.raises(DataError, match=rf"room\.npy: {said}"):
+        columns.read_array(tmp_path / "room.npy")
