@@ -45,7 +45,9 @@ def query(
     out: Annotated[
         Path | None, typer.Option(help="PLY to write: score (similarity) of each text and colour per vertex")
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="picture of the heat maps to write")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="picture of the heat maps to write, each with its own scale")
+    ] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="ranked groups to write")] = None,
     top: Annotated[int, typer.Option(min=0, help="how many groups to list")] = TOP,
     group: Annotated[
