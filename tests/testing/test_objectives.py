@@ -1,10 +1,14 @@
 """The built-in objectives, and one that uses all there is, keep to what every objective must."""
 
+import math
+
 import pytest
+import torch
 
 from anyscene.learning.views.clouds import read_training_clouds
 from anyscene.project.parameters import OBJECTIVES
 from anyscene.testing import ObjectiveTests
+from anyscene.testing import objectives as suite
 from tests.builders import training_rooms
 from tests.builders.objectives import MaskedSettings, MaskedViews
 
@@ -44,3 +48,27 @@ class TestMaskedViews(OnRooms):
             return network, MaskedViews(settings, where)
 
         return make
+
+
+@pytest.mark.parametrize(
+    ("losses", "right"),
+    [
+        ([[3.0, 2.0, 1.0]] * 2, True),
+        ([[3.0, 2.0, math.nan]] * 2, False),
+        ([[3.0, math.inf, 1.0]] * 2, False),
+        ([[3.0, 2.0]] * 2, False),
+        ([[3.0, 2.0, 1.0], [3.0, 2.0, 1.5]], False),
+    ],
+)
+def test_a_training_that_is_none_is_noticed(monkeypatch, losses, right):
+    curves = iter([[{"loss": loss} for loss in curve] for curve in losses])
+    monkeypatch.setattr(suite, "train", lambda *arguments, **options: next(curves))
+
+    def check():
+        ObjectiveTests().test_a_training_is_deterministic(lambda: (torch.nn.Identity(), None), ())
+
+    if right:
+        check()
+        return
+    with pytest.raises(AssertionError):
+        check()

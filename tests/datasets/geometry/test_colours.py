@@ -19,6 +19,7 @@ from anyscene.datasets.geometry.colours import GREY, as_bytes, grey
         (np.array([0, 7, 255], np.float64), [0, 7, 255]),
         (np.array([0, 7 * 256, 65535], np.float64), [0, 7, 255]),
         (np.array([0, 0, 0], np.float64), [0, 0, 0]),
+        (np.array([0, 1, 2], np.float64), [0, 1, 2]),  # of which one is beyond 1
     ],
 )
 def test_any_form_becomes_bytes(values, expected):
