@@ -1,8 +1,10 @@
 """What a person says of an export by options."""
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from anyscene.cli.told import export_options
+from anyscene.cli.told import Told, export_options, with_told
 from anyscene.errors import DataError
 
 
@@ -29,3 +31,17 @@ def test_the_unit_of_depth_by_name_or_in_metres(text, metres):
 def test_a_unit_of_depth_that_is_none(text):
     with pytest.raises(DataError, match=rf"^--depth-unit {text}: give mm, m, or the metres of one step"):
         export_options(None, text, None, "medium")
+
+
+@pytest.mark.parametrize("given", [{}, {"poses": "world-to-camera", "axes": "opengl", "walls": "keep"}])
+def test_what_is_not_said_is_left_to_the_files(given):
+    app, seen = typer.Typer(), []
+
+    def main(told: Told) -> None:
+        seen.append(told.options)
+
+    app.command()(with_told(main))
+    result = CliRunner().invoke(app, [word for name, said in given.items() for word in (f"--{name}", said)])
+    assert result.exit_code == 0, result.output
+    for name in ("poses", "axes", "walls", "depth_form"):
+        assert getattr(seen[0], name) == given.get(name)
