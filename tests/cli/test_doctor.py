@@ -103,8 +103,10 @@ def test_doctor_looks_at_every_file_of_weights_that_a_model_reads(tmp_path, monk
     unet = tmp_path / "weights/drawing/unet/diffusion_pytorch_model.safetensors"
     unet.parent.mkdir()
     unet.write_text("version https://git-lfs.github.com/spec/v1")
-    checks = {what: (fine, said) for fine, what, said in
-              doctor.check_settings(parameters.load(), Path("params.yaml"))}  # fmt: skip
+    checks = {
+        what: (fine, said)
+        for fine, what, said in doctor.check_settings(parameters.load(), Path("params.yaml"))
+    }
     fine, said = checks["2D model grounded"]
     assert (
         not fine and "model.safetensors: no safetensors file, it begins with '<html>'; get it again" in said
@@ -213,8 +215,12 @@ def test_doctor_foretells_the_disk_from_the_scenes_that_are_there(scans):
     record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
     dense = next(one for one in record["disk"] if one["folder"] == "data/projection/dense")
     assert dense == {
-        "folder": "data/projection/dense", "bytes": 231_000_000, "there": 0, "measured": 0, "of": 3
-    }  # fmt: skip
+        "folder": "data/projection/dense",
+        "bytes": 231_000_000,
+        "there": 0,
+        "measured": 0,
+        "of": 3,
+    }
     (found,) = [one for one in record["checks"] if one["what"] == "disk"]
     whole, there = (sum(one[key] for one in record["disk"]) / 1e9 for key in ("bytes", "there"))
     assert f"takes at most {whole:.1f} GB, of which {there:.1f} are there" in found["found"] and found["fine"]

@@ -297,9 +297,14 @@ def training(run, name, trained, folder):
     entry = params.training[name]
     prompts = label_set(params.dataset.label_set).prompts
     context = Context(
-        trained, params.network.voxel, params.network.input, layout.DATA / entry.target, folder,
-        lambda: embeddings(Texts(), prompts, params.text.template), params.augmentation,
-    )  # fmt: skip
+        trained,
+        params.network.voxel,
+        params.network.input,
+        layout.DATA / entry.target,
+        folder,
+        lambda: embeddings(Texts(), prompts, params.text.template),
+        params.augmentation,
+    )
     objective = OBJECTIVES.get(entry.kind).load()(entry.objective, context)
     return objective, read_training_clouds(layout.SCENES, layout.SUPERPOINTS), context
 

@@ -16,8 +16,10 @@ def nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """openscene scripts/preprocess/scannet_sensordata.py:87, 98 and preprocess_2d_matterport.py:56, 65:
     cv2.resize with INTER_NEAREST, of which OpenCV says that pixel x comes from floor(x * scale)."""
     (width, height), (h, w) = size, image.shape[:2]
-    rows = [[image[math.floor(v * h / height), math.floor(u * w / width)] for u in range(width)]
-            for v in range(height)]  # fmt: skip
+    rows = [
+        [image[math.floor(v * h / height), math.floor(u * w / width)] for u in range(width)]
+        for v in range(height)
+    ]
     return np.array(rows)
 
 
@@ -78,15 +80,35 @@ def features_of_points(
 def sentences(adjectives: list[str], nouns: list[str]) -> list[str]:
     """SAS point_feat_extraction/seem_feat/fusion_util.py:65-96: of the adjective of a mask, or "", and the
     noun of a pixel in it."""
-    return [f"a {before} {noun} in a scene" if before else f"a {noun} in a scene"
-            for before, noun in zip(adjectives, nouns, strict=True)]  # fmt: skip
+    return [
+        f"a {before} {noun} in a scene" if before else f"a {noun} in a scene"
+        for before, noun in zip(adjectives, nouns, strict=True)
+    ]
 
 
 CLASSES = (  # SAS MCC/miou/cal_miou.py:53-55, in the order of its numbers
-    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture",
-    "counter", "desk", "curtain", "refrigerator", "shower curtain", "toilet", "sink", "bathtub", "other",
+    "wall",
+    "floor",
+    "cabinet",
+    "bed",
+    "chair",
+    "sofa",
+    "table",
+    "door",
+    "window",
+    "bookshelf",
+    "picture",
+    "counter",
+    "desk",
+    "curtain",
+    "refrigerator",
+    "shower curtain",
+    "toilet",
+    "sink",
+    "bathtub",
+    "other",
     "ceiling",
-)  # fmt: skip
+)
 OTHER = CLASSES.index("other")
 
 
@@ -237,8 +259,11 @@ def _farthest(component: set[tuple[int, int]], count: int, side: int) -> list[li
     1.4 and 2.1969. Here ways are grown from the edge by Dijkstra's algorithm."""
     steps = [(i, j) for i in (-2, -1, 0, 1, 2) for j in (-2, -1, 0, 1, 2) if abs(i) + abs(j) in (1, 2, 3)]
     lengths = {(0, 1): 1.0, (1, 1): 1.4, (1, 2): 2.1969}
-    moves = [(i, j, length) for i, j in steps
-             if (length := lengths.get(tuple(sorted((abs(i), abs(j)))))) is not None]  # fmt: skip
+    moves = [
+        (i, j, length)
+        for i, j in steps
+        if (length := lengths.get(tuple(sorted((abs(i), abs(j)))))) is not None
+    ]
     chosen: list[list[int]] = []
     for _ in range(count):
         left = component - {tuple(point) for point in chosen}

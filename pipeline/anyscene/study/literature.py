@@ -46,8 +46,10 @@ class LiteratureScores:
         third = self.rows.get("2d_model", {})
         if all(third.get(model, score) == score for model, score in self.table_4.items()):
             return ""
-        both = (", ".join(f"{name} {score:.1f}" for name, score in table.items())
-                for table in (self.table_4, third))  # fmt: skip
+        both = (
+            ", ".join(f"{name} {score:.1f}" for name, score in table.items())
+            for table in (self.table_4, third)
+        )
         return "its Table 4 has {}, and its Table 3 {}".format(*both)
 
 
