@@ -16,6 +16,8 @@ from anyscene.errors import DataError
 
 laspy = pytest.importorskip("laspy")
 pytest.importorskip("lazrs")
+VLR = laspy.VLR
+VLRList = laspy.vlrs.vlrlist.VLRList
 
 XYZ = np.array([[693000.123, 5337000.456, 520.789], [693001, 5337002, 521], [693004, 5337000, 522.5]])
 RGB = np.array([[255, 0, 7], [1, 2, 3], [200, 100, 0]])
@@ -78,6 +80,27 @@ def test_a_header_that_counts_more_points_than_there_are(tmp_path, ending):
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"room\{ending}: not a readable LAS file"):
         las.read(path)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_header_that_counts_fewer_points_than_there_are(tmp_path, count):
+    path = write_las(tmp_path / "room.las")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, 107, count)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"its header counts {count} points, and there are bytes of 3"):
+        las.read(path)
+
+
+def test_what_stands_behind_the_points_is_none(tmp_path):
+    path = write_las(tmp_path / "room.las", form=7, version="1.4")
+    data = laspy.read(path)
+    data.evlrs = VLRList([VLR("somebody", 7, "of their own", bytes(1000))])
+    data.write(path)
+    assert laspy.read(path).header.number_of_evlrs == 1 and len(las.read(path).xyz) == 3
+    older = write_las(tmp_path / "older.las")
+    older.write_bytes(older.read_bytes() + bytes(33))  # a point of this form has 34
+    assert len(las.read(older).xyz) == 3
 
 
 def test_memory_is_not_taken_for_points_that_no_file_holds(tmp_path):

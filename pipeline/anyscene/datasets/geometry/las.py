@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from anyscene.datasets.geometry.colours import as_bytes
 from anyscene.datasets.geometry.geometry import Geometry
 from anyscene.errors import DataError
+
+if TYPE_CHECKING:
+    from laspy import LasHeader
 
 POINTS = 96  # the place in the header of where points begin; in LAZ with where the table of chunks is
 RECORDS, EXTENDED, MINOR = 100, 243, 25  # places of how many records there are, and of the version
@@ -36,7 +39,7 @@ def read(path: Path) -> Geometry:
         with laspy.open(path) as file:
             count = file.header.point_count
             if not unpacking:
-                _require_points(path, count, file.header.point_format.size)
+                _require_points(path, file.header)
             las = file.read()
         if len(las.points) != count:
             raise ValueError(f"{len(las.points):,} points, and its header counts {count:,}")
@@ -50,12 +53,19 @@ def read(path: Path) -> Geometry:
     return Geometry(np.array(las.xyz, np.float64).reshape(-1, 3)[kept], np.zeros((0, 3), np.int32), rgb)
 
 
-def _require_points(path: Path, count: int, size: int) -> None:
-    """Raise ValueError where a LAS file says that it holds more points, of `size` bytes each, than it has
-    bytes for. laspy takes memory for as many as it says."""
-    there = path.stat().st_size
+def _require_points(path: Path, header: LasHeader) -> None:
+    """Raise ValueError where a LAS file has not the bytes of as many points as its header counts: fewer, for
+    which laspy takes memory nevertheless, or those of more, as a program leaves them that was stopped."""
+    count, size, there = header.point_count, header.point_format.size, path.stat().st_size
     if count * size > there:
         raise ValueError(f"it says that it holds {count:,} points, and has {there:,} bytes")
+    behind = [header.start_of_waveform_data_packet_record]  # 0: none
+    if header.number_of_evlrs:
+        behind.append(header.start_of_first_evlr)
+    end = min([there, *filter(None, behind)])
+    room = (end - header.offset_to_point_data) // size
+    if room > count:
+        raise ValueError(f"its header counts {count:,} points, and there are bytes of {room:,}")
 
 
 def _require_records(path: Path) -> None:
