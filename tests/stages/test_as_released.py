@@ -1,8 +1,10 @@
 """One small scan of ScanNet through every stage with the preset `scannet-code`, against a second statement of
 SAS's released code in tests/twins, whose functions name the lines that they restate.
 
-The 2D models are stand-ins that see colours. Their features and texts are numbers that half precision holds,
-because that code passes them on so. Only what makes the run small differs from the preset.
+The scene has fewer than 20,000 voxels, so that all are drawn: tests/learning/objectives/test_as_released.py
+restates the draw. BGR is SAM's alone (tests/capability/test_synthesise_classes.py). The 2D models are
+stand-ins that see colours, with one noun for each mask. Their features and texts are numbers that half
+precision holds, because that code passes them on so. Only what makes the run small differs from the preset.
 """
 
 from dataclasses import dataclass, field

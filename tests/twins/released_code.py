@@ -79,7 +79,8 @@ def features_of_points(
 
 def sentences(adjectives: list[str], nouns: list[str]) -> list[str]:
     """SAS point_feat_extraction/seem_feat/fusion_util.py:65-96: of the adjective of a mask, or "", and the
-    noun of a pixel in it."""
+    noun of a pixel in it. There a mask takes the adjective of the one after it, which fails for the last;
+    here its own."""
     return [
         f"a {before} {noun} in a scene" if before else f"a {noun} in a scene"
         for before, noun in zip(adjectives, nouns, strict=True)
@@ -124,7 +125,7 @@ def closest_text(feature: np.ndarray, text: np.ndarray) -> np.ndarray:
 
 
 def capability(said: dict[str, np.ndarray], refined: dict[str, np.ndarray]) -> np.ndarray:
-    """SAS MCC/miou/cal_miou.py:32-47 and 58-69, with MCC/lseg_util/lseg_infer.py:138-144: f8[21] of what a
+    """SAS MCC/miou/cal_miou.py:32-49 and 58-69, with MCC/lseg_util/lseg_infer.py:138-144: f8[21] of what a
     model says of the images of each class [m, H, W], as numbers of CLASSES, and of their masks b1[m, H, W]. A
     class is judged by its own images alone."""
     found = []
@@ -218,7 +219,7 @@ def attention(maps: dict[str, np.ndarray], name: str, size: int) -> np.ndarray:
 
 
 def prompts(coarse: np.ndarray) -> list[list[int]]:
-    """SAS MCC/sam_util/generate_mask.py:34-43 and select_prompt_dis.py:10-90: three points (row, column) of a
+    """SAS MCC/sam_util/generate_mask.py:35-44 and select_prompt_dis.py:10-90: three points (row, column) of a
     square mask. The code knows those of 512 pixels alone; here the border may be that of another size."""
     side = len(coarse)
     inner = range(round(side * 70 / 512), side - round(side * 70 / 512))

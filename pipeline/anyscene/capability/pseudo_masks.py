@@ -60,7 +60,7 @@ def _deepest(component: B1, points: int) -> I8:  # b1[H, W] -> i8[<= points, 2]
 
 def released_points(coarse: B1) -> I8:
     """i8[3, 2] (row, column): the prompts that SAS's code takes from the coarse mask b1[H, W]
-    (MCC/sam_util/generate_mask.py:34-43, select_prompt_dis.py:10-90).
+    (MCC/sam_util/generate_mask.py:35-44, select_prompt_dis.py:10-90).
 
     They differ from those of `select_points` in four things. If fewer than 10 pixels are left, four blocks of
     2x2 pixels are set, 30 of 512 apart, and points are drawn from what there is then. Depth is the chamfer

@@ -33,7 +33,7 @@ class Synthesise:
         points = (
             pseudo_masks.select_points if settings.point_recipe == "paper" else pseudo_masks.released_points
         )
-        # SAS's code gives SAM images as OpenCV reads them (MCC/sam_util/generate_mask.py:31)
+        # SAS's code gives SAM images as OpenCV reads them (MCC/sam_util/generate_mask.py:32)
         seen = image if settings.sam_channels == "rgb" else np.ascontiguousarray(image[..., ::-1])
         mask = [sam.mask(i, points(c)) for i, c in zip(seen, coarse, strict=True)]
         store.write(group, "image", image)

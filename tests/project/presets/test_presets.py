@@ -42,7 +42,7 @@ FREE = {  # keys of presets that no source can give -> why
         f"segmenters.{key}": "where weights lie, and how many frames at a time"
         for key in ("weights", "batch")
     },
-    "segmenters.lseg": "off ScanNet no code has LSeg",
+    "segmenters.lseg": "off ScanNet the code that was read has no LSeg",
     "fusion.point_features": "what is stored",
     "network.precision": "how products are computed",
     **{f"training.*.{key}": "of the training loop" for key in ("kind", "target", "beside", "clip", "ema")},
