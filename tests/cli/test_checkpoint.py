@@ -9,8 +9,9 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 import anyscene
-from anyscene.cli import checkpoint, predict
+from anyscene.cli import checkpoint, predict, query
 from anyscene.datasets import ply
+from anyscene.library import feature_cloud
 from anyscene.networks import MinkUNet, described
 from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
@@ -75,7 +76,7 @@ def test_other_files_are_refused_and_nothing_is_written(file, tmp_path, content,
     assert said in " ".join(result.stderr.split()) and not (MODELS / "theirs").exists()
 
 
-def test_evaluation_and_predict_take_it(file, monkeypatch):
+def test_evaluation_predict_and_query_take_it(file, monkeypatch):
     assert run(file, "--out", WRITTEN, "--title", "of others").exit_code == 0
     monkeypatch.setattr(ablation, "load_text_encoder", lambda section: miniature.Spelling())
     monkeypatch.setattr(evaluation, "load_segmenter", lambda name, params, captions: miniature.Painter(name))
@@ -90,6 +91,10 @@ def test_evaluation_and_predict_take_it(file, monkeypatch):
     result = CliRunner().invoke(predict.app, asked)
     assert result.exit_code == 0, result.output
     assert len(PlyData.read("labels.ply")["vertex"]["label"]) == len(scene)
+
+    monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
+    result = CliRunner().invoke(query.app, ["room0", "a bed", "--source", "theirs"])
+    assert result.exit_code == 0 and "'a bed' in room0 (theirs)" in result.output, result.output
 
 
 def flipped(path):
