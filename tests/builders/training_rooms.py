@@ -1,13 +1,16 @@
 """A small synthetic world: rooms of planes and boxes with superpoints and fused features, as artefacts."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from anyscene.learning.objective import Context, Objective
 from anyscene.networks import Cloud, MinkUNet
+from anyscene.networks.batch import View
 from anyscene.project import store
 from anyscene.project.parameters import OBJECTIVES, Recipe
 
@@ -118,3 +121,11 @@ def write_labels(folder: Path, seeds) -> Path:
         store.write(group, "label", label.astype(np.int16))
         store.write(group, "instance", cloud.superpoint)
     return folder / "labels"
+
+
+def drawn(views: Sequence[View], states: Mapping[str, Any]) -> np.ndarray:
+    """f8[V]: the keys by which ensembling drew the voxels of a step. states: of the generator of each view
+    before it, by scene; all views of a step have one generator."""
+    generator = np.random.default_rng()
+    generator.bit_generator.state = states[views[-1].cloud.id]
+    return np.concatenate([generator.random(len(view.features)) for view in views])

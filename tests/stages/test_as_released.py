@@ -1,13 +1,12 @@
 """One small scan of ScanNet through every stage with the preset `scannet-code`, against a second statement of
 SAS's released code in tests/twins, whose functions name the lines that they restate.
 
-The scene has fewer than 20,000 voxels, so that all are drawn: tests/learning/objectives/test_as_released.py
-restates the draw. BGR is SAM's alone (tests/capability/test_synthesise_classes.py). The 2D models are
-stand-ins that see colours, with one noun for each mask. Their features and texts are numbers that half
-precision holds, because that code passes them on so. Only what makes the run small differs from the preset.
+BGR is SAM's alone (tests/capability/test_synthesise_classes.py). The 2D models are stand-ins that see
+colours, with one noun for each mask. Their features and texts are numbers that half precision holds,
+because that code passes them on so. Only what makes the run small differs from the preset.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks
 from anyscene.segmenters.protocol import FeatureMap
 from anyscene.text import TEMPLATE, embeddings
 from stages import capability, fusion, projection, scenes, superpoints
-from tests.builders import coloured_room
+from tests.builders import coloured_room, training_rooms
 from tests.builders.miniature import Spelling
 from tests.builders.project import Project
 from tests.builders.scannet import write_ply
@@ -293,8 +292,9 @@ def network(params):
     return MinkUNet(section.variant, 3, Texts.width, "torch", **how)
 
 
-def training(run, name, trained, folder):
-    """(objective, clouds, context) of an entry of `training`."""
+def training(run, name, trained, folder, drawn):
+    """(objective, clouds, context) of an entry of `training`, which draws so many voxels of a step; the scene
+    has fewer than the preset draws."""
     params = run.params
     entry = params.training[name]
     prompts = label_set(params.dataset.label_set).prompts
@@ -307,7 +307,8 @@ def training(run, name, trained, folder):
         lambda: embeddings(Texts(), prompts, params.text.template),
         params.augmentation,
     )
-    objective = OBJECTIVES.get(entry.kind).load()(entry.objective, context)
+    settings = replace(entry.objective, points_per_process=drawn or entry.objective.points_per_process)
+    objective = OBJECTIVES.get(entry.kind).load()(settings, context)
     return objective, read_training_clouds(layout.SCENES, layout.SUPERPOINTS), context
 
 
@@ -327,9 +328,10 @@ def compare(ours, theirs, trained):
         assert other.abs().max() > 0
 
 
-def test_first_step_of_distillation(run, tmp_path):
+@pytest.mark.parametrize("drawn", [None, 50])
+def test_first_step_of_distillation(run, tmp_path, drawn):
     trained = network(run.params)
-    objective, clouds, _ = training(run, "distilled", trained, tmp_path)
+    objective, clouds, _ = training(run, "distilled", trained, tmp_path, drawn)
     (cloud,) = clouds
     step = join(objective.views(cloud, np.random.default_rng(0)))
     trained.train()
@@ -338,14 +340,21 @@ def test_first_step_of_distillation(run, tmp_path):
     first = step.views[0].voxels.point
     with_feature = stored["valid"][:][first]
     assert 100 < with_feature.sum() < len(first)
-    feature = torch.from_numpy(stored["feature"][:][first][with_feature].astype(np.float32))
-    output = trained(step.maps, step.features)[torch.from_numpy(with_feature)]
-    compare(ours, released_code.distillation(output, feature, cloud.superpoint[first][with_feature]), trained)
+    taken = np.flatnonzero(with_feature)
+    if drawn:
+        (view,) = step.views
+        assert set(view.row) < set(taken)
+        taken = np.sort(view.row[np.argsort(view.key, kind="stable")[:drawn]])
+        assert len(taken) == drawn
+    feature = torch.from_numpy(stored["feature"][:][first][taken].astype(np.float32))
+    output = trained(step.maps, step.features)[torch.from_numpy(taken)]
+    compare(ours, released_code.distillation(output, feature, cloud.superpoint[first][taken]), trained)
 
 
-def test_history_after_three_visits(run, tmp_path):
+@pytest.mark.parametrize("drawn", [None, 50])
+def test_history_after_three_visits(run, tmp_path, drawn):
     trained = network(run.params)
-    objective, clouds, context = training(run, "ensembled", trained, tmp_path)
+    objective, clouds, context = training(run, "ensembled", trained, tmp_path, drawn)
     (cloud,) = clouds
     objective.begin(trained, clouds, Processes(torch.device("cpu")))
     text = torch.from_numpy(context.prompts())
@@ -358,10 +367,16 @@ def test_history_after_three_visits(run, tmp_path):
     trained.train()
     for visit in range(3):
         step = join(objective.views(cloud, np.random.default_rng(visit)))
+        states = {SCENE: step.views[0].random.bit_generator.state}
         ours = objective(trained, step)
         output, voxels = trained(step.maps, step.features), step.views[0].voxels
         history = released_code.next_history(history, output.detach()[torch.from_numpy(voxels.voxel)])
         told = history[torch.from_numpy(voxels.point)]
-        compare(ours, released_code.ensembling(output, told, cloud.superpoint[voxels.point], text), trained)
+        taken = np.arange(len(output))
+        if drawn:
+            taken = np.sort(np.argsort(training_rooms.drawn(step.views, states), kind="stable")[:drawn])
+        chosen, owner = torch.from_numpy(taken), cloud.superpoint[voxels.point][taken]
+        theirs = released_code.ensembling(output[chosen], told[chosen], owner, text)
+        compare(ours, theirs, trained)
         np.testing.assert_allclose(objective.history[SCENE], history @ text.T, **CLOSE)
     assert (history @ text.T - began).abs().max() > 1e-4

@@ -130,7 +130,7 @@ def test_three_visits_of_ensembling(world, tmp_path, sampled):
             told.append(history[view.cloud.id][torch.from_numpy(view.voxels.point)])
         told, owner = torch.cat(told), owners(step.views)
         if limit:
-            keys = drawn(step.views, state)
+            keys = training_rooms.drawn(step.views, state)
             taken = smallest(keys, limit)
             assert len(taken) == limit < len(owner)
             told, output, owner = told[taken], output[torch.from_numpy(taken)], owner[taken]
@@ -140,13 +140,6 @@ def test_three_visits_of_ensembling(world, tmp_path, sampled):
         assert_same(our_gradients, gradients(point + superpoint, trained))
     for name, feature in history.items():
         np.testing.assert_allclose(objective.history[name], feature @ text.T, **CLOSE)
-
-
-def drawn(views, states):
-    """The keys that the objective drew from the views' generators, which are one."""
-    generator = np.random.default_rng()
-    generator.bit_generator.state = states[views[-1].cloud.id]
-    return np.concatenate([generator.random(len(view.features)) for view in views])
 
 
 def test_smallest_are_each_as_likely():
