@@ -72,10 +72,12 @@ def test_nothing_beside_other_scenes(other):
         ({"unannotated": ["scene0011_00"]}, "1 scenes without labels"),
         ({"split": "train"}, "split train, not val"),
         ({"label_set": "scannet200"}, "label_set scannet200, not scannet20"),
-        ({"label_set": "matterport21", "split": "test", "scenes": HOUSES[:3]},
-         "not scored on all scenes of matterport_test and no others"),
+        (
+            {"label_set": "matterport21", "split": "test", "scenes": HOUSES[:3]},
+            "not scored on all scenes of matterport_test and no others",
+        ),
     ],
-)  # fmt: skip
+)
 def test_where_others_are_scored_this_is_said_of_every_row_and_once_in_the_table(other, why):
     found = metrics(**other)
     known = closest(found)
