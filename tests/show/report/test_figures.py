@@ -395,7 +395,7 @@ def test_sizes_versions_and_seeds(sections, evaluated):
         except PackageNotFoundError:
             return "not installed"
 
-    packages = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
+    packages = ("anyscene", "torch", "numpy", "zarr", "diffusers", "segment-anything")
     assert versions == [
         ["version of", ""],
         ["Python", platform.python_version()],

@@ -125,6 +125,17 @@ def test_the_same_project_gives_the_same_bytes(finished):
     assert page.build(params, Artefacts(folder), STAGES) == text
 
 
+def test_minkowski_engine_is_named_where_it_computed(finished, tmp_path):
+    folder, params, text = finished
+    assert "MinkowskiEngine" not in text
+    shutil.copytree(folder, tmp_path / "project")
+    path = tmp_path / "project" / layout.METRICS
+    metrics = json.loads(path.read_text())
+    metrics["backend"]["distilled"] = "minkowski"
+    path.write_text(json.dumps(metrics))
+    assert "<th>MinkowskiEngine</th>" in page.build(params, Artefacts(tmp_path / "project"), STAGES)
+
+
 def test_only_some_scenes_are_shown_and_it_says_so(finished):
     folder, params, _ = finished
     text = page.build(replace(params, report=replace(params.report, scenes=1)), Artefacts(folder), STAGES)

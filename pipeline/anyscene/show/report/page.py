@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,7 +28,7 @@ from anyscene.study.losses import losses
 TILE, TILES = 72, 4  # pixels of a synthesised image; images of a class
 LARGEST_MB = 20  # of the page
 MANY = 40  # with more classes the page lists only those that are needed, and folds what is long
-PACKAGES = ("anyscene", "torch", "MinkowskiEngine", "numpy", "zarr", "diffusers", "segment-anything")
+PACKAGES = ("anyscene", "torch", "numpy", "zarr", "diffusers", "segment-anything")
 UNSHOWN = ("report", "runtime")  # parameters that shape no result
 
 
@@ -70,7 +70,7 @@ def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:
         stages=stages,
         seeds=_seeds(params),
         settings=_settings(params),
-        versions=[("Python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)],
+        versions=[("Python", platform.python_version()), *((name, _version(name)) for name in _packages(run))],
         missing=list(dict.fromkeys(run.missing)),
     )
 
@@ -167,6 +167,13 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _listed(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
+
+
+def _packages(run: Run) -> Iterator[str]:
+    """Those that computed the run. The page is the same where others are installed, too."""
+    yield from PACKAGES
+    if run.metrics and "minkowski" in run.metrics["backend"].values():
+        yield "MinkowskiEngine"
 
 
 def _version(package: str) -> str:
