@@ -19,7 +19,7 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from anyscene.arrays import I4, I8, U1
+from anyscene.arrays import I4, U1
 from anyscene.lifting.projection import described_frames, lift
 from anyscene.project import layout, parameters, store
 from anyscene.project.caption_counts import CaptionCounts
@@ -35,7 +35,7 @@ from anyscene.tasks.query.session import Session
 from anyscene.tasks.query.similarity import By
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
-from anyscene.text import TextEncoder, embeddings, load_text_encoder
+from anyscene.text import TextEncoder, load_text_encoder
 from anyscene_demo.rooms import CLASSES, KINDS, generate
 from anyscene_demo.world import SPLITS, WORLD
 
@@ -66,15 +66,10 @@ class TrueMasks(LabelledMaskModel):
     ) -> None:
         """found: the masks of each image, by its key."""
         self.captioner, self.nouns = ColourCaptioner(template), nouns
-        self._found, self._text = found, text
+        self._found, self.text = found, text
 
     def labelled(self, images: U1) -> Iterator[NamedMasks]:
         return (self._found[image_key(image)] for image in images)
-
-    def closest(self, vocabulary: Sequence[str]) -> I8:
-        own, target = (embeddings(self._text, some, self.captioner.template) for some in (LABELS, vocabulary))
-        name: I8 = (own @ target.T).argmax(1)
-        return name
 
 
 def outside() -> dict[str, str]:

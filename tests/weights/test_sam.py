@@ -52,3 +52,13 @@ def test_weights_of_another_size_are_refused(folder):
         WeightsError, match=r"another architecture: .*, with \d+ more such; get it again from"
     ):
         sam.read_own(folder)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder, odd):
+    state = sam.build_sam(**SMALL).state_dict()
+    name = "mask_decoder.iou_token.weight"
+    state[name][0, 3] = odd
+    save_file(state, folder / sam.WEIGHTS)
+    with pytest.raises(WeightsError, match=f"^{folder}: damaged, {name} has values that are no numbers"):
+        sam.read_own(folder)

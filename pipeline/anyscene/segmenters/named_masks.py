@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from anyscene.arrays import B1, F4, I2, I4, I8, U1
 from anyscene.project.parameters import CaptionNouns
 from anyscene.segmenters.captions.captioner import Captioner, caption_map
 from anyscene.segmenters.protocol import CaptionMap
+from anyscene.text import TextEncoder, embeddings
 
 
 def owners(mask: B1, score: F4) -> I4:
@@ -99,14 +101,21 @@ class LabelledMaskModel(MaskModel):
 
     labels: tuple[str, ...]  # L labels, as captions say them
     nouns: CaptionNouns = "own"  # what captions say
+    text: TextEncoder
 
     @abstractmethod
     def labelled(self, images: U1) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3], named by `labels`."""
 
-    @abstractmethod
     def closest(self, vocabulary: Sequence[str]) -> I8:
         """i8[L]: the name of the vocabulary that is closest to each label."""
+        name: I8 = (self._own @ embeddings(self.text, vocabulary, self.captioner.template).T).argmax(1)
+        return name
+
+    @cached_property
+    def _own(self) -> F4:
+        """f4[L, C]: the labels in text space, in the sentence of captions."""
+        return embeddings(self.text, self.labels, self.captioner.template)
 
     def named(self, images: U1, vocabulary: Sequence[str]) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3], named by what is closest to their labels."""

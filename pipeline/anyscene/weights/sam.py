@@ -16,7 +16,7 @@ from torch import nn
 
 from anyscene.errors import WeightsError
 from anyscene.project import digests
-from anyscene.weights import catalogue, reading
+from anyscene.weights import catalogue, fitting, reading
 
 ARCHITECTURE, WEIGHTS = "sam.json", "model.safetensors"  # of ours
 SOURCE = catalogue.get("sam_vit_h").source
@@ -53,6 +53,10 @@ def _filled(network: Sam, state: Mapping[str, torch.Tensor], path: Path) -> Sam:
         raise WeightsError(
             f"{path}: weights of another architecture: {odd[0]} is {found.get(odd[0], 'missing')}, wanted "
             f"{own.get(odd[0], 'nothing')}, with {len(odd) - 1} more such; get it again from {SOURCE}"
+        )
+    if odd_one := fitting.without_numbers(state):
+        raise WeightsError(
+            f"{path}: damaged, {odd_one} has values that are no numbers; get it again from {SOURCE}"
         )
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)

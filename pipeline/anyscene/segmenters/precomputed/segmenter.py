@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anyscene.arrays import F4, I2, I8, U1, Array
+from anyscene.arrays import F4, I2, U1, Array
 from anyscene.errors import DataError
 from anyscene.project import layout
 from anyscene.project.digests import Digests
@@ -128,17 +128,11 @@ class PrecomputedMasks(LabelledMaskModel):
     ) -> None:
         """captioned: whether the files have captions."""
         self.name, self.captioner, self.nouns, self.labels = name, captioner, nouns, labels
-        self._folder, self._text, self._captioned = folder, text, captioned
-        self._own = embeddings(text, labels, captioner.template)  # f4[L, C]
+        self._folder, self.text, self._captioned = folder, text, captioned
 
     def labelled(self, images: U1) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]. Raises DataError where an answer is missing or wrong."""
         return map(self._masks, images)
-
-    def closest(self, vocabulary: Sequence[str]) -> I8:
-        """i8[L]: the name of the vocabulary that is closest to each label."""
-        name: I8 = (self._own @ embeddings(self._text, vocabulary, self.captioner.template).T).argmax(1)
-        return name
 
     def _masks(self, image: U1) -> NamedMasks:
         names = ("mask", "label", "score", *(("caption",) if self._captioned else ()))

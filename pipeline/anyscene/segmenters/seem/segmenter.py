@@ -13,7 +13,7 @@ class of the mask, as the paper says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from anyscene.segmenters.named_masks import LabelledMaskModel, NamedMasks, Whole
 from anyscene.segmenters.panoptic import panoptic
 from anyscene.segmenters.protocol import nearest, require_finite
 from anyscene.segmenters.seem import SOURCE, Settings, network
-from anyscene.text import TextEncoder, embeddings
+from anyscene.text import TextEncoder
 from anyscene.weights import reading
 
 CONFIDENCE = 0.4  # OBJECT_MASK_THRESHOLD
@@ -60,11 +60,10 @@ class SeemSegmenter(LabelledMaskModel):
         """network: for inference on `device`."""
         self.name, self.captioner, self.nouns, self.network = name, captioner, nouns, network
         self.settings, self._device, self._precision = settings, device, precision
-        self._confidence, self._overlap, self._text = confidence, overlap, text
+        self._confidence, self._overlap, self.text = confidence, overlap, text
         with torch.inference_mode():
             self._names = network.text.names(SEEM)  # [L, T]
         self.labels = tuple(names(label)[0] for label in SEEM)
-        self._own = embeddings(text, self.labels, captioner.template)  # [L, C]
 
     @classmethod
     def load(
@@ -91,11 +90,6 @@ class SeemSegmenter(LabelledMaskModel):
                 whole, part, of, label = self._parts(classes, logits)
                 size = some.shape[1:3]
                 yield NamedMasks(nearest(part, size), label, whole=WholeMasks(nearest(whole, size), of))
-
-    def closest(self, vocabulary: Sequence[str]) -> I8:
-        """i8[L]: the name of the vocabulary that is closest to each label."""
-        name: I8 = (self._own @ embeddings(self._text, vocabulary, self.captioner.template).T).argmax(1)
-        return name
 
     def queries(self, images: U1) -> tuple[torch.Tensor, torch.Tensor]:
         """The logits f4[B, Q, L] of SEEM and those of the masks f4[B, Q, h, w], for images u1[B, H, W, 3]

@@ -57,14 +57,14 @@ class UniversalSegmenter(LabelledMaskModel):
         and its image processor."""
         self.name, self.captioner, self.nouns = name, captioner, nouns
         self._confidence, self._overlap = confidence, overlap
-        self._text, self._device, self._precision = text, device, precision
+        self.text, self._device, self._precision = text, device, precision
         self.network, self._prepare = network, prepare
         config = network.config
         own = [names(config.id2label[number]) for number in range(len(config.id2label))]
         self._first = np.cumsum([0, *map(len, own)])[:-1]  # [L] row of each class's first name
         self.labels = tuple(some[0] for some in own)
         every = [one for some in own for one in some]
-        self._own = embeddings(text, every, captioner.template)  # [names, C]
+        self._every = embeddings(text, every, captioner.template)  # [names, C]
         self._extra = {}
         if name == "oneformer":
             # CLIP's byte pairs, 0 after the end, as OneFormerProcessor makes them; their table comes with
@@ -94,7 +94,7 @@ class UniversalSegmenter(LabelledMaskModel):
 
     def closest(self, vocabulary: Sequence[str]) -> I8:
         """i8[L]: the name of the vocabulary that is closest to any name of each class."""
-        similarity = self._own @ embeddings(self._text, vocabulary, self.captioner.template).T  # [names, K]
+        similarity = self._every @ embeddings(self.text, vocabulary, self.captioner.template).T  # [names, K]
         name: I8 = np.maximum.reduceat(similarity, self._first).argmax(1)
         return name
 

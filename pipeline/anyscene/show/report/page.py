@@ -70,7 +70,10 @@ def build(params: Params, artefacts: Artefacts, stages: Sequence[str]) -> str:
         stages=stages,
         seeds=_seeds(params),
         settings=_settings(params),
-        versions=[("Python", platform.python_version()), *((name, _version(name)) for name in _packages(run))],
+        versions=[
+            ("Python", platform.python_version()),
+            *((name, _version(name)) for name in _packages(run)),
+        ],
         missing=list(dict.fromkeys(run.missing)),
     )
 

@@ -202,7 +202,7 @@ class MaskSegmenter(LabelledMaskModel):
         """Load the model from `folder`. Raises WeightsError where that is not possible."""
         self.name, self.captioner, self.nouns, self._precision = name, captioner, nouns, precision
         self.description, architecture, tensors = loading.read(folder, "mask", text)
-        self._text = text
+        self.text = text
         names = self.description.get("names")
         if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
             raise WeightsError(
@@ -210,8 +210,7 @@ class MaskSegmenter(LabelledMaskModel):
                 "repository or run `make zoo`"
             )
         self.labels = tuple(names)
-        self._own = torch.from_numpy(embeddings(text, names))  # [K, C], in the sentence of its training
-        self._said = embeddings(text, names, captioner.template)  # [K, C]
+        self._taught = torch.from_numpy(embeddings(text, names))  # [K, C], in the sentence of its training
         self._side = architecture["side"]
         self._network = described.build(
             lambda: MaskNetwork(
@@ -234,7 +233,7 @@ class MaskSegmenter(LabelledMaskModel):
         if len(logits) == 0:
             return ScoredMasks(np.full((height, width), -1, np.int32), np.zeros(0, np.int64), score)
         soft = shrink(logits.sigmoid(), proposals.region.shape[2:])
-        own = self._network.embed(proposals.region[0], soft) @ self._own.T  # [n, K]
+        own = self._network.embed(proposals.region[0], soft) @ self._taught.T  # [n, K]
         full = functional.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
         best, owner = full.max(0)
         owner = torch.where(best > HELD, owner, -1)
@@ -243,8 +242,3 @@ class MaskSegmenter(LabelledMaskModel):
     def labelled(self, images: U1) -> Iterator[NamedMasks]:
         """The masks of each image u1[B, H, W, 3]."""
         return (NamedMasks(found.owner, found.label) for found in map(self.masks, images))
-
-    def closest(self, vocabulary: Sequence[str]) -> I8:
-        """i8[L]: the name of the vocabulary that is closest to each label."""
-        name: I8 = (self._said @ embeddings(self._text, vocabulary, self.captioner.template).T).argmax(1)
-        return name
