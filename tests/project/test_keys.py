@@ -368,6 +368,7 @@ def fingerprint(folder, part="", recipe=None):
         "turn": {"augmentation": Augmentation("quarter", 0.5)},
         "elastic": {"augmentation": Augmentation("free", 0.25)},
         "mirror": {"augmentation": Augmentation("free", 0.5, mirror=0.5)},
+        "shift": {"augmentation": Augmentation("free", 0.5, shift=100)},
         "enabled": {"augmentation": Augmentation("free", 0.5, enabled=False)},
     }
     where = {"augmentation": Augmentation("free", 0.5)} | changes.get(part, {})
@@ -389,7 +390,7 @@ def fingerprint(folder, part="", recipe=None):
     "part",
     [
         *("weights", "settings", "backend", "precision", "voxel", "inputs", "turn", "elastic"),
-        *("mirror", "enabled"),
+        *("mirror", "shift", "enabled"),
         *("objective", "parameters of the objective", "given", "data"),
     ],
 )

@@ -97,6 +97,7 @@ SEES = {  # a setting -> the test that would fail if it were ignored
         "learning/views/test_augmentation.py::test_elastic_distortion_moves_neighbours_together"
     ),
     "augmentation.mirror": "learning/views/test_augmentation.py::test_mirrors_are_those_of_the_released_code",
+    "augmentation.shift": "learning/views/test_augmentation.py::test_a_shift_moves_all_voxels_alike",
     "augmentation.enabled": "learning/views/test_augmentation.py::test_without_augmentation_nothing_moves",
     "training.*.kind": "stages/test_training.py::test_networks_are_written_with_their_curves",
     "training.*.title": "stages/test_training.py::test_networks_are_written_with_their_curves",

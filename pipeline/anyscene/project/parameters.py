@@ -383,10 +383,14 @@ class Augmentation:
     turn: Literal["free", "quarter"] = "free"
     elastic: float = 0.95  # the probability that a scene is distorted elastically, 0 to 1
     mirror: float = 1.0  # the probability that a scene may be mirrored: then x, y, both or none, each alike
+    # scenes are moved along each axis by a whole number of voxels below this, so that the network's coarser
+    # levels divide them elsewhere at each step; 0: they are not
+    shift: int = 0
     enabled: bool = True  # false: clouds and their colours stay as they are
 
     def __post_init__(self) -> None:
         within("augmentation", self, 0, 1, "elastic", "mirror")
+        within("augmentation", self, 0, 1024, "shift")
 
 
 @dataclass(frozen=True, kw_only=True)

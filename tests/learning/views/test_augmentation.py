@@ -59,14 +59,41 @@ def test_mirrors_are_those_of_the_released_code(mirror, alone):
     assert kept[True] / 2000 == pytest.approx(alone + (1 - alone) / 3, abs=0.03)
 
 
-def test_without_augmentation_nothing_moves():
-    cloud = Cloud(
+@pytest.fixture
+def cloud():
+    return Cloud(
         "one",
         np.random.default_rng(0).uniform(0, 3, (200, 3)).astype(np.float32),
         np.random.default_rng(1).integers(0, 256, (200, 3), np.uint8),
         np.zeros(200, np.int32),
     )
-    how = augmentation.Augmentation("free", elastic=1.0, enabled=False)
+
+
+def test_a_shift_moves_all_voxels_alike(cloud):
+    """Along each axis by 0 to 99 of them, each as likely; the rest of the view is the same."""
+    moves = []
+    for seed in range(300):
+        still, moved = (
+            augmentation.augmented(
+                cloud,
+                np.random.default_rng(seed),
+                0.1,
+                "geometry",
+                augmentation.Augmentation("free", 0.0, shift=shift),
+            )
+            for shift in (0, 100)
+        )
+        (move,) = np.unique(moved.voxels.coordinates - still.voxels.coordinates, axis=0)
+        moves.append(move)
+        assert np.array_equal(moved.voxels.voxel, still.voxels.voxel)
+        assert moved.voxels.coordinates.dtype == np.int32
+    assert np.min(moves) == 0 and np.max(moves) == 99
+    assert np.mean(moves, axis=0) == pytest.approx([49.5] * 3, abs=6)  # 3.5 standard errors
+    assert len(np.unique(moves, axis=0)) == 300
+
+
+def test_without_augmentation_nothing_moves(cloud):
+    how = augmentation.Augmentation("free", elastic=1.0, shift=100, enabled=False)
     view = augmentation.augmented(cloud, np.random.default_rng(2), 0.1, "colour", how)
     still = as_it_is(cloud, 0.1, "colour")
     np.testing.assert_array_equal(view.voxels.coordinates, still.voxels.coordinates)

@@ -37,16 +37,13 @@ FIRST = [name for name in presets.names() if presets.is_first(name)]
 READINGS = {"paper": "", "code": "-code"}  # of a data set; the ending of its preset
 FREE = {  # keys of presets that no source can give -> why
     **{f"dataset.{key}": "names, folders and readers of ours" for key in ("name", "root", "reader")},
-    "dataset.scannet.axis_alignment": "the scans' own axes, as both codes read them",
     **{
         f"segmenters.{key}": "where weights lie, and how many frames at a time"
         for key in ("weights", "batch")
     },
-    "segmenters.lseg": "off ScanNet the code that was read has no LSeg",
     "fusion.point_features": "what is stored",
     "network.precision": "how products are computed",
-    **{f"training.*.{key}": "of the training loop" for key in ("kind", "target", "beside", "clip", "ema")},
-    "training.*.batch_norm": "that of MinkowskiEngine in each process, as both codes have it",
+    "training.*.beside": "where supervised objectives find labels",
 }
 
 

@@ -8,6 +8,8 @@ colours are ours."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 from scipy import ndimage
@@ -33,6 +35,9 @@ def augmented(
     """A view of `cloud` with voxels of `voxel` metres, whose points are varied, and with inputs "colour"
     their colours too."""
     voxels = voxelise(geometry(cloud.xyz, rng, how) if how.enabled else centred(cloud.xyz), voxel)
+    if how.enabled and how.shift:  # SAS run/distill_sp.py:317, by up to 100
+        moved = rng.integers(how.shift, size=3, dtype=np.int32)
+        voxels = replace(voxels, coordinates=voxels.coordinates + moved)
     features = input_features(cloud, voxels, inputs)
     if inputs == "colour" and how.enabled:
         features = colour(features, rng)
