@@ -587,6 +587,11 @@ def test_metrics_record_the_parameters(finished, result):
     assert said["training"]["distilled"]["learning_rate"] == 3e-4
     assert said["training"]["ensembled"]["objective"]["momentum"] == 0.9999
     assert said["dataset"] == {"name": "demo", "reader": "rgbd", "label_set": "scannet20"}
+    assert said["segmenters"] == {
+        "names": ["dense", "mask"], "nouns": "own", "captioner": "colour", "precision": "float32",
+    }  # fmt: skip
+    assert said["scenes"] == {"frame_stride": 1}
+    assert said["projection"] == {"width": 32, "height": 24, "resize": "antialiased", "tolerance": 0.1}
     assert json.loads(json.dumps(said)) == json.loads(json.dumps(said, sort_keys=True))
 
 
@@ -803,7 +808,9 @@ def test_every_key_of_a_run_is_known_and_every_figure_restated(by_loops):
     assert tuple(said) == EVERY
     of_row = {"title", "role", "kind", "control", "summary", "start", "fused", "supervised", "against"}
     assert all(set(row) == of_row for row in said.values())
-    assert set(parameters) == {"dataset", "text", "segmenters", "fusion", "training", "vocabulary"}
+    assert set(parameters) == {
+        *("dataset", "text", "segmenters", "scenes", "projection", "fusion", "training", "vocabulary")
+    }
     assert set(found) == set(expected)
     for section, value in expected.items():
         assert found[section] == close(value), section

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from anyscene.datasets import raw_files
+from anyscene.project import presets
 from anyscene.show.report import scores
 from anyscene.study.literature import PUBLISHED, TABLE_3, closest, differences, note, published, unlike
 from anyscene.study.table import tables
@@ -157,11 +158,19 @@ LIKE = {  # of a network as SAS's
 }
 
 
-def of_a_run(trained=LIKE, fused="capability", **others):
+SECTIONS = {"fusion": {"method": "capability", "tau": 0.05, "normalise": True}}
+
+
+def of_a_run(trained=LIKE, fused="capability", began=None, training=None, **others):
+    """metrics.json of a run with one network. began: networks that it began from."""
     found = metrics()
     found["rows"]["ensembled"]["fused"] = fused
-    fusion = {"method": "capability", "tau": 0.05, "normalise": True}
-    return found | {"trained_on": {"ensembled": trained}, "parameters": {"fusion": fusion}, **others}
+    if began:
+        trained = {**trained, "from": next(iter(began))}
+    entries = {"ensembled": {"steps": 37500}, **{name: {} for name in began or ()}} | (training or {})
+    parameters = SECTIONS | {"training": entries}
+    on = {"ensembled": trained, **(began or {})}
+    return found | {"trained_on": on, "parameters": parameters, **others}
 
 
 def test_what_was_made_as_in_the_paper_has_its_score_beside_it():
@@ -180,6 +189,9 @@ def test_what_was_made_as_in_the_paper_has_its_score_beside_it():
         (of_a_run({**LIKE, "fusion": {"tau": 0.1, "normalise": True}}), "tau 0.1, not 0.05"),
         (of_a_run(fused="add"), "built on add"),
         (of_a_run(turns=8), "mean over 8 test-time turns"),
+        (of_a_run({**LIKE, "from": "theirs"}), "began from theirs"),
+        (of_a_run(began={"distilled": {"from": "theirs"}}), "began from theirs"),
+        (of_a_run(training={"ensembled": {"steps": 1}}), "1 steps, not 3002 or 37500"),
     ],
 )
 def test_where_a_network_was_made_in_another_way_this_is_said_in_place_of_the_score(run, why):
@@ -193,6 +205,33 @@ def test_where_a_network_was_made_in_another_way_this_is_said_in_place_of_the_sc
 def test_another_temperature_is_another_fusion():
     run = of_a_run(parameters={"fusion": {"tau": 0.2, "normalise": False}})
     assert unlike(run, TABLE_3) == {"capability": ["tau 0.2, not 0.05"]}  # paper and code differ in the other
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "same", "other", "why"),
+    [
+        ("segmenters", "nouns", ["own"], "vocabulary", "nouns vocabulary, not own"),
+        ("segmenters", "captioner", ["tap"], "colour", "captioner colour, not tap"),
+        ("scenes", "frame_stride", [20], 5, "frame_stride 5, not 20"),
+        ("projection", "tolerance", [0.2, 0.25], 0.1, "tolerance 0.1, not 0.2 or 0.25"),
+        ("projection", "resize", ["nearest"], "bilinear", "resize bilinear, not nearest"),
+        ("projection", "width", [320], 640, "width 640, not 320"),
+    ],
+)
+def test_what_frames_and_captions_are_like_is_that_of_a_preset_or_said_of_every_row(
+    section, key, same, other, why
+):
+    for value in same:
+        assert unlike(of_a_run(parameters={section: {key: value}}), TABLE_3) == {}
+    said = unlike(of_a_run(parameters={section: {key: other}}), TABLE_3)
+    assert said == {row: [why] for row in ("lseg", "capability", "ensembled")}
+
+
+def test_another_vocabulary_is_said():
+    names = presets.read("scannet")["vocabulary"]
+    assert unlike(of_a_run(parameters={"vocabulary": names[::-1]}), TABLE_3) == {}
+    said = unlike(of_a_run(parameters={"vocabulary": names[1:]}), TABLE_3)
+    assert said["lseg"] == ["another vocabulary"]
 
 
 @pytest.mark.parametrize("row", ["lseg", "capability", "ensembled"])

@@ -158,7 +158,13 @@ def _recorded(params: Params) -> dict[str, Any]:
     return {
         "dataset": {name: getattr(params.dataset, name) for name in ("name", "reader", "label_set")},
         "text": plain(params.text),
-        "segmenters": {name: getattr(params.segmenters, name) for name in ("names", "precision")},
+        "segmenters": {
+            name: getattr(params.segmenters, name) for name in ("names", "nouns", "captioner", "precision")
+        },
+        "scenes": {"frame_stride": params.scenes.frame_stride},
+        "projection": {
+            name: getattr(params.projection, name) for name in ("width", "height", "resize", "tolerance")
+        },
         "fusion": plain(params.fusion),
         "training": {name: plain(entry) for name, entry in params.training.items()},
         "vocabulary": params.vocabulary,

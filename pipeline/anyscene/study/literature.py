@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from anyscene.project import presets
 from anyscene.study import rows
 from anyscene.study.rows import CAPABILITY, Role, Row
 from anyscene.study.trained_on import listed, official
@@ -30,6 +31,7 @@ class LiteratureScores:
     remark: str = ""  # how the methods were scored, where an evaluation here is not
     parts: int | None = None  # how many keyframes the listed drives have; None: scenes are listed themselves
     trained: str = "scannet_train"  # name of the official list of the scenes that networks were trained on
+    preset: str = "scannet"  # that makes rows as the paper does; with "-code" behind it, as its code does
     voxel: float = 0.02  # metres, of SAS's networks (its section 4.1), which are of this variant and input:
     network: Mapping[str, str] = field(default_factory=lambda: {"variant": "18A", "input": "geometry"})
 
@@ -73,6 +75,11 @@ BASELINE_TITLE = "pixel distillation"
 # is not compared: the paper's equation 8 does not, its code does, and neither says by which the scores came.
 FUSION: Mapping[str, Any] = {"tau": 0.05}
 TEXT: Mapping[str, Any] = {"template": "a {} in a scene"}  # its section 4.1
+# Of frames and of the captions of masks: what one of the two presets of a data set sets
+SEEN = (
+    *("segmenters.nouns", "segmenters.captioner", "scenes.frame_stride"),
+    *(f"projection.{name}" for name in ("width", "height", "resize", "tolerance")),
+)
 
 
 def _long_tail(classes: int, openscene: float, sas: float) -> LiteratureScores:
@@ -81,7 +88,13 @@ def _long_tail(classes: int, openscene: float, sas: float) -> LiteratureScores:
     methods = {"OpenScene": openscene, "SAS": sas}
     remark = "by one network for all label sets, not trained towards this one"
     return LiteratureScores(
-        f"matterport{classes}", "test", "matterport_test", methods, remark=remark, trained="matterport_train"
+        f"matterport{classes}",
+        "test",
+        "matterport_test",
+        methods,
+        remark=remark,
+        trained="matterport_train",
+        preset="matterport3d",
     )
 
 
@@ -106,6 +119,7 @@ PUBLISHED = (
         },
         table_4={"lseg": 43.5, "seem": 46.1, "odise": 46.7},
         trained="matterport_train",
+        preset="matterport3d",
     ),
     _long_tail(40, 22.9, 28.5),
     _long_tail(80, 11.3, 16.0),
@@ -122,6 +136,7 @@ PUBLISHED = (
         },
         parts=6019,
         trained="nuscenes_train",
+        preset="nuscenes",
         voxel=0.05,
     ),
 )
@@ -164,6 +179,15 @@ def _unlike(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> It
     yield from _scored(metrics, known)
     parameters = metrics.get("parameters", {})
     yield from _other(parameters.get("text", {}), TEXT)
+    readings = [presets.read(known.preset + ending) for ending in ("", "-code")]
+    for key in SEEN:
+        section, _, name = key.partition(".")
+        wanted = dict.fromkeys(reading[section][name] for reading in readings if name in reading[section])
+        found = parameters.get(section, {}).get(name)
+        if wanted and found is not None and found not in wanted:
+            yield f"{name} {found}, not {' or '.join(map(str, wanted))}"
+    if "vocabulary" in parameters and set(parameters["vocabulary"]) != set(readings[0]["vocabulary"]):
+        yield "another vocabulary"
     if row.role != "2d_model":
         yield from _models(parameters.get("segmenters", {}).get("names"), known)
     if row.role == "fusion" and row.kind == CAPABILITY:
@@ -177,6 +201,7 @@ def _unlike(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> It
     trained = metrics.get("trained_on", {}).get(row.name)
     if trained is None:  # of before this was noted
         return
+    yield from _trained(row, metrics, readings)
     if row.fused is not None:
         yield from _other(trained.get("fusion") or {}, FUSION)
     yield from _other(trained, {**known.network, "voxel": known.voxel})
@@ -184,6 +209,23 @@ def _unlike(row: Row, metrics: Mapping[str, Any], known: LiteratureScores) -> It
         yield "trained on scenes that are scored"
     elif trained["official"] != known.trained:
         yield f"not trained on the scenes of {known.trained}"
+
+
+def _trained(row: Row, metrics: Mapping[str, Any], readings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How the training of a network, and of those that it began from, differs from that of the presets."""
+    entries = metrics["parameters"].get("training", {})
+    recipes = [entry for reading in readings for entry in reading["training"].values()]
+    wanted = [entry["steps"] for entry in recipes if entry["kind"] == row.kind]
+    found = entries.get(row.name, {}).get("steps")
+    if found is not None and wanted and found not in wanted:
+        yield f"{found} steps, not {' or '.join(map(str, wanted))}"
+    name, passed = row.name, set[str]()
+    while name not in passed and (start := metrics["trained_on"].get(name, {}).get("from")) is not None:
+        if start not in entries:
+            yield f"began from {start}"
+            return
+        passed.add(name)
+        name = start
 
 
 def _scored(metrics: Mapping[str, Any], known: LiteratureScores) -> Iterator[str]:
