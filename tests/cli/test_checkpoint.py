@@ -9,6 +9,7 @@ from plyfile import PlyData
 from typer.testing import CliRunner
 
 import anyscene
+from anyscene import datasets
 from anyscene.cli import checkpoint, predict, query
 from anyscene.datasets import ply
 from anyscene.library import feature_cloud
@@ -17,6 +18,7 @@ from anyscene.project import parameters
 from anyscene.project.layout import Artefacts
 from anyscene.segmenters.precomputed.converters import torch_file
 from anyscene.study import ablation, evaluation
+from anyscene.text import embeddings
 from tests.builders import miniature
 
 pytestmark = pytest.mark.integration
@@ -90,7 +92,11 @@ def test_evaluation_predict_and_query_take_it(file, monkeypatch):
     asked = ["room.ply", "--source", WRITTEN, "--out", "labels.ply"]
     result = CliRunner().invoke(predict.app, asked)
     assert result.exit_code == 0, result.output
-    assert len(PlyData.read("labels.ply")["vertex"]["label"]) == len(scene)
+    label_set = datasets.label_set("scannet20")
+    text = embeddings(miniature.Spelling(), label_set.prompts, parameters.load().text.template)
+    labels = PlyData.read("labels.ply")["vertex"]["label"]
+    pairs = np.unique([labels, label_set.of_prompts((scene.features @ text.T).argmax(1))], axis=1)
+    assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1] > 1  # one number for each class
 
     monkeypatch.setattr(feature_cloud, "load_text_encoder", lambda section: miniature.Spelling())
     result = CliRunner().invoke(query.app, ["room0", "a bed", "--source", "theirs"])
