@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from anyscene.project import parameters
-from tests.builders import REPOSITORY
+from tests.builders import REPOSITORY, ready_python
 
 SOURCES = (
     *("pipeline", "stages", "data/demo", "models/demo", "models/random"),
@@ -47,7 +47,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Workspace:
+    """ready: dvc and the stages start in a Python that has imported packages already, not each in its own."""
+
     folder: Path
+    ready: bool = True
 
     @classmethod
     def create(cls, folder: Path) -> Workspace:
@@ -87,12 +90,16 @@ class Workspace:
         return self.run("-m", "dvc", *arguments, path=path)
 
     def run(self, *arguments: str, path: Path | None = None, alone: bool = False) -> Result:
-        """Run Python in the workspace. alone: as the leader of a group of processes."""
-        environment = self.environment
+        """Run Python in the workspace: one of its own where modules come before all others, or where it is
+        `alone`, the leader of a group of processes."""
+        python, environment = sys.executable, self.environment
+        if self.ready and path is None and not alone:
+            python = str(ready_python.folder() / "python")
+            environment["PATH"] = f"{ready_python.folder()}{os.pathsep}{environment['PATH']}"
         if path is not None:
             environment["PYTHONPATH"] = f"{path}{os.pathsep}{environment['PYTHONPATH']}"
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [python, *arguments],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
