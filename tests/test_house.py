@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ APART = {  # tests that are not of one module -> of what they are
     "test_wheel.py": "the wheel",
 }
 PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_exit"}  # of named tuples, and of os
+parsed = functools.cache(ast.parse)  # several rules read the same files, and none changes a tree
 FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("*.py"))
 TEST_FILES = [path for path in FILES if path.name.startswith("test_")]
 
@@ -98,7 +100,7 @@ def test_private_members_stay_private(folder):
     taken = [
         f"{path.relative_to(REPOSITORY)}:{line}: {name}"
         for path in sorted((REPOSITORY / folder).rglob("*.py"))
-        for line, name in foreign(ast.parse(path.read_text()))
+        for line, name in foreign(parsed(path.read_text()))
     ]
     assert taken == []
 
@@ -107,13 +109,13 @@ def test_private_members_are_noticed():
     code = (
         "a._b\nself._c\nd._asdict()\nfrom e import _f\nmonkeypatch.setattr('g._h', 1)\nm.setattr(i, '_j', 1)"
     )
-    assert sorted(foreign(ast.parse(code))) == [(1, "_b"), (4, "_f"), (5, "_h"), (6, "_j")]
+    assert sorted(foreign(parsed(code))) == [(1, "_b"), (4, "_f"), (5, "_h"), (6, "_j")]
 
 
 def test_no_test_takes_from_another():
     """What several need lies in tests/builders, or is a fixture of a conftest."""
     for path in FILES:
-        for node in ast.walk(ast.parse((TESTS / path).read_text())):
+        for node in ast.walk(parsed((TESTS / path).read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
             for name in names:
@@ -130,10 +132,11 @@ def test_the_name_of_a_shared_fixture_is_its_own():
                 assert not shared.get(folder, set()) & fixtures(path), path
 
 
+@functools.cache
 def fixtures(path: Path) -> set[str]:
     return {
         node.name
-        for node in ast.walk(ast.parse((TESTS / path).read_text()))
+        for node in ast.walk(parsed((TESTS / path).read_text()))
         if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(d) for d in node.decorator_list)
     }
 
@@ -157,7 +160,7 @@ LARGER = {  # blocks that no test makes smaller -> the test that has more than o
 def blocks(source: str) -> set[str]:
     """The constants of a module that say how much of something is worked on at a time: their names or the
     words beside them say so, or something is cut by them."""
-    tree, lines = ast.parse(source), source.splitlines()
+    tree, lines = parsed(source), source.splitlines()
     numbers = {
         target.id: lines[node.lineno - 1]
         for node in tree.body
@@ -185,7 +188,7 @@ def whole_number(node: ast.expr) -> bool:
 
 def made_small(source: str) -> set[str]:
     """The full name of everything that a file of tests replaces."""
-    tree, small = ast.parse(source), set()
+    tree, small = parsed(source), set()
     means = {  # a name in the file -> what is imported by it
         each.asname or each.name: f"{node.module}.{each.name}"
         if isinstance(node, ast.ImportFrom)
@@ -274,7 +277,7 @@ OWN = 14  # and so many of those by which one message is told from all others
 def refusals(source: str) -> Iterator[tuple[int, list[str]]]:
     """(line, the words that it spells out) of everything that is raised with a text, but for the errors of a
     frame, which are known by what they call its fault, and for what a type checker alone must be told."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             if getattr(node.exc.func, "id", "") not in ("FrameError", "AssertionError"):
                 words = [word for text in node.exc.args for word in spelt(text).split("\0")]
@@ -301,7 +304,7 @@ def rows_of(text: str, length: int = LENGTH) -> set[str]:
 
 def asked_for(source: str) -> str:
     """What a file of tests could ask of messages, in lines; it may do so by regular expressions."""
-    return "\n".join(part for text in texts_of(ast.parse(source)) for part in re.split(r"\.\*|\.\+|\$", text))
+    return "\n".join(part for text in texts_of(parsed(source)) for part in re.split(r"\.\*|\.\+|\$", text))
 
 
 def texts_of(tree: ast.AST) -> Iterator[str]:
@@ -320,7 +323,7 @@ def in_order(words: list[str], texts: str) -> bool:
 def function(test: str) -> ast.FunctionDef:
     """The function that `FILE::NAME` means, with what it is given by its decorators."""
     file, _, name = test.partition("::")
-    of_file = ast.parse((TESTS / file).read_text()).body
+    of_file = parsed((TESTS / file).read_text()).body
     return next(node for node in of_file if isinstance(node, ast.FunctionDef) and node.name == name)
 
 
@@ -335,7 +338,7 @@ def test_every_refusal_is_met_by_a_test():
     have too do not tell which was met, so each is asked for by words of its own, where it has any."""
     sources = [(TESTS / path).read_text() for path in FILES if path.name != "test_house.py"]
     asked, whole = (
-        "\n".join(map(of, sources)) for of in (asked_for, lambda one: "\n".join(texts_of(ast.parse(one))))
+        "\n".join(map(of, sources)) for of in (asked_for, lambda one: "\n".join(texts_of(parsed(one))))
     )
     rows, asked_rows = rows_of(asked), rows_of(asked, OWN)
     spelt_out = {
@@ -370,7 +373,7 @@ def test_refusals_are_noticed():
     )
     assert list(refusals(code)) == [(1, [": no such file; give ", " anothername", ": more"])]
     assert "no such file; [a]" in asked_for(r"match=rf'no such file; \\[a\\] .*'")
-    asked = "\n".join(texts_of(ast.parse(r"match=rf'{a}: line {b} has \\(3\\) columns; .*'")))
+    asked = "\n".join(texts_of(parsed(r"match=rf'{a}: line {b} has \\(3\\) columns; .*'")))
     assert in_order([": line ", " columns; "], asked) and not in_order([" columns; ", ": line "], asked)
     assert not in_order([": line "], asked)  # of which there are too many
 
@@ -388,7 +391,7 @@ def test_rich_takes_no_brackets_in_names_for_markup():
     """`[/x]` in the name of a folder, a class or a network would end a command in a traceback."""
     found: dict[str, int] = {}
     for path in sorted((REPOSITORY / "pipeline/anyscene").rglob("*.py")):
-        tree = ast.parse(path.read_text())
+        tree = parsed(path.read_text())
         printed = {
             id(node.func.value): node.keywords
             for node in ast.walk(tree)
@@ -445,7 +448,7 @@ def test_no_objective_knows_another():
         own = re.match(r"pipeline/anyscene/learning/(?:objectives/(\w+)/)?", path)
         if own is None:  # of another room
             continue
-        for name in imported(ast.parse(text)):
+        for name in imported(parsed(text)):
             found = re.match(r"anyscene\.learning\.objectives\.(\w+)", name)
             assert not found or found[1] not in KINDS or found[1] == own[1], f"{path}: {name}"
 
@@ -465,7 +468,7 @@ def test_every_text_of_the_project_is_read_and_written_in_utf8():
         (f"{path.relative_to(REPOSITORY)}:{node.lineno}", node)
         for folder in ("pipeline", "stages")
         for path in sorted((REPOSITORY / folder).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     ]
     files = [(where, node) for where, node in calls if getattr(node.func.value, "id", "") != "formatter"]
@@ -486,7 +489,7 @@ MODE = re.compile(r"[rwax+bt]+")  # the second argument of `open`, the first of 
 
 def opened_without_encoding(source: str) -> Iterator[int]:
     """The lines in which a file of text is opened, or read by NumPy, and no encoding is named."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
@@ -600,7 +603,7 @@ def test_what_removes_or_replaces_loses_no_finished_work():
         f"{path.relative_to(REPOSITORY / folder).as_posix()}:{name}"
         for folder in ("pipeline", "stages")
         for path in sorted((REPOSITORY / folder).rglob("*.py"))
-        for name in removals(ast.parse(path.read_text()))
+        for name in removals(parsed(path.read_text()))
     }
     assert sorted(found ^ (KEPT.keys() | NO_FILES)) == []
     for test in KEPT.values():
@@ -614,4 +617,4 @@ def test_removals_are_noticed():
         "def g():\n    os.replace(h, i)\ndef j():\n    'k'.replace('l', 'm')\n    replace(n, o=1)\n"
         "def p():\n    q.unlink()\n    r.rename(s)"
     )
-    assert set(removals(ast.parse(code))) == {"a", "C.d", "g", "p"}
+    assert set(removals(parsed(code))) == {"a", "C.d", "g", "p"}
