@@ -157,22 +157,25 @@ def settings() -> set[str]:
 def what_tests_say(file: Path) -> dict[str, str]:
     """What each test of a file says, with its decorators and the fixtures that it takes from this file."""
     source = file.read_text()
-    functions = {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+    tree, lines = ast.parse(source), source.encode().splitlines(keepends=True)
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+    def text(node: ast.stmt | ast.expr) -> str:
+        """As ast.get_source_segment has it, which takes the whole file apart each time."""
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        *before, last = lines[node.lineno - 1 : node.end_lineno]
+        return b"".join([*before, last[: node.end_col_offset]])[node.col_offset :].decode()
 
     def said(name: str, seen: tuple[str, ...] = ()) -> Iterator[str]:
         if name in functions and name not in seen:
             node = functions[name]
             for part in (node, *node.decorator_list):
-                yield ast.get_source_segment(source, part) or ""
+                yield text(part)
             used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
             for other in (*(each.arg for each in node.args.args), *used):
                 yield from said(other, (*seen, name))
 
-    constants = "\n".join(
-        ast.get_source_segment(source, node) or ""
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign)
-    )
+    constants = "\n".join(text(node) for node in tree.body if isinstance(node, ast.Assign))
     return {name: "\n".join((*said(name), constants)) for name in functions if name.startswith("test_")}
 
 
