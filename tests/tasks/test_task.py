@@ -79,6 +79,32 @@ FLOORS = '''
             return [Layer("floors", "floor", values=answer.astype(np.float32), legend=Scale("no", "yes"))]
 '''
 
+MEETING = '''
+    """A task that waits in each of two scenes until the other is asked for."""
+
+    import time
+    from pathlib import Path
+
+
+    class Floors:
+        name, title = "floors", "floors"
+
+        def answer(self, scene, features, texts):
+            place = Path("{place}") / "met" / features.name
+            place.mkdir(parents=True, exist_ok=True)
+            (place / scene.scene).touch()
+            until = time.monotonic() + 60
+            while len(found := list(place.iterdir())) < 2 and time.monotonic() < until:
+                time.sleep(0.01)
+            return len(found)
+
+        def score(self, answers, truth):
+            return {{"met": min(answers)}}
+
+        def layers(self, answer):
+            return []
+'''
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -191,6 +217,18 @@ def test_every_task_is_scored_on_every_source(rooms, package, monkeypatch):
     assert 0.5 < found["floors"]["fusion"]["recall"] < found["floors"]["ensembled"]["recall"] == 1
     assert found["segmentation"]["fusion"]["mIoU"] > found["segmentation"]["ensembled"]["mIoU"]
     assert score_tasks(Artefacts(rooms), params, miniature.Spelling(), WorkerPool(1), scenes=[]) == {}
+
+
+def test_scenes_are_answered_at_the_same_time(rooms, package, tmp_path):
+    (package / "rooms_of_mine.py").write_text(textwrap.dedent(MEETING).format(place=tmp_path))
+    found = score_tasks(
+        Artefacts(rooms),
+        parameters.load(rooms / "params.yaml"),
+        miniature.Spelling(),
+        WorkerPool(2),
+        names=["floors"],
+    )
+    assert [one["met"] for one in found["floors"].values()] == [2] * (1 + len(miniature.NETWORKS))
 
 
 def with_section(params, **settings):

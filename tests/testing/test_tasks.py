@@ -49,3 +49,25 @@ def test_values_from_0_to_1_are_a_layer(value):
 def test_what_is_no_layer_is_noticed(changes):
     with pytest.raises(AssertionError):
         TaskTests().test_layers_cover_all_points(showing(**changes))
+
+
+def test_an_answer_that_reaches_no_other_process_is_noticed():
+    task = SimpleNamespace(answer=lambda surface, features, texts: lambda: 0, layers=lambda answer: [])
+    with pytest.raises(Exception, match="pickle"):
+        TaskTests().test_answers_reach_another_process(task)
+
+
+def test_an_answer_that_reaches_another_process_changed_is_noticed():
+    task = showing(values=lambda count: np.full(count, 0.5))
+    task.answer = lambda surface, features, texts: Forgetting(len(surface))
+    task.layers, layers = (lambda answer: layers(answer.count)), task.layers
+    with pytest.raises(AssertionError):
+        TaskTests().test_answers_reach_another_process(task)
+
+
+class Forgetting:
+    def __init__(self, count):
+        self.count = count
+
+    def __getstate__(self):
+        return {"count": 1}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from anyscene import datasets
 from anyscene.project.device import choose_device
 from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import Params
 from anyscene.project.per_scene import WorkerPool, each
 from anyscene.project.progress import progress
 from anyscene.tasks import TASKS, sources
-from anyscene.tasks.features import Features
 from anyscene.tasks.surface import Surface
-from anyscene.tasks.task import Task, Texts, task
+from anyscene.tasks.task import Texts, task
 from anyscene.tasks.truth import Annotation, split_by_annotation
 from anyscene.text import TextEncoder, load_text_encoder
 
@@ -30,8 +29,8 @@ def score_tasks(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of each task and source: {task: {source: {figure: value}}}.
 
-    encoder: the one that `settings.text` names. processes: each scores one source by one task, with one scene
-    in memory at a time; networks on a GPU are asked in this process. scenes: annotated ones; None: those of
+    encoder: the one that `settings.text` names. processes: each answers one scene at a time, and this one
+    scores the answers; networks on a GPU are asked in this process. scenes: annotated ones; None: those of
     `evaluation.split`. names: of tasks; None: all. A task without a score is left out.
     """
     if scenes is None:
@@ -40,54 +39,34 @@ def score_tasks(
     if not scenes or not there:
         return {}
     names = TASKS.names() if names is None else names
-    pairs = [(source, name) for source in there for name in names]
     on_gpu = choose_device(settings.runtime.device).type != "cpu"
-    score: dict[tuple[str, str], dict[str, float] | None] = {}
-    with progress("tasks", len(pairs)) as advance:
-        for apart in (True, False):
-            some = [pair for pair in pairs if (on_gpu and not sources.is_stored(pair[0])) == apart]
-            here = apart or processes.count == 1
-            make = partial(_scoring, artefacts, settings, encoder if here else None, scenes)
-            for pair, figures in zip(some, each(make, some, 1 if here else processes), strict=True):
-                score[pair] = figures
-                advance()
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for source, name in pairs:
-        if (figures := score[source, name]) is not None:
-            found.setdefault(name, {})[source] = figures
+    with progress("tasks", len(there) * len(names)) as advance:
+        for source in there:
+            here = processes.count == 1 or (on_gpu and not sources.is_stored(source))
+            for name in names:
+                make = partial(_answering, artefacts, settings, encoder if here else None, source, name)
+                answers = each(make, scenes, 1 if here else processes)
+                truth = _truth(artefacts, scenes, settings)
+                figures = task(name, settings.evaluation).score(answers, truth)
+                if figures is not None:
+                    found.setdefault(name, {})[source] = dict(figures)
+                advance()
     return found
 
 
-def _scoring(
-    artefacts: Artefacts, settings: Params, encoder: TextEncoder | None, scenes: Sequence[str]
-) -> Callable[[tuple[str, str]], dict[str, float] | None]:
-    """A function that scores a source of features by a task. encoder: None: it is loaded."""
+def _answering(
+    artefacts: Artefacts, settings: Params, encoder: TextEncoder | None, source: str, name: str
+) -> Callable[[str], Any]:
+    """A function that returns a task's answer for a scene, by one source of features. encoder: None: it is
+    loaded."""
     texts = Texts.of(settings, encoder or load_text_encoder(settings.text))
-    opened = functools.cache(partial(sources.opened, artefacts, device=settings.runtime.device))
-
-    def score(pair: tuple[str, str]) -> dict[str, float] | None:
-        source, name = pair
-        asked = task(name, settings.evaluation)
-        answers = _answers(artefacts, scenes, asked, opened(source), texts)
-        figures = asked.score(answers, _truth(artefacts, scenes, settings, texts))
-        return None if figures is None else dict(figures)
-
-    return score
+    features = sources.opened(artefacts, source, settings.runtime.device)
+    asked = task(name, settings.evaluation)
+    return lambda scene: asked.answer(Surface.read(artefacts, scene), features(scene), texts)
 
 
-def _answers(
-    artefacts: Artefacts,
-    scenes: Sequence[str],
-    asked: Task[Any],
-    features: Callable[[str], Features],
-    texts: Texts,
-) -> Iterator[Any]:
+def _truth(artefacts: Artefacts, scenes: Sequence[str], settings: Params) -> Iterator[Annotation]:
+    label_set = datasets.label_set(settings.dataset.label_set)
     for scene in scenes:
-        yield asked.answer(Surface.read(artefacts, scene), features(scene), texts)
-
-
-def _truth(
-    artefacts: Artefacts, scenes: Sequence[str], settings: Params, texts: Texts
-) -> Iterator[Annotation]:
-    for scene in scenes:
-        yield Annotation.read(artefacts, scene, texts.label_set, settings.evaluation.unpredicted)
+        yield Annotation.read(artefacts, scene, label_set, settings.evaluation.unpredicted)

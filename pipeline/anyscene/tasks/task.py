@@ -10,6 +10,9 @@ A task with settings has a class attribute `settings`, a frozen dataclass whose 
 whose __post_init__ raises ConfigError for values out of bounds. It is the section evaluation.NAME of
 params.yaml, which may be left out, and the only argument of the constructor. A task that reads files of its
 own has a static method files(settings) that names them: when one changes, evaluation and report run again.
+
+An evaluation asks a task for the answers of scenes in several processes, and scores them in another. So they
+can be pickled.
 """
 
 from __future__ import annotations

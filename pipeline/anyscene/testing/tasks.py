@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from anyscene.arrays import F4
 from anyscene.datasets import label_set
 from anyscene.tasks.features import Features
-from anyscene.tasks.layer import Classes, Scale
+from anyscene.tasks.layer import Classes, Layer, Scale
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Task, Texts
 from anyscene.tasks.truth import Annotation
@@ -97,11 +98,12 @@ class TaskTests:
     def test_the_same_scene_gets_the_same_answer(self, task: Task[Any]) -> None:
         surface, features, _, texts = scene()
         first, second = (task.layers(task.answer(surface, features, texts)) for _ in range(2))
-        for one, other in zip(first, second, strict=True):
-            assert one.name == other.name
-            for name in ("colours", "values"):
-                a, b = getattr(one, name), getattr(other, name)
-                assert (a is None and b is None) or np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        _assert_same(first, second)
+
+    def test_answers_reach_another_process(self, task: Task[Any]) -> None:
+        surface, features, _, texts = scene()
+        answer = task.answer(surface, features, texts)
+        _assert_same(task.layers(answer), task.layers(pickle.loads(pickle.dumps(answer))))
 
     def test_scores_are_figures_or_nothing(self, task: Task[Any]) -> None:
         scenes = [scene(seed) for seed in range(2)]
@@ -112,3 +114,11 @@ class TaskTests:
 
     def test_no_scenes_have_no_score(self, task: Task[Any]) -> None:
         assert task.score(iter(()), iter(())) is None
+
+
+def _assert_same(first: Sequence[Layer], second: Sequence[Layer]) -> None:
+    for one, other in zip(first, second, strict=True):
+        assert one.name == other.name
+        for name in ("colours", "values"):
+            a, b = getattr(one, name), getattr(other, name)
+            assert (a is None and b is None) or np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
