@@ -226,6 +226,24 @@ def test_doctor_foretells_the_disk_from_the_scenes_that_are_there(scans):
     assert f"takes at most {whole:.1f} GB, of which {there:.1f} are there" in found["found"] and found["fine"]
 
 
+def test_a_damaged_artefact_is_named_and_no_disk_is_foretold_of_another_data_set(scans):
+    Path("data/scenes/a.zarr/zarr.json").write_text("{")
+    result = CliRunner().invoke(doctor.app, ["--json"])
+    record = json.loads(result.stdout)
+    checks = {one["what"]: one for one in record["checks"]}
+    assert result.exit_code == 1 and "disk" not in record
+    assert "a.zarr" in checks["artefacts"]["found"] and not checks["artefacts"]["fine"]
+    assert checks["disk"]["found"].endswith("GB free; what a run takes is not known")
+
+
+def test_the_demo_is_said_to_take_so_much_before_its_rooms_are_built(tmp_path, monkeypatch):
+    Project.create(tmp_path, dataset={"name": "demo", "root": "data/world"})
+    monkeypatch.chdir(tmp_path)
+    record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
+    (found,) = [one for one in record["checks"] if one["what"] == "disk"]
+    assert found["found"].endswith(f"the demo's run takes up to {doctor.DISK_GB} GB")
+
+
 def test_a_disk_is_too_small_for_what_was_measured_not_for_an_upper_bound(scans, monkeypatch):
     usage = shutil.disk_usage(".")
 

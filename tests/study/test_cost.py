@@ -149,7 +149,8 @@ def test_a_captioner_costs_where_masks_are_made_here(tmp_path):
 
 def test_disk_supposes_points_where_none_were_counted(tmp_path):
     params = settings(tmp_path / "none")
-    each = sum(disk.bytes_of_point(params).values())
+    each = cost.bytes_per_point(params)
+    assert each == sum(disk.bytes_of_point(params).values()) > 0
     assert cost.disk_bytes(params, cost.Extent(3, 2, 10, 1000, "counted")) == 1000 * each
     assert cost.disk_bytes(params, cost.Extent(3, 2, 10, None, "published")) == 3 * disk.SUPPOSED * each
     assert cost.disk_bytes(params, cost.Extent(None, None, 10, None, "published")) is None

@@ -32,6 +32,7 @@ from anyscene.segmenters import captions
 from anyscene.study import cost, disk
 from anyscene.weights import catalogue, headers
 
+DEMO = "demo"  # the data set that this package makes itself
 DISK_GB = 4  # of data and models after `make demo`: 1.7, and as much again in a cache without hard links
 MEASURED_BY = (
     "not measured: in a clone `python -m benchmarks.speed.throughput --device cuda NAME ...` measures what "
@@ -106,9 +107,13 @@ def doctor(
     if settings is not None:
         checks += check_settings(settings, params if preset is None else presets.FOLDER / f"{preset}.yaml")
     checks.append(_encoding())
-    shares = _shares(settings) if preset is None and settings is not None else []
+    shares: list[disk.Share] = []
     if preset is None and not bare:
-        checks.append(_space(shares))
+        try:
+            shares = [] if settings is None else _shares(settings)
+        except PipelineError as error:
+            checks.append(Check(False, "artefacts", str(error)))
+        checks.append(_space(settings, shares))
     if as_json:
         record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
         if shares:
@@ -191,7 +196,7 @@ def _scans(dataset: parameters.Dataset) -> Check:
     """Whether anything lies in the folder of the raw scans."""
     root = Path(dataset.root)
     there = root.is_dir() and any(root.iterdir())
-    if not there and dataset.name == "demo":
+    if not there and dataset.name == DEMO:
         return Check(True, "raw scans", "built by `dvc repro`")
     wrong = "is empty: put the scans there, or" if root.is_dir() else "no such folder:"
     return Check(there, "raw scans", str(root) if there else f"{root}: {wrong} set dataset.root")
@@ -244,22 +249,25 @@ def _encoding() -> Check:
 
 
 def _shares(settings: parameters.Params) -> list[disk.Share]:
-    """What a run of the project at hand takes on disk; empty where there is none, or its scans are not there
-    yet."""
+    """What a run of the project at hand takes on disk; empty where there are no stages, or its scans are not
+    there yet. Raises PipelineError where an artefact is damaged."""
     try:
         splits = datasets.open_dataset(settings.dataset, settings.scenes).splits()
         sys.path.insert(0, str(Path.cwd()))  # where the project's stages are
-        training = sum(split == "train" for split in splits.values())
-        return disk.foretold(settings, declared(), len(splits), training)
+        stages = declared()
     except PipelineError:
         return []
+    training = sum(split == "train" for split in splits.values())
+    return disk.foretold(settings, stages, len(splits), training)
 
 
-def _space(shares: list[disk.Share]) -> Check:
+def _space(settings: parameters.Params | None, shares: list[disk.Share]) -> Check:
     """Whether the disk is large enough. What is an upper bound alone does not make it too small."""
     free = _free_gb()
-    if not shares:
+    if not shares and settings is not None and settings.dataset.name == DEMO:
         return Check(free >= DISK_GB, "disk", f"{free:.0f} GB free; the demo's run takes up to {DISK_GB} GB")
+    if not shares:
+        return Check(True, "disk", f"{free:.0f} GB free; what a run takes is not known")
     whole, there = (
         sum(sizes) / 1e9 for sizes in zip(*((one.bytes, one.there) for one in shares), strict=True)
     )
@@ -309,7 +317,7 @@ def _cost_record(settings: parameters.Params, rates: dict[str, cost.Rate]) -> di
     size = cost.extent(settings)
     works = cost.work(settings, size, rates)
     held = {
-        "bytes_per_point": sum(disk.bytes_of_point(settings).values()),
+        "bytes_per_point": cost.bytes_per_point(settings),
         "bytes": cost.disk_bytes(settings, size),
         "frames_bytes": cost.frame_bytes(settings, size),
     }
@@ -322,7 +330,7 @@ def _cost_record(settings: parameters.Params, rates: dict[str, cost.Rate]) -> di
 
 def _disk(settings: parameters.Params, size: Extent) -> Iterator[tuple[str, str]]:
     """Rows of the table: what lies on disk, and how much it takes."""
-    each, whole = sum(disk.bytes_of_point(settings).values()), cost.disk_bytes(settings, size)
+    each, whole = cost.bytes_per_point(settings), cost.disk_bytes(settings, size)
     if size.points is not None and whole is not None:
         yield "disk", f"up to {whole / 1e9:,.0f} GB, {size.points:,} points of {each:,} bytes"
     else:

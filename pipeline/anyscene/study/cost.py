@@ -144,7 +144,12 @@ def disk_bytes(params: Params, size: Extent) -> int | None:
     points = size.points
     if points is None:
         points = None if size.scenes is None else size.scenes * disk.SUPPOSED
-    return None if points is None else points * sum(disk.bytes_of_point(params).values())
+    return None if points is None else points * bytes_per_point(params)
+
+
+def bytes_per_point(params: Params) -> int:
+    """An upper bound of the bytes that all artefacts together take for a point."""
+    return sum(disk.bytes_of_point(params).values())
 
 
 def frame_bytes(params: Params, size: Extent) -> int:
