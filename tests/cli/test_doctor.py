@@ -141,9 +141,9 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "distilled: 70.0 epochs of 1,201 scenes",
         "weights/tap/models/tap_vit_h_v1_1.pkl: no such weights",
         "125,000 views, each mask of them, ",
-        # 37 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
-        "up to 3.12 GB a million points",
-        "708 GB if a scene has 150,000",
+        # 61 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
+        "up to 3.14 GB a million points",
+        "714 GB if a scene has 150,000",
     ):
         assert words in result.stdout, result.stdout
     assert "elsewhere" not in result.stdout and "anyscene frames" not in result.stdout
@@ -268,7 +268,7 @@ def test_doctor_as_json():
 def test_doctor_of_a_preset_as_json():
     record = json.loads(CliRunner().invoke(main.app, ["doctor", "--preset", "scannet", "--json"]).stdout)
     assert list(record) == ["checks", "data", "work", "disk", "steps"]
-    assert record["data"]["scenes"] == 1513 and record["disk"]["bytes"] == 1513 * 150_000 * 3120
+    assert record["data"]["scenes"] == 1513 and record["disk"]["bytes"] == 1513 * 150_000 * 3144
     seem = next(one for one in record["work"] if one["what"] == "seem")
     assert seem["count"] == 125_000 and seem["hours"] > 0  # by the rate in reports/throughput.json
     tap = next(one for one in record["work"] if one["what"] == "tap")

@@ -112,11 +112,11 @@ def test_more_scenes_take_no_longer_to_look_at(folder, params, stages, monkeypat
 
 
 def test_bytes_of_a_point_are_those_of_the_arrays():
-    """xyz, normal f4[3] each, rgb u1[3]; label i2, instance i4; superpoint i4; of each model features f2[C]
-    and counts u2; fused features f2[C], valid b1, weights f2[2], predictions u1[2]."""
+    """xyz, normal f4[3] each, rgb u1[3], two faces i4[3]; label i2, instance i4; superpoint i4; of each model
+    features f2[C] and counts u2; fused features f2[C], valid b1, weights f2[2], predictions u1[2]."""
     params = presets.load("scannet", REPOSITORY / "params.yaml")
     assert disk.bytes_of_point(params) == {
-        layout.SCENES: 27,
+        layout.SCENES: 51,
         layout.LABELS: 6,
         layout.SUPERPOINTS: 4,
         layout.PROJECTION / "lseg": 1026,

@@ -24,7 +24,7 @@ SUPPOSED = 150_000  # points of a scene where none is there to count them: what 
 SAMPLED = 200  # artefacts of a folder that are measured, so that looking takes no longer for more scenes
 UNIT = 512  # bytes, in which a file system says what a file takes
 # bytes of a point before compression
-CLOUD = 4 * 3 + 3 + 4 * 3  # xyz, colour, normal
+CLOUD = 4 * 3 + 3 + 4 * 3 + 2 * 4 * 3  # xyz, colour, normal; a mesh has twice as many faces as points
 ANNOTATION = 2 + 4  # label, instance
 SUPERPOINT = 4
 
