@@ -135,6 +135,20 @@ def test_what_does_not_tell(room):
     assert placement.upright("room", room, Said()) is room
 
 
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_room_that_is_inside_out_is_not_turned_upside_down(turn):
+    """Faces that are wound the other way give normals that point out of the room."""
+    room = furnished()
+    found = up.estimate(lying(replace(room, normal=-room.normal), turn))
+    assert found is None or degrees(found, turn @ Z) < 0.1
+
+
+def test_a_statue_that_is_seen_from_outside_stays_as_it_stands():
+    parts = faces((0, 0, 0), (1, 1, 3), False, {(2, 0)}) + faces((1, 0, 0), (2, 1, 0.5), False, {(2, 0)})
+    found = up.estimate(scene(parts))
+    assert found is None or degrees(found, Z) < 0.1
+
+
 def test_cameras_that_contradict_the_room_are_not_followed():
     room = furnished(looking(*((yaw, pitch, 180) for yaw, pitch, _ in AROUND)))  # upside down
     found = up.estimate(room)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anyscene.arrays import F8
+from anyscene.arrays import F8, I8, Floats
 from anyscene.scene import Scene
 
 IMAGES = "images"  # what a person gives for up who wants the images to say it
@@ -39,6 +39,9 @@ ONE_SIDED = 3.0
 STANDING, STANDS = 6.0, 0.5  # taken away where less than this share of the most stands upright to it
 LEVEL, UPRIGHT = 3.5, 1.5  # of images: for the axis, for its sign
 MARGIN = 2.0  # of the best over the next
+ROUNDING = 1e-9  # of evidence, where a margin is just that
+# Of what surfaces face towards and away from the middle, so much more is towards it where their sign counts
+INWARDS = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,8 @@ def estimate(scene: Scene) -> Found | None:
     z. That is what files usually have, and y after it. The rest is evidence:
 
     - What is up is faced by the floor and the tops of things, which is more than what faces any wall.
-    - It is faced by more than faces down. Before a wall there is mostly another.
+    - It is faced by more than faces down. Before a wall there is mostly another. Without cameras this counts
+      only where surfaces face the middle on the whole: faces of a room may be wound inside out.
     - Surfaces stand on the floor. What hardly any surface is upright to is a wall, with nothing else there.
     - The upper edges of images point up on the whole. An image may be upside down, so that counts more for
       the axis than for its sign.
@@ -77,29 +81,34 @@ def estimate(scene: Scene) -> Found | None:
     The direction with the most evidence must have clearly more than the next. docs/notes/up.md says how the
     weights were chosen, and what they do.
     """
-    normal = surfaces(scene)
+    at = _evenly(scene)
+    normal = scene.normal[at].astype(np.float64)
     axes = _axes(normal)
     candidates = np.concatenate([axes, -axes])
     if not len(candidates) or (candidates @ Z).max() < NEAR:
         candidates = np.concatenate([candidates, Z[None]])
     evidence = USUAL_Z * (candidates @ Z >= NEAR) + USUAL_Y * (candidates @ Y >= NEAR)
     if len(normal):
-        evidence = evidence + _by_surfaces(normal, candidates)
+        sided = bool(scene.frames) or _faces_inwards(scene.xyz, scene.xyz[at], normal)
+        evidence = evidence + _by_surfaces(normal, candidates, sided)
     if scene.frames:
         poses = np.array([frame.camera.pose for frame in scene.frames])
         held = candidates @ -poses[:, :3, 1].mean(0)
         evidence = evidence + LEVEL * np.abs(held) + UPRIGHT * held
     best = int(evidence.argmax())
-    if len(evidence) > 1 and evidence[best] - np.delete(evidence, best).max() < MARGIN:
+    if len(evidence) > 1 and evidence[best] - np.delete(evidence, best).max() < MARGIN - ROUNDING:
         return None
     by = "surfaces and cameras" if scene.frames else "surfaces"
     return Found(candidates[best], by)
 
 
-def _by_surfaces(normal: F8, candidates: F8) -> F8:
-    """f8[k]: the evidence of surfaces, by their normals f8[M,3], for each of the directions f8[k,3]."""
+def _by_surfaces(normal: F8, candidates: F8, sided: bool) -> F8:
+    """f8[k]: the evidence of surfaces, by their normals f8[M,3], for each of the directions f8[k,3]. sided:
+    whether the sign of normals counts."""
     along = normal @ candidates.T
     up, down = ((sign * along > np.cos(np.radians(15))).mean(0) for sign in (1, -1))
+    if not sided:
+        up = down = up + down
     standing = (np.abs(along) < np.sin(CONE)).mean(0)
     more = np.maximum(FACING * np.log((up + RARE) / (up.max() + RARE)), -FACING_MOST)
     one_sided = ONE_SIDED * (up - down) / (up + down + RARE)
@@ -107,16 +116,28 @@ def _by_surfaces(normal: F8, candidates: F8) -> F8:
     return evidence
 
 
+def _faces_inwards(xyz: Floats, place: Floats, normal: F8) -> bool:
+    """Whether normals f8[M,3] of places [M,3] among points [N,3] point to the middle of these on the whole.
+    An object that was scanned from outside and a room that is inside out do not."""
+    middle = (xyz.min(0).astype(np.float64) + xyz.max(0)) / 2
+    towards = np.einsum("ij,ij->i", middle - place, normal)
+    return bool(towards.sum() >= INWARDS * np.abs(towards).sum())
+
+
 def surfaces(scene: Scene) -> F8:
     """f8[M,3]: the normals of points that have one, one in each cell of a grid, so that a surface counts by
     its area."""
+    return scene.normal[_evenly(scene)].astype(np.float64)
+
+
+def _evenly(scene: Scene) -> I8:
+    """i8[M]: points that have a normal, one in each cell of a grid."""
     at = np.flatnonzero(scene.normal.any(1))
     if not len(at):
-        return np.zeros((0, 3))
+        return at
     place = scene.xyz[at] - scene.xyz[at].min(0)
     x, y, z = (place / max(float(place.max()) / CELLS, 1e-6)).astype(np.int64).T
-    at = at[np.unique((x << 40) | (y << 20) | z, return_index=True)[1]]
-    return scene.normal[at].astype(np.float64)
+    return at[np.unique((x << 40) | (y << 20) | z, return_index=True)[1]]
 
 
 def _axes(normal: F8) -> F8:
