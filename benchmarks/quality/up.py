@@ -1,7 +1,8 @@
 """python -m benchmarks.quality.up [FOLDER]: how often what is up is found -> a table, for docs/notes/up.md.
 
 FOLDER holds scans in the form of the reader rgbd whose z is up, by default the demo's. Each is turned TURNS
-times at random, with its cameras as they are, rolled about their axes, on their side, and without them.
+times at random, with its cameras as they are, rolled about their axes, on their side, and without them. Then
+every SOME-th is tilted a little, about x and about y.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from anyscene.project import layout
 from anyscene.scene import Scene
 
 TURNS = 5
+SOME = 5
+TILTS = (8, 10, 12, 14, 16, 20, 25, 30)  # degrees
 RIGHT = 5.0  # degrees from the truth
 HEAD = """| cameras | right within 5° | wrong | no answer | as they lie: kept | ms a scan |
 |---|---:|---:|---:|---:|---:|"""
+HEAD_OF_TILTS = """| tilted by | cameras | right within 5° | wrong | no answer |
+|---|---|---:|---:|---:|"""
 
 Change = Callable[[Scene, np.random.Generator], Scene]
 
@@ -54,6 +59,7 @@ CHANGES: dict[str, Change] = {
     "of four frames": lambda scene, rng: replace(scene, frames=scene.frames[:4]),
     "none": lambda scene, rng: replace(scene, frames=()),
     "none, y up": lambda scene, rng: replace(scene, frames=()),
+    "none, faces inside out": lambda scene, rng: replace(scene, frames=(), normal=-scene.normal),
 }
 
 
@@ -76,10 +82,28 @@ def main(root: Path) -> None:
                 found = up.estimate(moved)
                 took += time.perf_counter() - start
                 off.append(np.inf if found is None else angle(found.direction, step[:3, 2]))
-        count, right, answered = len(off), sum(o <= RIGHT for o in off), sum(o < np.inf for o in off)
-        shares = [100 * n / count for n in (right, answered - right, count - answered)]
-        cells = " | ".join(f"{share:.1f} %" for share in shares)
-        print(f"| {name} | {cells} | {kept} of {len(scenes)} | {1000 * took / count:.0f} |")
+        print(f"| {name} | {in_cells(off)} | {kept} of {len(scenes)} | {1000 * took / len(off):.0f} |")
+    print(f"\n{HEAD_OF_TILTS}")
+    for degrees in TILTS:
+        for name in ("as they are, level", "none"):
+            off = [tilted(scene, name, degrees, axis) for scene in scenes[::SOME] for axis in "xy"]
+            print(f"| {degrees}° | {name} | {in_cells(off)} |")
+
+
+def tilted(scene: Scene, name: str, degrees: float, axis: str) -> float:
+    """How far off what is found is, in degrees, of a scene that is tilted about an axis; infinite where
+    nothing is found. name: of a change of its cameras."""
+    step = np.eye(4)
+    step[:3, :3] = Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
+    found = up.estimate(CHANGES[name](scene, np.random.default_rng(0)).moved(step))
+    return np.inf if found is None else angle(found.direction, step[:3, 2])
+
+
+def in_cells(off: list[float]) -> str:
+    """The shares that are right, wrong and without an answer, for degrees off."""
+    count, right, answered = len(off), sum(o <= RIGHT for o in off), sum(o < np.inf for o in off)
+    shares = [100 * n / count for n in (right, answered - right, count - answered)]
+    return " | ".join(f"{share:.1f} %" for share in shares)
 
 
 def lying(name: str, rng: np.random.Generator) -> F8:

@@ -15,6 +15,7 @@ from tests.builders import box_room
 from tests.builders.capture import grid, write_ply, write_scan
 
 UTM = np.array([693000.25, 5337000.5, 520.125])  # eastern and northern metres, height
+Z = np.array([0.0, 0.0, 1.0])
 CORNERS = np.array([[0.0, 0, 0], [4, 3, 2.5]])
 
 
@@ -119,8 +120,8 @@ def empty_room(unit):
 def test_a_room_of_the_height_of_a_hall_is_asked_for_its_unit(unit, name):
     remarks = placement.upright("room.ply", empty_room(unit), Said()).remarks
     assert any(f"from floor to ceiling; in {name} they would be 2.5 m; say" in one for one in remarks)
-    assert not placement.upright("room.ply", empty_room(unit), Said(scale=1.0)).remarks
-    assert not placement.upright("room.ply", empty_room(1.0), Said()).remarks
+    assert not placement.upright("room.ply", empty_room(unit), Said(scale=1.0, up=Z)).remarks
+    assert not placement.upright("room.ply", empty_room(1.0), Said(up=Z)).remarks
 
 
 @pytest.mark.parametrize("longest", [0.3, 4, 100])

@@ -132,7 +132,11 @@ def test_an_empty_room_does_not_tell_without_cameras(turn):
 def test_what_does_not_tell(room):
     found = up.estimate(room)
     assert found is None or np.array_equal(found.direction, Z)
-    assert placement.upright("room", room, Said()) is room
+    stays = placement.upright("room", room, Said())
+    assert stays.xyz.tobytes() == room.xyz.tobytes()
+    unsure = ("room: its surfaces do not tell what is up; z was taken; --up z says that this is right",)
+    assert stays.remarks == (unsure if found is None else ())
+    assert placement.upright("room", room, Said(up=Z, walls="keep")) is room
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -161,6 +165,15 @@ def test_a_room_whose_z_is_up_stays_as_it_is():
         assert placement.upright("room", room, Said()) is room
         tilted = lying(room, Rotation.from_euler("x", 6, degrees=True).as_matrix())
         assert placement.upright("room", tilted, Said()) is tilted
+
+
+@pytest.mark.parametrize("angle", [11, 12, 13, 16, 24])
+@pytest.mark.parametrize("angles", [(), AROUND], ids=["none", "level"])
+def test_a_room_that_is_tilted_is_turned_though_its_z_is_nearly_up(angle, angles):
+    """Along a diagonal, so that all its walls nearly stand."""
+    turn = Rotation.from_rotvec(np.radians(angle) * np.array([0.5**0.5, 0.5**0.5, 0])).as_matrix()
+    found = up.estimate(lying(furnished(looking(*angles)), turn))
+    assert degrees(found, turn @ Z) < 0.1
 
 
 @pytest.mark.parametrize("turn", TURNS[1:])

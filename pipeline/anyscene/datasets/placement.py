@@ -182,6 +182,11 @@ def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
                 f"{where}: turned by {angle:.0f} degrees: its {found.by} say that up is "
                 f"{_three(direction)}; --up z keeps it"
             )
+        elif found is None:
+            both = "surfaces and cameras" if scene.frames else "surfaces"
+            remarks.append(
+                f"{where}: its {both} do not tell what is up; z was taken; --up z says that this is right"
+            )
     step = np.eye(4) if direction is None else turn(direction)
     if said.walls != "keep":
         degrees = walls.standing(up.surfaces(scene) @ step[:3, :3].T)

@@ -27,6 +27,7 @@ Z, Y = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
 SPHERE = _sphere(2000)  # about 3 degrees from one direction to the next
 CONE = np.radians(10)  # within which normals count as one direction
 NEAR = np.cos(CONE)
+NEIGHBOURING = np.cos(np.radians(25))  # of an axis that may be z, of a world that is tilted
 CELLS = 100  # of the grid along the longest side of a scene
 SOME = 4000  # normals among which directions are looked for
 MOST, LEAST = 6, 0.03  # directions; the share of normals at which looking for more ends
@@ -69,7 +70,8 @@ def estimate(scene: Scene) -> Found | None:
     """Which direction is up, by the surfaces and the cameras of a scene; None where they do not tell.
 
     Rooms are built of planes. Each direction that many surfaces face may be up, so may the opposite ones, and
-    z. That is what files usually have, and y after it. The rest is evidence:
+    z, unless one of them is that, but for a tilt. z is what files usually have, and y after it. The rest is
+    evidence:
 
     - What is up is faced by the floor and the tops of things, which is more than what faces any wall.
     - It is faced by more than faces down. Before a wall there is mostly another. Without cameras this counts
@@ -85,7 +87,7 @@ def estimate(scene: Scene) -> Found | None:
     normal = scene.normal[at].astype(np.float64)
     axes = _axes(normal)
     candidates = np.concatenate([axes, -axes])
-    if not len(candidates) or (candidates @ Z).max() < NEAR:
+    if not len(candidates) or (candidates @ Z).max() < NEIGHBOURING:
         candidates = np.concatenate([candidates, Z[None]])
     evidence = USUAL_Z * (candidates @ Z >= NEAR) + USUAL_Y * (candidates @ Y >= NEAR)
     if len(normal):
