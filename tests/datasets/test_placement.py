@@ -94,12 +94,38 @@ def test_a_mesh_alone_in_millimetres_is_not_told_a_scale_for_the_poses_too():
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_coordinates_of_a_map_in_single_precision_are_refused(kind):
     rounded = (np.random.default_rng(0).random((500, 3)) * CORNERS[1] + UTM).astype(np.float32).astype(kind)
-    with pytest.raises(DataError, match=r"room\.ply: .* single precision, whose steps are 0\.5 m .*double"):
+    with pytest.raises(DataError, match=r"room\.ply: .* single precision: their steps are .* m .*double"):
         placement.near("room.ply", rounded, Said(), True)
     exact = np.random.default_rng(0).random((500, 3)) * CORNERS[1] + UTM
     assert np.abs(moved(exact, placement.near("room.ply", exact, Said(), True))).max() < 10
     near_by = (exact - UTM + 5000).astype(np.float32)  # steps of half a millimetre
     placement.near("room.ply", near_by, Said(), True)
+
+
+@pytest.mark.parametrize(("digits", "step"), [(6, "1"), (7, "0.5|1")])
+def test_coordinates_that_fell_together_along_one_axis_are_refused(digits, step):
+    """As "%.6g" writes them: heights keep their digits."""
+    places = np.random.default_rng(0).random((500, 3)) * CORNERS[1] + UTM
+    written = np.array([[float(f"{value:.{digits}g}") for value in place] for place in places])
+    with pytest.raises(DataError, match=rf"room\.ply: .* too few digits, .* are ({step}) m there"):
+        placement.near("room.ply", written, Said(), True)
+
+
+def test_a_wall_on_a_map_that_is_flat_to_the_bit_is_taken():
+    places = np.random.default_rng(0).random((500, 3)) * CORNERS[1] + UTM
+    places[:, 1] = UTM[1]
+    placement.near("room.ply", places, Said(), True)
+
+
+def test_degrees_are_no_metres():
+    metres = np.random.default_rng(0).random((500, 3)) * CORNERS[1]
+    degrees = metres * [1e-5, 1e-5, 1] + [11.57, 48.137, 520]
+    with pytest.raises(DataError, match=r"room\.las: is 2\.5 high, .* are x and y degrees \(longitude"):
+        placement.near("room.las", degrees, Said(), True)
+    with pytest.raises(DataError, match=r"room\.las: is 2\.5 high, .* did its coordinates lose digits"):
+        placement.near("room.las", metres * [1e-5, 1e-5, 1] + [300, 48.137, 520], Said(), True)
+    pole = metres * [0.02, 0.02, 1]
+    placement.near("room.las", pole, Said(), True)
 
 
 def empty_room(unit):

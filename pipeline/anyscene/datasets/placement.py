@@ -41,6 +41,7 @@ EDGES, CLOSE, FLAT = (
     0.08,
 )  # percentiles; shares of the height and of the points near floor and ceiling
 STEP = 0.02  # metres of rounding that no room stands
+THIN = 0.01  # of the height: nothing that was scanned is so thin both ways
 MANY = 100  # places that are all of single precision by no chance
 ALONE = 100.0  # times as large as the way of the cameras: no room is
 TINY = 1e-12
@@ -77,7 +78,8 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool, centres: Fl
     same world, which tell whether they are in the same unit.
 
     Raises DataError that begins with `where`, and names the unit under which the extent would be plausible;
-    as `refuse_strays`; and where single precision has lost digits that a room needs.
+    as `refuse_strays`; where coordinates have lost digits that a room needs; and, if sized, where x and y are
+    degrees.
     """
     scale = 1.0 if said.scale is None else said.scale
     if not SMALLEST <= scale <= LARGEST:
@@ -87,6 +89,8 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool, centres: Fl
     refuse_strays(where, places, scale)
     _refuse_rounded(where, places, scale)
     low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
+    if sized:
+        _refuse_thin(where, low, high)
     longest = float((high - low).max())
     unlikely = sized and said.scale is None and not PLAUSIBLE[0] <= longest <= PLAUSIBLE[1]
     if unlikely or scale * longest > WIDEST:
@@ -108,18 +112,43 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool, centres: Fl
 
 
 def _refuse_rounded(where: str | Path, places: Floats, scale: float) -> None:
-    """Raise DataError where places f4|f8[N, 3] are those of a map in single precision: all are numbers of it,
-    and there it has steps beyond STEP."""
-    far = float(np.abs(places).max())
-    step = scale * float(np.spacing(np.float32(far)))
-    single = places.dtype == np.float32 or (
-        len(places) >= MANY and np.array_equal(places, places.astype(np.float32))
-    )
-    if scale * far > FAR and step > STEP and single:
+    """Raise DataError where places f4|f8[N, 3] are those of a map with too few digits: along an axis all are
+    numbers of single precision, and there it has steps beyond STEP."""
+    for values in places.T:
+        far = float(np.abs(values).max())
+        step = scale * float(np.spacing(np.float32(far)))
+        if scale * far <= FAR or step <= STEP or not _is_single(values):
+            continue
+        gaps = np.diff(np.unique(values.astype(np.float64)))
+        step = max(step, scale * float(gaps.min())) if len(gaps) else step
         raise DataError(
-            f"{where}: coordinates up to {far:.6g} in single precision, whose steps are {step:.2g} m there, "
-            "so that its points fell together; export it in double precision, or move it to the origin first"
+            f"{where}: coordinates up to {far:.6g} with too few digits, as in single precision: their steps "
+            f"are {step:.2g} m there, so that its points fell together; export it in double precision and "
+            "with all digits, or move it to the origin first"
         )
+
+
+def _is_single(values: Floats) -> bool:
+    """Whether coordinates f4|f8[N] along an axis are numbers of single precision by no chance. Of a wall that
+    is flat to the bit all are one number, which may be by chance."""
+    if values.dtype == np.float32:
+        return True
+    several = len(values) >= MANY and np.ptp(values) > 0
+    return several and np.array_equal(values, values.astype(np.float32))
+
+
+def _refuse_thin(where: str | Path, low: F8, high: F8) -> None:
+    """Raise DataError for a box f8[3], f8[3] that is much higher than it is wide in both directions."""
+    wide, deep, height = high - low
+    if max(wide, deep) >= THIN * height:
+        return
+    degrees = bool((np.maximum(np.abs(low), np.abs(high))[:2] <= (180, 90)).all())
+    remedy = (
+        "are x and y degrees (longitude and latitude)? export it in metres, as of UTM"
+        if degrees
+        else "did its coordinates lose digits? export it with all of them"
+    )
+    raise DataError(f"{where}: is {height:.3g} high, and {wide:.2g} and {deep:.2g} wide; {remedy}")
 
 
 def refuse_strays(where: str | Path, places: Floats, scale: float = 1.0) -> None:
