@@ -69,11 +69,12 @@ class Wrong:
 
     def names(self, changed: object) -> bool:
         """Whether fields of a reading are those that set it right."""
-        fields = self.now.different(self.right)
         if not self.about:
-            return changed == fields
-        scale = changed.get("depth_scale", 0) if isinstance(changed, dict) and len(changed) == 1 else 0
-        return bool(abs(scale / fields["depth_scale"] - 1) <= ABOUT)
+            return changed == self.now.different(self.right)
+        if not isinstance(changed, dict) or not set(changed) < {"depth_scale", "scale"}:
+            return False
+        named = replace(self.now, **changed)  # depth tells the unit only beside that of the poses
+        return abs(named.to(self.right).rounded().depth - 1) <= ABOUT
 
 
 def scaled(factor: float) -> Callable[[F8], F8]:

@@ -57,6 +57,8 @@ WRONG = {  # what is wrong with the frames -> the fields of the right reading
     "OpenGL": (lambda f: posed(f, lambda p: p @ OPENGL), [("axes", "opengl")]),
     "poses ten times too large": (lambda f: posed(f, moved(10)), [("scale", 0.1)]),
     "poses ten times too small": (lambda f: posed(f, moved(0.1)), [("scale", 10.0)]),
+    "poses in feet": (lambda f: posed(f, moved(1 / 0.3048)), [("scale", 0.3048)]),
+    "poses in inches": (lambda f: posed(f, moved(1 / 0.0254)), [("scale", 0.0254)]),
     "poses in millimetres": (lambda f: posed(f, moved(1000)), [("scale", 0.001)]),
     "OpenGL, world to camera": (
         lambda f: posed(f, lambda p: np.linalg.inv(p @ OPENGL)),
@@ -86,7 +88,7 @@ def test_wrong_readings_are_refused_and_the_right_one_is_named(wrong):
 
 @pytest.mark.parametrize(
     ("steps", "said", "refused"),
-    [(200.0, 1000.0, True), (300.0, 1000.0, True), (200.0, 256.0, False), (2000.0, 1000.0, False)],
+    [(200.0, 1000.0, True), (400.0, 1000.0, True), (200.0, 256.0, False), (2000.0, 1000.0, False)],
 )
 def test_a_unit_that_no_table_knows_is_named_about(steps, said, refused):
     read = deep(box_room.frames(), lambda d: d * steps / said)

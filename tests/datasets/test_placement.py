@@ -1,6 +1,8 @@
 """Where a scan lies: units, coordinates of maps, another up, and the way back."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from anyscene.datasets import placement, ply
 from anyscene.datasets.placement import Said
 from anyscene.datasets.rgbd import Rgbd
 from anyscene.errors import DataError
-from anyscene.scene import Scene, inverse, moved
+from anyscene.scene import Camera, Frame, Scene, inverse, moved
 from tests.builders import box_room
 from tests.builders.capture import grid, write_ply, write_scan
 
@@ -148,6 +150,16 @@ def test_a_room_of_the_height_of_a_hall_is_asked_for_its_unit(unit, name):
     assert any(f"from floor to ceiling; in {name} they would be 2.5 m; say" in one for one in remarks)
     assert not placement.upright("room.ply", empty_room(unit), Said(scale=1.0, up=Z)).remarks
     assert not placement.upright("room.ply", empty_room(1.0), Said(up=Z)).remarks
+
+
+def test_a_scan_with_depth_that_is_as_high_as_a_hall_is_asked_for_its_unit():
+    """Depth and poses may be in feet together."""
+    pose = np.eye(4)
+    frame = Frame("0", Path("0.png"), Path("0.png"), 1000.0, Camera(np.eye(3), pose, 1, 1))
+    room = replace(empty_room(0.3048), frames=(frame,))
+    assert "in feet (0.3048) they would be 2.5 m" in " ".join(
+        placement.upright("a", room, Said(up=Z)).remarks
+    )
 
 
 @pytest.mark.parametrize("longest", [0.3, 4, 100])

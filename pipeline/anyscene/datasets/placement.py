@@ -231,7 +231,7 @@ def upright(where: str | Path, scene: Scene, said: Said) -> Scene:
                 f"{where}: its upright surfaces do not tell how its walls stand, so it is not turned along "
                 "them; --walls keep says that this is right"
             )
-    if said.scale is None and len(scene.xyz) and not any(frame.depth for frame in scene.frames):
+    if said.scale is None and len(scene.xyz):
         remarks += _high(where, moved(scene.xyz, step)[:, 2])
     if np.abs(scene.world[:3, 3]).max() > FAR:
         place = ",".join(f"{value + 0:.0f}" for value in scene.world[:3, 3].round())

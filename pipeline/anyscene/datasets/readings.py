@@ -39,7 +39,8 @@ STEPS = {
     10000.0: "tenths of a millimetre",
 }
 ROTATED = 1000.0  # steps of a metre, once the bits of SUN RGB-D's files are turned back (its read3dPoints.m)
-LENGTHS = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)  # units of poses, as factors on that which was taken
+# Units of poses, as factors on that which was taken; an inch and a foot among them
+LENGTHS = (0.001, 0.01, 0.0254, 0.1, 0.3048, 10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
