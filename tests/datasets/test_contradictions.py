@@ -566,3 +566,10 @@ def test_left_handed_poses_are_named():
         DataError, match=r"left-handed axes, as Unity's .* they do not .*second row and of the"
     ):
         judged(posed(box_room.walk(30), lambda pose: hand @ pose @ hand))
+
+
+def test_depth_maps_that_are_upside_down_are_named():
+    """As left-handed poses, which depth maps alone do not tell from them."""
+    over = deep(box_room.walk(30), lambda depth: depth[::-1])
+    with pytest.raises(DataError, match=r"or depth maps that are upside down, they do not .*turn the depth"):
+        judged(over)

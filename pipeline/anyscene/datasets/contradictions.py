@@ -67,7 +67,10 @@ REGISTERED = (
     "is depth registered to colour, each pose that of its image, and the unit of depth another one "
     "(--depth-unit of an export, depth_scale of capture.json)?"
 )
-HANDS = "change the sign of the second row and of the second column of each pose, and of y of a mesh"
+HANDS = (
+    "change the sign of the second row and of the second column of each pose, and of y of a mesh; or turn "
+    "the depth maps over, top to bottom"
+)
 LENS = "register depth to colour, or correct the intrinsics"
 TURNS = [  # the first of them none; the turns that take axes to axes
     turn
@@ -276,7 +279,10 @@ class Judge:
 
     def _words(self, other: _Explanation) -> str:
         if other.mirrored:
-            return "poses of left-handed axes, as Unity's (x right, y up, z forward)"
+            return (
+                "poses of left-handed axes, as Unity's (x right, y up, z forward), or depth maps that are "
+                "upside down,"
+            )
         if other.focal == 1:
             return self.reading.in_words(other.reading)
         return f"focal lengths of depth {other.focal:.2f} times as long as its intrinsics say"
