@@ -568,6 +568,24 @@ def test_left_handed_poses_are_named():
         judged(posed(box_room.walk(30), lambda pose: hand @ pose @ hand))
 
 
+def test_a_depth_that_stands_for_no_reading_is_named():
+    """As 8191 of the first Kinect's files. Other frames hardly look past it: there is a wall before it."""
+
+    def filled(depth):
+        depth = depth.copy()
+        depth[:5, :10] = 8.191
+        return depth
+
+    right, wrong = sample(box_room.frames()), sample(deep(box_room.frames(), filled))
+    warning = judge().filled(wrong, Findings()).warning
+    assert warning.startswith(
+        "room: 12 of 12 depth maps that were compared have the same largest depth, 8.191 m"
+    )
+    assert judge().filled(right, Findings()) == Findings()
+    half = deep(box_room.frames()[:6], filled) + box_room.frames()[6:]
+    assert not judge().filled(sample(half), Findings()).warning
+
+
 def test_depth_maps_that_are_upside_down_are_named():
     """As left-handed poses, which depth maps alone do not tell from them."""
     over = deep(box_room.walk(30), lambda depth: depth[::-1])

@@ -37,6 +37,7 @@ MOVED = 3  # frames whose poses are not one and the same by chance
 ROW = 4  # frames in a row, or more, that contradict the rest
 JUMP = 0.08  # by so much more than each part itself; in right scans it is up to .03
 HALF = 0.5  # a scan of which a smaller share is confirmed is looked into too: the rest may be hidden
+FILLED = 0.01  # of the pixels of a depth map that have one and the same largest depth
 FEW = 0.03  # of what is asked: where less is covered, frames hardly overlap
 SOME = 100  # points of a part of the frames that nothing hides
 ENOUGH = 200  # points that nothing hides; of fewer nothing can be said
@@ -277,6 +278,28 @@ class Judge:
         said = f"{who} the others, which contradict each other by {100 * among:.0f} %; {question}"
         return self._doubtful(findings, said)
 
+    def filled(self, taken: Sample | None, findings: Findings) -> Findings:
+        """Of a depth that most maps have at many of their pixels, and none has more: a number that stands for
+        no reading, which would be a wall. findings: of the whole."""
+        if taken is None or len(taken.ids) < MOVED:
+            return findings
+        largest = [float(depth.max()) for depth in taken.depth]
+        metres = max(set(largest), key=largest.count)
+        alike = [
+            depth
+            for depth, most in zip(taken.depth, largest, strict=True)
+            if most == metres and np.mean(depth == most) >= FILLED
+        ]
+        if 2 * len(alike) <= len(largest):
+            return findings
+        share = 100 * float(np.mean([np.mean(depth == metres) for depth in alike]))
+        said = (
+            f"{len(alike)} of {len(largest)} depth maps that were compared have the same largest depth, "
+            f"{metres:.4g} m, at {share:.0f} % of their pixels; if it stands for no reading write 0 there, "
+            "or set scenes.farthest below it"
+        )
+        return self._doubtful(findings, said)
+
     def _words(self, other: _Explanation) -> str:
         if other.mirrored:
             return (
@@ -315,7 +338,7 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
             return found, Findings()
         findings = judge.surface(taken, points_of(found.xyz, found.face), judge.frames(taken))
         findings = judge.each(completed(taken, found.frames), findings)
-        return found, judge.images(taken, found.frames, findings)
+        return found, judge.filled(taken, judge.images(taken, found.frames, findings))
     reading = dataset.reading(scene)
     judge = Judge(where, reading, functools.partial(dataset.correction, scene), refuse)
     frames, lost = dataset.frames(scene)
@@ -331,7 +354,7 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         return found, judge.painted(painted(moved(found.xyz, back), found.face, rgb, in_metres), findings)
     findings = judge.surface(taken, moved(points_of(found.xyz, found.face), back), findings)
     findings = judge.each(completed(taken, in_metres), findings)
-    return found, judge.images(taken, in_metres, findings)
+    return found, judge.filled(taken, judge.images(taken, in_metres, findings))
 
 
 def _of_format(frames: Sequence[Frame]) -> Reading:

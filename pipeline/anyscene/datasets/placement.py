@@ -133,7 +133,7 @@ def _is_single(values: Floats) -> bool:
     is flat to the bit all are one number, which may be by chance."""
     if values.dtype == np.float32:
         return True
-    several = len(values) >= MANY and np.ptp(values) > 0
+    several = len(values) >= MANY and bool(np.ptp(values) > 0)
     return several and np.array_equal(values, values.astype(np.float32))
 
 

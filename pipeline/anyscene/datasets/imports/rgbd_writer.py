@@ -280,7 +280,7 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
         return findings
     whole = completed(read, frames)
     findings = judge.each(whole.of(_plausible(whole)), findings)
-    return judge.images(taken, frames, findings)
+    return judge.filled(taken, judge.images(taken, frames, findings))
 
 
 def _plausible(taken: Sample) -> B1:
