@@ -158,9 +158,15 @@ def test_what_cannot_be_asked(cloud):
     for text, negative in (("\u200b", []), ("a bed", ["\u200b"]), ("", [])):
         with pytest.raises(TextError, match="an empty text means nothing"):
             cloud.query(text, negative=negative)
-    with pytest.raises(TypeError, match=r"not one string: \['bed'\]"):
-        cloud.segment("bed")
-    with pytest.raises(TypeError, match="one text, not list"):
+    for no_list, wrong in (
+        ("bed", r"one text, where a list of classes is to be; give \['bed'\]"),
+        (["bed", 3], "the class 3 is no text"),
+        (3, "3 is no list of classes"),
+    ):
+        with pytest.raises(DataError, match=wrong):
+            cloud.segment(no_list)
+    with pytest.raises(TextError, match="one text, not list"):
         cloud.query(["a bed"])
-    with pytest.raises(TypeError, match="negative takes a list"):
-        cloud.query("a bed", negative="a chair")
+    for no_texts in ("a chair", [3]):
+        with pytest.raises(TextError, match="negative takes a list"):
+            cloud.query("a bed", negative=no_texts)

@@ -12,13 +12,13 @@ import numpy as np
 
 from anyscene.arrays import B1, F4, F8, I2, I4, I8, U1
 from anyscene.datasets import LabelSet, label_set
-from anyscene.errors import DataError, TextError
+from anyscene.errors import TextError
+from anyscene.library.classes import named
 from anyscene.library.ranking import Ranking
-from anyscene.project.parameters import Params, same_words
+from anyscene.project.parameters import Params
 from anyscene.scene import World
 from anyscene.show import export
 from anyscene.tasks.features import Features
-from anyscene.tasks.layer import distinct_colours
 from anyscene.tasks.query.groups import TOP, Unit
 from anyscene.tasks.query.session import Session
 from anyscene.tasks.query.similarity import By
@@ -26,10 +26,9 @@ from anyscene.tasks.segmentation.task import labelled
 from anyscene.tasks.surface import Surface
 from anyscene.tasks.task import Texts
 from anyscene.tasks.truth import Annotation
-from anyscene.text import TextEncoder, limits, load_text_encoder
+from anyscene.text import TextEncoder, load_text_encoder
 from anyscene.text.glosses import Vocabulary
 
-MOST_CLASSES = np.iinfo(np.int16).max  # a label is an i2
 Ranked = Literal["object", "superpoint"]  # the words of `Unit`
 
 
@@ -148,9 +147,9 @@ class FeatureCloud:
         True
         """
         if not isinstance(text, str):
-            raise TypeError(f"query takes one text, not {type(text).__name__}; ask one after the other")
-        if isinstance(negative, str):
-            raise TypeError("negative takes a list of texts, not one string")
+            raise TextError(f"query takes one text, not {type(text).__name__}; ask one after the other")
+        if isinstance(negative, str) or not all(isinstance(one, str) for one in negative):
+            raise TextError(f"negative takes a list of texts, not {negative!r}")
         if unit not in self._sessions:
             self._sessions[unit] = self.session(unit, np.arange(len(self)))
         answer = self._sessions[unit].ask(self.encoder, text, negative, top, By(by))
@@ -161,8 +160,9 @@ class FeatureCloud:
         where a point has no feature.
 
         classes: names of any things, or a label set (`anyscene.label_set`); None: the label set of the
-        project. Raises DataError where there is no class, where two say the same, and where there are more
-        than an i2 can count; and TextError for a class without anything to read.
+        project. Raises DataError where this is no list of texts, where there is no class, where two say the
+        same, and where there are more than an i2 can count; and TextError for a class without anything to
+        read.
 
         >>> label = anyscene.open("val_000").segment(["bed", "chair", "something else"])
         >>> label.dtype.name, set(label.tolist()) <= {-1, 0, 1, 2}
@@ -224,7 +224,7 @@ class FeatureCloud:
         if classes is None:
             classes = label_set(self.settings.dataset.label_set)
         elif not isinstance(classes, LabelSet):
-            classes = _label_set(classes)
+            classes = named(classes)
         return Texts(self.encoder, classes, self.settings.vocabulary, self.settings.text.template)
 
     def _result(self, texts: Texts) -> export.Result:
@@ -235,17 +235,3 @@ class FeatureCloud:
 
     def __repr__(self) -> str:
         return f"FeatureCloud({self.id!r}: {len(self):,} points)"
-
-
-def _label_set(names: Sequence[str]) -> LabelSet:
-    if isinstance(names, str):
-        raise TypeError(f"segment takes a list of classes, not one string: [{names!r}]")
-    names = tuple(names)
-    if not 0 < len(names) <= MOST_CLASSES:
-        raise DataError(f"{len(names)} classes; give 1 to {MOST_CLASSES}")
-    for name in names:
-        limits.require_text(name)
-    if twins := same_words(names):
-        raise DataError(f"the classes {twins[0]!r} and {twins[1]!r} are one; give each once")
-    colours = distinct_colours(np.arange(len(names)))
-    return LabelSet("classes", names, names, colours, np.ones(len(names), bool))
