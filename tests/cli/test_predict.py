@@ -1,12 +1,17 @@
 """What `anyscene predict` asks of a network."""
 
+import re
+
 import numpy as np
 import pytest
+from plyfile import PlyData
 from typer.testing import CliRunner
 
+import anyscene
 from anyscene.cli import predict
 from anyscene.datasets import label_set, ply
 from anyscene.tasks import sources
+from tests.builders import miniature
 from tests.builders.capture import write_scan
 
 
@@ -61,3 +66,52 @@ def test_what_has_no_frames_has_no_such_lines(asked):
 def test_turns_that_make_no_sense_are_refused(asked, turns):
     result = CliRunner().invoke(predict.app, ["room.ply", "--turns", turns])
     assert result.exit_code == 2 and "--turns" in result.output and not asked.turns
+
+
+@pytest.fixture
+def of_room(rooms, monkeypatch, tmp_path):
+    """A function that predicts in the project `rooms`: (what the command said, the PLY that it wrote)."""
+    monkeypatch.setattr(predict, "load_text_encoder", lambda section: miniature.Spelling())
+
+    def run(*arguments):
+        given = (*arguments, "--out", str(tmp_path / "labels.ply"), "--params", str(rooms / "params.yaml"))
+        return CliRunner().invoke(predict.app, list(given)), tmp_path / "labels.ply"
+
+    return run
+
+
+def test_an_imported_scene_by_its_id(rooms, of_room):
+    result, written = of_room("room0")
+    assert result.exit_code == 0, result.output
+    vertex = PlyData.read(written)["vertex"]
+    room = anyscene.open("room0", project=rooms, encoder=miniature.Spelling())
+    assert np.array_equal(np.column_stack([vertex[axis] for axis in "xyz"]), room.points)
+    assert np.array_equal(vertex["label"], room.segment())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("room7",), "no such scene; imported are room0, room1; nor is there a file or a folder"),
+        (("room0", "--scale", "2"), "room0 is imported already"),
+        (("room0", "--source", "fusion"), "`anyscene export room0 --source fusion` writes the labels of"),
+        (("room0", "--class", "bed", "--labels", "scannet20"), "--class and --labels both say"),
+        (("room0", "--class", "bed", "--class", "Bed "), "'bed' and 'Bed ' are one"),
+        (("room0", "--class", ""), "an empty text means nothing"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(of_room, given, said):
+    result, written = of_room(*given)
+    assert result.exit_code == 1 and re.search(said, result.stderr), result.output
+    assert not written.exists()
+
+
+def test_any_classes_in_any_words(rooms, of_room):
+    result, written = of_room("room0", "--class", "bed", "--class", "a chair in a room")
+    assert result.exit_code == 0, result.output
+    room = anyscene.open("room0", project=rooms, encoder=miniature.Spelling())
+    mesh = PlyData.read(written)
+    assert np.array_equal(mesh["vertex"]["label"], room.segment(["bed", "a chair in a room"]))
+    assert {0, 1} == set(mesh["vertex"]["label"].tolist())
+    assert mesh.comments == ["label 0 bed", "label 1 a chair in a room"]
+    assert "1 a chair in a room" in result.output

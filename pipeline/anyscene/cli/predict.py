@@ -1,4 +1,4 @@
-"""A scan, a mesh or a cloud of one's own and a trained network -> a labelled PLY."""
+"""A scene, a scan, a mesh or a cloud and a trained network -> a labelled PLY."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,24 +9,19 @@ import typer
 from anyscene import datasets
 from anyscene.cli.command import command
 from anyscene.cli.options import In, ParamsFile, Worlds
-from anyscene.cli.told import Told, with_told
+from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.datasets import ply
-from anyscene.datasets.geometry import formats
-from anyscene.library.opening import located, require_features
-from anyscene.project import outputs
+from anyscene.errors import DataError, StoreError
+from anyscene.library import classes
+from anyscene.library.opening import is_imported, located, require_features
+from anyscene.project import outputs, store
 from anyscene.project.parameters import MOST_TURNS
 from anyscene.text import embeddings, load_text_encoder
 
 
 @with_told
 def predict(
-    scan: Annotated[
-        Path,
-        typer.Argument(
-            help="a scan, an export (folder or archive), or a mesh or cloud "
-            f"({', '.join(formats.READERS)}; also in a folder or a .zip)"
-        ),
-    ],
+    scene: Annotated[str, typer.Argument(help=ANYTHING)],
     out: Annotated[Path, typer.Option(help="PLY to write: label per vertex, and its colour")] = Path(
         "labels.ply"
     ),
@@ -43,34 +38,61 @@ def predict(
         int, typer.Option(min=1, max=MOST_TURNS, help="number of turns about the vertical to average over")
     ] = 1,
     labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", help="a class, in any words, in place of a label set; may be given several times"
+        ),
+    ] = None,
     world: In = Worlds.scene,
     *,
     told: Told,
     params: ParamsFile = None,
 ) -> None:
-    """Label every point of SCAN with a trained network, which needs neither frames nor depth."""
+    """Label every point of SCENE with a trained network, which needs neither frames nor depth.
+
+    The classes are those of a label set, or any that --class names.
+    """
     outputs.check(out, ply.ENDING)
+    if names and labels:
+        raise DataError("--class and --labels both say which classes there are; give one of them")
     settings, artefacts = located(params)
-    label_set = datasets.label_set(labels or settings.dataset.label_set)
-    require_features(scan, source, params)
-    with told.as_scene(scan, settings) as (scene, remarks):
+    label_set = classes.named(names) if names else datasets.label_set(labels or settings.dataset.label_set)
+    require_features(scene, source, params)
+    path = Path(scene)
+    if is_imported(artefacts, scene):
+        told.refuse(f"{scene} is imported already; if you mean a folder of that name, give ./{scene}")
+        _refuse_stored(scene, source)
+        path = store.scene_path(artefacts.data("scenes"), scene)
+    with told.as_scene(path, settings) as (scan, remarks):
         if remarks:
             typer.echo(remarks)
     from anyscene.networks.cloud import Cloud  # takes PyTorch
     from anyscene.tasks import sources
 
     trained = sources.network(artefacts, source, settings.runtime.device)
-    cloud = Cloud(scene.id, scene.xyz, scene.rgb, np.zeros(len(scene.xyz), np.int32))
+    cloud = Cloud(scan.id, scan.xyz, scan.rgb, np.zeros(len(scan.xyz), np.int32))
     text = embeddings(load_text_encoder(settings.text), label_set.prompts, settings.text.template)
     label = label_set.of_prompts(trained.closest(cloud, text, turns))
-    xyz, colours = scene.xyz_in(world.literal), label_set.colours[label]
+    xyz, colours = scan.xyz_in(world.literal), label_set.colours[label]
     comments = [f"label {index} {name}" for index, name in enumerate(label_set.names)]
-    ply.write_mesh(out, xyz, colours, scene.face, comments=comments, label=label.astype(np.int32))
+    ply.write_mesh(out, xyz, colours, scan.face, comments=comments, label=label.astype(np.int32))
     count = np.bincount(label, minlength=len(label_set.names))
     for index in np.argsort(-count, kind="stable"):
         if count[index]:
             typer.echo(f"{index:3} {label_set.names[index]:20} {100 * count[index] / len(label):5.1f} %")
     typer.echo(f"{len(label):,} points -> {out}")
+
+
+def _refuse_stored(scene: str, source: str | None) -> None:
+    """Raise StoreError where `source` is no network, but features of the imported `scene`."""
+    from anyscene.tasks import sources
+
+    if source is not None and sources.is_stored(source):
+        raise StoreError(
+            f"{source}: predict asks a network; `anyscene export {scene} --source {source}` writes the "
+            "labels of stored features"
+        )
 
 
 app = command(predict, "predict")
