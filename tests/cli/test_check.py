@@ -110,12 +110,14 @@ def test_no_key_takes_a_value_that_cannot_be_right(refused, keys, value):
     for bad in wrong(value)[value in ("", []) :]:  # a text or a list may be empty where it is
         said = refused(keys, bad)
         assert said and "\n" not in said, f"{'.'.join(keys)}: {bad!r} is taken"
+        assert said.startswith("params.yaml: ") and said.count("params.yaml: ") == 1, said
         assert keys[-1] in said or (keys[-1] == "label_set" and "no label set" in said), said
 
 
 @pytest.mark.parametrize(("key", "value", "message"), KNOWN)
 def test_what_a_late_stage_would_refuse_is_refused_at_the_start(refused, key, value, message):
-    assert message in refused(key.split("."), value)
+    said = refused(key.split("."), value)
+    assert message in said and said.startswith("params.yaml: ") and said.count("params.yaml: ") == 1
 
 
 def test_every_field_of_every_section_is_tried():

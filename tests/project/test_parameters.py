@@ -268,8 +268,10 @@ def test_sections_are_frozen():
     ],
 )
 def test_wrong_keys_are_named(tmp_path, changes, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as refused:
         parameters.load(write(tmp_path, **changes))
+    assert str(refused.value).startswith(f"{tmp_path}/params.yaml: ")
+    assert str(refused.value).count("params.yaml: ") == 1
 
 
 @pytest.mark.parametrize(

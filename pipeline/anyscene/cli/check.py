@@ -5,18 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from anyscene import datasets
-from anyscene.errors import ConfigError
+from anyscene.errors import ConfigError, PipelineError
 from anyscene.project import layout, parameters
 from anyscene.project.parameters import Params
 from anyscene.segmenters import known as segmenters
 from anyscene.text import known as text
 
 
-def check(params: Params) -> None:
-    """Raise the PipelineError that a later stage would raise for a name in `params`, before the first runs.
+def check(params: Params, file: Path = layout.PARAMETERS) -> None:
+    """Raise ConfigError for a name in `params`, which the file `file` holds, for which a later stage would
+    raise an error; it is said before the first one runs.
 
     Types and bounds are checked as the file is read (`parameters`). Weights that are missing are no error
     here: `anyscene doctor` lists them, and the stages before may run without."""
+    try:
+        _check(params)
+    except PipelineError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _check(params: Params) -> None:
     root = Path(params.dataset.root)
     # a stage writes the demo's; DVC, which would miss another folder hours later, names no parameter
     if root.resolve() != layout.WORLD.resolve() and not root.is_dir():

@@ -604,8 +604,16 @@ def _problem(error: Exception) -> str:
 
 def parse(values: Any, where: str) -> Params:
     """Check `values`, which the file `where` holds. Raises ConfigError naming the file and the key."""
-    params: Params = _typed(values, Params, where)
+    try:
+        params: Params = _typed(values, Params, where)
+    except ConfigError as error:
+        raise ConfigError(_in_file(where, error)) from error
     return params
+
+
+def _in_file(where: str, error: ConfigError) -> str:
+    """What is said of a value of the file `where`. A section that refuses a value knows no file."""
+    return str(error) if str(error).startswith(f"{where}: ") else f"{where}: {error}"
 
 
 def plain(section: Any) -> dict[str, Any]:
