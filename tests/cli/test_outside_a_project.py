@@ -254,7 +254,7 @@ def test_without_a_network_it_is_said_what_to_give(empty):
         assert result.exit_code == 1 and "models: no trained network" in result.output, result.output
         assert "give the folder of one by --source" in result.output
     result = run(predict, "../scan", "--model", "../models/other")
-    assert result.exit_code == 1 and "no features of ../models/other; there are none" in result.output
+    assert result.exit_code == 1 and "../models/other: no network is in models; give the" in result.output
 
 
 def test_without_a_network_a_scan_is_not_read_first(empty):

@@ -95,6 +95,7 @@ def test_an_imported_scene_by_its_id(rooms, of_room):
         (("room7",), "no such scene; imported are room0, room1; nor is there a file or a folder"),
         (("room0", "--scale", "2"), "room0 is imported already"),
         (("room0", "--source", "fusion"), "`anyscene export room0 --source fusion` writes the labels of"),
+        (("room0", "--source", "nix"), "no features of nix: there are .*ensembled; give one, or the folder"),
         (("room0", "--class", "bed", "--labels", "scannet20"), "--class and --labels both say"),
         (("room0", "--class", "bed", "--class", "Bed "), "'bed' and 'Bed ' are one"),
         (("room0", "--class", ""), "an empty text means nothing"),

@@ -60,7 +60,7 @@ def test_colours_by_any_name_and_type(tmp_path, order, names, kind, scale):
 @pytest.mark.parametrize("values", [-RGB - 1, RGB * 1e6])
 def test_colours_that_cannot_be(tmp_path, values):
     with pytest.raises(
-        DataError, match=r"needs vertices with x, y, z, red, green, blue, and faces \(.*colours from"
+        DataError, match=r"needs vertices with x, y and z; colours and faces may be missing \(.*colours from"
     ):
         ply.read(write(tmp_path / "m.ply", values=values, kind="f4"))
 

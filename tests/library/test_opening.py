@@ -79,6 +79,9 @@ def test_a_source_that_is_not_there_is_refused_at_once(rooms, tmp_path):
             opened("room0", project=rooms, source=source)
     with pytest.raises(StoreError, match="features of scenes that were imported"):
         opened(write_scan(tmp_path, "scan"), source="fusion")
+    with pytest.raises(StoreError, match=r"nix: there are [^;]*distilled[^;]*; give one, or") as refused:
+        opened(tmp_path / "scan", source="nix", project=rooms)
+    assert "fusion" not in str(refused.value)
     shutil.copytree(rooms / "models/distilled", tmp_path / "broken")
     (tmp_path / "broken/model.safetensors").unlink()
     cloud = opened(tmp_path / "scan", source=tmp_path / "broken")

@@ -13,8 +13,9 @@ from anyscene.cli.told import ANYTHING, Told, with_told
 from anyscene.datasets import ply
 from anyscene.errors import DataError, StoreError
 from anyscene.library import classes
-from anyscene.library.opening import is_imported, located, require_features
+from anyscene.library.opening import is_imported, located, require_features, require_network
 from anyscene.project import outputs, store
+from anyscene.project.layout import Artefacts
 from anyscene.project.parameters import MOST_TURNS
 from anyscene.text import embeddings, load_text_encoder
 
@@ -62,7 +63,7 @@ def predict(
     path = Path(scene)
     if is_imported(artefacts, scene):
         told.refuse(f"{scene} is imported already; if you mean a folder of that name, give ./{scene}")
-        _refuse_stored(scene, source)
+        _require_network(artefacts, scene, source)
         path = store.scene_path(artefacts.data("scenes"), scene)
     with told.as_scene(path, settings) as (scan, remarks):
         if remarks:
@@ -84,8 +85,8 @@ def predict(
     typer.echo(f"{len(label):,} points -> {out}")
 
 
-def _refuse_stored(scene: str, source: str | None) -> None:
-    """Raise StoreError where `source` is no network, but features of the imported `scene`."""
+def _require_network(artefacts: Artefacts, scene: str, source: str | None) -> None:
+    """Raise StoreError where `source` is no network, as where it is features of the imported `scene`."""
     from anyscene.tasks import sources
 
     if source is not None and sources.is_stored(source):
@@ -93,6 +94,7 @@ def _refuse_stored(scene: str, source: str | None) -> None:
             f"{source}: predict asks a network; `anyscene export {scene} --source {source}` writes the "
             "labels of stored features"
         )
+    require_network(artefacts, source)
 
 
 app = command(predict, "predict")

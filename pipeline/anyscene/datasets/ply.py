@@ -73,7 +73,7 @@ def read(path: Path) -> Geometry:
         raise DataError(f"{path}: not a readable PLY mesh ({error}); export it again") from error
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"{path}: needs vertices with x, y, z, red, green, blue, and faces ({error})"
+            f"{path}: needs vertices with x, y and z; colours and faces may be missing ({error})"
         ) from error
     if GAUSSIAN in vertex.data.dtype.names:
         raise DataError(f"{path}: holds Gaussian splats, which are no surface; export a mesh or a cloud")

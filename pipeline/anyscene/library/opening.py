@@ -191,9 +191,21 @@ def require_features(scene: str | Path, source: str | Path | None, project: str 
     if Path(scene).suffix == store.SUFFIX or is_imported(artefacts, str(scene)):
         return
     require(artefacts, scene)
+    require_network(artefacts, source)
+
+
+def require_network(artefacts: Artefacts, source: str | Path | None) -> None:
+    """Raise StoreError, which says what there is, where `source` is no network; None: where there is none."""
     from anyscene.tasks import sources
 
-    sources.check(artefacts, None if source is None else str(source))
+    named = None if source is None else str(source)
+    known = [network.name for network in sources.networks(artefacts)]
+    if named is not None and not (sources.is_stored(named) or sources.is_network(named) or named in known):
+        there = f"there are {', '.join(known)}" if known else f"no network is in {artefacts.networks}"
+        raise StoreError(
+            f"no features of {named}: {there}; give {'one, or ' if known else ''}the folder of one"
+        )
+    sources.check(artefacts, named)
 
 
 def _artefact(
@@ -253,7 +265,7 @@ def _of_scan(
 
     named = None if source is None else str(source)
     if named is not None:
-        sources.check(artefacts, named)
+        require_network(artefacts, named)
     surface = Surface.of_scan(scan, settings.superpoints)
     load = functools.partial(sources.of_scan, artefacts, surface.cloud, named, settings.runtime.device)
     return FeatureCloud(surface, settings, load, remarks=remarks, given=encoder)

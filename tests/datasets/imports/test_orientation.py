@@ -161,7 +161,11 @@ def test_exports_are_recognised_by_their_files(tmp_path, files, name):
 
 
 def test_exports_that_are_not_recognised(tmp_path):
-    with pytest.raises(DataError, match=r"neither a scan \(color/, pose/\) nor an export that is known here"):
+    with pytest.raises(
+        DataError,
+        match=r"neither a scan \(color/, pose/\) nor an export that is known here; give a folder with "
+        "color/, depth/ and pose/, or one that holds one mesh; exports are known by lowres_wide",
+    ):
         recognised(tmp_path)
     (tmp_path / "transforms.json").touch()
     (tmp_path / "sparse").mkdir()

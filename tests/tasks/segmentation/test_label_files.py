@@ -62,15 +62,32 @@ def test_annotation_may_know_more_classes(tmp_path):
     [
         ("1\n13\n40\n", r"a\.txt: line 2: 13 is no nyu40_id of scannet20"),
         ("1\n-1\n", r"a\.txt: line 2: -1 is no nyu40_id"),
-        ("1\nwall\n", r"a\.txt: not an integer on each line .*wall"),
-        ("1\n2.0\n", r"a\.txt: not an integer on each line"),
-        ("1\n99999999999999999999\n", r"a\.txt: not an integer on each line"),
+        ("1\nwall\n", r"a\.txt: line 2: 'wall' is no integer; export it again"),
+        ("1\n\n3\n2.0\n1\n", r"a\.txt: line 4: '2\.0' is no integer"),
+        ("99999999999999999999\n1\n", r"a\.txt: line 1: '99999999999999999999' is no integer"),
+        ("1\n" + 41 * "w", rf"a\.txt: line 2: '{40 * 'w'}\.\.\.' is no integer"),
     ],
 )
 def test_ids_that_are_refused(tmp_path, text, message):
     (tmp_path / "a.txt").write_text(text)
     with pytest.raises(DataError, match=message):
         label_files.read(tmp_path / "a.txt", SET)
+
+
+def test_files_that_cannot_be_read_as_lines(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"1\n\xff\n")
+    with pytest.raises(DataError, match=r"a\.txt: is no text .*; export it again"):
+        label_files.read(tmp_path / "a.txt", SET)
+    with pytest.raises(DataError, match=r"b\.txt: cannot be read \(No such file"):
+        label_files.read(tmp_path / "b.txt", SET)
+
+
+def test_a_file_is_not_called_a_folder_that_is_missing(tmp_path):
+    (tmp_path / "README.md").touch()
+    with pytest.raises(DataError, match=r"README\.md: is a file, and no folder; give one with a file for"):
+        label_files.files(tmp_path / "README.md")
+    with pytest.raises(DataError, match=r"nowhere: no such folder; give one with a file for each scene"):
+        label_files.files(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

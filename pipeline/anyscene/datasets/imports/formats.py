@@ -91,7 +91,10 @@ def recognised(path: Path) -> str:
     if below := _below(path):
         more = ", ..." if len(below) > NAMED else ""
         raise DataError(f"{said}, but it holds such: give {' or '.join(map(str, below[:NAMED]))}{more}")
-    raise DataError(f"{said}: {marks}")
+    raise DataError(
+        f"{said}; give a folder with color/, depth/ and pose/, or one that holds one mesh; exports are "
+        f"known by {marks}"
+    )
 
 
 def _below(path: Path) -> list[Path]:

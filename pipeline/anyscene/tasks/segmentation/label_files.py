@@ -25,6 +25,7 @@ NO_ID, NO_ROW = 0, -1  # what stands for "none" among ids, among rows
 IGNORED = 255  # the same among rows that are bytes, where it is no row
 PREDICTED = "_pred"  # ends the names of the files that Pointcept's testers write
 INSIDE = ("prediction.npy", "truth/vertex_label.npy")  # files in a folder of their scene
+SHOWN = 40  # characters of a line in a message
 FORMS = "ID.txt, ID.npy, ID_pred.npy, ID/prediction.npy, ID/truth/vertex_label.npy or ID.zarr"
 
 
@@ -32,7 +33,8 @@ def files(folder: Path) -> dict[str, Path]:
     """The file of each scene in `folder`, by the scene's id, sorted. Raises DataError where there is no such
     folder or no file in it, and where a scene has two files."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; give one with a file for each scene: {FORMS}")
+        what = "is a file, and no folder" if folder.is_file() else "no such folder"
+        raise DataError(f"{folder}: {what}; give one with a file for each scene: {FORMS}")
     found: dict[str, Path] = {}
     beside = [(path, _scene(path)) for path in folder.iterdir()]
     inside = [
@@ -99,9 +101,27 @@ def _ids(file: Path, label_set: LabelSet) -> tuple[str, I4]:
 
 def _lines(file: Path) -> I8:
     try:
-        return np.array(file.read_text(encoding="utf-8").split(), np.int64)
-    except (OSError, ValueError, OverflowError) as error:
-        raise DataError(f"{file}: not an integer on each line ({error}); export it again") from error
+        said = file.read_text(encoding="utf-8")
+        return np.array(said.split(), np.int64)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is no text ({error}); export it again") from error
+    except (ValueError, OverflowError) as error:
+        number, line = next(
+            (at, line) for at, line in enumerate(said.splitlines(), 1) if not all(map(_fits, line.split()))
+        )
+        shown = line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+        raise DataError(f"{file}: line {number}: {shown!r} is no integer; export it again") from error
+
+
+def _fits(word: str) -> bool:
+    """Whether NumPy takes a word for an i8."""
+    try:
+        np.array([word], np.int64)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _array(file: Path) -> Array:
