@@ -410,6 +410,33 @@ def test_rich_takes_no_brackets_in_names_for_markup():
     assert found == OUR_WORDS
 
 
+PAGES = re.compile(r"docs/[\w/-]+\.md|\bnotes/[\w-]+\.md")
+NAMED_PAGES = {  # what stages reach, where other words would make every run stale -> strings with a page
+    "anyscene/segmenters/__init__.py": 1,
+    "anyscene/weights/catalogue.py": 1,
+}
+
+
+def test_no_message_names_a_page_that_a_wheel_lacks():
+    """Pages lie in the repository alone. Docstrings name them for those who read the code."""
+    found: dict[str, int] = {}
+    for path in sorted((REPOSITORY / "pipeline").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                if PAGES.search(node.value):
+                    name = path.relative_to(REPOSITORY / "pipeline").as_posix()
+                    found[name] = found.get(name, 0) + 1
+    assert found == NAMED_PAGES
+
+
 def test_no_version_is_kept_by_hand():
     kept = [path for path in (REPOSITORY / "pipeline").rglob("*.py") if "VERSION =" in path.read_text()]
     assert kept == []

@@ -30,7 +30,10 @@ def main(
         bool, typer.Option("--missing-is-empty", help="images without a file have no masks")
     ] = False,
 ) -> None:
-    """Convert the answers of SEEM, ODISE, OpenSeg or TAP; NAME is then a 2D model among segmenters.names."""
+    """Convert the answers of SEEM, ODISE, OpenSeg or TAP; NAME is then a 2D model among segmenters.names.
+
+    Let the model's own scripts run on the images that `anyscene frames` wrote; FOLDER is what they wrote.
+    """
     outputs.check_folder(out)
     wanted = converters.wanted(frames)
     reader = converters.READERS[source](folder, converters.Options(_labels(labels), stride))

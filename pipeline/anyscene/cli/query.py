@@ -97,7 +97,7 @@ def query(
     for answer in answers:
         console.print(_table(session, answer, "m" if world is Worlds.scene else "its unit"))
     if any(answer.matches for answer in answers):
-        typer.echo(f"{ALWAYS} (docs/notes/queries.md).")
+        typer.echo(f"{ALWAYS} (`anyscene query --help`).")
     if out is not None:
         _write_ply(out, surface, answers, world)
         console.print(f"heat map: {out}")

@@ -61,7 +61,7 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
         found.append(Step("dvc repro scenes synthesis", "imports the scans, paints the classes"))
         found.append(Step("anyscene frames", "writes the images that models elsewhere are shown"))
     for model in awaited:
-        found.append(Step(f"run {model} on data/frames", "docs/precomputed.md says how", True))
+        found.append(Step(f"run {model} on data/frames", "`anyscene convert --help` says what is read", True))
         if model in converters.READERS:
             taken = f"anyscene convert FOLDER --from {model} --out {weights / model}"
             found.append(Step(taken, "takes its answers"))

@@ -44,7 +44,7 @@ def create(folder: Path, root: Path | None = None, preset: str | None = None) ->
     if not (CLONE / layout.STAGES).is_dir():
         raise ConfigError(
             f"{CLONE}: no clone of the repository, whose stages a project runs; "
-            "clone it and call its `anyscene` (docs/install.md)"
+            "clone it and call its `anyscene`"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: is there and not empty; name a new folder")

@@ -180,7 +180,7 @@ def _require_known(name: str, section: Segmenters) -> None:
         known = ", ".join(REGISTRY.names())
         raise ConfigError(
             f"segmenters.names: no 2D model is called {name!r}; known: {known}, and any whose answers lie in "
-            f"{Path(section.weights) / name} (docs/precomputed.md)"
+            f"{Path(section.weights) / name} (`anyscene convert --help`)"
         )
 
 

@@ -22,5 +22,5 @@ def require_known(name: str, section: Segmenters) -> None:
     if name not in known and not folder.is_dir():
         raise ConfigError(
             f"segmenters.names: no 2D model is called {name!r}; known: {', '.join(sorted(known))}; if it is "
-            f"another one that runs elsewhere, make the folder {folder} (docs/precomputed.md)"
+            f"another one that runs elsewhere, make the folder {folder} (`anyscene convert --help`)"
         )

@@ -194,7 +194,7 @@ GOOD = answers([block(0, 0)], [0], [1])
         ({"score": np.array([1.5], np.float32)}, r"scores must lie in 0\.\.1"),
         ({"score": np.array([np.nan], np.float32)}, r"scores must lie in 0\.\.1"),
         ({"score": np.ones(2, np.float32)}, r"score must be floats \[1\]"),
-        ({"score": None}, "array 'score' is missing; see docs/precomputed.md"),
+        ({"score": None}, "array 'score' is missing; `anyscene convert` writes all"),
     ],
 )
 def test_wrong_masks_are_refused_by_name(folder, change, message):

@@ -19,7 +19,7 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not readable ({error}); docs/precomputed.md says what it holds") from error
+        raise DataError(f"{file}: not readable ({error}); `anyscene convert` writes it") from error
     fine = isinstance(description, dict) and description.get("format") == FORMAT
     if not fine or description.get("kind") not in ("masks", "features"):
         raise DataError(f'{file}: wanted "format": {FORMAT} and "kind": "masks" or "features"')

@@ -170,7 +170,7 @@ def _read(name: str, folder: Path, image: U1, arrays: Sequence[str]) -> tuple[Pa
     try:
         return file, archive.read(file, arrays)
     except KeyError as error:
-        raise DataError(f"{file}: array {error} is missing; see docs/precomputed.md") from error
+        raise DataError(f"{file}: array {error} is missing; `anyscene convert` writes all") from error
     except FileNotFoundError as error:
         raise DataError(
             f"{file}: {name} has no answer for this image of {image.shape[1]}x{image.shape[0]}; "

@@ -67,8 +67,8 @@ class Panoptic:
         labels = self.labels or (None if pair else self.usual)
         if labels is None:
             raise DataError(
-                f"{file}: holds numbers of classes; say by --labels what the model was asked for "
-                "(docs/precomputed.md says how its script writes that)"
+                f"{file}: holds numbers of classes; say by --labels what the model was asked for, "
+                "as a JSON list of names"
             )
         segment = nearest(_map(file, stored[0] if pair else stored), size)
         if pair:
