@@ -24,6 +24,16 @@ def refused(error, capsys):
     return capsys.readouterr().err
 
 
+def test_ctrl_c_is_a_line(capsys):
+    for stop, said in (
+        (KeyboardInterrupt(), "stopped\n"),
+        (KeyboardInterrupt("stopped; [x]"), "stopped; [x]\n"),
+    ):
+        with pytest.raises(SystemExit) as ended, refusals("anyscene query"):
+            raise stop
+        assert ended.value.code == 130 and capsys.readouterr().err == said
+
+
 def test_an_error_is_a_line(capsys):
     assert refused(DataError("a.ply: [bold] is empty"), capsys) == "a.ply: [bold] is empty\n"
 

@@ -1,3 +1,5 @@
+import pytest
+
 from anyscene.project import progress as module
 from anyscene.project.progress import progress
 
@@ -34,6 +36,15 @@ def test_brackets_in_names_are_no_markup(capfd):
     with progress("training [/bold] [red]", 1) as advance:
         advance("scene [/x]")
     assert capfd.readouterr().err.startswith("training [/bold] [red]: 1/1, scene [/x], ")
+
+
+def test_what_was_done_is_told_of_what_is_stopped():
+    with pytest.raises(KeyboardInterrupt) as stopped, progress("scenes", 12) as scenes:
+        scenes()
+        scenes("one more")
+        with progress("frames", 30):
+            raise KeyboardInterrupt
+    assert stopped.value.__notes__ == ["0 of 30", "2 of 12"]
 
 
 def test_nothing_to_do_is_silent(capfd):

@@ -57,7 +57,10 @@ def stage_command(
             known = ", ".join(map(str, stage.items(params)))
             raise PipelineError(f"{stage.each}: no {item!r} there; there are {known}")
         fresh = freshness.of(stage, params, item)
-        said = run(*([item] if items else []), params, fresh, **arguments)
+        try:
+            said = run(*([item] if items else []), params, fresh, **arguments)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(_stopped(stage, stop)) from stop
         for folder in stage.artefacts(item):
             from anyscene.project import index  # only here: other commands need no zarr
 
@@ -76,6 +79,13 @@ def stage_command(
     main.__annotations__ = {one.name: one.annotation for one in (*items, *keyword, file)}
     main.__doc__, main.__name__ = run.__doc__, run.__name__
     return command(main, stage.name)
+
+
+def _stopped(stage: Stage, stop: KeyboardInterrupt) -> str:
+    """What is said of a stage that Ctrl-C ended. The last note is of the outermost progress."""
+    done = getattr(stop, "__notes__", ())
+    kept = f"; {done[-1]} scenes to compute are kept" if stage.by_scene and done else ""
+    return f"stopped{kept}; the same command goes on"
 
 
 def reporting(main: Callable[..., object], name: str | None = None) -> Callable[..., None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import multiprocessing
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,13 +15,19 @@ from typing import Any
 from anyscene.errors import CutText, PipelineError, blamed
 from anyscene.project import extras
 
+STOPPED = 130  # the exit code of what Ctrl-C ends, as shells have it
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk: never a fault of the code
+
+if multiprocessing.parent_process() is not None:
+    # Ctrl-C reaches workers too. They end without a traceback each, since the command says that it stopped.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def refusals(name: str) -> Iterator[None]:
     """Turn a PipelineError into a message on stderr and exit code 1, and so too a missing package whose extra
-    is not installed. Any other error is a fault of the code, and is raised.
+    is not installed. Ctrl-C is a message and exit code 130. Any other error is a fault of the code, and is
+    raised.
 
     name: the command as one types it. What the encoding of stdout or stderr lacks, and the bytes of a name
     that is no text, are written in escapes.
@@ -30,6 +38,9 @@ def refusals(name: str) -> Iterator[None]:
     try:
         with _said_in_a_line():
             yield
+    except KeyboardInterrupt as stop:
+        _print(str(stop) or "stopped", "yellow")
+        sys.exit(STOPPED)
     except PipelineError as error:
         said = str(error)
     except ModuleNotFoundError as error:

@@ -23,10 +23,27 @@ SILENCE = 10  # seconds after which a line is due
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
     """A context that yields advance(note=""), to be called when one of `total` pieces is done. The note is
-    shown beside the progress."""
+    shown beside the progress. A KeyboardInterrupt that ends it gets a note, "3 of 12", of what was done."""
+    done = 0
+    with _shown(label, total) as show:
+
+        def advance(note: str = "") -> None:
+            nonlocal done
+            done += 1
+            show(note)
+
+        try:
+            yield advance
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{done} of {total}")
+            raise
+
+
+@contextmanager
+def _shown(label: str, total: int) -> Iterator[Callable[[str], object]]:
     console = Console(stderr=True, highlight=False)
     if total == 0:
-        yield lambda note="": None
+        yield lambda note: None
     elif console.is_terminal:
         columns = (
             *(
@@ -39,16 +56,16 @@ def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(label, total=total, note="")
-            yield lambda note="": bar.update(task, advance=1, note=note)
+            yield lambda note: bar.update(task, advance=1, note=note)
     else:
         yield _lines(console, label, total)
 
 
-def _lines(console: Console, label: str, total: int) -> Callable[..., None]:
+def _lines(console: Console, label: str, total: int) -> Callable[[str], None]:
     start, done = time.monotonic(), 0
     last = start
 
-    def advance(note: str = "") -> None:
+    def advance(note: str) -> None:
         nonlocal done, last
         done += 1
         now = time.monotonic()

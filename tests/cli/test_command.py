@@ -1,0 +1,40 @@
+"""A stage that Ctrl-C ends, in processes of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from anyscene.project import layout, store
+from tests.builders import REPOSITORY
+from tests.builders.capture import write_scan
+
+pytestmark = pytest.mark.integration
+
+SCANS = 12
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_a_stage_with_a_line_and_the_same_command_goes_on(project, tmp_path, workers):
+    for number in range(SCANS):
+        write_scan(tmp_path / "scans", f"room{number}", frames=20, annotated=False)
+    project.change(dataset={"root": str(tmp_path / "scans")}, runtime={"workers": workers})
+    command = (sys.executable, "-m", "stages.scenes")
+    given = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'pipeline'}"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=given, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as stage:
+        first = stage.stderr.readline()
+        os.killpg(stage.pid, signal.SIGINT)  # as a terminal sends it, to workers too
+        said = stage.stderr.read()
+    assert first.startswith(f"scenes: 2/{SCANS}, "), first + said
+    last = said.splitlines()[-1]
+    kept = re.fullmatch(r"stopped; (\d+) of 12 scenes to compute are kept; the same command goes on", last)
+    assert kept and stage.returncode == 130 and "Traceback" not in said, said
+    there = len(store.scene_ids(layout.SCENES))
+    assert 2 <= int(kept[1]) <= there < SCANS
+    again = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=True)
+    assert f"scenes: {SCANS - there} computed, {there} unchanged, 0 removed" in again.stderr
