@@ -113,8 +113,8 @@ def test_a_caption_says_what_was_asked_and_is_cut_where_it_has_no_room(board, te
     np.testing.assert_array_equal(found[:44], np.asarray(caption))
 
 
-@pytest.mark.parametrize(("groups", "best"), [([(4,)], "best group 0.250"), ([], "no group")])
-def test_a_scale_says_what_the_colours_mean_and_the_score_of_the_best_group(board, groups, best):
+@pytest.mark.parametrize(("groups", "first"), [([(4,)], "first group 0.250"), ([], "no group")])
+def test_a_scale_says_what_the_colours_mean_and_the_score_of_the_first_group(board, groups, first):
     """It is 14 pixels from all sides: a bar of 12, and the texts under it. The colours are those that a point
     of middling lightness has. Half of all points have the median or less; the scores are 0.1 and 0.5."""
     scale = answer("a", (0.1, 0.5), *groups)
@@ -126,6 +126,6 @@ def test_a_scale_says_what_the_colours_mean_and_the_score_of_the_best_group(boar
     under = Image.new("RGB", (700, 26), WHITE)
     draw, font = ImageDraw.Draw(under), ImageFont.load_default(16)
     draw.text((14, 4), "0.300 and less: half of all points", INK, font, "la")
-    draw.text((350, 4), f"{best}; each text has its own scale", INK, font, "ma")
+    draw.text((350, 4), f"{first}; each text has its own scale", INK, font, "ma")
     draw.text((686, 4), "0.498 and more", INK, font, "ra")
     np.testing.assert_array_equal(found[26:], np.asarray(under))

@@ -61,17 +61,17 @@ def _caption(draw: ImageDraw.ImageDraw, answer: Answer, x: int, y: int, width: i
 
 
 def _scale(answer: Answer, width: int) -> Image.Image:
-    """What the colours mean, which is another score for each text, and the score of the best group."""
+    """What the colours mean, which is another score for each text, and the score of the first group."""
     image, room = Image.new("RGB", (width, SCALE), GROUND), width - 2 * MARGIN
     grey = np.full((room, 3), MIDDLE, np.uint8)
     bar = np.tile(palette.heat_over(grey, np.linspace(0, 1, room)), (BAR, 1, 1))
     image.paste(Image.fromarray(bar), (MARGIN, MARGIN))
     low, high = range_of(answer.score)
-    best = f"best group {answer.matches[0].score:.{DECIMALS}f}" if answer.matches else "no group"
+    first = f"first group {answer.matches[0].score:.{DECIMALS}f}" if answer.matches else "no group"
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(16)
     for place, anchor, text in (
         (MARGIN, "la", f"{low:.{DECIMALS}f} and less: half of all points"),
-        (width / 2, "ma", f"{best}; each text has its own scale"),
+        (width / 2, "ma", f"{first}; each text has its own scale"),
         (width - MARGIN, "ra", f"{high:.{DECIMALS}f} and more"),
     ):
         draw.text((place, MARGIN + BAR + 4), text, INK, font, anchor)
