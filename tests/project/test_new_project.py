@@ -1,5 +1,6 @@
 """`anyscene init`: a project of one's own beside the clone."""
 
+import inspect
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from anyscene.cli import main
+from anyscene.cli import main, predict
 from anyscene.errors import ConfigError
 from anyscene.project import new_project, parameters, presets
 from tests.builders import REPOSITORY, capture
@@ -52,6 +53,17 @@ def test_it_is_the_clone_without_the_demo(tmp_path, raw):
     assert (folder / "models/demo/student/model.safetensors").is_file()
     assert sorted(path.name for path in (folder / "data").iterdir()) == [".gitignore"]
     assert (folder / ".git").is_dir() and not list(tmp_path.glob(".*.partial"))
+
+
+def test_git_passes_over_what_commands_and_guides_write_at_the_top(tmp_path):
+    folder = tmp_path / "mine"
+    assert initialise(folder, "--preset", "scannet").exit_code == 0
+    default = inspect.signature(predict.predict).parameters["out"].default
+    made = [str(default), "found.png", "dist/anyscene-0.1.0-py3-none-any.whl"]
+    done = subprocess.run(
+        ["git", "check-ignore", *made, "mesh.ply"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == made
 
 
 @pytest.mark.integration
