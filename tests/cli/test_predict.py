@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import anyscene
 from anyscene.cli import predict
 from anyscene.datasets import label_set, ply
+from anyscene.project import progress
 from anyscene.tasks import sources
 from tests.builders import miniature
 from tests.builders.capture import write_scan
@@ -48,7 +49,8 @@ def test_answers_are_means_over_the_turns_that_are_asked_for(asked, given, turns
     assert asked.turns == [turns]
 
 
-def test_frames_of_a_scan_are_told_as_they_are_read(asked, tmp_path):
+def test_frames_of_a_scan_are_told_as_they_are_read(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "BRIEF", 0)
     write_scan(tmp_path / "scans", "room", frames=30, mesh=False, annotated=False)
     result = CliRunner().invoke(predict.app, ["scans/room"])
     assert result.exit_code == 0, result.output

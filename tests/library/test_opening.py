@@ -14,7 +14,7 @@ import pytest
 import anyscene
 from anyscene.datasets import ply
 from anyscene.errors import CheckpointError, DataError, StoreError
-from anyscene.project import parameters
+from anyscene.project import parameters, progress
 from tests.builders import coloured_room, miniature
 from tests.builders.capture import grid, write_ply, write_scan
 from tests.builders.clouds_of_other_tools import WRITERS
@@ -240,7 +240,8 @@ def test_an_export_is_imported(network, elsewhere):
     assert len(opened("export", source=network)) == len(cloud)  # a mesh beside it makes it no bare mesh
 
 
-def test_progress_of_a_capture_is_shown_where_it_is_asked_for(network, elsewhere, capfd):
+def test_progress_of_a_capture_is_shown_where_it_is_asked_for(network, elsewhere, monkeypatch, capfd):
+    monkeypatch.setattr(progress, "BRIEF", 0)
     write_export(elsewhere / "export", views([rolled(yaw=yaw) for yaw in (-15, 0, 15)]))
     opened("export", source=network)
     assert "frames" not in capfd.readouterr().err

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from anyscene.errors import DataError, FailedBefore, PipelineError, ScenesFailed, StoreError
-from anyscene.project import digests, per_scene, store
+from anyscene.project import digests, per_scene, progress, store
 from anyscene.project.freshness import Freshness
 from tests.builders import REPOSITORY
 from tests.builders.files import tree_hash
@@ -340,7 +340,8 @@ def test_a_lock_that_nobody_holds_is_taken_over(task, output):
     assert not left_over.exists()
 
 
-def test_progress_without_a_terminal_is_a_line_a_tenth(task, output, capfd):
+def test_progress_without_a_terminal_is_a_line_a_tenth(task, output, monkeypatch, capfd):
+    monkeypatch.setattr(progress, "BRIEF", 0)
     go(task, output, {f"s{index}": "k" for index in range(40)})
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 11 and lines[0].startswith("test: 4/40, ") and lines[0].endswith("left")

@@ -1,5 +1,5 @@
 """Progress of long work: a bar with an estimate on a terminal, elsewhere a line at every tenth, and
-after ten seconds without one."""
+after ten seconds without one. Elsewhere the first five seconds are silent, and so is what takes no longer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 SILENCE = 10  # seconds after which a line is due
+BRIEF = 5  # seconds of work that has no line
 
 
 @contextmanager
@@ -69,7 +70,8 @@ def _lines(console: Console, label: str, total: int) -> Callable[[str], None]:
         nonlocal done, last
         done += 1
         now = time.monotonic()
-        if done * 10 // total > (done - 1) * 10 // total or now - last >= SILENCE:
+        due = done * 10 // total > (done - 1) * 10 // total or now - last >= SILENCE
+        if due and now - start >= BRIEF:
             last, spent = now, now - start
             left = spent / done * (total - done)
             note = f"{note}, " if note else ""
