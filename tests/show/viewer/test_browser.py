@@ -13,6 +13,7 @@ from anyscene.project import store
 from anyscene.project.layout import Artefacts
 from anyscene.show.report import drawn_scene, run, timings
 from anyscene.show.report import page as report
+from anyscene.show.viewer import page as viewer
 from anyscene.show.viewer.page import HEAT, Page
 from anyscene.show.viewer.scene_view import SceneView
 from anyscene.study import ablation
@@ -95,6 +96,31 @@ def test_a_typed_text_changes_the_cloud_and_lists_what_it_found(shown):
     assert yellow[1] > 0.002 > yellow[0]  # what is hottest
     assert shown.get_by_text("a bed in a <script>", exact=True).is_visible()
     assert HEAT in shown.locator("input[role=combobox]").evaluate_all("found => found.map(e => e.value)")
+
+
+def test_a_text_is_asked_once_nobody_types_on(shown, monkeypatch):
+    """Keys come faster than the pause; what was found before is gone with the first of them."""
+    view, asked = shown.served.view, []
+    monkeypatch.setattr(viewer, "TYPING", 1.0)
+    monkeypatch.setattr(view, "ask", lambda text, not_: asked.append(text) or SceneView.ask(view, text, not_))
+    field = shown.get_by_text("find", exact=True).locator("xpath=following::input[1]")
+    field.fill("a bed")
+    shown.get_by_text("a bed", exact=True).first.wait_for(timeout=WAIT)
+    shown.get_by_text("Looking for").wait_for(state="hidden", timeout=WAIT)
+    asked.clear()
+    field.fill("")
+    shown.get_by_text("Type what you want to find.").wait_for(timeout=WAIT)
+    field.press_sequentially("a <b>", delay=100)
+    shown.get_by_text("Looking for a <b> ...").wait_for(timeout=WAIT)
+    assert asked == []
+    shown.get_by_text("Looking for").wait_for(state="hidden", timeout=WAIT)
+    assert asked == ["a <b>"] and shown.get_by_text("a <b>", exact=True).is_visible()
+    field.press("End")
+    field.press_sequentially("c", delay=0)
+    shown.get_by_text("Looking for a <b>c ...").wait_for(timeout=WAIT)
+    field.press("Backspace")  # back at what is shown
+    shown.get_by_text("Looking for").wait_for(state="hidden", timeout=WAIT)
+    assert asked == ["a <b>"] and shown.get_by_text("a <b>", exact=True).is_visible()
 
 
 def test_layers_switch(shown):

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import socket
 import threading
+import time
+from collections import defaultdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,6 +143,45 @@ def test_the_cloud_follows_the_panel(page):
     assert page.view.scene == "room1" and page.panel.layer.value == "colour"
     shown = page.view.rgb[page.view.below(page.panel.height.value)]
     np.testing.assert_array_equal(page.cloud.colors, shown)
+
+
+class Held:
+    """Answers of a scene, of which each waits until it is let go."""
+
+    def __init__(self, view):
+        self.ask, self.begun, self.go = view.ask, defaultdict(threading.Event), defaultdict(threading.Event)
+
+    def __call__(self, text, negative):
+        self.begun[text].set()
+        assert self.go[text].wait(30)
+        return self.ask(text, negative)
+
+
+def test_a_late_answer_to_an_older_text_is_dropped(page):
+    """Two texts, the second of them typed while the first is looked for, with heights set in between."""
+    page.view.ask = held = Held(page.view)
+    colours = page.cloud.colors.copy()
+    threads = []
+    for text in ("a bed", "a floor"):
+        threads.append(threading.Thread(target=setattr, args=(page.panel.text, "value", text), daemon=True))
+        threads[-1].start()
+        if text == "a bed":
+            assert held.begun[text].wait(30)
+            threads.append(
+                threading.Thread(target=setattr, args=(page.panel.height, "value", 1.0), daemon=True)
+            )
+            threads[-1].start()
+    while page.panel.text.value != "a floor" or page.panel.height.value != 1.0:
+        time.sleep(0.01)
+    held.go["a bed"].set()
+    assert held.begun["a floor"].wait(30)
+    assert "a bed" not in page.panel.about.content
+    np.testing.assert_array_equal(page.cloud.colors, colours)
+    held.go["a floor"].set()
+    for thread in threads:
+        thread.join(30)
+    assert "a floor" in page.panel.about.content and page.panel.layer.value == HEAT
+    assert len(page.cloud.points) == len(page.cloud.colors) == len(page.view.below(1.0))
 
 
 @pytest.mark.parametrize("layer", ["colour", "superpoints", HEAT])

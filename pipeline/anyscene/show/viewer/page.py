@@ -25,6 +25,7 @@ from anyscene.tasks.query.session import Answer
 PORTS = 1 << 16
 HOST = "127.0.0.1"  # never the network, because nobody checks who is looking
 HEAT, EVERY = "heat of the text", "all classes"
+TYPING = 0.3  # seconds after the last key, until a text is asked
 UNDISTURBED = 1.5  # seconds that a browser has for its first picture before anything else is computed
 STEP = 0.125  # of the threshold, and of heights in metres; a power of 2, so that its multiples are exact
 MARK, PICTURE = (255, 0, 255), 320  # colour of what was clicked; pixels across a view
@@ -101,6 +102,11 @@ class Page:
         self.view = open_view(scene)
         self.clicked_on = []
         self._shown: Wanted | None = None
+        self._telling = threading.Lock()  # of what was typed, and of what the panel says of it
+        self._typings, self._looking = (
+            0,
+            False,
+        )  # their number; whether the last waits
         self._answer: tuple[tuple[str, str, str], Answer] | None = None
         port = free_port(port)
         with rich.get_console().capture():  # hides viser's banner: the caller prints the address
@@ -160,9 +166,10 @@ class Page:
 
     def _build(self, scenes: Sequence[str], scene: str) -> None:
         panel = self.panel = Panel.of(self.server.gui, scenes, scene, self.view.texts.label_set.names)
-        shaping = (panel.layer, panel.only, panel.text, panel.negative, panel.threshold, panel.height)
-        for handle in shaping:
+        for handle in (panel.layer, panel.only, panel.threshold, panel.height):
             handle.on_update(lambda _: self._guarded(self._refresh))
+        for texts in (panel.text, panel.negative):
+            texts.on_update(self._typed)
         panel.scene.on_update(lambda _: self._guarded(self._change_scene))
         panel.size.on_update(lambda _: self._resize())
         self.server.scene.on_click()(
@@ -215,25 +222,49 @@ class Page:
             self._forget()
             self._enter()
 
+    def _typed(self, event: viser.GuiEvent[viser.GuiTextHandle]) -> None:
+        """Say at once what is looked for, and look for it once nobody types on. What the program sets, which
+        has no client, is looked for at once."""
+        with self._telling:
+            self._typings = typing = self._typings + 1
+            pause = event.client is not None and bool(text := self.wanted().text)
+            if pause:
+                self._looking = True
+                self.panel.about.content = panel_html.looking(text)
+        if pause:
+            time.sleep(TYPING)
+        if typing == self._typings:
+            self._guarded(self._refresh)
+
     def _refresh(self) -> None:
-        """Show what is set in the panel by now: another text may have been typed while one was looked for."""
+        """Show what is set in the panel by now. Where another text was typed while one was looked for, the
+        answer comes too late and is dropped: who typed calls this method again."""
         with self._lock:
             wanted, before = self.wanted(), self._shown
-            if self._entering or wanted == before or wanted.scene != self.view.scene:
+            if self._entering or wanted.scene != self.view.scene or (wanted == before and not self._looking):
                 return
-            self._shown = wanted
+            self._shown, self._looking = wanted, False
             asked = before is not None and (before.text, before.negative) != (wanted.text, wanted.negative)
             if asked and wanted.text and wanted.layer != HEAT:
                 # who types a text wants to see its heat; setting a value below calls this method again
                 self._shown = wanted = replace(wanted, layer=HEAT)
                 self.panel.layer.value = HEAT  # type: ignore[misc]  # viser sets it by __setattr__
             colours, about = self._colours(wanted)
-            with self.server.atomic():  # otherwise the browser draws each change, and the colours wait for it
+            # otherwise the browser draws each change, and the colours wait for it
+            with self._telling, self.server.atomic():
+                if before is not None and wanted.layer == HEAT and self._asks_for_another(wanted):
+                    self._shown = before  # nothing of the answer is on the page
+                    return
                 self.panel.about.content = about
                 if before is None or before.height != wanted.height:
                     self._kept = self.view.below(wanted.height)
                     self.cloud.points = self.view.xyz[self.view.drawn[self._kept]]
                 self.cloud.colors = colours[self._kept]
+
+    def _asks_for_another(self, wanted: Wanted) -> bool:
+        """Whether another text was typed since."""
+        now = self.wanted()
+        return (now.text, now.negative) != (wanted.text, wanted.negative)
 
     def _colours(self, wanted: Wanted) -> tuple[U1, str]:
         view = self.view

@@ -37,6 +37,11 @@ def legend(layer: Layer) -> str:
     return ""
 
 
+def looking(text: str) -> str:
+    """That a text is looked for."""
+    return boxed(f"Looking for <b>{escape(text)}</b> ...")
+
+
 def matches(answer: Answer, source: str) -> str:
     """The best groups of a text by the features of `source`."""
     rows = [
