@@ -138,7 +138,8 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         "1,513 scenes, 125,000 views",
         "seem                  125,000 views, ",
         "1,000 images, hours: not measured",
-        "distilled: 70.0 epochs of 1,201 scenes",
+        "distilled: 70 epochs of 1,201 scenes",
+        "84,072 passes over scenes, ",
         "weights/tap/models/tap_vit_h_v1_1.pkl: no such weights",
         "125,000 views, each mask of them, ",
         # 61 bytes of a point, 1026 of each of two models, 1031 of the fusion; 150,000 points in 1,513 scenes
@@ -148,6 +149,7 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         assert words in result.stdout, result.stdout
     assert "elsewhere" not in result.stdout and "anyscene frames" not in result.stdout
     assert result.stdout.partition("in this order\n")[2].splitlines() == [
+        "    # get the scans of scannet into scans/scannet: docs/how-to/scannet.md says how",
         "    anyscene init scannet --preset scannet --root scans/scannet  # makes a project of its own",
         "    cd scannet  # all that follows is done there",
         "    anyscene weights fetch seem tap clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",
@@ -176,7 +178,10 @@ def test_doctor_says_what_a_preset_costs_before_its_scans_are_there(tmp_path, mo
     result, record = planned("--root", "scans")
     assert result.exit_code == 1 and record["data"]["views"] == 125_000, result.output
     assert {one["what"]: one["found"] for one in record["checks"]}["raw scans"].startswith("scans: is empty")
-    assert record["steps"][0]["do"] == "anyscene init scannet --preset scannet --root scans"
+    assert [step["do"] for step in record["steps"]][:2] == [
+        "get the scans of scannet into scans",
+        "anyscene init scannet --preset scannet --root scans",
+    ]
     result, _ = planned("--params", "none.yaml")
     assert result.exit_code == 1 and "none.yaml: no such file" in result.stderr
 
@@ -185,7 +190,58 @@ def test_doctor_does_not_plan_another_project_where_one_is_at_hand(tmp_path, mon
     shutil.copy("params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     presets.write("scannet", Path("params.yaml"), Path("scans"))
-    assert planned("--root", "scans")[1]["steps"][0]["do"] == "anyscene preset scannet --root scans"
+    assert planned("--root", "scans")[1]["steps"][1]["do"] == "anyscene preset scannet --root scans"
+
+
+@pytest.mark.parametrize(
+    ("speeds", "said"),
+    [
+        ({}, "not known: no rate was measured"),
+        # 125,000 views, 1,000 synthesised images, 120,096 visits of scenes
+        ({"lseg": ("CPU, 1 thread", 1.0)}, "at least 35 hours on CPU, 1 thread: take a GPU"),
+        ({"lseg": ("CPU, 1 thread", 10.0)}, "at least 4 hours on CPU, 1 thread"),
+        (
+            dict.fromkeys(("lseg", "seem", "tap", "sd15", "sam vit_h"), ("a GPU", 10.0))
+            | dict.fromkeys(("superpoint 18A, 2 cm", "ensembling 18A, 2 cm"), ("another", 10.0)),
+            "about 11 hours on a GPU and 3 hours on another",
+        ),
+    ],
+)
+def test_hours_are_summed_up(tmp_path, monkeypatch, speeds, said):
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    rows = [
+        {"what": what, "device": device, "setting": "s", "per_second": speed}
+        for what, (device, speed) in speeds.items()
+    ]
+    Path("reports").mkdir()
+    Path("reports/throughput.json").write_text(json.dumps(rows))
+    result = CliRunner().invoke(doctor.app, ["--preset", "scannet"])
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith(" in all ")]
+    assert line.removeprefix(" in all ").strip() == said
+
+
+@pytest.mark.parametrize(("free", "fine"), [(707e9, False), (709e9, True)])
+def test_a_run_without_scans_has_the_disk_of_its_preset(tmp_path, monkeypatch, free, fine):
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    presets.write("scannet", Path("params.yaml"), Path("scans"))
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=int(free)))
+    record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
+    (found,) = [one for one in record["checks"] if one["what"] == "disk"]
+    assert found["fine"] == fine and "demo" not in found["found"]
+    assert "GB free; a run takes up to 3.12 GB a million points" in found["found"]
+    assert found["found"].endswith("708 GB if a scene has 150,000")
+
+
+def test_of_scans_of_which_nothing_is_known_no_disk_is_foretold(tmp_path, monkeypatch):
+    Project.create(tmp_path, dataset={"name": "mine", "root": "scans"})
+    monkeypatch.chdir(tmp_path)
+    record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
+    (found,) = [one for one in record["checks"] if one["what"] == "disk"]
+    assert found["found"].endswith("GB free; what a run takes is not known without the scans")
 
 
 @pytest.fixture
@@ -273,7 +329,7 @@ def test_doctor_of_a_preset_as_json():
     assert seem["count"] == 125_000 and seem["hours"] > 0  # by the rate in reports/throughput.json
     tap = next(one for one in record["work"] if one["what"] == "tap")
     assert tap["count"] == 125_000 and tap["hours"] > 0
-    assert [step["by_hand"] for step in record["steps"]].count(True) == 1
+    assert [step["by_hand"] for step in record["steps"]].count(True) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from anyscene.weights import needed
 
 @pytest.fixture
 def params(tmp_path, monkeypatch):
+    (tmp_path / "my scans" / "scene0000_00").mkdir(parents=True)
     found = presets.load("scannet", Path("params.yaml"), tmp_path / "my scans")
     monkeypatch.chdir(tmp_path)
     return found

@@ -83,8 +83,8 @@ def test_hours_only_of_what_was_measured(tmp_path):
         ("lseg", 1000, "synthesised images"),
         ("seem", 1000, "synthesised images"),
         ("tap", 125_000, "views, each mask of them"),
-        ("superpoint 18A, 2 cm", 7006 * 12, "scenes"),
-        ("ensembling 18A, 2 cm", 3002 * 12, "scenes"),
+        ("superpoint 18A, 2 cm", 7006 * 12, "passes over scenes"),
+        ("ensembling 18A, 2 cm", 3002 * 12, "passes over scenes"),
     ]
     assert (found[0].hours, found[0].rate) == (125_000 / 5 / 3600, cost.Rate(5, "a GPU", "base 640"))
     assert all(work.rate is None and work.hours is None for work in found if work.what != "lseg")
@@ -174,7 +174,8 @@ def test_rates_are_those_that_the_benchmark_writes():
     assert measured == set(found)
     for name in ("scannet", "matterport3d"):
         trained = cost.work(presets.load(name, REPOSITORY / "params.yaml"), size, rates)[-2:]
-        assert all(work.rate and work.what in SUBJECTS and work.unit == "scenes" for work in trained)
+        assert all(work.rate and work.what in SUBJECTS for work in trained)
+        assert {work.unit for work in trained} == {"passes over scenes"}
     for what in ("sd15", "sdxl", "sam vit_b", "sam vit_h", *REGISTRY.names()):
         assert what in SUBJECTS or what in ("dense", "mask", *UNMEASURED), what
 

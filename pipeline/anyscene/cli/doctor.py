@@ -33,6 +33,7 @@ from anyscene.study import cost, disk
 from anyscene.weights import catalogue, headers
 
 DEMO = "demo"  # the data set that this package makes itself
+DAY = 24  # hours: what takes longer on a CPU is work for a GPU
 DISK_GB = 4  # of data and models after `make demo`: 1.7, and as much again in a cache without hard links
 MEASURED_BY = (
     "not measured: in a clone `python -m benchmarks.speed.throughput --device cuda NAME ...` measures what "
@@ -113,7 +114,7 @@ def doctor(
             shares = [] if settings is None else _shares(settings)
         except PipelineError as error:
             checks.append(Check(False, "artefacts", str(error)))
-        checks.append(_space(settings, shares))
+        checks.append(_space(shares, settings))
     if as_json:
         record: dict[str, object] = {"checks": [check._asdict() for check in checks]}
         if shares:
@@ -261,13 +262,12 @@ def _shares(settings: parameters.Params) -> list[disk.Share]:
     return disk.foretold(settings, stages, len(splits), training)
 
 
-def _space(settings: parameters.Params | None, shares: list[disk.Share]) -> Check:
-    """Whether the disk is large enough. What is an upper bound alone does not make it too small."""
+def _space(shares: list[disk.Share], settings: parameters.Params | None) -> Check:
+    """Whether the disk is large enough. What is an upper bound alone does not make it too small, unless
+    nothing is known but that."""
     free = _free_gb()
-    if not shares and settings is not None and settings.dataset.name == DEMO:
-        return Check(free >= DISK_GB, "disk", f"{free:.0f} GB free; the demo's run takes up to {DISK_GB} GB")
     if not shares:
-        return Check(True, "disk", f"{free:.0f} GB free; what a run takes is not known")
+        return _supposed_space(free, settings)
     whole, there = (
         sum(sizes) / 1e9 for sizes in zip(*((one.bytes, one.there) for one in shares), strict=True)
     )
@@ -275,6 +275,21 @@ def _space(settings: parameters.Params | None, shares: list[disk.Share]) -> Chec
     most = "" if all(one.measured for one in shares) else "at most "
     said = f"{free:,.0f} GB free; a whole run takes {most}{whole:,.1f} GB, of which {there:,.1f} are there"
     return Check(free >= sure, "disk", said)
+
+
+def _supposed_space(free: float, settings: parameters.Params | None) -> Check:
+    """Whether the disk is large enough for a run of which no scene can be read yet."""
+    if settings is None:
+        return Check(True, "disk", f"{free:,.0f} GB free")
+    if settings.dataset.name == DEMO:
+        return Check(free >= DISK_GB, "disk", f"{free:,.0f} GB free; the demo's run takes up to {DISK_GB} GB")
+    try:
+        size = cost.extent(settings)
+    except PipelineError:
+        return Check(True, "disk", f"{free:,.0f} GB free; what a run takes is not known without the scans")
+    whole = cost.disk_bytes(settings, size)
+    said = next(_disk(settings, size))[1]
+    return Check(whole is None or free >= whole / 1e9, "disk", f"{free:,.0f} GB free; a run takes {said}")
 
 
 def _shares_table(shares: list[disk.Share]) -> Table:
@@ -297,19 +312,32 @@ def _cost(settings: parameters.Params, rates: dict[str, cost.Rate]) -> Group:
     lines = Table("", "", box=None, title="what it would cost", title_justify="left", show_header=False)
     scenes = "" if size.scenes is None else f"{size.scenes:,} scenes, "
     lines.add_row("data", Text(f"{scenes}{size.views:,} views: {size.known}"))
-    for work in cost.work(settings, size, rates):
+    works = cost.work(settings, size, rates)
+    for work in works:
         hours = "hours: not measured"
         if work.rate is not None:
             hours = f"{work.hours:,.1f} hours on {work.rate.device}, as measured with {work.rate.setting}"
         lines.add_row(work.what, f"{work.count:,} {work.unit}, {hours}")
+    lines.add_row("in all", _sum(works))
     for name, section in settings.training.items():
         if size.training:
             epochs = cost.visits(section, size) / size.training
-            lines.add_row("", f"{name}: {epochs:.1f} epochs of {size.training:,} scenes")
+            lines.add_row("", f"{name}: {round(epochs, 1):g} epochs of {size.training:,} scenes")
     lines.add_row("", MEASURED_BY)
     for what, said in _disk(settings, size):
         lines.add_row(what, said)
     return Group("", lines)
+
+
+def _sum(works: list[cost.Work]) -> str:
+    """The hours of all works together, as far as they were measured."""
+    found = cost.hours_by_device(works)
+    if not found:
+        return "not known: no rate was measured"
+    most = "about" if all(work.rate for work in works) else "at least"
+    said = " and ".join(f"{hours:,.0f} hours on {device}" for device, hours in found.items())
+    slow = any(device.startswith("CPU") and hours > DAY for device, hours in found.items())
+    return f"{most} {said}{': take a GPU' if slow else ''}"
 
 
 def _cost_record(settings: parameters.Params, rates: dict[str, cost.Rate]) -> dict[str, object]:

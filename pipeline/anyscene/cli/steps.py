@@ -15,6 +15,8 @@ from anyscene.segmenters.precomputed import converters
 from anyscene.study import cost
 from anyscene.weights import needed
 
+GUIDES = {"scannet": "docs/how-to/scannet.md"}  # which presets have a page of their own
+
 
 @dataclass(frozen=True)
 class Step:
@@ -26,19 +28,23 @@ class Step:
 
 
 def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
-    """What is to be done from here to the table. Weights and answers that are there are left out.
+    """What is to be done from here to the table. Scans, weights and answers that are there are left out.
 
     params: those of the preset, with its folder of scans. at_hand: whether the current folder is a project of
     the preset's data set; if not, one is made in it, which takes the weights that are here.
     """
     weights, awaited = Path(params.segmenters.weights), cost.awaited(params)
     root = shlex.quote(params.dataset.root)
+    found = []
+    if not _any_scans(Path(params.dataset.root)):
+        guide = GUIDES.get(preset.removesuffix("-code"), "docs/datasets.md")
+        found.append(Step(f"get the scans of {params.dataset.name} into {root}", f"{guide} says how", True))
     if at_hand:
-        found = [Step(f"anyscene preset {preset} --root {root}", "sets params.yaml")]
+        found.append(Step(f"anyscene preset {preset} --root {root}", "sets params.yaml"))
     else:
-        found = [
+        found.append(
             Step(f"anyscene init {preset} --preset {preset} --root {root}", "makes a project of its own")
-        ]
+        )
         if weights.is_dir():
             found.append(Step(f"mv {weights} {preset}/", "takes along the weights that are here"))
         found.append(Step(f"cd {preset}", "all that follows is done there"))
@@ -72,6 +78,10 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
     found.append(Step('git add --all && git commit --message "First run"', "what an experiment goes back to"))
     found.append(Step("anyscene evaluation --show", "prints the table"))
     return found
+
+
+def _any_scans(root: Path) -> bool:
+    return root.is_dir() and any(root.iterdir())
 
 
 def _is_there(name: str, params: Params) -> bool:

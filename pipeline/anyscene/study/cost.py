@@ -84,8 +84,17 @@ def work(params: Params, size: Extent, rates: dict[str, Rate]) -> list[Work]:
     if _captions(models, section):
         found.append((section.captioner, size.views, "views, each mask of them"))
     for entry in params.training.values():
-        found.append((training(entry.kind, params), visits(entry, size), "scenes"))
+        found.append((training(entry.kind, params), visits(entry, size), "passes over scenes"))
     return [Work(*one, rates.get(one[0])) for one in found]
+
+
+def hours_by_device(works: Sequence[Work]) -> dict[str, float]:
+    """The hours of all that was measured, summed up for each device, in the order of the works."""
+    found: dict[str, float] = {}
+    for one in works:
+        if one.rate is not None and one.hours is not None:
+            found[one.rate.device] = found.get(one.rate.device, 0.0) + one.hours
+    return found
 
 
 def painted(params: Params) -> int:
