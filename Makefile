@@ -41,7 +41,7 @@ $(MINKOWSKI): install/minkowski.sh | $(READY)
 demo: $(READY) ## the whole pipeline on the embedded world: features, table, report
 	@$(RUN) dvc repro
 	@$(RUN) anyscene evaluation --show
-	@git diff --quiet HEAD -- dvc.lock && echo "The same run as in Git: every artefact and figure has the hash that is committed (dvc.lock)." \
+	@git diff --quiet HEAD -- dvc.lock && echo "The same run as in Git: every artefact and figure has the hash that is committed (dvc.lock). Where DVC skipped the evaluation above, as nothing that it reads has changed, the table is the committed one." \
 		|| echo "Not byte for byte the run that is in Git, as on another processor: dvc diff HEAD lists what has another hash, dvc metrics diff HEAD the scores that differ. Commit dvc.lock and reports before an experiment, which goes back to them."
 
 test: lint $(MINKOWSKI) ## lint and tests (the slow ones: pytest -m slow)
