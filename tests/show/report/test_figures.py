@@ -432,7 +432,7 @@ def test_the_page_of_times(evaluated, tmp_path):
     assert root.all("table")[0].lines() == [
         ["stage", "seconds", "last run"],
         ["scenes", "7.1", ended["scenes"]],
-        ["projection@dense", "–", "unknown"],
+        ["projection@dense", "–", "not run here"],
         ["fusion", "12.3", f"{ended['fusion']}: 2 computed"],
         ["total", "19.4", ""],
     ]
