@@ -76,7 +76,7 @@ def test_ids_that_are_refused(tmp_path, text, message):
 
 def test_files_that_cannot_be_read_as_lines(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"1\n\xff\n")
-    with pytest.raises(DataError, match=r"a\.txt: is no text .*; export it again"):
+    with pytest.raises(DataError, match=r"a\.txt: is no text \(.*\); export it again"):
         label_files.read(tmp_path / "a.txt", SET)
     with pytest.raises(DataError, match=r"b\.txt: cannot be read \(No such file"):
         label_files.read(tmp_path / "b.txt", SET)
