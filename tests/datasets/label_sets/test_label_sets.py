@@ -83,7 +83,8 @@ def test_one_prompt_for_each_class():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("index,name\n0,a\n", "lacks"),
+        ("index,prompt\n0,a\n", "needs rows with the column name, parted by commas; lacks it"),
+        ("name,red,blue\na,1,1\n", "has 2 of the columns red, green, blue; give all or none of them"),
         (HEAD, "lacks all"),
         (HEAD + "1,a,a,1,1,1,1\n", "index 1 should be 0: labels are row numbers"),
         (HEAD + "0,a,a,300,1,1,1\n", "red of a is '300', wanted a whole number from 0 to 255"),
@@ -114,6 +115,24 @@ def test_bad_files(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(DataError, match=message):
         label_set(file)
+
+
+def test_a_table_of_names_alone(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("name\nchair\na plant in a pot\nother\n")
+    classes = label_set(file)
+    assert classes.names == classes.prompts == ("chair", "a plant in a pot", "other")
+    assert classes.foreground.all() and classes.ids == {} and classes.prompt_class is None
+    assert len({tuple(colour) for colour in classes.colours.tolist()}) == 3
+    file.write_text("name,foreground,mine_id\nchair,0,7\nother,1,8\n")
+    assert label_set(file).foreground.tolist() == [False, True]
+    assert label_set(file).ids["mine"].tolist() == [7, 8]
+
+
+def test_colours_by_default_are_told_apart(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("name\n" + "".join(f"class {number}\n" for number in range(200)))
+    assert len({tuple(colour) for colour in label_set(file).colours.tolist()}) == 200
 
 
 def test_a_table_in_another_encoding_is_named(tmp_path):

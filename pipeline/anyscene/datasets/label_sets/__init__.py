@@ -1,10 +1,12 @@
 """Label sets: classes with prompts, colours and ids, in one CSV file for each.
 
 A class may have several prompts, and may stand for several categories of an annotation; `|` separates them.
+Only the column `name` has to be there.
 """
 
 from __future__ import annotations
 
+import colorsys
 import csv
 import io
 from collections.abc import Mapping
@@ -19,11 +21,11 @@ from anyscene.errors import DataError
 from anyscene.project.parameters import same_words, words
 
 FOLDER = Path(__file__).parent
-COLUMNS = ("index", "name", "prompt", "red", "green", "blue", "foreground")
 ID = "_id"  # the suffix of columns with the ids of classes in an annotation, e.g. nyu40_id
 CATEGORY = "_category"  # the suffix of columns with names of categories, e.g. nuscenes_category
 SEVERAL = "|"
 COLOURS = ("red", "green", "blue")
+HUES = (5**0.5 - 1) / 2  # from one class to the next: the golden section lies far from all before
 LARGEST = (1 << 24) - 1  # of ids, by which tables are looked up
 
 
@@ -84,7 +86,7 @@ def label_set(name: str | Path) -> LabelSet:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv")))
         raise DataError(f"no label set {str(name)!r}; known are {known}, or give the path of a csv file")
-    rows = _rows(path)
+    rows = [{**_defaults(line, row["name"]), **row} for line, row in enumerate(_rows(path))]
     try:
         for line, row in enumerate(rows):
             if int(row["index"]) != line:
@@ -143,12 +145,20 @@ def _rows(path: Path) -> list[dict[str, str]]:
             rows.append(row)
     except csv.Error as error:
         raise DataError(f"{path}: not a table with commas ({error})") from error
-    if not rows or (missing := [column for column in COLUMNS if column not in columns]):
+    if not rows or "name" not in columns:
         raise DataError(
-            f"{path}: needs rows with the columns {', '.join(COLUMNS)}, parted by commas; lacks "
-            f"{missing if rows else 'all'}"
+            f"{path}: needs rows with the column name, parted by commas; lacks {'it' if rows else 'all'}"
         )
+    if 0 < (there := len({*COLOURS} & {*columns})) < len(COLOURS):
+        raise DataError(f"{path}: has {there} of the columns {', '.join(COLOURS)}; give all or none of them")
     return rows
+
+
+def _defaults(line: int, name: str) -> dict[str, str]:
+    """What the columns say that a table may leave out, for the class `name` in row `line`."""
+    colour = colorsys.hsv_to_rgb(line * HUES % 1, 0.6, 0.9)
+    red, green, blue = (str(round(255 * part)) for part in colour)
+    return {"index": str(line), "prompt": name, "red": red, "green": green, "blue": blue, "foreground": "1"}
 
 
 def _whole(row: dict[str, str], column: str, most: int) -> int:
