@@ -38,7 +38,12 @@ def predict(
     turns: Annotated[
         int, typer.Option(min=1, max=MOST_TURNS, help="number of turns about the vertical to average over")
     ] = 1,
-    labels: Annotated[str, typer.Option(help="label set (name or csv); default: dataset.label_set")] = "",
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="label set: its name, or a csv whose column `name` lists classes; default: dataset.label_set"
+        ),
+    ] = "",
     names: Annotated[
         list[str] | None,
         typer.Option(
