@@ -38,3 +38,19 @@ def test_ctrl_c_ends_a_stage_with_a_line_and_the_same_command_goes_on(project, t
     assert 2 <= int(kept[1]) <= there < SCANS
     again = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=True)
     assert f"scenes: {SCANS - there} computed, {there} unchanged, 0 removed" in again.stderr
+
+
+def test_a_worker_that_has_nothing_to_do_ends_without_a_traceback(project, tmp_path):
+    for name, frames in (("large", 300), ("small", 2)):
+        write_scan(tmp_path / "scans", name, frames=frames, annotated=False)
+    project.change(dataset={"root": str(tmp_path / "scans")}, runtime={"workers": 2})
+    given = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'pipeline'}"}
+    command = (sys.executable, "-m", "stages.scenes")
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=given, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as stage:
+        first = stage.stderr.readline()
+        os.killpg(stage.pid, signal.SIGINT)
+        said = stage.stderr.read()
+    assert first.startswith("scenes: 1/2, "), first + said
+    assert said == "stopped; 1 of 2 scenes to compute are kept; the same command goes on\n"

@@ -18,9 +18,9 @@ from anyscene.project import extras
 STOPPED = 130  # the exit code of what Ctrl-C ends, as shells have it
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk: never a fault of the code
 
-if multiprocessing.parent_process() is not None:
-    # Ctrl-C reaches workers too. They end without a traceback each, since the command says that it stopped.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if multiprocessing.current_process().name != "MainProcess":  # its parent is not known yet
+    # Ctrl-C reaches workers too. They finish the scene at hand, which is kept, and their parent ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
