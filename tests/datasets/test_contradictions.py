@@ -568,6 +568,22 @@ def test_left_handed_poses_are_named():
         judged(posed(box_room.walk(30), lambda pose: hand @ pose @ hand))
 
 
+def test_frames_of_which_no_other_sees_anything_are_named():
+    """Poses that lead out of the room contradict nothing."""
+
+    def apart(measured):
+        return judge().apart(sample(measured), len(measured), Findings()).warning
+
+    measured = box_room.frames()
+    assert not apart(measured)
+    far = np.eye(4)
+    far[:3, 3] = 50
+    lost = [*measured[:9], *posed(measured[9:], lambda pose: far @ pose)]
+    names = ", ".join(one.id for one in measured[9:])
+    assert apart(lost).startswith(f"room: none of the other frames sees what 3 of 12 see ({names}), so their")
+    assert not judge().apart(sample(lost), 100, Findings()).warning  # what lies between was not looked at
+
+
 def test_a_depth_that_stands_for_no_reading_is_named():
     """As 8191 of the first Kinect's files. Other frames hardly look past it: there is a wall before it."""
 

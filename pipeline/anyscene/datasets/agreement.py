@@ -219,6 +219,15 @@ class Pairs:
         asked = self.confirmed + self.past
         return np.divide(self.past, asked, out=np.full_like(asked, np.nan), where=asked >= PAIR)
 
+    def part(self) -> B1:
+        """b1[K]: the frames of the largest part, in which each has PAIR points in common with another that
+        confirm each other, from one to the next."""
+        from scipy.sparse.csgraph import connected_components  # only here: readers are imported to check
+
+        _, label = connected_components(self.confirmed >= PAIR, directed=False)
+        largest: B1 = label == np.bincount(label).argmax()
+        return largest
+
     def without(self, frames: Iterable[int]) -> Pairs:
         """As if these frames saw nothing of the others."""
         kept = np.ones(len(self.past), bool)

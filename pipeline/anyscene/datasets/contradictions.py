@@ -278,6 +278,23 @@ class Judge:
         said = f"{who} the others, which contradict each other by {100 * among:.0f} %; {question}"
         return self._doubtful(findings, said)
 
+    def apart(self, taken: Sample | None, frames: int, findings: Findings) -> Findings:
+        """Of frames that the others neither confirm nor contradict, because their poses lead to where nobody
+        else looks. frames: how many have depth: where only some were taken, others may lie between. findings:
+        of the whole; where it is doubtful, that may be the cause."""
+        if taken is None or findings.warning or len(taken.ids) < max(frames, ROW):
+            return findings
+        lost = np.flatnonzero(~taken.pairs().part())
+        if not len(lost) or 2 * len(lost) > len(taken.ids):
+            return findings
+        named = ", ".join(taken.ids[k] for k in lost[:NAMED])
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        said = (
+            f"none of the other frames sees what {len(lost)} of {len(taken.ids)} see ({named}{more}), so "
+            "their poses are not checked; leave them out if these are wrong"
+        )
+        return self._doubtful(findings, said)
+
     def filled(self, taken: Sample | None, findings: Findings) -> Findings:
         """Of a depth that most maps have at many of their pixels, and none has more: a number that stands for
         no reading, which would be a wall. findings: of the whole."""
@@ -337,8 +354,9 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         if taken is None:
             return found, Findings()
         findings = judge.surface(taken, points_of(found.xyz, found.face), judge.frames(taken))
-        findings = judge.each(completed(taken, found.frames), findings)
-        return found, judge.filled(taken, judge.images(taken, found.frames, findings))
+        whole = completed(taken, found.frames)
+        findings = judge.images(taken, found.frames, judge.each(whole, findings))
+        return found, judge.filled(taken, judge.apart(whole, len(found.frames), findings))
     reading = dataset.reading(scene)
     judge = Judge(where, reading, functools.partial(dataset.correction, scene), refuse)
     frames, lost = dataset.frames(scene)
@@ -353,8 +371,9 @@ def read(dataset: Dataset, scene: str, refuse: bool = True) -> tuple[Scene, Find
         rgb = None if found.rgb_of_frames else found.rgb
         return found, judge.painted(painted(moved(found.xyz, back), found.face, rgb, in_metres), findings)
     findings = judge.surface(taken, moved(points_of(found.xyz, found.face), back), findings)
-    findings = judge.each(completed(taken, in_metres), findings)
-    return found, judge.filled(taken, judge.images(taken, in_metres, findings))
+    whole = completed(taken, in_metres)
+    findings = judge.images(taken, in_metres, judge.each(whole, findings))
+    return found, judge.filled(taken, judge.apart(whole, len(in_metres), findings))
 
 
 def _of_format(frames: Sequence[Frame]) -> Reading:

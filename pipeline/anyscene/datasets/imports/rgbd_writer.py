@@ -279,8 +279,9 @@ def _findings(capture: Capture, surface: Geometry | None, out: Path, refuse: boo
     if read is None or taken is None:
         return findings
     whole = completed(read, frames)
-    findings = judge.each(whole.of(_plausible(whole)), findings)
-    return judge.filled(taken, judge.images(taken, frames, findings))
+    kept = whole.of(_plausible(whole))
+    findings = judge.images(taken, frames, judge.each(kept, findings))
+    return judge.filled(taken, judge.apart(kept, len(frames), findings))
 
 
 def _plausible(taken: Sample) -> B1:
