@@ -60,6 +60,19 @@ def test_other_archives_are_to_be_unpacked(tmp_path):
         read(tmp_path / archive)
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_an_archive_in_an_archive_or_a_folder_is_to_be_unpacked(tmp_path, folder):
+    inner = tmp_path / "outer" / "chess" / "seq-01.zip"
+    inner.parent.mkdir(parents=True)
+    inner.write_bytes(b"PK")
+    given = tmp_path / "outer"
+    if not folder:
+        shutil.make_archive(str(given), "zip", given)
+        given = tmp_path / "outer.zip"
+    with pytest.raises(DataError, match=r"it holds chess/seq-01\.zip: unpack chess/seq-01\.zip, and give"):
+        formats.recognised(given)
+
+
 def test_a_file_of_another_form_is_told_what_is_read(tmp_path):
     (tmp_path / "room.pcd").write_text("# .PCD v0.7\n")
     with pytest.raises(DataError, match=r"room\.pcd: of no form that is read here; .* as \.ply .*\.laz"):

@@ -41,6 +41,20 @@ def root(path: Path, marks: Sequence[str]) -> ExportFile | None:
     return found[0] if len(found) == 1 or found[:1] == folders[:1] else None
 
 
+def archives_in(path: Path) -> list[str]:
+    """The archives in a folder or a .zip file, by their paths there, at most two folders down."""
+    names = (
+        [str(one.relative_to(path)) for deep in ("*", "*/*", "*/*/*") for one in path.glob(deep)]
+        if path.is_dir()
+        else zipfile.ZipFile(path).namelist()
+    )
+    return sorted(
+        name
+        for name in names
+        if Path(name).suffix.lower() in (*ARCHIVES, *OTHERS) and not name.startswith(("__MACOSX", "."))
+    )
+
+
 def holds(folder: ExportFile, mark: str) -> bool:
     """Whether there is a file or folder of the path `mark` in `folder`."""
     return next(matching(folder, mark), None) is not None

@@ -91,6 +91,11 @@ def recognised(path: Path) -> str:
     if below := _below(path):
         more = ", ..." if len(below) > NAMED else ""
         raise DataError(f"{said}, but it holds such: give {' or '.join(map(str, below[:NAMED]))}{more}")
+    if packed := archive.archives_in(path):
+        more = ", ..." if len(packed) > NAMED else ""
+        raise DataError(
+            f"{said}; it holds {', '.join(packed[:NAMED])}{more}: unpack {packed[0]}, and give what is in it"
+        )
     raise DataError(
         f"{said}; give a folder with color/, depth/ and pose/, or one that holds one mesh; exports are "
         f"known by {marks}"
