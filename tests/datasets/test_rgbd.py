@@ -770,3 +770,14 @@ def test_depth_maps_without_a_reading_are_left_out(tmp_path):
         Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)).save(folder / "depth" / f"{k}.png")
     with pytest.raises(DataError, match=r"depth/0\.png: has no reading.*\(as 4 of 5 frames\)"):
         Rgbd(tmp_path, "test").read("a")
+
+
+def test_images_that_exif_turns_on_their_side_are_named(tmp_path):
+    folder = write_scan(tmp_path, "a")
+    for path in (folder / "color").iterdir():
+        turned = Image.open(path).transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        turned.save(path, exif=exif)
+    with pytest.raises(DataError, match=r"expected 24x32; the EXIF orientation of \S+ turns it on its side"):
+        Rgbd(tmp_path, "test").read("a")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from anyscene.arrays import F8
 from anyscene.datasets.left_out import NO_POSE
@@ -139,6 +139,12 @@ def image_size(path: Path) -> tuple[int, int]:
             f"{path}: not a readable image ({error}); export it again or delete the frame",
             "image not readable",
         ) from error
+
+
+def is_turned(path: Path) -> bool:
+    """Whether the EXIF orientation of a readable image says that it is to be seen on its side."""
+    with Image.open(path) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
 
 
 def _complete(image: Image.Image, path: Path) -> None:

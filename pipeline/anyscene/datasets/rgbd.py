@@ -235,7 +235,7 @@ def _frame(
         )
     size = raw_files.image_size(color)
     if depth is not None:
-        _check_size(depth[id], size, capture["depth_size"] or [size])
+        _check_size(depth[id], color, size, capture["depth_size"] or [size])
         raw_files.refuse_empty(depth[id])
     shared, own = folder / "intrinsics.txt", folder / "intrinsics" / f"{id}.txt"
     intrinsics = own if own.is_file() else shared
@@ -268,15 +268,21 @@ def _usual_size(images: Sequence[Path]) -> tuple[int, int]:
     return sizes.most_common(1)[0][0] if sizes else (0, 0)
 
 
-def _check_size(depth: Path, size: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
+def _check_size(depth: Path, color: Path, size: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
     """Raise FrameError where the depth map is of none of the `sizes`, or not in the proportions of its image
-    of `size`. All are (width, height)."""
+    `color` of `size`. All are (width, height)."""
     found = raw_files.depth_size(depth)
     if found not in sizes:
         expected = " or ".join(f"{width}x{height}" for width, height in sizes)
+        remedy = (
+            f"the EXIF orientation of {color.name} turns it on its side, which is not read here: save the "
+            "images with their pixels as depth has them"
+            if found[::-1] in sizes and raw_files.is_turned(color)
+            else "register it to the colour image; if it is smaller, write capture.json "
+            '{"depth_size": [w, h]}'
+        )
         raise FrameError(
-            f"{depth}: depth is {found[0]}x{found[1]}, expected {expected}; "
-            'register it to the colour image; if it is smaller, write capture.json {"depth_size": [w, h]}',
+            f"{depth}: depth is {found[0]}x{found[1]}, expected {expected}; {remedy}",
             "depth of another size",
         )
     if not same_shape(found, size):
