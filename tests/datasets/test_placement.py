@@ -122,9 +122,13 @@ def test_a_wall_on_a_map_that_is_flat_to_the_bit_is_taken():
 def test_degrees_are_no_metres():
     metres = np.random.default_rng(0).random((500, 3)) * CORNERS[1]
     degrees = metres * [1e-5, 1e-5, 1] + [11.57, 48.137, 520]
-    with pytest.raises(DataError, match=r"room\.las: is 2\.5 high, .* are x and y degrees \(longitude"):
+    with pytest.raises(
+        DataError, match=r"room\.las: is 2\.5 high, and \S+ and \S+ wide; are x and y degrees \(longitude"
+    ):
         placement.near("room.las", degrees, Said(), True)
-    with pytest.raises(DataError, match=r"room\.las: is 2\.5 high, .* did its coordinates lose digits"):
+    with pytest.raises(
+        DataError, match=r"room\.las: is 2\.5 high, and \S+ and \S+ wide; did its coordinates lose digits"
+    ):
         placement.near("room.las", metres * [1e-5, 1e-5, 1] + [300, 48.137, 520], Said(), True)
     pole = metres * [0.02, 0.02, 1]
     placement.near("room.las", pole, Said(), True)
