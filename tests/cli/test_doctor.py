@@ -222,7 +222,7 @@ def test_hours_are_summed_up(tmp_path, monkeypatch, speeds, said):
     assert line.removeprefix(" in all ").strip() == said
 
 
-@pytest.mark.parametrize(("free", "fine"), [(707e9, False), (709e9, True)])
+@pytest.mark.parametrize(("free", "fine"), [(713e9, False), (715e9, True)])
 def test_a_run_without_scans_has_the_disk_of_its_preset(tmp_path, monkeypatch, free, fine):
     shutil.copy("params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -232,8 +232,8 @@ def test_a_run_without_scans_has_the_disk_of_its_preset(tmp_path, monkeypatch, f
     record = json.loads(CliRunner().invoke(doctor.app, ["--json"]).stdout)
     (found,) = [one for one in record["checks"] if one["what"] == "disk"]
     assert found["fine"] == fine and "demo" not in found["found"]
-    assert "GB free; a run takes up to 3.12 GB a million points" in found["found"]
-    assert found["found"].endswith("708 GB if a scene has 150,000")
+    assert "GB free; a run takes up to 3.14 GB a million points" in found["found"]
+    assert found["found"].endswith("714 GB if a scene has 150,000")
 
 
 def test_of_scans_of_which_nothing_is_known_no_disk_is_foretold(tmp_path, monkeypatch):
