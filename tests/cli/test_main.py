@@ -23,6 +23,15 @@ print("torch" in sys.modules)
         assert f"  {name} " in result.stdout
 
 
+def test_help_ends_with_all_exit_codes():
+    said = " ".join(CliRunner().invoke(main.app, ["--help"]).output.split())
+    codes = [
+        int(code)
+        for code in re.findall(r"(\d+) (?:done|refused|called|stopped)", said.split("Exit codes: ")[1])
+    ]
+    assert codes == [0, 1, 2, 130]
+
+
 def test_subcommand_has_its_own_help():
     result = CliRunner().invoke(main.app, ["scenes", "--help"])
     assert result.exit_code == 0 and "Import the raw scans" in result.stdout and "--params" in result.stdout

@@ -39,8 +39,10 @@ TOOLS = {
     "adopt": "Take over what older code made, where today's makes the same.",
 }
 MODULES = {"import": "import_"}  # a keyword of Python cannot name a module
-CODES = "Exit codes: 0 done; 1 refused or failed, with a message that says what to do; 2 called wrongly; "
-"130 stopped by Ctrl-C."
+CODES = (
+    "Exit codes: 0 done; 1 refused or failed, with a message that says what to do; 2 called wrongly; "
+    "130 stopped by Ctrl-C."
+)
 OFFERED = {  # what packages offer, known by name without importing it
     "Tasks, which evaluation scores and report and viewer show": TASKS,
     "2D models, for segmenters.names": Segmenters.ENTRIES,
