@@ -47,7 +47,7 @@ def test_a_folder_of_several_scans_and_exports_names_three(tmp_path):
 
 def test_a_folder_without_any_says_what_is_known(tmp_path):
     (tmp_path / "one" / "two").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"known here: lowres_wide\.traj \(arkitscenes\), "):
+    with pytest.raises(DataError, match=r"known by lowres_wide\.traj \(arkitscenes\), "):
         formats.recognised(tmp_path)
 
 
