@@ -35,7 +35,7 @@ def test_ctrl_c_ends_a_stage_with_a_line_and_the_same_command_goes_on(project, t
     with subprocess.Popen(
         command, cwd=tmp_path, env=given, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as stage:
-        wait_for(2, stage)
+        wait_for(4, stage)  # of which two may not have been counted yet
         os.killpg(stage.pid, signal.SIGINT)  # as a terminal sends it, to workers too
         said = stage.stderr.read()
     last = said.splitlines()[-1]

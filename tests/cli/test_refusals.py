@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def refused(error, capsys):
     return capsys.readouterr().err
 
 
-def test_ctrl_c_is_a_line(capsys):
+def test_ctrl_c_is_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("asyncio"), "level", logging.WARNING)  # as it is when this ends
     for stop, said in (
         (KeyboardInterrupt(), "stopped\n"),
         (KeyboardInterrupt("stopped; [x]"), "stopped; [x]\n"),
@@ -32,6 +34,9 @@ def test_ctrl_c_is_a_line(capsys):
         with pytest.raises(SystemExit) as ended, refusals("anyscene query"):
             raise stop
         assert ended.value.code == 130 and capsys.readouterr().err == said
+    assert not logging.getLogger("asyncio").isEnabledFor(
+        logging.ERROR
+    )  # which tells of what zarr was reading
 
 
 def test_an_error_is_a_line(capsys):

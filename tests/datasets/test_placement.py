@@ -119,6 +119,13 @@ def test_a_wall_on_a_map_that_is_flat_to_the_bit_is_taken():
     placement.near("room.ply", places, Said(), True)
 
 
+@pytest.mark.parametrize("step", [0.125, 0.25])
+def test_cells_of_a_grid_on_a_map_were_not_rounded(step):
+    """They are numbers of single precision along x, whose steps are .0625 m there."""
+    cells = np.random.default_rng(0).integers(0, 40, (500, 3)) * step + np.round(UTM)
+    placement.near("room.ply", cells, Said(), True)
+
+
 def test_degrees_are_no_metres():
     metres = np.random.default_rng(0).random((500, 3)) * CORNERS[1]
     degrees = metres * [1e-5, 1e-5, 1] + [11.57, 48.137, 520]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import logging
 import multiprocessing
 import signal
 import sys
@@ -39,6 +40,8 @@ def refusals(name: str) -> Iterator[None]:
         with _said_in_a_line():
             yield
     except KeyboardInterrupt as stop:
+        # zarr's event loop would tell of what it was about to read
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         _print(str(stop) or "stopped", "yellow")
         sys.exit(STOPPED)
     except PipelineError as error:

@@ -41,6 +41,7 @@ EDGES, CLOSE, FLAT = (
     0.08,
 )  # percentiles; shares of the height and of the points near floor and ceiling
 STEP = 0.02  # metres of rounding that no room stands
+SAME = 1e-6  # apart: coordinates that are one but for rounding
 THIN = 0.01  # of the height: nothing that was scanned is so thin both ways
 MANY = 100  # places that are all of single precision by no chance
 ALONE = 100.0  # times as large as the way of the cameras: no room is
@@ -113,19 +114,34 @@ def near(where: str | Path, places: Floats, said: Said, sized: bool, centres: Fl
 
 def _refuse_rounded(where: str | Path, places: Floats, scale: float) -> None:
     """Raise DataError where places f4|f8[N, 3] are those of a map with too few digits: along an axis all are
-    numbers of single precision, and there it has steps beyond STEP."""
+    numbers of single precision, and there it has steps beyond STEP. What has steps of its own, coarser and
+    not of one digit, was not rounded."""
     for values in places.T:
         far = float(np.abs(values).max())
         step = scale * float(np.spacing(np.float32(far)))
         if scale * far <= FAR or step <= STEP or not _is_single(values):
             continue
-        gaps = np.diff(np.unique(values.astype(np.float64)))
-        step = max(step, scale * float(gaps.min())) if len(gaps) else step
+        least = _least_gap(values)
+        if places.dtype != np.float32 and scale * least >= 2 * step and not _of_digits(values, least):
+            continue
+        step = max(step, scale * least)
         raise DataError(
             f"{where}: coordinates up to {far:.6g} with too few digits, as in single precision: their steps "
             f"are {step:.2g} m there, so that its points fell together; export it in double precision and "
             "with all digits, or move it to the origin first"
         )
+
+
+def _least_gap(values: Floats) -> float:
+    """How far two of the coordinates [N] along an axis are apart at least; 0 where all are one."""
+    gaps = np.diff(np.unique(values.astype(np.float64)))
+    return float(gaps[gaps > SAME].min(initial=np.inf)) if (gaps > SAME).any() else 0.0
+
+
+def _of_digits(values: Floats, least: float) -> bool:
+    """Whether coordinates [N] end at one digit, that of `least`: 691234, or 5.33457e+06."""
+    digits = values / 10.0 ** np.floor(np.log10(least) + SAME)
+    return bool(np.abs(digits - np.round(digits)).max() < SAME)
 
 
 def _is_single(values: Floats) -> bool:
