@@ -149,7 +149,7 @@ def test_doctor_says_what_a_preset_needs_and_costs(tmp_path, monkeypatch):
         assert words in result.stdout, result.stdout
     assert "elsewhere" not in result.stdout and "anyscene frames" not in result.stdout
     assert result.stdout.partition("in this order\n")[2].splitlines() == [
-        "    # get the scans of scannet into scans/scannet: docs/how-to/scannet.md says how",
+        "    # get the scans of scannet into scans/scannet: from http://www.scan-net.org",
         "    anyscene init scannet --preset scannet --root scans/scannet  # makes a project of its own",
         "    cd scannet  # all that follows is done there",
         "    anyscene weights fetch seem tap clip-vit-b32 stable-diffusion-v1-5 sam_vit_h  # into weights",

@@ -15,7 +15,11 @@ from anyscene.segmenters.precomputed import converters
 from anyscene.study import cost
 from anyscene.weights import needed
 
-GUIDES = {"scannet": "docs/how-to/scannet.md"}  # which presets have a page of their own
+SITES = {  # where those who made the scans give them out, by the reader
+    "scannet": "http://www.scan-net.org",
+    "matterport": "https://niessner.github.io/Matterport",
+    "nuscenes": "https://www.nuscenes.org",
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ def steps(preset: str, params: Params, at_hand: bool) -> list[Step]:
     root = shlex.quote(params.dataset.root)
     found = []
     if not _any_scans(Path(params.dataset.root)):
-        guide = GUIDES.get(preset.removesuffix("-code"), "docs/datasets.md")
-        found.append(Step(f"get the scans of {params.dataset.name} into {root}", f"{guide} says how", True))
+        site = SITES.get(params.dataset.reader, "those who made them")
+        found.append(Step(f"get the scans of {params.dataset.name} into {root}", f"from {site}", True))
     if at_hand:
         found.append(Step(f"anyscene preset {preset} --root {root}", "sets params.yaml"))
     else:
